@@ -1,0 +1,65 @@
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys, sqlite3; v = sys.version_info; sys.exit(not (v >= (3, 11) and (v < (3, 12) or sqlite3.sqlite_version_info >= (3, 42))))' \
+	2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: help setup run demo test check lint types contracts format bench lock clean
+
+help: ## Explain the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/ready ## Make .venv with the maildelta command in it
+
+run: .venv/ready ## Serve for real (settings: MAILDELTA_… or .env)
+	@exec $(BIN)/maildelta serve $(ARGS)
+
+demo: .venv/ready ## See it work beside a sample maildrop (ARGS=--once: end after the story)
+	@exec $(BIN)/maildelta demo $(ARGS)
+
+test: .venv/ready-dev ## Install what the tests need and run all of them
+	@scripts/install-test-servers
+	@$(BIN)/pytest $(ARGS)
+
+check: lint types contracts test ## Exactly what CI runs
+
+lint: .venv/ready-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: .venv/ready-dev
+	@$(BIN)/mypy
+
+contracts: .venv/ready-dev
+	@$(BIN)/lint-imports
+
+format: .venv/ready-dev ## Format the code
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+bench: .venv/ready-dev ## Measure beside mpop, fetchmail, getmail6 and poplib
+	@scripts/install-bench-peers
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lock: .venv/ready-dev ## Make the locks anew from pyproject.toml
+	@for pair in build:requirements.lock dev:requirements-dev.lock; do \
+		$(BIN)/uv pip compile pyproject.toml --group $${pair%%:*} --output-file $${pair##*:} \
+			--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet; done
+
+clean: ## Remove what was made here
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/ready: requirements.lock pyproject.toml
+	@$(MAKE) --no-print-directory .venv/made
+	@$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/ready-dev: requirements-dev.lock .venv/ready
+	@$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.venv/made:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed (3.12 and later: with SQLite 3.42 or later)." >&2; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@touch $@

@@ -1,0 +1,5 @@
+"""``python -m app`` is ``maildelta``."""
+
+from app.cli import main
+
+main()

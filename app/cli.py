@@ -1,0 +1,111 @@
+"""The command line: arguments to function, nothing else."""
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from typing import Annotated, NoReturn
+
+import typer
+import uvicorn
+from pydantic import ValidationError
+
+from app import __version__, logs
+from app.access.service import Scope, make_key
+from app.database import Database
+from app.jobs.engine import check_runtime
+from app.jobs.storage import database_for_jobs
+from app.jobs.port import EngineCannotRun
+from app.main import create_app
+from app.schema import upgrade
+from app.settings import Settings
+
+cli = typer.Typer(
+    help="Maildelta: which mail on a POP3 server is new. Settings come from MAILDELTA_… variables or .env.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def main() -> None:
+    """Run the command line."""
+    cli()
+
+
+@cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Default: MAILDELTA_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Default: MAILDELTA_PORT.")] = None,
+) -> None:
+    """Serve the API and run the syncs (or what MAILDELTA_ROLE says)."""
+    settings = _settings()
+    logs.configure(settings)
+    jobs_url = database_for_jobs(settings.effective_database_url, data_dir=settings.data_dir)
+    try:
+        check_runtime(jobs_url)
+        app = create_app(settings)
+    except (EngineCannotRun, ValueError) as error:
+        _fail(str(error))
+    if not settings.api_key.get_secret_value():
+        typer.echo(f"The admin key is in {settings.api_key_file} ('maildelta show-key' prints it).", err=True)
+    uvicorn.run(
+        app,
+        host=host or settings.host,
+        port=settings.port if port is None else port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+    )
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the database to the newest schema. 'serve' does so by itself."""
+    settings = _settings()
+    logs.configure(settings)
+    upgrade(settings.effective_database_url)
+    typer.echo("The database has the newest schema.")
+
+
+@cli.command("show-key")
+def show_key() -> None:
+    """Print the first admin key."""
+    typer.echo(_settings().first_api_key())
+
+
+@cli.command("make-key")
+def make_api_key(
+    name: Annotated[str, typer.Argument(help="What the key is for.")],
+    scope: Annotated[list[Scope], typer.Option(help="What it may do; may be repeated.")],
+) -> None:
+    """Make an API key and print it, once."""
+    settings = _settings()
+    upgrade(settings.effective_database_url)
+    database = Database(settings.effective_database_url)
+    try:
+        now = datetime.now(UTC)
+        _row, key = asyncio.run(database.write(lambda db: make_key(db, name=name, scopes=scope, now=now)))
+    finally:
+        database.close()
+    typer.echo(key)
+
+
+@cli.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def _settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        # The input is left out: it may be a secret.
+        faults = [f"MAILDELTA_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors()]
+        _fail("\n".join(faults))
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(message, err=True)
+    sys.exit(2)

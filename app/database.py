@@ -1,0 +1,222 @@
+"""The database: engines, column types, and ``Database.write``, the only place that commits.
+
+The driver is synchronous and runs in threads of our own: a unit of work is one function that takes the
+session, and costs one hop to a thread however many statements it makes (``docs/decisions/0004``). On SQLite
+there is one writer thread, so that writers queue in order instead of meeting in SQLITE_BUSY; on PostgreSQL
+there are several.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    Integer,
+    create_engine,
+    event,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
+from sqlalchemy.types import TypeDecorator
+from sqlmodel import Session
+
+Result = TypeVar("Result")
+
+BigInt = BigInteger().with_variant(Integer(), "sqlite")  # SQLite's rowid alias must be INTEGER
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+_SQLITE_BUSY_MS = 15_000
+_SQLITE_PAGE_OCTETS = 16 * 1024  # mail is large: fewer, larger pages halve the time of a first sync
+_READER_THREADS = 4
+_POSTGRESQL_WRITERS = 8
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime in UTC, on both databases; a naive one is a mistake of ours and is refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class StorageFailed(Exception):
+    """The database could not do its work: full, unreachable, broken. The unit of work left no trace."""
+
+
+class Database:
+    """Runs units of work, each in one transaction, in threads.
+
+    A unit of work may be run again (a deadlock on PostgreSQL), so it must have no effect but on ``db``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = driver_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        writers = 1 if self.is_sqlite else _POSTGRESQL_WRITERS
+        self._read_engine = _create_engine(self.url, read_only=True, threads=_READER_THREADS)
+        writer = _create_engine(self.url, read_only=False, threads=writers)
+        self._write_engines = {
+            durable: writer.execution_options(durable=durable) for durable in (True, False)
+        }
+        self._readers = ThreadPoolExecutor(_READER_THREADS, thread_name_prefix="db-read")
+        self._writers = ThreadPoolExecutor(writers, thread_name_prefix="db-write")
+
+    async def read(self, question: Callable[[Session], Result]) -> Result:
+        """Answer a question in a transaction that sees one state of the database and changes nothing."""
+        return await _in_thread(self._readers, self._run_read, question)
+
+    async def write(self, change: Callable[[Session], Result], *, durable: bool = True) -> Result:
+        """Make a change in one transaction and commit it; an exception leaves everything as it was.
+
+        ``durable=False`` spares the flush to disk: for what can be found out again after a power failure
+        (the progress of a sync), never for mail or the ledger. A kill of the process loses neither.
+        Raises StorageFailed.
+        """
+        return await _in_thread(self._writers, self._run_write, change, durable)
+
+    def close(self) -> None:
+        """Wait for the units of work under way and close all connections."""
+        for pool in (self._writers, self._readers):
+            pool.shutdown(wait=True)
+        self._write_engines[True].dispose()  # they share one pool
+        self._read_engine.dispose()
+
+    def _run_read(self, question: Callable[[Session], Result]) -> Result:
+        try:
+            with Session(self._read_engine, expire_on_commit=False) as db:
+                return question(db)
+        except SQLAlchemyError as error:
+            raise _storage_failed(error) from error
+
+    def _run_write(self, change: Callable[[Session], Result], durable: bool) -> Result:  # noqa: FBT001
+        for attempts_left in (2, 1, 0):
+            try:
+                with Session(self._write_engines[durable], expire_on_commit=False) as db:
+                    result = change(db)
+                    db.commit()
+                    return result
+            except SQLAlchemyError as error:
+                if not (attempts_left and _may_succeed_again(error)):
+                    raise _storage_failed(error) from error
+        raise AssertionError("unreachable")
+
+
+def driver_url(url: str) -> URL:
+    """``sqlite:///…`` or ``postgresql://…`` with the driver that we use."""
+    parsed = make_url(url)
+    drivers = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
+    return parsed.set(drivername=drivers[parsed.get_backend_name()])
+
+
+async def _in_thread(pool: ThreadPoolExecutor, run: Callable[..., Result], *args: Any) -> Result:
+    """Run in the pool and wait to the end even when cancelled: a commit under way has an outcome.
+
+    Who is cancelled while a commit runs must not go on before the commit is done, or a sync that was told to
+    stop would write its last word before its last batch.
+    """
+    work = asyncio.get_running_loop().run_in_executor(pool, run, *args)
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        if not work.done():
+            await asyncio.wait([work])
+        if not work.cancelled():
+            work.exception()  # seen: nobody is left to tell
+        raise
+
+
+def _create_engine(url: URL, *, read_only: bool, threads: int) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(
+            url, pool_size=threads, max_overflow=0, connect_args={"timeout": _SQLITE_BUSY_MS / 1000}
+        )
+        event.listen(engine, "connect", _prepare_sqlite_reader if read_only else _prepare_sqlite_writer)
+        event.listen(engine, "begin", _begin_sqlite_read if read_only else _begin_sqlite_write)
+        return engine
+    engine = create_engine(
+        url, pool_size=threads, max_overflow=0, pool_pre_ping=True, connect_args={"connect_timeout": 10}
+    )
+    if read_only:
+        return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    event.listen(engine, "begin", _begin_postgresql_write)
+    return engine
+
+
+def _prepare_sqlite_writer(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves; the driver's own BEGIN comes too late
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA page_size = {_SQLITE_PAGE_OCTETS}")  # only a new file takes it
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute(f"PRAGMA busy_timeout = {_SQLITE_BUSY_MS}")
+    cursor.close()
+
+
+def _prepare_sqlite_reader(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {_SQLITE_BUSY_MS}")
+    cursor.execute("PRAGMA query_only = ON")
+    cursor.close()
+
+
+def _begin_sqlite_read(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
+def _begin_sqlite_write(connection: Connection) -> None:
+    durable = connection.get_execution_options().get("durable", True)
+    connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+    connection.exec_driver_sql(
+        "BEGIN IMMEDIATE"
+    )  # a deferred one that upgrades fails at once when it is late
+
+
+def _begin_postgresql_write(connection: Connection) -> None:
+    if not connection.get_execution_options().get("durable", True):
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+
+
+def _may_succeed_again(error: SQLAlchemyError) -> bool:
+    """Deadlocks, serialisation failures and a connection that a restarted server dropped; nothing else.
+
+    A foreign key that a neighbour removed in the meantime (the content of a last message) is looked up anew.
+    """
+    code = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return code in {"40001", "40P01", "23503"} or bool(getattr(error, "connection_invalidated", False))
+
+
+def _storage_failed(error: SQLAlchemyError) -> Exception:
+    """Operational trouble becomes StorageFailed; a mistake of ours (a broken rule) stays what it is."""
+    orig = getattr(error, "orig", None)
+    code = getattr(orig, "sqlstate", None) or ""
+    if (
+        isinstance(error, OperationalError)
+        or type(error) is DatabaseError  # SQLite: the file is not a database, or is damaged
+        or code.startswith(
+            ("08", "25", "53", "57", "58")
+        )  # connection, read-only, resources, operator, system
+    ):
+        return StorageFailed(str(orig or error).splitlines()[0])
+    return error

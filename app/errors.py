@@ -1,0 +1,35 @@
+"""The one error that a caller of the API may see: a status, a code and a sentence."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class InputFault:
+    """One thing wrong with the input: a JSON pointer (RFC 6901) and what is wrong there."""
+
+    pointer: str
+    detail: str
+
+
+@dataclass
+class AppError(Exception):
+    """Answered as a problem document (RFC 9457) with this HTTP status and this stable code."""
+
+    status: int
+    code: str
+    detail: str
+    faults: tuple[InputFault, ...] = ()
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.detail}"
+
+
+def not_found(what: str) -> AppError:
+    """404: an id that names nothing (or not something of this kind)."""
+    return AppError(404, "not_found", f"There is no such {what}.")
+
+
+def invalid_request(pointer: str, detail: str) -> AppError:
+    """422 with one fault; several faults come from the schemas."""
+    return AppError(422, "invalid_request", "The request is not valid.", (InputFault(pointer, detail),))

@@ -1,0 +1,1 @@
+"""What we poll: mailboxes, their settings and their credentials."""

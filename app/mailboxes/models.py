@@ -1,0 +1,56 @@
+"""The table of mailboxes."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NewType
+
+from sqlalchemy import Boolean, Column, Integer, LargeBinary, Text
+from sqlmodel import Field, SQLModel
+
+from app.database import BigInt, Json, UtcDateTime
+
+MailboxId = NewType("MailboxId", int)
+
+
+class MailboxStatus(StrEnum):
+    """Whether we poll, and if not, why."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    AUTH_FAILED = "auth_failed"
+    NEEDS_REVIEW = "needs_review"
+
+
+class InitialSync(StrEnum):
+    """What the first sync does with the mail that is already there."""
+
+    ALL = "all"
+    FROM_NOW = "from_now"
+
+
+class Mailbox(SQLModel, table=True):
+    """One maildrop that we poll: where it is, how to log in, and what we last saw there."""
+
+    __tablename__ = "mailboxes"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id: int | None = Field(default=None, sa_column=Column(BigInt, primary_key=True))
+    name: str = Field(sa_column=Column(Text, nullable=False))
+    host: str = Field(sa_column=Column(Text, nullable=False))
+    port: int = Field(sa_column=Column(Integer, nullable=False))
+    security: str = Field(sa_column=Column(Text, nullable=False))
+    username: str = Field(sa_column=Column(Text, nullable=False))
+    credentials: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    allow_cleartext_password: bool = Field(default=False, sa_column=Column(Boolean, nullable=False))
+    ca_certificates: str | None = Field(default=None, sa_column=Column(Text))
+    poll_interval_seconds: int | None = Field(default=None, sa_column=Column(Integer))
+    initial_sync: str = Field(default=InitialSync.ALL.value, sa_column=Column(Text, nullable=False))
+    server_retention: dict[str, Any] = Field(sa_column=Column(Json, nullable=False))
+    criteria: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
+    status: str = Field(default=MailboxStatus.ACTIVE.value, sa_column=Column(Text, nullable=False))
+    status_detail: str | None = Field(default=None, sa_column=Column(Text))
+    server: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
+    listed_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    failures: int = Field(default=0, sa_column=Column(Integer, nullable=False))
+    next_sync_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime, index=True))
+    created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))

@@ -1,0 +1,144 @@
+"""Mailboxes over HTTP."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from sqlmodel import Session
+
+from app.access.routes import requires
+from app.access.service import Gate, Scope
+from app.database import Database
+from app.errors import invalid_request
+from app.mailboxes import repository, service
+from app.mailboxes.models import MailboxId
+from app.mailboxes.schemas import MailboxAnswer, MailboxChange, MailboxFacts, NewMailbox, answer
+from app.mailboxes.secrets import Vault
+from app.settings import IpNetwork
+from app.web.ids import decode_id, encode_id
+from app.web.pages import After, Limit, Page, decode_cursor, encode_cursor, link_next
+from app.web.problems import documented
+
+FactsOf = Callable[[Session, Sequence[MailboxId]], dict[MailboxId, MailboxFacts]]
+
+
+def mailbox_id_of(text: str) -> MailboxId:
+    """The mailbox that an id in a path names, or 404."""
+    return MailboxId(decode_id("mbx", text))
+
+
+def build_router(
+    *,
+    database: Database,
+    gate: Gate,
+    vault: Vault,
+    allowed: Sequence[IpNetwork],
+    facts_of: FactsOf,
+    work_is_due: Callable[[], None],
+    clock: Callable[[], datetime],
+) -> APIRouter:
+    """The routes of the mailboxes. ``facts_of`` tells what later features know of them."""
+    router = APIRouter(tags=["Mailboxes"])
+    may_read, may_admin = requires(gate, Scope.READ), requires(gate, Scope.ADMIN)
+
+    def shaped(db: Session, mailbox_id: MailboxId) -> MailboxAnswer:
+        row = service.existing(db, mailbox_id)
+        return answer(row, facts_of(db, [mailbox_id]).get(mailbox_id, MailboxFacts()))
+
+    @router.post(
+        "/mailboxes",
+        status_code=201,
+        dependencies=[may_admin],
+        responses=documented(),
+        summary="Register a mailbox",
+    )
+    async def register(body: NewMailbox, response: Response) -> MailboxAnswer:
+        service.refuse_literal(body.host, allowed)
+
+        def change(db: Session) -> MailboxAnswer:
+            return answer(service.register(db, body, vault=vault, now=clock()), MailboxFacts())
+
+        made = await database.write(change)
+        if made.next_sync_at:
+            work_is_due()
+        response.headers["Location"] = f"/mailboxes/{made.id}"
+        return made
+
+    @router.get(
+        "/mailboxes", dependencies=[may_read], responses=documented(400), summary="List the mailboxes"
+    )
+    async def list_mailboxes(
+        request: Request, response: Response, after: After = None, limit: Limit = 50
+    ) -> Page[MailboxAnswer]:
+        position = decode_cursor(after) or 0
+
+        def question(db: Session) -> Page[MailboxAnswer]:
+            rows = repository.page(db, after=position, limit=limit + 1)
+            ids = [MailboxId(row.id) for row in rows[:limit] if row.id is not None]
+            facts = facts_of(db, ids)
+            items = [
+                answer(row, facts.get(row_id, MailboxFacts()))
+                for row, row_id in zip(rows[:limit], ids, strict=True)
+            ]
+            return Page(items=items, next_cursor=encode_cursor(ids[-1]) if len(rows) > limit else None)
+
+        page = await database.read(question)
+        link_next(request, response, page.next_cursor)
+        return page
+
+    @router.get(
+        "/mailboxes/{mailbox_id}",
+        dependencies=[may_read],
+        responses=documented(404),
+        summary="Read a mailbox",
+    )
+    async def read(mailbox_id: str) -> MailboxAnswer:
+        number = mailbox_id_of(mailbox_id)
+        return await database.read(lambda db: shaped(db, number))
+
+    @router.patch(
+        "/mailboxes/{mailbox_id}",
+        dependencies=[may_admin],
+        responses=documented(404),
+        summary="Change a mailbox",
+    )
+    async def change(mailbox_id: str, body: MailboxChange) -> MailboxAnswer:
+        number = mailbox_id_of(mailbox_id)
+        if "host" in body.model_fields_set:
+            service.refuse_literal(body.host, allowed)
+
+        def change(db: Session) -> MailboxAnswer:
+            service.change(db, number, body, vault=vault, now=clock())
+            db.flush()
+            return shaped(db, number)
+
+        changed = await database.write(change)
+        if changed.next_sync_at:
+            work_is_due()
+        return changed
+
+    @router.delete(
+        "/mailboxes/{mailbox_id}",
+        status_code=204,
+        dependencies=[may_admin],
+        responses=documented(404),
+        summary="Remove a mailbox with its messages",
+    )
+    async def remove(
+        mailbox_id: str,
+        confirm: Annotated[
+            str | None, Query(description="The mailbox's name or id: a sign that this one is meant.")
+        ] = None,
+    ) -> None:
+        number = mailbox_id_of(mailbox_id)
+
+        def change(db: Session) -> None:
+            row = service.existing(db, number)
+            if confirm not in {row.name, encode_id("mbx", number)}:
+                raise invalid_request("/query/confirm", "must be the mailbox's name or its id")
+            repository.remove(db, number)
+
+        await database.write(change)
+
+    return router

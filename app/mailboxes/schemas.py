@@ -1,0 +1,217 @@
+"""A mailbox as it is sent and as it is answered."""
+
+import ssl
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+
+from app.mailboxes.models import InitialSync, Mailbox, MailboxStatus
+from app.web.ids import encode_id
+from app.web.times import UtcTime
+
+
+class Security(StrEnum):
+    """How the connection is protected. ``none`` sends everything in clear text."""
+
+    TLS = "tls"
+    STARTTLS = "starttls"
+    NONE = "none"
+
+
+DEFAULT_PORTS = {Security.TLS: 995, Security.STARTTLS: 110, Security.NONE: 110}
+
+Name = Annotated[str, Field(min_length=1, max_length=200, examples=["Invoices"])]
+Host = Annotated[
+    str, Field(min_length=1, max_length=253, pattern=r"^[^\s/@\x00-\x1f\x7f]+$", examples=["pop.example.org"])
+]
+Port = Annotated[int, Field(ge=1, le=65535, examples=[995])]
+Username = Annotated[str, Field(min_length=1, max_length=240, examples=["invoices@example.org"])]
+Password = Annotated[
+    SecretStr,
+    Field(
+        min_length=1, max_length=8192, examples=["correct horse battery staple"], description="Write-only."
+    ),
+]
+PollInterval = Annotated[
+    int,
+    Field(ge=10, le=31 * 86400, examples=[300], description="Seconds between polls; null: only on demand."),
+]
+CaCertificates = Annotated[
+    str,
+    Field(
+        max_length=200_000,
+        description="PEM certificates that the server's certificate is verified against, instead of the "
+        "system's: for a mail server with a private certificate authority.",
+    ),
+]
+
+
+class KeepOnServer(BaseModel, extra="forbid"):
+    """Never a DELE."""
+
+    mode: Literal["keep"] = "keep"
+
+
+def _checked_line(value: str) -> str:
+    if any(character in value for character in "\r\n\0"):
+        raise ValueError("must not contain a line end or NUL")
+    return value
+
+
+def _checked_certificates(value: str | None) -> str | None:
+    if value is not None:
+        try:
+            ssl.create_default_context(cadata=value)
+        except (ssl.SSLError, ValueError) as error:
+            raise ValueError("holds no PEM certificate that can be read") from error
+    return value
+
+
+class _Checks(BaseModel, extra="forbid"):
+    """What is checked in a new mailbox and in a change alike."""
+
+    @field_validator("username", check_fields=False)
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        return _checked_line(value)
+
+    @field_validator("password", check_fields=False)
+    @classmethod
+    def _one_secret_line(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _checked_line(value.get_secret_value())
+        return value
+
+    @field_validator("ca_certificates", check_fields=False)
+    @classmethod
+    def _readable_certificates(cls, value: str | None) -> str | None:
+        return _checked_certificates(value)
+
+
+class NewMailbox(_Checks):
+    """A mailbox to register."""
+
+    name: Name
+    host: Host
+    port: Port | None = Field(None, description="Default: 995 with `tls`, else 110.")
+    security: Security = Security.TLS
+    username: Username
+    password: Password | None = None
+    allow_cleartext_password: bool = Field(
+        False, description="With `security: none` the password crosses the network in clear text; say so."
+    )
+    ca_certificates: CaCertificates | None = None
+    poll_interval_seconds: PollInterval | None = None
+    initial_sync: InitialSync = Field(
+        InitialSync.ALL,
+        description="`from_now`: mail that is there at the first sync is known, not retrieved.",
+    )
+    server_retention: KeepOnServer = Field(default_factory=KeepOnServer)
+    criteria: None = Field(None, description="Which messages to retrieve; null: all.")
+
+    @model_validator(mode="after")
+    def _clear_text_is_said(self) -> Self:
+        if self.security is Security.NONE and self.password and not self.allow_cleartext_password:
+            raise ValueError(
+                "with security 'none' a password is accepted only if allow_cleartext_password is true"
+            )
+        return self
+
+    @property
+    def effective_port(self) -> int:
+        """The port to connect to."""
+        return self.port or DEFAULT_PORTS[self.security]
+
+
+class MailboxChange(_Checks):
+    """What to change; what is not named stays."""
+
+    name: Name = Field(default="")
+    host: Host = Field(default="")
+    port: Port | None = Field(default=None, description="null: the default of the security in force.")
+    security: Security = Field(default=Security.TLS)
+    username: Username = Field(default="")
+    password: Password | None = Field(default=None, description="null removes the stored credentials.")
+    allow_cleartext_password: bool = Field(default=False)
+    ca_certificates: CaCertificates | None = Field(default=None)
+    poll_interval_seconds: PollInterval | None = Field(default=None)
+    server_retention: KeepOnServer = Field(default_factory=KeepOnServer)
+    criteria: None = Field(default=None)
+    paused: bool = Field(default=False, description="true: no sync until it is false again.")
+
+
+class ServerFacts(BaseModel):
+    """What the mail server announced at the last sync, and what is odd about it."""
+
+    greeting: str | None = None
+    implementation: str | None = None
+    capabilities: list[str] = Field(default_factory=list)
+    warnings: list[str] = Field(default_factory=list)
+
+
+class Counts(BaseModel):
+    """The ledger of the mailbox by state, and what is missing on the server now."""
+
+    unique_ids: int = Field(0, description="Every unique-id ever seen.")
+    stored: int = 0
+    filtered: int = 0
+    failed: int = 0
+    too_large: int = 0
+    baseline: int = 0
+    missing: int = Field(0, description="Of all these, those that the last listing did not show.")
+
+
+class LastSync(BaseModel):
+    """The last sync in brief."""
+
+    id: str = Field(examples=["syn_12"])
+    status: str = Field(examples=["succeeded"])
+    finished_at: UtcTime | None
+    error_code: str | None = Field(examples=["connect_failed"])
+
+
+class MailboxFacts(BaseModel):
+    """What other features know about a mailbox."""
+
+    counts: Counts = Field(default_factory=Counts)
+    last_sync: LastSync | None = None
+
+
+class MailboxAnswer(BaseModel):
+    """A mailbox, without its credentials."""
+
+    id: str = Field(examples=["mbx_7"])
+    name: Name
+    host: Host
+    port: Port
+    security: Security
+    username: Username
+    has_credentials: bool
+    allow_cleartext_password: bool
+    ca_certificates: str | None
+    poll_interval_seconds: int | None
+    initial_sync: InitialSync
+    server_retention: dict[str, Any] = Field(examples=[{"mode": "keep"}])
+    criteria: dict[str, Any] | None
+    status: MailboxStatus
+    status_detail: str | None
+    last_sync: LastSync | None
+    next_sync_at: UtcTime | None
+    server: ServerFacts | None
+    counts: Counts
+    created_at: UtcTime
+
+
+def answer(row: Mailbox, facts: MailboxFacts) -> MailboxAnswer:
+    """Shape a row for the API."""
+    assert row.id is not None
+    columns = row.model_dump(exclude={"id", "credentials", "server", "listed_at", "failures"})
+    return MailboxAnswer(
+        **columns,
+        id=encode_id("mbx", row.id),
+        has_credentials=row.credentials is not None,
+        server=ServerFacts.model_validate(row.server) if row.server else None,
+        counts=facts.counts,
+        last_sync=facts.last_sync,
+    )

@@ -1,0 +1,192 @@
+"""``create_app(settings)``: the composition root, the only module that knows all others."""
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+
+import structlog
+from fastapi import FastAPI
+
+from app import __version__, pop3
+from app.access.routes import build_router as access_router
+from app.access.service import Gate
+from app.database import Database
+from app.health import build_router as health_router
+from app.jobs.engine import create_engine
+from app.jobs.port import JobEngine
+from app.jobs.storage import database_for_jobs
+from app.logs import RequestLog
+from app.mailboxes.routes import build_router as mailboxes_router
+from app.mailboxes.secrets import Vault
+from app.messages.routes import build_router as messages_router
+from app.schema import upgrade
+from app.settings import Role, Settings
+from app.sync.facts import facts_of
+from app.sync.jobs import SYNCS, SyncRunner
+from app.sync.maildrop import Maildrop
+from app.sync.routes import build_router as sync_router
+from app.sync.service import SyncTools
+from app.wakeups import Wakeup
+from app.web import docs_page, problems
+
+_log = structlog.get_logger()
+
+_ABOUT = """\
+Maildelta knows which mail on a POP3 server is new. Register a mailbox, ask for a sync, read the feed:
+each message once, nothing deleted on the server unasked.
+
+Every call needs an API key: `Authorization: Bearer <key>`. `maildelta show-key` prints the first one.
+Every error is a problem document (RFC 9457); programs decide by its `code`.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The whole service for these settings. Its lifespan migrates the database and runs the jobs."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.effective_database_url)
+    messages_stored, syncs_changed = Wakeup(), Wakeup()
+    pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="prepare")
+    runner = _runner(settings, database, pool, messages_stored, syncs_changed)
+    engine = create_engine(
+        database_url=database_for_jobs(settings.effective_database_url, data_dir=settings.data_dir),
+        executor_id=settings.effective_executor_id,
+        jobs=[runner.job(every_seconds=settings.tick_seconds)],
+        runs_jobs=settings.role is not Role.API,
+    )
+
+    def work_is_due() -> None:
+        if not runner.wake():
+            engine.ask(SYNCS)
+
+    async def is_ready() -> None:
+        await database.read(lambda db: db.connection().exec_driver_sql("SELECT last_seq FROM feed").one())
+
+    app = FastAPI(
+        title="Maildelta",
+        version=__version__,
+        summary="Which mail on a POP3 server is new: each message once, nothing deleted unasked.",
+        description=_ABOUT,
+        license_info={"name": "MIT", "identifier": "MIT"},
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan(settings, database, pool, runner, engine),
+        responses={500: {"model": problems.Problem, "description": "An error of ours."}},
+    )
+    app.include_router(health_router(is_ready=is_ready))
+    if settings.role is not Role.WORKER:
+        _add_api(app, settings, database, messages_stored, syncs_changed, work_is_due)
+    problems.install(app)
+    app.add_middleware(RequestLog)
+    return app
+
+
+def _add_api(
+    app: FastAPI,
+    settings: Settings,
+    database: Database,
+    messages_stored: Wakeup,
+    syncs_changed: Wakeup,
+    work_is_due: Callable[[], None],
+) -> None:
+    gate = Gate(database=database, first_key=settings.first_api_key())
+    app.include_router(
+        mailboxes_router(
+            database=database,
+            gate=gate,
+            vault=Vault(settings.secret_keys()),
+            allowed=settings.allowed_private_networks,
+            facts_of=facts_of,
+            work_is_due=work_is_due,
+            clock=_now,
+        )
+    )
+    app.include_router(
+        sync_router(
+            database=database,
+            gate=gate,
+            syncs_changed=syncs_changed,
+            work_is_due=work_is_due,
+            clock=_now,
+            monotonic=time.monotonic,
+        )
+    )
+    app.include_router(
+        messages_router(
+            database=database, gate=gate, messages_stored=messages_stored, monotonic=time.monotonic
+        )
+    )
+    app.include_router(access_router(database=database, gate=gate, clock=_now))
+    docs_page.install(app)
+
+
+def _runner(
+    settings: Settings,
+    database: Database,
+    pool: ThreadPoolExecutor,
+    messages_stored: Wakeup,
+    syncs_changed: Wakeup,
+) -> SyncRunner:
+    limits = pop3.Limits(
+        message_octets=settings.max_message_octets,
+        listing_entries=settings.max_listing_entries,
+        connect_timeout=settings.connect_timeout_seconds,
+        reply_timeout=settings.reply_timeout_seconds,
+        session_timeout=settings.session_timeout_seconds,
+    )
+    tools = SyncTools(
+        database=database,
+        maildrop=Maildrop(
+            vault=Vault(settings.secret_keys()),
+            allowed=settings.allowed_private_networks,
+            limits=limits,
+            monotonic=time.monotonic,
+        ),
+        pool=pool,
+        messages_stored=messages_stored,
+        syncs_changed=syncs_changed,
+        clock=_now,
+        monotonic=time.monotonic,
+        chance=random.random,
+        lease_seconds=settings.lease_seconds,
+        limits=limits,
+        batch_messages=settings.batch_messages,
+        batch_octets=settings.batch_octets,
+    )
+    return SyncRunner(
+        database=database,
+        tools=tools,
+        worker=settings.effective_executor_id,
+        concurrency=settings.sync_concurrency,
+        lease_seconds=settings.lease_seconds,
+        clock=_now,
+    )
+
+
+def _lifespan(
+    settings: Settings, database: Database, pool: ThreadPoolExecutor, runner: SyncRunner, engine: JobEngine
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(upgrade, settings.effective_database_url)
+        if settings.role is not Role.API:
+            await runner.take_back()
+        await engine.start()
+        _log.info("started", version=__version__, role=settings.role.value)
+        try:
+            yield
+        finally:
+            await engine.stop(within_seconds=settings.stop_within_seconds)
+            pool.shutdown(wait=True, cancel_futures=True)
+            database.close()
+            _log.info("stopped")
+
+    return lifespan
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

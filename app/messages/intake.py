@@ -1,0 +1,93 @@
+"""How a retrieved message becomes rows: packed and summarised first, stored after, in the caller's transaction."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, BinaryIO
+
+from sqlmodel import Session
+
+from app.mailboxes.models import MailboxId
+from app.messages import repository
+from app.messages.contents import Packed, Packer
+from app.messages.mime import Address, Summary, summarise
+from app.messages.models import MessageSeq
+
+# A body this much shorter than LIST said was probably cut by the server; sizes are hints, so it is told, no more.
+_SHORT_BY = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A message whose costly work is done: what is left is to insert it."""
+
+    unique_id: bytes
+    occurrence: int
+    packed: Packed
+    summary: Summary
+    warnings: tuple[str, ...]
+
+
+def prepare(
+    packer: Packer, *, unique_id: bytes, occurrence: int, body: bytes | BinaryIO, announced_octets: int | None
+) -> Prepared:
+    """Compress, digest and summarise one message. For a worker thread: no database, no network."""
+    packed = packer.pack(body)
+    summary = summarise(packed.head)
+    warnings = summary.warnings
+    if announced_octets and packed.octets < announced_octets * _SHORT_BY:
+        warnings += (f"The server announced {announced_octets} octets and sent {packed.octets}.",)
+    return Prepared(unique_id, occurrence, packed, summary, warnings)
+
+
+def store(
+    db: Session, mailbox_id: MailboxId, batch: Sequence[Prepared], *, now: datetime
+) -> list[MessageSeq]:
+    """Store a batch and return the place of each in the feed.
+
+    The contents go in before the places are taken, so that others wait for the feed as short as can be.
+    """
+    if not batch:
+        return []
+    repository.add_contents(db, [_content_row(message.packed) for message in batch])
+    for message in batch:
+        if message.packed.rest is not None:
+            blocks = Packer().rest(message.packed.rest)
+            repository.add_blocks(db, message.packed.sha256, blocks)
+    first = repository.take_places(db, len(batch))
+    places = [MessageSeq(first + offset) for offset in range(len(batch))]
+    rows = [_message_row(message, mailbox_id, seq, now) for message, seq in zip(batch, places, strict=True)]
+    repository.add_messages(db, rows)
+    return places
+
+
+def _content_row(packed: Packed) -> dict[str, Any]:
+    return {"sha256": packed.sha256, "octets": packed.octets, "blocks": packed.blocks, "data": packed.first}
+
+
+def _message_row(message: Prepared, mailbox_id: MailboxId, seq: MessageSeq, now: datetime) -> dict[str, Any]:
+    summary = message.summary
+    return {
+        "seq": seq,
+        "mailbox_id": mailbox_id,
+        "unique_id": message.unique_id,
+        "occurrence": message.occurrence,
+        "message_id": summary.message_id,
+        "subject": summary.subject,
+        "from_name": summary.from_.name if summary.from_ else None,
+        "from_address": summary.from_.address if summary.from_ else None,
+        "to": _addresses(summary.to),
+        "cc": _addresses(summary.cc),
+        "reply_to": _addresses(summary.reply_to),
+        "date": summary.date,
+        "retrieved_at": now,
+        "octets": message.packed.octets,
+        "raw_sha256": message.packed.sha256,
+        "has_attachments": summary.has_attachments,
+        "snippet": summary.snippet,
+        "warnings": list(message.warnings),
+    }
+
+
+def _addresses(addresses: Sequence[Address]) -> list[dict[str, str]]:
+    return [asdict(address) for address in addresses]

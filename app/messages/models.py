@@ -1,0 +1,81 @@
+"""The tables of messages, of their raw contents, and of the feed's place."""
+
+from datetime import datetime
+from typing import Any, NewType
+
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Text
+from sqlmodel import Field, SQLModel
+
+from app.database import BigInt, Json, UtcDateTime
+
+MessageSeq = NewType("MessageSeq", int)
+
+
+class Content(SQLModel, table=True):
+    """The octets of a message, once however many messages have them: zstd, block 0; the rest in blocks.
+
+    A trigger removes it when the last message that has it goes.
+    """
+
+    __tablename__ = "contents"
+
+    id: int | None = Field(default=None, sa_column=Column(BigInt, primary_key=True))
+    sha256: bytes = Field(sa_column=Column(LargeBinary, nullable=False, unique=True))
+    octets: int = Field(sa_column=Column(BigInt, nullable=False))
+    blocks: int = Field(sa_column=Column(Integer, nullable=False))
+    data: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class ContentBlock(SQLModel, table=True):
+    """Blocks 1 and up of a content larger than one block, so that no message is ever in memory whole."""
+
+    __tablename__ = "content_blocks"
+
+    sha256: bytes = Field(
+        sa_column=Column(LargeBinary, ForeignKey("contents.sha256", ondelete="CASCADE"), primary_key=True)
+    )
+    number: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    data: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class Feed(SQLModel, table=True):
+    """One row: the last place given. Whoever stores messages holds it until the commit.
+
+    So places become visible in their order, and a reader that follows them never skips one.
+    """
+
+    __tablename__ = "feed"
+
+    id: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    last_seq: int = Field(sa_column=Column(BigInt, nullable=False))
+
+
+class Message(SQLModel, table=True):
+    """One message. Its place in the feed is its key: the table lies in feed order."""
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        Index("ix_messages_mailbox_id_seq", "mailbox_id", "seq"),
+        Index("ix_messages_raw_sha256", "raw_sha256"),
+    )
+
+    seq: int = Field(sa_column=Column(BigInt, primary_key=True, autoincrement=False))
+    mailbox_id: int = Field(
+        sa_column=Column(BigInt, ForeignKey("mailboxes.id", ondelete="CASCADE"), nullable=False)
+    )
+    unique_id: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    occurrence: int = Field(sa_column=Column(Integer, nullable=False))
+    message_id: str | None = Field(default=None, sa_column=Column(Text))
+    subject: str = Field(sa_column=Column(Text, nullable=False))
+    from_name: str | None = Field(default=None, sa_column=Column(Text))
+    from_address: str | None = Field(default=None, sa_column=Column(Text))
+    to: list[dict[str, Any]] = Field(sa_column=Column("to", Json, nullable=False))
+    cc: list[dict[str, Any]] = Field(sa_column=Column(Json, nullable=False))
+    reply_to: list[dict[str, Any]] = Field(sa_column=Column(Json, nullable=False))
+    date: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    retrieved_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    octets: int = Field(sa_column=Column(BigInt, nullable=False))
+    raw_sha256: bytes = Field(sa_column=Column(LargeBinary, ForeignKey("contents.sha256"), nullable=False))
+    has_attachments: bool = Field(sa_column=Column(Boolean, nullable=False))
+    snippet: str = Field(sa_column=Column(Text, nullable=False))
+    warnings: list[str] = Field(sa_column=Column(Json, nullable=False))

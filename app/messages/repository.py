@@ -1,0 +1,135 @@
+"""SQL of messages, contents and the feed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Text, cast, delete, or_, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, SQLModel, col, select
+
+from app.mailboxes.models import MailboxId
+from app.messages.models import Content, ContentBlock, Feed, Message, MessageSeq
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which messages of the feed are asked for; None means any."""
+
+    mailbox_id: MailboxId | None = None
+    subject: str | None = None
+    sender: str | None = None
+    recipient: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    has_attachments: bool | None = None
+
+    def of(self, mailbox_id: MailboxId) -> "Wanted":
+        """The same, of one mailbox."""
+        return replace(self, mailbox_id=mailbox_id)
+
+
+def add_contents(db: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Store contents that are not there yet; in the order of their digests, so that two of us do not deadlock."""
+    _insert_new(db, Content, sorted(rows, key=lambda row: row["sha256"]), ["sha256"])
+
+
+def add_blocks(db: Session, sha256: bytes, blocks: Iterable[tuple[int, bytes]]) -> None:
+    """Store the further blocks of a large content, holding one of them at a time."""
+    for number, data in blocks:
+        _insert_new(
+            db, ContentBlock, [{"sha256": sha256, "number": number, "data": data}], ["sha256", "number"]
+        )
+
+
+def take_places(db: Session, count: int) -> int:
+    """Take ``count`` places of the feed and return the first; others wait for them until our commit."""
+    statement = update(Feed).values(last_seq=col(Feed.last_seq) + count).returning(col(Feed.last_seq))
+    last: int = db.execute(statement).scalar_one()
+    return last - count + 1
+
+
+def add_messages(db: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Store message rows in bulk."""
+    db.execute(_insert(db)(SQLModel.metadata.tables["messages"]), rows)
+
+
+def last_place(db: Session) -> int:
+    """The last place of the feed that was given."""
+    return db.exec(select(Feed.last_seq)).one()
+
+
+def feed(db: Session, wanted: Wanted, *, after: int, until: int, limit: int) -> Sequence[Message]:
+    """Messages in feed order, behind ``after`` up to ``until``."""
+    places = (col(Message.seq) > after, col(Message.seq) <= until)
+    query = select(Message).where(*places, *_conditions(wanted))
+    return db.exec(query.order_by(col(Message.seq)).limit(limit)).all()
+
+
+def newest(db: Session, wanted: Wanted, *, before: int | None, limit: int) -> Sequence[Message]:
+    """Messages against feed order, from before ``before`` on."""
+    query = select(Message).where(*_conditions(wanted))
+    if before is not None:
+        query = query.where(col(Message.seq) < before)
+    return db.exec(query.order_by(col(Message.seq).desc()).limit(limit)).all()
+
+
+def get(db: Session, seq: MessageSeq) -> Message | None:
+    """The message at this place."""
+    return db.get(Message, seq)
+
+
+def remove(db: Session, seq: MessageSeq) -> bool:
+    """Whether there was such a message; there is none now. Its content goes too when nobody else has it."""
+    result = db.execute(delete(Message).where(col(Message.seq) == seq))
+    return bool(result.rowcount)  # type: ignore[attr-defined]
+
+
+def first_block(db: Session, sha256: bytes) -> tuple[bytes, int, int] | None:
+    """Block 0 as stored, the number of blocks, and the octets of the whole content."""
+    query = select(Content.data, Content.blocks, Content.octets).where(Content.sha256 == sha256)
+    found = db.exec(query).first()
+    return (found[0], found[1], found[2]) if found else None
+
+
+def further_block(db: Session, sha256: bytes, number: int) -> bytes | None:
+    """Block ``number`` (1 and up) as stored."""
+    return db.exec(
+        select(ContentBlock.data).where(ContentBlock.sha256 == sha256, ContentBlock.number == number)
+    ).first()
+
+
+def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.mailbox_id is not None:
+        conditions.append(col(Message.mailbox_id) == wanted.mailbox_id)
+    if wanted.subject is not None:
+        conditions.append(_holds(col(Message.subject), wanted.subject))
+    if wanted.sender is not None:
+        both = (col(Message.from_name), col(Message.from_address))
+        conditions.append(or_(*(_holds(column, wanted.sender) for column in both)))
+    if wanted.recipient is not None:
+        both_lists = (cast(col(Message.to), Text), cast(col(Message.cc), Text))
+        conditions.append(or_(*(_holds(column, wanted.recipient) for column in both_lists)))
+    if wanted.since is not None:
+        conditions.append(col(Message.retrieved_at) >= wanted.since)
+    if wanted.until is not None:
+        conditions.append(col(Message.retrieved_at) < wanted.until)
+    if wanted.has_attachments is not None:
+        conditions.append(col(Message.has_attachments) == wanted.has_attachments)
+    return conditions
+
+
+def _holds(column: Any, text: str) -> ColumnElement[bool]:
+    holds: ColumnElement[bool] = column.icontains(text, autoescape=True)
+    return holds
+
+
+def _insert(db: Session) -> Any:
+    return postgresql.insert if db.get_bind().dialect.name == "postgresql" else sqlite.insert
+
+
+def _insert_new(db: Session, model: type[SQLModel], rows: Sequence[dict[str, Any]], key: list[str]) -> None:
+    table = SQLModel.metadata.tables[str(model.__tablename__)]
+    db.execute(_insert(db)(table).on_conflict_do_nothing(index_elements=key), rows)

@@ -1,0 +1,247 @@
+"""The feed, messages, their raw octets and their attachments over HTTP."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from enum import StrEnum
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from sqlmodel import Session
+
+from app.access.routes import requires
+from app.access.service import Gate, Scope
+from app.database import Database
+from app.errors import not_found
+from app.mailboxes.routes import mailbox_id_of
+from app.mailboxes.service import existing
+from app.messages import mime, repository, schemas
+from app.messages.contents import unpack
+from app.messages.models import Message, MessageSeq
+from app.messages.repository import Wanted
+from app.messages.schemas import FeedPage, MessageWhole
+from app.wakeups import Wakeup
+from app.web.ids import decode_id
+from app.web.pages import After, Limit, decode_cursor, encode_cursor, link_next
+from app.web.problems import documented
+from app.web.times import UtcTime
+
+LONGEST_WAIT_SECONDS = 60
+
+Wait = Annotated[
+    int,
+    Query(
+        ge=0,
+        le=LONGEST_WAIT_SECONDS,
+        description="Seconds to wait for a first message when there is none (long poll).",
+    ),
+]
+
+
+class Order(StrEnum):
+    """Feed order, or the other way round for people who look at the latest mail."""
+
+    FEED = "feed"
+    NEWEST = "newest"
+
+
+def _wanted(
+    subject: Annotated[str | None, Query(max_length=500, description="Holds this text.")] = None,
+    sender: Annotated[
+        str | None, Query(alias="from", max_length=500, description="Name or address holds this text.")
+    ] = None,
+    to: Annotated[str | None, Query(max_length=500, description="To or Cc holds this text.")] = None,
+    since: Annotated[UtcTime | None, Query(description="Retrieved at or after this time.")] = None,
+    until: Annotated[UtcTime | None, Query(description="Retrieved before this time.")] = None,
+    has_attachments: Annotated[bool | None, Query()] = None,
+) -> Wanted:
+    return Wanted(
+        subject=_without_nul(subject),
+        sender=_without_nul(sender),
+        recipient=_without_nul(to),
+        since=since,
+        until=until,
+        has_attachments=has_attachments,
+    )
+
+
+def _without_nul(text: str | None) -> str | None:
+    return text.replace("\0", "") if text else None
+
+
+Filters = Annotated[Wanted, Depends(_wanted)]
+
+
+def build_router(
+    *, database: Database, gate: Gate, messages_stored: Wakeup, monotonic: Callable[[], float]
+) -> APIRouter:
+    """The routes of the messages. ``monotonic`` is in seconds."""
+    router = APIRouter(tags=["Messages"])
+    may_read, may_admin = requires(gate, Scope.READ), requires(gate, Scope.ADMIN)
+
+    async def page(
+        request: Request,
+        response: Response,
+        wanted: Wanted,
+        after: str | None,
+        limit: int,
+        wait: int,
+        order: Order,
+    ) -> FeedPage:
+        position = decode_cursor(after)
+        deadline = monotonic() + wait
+        while True:
+            ticket = messages_stored.ticket()
+            found = await database.read(lambda db: _page(db, wanted, position, limit, order))
+            remaining = deadline - monotonic()
+            if found.items or remaining <= 0 or await request.is_disconnected():
+                break
+            await Wakeup.wait(ticket, at_most=remaining)
+        link_next(request, response, found.next_cursor)
+        return found
+
+    @router.get(
+        "/messages",
+        dependencies=[may_read],
+        responses=documented(400),
+        summary="Read the feed: new messages of all mailboxes, each once",
+    )
+    async def feed(
+        request: Request,
+        response: Response,
+        wanted: Filters,
+        after: After = None,
+        limit: Limit = 50,
+        wait: Wait = 0,
+        order: Order = Order.FEED,
+    ) -> FeedPage:
+        """Oldest first. Pass `next_cursor` as `after` next time: no message is skipped, none comes twice."""
+        return await page(request, response, wanted, after, limit, wait, order)
+
+    @router.get(
+        "/mailboxes/{mailbox_id}/messages",
+        dependencies=[may_read],
+        responses=documented(400, 404),
+        summary="Read the feed of one mailbox",
+    )
+    async def mailbox_feed(
+        request: Request,
+        response: Response,
+        mailbox_id: str,
+        wanted: Filters,
+        after: After = None,
+        limit: Limit = 50,
+        wait: Wait = 0,
+        order: Order = Order.FEED,
+    ) -> FeedPage:
+        """The same as `/messages`, of one mailbox. Cursors of one are not meant for the other."""
+        number = mailbox_id_of(mailbox_id)
+        await database.read(lambda db: existing(db, number))
+        return await page(request, response, wanted.of(number), after, limit, wait, order)
+
+    async def found(message_id: str) -> Message:
+        seq = MessageSeq(decode_id("msg", message_id))
+        row = await database.read(lambda db: repository.get(db, seq))
+        if row is None:
+            raise not_found("message")
+        return row
+
+    @router.get(
+        "/messages/{message_id}",
+        dependencies=[may_read],
+        responses=documented(404),
+        summary="Read one message",
+    )
+    async def read(message_id: str) -> MessageWhole:
+        row = await found(message_id)
+        raw = b"".join([block async for block in _blocks(database, row.raw_sha256)])
+        parsed = await asyncio.to_thread(mime.parse, raw)
+        return schemas.whole(row, parsed)
+
+    @router.get(
+        "/messages/{message_id}/raw",
+        dependencies=[may_read],
+        responses=documented(404)
+        | {200: {"content": {"message/rfc822": {}}, "description": "The message, byte for byte."}},
+        response_class=Response,
+        summary="Download the message as the server sent it",
+    )
+    async def raw(message_id: str, request: Request) -> Response:
+        row = await found(message_id)
+        headers = {"ETag": f'"{row.raw_sha256.hex()}"', "Cache-Control": "private, immutable"} | _DOWNLOAD
+        if headers["ETag"] in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        headers["Content-Disposition"] = f'attachment; filename="{message_id}.eml"'
+        headers["Content-Length"] = str(row.octets)
+        blocks = _blocks(database, row.raw_sha256)
+        return StreamingResponse(blocks, media_type="message/rfc822", headers=headers)
+
+    @router.get(
+        "/messages/{message_id}/attachments/{index}",
+        dependencies=[may_read],
+        responses=documented(404)
+        | {200: {"content": {"application/octet-stream": {}}, "description": "The decoded part."}},
+        response_class=Response,
+        summary="Download an attachment",
+    )
+    async def attachment(message_id: str, index: int) -> Response:
+        row = await found(message_id)
+        raw = b"".join([block async for block in _blocks(database, row.raw_sha256)])
+        part = await asyncio.to_thread(mime.attachment, raw, index)
+        if part is None:
+            raise not_found("attachment")
+        facts, data = part
+        name = facts.filename or f"attachment-{index}"
+        disposition = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
+        headers = {"Content-Disposition": disposition} | _DOWNLOAD
+        return Response(data, media_type=facts.content_type, headers=headers)
+
+    @router.delete(
+        "/messages/{message_id}",
+        status_code=204,
+        dependencies=[may_admin],
+        responses=documented(404),
+        summary="Delete the local copy",
+    )
+    async def remove(message_id: str) -> None:
+        """The unique-id stays known: the message never comes again. Nothing is deleted on the mail server."""
+        seq = MessageSeq(decode_id("msg", message_id))
+        if not await database.write(lambda db: repository.remove(db, seq)):
+            raise not_found("message")
+
+    return router
+
+
+# Mail is hostile: whatever it claims to be, a browser must not run it in our origin.
+_DOWNLOAD = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+}
+
+
+def _page(db: Session, wanted: Wanted, position: int | None, limit: int, order: Order) -> FeedPage:
+    if order is Order.NEWEST:
+        rows = repository.newest(db, wanted, before=position, limit=limit + 1)
+        more = len(rows) > limit
+        cursor = encode_cursor(rows[limit - 1].seq) if more else None
+    else:
+        # The end is read first: all places up to it are committed and visible to what is read after it.
+        end = repository.last_place(db)
+        rows = repository.feed(db, wanted, after=position or 0, until=end, limit=limit + 1)
+        more = len(rows) > limit
+        cursor = encode_cursor(rows[limit - 1].seq if more else max(end, position or 0))
+    return FeedPage(items=[schemas.answer(row) for row in rows[:limit]], next_cursor=cursor, has_more=more)
+
+
+async def _blocks(database: Database, sha256: bytes) -> AsyncIterator[bytes]:
+    first = await database.read(lambda db: repository.first_block(db, sha256))
+    if first is None:
+        raise not_found("message")
+    data, blocks, _octets = first
+    yield unpack(data)
+    for number in range(1, blocks):
+        block = await database.read(lambda db, number=number: repository.further_block(db, sha256, number))  # type: ignore[misc]
+        if block is None:
+            raise ConnectionError("the message was deleted while it was read")
+        yield unpack(block)

@@ -1,0 +1,110 @@
+"""A message as it is answered."""
+
+from pydantic import BaseModel, Field
+
+from app.messages.mime import Address, ParsedMessage
+from app.messages.models import Message
+from app.web.ids import encode_id, unique_id_text
+from app.web.times import UtcTime
+
+
+class AddressAnswer(BaseModel):
+    """Somebody: a name, which may be empty, and an address."""
+
+    name: str = Field(examples=["Ada Lovelace"])
+    address: str = Field(examples=["ada@example.org"])
+
+
+class AttachmentAnswer(BaseModel):
+    """A part that can be downloaded at ``/messages/{id}/attachments/{index}``."""
+
+    index: int
+    filename: str | None = Field(examples=["invoice.pdf"])
+    content_type: str = Field(examples=["application/pdf"])
+    octets: int = Field(description="Decoded.")
+    inline: bool
+    content_id: str | None
+
+
+class MessageAnswer(BaseModel):
+    """A message as the feed shows it."""
+
+    id: str = Field(examples=["msg_34"])
+    mailbox_id: str = Field(examples=["mbx_7"])
+    unique_id: str = Field(examples=["00000001514d5a2b"])
+    occurrence: int = Field(examples=[1], description="2 and up: the server used the same unique-id again.")
+    seq: int = Field(examples=[34], description="The place in the feed; grows in commit order.")
+    message_id: str | None = Field(examples=["<1234@example.org>"])
+    subject: str = Field(examples=["Invoice 2026-117"])
+    from_: AddressAnswer | None = Field(alias="from", serialization_alias="from")
+    to: list[AddressAnswer]
+    cc: list[AddressAnswer]
+    reply_to: list[AddressAnswer]
+    date: UtcTime | None = Field(description="The sender's word; null when it cannot be read.")
+    retrieved_at: UtcTime
+    octets: int
+    raw_sha256: str = Field(description="Hexadecimal; of what `/messages/{id}/raw` answers.")
+    has_attachments: bool
+    snippet: str
+    warnings: list[str] = Field(
+        description="What is wrong with the message; it is stored and served all the same."
+    )
+
+
+class MessageWhole(MessageAnswer):
+    """One message with its parts."""
+
+    text: str | None
+    html: str | None = Field(description="Sanitised: no scripts, nothing that is loaded from elsewhere.")
+    headers: dict[str, list[str]]
+    attachments: list[AttachmentAnswer]
+
+
+class FeedPage(BaseModel):
+    """A page of the feed. ``next_cursor`` is there even at the end: pass it as ``after`` next time."""
+
+    items: list[MessageAnswer]
+    next_cursor: str | None
+    has_more: bool
+
+
+def answer(row: Message) -> MessageAnswer:
+    """Shape a row for the API."""
+    return MessageAnswer.model_validate(_fields(row))
+
+
+def whole(row: Message, parsed: ParsedMessage) -> MessageWhole:
+    """Shape a row with its parts."""
+    fields = _fields(row)
+    fields["warnings"] = list(dict.fromkeys([*row.warnings, *parsed.warnings]))
+    return MessageWhole.model_validate(
+        fields
+        | {
+            "text": parsed.text,
+            "html": parsed.html,
+            "headers": parsed.headers,
+            "attachments": [
+                AttachmentAnswer(
+                    index=part.index,
+                    filename=part.filename,
+                    content_type=part.content_type,
+                    octets=part.octets,
+                    inline=part.inline,
+                    content_id=part.content_id,
+                )
+                for part in parsed.attachments
+            ],
+        }
+    )
+
+
+def _fields(row: Message) -> dict[str, object]:
+    fields: dict[str, object] = row.model_dump(exclude={"from_name", "from_address"})
+    sender = Address(row.from_name or "", row.from_address or "") if row.from_address is not None else None
+    return fields | {
+        "id": encode_id("msg", row.seq),
+        "mailbox_id": encode_id("mbx", row.mailbox_id),
+        "unique_id": unique_id_text(row.unique_id),
+        "raw_sha256": row.raw_sha256.hex(),
+        "from": {"name": sender.name, "address": sender.address} if sender else None,
+    }

@@ -1,0 +1,49 @@
+"""Bringing a database to the newest schema: Alembic, run from inside the service."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.pool import NullPool
+
+from app.database import driver_url
+
+_LOCK = 0x6D61696C  # any number, the same for all of us
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Run the migrations that are not there yet. Two processes that start together do it one after the other."""
+    target = driver_url(url)
+    if target.get_backend_name() == "sqlite" and target.database:
+        Path(target.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(target, poolclass=NullPool)
+    with engine.connect() as connection:
+        _lock(connection)
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        connection.commit()
+
+
+def alembic_config() -> Config:
+    """Alembic's settings; the migrations lie beside ``app``, in an installed package inside it."""
+    config = Config()
+    here = Path(__file__).parent
+    folders = (here.parent / "migrations", here / "migrations")
+    config.set_main_option("script_location", str(next(path for path in folders if path.is_dir())))
+    return config
+
+
+def _lock(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        return
+    # Outside a transaction: page size and journal mode are set once, while the file is new.
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    driver.isolation_level = None
+    driver.execute("PRAGMA busy_timeout = 15000")
+    driver.execute("PRAGMA page_size = 16384")
+    driver.execute("PRAGMA journal_mode = WAL")
+    driver.execute("BEGIN IMMEDIATE")

@@ -1,0 +1,162 @@
+"""Settings: read once from the environment (prefix ``MAILDELTA_``) or ``.env``, then passed down."""
+
+import os
+import secrets
+import socket
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+IpNetwork = IPv4Network | IPv6Network
+
+
+class Role(StrEnum):
+    """What this process does."""
+
+    ALL = "all"
+    API = "api"
+    WORKER = "worker"
+
+
+class LogFormat(StrEnum):
+    """How a log line is written."""
+
+    AUTO = "auto"
+    JSON = "json"
+    TEXT = "text"
+
+
+class Settings(BaseSettings):
+    """Every setting, its default and its unit. ``docs/settings.md`` is made from this class."""
+
+    model_config = SettingsConfigDict(env_prefix="MAILDELTA_", env_file=".env", extra="ignore", frozen=True)
+
+    database_url: str = Field(
+        "",
+        description="`sqlite:///file` or `postgresql://user:password@host/name`. "
+        "Empty: a SQLite file in `DATA_DIR`.",
+        repr=False,
+    )
+    data_dir: Path = Field(Path("data"), description="What the embedded default writes.")
+    secret_key: SecretStr = Field(
+        SecretStr(""),
+        description="Encrypts stored credentials. Several, comma-separated, newest first, for rotation. "
+        "Empty: made on first start in `DATA_DIR`, mode 0600.",
+    )
+    api_key: SecretStr = Field(
+        SecretStr(""),
+        description="The first admin key. Empty: made on first start in `DATA_DIR`, mode 0600.",
+    )
+    host: str = Field("127.0.0.1", description="The address the API listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="The port the API listens on.")
+    allowed_private_networks: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
+        (),
+        description="CIDRs, comma-separated, that mail servers may live in although they are loopback, "
+        "private or link-local. Everything else of that kind is refused.",
+    )
+    role: Role = Field(Role.ALL, description="`all` (API and worker in one process), `api` or `worker`.")
+    executor_id: str = Field(
+        "", description="The name of this worker's place; stable across restarts. Empty: the host's name."
+    )
+
+    connect_timeout_seconds: float = Field(15.0, gt=0, description="Connecting, TLS included.")
+    reply_timeout_seconds: float = Field(60.0, gt=0, description="No progress within a reply.")
+    session_timeout_seconds: float = Field(1800.0, gt=0, description="One POP3 session.")
+    max_message_octets: int = Field(
+        100 * 1024 * 1024, gt=0, description="A larger message is not retrieved: ledger state `too_large`."
+    )
+    max_listing_entries: int = Field(
+        2_000_000, gt=0, description="A longer listing ends the sync with `limit_exceeded`."
+    )
+    sync_concurrency: int = Field(64, gt=0, description="Syncs that one worker runs at the same time.")
+    batch_messages: int = Field(500, gt=0, description="Messages per commit, at most.")
+    batch_octets: int = Field(4 * 1024 * 1024, gt=0, description="Octets of mail per commit, at most.")
+    lease_seconds: float = Field(
+        60.0, gt=0, description="A worker silent for so long loses its syncs to another."
+    )
+    tick_seconds: float = Field(
+        5.0, gt=0, description="How often due mailboxes and lost work are looked for."
+    )
+    stop_within_seconds: float = Field(
+        8.0, gt=0, description="What running work gets to end when the service is told to stop."
+    )
+    log_format: LogFormat = Field(LogFormat.AUTO, description="`json`, `text`; `auto`: text on a terminal.")
+    log_level: str = Field("info", description="`debug`, `info`, `warning` or `error`.")
+
+    @field_validator("allowed_private_networks", mode="before")
+    @classmethod
+    def _split_networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if value and not value.startswith(("sqlite:///", "postgresql://")):
+            raise ValueError("must start with sqlite:/// or postgresql://")
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.lower() not in {"debug", "info", "warning", "error"}:
+            raise ValueError("must be debug, info, warning or error")
+        return value.lower()
+
+    @property
+    def effective_database_url(self) -> str:
+        """The database in use: the one that was set, or the embedded default."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'maildelta.sqlite'}"
+
+    @property
+    def effective_executor_id(self) -> str:
+        """The name under which this process holds leases."""
+        return self.executor_id or socket.gethostname()
+
+    @property
+    def secret_key_file(self) -> Path:
+        return self.data_dir / "secret-key"
+
+    @property
+    def api_key_file(self) -> Path:
+        return self.data_dir / "api-key"
+
+    def secret_keys(self) -> tuple[str, ...]:
+        """The keys that stored credentials may be encrypted with, newest first; made when there is none."""
+        text = self.secret_key.get_secret_value() or _kept_secret(self.secret_key_file)
+        keys = tuple(part.strip() for part in text.split(",") if part.strip())
+        if any(len(key) < 16 for key in keys):
+            raise ValueError("MAILDELTA_SECRET_KEY: a key needs at least 16 characters")
+        return keys
+
+    def first_api_key(self) -> str:
+        """The admin key of the settings; made when there is none."""
+        key = self.api_key.get_secret_value() or _kept_secret(self.api_key_file)
+        if len(key) < 16:
+            raise ValueError("MAILDELTA_API_KEY: a key needs at least 16 characters")
+        return key
+
+
+def _kept_secret(path: Path) -> str:
+    """Read a secret from its file; on the first start make it, readable by us alone.
+
+    Two processes that start together must end with one secret: the file is linked into place whole, and who
+    comes second reads what the first one wrote.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(32) + "\n")
+        try:
+            path.hardlink_to(draft)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text().strip()

@@ -1,0 +1,1 @@
+"""How a maildrop becomes messages: list, diff, retrieve, store."""

@@ -1,0 +1,43 @@
+"""How a sync can fail: the contract's codes, and which error of the POP3 client gives which."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class SyncErrorCode(StrEnum):
+    """The contract's codes."""
+
+    CONNECT_FAILED = "connect_failed"
+    TLS_FAILED = "tls_failed"
+    TIMEOUT = "timeout"
+    AUTH_FAILED = "auth_failed"
+    MAILDROP_IN_USE = "maildrop_in_use"
+    LOGIN_DELAY = "login_delay"
+    SERVER_TEMPORARY = "server_temporary"
+    SERVER_PERMANENT = "server_permanent"
+    PROTOCOL_ERROR = "protocol_error"
+    LIMIT_EXCEEDED = "limit_exceeded"
+    ADDRESS_REFUSED = "address_refused"
+    NEEDS_REVIEW = "needs_review"
+    STORAGE_FAILED = "storage_failed"
+
+
+@dataclass
+class SyncFailed(Exception):
+    """A sync could not go on. What it had committed stays."""
+
+    code: SyncErrorCode
+    detail: str
+    server_reply: str | None = None
+    retry_after_seconds: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.detail}"
+
+
+class LeaseLost(Exception):
+    """The sync belongs to another worker by now, or was removed: stop without a trace."""
+
+
+class SyncCancelled(Exception):
+    """Somebody asked for the sync to stop."""

@@ -1,0 +1,170 @@
+"""Running syncs in the background: claims in batches, leases, heartbeats; and the one job the engine knows."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
+from sqlmodel import Session
+
+from app.database import Database, StorageFailed
+from app.jobs.port import Job
+from app.sync import repository
+from app.sync.errors import LeaseLost
+from app.sync.models import SyncId
+from app.sync.repository import Claim
+from app.sync.service import SyncTools, sync_mailbox
+
+SYNCS = "syncs"
+
+_DUE_PER_PASS = 500
+_HEARTBEATS_PER_LEASE = 6
+
+_log = structlog.get_logger()
+
+
+@dataclass(eq=False)
+class SyncRunner:
+    """Runs the syncs that this worker claims, many at once, each in a task.
+
+    ``run`` is the body of the job: it claims until nothing is queued and nothing runs. Who asks while a pass is
+    under way wakes it, so that a short sync never waits for a long one; a second pass does no more than that.
+    """
+
+    database: Database
+    tools: SyncTools
+    worker: str
+    concurrency: int
+    lease_seconds: float
+    clock: Callable[[], datetime]
+    _running: dict[asyncio.Task[None], Claim] = field(default_factory=dict)
+    _asked: asyncio.Event = field(default_factory=asyncio.Event)
+    _passing: bool = False
+
+    def job(self, *, every_seconds: float) -> Job:
+        """The job for the engine: passes at least this often, and whenever somebody asks."""
+        return Job(name=SYNCS, run=self.run, every_seconds=every_seconds, has_work=self.has_work, at_once=2)
+
+    def wake(self) -> bool:
+        """Somebody queued a sync or asked for a cancel: look now. False: no pass is under way; start one."""
+        self._asked.set()
+        return self._passing
+
+    async def take_back(self) -> None:
+        """At start: what this worker held when it was killed is queued again, without waiting for its lease."""
+        count = await self.database.write(partial(repository.release_worker, worker=self.worker))
+        if count:
+            _log.info("syncs_resumed", count=count)
+
+    async def has_work(self) -> bool:
+        """Whether a pass would find something to do."""
+        return await self.database.read(partial(repository.has_work, now=self.clock()))
+
+    async def run(self) -> None:
+        """One pass. Cancelled (the service stops), it queues again what it leaves unfinished."""
+        if self.wake():
+            return
+        self._passing = True
+        heartbeat = asyncio.create_task(self._keep_leases())
+        try:
+            while self._running or self._asked.is_set():
+                self._asked.clear()
+                await self._cancel_what_was_asked()
+                await self._claim_and_start()
+                await self._until_asked_or_ended()
+        finally:
+            self._passing = False
+            heartbeat.cancel()
+            await self._leave()
+
+    async def _until_asked_or_ended(self) -> None:
+        if self._running and not self._asked.is_set():
+            asked = asyncio.create_task(self._asked.wait())
+            try:
+                await asyncio.wait({asked, *self._running}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                asked.cancel()
+
+    async def _claim_and_start(self) -> None:
+        now = self.clock()
+        if (free := self.concurrency - len(self._running)) <= 0:
+            return
+
+        def change(db: Session) -> list[Claim]:
+            repository.request_due(db, now=now, limit=_DUE_PER_PASS)
+            lease = now + timedelta(seconds=self.lease_seconds)
+            return repository.claim(db, worker=self.worker, limit=free, now=now, lease_expires_at=lease)
+
+        for claim in await self.database.write(change, durable=False):
+            task = asyncio.create_task(self._sync(claim))
+            self._running[task] = claim
+            task.add_done_callback(self._running.pop)
+        self.tools.syncs_changed.fire()
+
+    async def _sync(self, claim: Claim) -> None:
+        with structlog.contextvars.bound_contextvars(
+            mailbox_id=f"mbx_{claim.mailbox_id}", sync_id=f"syn_{claim.sync_id}"
+        ):
+            try:
+                await sync_mailbox(claim, tools=self.tools)
+            except LeaseLost:
+                _log.warning("sync_taken_over")
+            except StorageFailed as error:
+                # The last word could not be written either: the lease runs out, and the sync is taken up again.
+                _log.error("sync_unfinished", reason=str(error))
+            except asyncio.CancelledError:
+                await self._put_back(claim)
+                raise
+            except Exception:
+                _log.exception("sync_broken")
+                await self._end_broken(claim)
+
+    async def _put_back(self, claim: Claim) -> None:
+        """We were told to stop: the sync ends as cancelled if somebody asked for that, else it is queued again."""
+        try:
+            await self.database.write(partial(repository.leave, claim=claim, now=self.clock()))
+            self.tools.syncs_changed.fire()
+        except (LeaseLost, StorageFailed):
+            _log.warning("sync_not_put_back")
+
+    async def _end_broken(self, claim: Claim) -> None:
+        """An error of ours ends this sync as failed; it must not be claimed again and again."""
+        try:
+            await self.database.write(partial(repository.fail_broken, claim=claim, now=self.clock()))
+            self.tools.syncs_changed.fire()
+        except (LeaseLost, StorageFailed):
+            _log.warning("sync_not_ended")
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await asyncio.sleep(self.lease_seconds / _HEARTBEATS_PER_LEASE)
+            claims = list(self._running.values())
+            if not claims:
+                continue
+            until = self.clock() + timedelta(seconds=self.lease_seconds)
+            try:
+                await self.database.write(
+                    partial(repository.renew, claims=claims, until=until), durable=False
+                )
+                await self._cancel_what_was_asked()
+            except StorageFailed as error:
+                _log.warning("leases_not_renewed", reason=str(error))
+
+    async def _cancel_what_was_asked(self) -> None:
+        claims: Sequence[Claim] = list(self._running.values())
+        ids = [claim.sync_id for claim in claims]
+        if not ids:
+            return
+        asked: set[SyncId] = await self.database.read(partial(repository.cancelled_among, sync_ids=ids))
+        for task, claim in list(self._running.items()):
+            if claim.sync_id in asked:
+                task.cancel()
+
+    async def _leave(self) -> None:
+        tasks = list(self._running)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)

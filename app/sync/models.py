@@ -1,0 +1,120 @@
+"""The tables of the ledger and of sync runs."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NewType
+
+from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, Text, text
+from sqlmodel import Field, SQLModel
+
+from app.database import BigInt, Json, UtcDateTime
+
+EntryId = NewType("EntryId", int)
+SyncId = NewType("SyncId", int)
+
+
+class EntryState(StrEnum):
+    """What became of a unique-id."""
+
+    STORED = "stored"
+    FILTERED = "filtered"
+    FAILED = "failed"
+    TOO_LARGE = "too_large"
+    BASELINE = "baseline"
+
+
+class SyncStatus(StrEnum):
+    """Where a sync is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ACTIVE = (SyncStatus.QUEUED.value, SyncStatus.RUNNING.value)
+
+
+class Trigger(StrEnum):
+    """Who asked for a sync."""
+
+    MANUAL = "manual"
+    SCHEDULE = "schedule"
+
+
+class UniqueIdEntry(SQLModel, table=True):
+    """One line of the ledger: a unique-id that was seen, and what became of it.
+
+    ``unique_id`` is compared octet by octet (a binary column: no collation may fold ``aB`` and ``Ab``).
+    While the entry is not missing its last sighting is the mailbox's ``listed_at``: a sync that finds
+    everything in its place writes nothing here.
+    """
+
+    __tablename__ = "unique_ids"
+    __table_args__ = (
+        Index("uq_unique_ids_key", "mailbox_id", "unique_id", "occurrence", unique=True),
+        Index("ix_unique_ids_mailbox_id_state", "mailbox_id", "state"),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(BigInt, primary_key=True))
+    mailbox_id: int = Field(
+        sa_column=Column(BigInt, ForeignKey("mailboxes.id", ondelete="CASCADE"), nullable=False)
+    )
+    unique_id: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    occurrence: int = Field(sa_column=Column(Integer, nullable=False))
+    state: str = Field(sa_column=Column(Text, nullable=False))
+    octets: int | None = Field(default=None, sa_column=Column(BigInt))
+    first_seen_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    last_seen_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    missing_since: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    message_seq: int | None = Field(default=None, sa_column=Column(BigInt))
+    attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False))
+    next_attempt_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    reason: str | None = Field(default=None, sa_column=Column(Text))
+
+
+class Sync(SQLModel, table=True):
+    """One run of list, diff, retrieve, store: the durable request for it, its lease and its report.
+
+    At most one sync of a mailbox is queued or running (a partial unique index). ``lease_token`` grows with
+    every claim; whoever writes for a sync shows the token, so that a worker that was thought dead and comes
+    back can commit nothing.
+    """
+
+    __tablename__ = "syncs"
+    __table_args__ = (
+        Index("ix_syncs_mailbox_id_id", "mailbox_id", "id"),
+        Index(
+            "uq_syncs_active",
+            "mailbox_id",
+            unique=True,
+            sqlite_where=text("status IN ('queued', 'running')"),
+            postgresql_where=text("status IN ('queued', 'running')"),
+        ),
+        Index(
+            "ix_syncs_open",
+            "status",
+            "id",
+            sqlite_where=text("status IN ('queued', 'running')"),
+            postgresql_where=text("status IN ('queued', 'running')"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(BigInt, primary_key=True))
+    mailbox_id: int = Field(
+        sa_column=Column(BigInt, ForeignKey("mailboxes.id", ondelete="CASCADE"), nullable=False)
+    )
+    trigger: str = Field(sa_column=Column(Text, nullable=False))
+    status: str = Field(sa_column=Column(Text, nullable=False))
+    queued_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    started_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    finished_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    cancel_requested_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    worker: str | None = Field(default=None, sa_column=Column(Text))
+    lease_token: int = Field(default=0, sa_column=Column(BigInt, nullable=False))
+    lease_expires_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    report: dict[str, Any] = Field(sa_column=Column(Json, nullable=False))
+    error: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))

@@ -1,0 +1,315 @@
+"""SQL of the ledger and of sync runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import CursorResult, Update, bindparam, func, or_, update
+from sqlalchemy import select as select_columns
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, SQLModel, col, select
+
+from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
+from app.messages.models import Message
+from app.sync.errors import LeaseLost, SyncErrorCode
+from app.sync.models import (
+    ACTIVE,
+    EntryId,
+    EntryState,
+    Sync,
+    SyncId,
+    SyncStatus,
+    Trigger,
+    UniqueIdEntry,
+)
+from app.sync.plan import Known
+
+_IDS_PER_STATEMENT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A sync that is ours to run, and the token that proves it."""
+
+    sync_id: SyncId
+    mailbox_id: MailboxId
+    token: int
+
+
+def request(db: Session, mailbox_id: MailboxId, trigger: Trigger, *, now: datetime) -> Sync:
+    """The queued or running sync of the mailbox, made now if there is none."""
+    row: dict[str, Any] = {
+        "mailbox_id": mailbox_id,
+        "trigger": trigger.value,
+        "status": SyncStatus.QUEUED.value,
+        "queued_at": now,
+        "report": {},
+        "lease_token": 0,
+    }
+    _insert_unless_active(db, [row])
+    return db.exec(select(Sync).where(Sync.mailbox_id == mailbox_id, col(Sync.status).in_(ACTIVE))).one()
+
+
+def request_due(db: Session, *, now: datetime, limit: int) -> int:
+    """Ask for a sync of every mailbox that is due, up to ``limit``; how many there were."""
+    due = db.exec(
+        select(Mailbox.id)
+        .where(col(Mailbox.next_sync_at) <= now, col(Mailbox.status) == MailboxStatus.ACTIVE.value)
+        .order_by(col(Mailbox.next_sync_at))
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    if not due:
+        return 0
+    common = {
+        "trigger": Trigger.SCHEDULE.value,
+        "status": SyncStatus.QUEUED.value,
+        "queued_at": now,
+        "report": {},
+        "lease_token": 0,
+    }
+    _insert_unless_active(db, [common | {"mailbox_id": mailbox_id} for mailbox_id in due])
+    # Not due again until the sync that was asked for ends and says when.
+    db.execute(update(Mailbox).where(col(Mailbox.id).in_(due)).values(next_sync_at=None))
+    return len(due)
+
+
+def has_work(db: Session, *, now: datetime) -> bool:
+    """Whether a sync is queued, a lease has run out, or a mailbox is due."""
+    lost = (col(Sync.status) == SyncStatus.RUNNING.value) & (col(Sync.lease_expires_at) <= now)
+    if db.exec(select(Sync.id).where(or_(col(Sync.status) == SyncStatus.QUEUED.value, lost)).limit(1)).first():
+        return True
+    due = select(Mailbox.id).where(
+        col(Mailbox.next_sync_at) <= now, col(Mailbox.status) == MailboxStatus.ACTIVE.value
+    )
+    return db.exec(due.limit(1)).first() is not None
+
+
+def claim(db: Session, *, worker: str, limit: int, now: datetime, lease_expires_at: datetime) -> list[Claim]:
+    """Take queued syncs, and running ones whose lease has run out, oldest first; each gets a new token."""
+    lost = (col(Sync.status) == SyncStatus.RUNNING.value) & (col(Sync.lease_expires_at) <= now)
+    ids = db.exec(
+        select(Sync.id)
+        .where(or_(col(Sync.status) == SyncStatus.QUEUED.value, lost))
+        .order_by(col(Sync.id))
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    if not ids:
+        return []
+    statement = (
+        update(Sync)
+        .where(col(Sync.id).in_(ids))
+        .values(
+            status=SyncStatus.RUNNING.value,
+            started_at=func.coalesce(col(Sync.started_at), now),
+            worker=worker,
+            lease_token=col(Sync.lease_token) + 1,
+            lease_expires_at=lease_expires_at,
+        )
+        .returning(col(Sync.id), col(Sync.mailbox_id), col(Sync.lease_token))
+    )
+    claims = [Claim(SyncId(row[0]), MailboxId(row[1]), row[2]) for row in db.execute(statement)]
+    return sorted(claims, key=lambda claim: claim.sync_id)
+
+
+def release_worker(db: Session, *, worker: str) -> int:
+    """Queue again what this worker held before it was started anew; how many there were."""
+    statement = update(Sync).where(col(Sync.worker) == worker, col(Sync.status) == SyncStatus.RUNNING.value)
+    return _count(db, statement.values(status=SyncStatus.QUEUED.value, worker=None, lease_expires_at=None))
+
+
+def leave(db: Session, claim: Claim, *, now: datetime) -> None:
+    """Let go of a running sync: it ends as cancelled if that was asked for, else it is queued again."""
+    if cancelled_among(db, [claim.sync_id]):
+        _ours(db, claim, status=SyncStatus.CANCELLED.value, finished_at=now, lease_expires_at=None)
+    else:
+        _ours(db, claim, status=SyncStatus.QUEUED.value, worker=None, lease_expires_at=None)
+
+
+def fail_broken(db: Session, claim: Claim, *, now: datetime) -> None:
+    """End a sync that an error of ours broke. The mailbox's next poll comes an hour later."""
+    error = {
+        "code": SyncErrorCode.PROTOCOL_ERROR.value,
+        "detail": "An error of ours; the log of the service has it.",
+        "server_reply": None,
+        "retry_at": None,
+    }
+    _ours(db, claim, status=SyncStatus.FAILED.value, error=error, finished_at=now, lease_expires_at=None)
+    polled = (col(Mailbox.id) == claim.mailbox_id) & col(Mailbox.poll_interval_seconds).is_not(None)
+    db.execute(update(Mailbox).where(polled).values(next_sync_at=now + timedelta(hours=1)))
+
+
+def renew(db: Session, claims: Sequence[Claim], *, until: datetime) -> None:
+    """Hold the leases of running syncs for longer, those that are still ours."""
+    table = SQLModel.metadata.tables["syncs"]
+    statement = (
+        update(table)
+        .where(table.c.id == bindparam("row"), table.c.lease_token == bindparam("token"))
+        .where(table.c.status == SyncStatus.RUNNING.value)
+        .values(lease_expires_at=bindparam("until"))
+    )
+    db.connection().execute(
+        statement, [{"row": claim.sync_id, "token": claim.token, "until": until} for claim in claims]
+    )
+
+
+def cancelled_among(db: Session, sync_ids: Sequence[SyncId]) -> set[SyncId]:
+    """Those of these syncs for which a cancel was asked."""
+    asked = select(Sync.id).where(col(Sync.id).in_(sync_ids), col(Sync.cancel_requested_at).is_not(None))
+    return {SyncId(row) for row in db.exec(asked) if row is not None}
+
+
+def progress(db: Session, claim: Claim, *, report: dict[str, Any], lease_expires_at: datetime) -> None:
+    """Write how far a sync is, in the transaction of what it did. Raises LeaseLost when it is not ours."""
+    _ours(db, claim, report=report, lease_expires_at=lease_expires_at)
+
+
+def finish(
+    db: Session,
+    claim: Claim,
+    *,
+    status: SyncStatus,
+    report: dict[str, Any],
+    error: dict[str, Any] | None,
+    now: datetime,
+) -> None:
+    """End a sync. Raises LeaseLost when it is not ours."""
+    _ours(db, claim, status=status.value, report=report, error=error, finished_at=now, lease_expires_at=None)
+
+
+def cancel(db: Session, sync_id: SyncId, *, now: datetime) -> None:
+    """Ask a running sync to stop; a queued one ends here."""
+    queued = update(Sync).where(col(Sync.id) == sync_id, col(Sync.status) == SyncStatus.QUEUED.value)
+    ended = {"status": SyncStatus.CANCELLED.value, "finished_at": now, "cancel_requested_at": now}
+    if not _count(db, queued.values(**ended)):
+        running = update(Sync).where(col(Sync.id) == sync_id, col(Sync.status) == SyncStatus.RUNNING.value)
+        db.execute(running.values(cancel_requested_at=now))
+
+
+def get(db: Session, sync_id: SyncId) -> Sync | None:
+    """The sync with this id."""
+    return db.get(Sync, sync_id)
+
+
+def page(db: Session, mailbox_id: MailboxId, *, before: int | None, limit: int) -> Sequence[Sync]:
+    """Syncs of a mailbox, the latest first."""
+    query = select(Sync).where(Sync.mailbox_id == mailbox_id)
+    if before is not None:
+        query = query.where(col(Sync.id) < before)
+    return db.exec(query.order_by(col(Sync.id).desc()).limit(limit)).all()
+
+
+def read_ledger(db: Session, mailbox_id: MailboxId) -> list[Known]:
+    """The whole ledger of a mailbox in one statement, as far as the diff needs it."""
+    table = SQLModel.metadata.tables["unique_ids"].c
+    query = select_columns(
+        table.id,
+        table.unique_id,
+        table.occurrence,
+        table.state,
+        table.missing_since.is_not(None),
+        table.attempts,
+        table.next_attempt_at,
+    ).where(table.mailbox_id == mailbox_id)
+    states = {state.value: state for state in EntryState}
+    return [
+        Known(EntryId(row[0]), row[1], row[2], states[row[3]], bool(row[4]), row[5], row[6])
+        for row in db.execute(query)
+    ]
+
+
+def write_entries(db: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Write ledger lines in bulk: new ones, or the new state of those that are there."""
+    if not rows:
+        return
+    insert = _insert(db)(SQLModel.metadata.tables["unique_ids"])
+    kept = ("state", "octets", "message_seq", "attempts", "next_attempt_at", "reason")
+    statement = insert.on_conflict_do_update(
+        index_elements=["mailbox_id", "unique_id", "occurrence"],
+        set_={name: insert.excluded[name] for name in kept} | {"missing_since": None},
+    )
+    db.execute(statement, rows)
+
+
+def mark_missing(
+    db: Session, entries: Sequence[EntryId], *, now: datetime, last_seen_at: datetime | None
+) -> None:
+    """Note that the last listing did not show these. They stay known."""
+    table = SQLModel.metadata.tables["unique_ids"]
+    for ids in _slices(entries):
+        values = {"missing_since": now, "last_seen_at": last_seen_at}
+        db.execute(update(table).where(table.c.id.in_(ids)).values(values))
+
+
+def mark_returned(db: Session, entries: Sequence[EntryId]) -> None:
+    """Note that these are shown again."""
+    table = SQLModel.metadata.tables["unique_ids"]
+    for ids in _slices(entries):
+        db.execute(update(table).where(table.c.id.in_(ids)).values(missing_since=None))
+
+
+def entries(
+    db: Session, mailbox_id: MailboxId, *, state: EntryState | None, after: int, limit: int
+) -> list[tuple[UniqueIdEntry, bool]]:
+    """Ledger lines of a mailbox, oldest first, and whether the stored message is still there."""
+    query = (
+        select(UniqueIdEntry, col(Message.seq).is_not(None))
+        .join(Message, col(Message.seq) == col(UniqueIdEntry.message_seq), isouter=True)
+        .where(UniqueIdEntry.mailbox_id == mailbox_id, col(UniqueIdEntry.id) > after)
+    )
+    if state is not None:
+        query = query.where(UniqueIdEntry.state == state.value)
+    found = db.exec(query.order_by(col(UniqueIdEntry.id)).limit(limit)).all()
+    return [(row, bool(has_message)) for row, has_message in found]
+
+
+def counts_by_state(db: Session, mailbox_ids: Sequence[MailboxId]) -> list[tuple[MailboxId, str, int, int]]:
+    """For each mailbox and state: how many ledger lines, and how many of them are missing on the server."""
+    table = SQLModel.metadata.tables["unique_ids"].c
+    query = (
+        select_columns(table.mailbox_id, table.state, func.count(), func.count(table.missing_since))
+        .where(table.mailbox_id.in_(mailbox_ids))
+        .group_by(table.mailbox_id, table.state)
+    )
+    return [(MailboxId(row[0]), row[1], row[2], row[3]) for row in db.execute(query)]
+
+
+def latest(db: Session, mailbox_ids: Sequence[MailboxId]) -> Sequence[Sync]:
+    """The latest sync of each mailbox."""
+    newest = (
+        select(func.max(Sync.id)).where(col(Sync.mailbox_id).in_(mailbox_ids)).group_by(col(Sync.mailbox_id))
+    )
+    return db.exec(select(Sync).where(col(Sync.id).in_(newest))).all()
+
+
+def _ours(db: Session, claim: Claim, **values: Any) -> None:
+    statement = update(Sync).where(
+        col(Sync.id) == claim.sync_id,
+        col(Sync.lease_token) == claim.token,
+        col(Sync.status) == SyncStatus.RUNNING.value,
+    )
+    if not _count(db, statement.values(**values)):
+        raise LeaseLost
+
+
+def _insert_unless_active(db: Session, rows: Sequence[dict[str, Any]]) -> None:
+    index = next(ix for ix in SQLModel.metadata.tables["syncs"].indexes if ix.name == "uq_syncs_active")
+    where = index.dialect_options[db.get_bind().dialect.name]["where"]
+    statement = _insert(db)(SQLModel.metadata.tables["syncs"])
+    db.execute(statement.on_conflict_do_nothing(index_elements=["mailbox_id"], index_where=where), rows)
+
+
+def _insert(db: Session) -> Any:
+    return postgresql.insert if db.get_bind().dialect.name == "postgresql" else sqlite.insert
+
+
+def _count(db: Session, statement: Update) -> int:
+    result = db.execute(statement)
+    assert isinstance(result, CursorResult)
+    return result.rowcount
+
+
+def _slices(ids: Sequence[EntryId]) -> list[Sequence[EntryId]]:
+    return [ids[start : start + _IDS_PER_STATEMENT] for start in range(0, len(ids), _IDS_PER_STATEMENT)]

@@ -1,0 +1,208 @@
+"""Syncs and the ledger over HTTP."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from sqlmodel import Session
+
+from app.access.routes import requires
+from app.access.service import Gate, Scope
+from app.database import Database
+from app.errors import AppError, not_found
+from app.mailboxes.models import MailboxId, MailboxStatus
+from app.mailboxes.routes import mailbox_id_of
+from app.mailboxes.service import existing
+from app.sync import repository, schemas
+from app.sync.models import ACTIVE, EntryState, Sync, SyncId, Trigger
+from app.sync.schemas import SyncAnswer, UniqueIdAnswer
+from app.wakeups import Wakeup
+from app.web.ids import decode_id
+from app.web.pages import After, Limit, Page, decode_cursor, encode_cursor, link_next
+from app.web.problems import documented
+
+LONGEST_WAIT_SECONDS = 60
+
+_REFUSED = {
+    MailboxStatus.PAUSED: ("mailbox_paused", "The mailbox is paused. PATCH it with paused: false first."),
+    MailboxStatus.AUTH_FAILED: (
+        "mailbox_auth_failed",
+        (
+            "The mail server refused the login. PATCH the mailbox with the right credentials (the same ones, if "
+            "it was the server that was wrong): repeated refused logins get accounts locked."
+        ),
+    ),
+    MailboxStatus.NEEDS_REVIEW: ("mailbox_needs_review", "The mailbox waits for a decision."),
+}
+
+
+def build_router(
+    *,
+    database: Database,
+    gate: Gate,
+    syncs_changed: Wakeup,
+    work_is_due: Callable[[], None],
+    clock: Callable[[], datetime],
+    monotonic: Callable[[], float],
+) -> APIRouter:
+    """The routes of syncs and of the ledger. ``work_is_due`` tells the workers that something is queued."""
+    router = APIRouter(tags=["Syncs"])
+    may_read, may_sync = requires(gate, Scope.READ), requires(gate, Scope.SYNC)
+
+    async def found(sync_id: SyncId) -> Sync:
+        row = await database.read(lambda db: repository.get(db, sync_id))
+        if row is None:
+            raise not_found("sync")
+        return row
+
+    async def ended(row: Sync, wait: int) -> Sync:
+        """The sync when it has ended, or as it is after ``wait`` seconds."""
+        deadline = monotonic() + wait
+        sync_id = SyncId(row.id or 0)
+        while row.status in ACTIVE and (remaining := deadline - monotonic()) > 0:
+            ticket = syncs_changed.ticket()
+            row = await found(sync_id)
+            if row.status in ACTIVE:
+                await Wakeup.wait(ticket, at_most=remaining)
+        return row
+
+    @router.post(
+        "/mailboxes/{mailbox_id}/sync",
+        status_code=202,
+        dependencies=[may_sync],
+        responses=documented(404, 409, s409="mailbox_paused: The mailbox is paused.")
+        | {200: {"model": SyncAnswer, "description": "With `wait`: the sync has ended."}},
+        summary="Ask for a sync",
+    )
+    async def sync(
+        mailbox_id: str,
+        response: Response,
+        wait: Annotated[
+            int, Query(ge=0, le=LONGEST_WAIT_SECONDS, description="Seconds to wait for its end.")
+        ] = 0,
+    ) -> SyncAnswer:
+        """List, diff, retrieve what is new, store; in the background. Queued or running: that same sync."""
+        number = mailbox_id_of(mailbox_id)
+        row = await database.write(lambda db: _request(db, number, clock()))
+        work_is_due()
+        if wait:
+            row = await ended(row, wait)
+        response.status_code = 202 if row.status in ACTIVE else 200
+        answer = schemas.answer(row)
+        response.headers["Location"] = f"/syncs/{answer.id}"
+        return answer
+
+    @router.get(
+        "/mailboxes/{mailbox_id}/syncs",
+        dependencies=[may_read],
+        responses=documented(400, 404),
+        summary="List the syncs of a mailbox, the latest first",
+    )
+    async def list_syncs(
+        request: Request, response: Response, mailbox_id: str, after: After = None, limit: Limit = 50
+    ) -> Page[SyncAnswer]:
+        number, position = mailbox_id_of(mailbox_id), decode_cursor(after)
+
+        def question(db: Session) -> Page[SyncAnswer]:
+            existing(db, number)
+            rows = repository.page(db, number, before=position, limit=limit + 1)
+            cursor = encode_cursor(rows[limit - 1].id or 0) if len(rows) > limit else None
+            return Page(items=[schemas.answer(row) for row in rows[:limit]], next_cursor=cursor)
+
+        page = await database.read(question)
+        link_next(request, response, page.next_cursor)
+        return page
+
+    @router.get("/syncs/{sync_id}", dependencies=[may_read], responses=documented(404), summary="Read a sync")
+    async def read(sync_id: str) -> SyncAnswer:
+        return schemas.answer(await found(SyncId(decode_id("syn", sync_id))))
+
+    async def followed(sync_id: str) -> Sync:
+        """The sync whose events are asked for: a wrong id must be answered before the stream begins."""
+        return await found(SyncId(decode_id("syn", sync_id)))
+
+    @router.get(
+        "/syncs/{sync_id}/events",
+        dependencies=[may_read],
+        responses=documented(404),
+        response_class=EventSourceResponse,
+        summary="Follow a sync",
+    )
+    async def events(row: Annotated[Sync, Depends(followed)]) -> AsyncIterator[ServerSentEvent]:
+        """Server-Sent Events: `progress` with the sync whenever it changed, then `done`."""
+        told: SyncAnswer | None = None
+        while True:
+            ticket = syncs_changed.ticket()
+            row = await found(SyncId(row.id or 0))
+            answer = schemas.answer(row)
+            if row.status not in ACTIVE:
+                yield ServerSentEvent(event="done", data=answer)
+                return
+            if answer != told:
+                yield ServerSentEvent(event="progress", data=answer)
+                told = answer
+            await Wakeup.wait(ticket, at_most=1.0)
+
+    @router.post(
+        "/syncs/{sync_id}/cancel",
+        status_code=202,
+        dependencies=[may_sync],
+        responses=documented(404),
+        summary="Stop a sync, keeping what is committed",
+    )
+    async def cancel(sync_id: str) -> SyncAnswer:
+        """A sync that has ended stays as it is."""
+        number = SyncId(decode_id("syn", sync_id))
+        await found(number)
+        await database.write(lambda db: repository.cancel(db, number, now=clock()))
+        syncs_changed.fire()
+        work_is_due()
+        return schemas.answer(await found(number))
+
+    @router.get(
+        "/mailboxes/{mailbox_id}/unique-ids",
+        dependencies=[may_read],
+        responses=documented(400, 404),
+        summary="Read the ledger: every unique-id ever seen",
+        tags=["Ledger"],
+    )
+    async def unique_ids(
+        request: Request,
+        response: Response,
+        mailbox_id: str,
+        state: Annotated[EntryState | None, Query(description="Only those in this state.")] = None,
+        after: After = None,
+        limit: Limit = 50,
+    ) -> Page[UniqueIdAnswer]:
+        number, position = mailbox_id_of(mailbox_id), decode_cursor(after) or 0
+
+        def question(db: Session) -> Page[UniqueIdAnswer]:
+            return _ledger_page(db, number, state, position, limit)
+
+        page = await database.read(question)
+        link_next(request, response, page.next_cursor)
+        return page
+
+    return router
+
+
+def _request(db: Session, mailbox_id: MailboxId, now: datetime) -> Sync:
+    mailbox = existing(db, mailbox_id)
+    if refusal := _REFUSED.get(MailboxStatus(mailbox.status)):
+        raise AppError(409, *refusal)
+    return repository.request(db, mailbox_id, Trigger.MANUAL, now=now)
+
+
+def _ledger_page(
+    db: Session, mailbox_id: MailboxId, state: EntryState | None, position: int, limit: int
+) -> Page[UniqueIdAnswer]:
+    mailbox = existing(db, mailbox_id)
+    rows = repository.entries(db, mailbox_id, state=state, after=position, limit=limit + 1)
+    items = [
+        schemas.entry_answer(row, listed_at=mailbox.listed_at, has_message=has_message)
+        for row, has_message in rows[:limit]
+    ]
+    cursor = encode_cursor(rows[limit - 1][0].id or 0) if len(rows) > limit else None
+    return Page(items=items, next_cursor=cursor)

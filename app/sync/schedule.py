@@ -1,0 +1,60 @@
+"""PURE  When what is tried again."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from app.mailboxes.models import MailboxStatus
+from app.sync.errors import SyncErrorCode
+
+_FIRST_MESSAGE_DELAY = timedelta(minutes=1)
+_LONGEST_MESSAGE_DELAY = timedelta(days=1)
+_LONGEST_BACKOFF = timedelta(hours=1)
+_IN_USE_DELAY = timedelta(seconds=30)
+_JITTER = 0.1
+
+# Repeating these cannot help, and repeated wrong passwords get accounts locked.
+_STOPS_POLLING = {
+    SyncErrorCode.AUTH_FAILED: MailboxStatus.AUTH_FAILED,
+    SyncErrorCode.NEEDS_REVIEW: MailboxStatus.NEEDS_REVIEW,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDecision:
+    """What follows a sync: when the next one is due (None: not by itself), and the mailbox's status."""
+
+    next_sync_at: datetime | None
+    status: MailboxStatus
+
+
+def next_message_attempt(attempts: int, now: datetime) -> datetime:
+    """When a message that failed ``attempts`` times (1 and up) is tried again: growing delays up to a day."""
+    doublings = 2 * min(attempts - 1, 10)
+    return now + min(_FIRST_MESSAGE_DELAY * (1 << doublings), _LONGEST_MESSAGE_DELAY)
+
+
+def after_sync(
+    code: SyncErrorCode | None,
+    *,
+    poll_interval_seconds: int | None,
+    failures: int,
+    retry_after_seconds: float | None,
+    now: datetime,
+    chance: float,
+) -> RetryDecision:
+    """Decide what follows a sync that ended with ``code`` (None: in order).
+
+    ``failures``: how many syncs in a row failed, this one included. ``chance`` is random in [0, 1): thirty
+    mailboxes registered together must not be polled together for ever.
+    """
+    if code in _STOPS_POLLING:
+        return RetryDecision(None, _STOPS_POLLING[code])
+    if poll_interval_seconds is None:
+        return RetryDecision(None, MailboxStatus.ACTIVE)
+    interval = timedelta(seconds=poll_interval_seconds)
+    delay = interval * (1 + _JITTER * (chance - 0.5))
+    if code is SyncErrorCode.MAILDROP_IN_USE:
+        delay = min(_IN_USE_DELAY, interval)
+    elif code is not None:
+        delay = max(interval, min(interval * (1 << min(failures - 1, 10)), _LONGEST_BACKOFF))
+    return RetryDecision(now + max(delay, timedelta(seconds=retry_after_seconds or 0)), MailboxStatus.ACTIVE)

@@ -1,0 +1,1 @@
+"""How every route speaks: problem documents, pages with cursors, times in UTC."""

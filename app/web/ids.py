@@ -1,0 +1,26 @@
+"""Ids as clients see them: opaque words that say what they name (``mbx_7``)."""
+
+import re
+
+from app.errors import not_found
+
+_WORDS = {"mbx": "mailbox", "syn": "sync", "msg": "message", "uid": "unique-id entry", "key": "API key"}
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
+
+
+def encode_id(kind: str, number: int) -> str:
+    """The id of row ``number`` of a kind."""
+    return f"{kind}_{number}"
+
+
+def decode_id(kind: str, text: str) -> int:
+    """The row that an id names. Raises 404: a word that we never gave names nothing."""
+    prefix, _, digits = text.partition("_")
+    if prefix != kind or not _NUMBER.fullmatch(digits):
+        raise not_found(_WORDS[kind])
+    return int(digits)
+
+
+def unique_id_text(unique_id: bytes) -> str:
+    r"""A unique-id to be read: octets outside printable ASCII as ``\xNN``."""
+    return "".join(chr(octet) if 0x20 <= octet < 0x7F else f"\\x{octet:02x}" for octet in unique_id)

@@ -1,0 +1,54 @@
+"""Lists: one page at a time, by keyset cursors that survive inserts and deletes."""
+
+import base64
+import binascii
+from typing import Annotated, Generic, TypeVar
+
+from fastapi import Query, Request, Response
+from pydantic import BaseModel, Field
+
+from app.errors import AppError
+
+Item = TypeVar("Item")
+
+MOST = 200
+
+Limit = Annotated[int, Query(ge=1, le=MOST, description="How many at most.")]
+After = Annotated[
+    str | None, Query(max_length=200, description="The `next_cursor` of the page before; opaque.")
+]
+
+_MARK = b"m1:"
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page of a list."""
+
+    items: list[Item]
+    next_cursor: str | None = Field(description="What to pass as `after` for the next page; null: no more.")
+
+
+def encode_cursor(position: int) -> str:
+    """A place in a list as an opaque word."""
+    return base64.urlsafe_b64encode(_MARK + str(position).encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str | None) -> int | None:
+    """The place that a cursor names; None for none. Raises 400 ``invalid_cursor``."""
+    if cursor is None:
+        return None
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        digits = raw.removeprefix(_MARK)
+        if raw.startswith(_MARK) and digits.isdigit() and len(digits) < 19:
+            return int(digits)
+    except (binascii.Error, ValueError):
+        pass
+    raise AppError(400, "invalid_cursor", "The cursor is not one that this service gave.")
+
+
+def link_next(request: Request, response: Response, cursor: str | None) -> None:
+    """Say where the next page is in a ``Link`` header too (RFC 8288)."""
+    if cursor is not None:
+        url = request.url.include_query_params(after=cursor)
+        response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'

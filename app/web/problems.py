@@ -1,0 +1,137 @@
+"""Every error as a problem document (RFC 9457), the framework's own ones included."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from app.database import StorageFailed
+from app.errors import AppError, InputFault
+
+MEDIA_TYPE = "application/problem+json"
+
+_log = structlog.get_logger()
+
+_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+
+
+class Fault(BaseModel):
+    """One thing wrong with the input."""
+
+    pointer: str = Field(
+        description="JSON pointer (RFC 6901) into the body, or `/query/<name>`, `/path/<name>`."
+    )
+    detail: str
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str = Field(examples=["urn:maildelta:problem:not_found"])
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["There is no such mailbox."])
+    code: str = Field(examples=["not_found"], description="Stable; what a program decides by.")
+    errors: list[Fault] | None = Field(None, description="Only for bad input: each fault and where it is.")
+
+
+_MEANINGS = {
+    400: ("invalid_cursor", "The cursor is not one that this service gave."),
+    401: ("unauthorized", "The API key is missing or not valid."),
+    403: ("forbidden", "The API key lacks the scope that this operation needs."),
+    404: ("not_found", "There is nothing with this id."),
+    409: ("conflict", "The state of the resource does not allow it."),
+    422: ("invalid_request", "The request is not valid; `errors` says where."),
+    503: ("storage_failed", "The database cannot do its work at the moment."),
+}
+
+
+def documented(*statuses: int, **codes: str) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of an operation: what each error status means, for the OpenAPI document.
+
+    ``codes`` names a more telling code and sentence for a status: ``s409="mailbox_paused: …"``.
+    """
+    answers: dict[int | str, dict[str, Any]] = {}
+    for status in sorted({401, 403, 422, 503, *statuses}):
+        code, meaning = _MEANINGS[status]
+        if told := codes.get(f"s{status}"):
+            code, _, meaning = told.partition(": ")
+        example = problem_body(status, code, meaning)
+        content: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}
+        answers[status] = {"description": meaning, "model": Problem, "content": {MEDIA_TYPE: content}}
+    return answers
+
+
+def problem_body(status: int, code: str, detail: str, faults: Iterable[InputFault] = ()) -> dict[str, Any]:
+    """The JSON of a problem document."""
+    body: dict[str, Any] = {
+        "type": f"urn:maildelta:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
+    if errors := [{"pointer": fault.pointer, "detail": fault.detail} for fault in faults]:
+        body["errors"] = errors
+    return body
+
+
+def install(app: FastAPI) -> None:
+    """Answer every exception that reaches the top in the one form."""
+    app.add_exception_handler(AppError, _app_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(StorageFailed, _storage_failed)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def problem(error: AppError) -> Response:
+    """The answer for one of our own errors."""
+    body = problem_body(error.status, error.code, error.detail, error.faults)
+    return JSONResponse(body, error.status, headers=error.headers, media_type=MEDIA_TYPE)
+
+
+async def _app_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, AppError)
+    return problem(error)
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = _CODES.get(error.status_code, HTTPStatus(error.status_code).name.lower())
+    detail = "There is nothing at this address." if error.status_code == 404 else str(error.detail)
+    body = problem_body(error.status_code, code, detail)
+    return JSONResponse(body, error.status_code, headers=error.headers, media_type=MEDIA_TYPE)
+
+
+async def _validation_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = tuple(InputFault(_pointer(item["loc"]), _sentence(item)) for item in error.errors())
+    return problem(AppError(422, "invalid_request", "The request is not valid.", faults))
+
+
+async def _storage_failed(_request: Request, error: Exception) -> Response:
+    _log.error("storage_failed", reason=str(error))
+    detail = "The database cannot do its work at the moment."
+    return problem(AppError(503, "storage_failed", detail, headers={"Retry-After": "5"}))
+
+
+async def _unexpected(_request: Request, error: Exception) -> Response:
+    _log.error("unexpected_error", exc_info=error)
+    return problem(AppError(500, "internal_error", "An error of ours; the log of the service has it."))
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    parts = location[1:] if location and location[0] == "body" else location
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def _sentence(item: dict[str, Any]) -> str:
+    """Pydantic's message without the input, which may be a password."""
+    return str(item["msg"]).removeprefix("Value error, ")

@@ -1,0 +1,60 @@
+"""Fixtures for all tests: the real servers, shared by a session, and what one test needs of them for itself."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+
+import pytest
+
+from tests.servers import ports
+from tests.servers.dovecot import Dovecot, Maildrop
+from tests.servers.postgres import Postgres
+from tests.servers.processes import ServerMissing
+
+_user_serials = count(1)
+
+
+@pytest.fixture(scope="session")
+def dovecot_server() -> Iterator[Dovecot]:
+    """One Dovecot for the session. A test that restarts or stops one starts its own by `Dovecot.start`."""
+    with _missing_is_no_silent_pass(), Dovecot.start() as dovecot:
+        yield dovecot
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """One PostgreSQL for the session. A test that restarts or stops one starts its own by `Postgres.start`."""
+    with _missing_is_no_silent_pass(), Postgres.start() as postgres:
+        yield postgres
+
+
+@pytest.fixture
+def maildrop(dovecot_server: Dovecot) -> Maildrop:
+    """A user of the shared Dovecot whom no other test has, with an empty maildir."""
+    return dovecot_server.add_user(f"user{next(_user_serials)}", "pass word")
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Postgres) -> Iterator[str]:
+    """The URL of an empty database that no other test has."""
+    url = postgres_server.create_database()
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of loopback on which nothing listens."""
+    return ports.free_port()
+
+
+@contextmanager
+def _missing_is_no_silent_pass() -> Iterator[None]:
+    """Without its programs a server's tests are skipped, with what to install as the reason; in CI they fail."""
+    try:
+        yield
+    except ServerMissing as missing:
+        if os.environ.get("CI", "").lower() not in {"", "0", "false"}:
+            pytest.fail(str(missing), pytrace=False)
+        pytest.skip(str(missing))

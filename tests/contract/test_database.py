@@ -1,0 +1,110 @@
+"""What the application relies on in a database, SQLite and PostgreSQL alike."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, inspect, text
+from sqlmodel import Session, SQLModel
+
+from app.access.models import ApiKey
+from app.database import Database, StorageFailed
+from app.schema import upgrade
+
+NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
+
+
+def key(prefix: str) -> ApiKey:
+    return ApiKey(name="n", prefix=prefix, sha256=b"x", scopes=["read"], created_at=NOW)
+
+
+async def count_keys(database: Database) -> int:
+    return await database.read(lambda db: db.execute(text("SELECT count(*) FROM api_keys")).scalar_one())
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_models(database: Database, database_url: str) -> None:
+    engine = create_engine(database.url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        ours = [
+            difference
+            for difference in compare_metadata(context, SQLModel.metadata)
+            if not (difference[0] == "remove_table" and difference[1].name == "alembic_version")
+        ]
+    engine.dispose()
+    assert ours == []
+
+
+def test_migrating_twice_changes_nothing(database: Database, database_url: str) -> None:
+    upgrade(database_url)
+    engine = create_engine(database.url)
+    assert "mailboxes" in inspect(engine).get_table_names()
+    engine.dispose()
+
+
+async def test_a_unit_of_work_that_raises_leaves_no_trace(database: Database) -> None:
+    def change(db: Session) -> None:
+        db.add(key("a"))
+        db.flush()
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await database.write(change)
+    assert await count_keys(database) == 0
+
+
+@pytest.mark.parametrize("durable", [True, False])
+async def test_what_was_written_is_read_by_whoever_reads_later(database: Database, durable: bool) -> None:
+    await database.write(lambda db: db.add(key("a")), durable=durable)
+    assert await count_keys(database) == 1
+
+
+async def test_a_time_comes_back_as_the_same_moment_in_utc(database: Database) -> None:
+    await database.write(lambda db: db.add(key("a")))
+    assert await database.read(lambda db: db.get(ApiKey, 1).created_at) == NOW  # type: ignore[union-attr]
+
+
+async def test_reading_cannot_change_anything(database: Database) -> None:
+    with pytest.raises(StorageFailed):
+        await database.read(lambda db: db.execute(text("DELETE FROM api_keys")))
+
+
+async def test_a_read_sees_one_state_however_many_statements_it_makes(database: Database) -> None:
+    """Whoever reads the end of the feed and then its messages must not see a message behind the end."""
+    loop = asyncio.get_running_loop()
+
+    def question(db: Session) -> tuple[int, int]:
+        before = db.execute(text("SELECT count(*) FROM api_keys")).scalar_one()
+        written = asyncio.run_coroutine_threadsafe(database.write(lambda db: db.add(key("b"))), loop)
+        written.result(timeout=10)
+        return before, db.execute(text("SELECT count(*) FROM api_keys")).scalar_one()
+
+    assert await database.read(question) == (0, 0)
+    assert await count_keys(database) == 1
+
+
+async def test_many_writers_at_once_all_succeed(database: Database) -> None:
+    await asyncio.gather(*(database.write(lambda db, n=n: db.add(key(f"k{n}"))) for n in range(50)))  # type: ignore[misc]
+    assert await count_keys(database) == 50
+
+
+async def test_who_is_cancelled_during_a_commit_goes_on_only_after_it(database: Database) -> None:
+    started, release = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def change(db: Session) -> None:
+        loop.call_soon_threadsafe(started.set)
+        asyncio.run_coroutine_threadsafe(release.wait(), loop).result(timeout=10)
+        db.add(key("late"))
+
+    task = asyncio.create_task(database.write(change))
+    await started.wait()
+    task.cancel()
+    await asyncio.sleep(0.05)
+    assert not task.done()
+    release.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await count_keys(database) == 1

@@ -1,0 +1,59 @@
+"""The guard against requests to addresses that a stranger has no business with."""
+
+from ipaddress import ip_network
+
+import pytest
+
+from app.network import AddressRefused, HostUnknown, is_allowed, literal_address, resolve
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1",
+        "224.0.0.1", "255.255.255.255", "240.0.0.1", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "ff02::1",
+        "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::7f00:1",
+        "2002:7f00:1::", "2001:0:7f00:1::", "192.0.2.1", "2001:db8::1",
+    ],
+)  # fmt: skip
+def test_addresses_that_are_not_public_are_refused(address: str) -> None:
+    assert not is_allowed(address, ())
+
+
+@pytest.mark.parametrize("address", ["93.184.216.34", "8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8"])
+def test_public_addresses_are_allowed(address: str) -> None:
+    assert is_allowed(address, ())
+
+
+def test_a_listed_network_is_allowed_and_only_that() -> None:
+    allowed = (ip_network("10.1.0.0/16"),)
+    assert is_allowed("10.1.2.3", allowed)
+    assert is_allowed("::ffff:10.1.2.3", allowed)
+    assert not is_allowed("10.2.0.1", allowed)
+    assert not is_allowed("::1", allowed)
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("127.1", "127.0.0.1"), ("0x7f.1", "127.0.0.1"), ("2130706433", "127.0.0.1"), ("[::1]", "::1")],
+)
+def test_the_short_forms_of_an_address_are_seen_through(host: str, address: str) -> None:
+    assert literal_address(host) == address
+
+
+@pytest.mark.parametrize("host", ["pop.example.org", "localhost", "", "a b"])
+def test_a_name_is_no_address(host: str) -> None:
+    assert literal_address(host) is None
+
+
+async def test_a_name_that_means_loopback_is_refused_unless_listed() -> None:
+    with pytest.raises(AddressRefused, match="MAILDELTA_ALLOWED_PRIVATE_NETWORKS"):
+        await resolve("localhost", 110, allowed=())
+    networks = (ip_network("127.0.0.0/8"),)
+    assert await resolve("localhost", 110, allowed=networks) == ("127.0.0.1",)
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "x" * 300])
+async def test_an_unknown_name_is_said_to_be_unknown(host: str) -> None:
+    with pytest.raises(HostUnknown):
+        await resolve(host, 110, allowed=())

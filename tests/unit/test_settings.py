@@ -1,0 +1,59 @@
+"""Settings: where they come from, and the secrets that are made when there are none."""
+
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import Settings
+
+
+def test_networks_are_a_comma_separated_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAILDELTA_ALLOWED_PRIVATE_NETWORKS", "10.0.0.0/8, fd00::/8")
+    assert [str(network) for network in Settings().allowed_private_networks] == ["10.0.0.0/8", "fd00::/8"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("DATABASE_URL", "mysql://x"), ("ALLOWED_PRIVATE_NETWORKS", "lan"), ("PORT", "99999"), ("LOG_LEVEL", "loud")],
+)
+def test_a_value_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"MAILDELTA_{name}", value)
+    with pytest.raises(ValidationError):
+        Settings()
+
+
+def test_the_embedded_default_is_a_file_in_the_data_folder(tmp_path: Path) -> None:
+    assert Settings(data_dir=tmp_path).effective_database_url == f"sqlite:///{tmp_path}/maildelta.sqlite"
+
+
+def test_a_secret_is_made_once_and_is_ours_alone(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data")
+    key = settings.first_api_key()
+    assert Settings(data_dir=tmp_path / "data").first_api_key() == key
+    assert stat.S_IMODE(settings.api_key_file.stat().st_mode) == 0o600
+    assert settings.secret_keys() != (key,)
+
+
+def test_processes_that_start_together_agree_on_the_secret(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        keys = set(pool.map(lambda _: Settings(data_dir=tmp_path).secret_keys(), range(8)))
+    assert len(keys) == 1
+
+
+def test_several_secret_keys_come_newest_first(tmp_path: Path) -> None:
+    settings = Settings(secret_key="newest-key-0123456, older-key-01234567")  # type: ignore[arg-type]
+    assert settings.secret_keys() == ("newest-key-0123456", "older-key-01234567")
+
+
+def test_a_short_key_is_refused_without_being_shown() -> None:
+    with pytest.raises(ValueError, match="16 characters") as raised:
+        Settings(secret_key="hunter2").secret_keys()  # type: ignore[arg-type]
+    assert "hunter2" not in str(raised.value)
+
+
+def test_no_secret_is_in_the_settings_text() -> None:
+    settings = Settings(api_key="a-key-to-be-hidden", database_url="postgresql://u:pw-hidden@h/n")  # type: ignore[arg-type]
+    assert "hidden" not in repr(settings)
