@@ -46,6 +46,8 @@ def sqlite_engine(database_url: str) -> sqlalchemy.Engine:
     synchronous=NORMAL may lose the last runs in a power failure, never in a crash of the process. That is
     enough: the requests for work are in the data, and a start looks for them.
     """
+    if file := sqlalchemy.make_url(database_url).database:
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
     engine = sqlalchemy.create_engine(database_url)
 
     def on_connect(connection: Any, _record: Any) -> None:

@@ -46,7 +46,7 @@ def test_on_postgresql_the_jobs_live_in_the_same_database_by_the_driver_we_ship(
 
 
 def test_connections_to_the_jobs_file_wait_for_each_other_and_do_not_sync_each_commit(tmp_path: Path) -> None:
-    engine = sqlite_engine(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    engine = sqlite_engine(f"sqlite:///{tmp_path / 'not there yet' / 'jobs.sqlite'}")
     with engine.connect() as connection:
         found = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
