@@ -12,9 +12,8 @@ from pydantic import ValidationError
 from app import __version__, logs
 from app.access.service import Scope, make_key
 from app.database import Database
-from app.jobs.storage import check_runtime
-from app.jobs.storage import database_for_jobs
 from app.jobs.port import EngineCannotRun
+from app.jobs.storage import check_runtime, database_for_jobs
 from app.main import create_app
 from app.schema import upgrade
 from app.settings import Settings

@@ -101,4 +101,4 @@ def as_sync_failed(error: pop3.Pop3Error) -> SyncFailed:
 
 @lru_cache(maxsize=64)
 def _tls_context(ca_certificates: str | None) -> ssl.SSLContext:
-    return pop3.client_tls_context(cadata=ca_certificates)
+    return pop3.client_tls_context(ca_certificates)

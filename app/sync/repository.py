@@ -78,7 +78,9 @@ def request_due(db: Session, *, now: datetime, limit: int) -> int:
 def has_work(db: Session, *, now: datetime) -> bool:
     """Whether a sync is queued, a lease has run out, or a mailbox is due."""
     lost = (col(Sync.status) == SyncStatus.RUNNING.value) & (col(Sync.lease_expires_at) <= now)
-    if db.exec(select(Sync.id).where(or_(col(Sync.status) == SyncStatus.QUEUED.value, lost)).limit(1)).first():
+    if db.exec(
+        select(Sync.id).where(or_(col(Sync.status) == SyncStatus.QUEUED.value, lost)).limit(1)
+    ).first():
         return True
     due = select(Mailbox.id).where(
         col(Mailbox.next_sync_at) <= now, col(Mailbox.status) == MailboxStatus.ACTIVE.value

@@ -86,7 +86,8 @@ class _Run:
             raise LeaseLost
         async with self._tools.maildrop.session(mailbox, timings=self.report.phases) as session:
             with self._phase("list"):
-                listing = pop3.parse_listing(await session.listing(), limits=self._tools.limits)
+                raw = await session.listing()
+                listing = pop3.parse_listing(raw, most_entries=self._tools.limits.listing_entries)
             with self._phase("diff"):
                 plan = await self._diff(mailbox, listing)
                 await self._record_listing(mailbox, plan, _server_facts(session, listing))

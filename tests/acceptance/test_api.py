@@ -43,7 +43,9 @@ async def test_a_mailbox_is_registered_read_changed_listed_and_removed(service: 
     assert mailbox["server_retention"] == {"mode": "keep"}
     assert mailbox["created_at"].endswith("Z")
     assert (await service.http.get(made.headers["location"])).json() == mailbox
-    changed = await service.http.patch(made.headers["location"], json={"name": "Bills", "security": "starttls"})
+    changed = await service.http.patch(
+        made.headers["location"], json={"name": "Bills", "security": "starttls"}
+    )
     assert (changed.json()["name"], changed.json()["port"]) == ("Bills", 110)
     assert [item["name"] for item in (await service.http.get("/mailboxes")).json()["items"]] == ["Bills"]
     address = made.headers["location"]
@@ -159,7 +161,8 @@ def _names(path: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "authorization", ["Bearer", "Bearer ", "Basic eDp5", "Bearer wrong", "bearer md_123456789abc", f"Token {API_KEY}"]
+    "authorization",
+    ["Bearer", "Bearer ", "Basic eDp5", "Bearer wrong", "bearer md_123456789abc", f"Token {API_KEY}"],
 )
 async def test_a_key_that_is_not_ours_is_401(service: Client, authorization: str) -> None:
     answer = await service.http.get("/mailboxes", headers={"Authorization": authorization})
@@ -220,9 +223,17 @@ async def test_the_openapi_document_tells_every_operation_with_its_errors(servic
 async def test_the_openapi_document_agrees_with_the_contract(service: Client) -> None:
     document = (await service.http.get("/openapi.json")).json()
     schemas = document["components"]["schemas"]
-    assert {"id", "mailbox_id", "trigger", "status", "queued_at", "started_at", "finished_at", "report", "error"} == set(
-        schemas["SyncAnswer"]["properties"]
-    )
+    assert {
+        "id",
+        "mailbox_id",
+        "trigger",
+        "status",
+        "queued_at",
+        "started_at",
+        "finished_at",
+        "report",
+        "error",
+    } == set(schemas["SyncAnswer"]["properties"])
     assert {
         "listed", "known", "new", "filtered", "retrieved", "failed", "missing", "deleted", "octets", "to_retrieve",
         "phases",
@@ -231,7 +242,9 @@ async def test_the_openapi_document_agrees_with_the_contract(service: Client) ->
         "id", "mailbox_id", "unique_id", "occurrence", "seq", "message_id", "subject", "from", "to", "cc", "reply_to",
         "date", "retrieved_at", "octets", "raw_sha256", "has_attachments", "snippet", "warnings",
     } == set(schemas["MessageAnswer"]["properties"])  # fmt: skip
-    assert json.dumps(document).count('"password"') == 2, "a password can be sent, twice, and is never answered"
+    assert json.dumps(document).count('"password"') == 2, (
+        "a password can be sent, twice, and is never answered"
+    )
 
 
 async def test_the_docs_page_loads_nothing_from_elsewhere(service: Client) -> None:

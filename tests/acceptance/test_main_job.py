@@ -223,15 +223,15 @@ async def test_a_cancelled_sync_keeps_what_it_has_and_the_next_one_goes_on(
         assert digests(messages) == digests_of(as_served(raw) for raw in sent)
 
 
-async def test_progress_can_be_followed(
-    tmp_path: Path, dovecot_server: Dovecot, maildrop: Maildrop
-) -> None:
+async def test_progress_can_be_followed(tmp_path: Path, dovecot_server: Dovecot, maildrop: Maildrop) -> None:
     maildrop.maildir.deliver_many(sample_messages(200, seed=10, mean_octets=10_000))
     async with running(settings_for(tmp_path, batch_messages=20)) as client:
         mailbox_id = await client.register(maildrop, dovecot_server)
         sync_id = (await client.http.post(f"/mailboxes/{mailbox_id}/sync")).json()["id"]
         stream = await client.http.get(f"/syncs/{sync_id}/events", timeout=60)
-        events = [line.removeprefix("event: ") for line in stream.text.splitlines() if line.startswith("event: ")]
+        events = [
+            line.removeprefix("event: ") for line in stream.text.splitlines() if line.startswith("event: ")
+        ]
         assert events[-1] == "done"
         assert set(events[:-1]) == {"progress"}
         assert (await client.http.get("/syncs/syn_999/events")).status_code == 404

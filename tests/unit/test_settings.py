@@ -17,9 +17,16 @@ def test_networks_are_a_comma_separated_list(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("DATABASE_URL", "mysql://x"), ("ALLOWED_PRIVATE_NETWORKS", "lan"), ("PORT", "99999"), ("LOG_LEVEL", "loud")],
+    [
+        ("DATABASE_URL", "mysql://x"),
+        ("ALLOWED_PRIVATE_NETWORKS", "lan"),
+        ("PORT", "99999"),
+        ("LOG_LEVEL", "loud"),
+    ],
 )
-def test_a_value_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_a_value_that_makes_no_sense_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
     monkeypatch.setenv(f"MAILDELTA_{name}", value)
     with pytest.raises(ValidationError):
         Settings()

@@ -39,9 +39,7 @@ def known(
 def plan(
     listing: list[Line], ledger: list[Known], *, is_baseline: bool = False, may_miss: bool = True
 ) -> SyncPlan:
-    return diff(
-        listing, ledger, now=NOW, most_octets=LIMIT, is_baseline=is_baseline, may_miss=may_miss
-    )
+    return diff(listing, ledger, now=NOW, most_octets=LIMIT, is_baseline=is_baseline, may_miss=may_miss)
 
 
 unique_ids = st.binary(min_size=1, max_size=3)
@@ -59,7 +57,9 @@ ledgers = st.dictionaries(
 
 
 @given(listing=listings, ledger=ledgers)
-def test_every_listed_message_is_known_or_new_and_none_is_both(listing: list[Line], ledger: list[Known]) -> None:
+def test_every_listed_message_is_known_or_new_and_none_is_both(
+    listing: list[Line], ledger: list[Known]
+) -> None:
     made = plan(listing, ledger)
     assert made.listed == len(listing) == made.known + made.new
     numbers = [line.number for line in made.to_retrieve + made.too_large]
@@ -67,7 +67,9 @@ def test_every_listed_message_is_known_or_new_and_none_is_both(listing: list[Lin
 
 
 @given(listing=listings, ledger=ledgers)
-def test_what_is_settled_in_the_ledger_is_never_retrieved_again(listing: list[Line], ledger: list[Known]) -> None:
+def test_what_is_settled_in_the_ledger_is_never_retrieved_again(
+    listing: list[Line], ledger: list[Known]
+) -> None:
     settled = {(k.unique_id, k.occurrence) for k in ledger if k.state is not EntryState.FAILED}
     assert not settled & {(line.unique_id, line.occurrence) for line in plan(listing, ledger).to_retrieve}
 
@@ -77,9 +79,7 @@ def test_once_all_that_is_new_is_stored_nothing_is_new(listing: list[Line], ledg
     first = plan(listing, ledger)
     kept = {(k.unique_id, k.occurrence): k for k in ledger}
     for n, line in enumerate(first.to_retrieve, 1000):
-        kept[line.unique_id, line.occurrence] = known(
-            line.unique_id, entry_id=n, occurrence=line.occurrence
-        )
+        kept[line.unique_id, line.occurrence] = known(line.unique_id, entry_id=n, occurrence=line.occurrence)
     assert plan(listing, list(kept.values())).new == 0
 
 

@@ -14,7 +14,9 @@ from app.sync.schedule import after_sync, next_message_attempt
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 
 
-def delay(code: SyncErrorCode | None, *, failures: int = 1, interval: int | None = 300, after: float | None = None) -> float | None:
+def delay(
+    code: SyncErrorCode | None, *, failures: int = 1, interval: int | None = 300, after: float | None = None
+) -> float | None:
     decision = after_sync(
         code, poll_interval_seconds=interval, failures=failures, retry_after_seconds=after, now=NOW, chance=0.5
     )  # fmt: skip
