@@ -27,7 +27,8 @@ def configure(settings: Settings) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     ending: list[Any] = (
-        [structlog.dev.ConsoleRenderer()]
+        # No locals in tracebacks: a password may be among them.
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if as_text
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

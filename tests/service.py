@@ -160,9 +160,9 @@ class ServiceProcess:
         """SIGKILL, now."""
         self._end(signal.SIGKILL)
 
-    def stop(self) -> int:
-        """SIGTERM; its exit code."""
-        return self._end(signal.SIGTERM)
+    def stop(self) -> bool:
+        """SIGTERM; whether it ended in order (uvicorn ends with the signal that it was sent, after all is done)."""
+        return self._end(signal.SIGTERM) in {0, -signal.SIGTERM} and '"stopped"' in self.log[-600:]
 
     def _end(self, number: int) -> int:
         assert self._process is not None

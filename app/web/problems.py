@@ -63,8 +63,8 @@ def documented(*statuses: int, **codes: str) -> dict[int | str, dict[str, Any]]:
         if told := codes.get(f"s{status}"):
             code, _, meaning = told.partition(": ")
         example = problem_body(status, code, meaning)
-        content: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}
-        answers[status] = {"description": meaning, "model": Problem, "content": {MEDIA_TYPE: content}}
+        content = {"application/json": {"example": example}}
+        answers[status] = {"description": meaning, "model": Problem, "content": content}
     return answers
 
 
@@ -83,12 +83,33 @@ def problem_body(status: int, code: str, detail: str, faults: Iterable[InputFaul
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception that reaches the top in the one form."""
+    """Answer every exception that reaches the top in the one form, and say so in the OpenAPI document."""
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _with_problem_type(describe())
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
     app.add_exception_handler(AppError, _app_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(StorageFailed, _storage_failed)
     app.add_exception_handler(Exception, _unexpected)
+
+
+def _with_problem_type(document: dict[str, Any]) -> dict[str, Any]:
+    """The framework documents errors with the media type of the operation; ours have one of their own."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                if status >= "400":
+                    example = response.get("content", {}).get("application/json", {}).get("example")
+                    schema = {"$ref": "#/components/schemas/Problem"}
+                    told = {"schema": schema, "example": example} if example else {"schema": schema}
+                    response["content"] = {MEDIA_TYPE: told}
+    return document
 
 
 def problem(error: AppError) -> Response:

@@ -1,6 +1,5 @@
 """What every caller of the API relies on, whatever the route."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -242,9 +241,8 @@ async def test_the_openapi_document_agrees_with_the_contract(service: Client) ->
         "id", "mailbox_id", "unique_id", "occurrence", "seq", "message_id", "subject", "from", "to", "cc", "reply_to",
         "date", "retrieved_at", "octets", "raw_sha256", "has_attachments", "snippet", "warnings",
     } == set(schemas["MessageAnswer"]["properties"])  # fmt: skip
-    assert json.dumps(document).count('"password"') == 2, (
-        "a password can be sent, twice, and is never answered"
-    )
+    with_password = {name for name, schema in schemas.items() if "password" in schema.get("properties", {})}
+    assert with_password == {"NewMailbox", "MailboxChange"}, "it can be sent, and is never answered"
 
 
 async def test_the_docs_page_loads_nothing_from_elsewhere(service: Client) -> None:

@@ -16,7 +16,7 @@ _BARE_LF = re.compile(rb"(?<!\r)\n")
 def as_served(raw: bytes) -> bytes:
     """What a byte-exact POP3 client must have after dot-unstuffing, when the file in the maildir holds `raw`.
 
-    Dovecot 2.3 ends every line with CRLF whatever the file has, and adds a CRLF when the last line has none, or
+    Dovecot (2.3, 2.4) ends every line with CRLF whatever the file has, and adds a CRLF when the last line has none, or
     when there is no line (LIST does not count that CRLF). All else comes as it is: NUL and 8-bit octets, a bare
     CR, dots, lines of any length, header fields that other servers hide (`Status`, `X-UID`).
     Raises ValueError for a message that begins with a dot: Dovecot does not stuff a dot that is the very first
