@@ -1,7 +1,7 @@
 """Fixtures for all tests: the real servers, shared by a session, and what one test needs of them for itself."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from itertools import count
 
@@ -18,14 +18,14 @@ _user_serials = count(1)
 @pytest.fixture(scope="session")
 def dovecot_server() -> Iterator[Dovecot]:
     """One Dovecot for the session. A test that restarts or stops one starts its own by `Dovecot.start`."""
-    with _missing_is_no_silent_pass(), Dovecot.start() as dovecot:
+    with Dovecot.start() as dovecot:
         yield dovecot
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
     """One PostgreSQL for the session. A test that restarts or stops one starts its own by `Postgres.start`."""
-    with _missing_is_no_silent_pass(), Postgres.start() as postgres:
+    with Postgres.start() as postgres:
         yield postgres
 
 
@@ -47,6 +47,20 @@ def postgres_url(postgres_server: Postgres) -> Iterator[str]:
 def free_port() -> int:
     """A port of loopback on which nothing listens."""
     return ports.free_port()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, None, None]:
+    """Fixtures start servers."""
+    with _missing_is_no_silent_pass():
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, None, None]:
+    """Tests start servers of their own."""
+    with _missing_is_no_silent_pass():
+        yield
 
 
 @contextmanager

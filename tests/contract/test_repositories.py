@@ -1,0 +1,308 @@
+"""What the repositories promise, on SQLite and PostgreSQL alike."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from io import BytesIO
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlmodel import Session
+
+from app.database import Database
+from app.mailboxes import repository as mailboxes
+from app.mailboxes.models import Mailbox, MailboxId
+from app.messages import repository as messages
+from app.messages.contents import BLOCK_OCTETS, Packer, unpack
+from app.messages.intake import Prepared, prepare, store
+from app.messages.models import MessageSeq
+from app.messages.repository import Wanted
+from app.sync import repository as syncs
+from app.sync.errors import LeaseLost
+from app.sync.models import EntryState, SyncId, SyncStatus, Trigger
+from app.sync.repository import Claim
+
+NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
+LEASE = NOW + timedelta(minutes=1)
+EVERYTHING = 1_000
+
+
+async def make_mailbox(database: Database, **fields: Any) -> MailboxId:
+    row = {
+        "name": "m", "host": "pop.example.org", "port": 995, "security": "tls", "username": "u",
+        "server_retention": {"mode": "keep"}, "created_at": NOW,
+    } | fields  # fmt: skip
+    return await database.write(lambda db: mailboxes.add(db, Mailbox(**row)))
+
+
+def mail(subject: str, body: str = "x", *, unique_id: bytes | None = None) -> Prepared:
+    raw = f"Subject: {subject}\r\nFrom: Ada <ada@example.org>\r\n\r\n{body}\r\n".encode()
+    return prepare(
+        Packer(), unique_id=unique_id or subject.encode(), occurrence=1, body=raw, announced_octets=None
+    )
+
+
+async def put(database: Database, mailbox_id: MailboxId, *batch: Prepared) -> list[MessageSeq]:
+    return await database.write(lambda db: store(db, mailbox_id, batch, now=NOW))
+
+
+async def feed(database: Database, wanted: Wanted = Wanted()) -> list[str]:  # noqa: B008
+    def question(db: Session) -> list[str]:
+        end = messages.last_place(db)
+        return [row.subject for row in messages.feed(db, wanted, after=0, until=end, limit=EVERYTHING)]
+
+    return await database.read(question)
+
+
+async def count(database: Database, table: str) -> int:
+    return await database.read(lambda db: db.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+
+
+async def test_messages_come_in_the_order_in_which_they_were_stored(database: Database) -> None:
+    first, second = await make_mailbox(database), await make_mailbox(database)
+    assert await put(database, first, mail("a"), mail("b")) == [1, 2]
+    assert await put(database, second, mail("c")) == [3]
+    assert await feed(database) == ["a", "b", "c"]
+    assert await feed(database, Wanted(mailbox_id=second)) == ["c"]
+
+
+async def test_a_batch_that_fails_takes_no_place_in_the_feed(database: Database) -> None:
+    mailbox_id = await make_mailbox(database)
+
+    def change(db: Session) -> None:
+        store(db, mailbox_id, [mail("lost")], now=NOW)
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await database.write(change)
+    assert await put(database, mailbox_id, mail("kept")) == [1]
+    assert await count(database, "contents") == 1
+
+
+async def test_a_reader_that_follows_the_feed_never_skips_while_many_write(database: Database) -> None:
+    mailbox_id = await make_mailbox(database)
+    seen: list[int] = []
+    done = asyncio.Event()
+
+    async def follow() -> None:
+        while True:
+            last_look = done.is_set()
+
+            def question(db: Session) -> list[int]:
+                end = messages.last_place(db)
+                after = seen[-1] if seen else 0
+                rows = messages.feed(db, Wanted(), after=after, until=end, limit=EVERYTHING)
+                return [row.seq for row in rows]
+
+            seen.extend(await database.read(question))
+            if last_look:
+                return
+
+    reader = asyncio.create_task(follow())
+    await asyncio.gather(
+        *(put(database, mailbox_id, *(mail(f"{n}-{k}") for k in range(1 + n % 7))) for n in range(60))
+    )
+    done.set()
+    await reader
+    assert seen == list(range(1, sum(1 + n % 7 for n in range(60)) + 1))
+
+
+async def test_the_same_content_is_stored_once_and_goes_with_its_last_message(database: Database) -> None:
+    first, second = await make_mailbox(database), await make_mailbox(database)
+    await put(database, first, mail("same", unique_id=b"1"), mail("same", unique_id=b"2"))
+    await put(database, second, mail("same"))
+    assert await count(database, "contents") == 1
+    await database.write(lambda db: messages.remove(db, MessageSeq(1)))
+    await database.write(lambda db: mailboxes.remove(db, second))
+    assert (await count(database, "contents"), await count(database, "messages")) == (1, 1)
+    await database.write(lambda db: messages.remove(db, MessageSeq(2)))
+    assert await count(database, "contents") == 0
+
+
+async def test_mailboxes_that_store_the_same_contents_at_once_do_not_hinder_each_other(
+    database: Database,
+) -> None:
+    ids = [await make_mailbox(database) for _ in range(6)]
+    batch = [mail(str(n)) for n in range(40)]
+    turned = list(reversed(batch))
+    await asyncio.gather(*(put(database, m, *(batch if m % 2 else turned)) for m in ids))
+    assert (await count(database, "contents"), await count(database, "messages")) == (40, 240)
+
+
+async def test_the_last_copies_removed_at_once_leave_no_content_behind(database: Database) -> None:
+    mailbox_id = await make_mailbox(database)
+    copies = [mail("same", unique_id=str(n).encode()) for n in range(8)]
+    places = await put(database, mailbox_id, *copies)
+    await asyncio.gather(*(database.write(partial(messages.remove, seq=seq)) for seq in places))
+    assert await count(database, "contents") == 0
+
+
+async def test_a_large_message_is_stored_in_blocks_and_read_back(database: Database) -> None:
+    mailbox_id = await make_mailbox(database)
+    raw = b"Subject: large\r\n\r\n" + bytes(range(256)) * (2 * BLOCK_OCTETS // 256) + b"\r\n"
+    large = prepare(Packer(), unique_id=b"l", occurrence=1, body=BytesIO(raw), announced_octets=None)
+    await put(database, mailbox_id, large, mail("small"))
+    sha256 = large.packed.sha256
+    first = await database.read(lambda db: messages.first_block(db, sha256))
+    assert first is not None
+    assert first[1:] == (3, len(raw))
+    further = [
+        await database.read(lambda db, n=n: messages.further_block(db, sha256, n))  # type: ignore[misc]
+        for n in (1, 2)
+    ]
+    assert b"".join(unpack(block) for block in [first[0], *further]) == raw
+    await database.write(lambda db: messages.remove(db, MessageSeq(1)))
+    assert await count(database, "content_blocks") == 0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "subjects"),
+    [
+        (Wanted(subject="100%"), ["Invoice 100%"]),
+        (Wanted(subject="invoice"), ["Invoice 100%", "Invoice 1000"]),
+        (Wanted(subject="_"), []),
+        (Wanted(sender="ADA@"), ["Invoice 100%", "Invoice 1000"]),
+        (Wanted(sender="bob"), []),
+        (Wanted(since=NOW), ["Invoice 100%", "Invoice 1000"]),
+        (Wanted(until=NOW), []),
+        (Wanted(has_attachments=True), []),
+    ],
+)
+async def test_filters_take_text_as_text(database: Database, wanted: Wanted, subjects: list[str]) -> None:
+    mailbox_id = await make_mailbox(database)
+    await put(database, mailbox_id, mail("Invoice 100%"), mail("Invoice 1000"))
+    assert await feed(database, wanted) == subjects
+
+
+def entry(mailbox_id: MailboxId, unique_id: bytes, **fields: Any) -> dict[str, Any]:
+    return {
+        "mailbox_id": mailbox_id, "unique_id": unique_id, "occurrence": 1, "state": EntryState.STORED.value,
+        "octets": 1, "first_seen_at": NOW, "message_seq": None, "attempts": 0, "next_attempt_at": None,
+        "reason": None,
+    } | fields  # fmt: skip
+
+
+async def test_the_ledger_tells_ids_apart_octet_by_octet(database: Database) -> None:
+    mailbox_id = await make_mailbox(database)
+    ids = [b"aB", b"Ab", b"ab", b"ab ", b"\xff\xfe", b"\x00", b"\xc3\xa4", "ä".encode("latin-1"), b"x" * 512]
+    await database.write(lambda db: syncs.write_entries(db, [entry(mailbox_id, i) for i in ids]))
+    ledger = await database.read(partial(syncs.read_ledger, mailbox_id=mailbox_id))
+    assert sorted(known.unique_id for known in ledger) == sorted(ids)
+
+
+async def test_an_entry_written_again_changes_state_and_keeps_when_it_was_first_seen(
+    database: Database,
+) -> None:
+    mailbox_id = await make_mailbox(database)
+    failed = entry(mailbox_id, b"x", state="failed", attempts=1, next_attempt_at=NOW)
+    await database.write(lambda db: syncs.write_entries(db, [failed]))
+    later = entry(mailbox_id, b"x", first_seen_at=LEASE, message_seq=7)
+    await database.write(lambda db: syncs.write_entries(db, [later]))
+    found = await database.read(
+        lambda db: syncs.entries(db, mailbox_id, state=None, after=0, limit=EVERYTHING)
+    )
+    assert [(row.state, row.first_seen_at, row.message_seq) for row, _ in found] == [("stored", NOW, 7)]
+
+
+async def ask(database: Database, mailbox_id: MailboxId) -> SyncId:
+    sync = await database.write(lambda db: syncs.request(db, mailbox_id, Trigger.MANUAL, now=NOW))
+    return SyncId(sync.id or 0)
+
+
+async def take(
+    database: Database, worker: str = "w", *, limit: int = 100, now: datetime = NOW
+) -> list[Claim]:
+    lease = now + timedelta(minutes=1)
+    return await database.write(
+        lambda db: syncs.claim(db, worker=worker, limit=limit, now=now, lease_expires_at=lease)
+    )
+
+
+async def test_however_many_ask_there_is_one_sync_of_a_mailbox(database: Database) -> None:
+    mailbox_id = await make_mailbox(database)
+    assert len(set(await asyncio.gather(*(ask(database, mailbox_id) for _ in range(20))))) == 1
+    (claim,) = await take(database)
+    assert await ask(database, mailbox_id) == claim.sync_id
+    await database.write(
+        lambda db: syncs.finish(db, claim, status=SyncStatus.SUCCEEDED, report={}, error=None, now=NOW)
+    )
+    assert await ask(database, mailbox_id) != claim.sync_id
+
+
+async def test_workers_that_claim_at_once_share_the_work(database: Database) -> None:
+    wanted = {await ask(database, await make_mailbox(database)) for _ in range(30)}
+    claims = await asyncio.gather(*(take(database, f"w{n}", limit=5) for n in range(8)))
+    claims += [await take(database)]  # rows that two looked at together are left to the next look
+    taken = [claim.sync_id for some in claims for claim in some]
+    assert sorted(taken) == sorted(wanted)
+
+
+async def test_who_lost_the_lease_can_write_nothing_more(database: Database) -> None:
+    await ask(database, await make_mailbox(database))
+    (old,) = await take(database, "frozen")
+    assert await take(database, "eager", now=NOW) == []
+    (new,) = await take(database, "successor", now=LEASE)
+    assert (new.sync_id, new.token > old.token) == (old.sync_id, True)
+    for change in (
+        partial(syncs.progress, claim=old, report={}, lease_expires_at=LEASE),
+        partial(syncs.leave, claim=old, now=NOW),
+        partial(syncs.finish, claim=old, status=SyncStatus.FAILED, report={}, error=None, now=NOW),
+    ):
+        with pytest.raises(LeaseLost):
+            await database.write(change)
+    await database.write(partial(syncs.progress, claim=new, report={}, lease_expires_at=LEASE))
+
+
+async def test_a_renewed_lease_is_not_taken_away(database: Database) -> None:
+    await ask(database, await make_mailbox(database))
+    claims = await take(database)
+    await database.write(lambda db: syncs.renew(db, claims, until=LEASE + timedelta(minutes=1)))
+    assert await take(database, "other", now=LEASE) == []
+
+
+async def test_a_worker_started_again_takes_back_its_own_and_only_that(database: Database) -> None:
+    for _ in range(2):
+        await ask(database, await make_mailbox(database))
+    (mine,) = await take(database, "w1", limit=1)
+    await take(database, "w2")
+    assert await database.write(partial(syncs.release_worker, worker="w1")) == 1
+    assert [claim.sync_id for claim in await take(database, "w1")] == [mine.sync_id]
+
+
+async def test_a_cancel_ends_a_queued_sync_and_marks_a_running_one(database: Database) -> None:
+    queued = await ask(database, await make_mailbox(database))
+    await database.write(partial(syncs.cancel, sync_id=queued, now=NOW))
+    assert await take(database) == []
+    running = await ask(database, await make_mailbox(database))
+    (claim,) = await take(database)
+    await database.write(partial(syncs.cancel, sync_id=running, now=NOW))
+    assert await database.read(partial(syncs.cancelled_among, sync_ids=[running, queued])) == {
+        running,
+        queued,
+    }
+    await database.write(partial(syncs.leave, claim=claim, now=NOW))
+    row = await database.read(partial(syncs.get, sync_id=running))
+    assert row is not None
+    assert row.status == "cancelled"
+
+
+async def test_due_mailboxes_are_asked_for_once(database: Database) -> None:
+    due = await make_mailbox(database, next_sync_at=NOW, poll_interval_seconds=60)
+    await make_mailbox(database, next_sync_at=LEASE, poll_interval_seconds=60)
+    await make_mailbox(database, next_sync_at=NOW, poll_interval_seconds=60, status="auth_failed")
+    request = partial(syncs.request_due, now=NOW, limit=10)
+    assert await database.read(partial(syncs.has_work, now=NOW))
+    assert sum(await asyncio.gather(*(database.write(request) for _ in range(5)))) == 1
+    assert [claim.mailbox_id for claim in await take(database)] == [due]
+    assert not await database.read(partial(syncs.has_work, now=NOW))
+
+
+async def test_a_mailbox_takes_everything_with_it(database: Database) -> None:
+    mailbox_id = await make_mailbox(database)
+    await put(database, mailbox_id, mail("a"))
+    await ask(database, mailbox_id)
+    await database.write(lambda db: syncs.write_entries(db, [entry(mailbox_id, b"x")]))
+    await database.write(lambda db: mailboxes.remove(db, mailbox_id))
+    for table in ("mailboxes", "messages", "contents", "unique_ids", "syncs"):
+        assert await count(database, table) == 0, table
