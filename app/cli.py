@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from app import __version__, logs
 from app.access.service import Scope, make_key
 from app.database import Database
+from app.demo import story
 from app.jobs.port import EngineCannotRun
 from app.jobs.storage import check_runtime, database_for_jobs
 from app.main import create_app
@@ -56,6 +57,18 @@ def serve(
         server_header=False,
         timeout_graceful_shutdown=2,
     )
+
+
+@cli.command()
+def demo(
+    *,
+    once: Annotated[
+        bool, typer.Option("--once", help="End after the story; exit code 0 if all was as told.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="0: a free one.")] = 0,
+) -> None:
+    """Show the main job beside a sample maildrop, then keep serving."""
+    sys.exit(story.run(port=port, only_once=once, say=typer.echo))
 
 
 @cli.command()

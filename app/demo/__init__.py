@@ -1,0 +1,1 @@
+"""``maildelta demo``: the main job before the reader's eyes, beside a sample maildrop on loopback."""
