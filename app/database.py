@@ -149,13 +149,22 @@ async def _in_thread(pool: ThreadPoolExecutor, run: Callable[..., Result], *args
 def _create_engine(url: URL, *, read_only: bool, threads: int) -> Engine:
     if url.get_backend_name() == "sqlite":
         engine = create_engine(
-            url, pool_size=threads, max_overflow=0, connect_args={"timeout": _SQLITE_BUSY_MS / 1000}
+            url,
+            pool_size=threads,
+            max_overflow=0,
+            hide_parameters=True,  # an error must not carry a row into the log
+            connect_args={"timeout": _SQLITE_BUSY_MS / 1000},
         )
         event.listen(engine, "connect", _prepare_sqlite_reader if read_only else _prepare_sqlite_writer)
         event.listen(engine, "begin", _begin_sqlite_read if read_only else _begin_sqlite_write)
         return engine
     engine = create_engine(
-        url, pool_size=threads, max_overflow=0, pool_pre_ping=True, connect_args={"connect_timeout": 10}
+        url,
+        pool_size=threads,
+        max_overflow=0,
+        hide_parameters=True,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": 10},
     )
     if read_only:
         return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)

@@ -47,7 +47,7 @@ Every error is a problem document (RFC 9457); programs decide by its `code`.
 
 def create_app(settings: Settings) -> FastAPI:
     """The whole service for these settings. Its lifespan migrates the database and runs the jobs."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds mail
     database = Database(settings.effective_database_url)
     messages_stored, syncs_changed = Wakeup(), Wakeup()
     pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="prepare")

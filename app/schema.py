@@ -16,7 +16,7 @@ def upgrade(url: str, revision: str = "head") -> None:
     """Run the migrations that are not there yet. Two processes that start together do it one after the other."""
     target = driver_url(url)
     if target.get_backend_name() == "sqlite" and target.database:
-        Path(target.database).parent.mkdir(parents=True, exist_ok=True)
+        Path(target.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(target, poolclass=NullPool)
     with engine.connect() as connection:
         _lock(connection)

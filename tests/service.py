@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -155,6 +156,12 @@ class ServiceProcess:
             except httpx.TransportError:
                 time.sleep(0.05)
         raise AssertionError(f"the service does not get ready:\n{self.log}")
+
+    def limit_files(self, octets: int | None) -> None:
+        """From now on no file of the process grows past so many octets: a disk that is full. None: no limit."""
+        assert self._process is not None
+        limit = resource.RLIM_INFINITY if octets is None else octets
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
     def kill(self) -> None:
         """SIGKILL, now."""

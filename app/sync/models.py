@@ -56,6 +56,7 @@ class UniqueIdEntry(SQLModel, table=True):
     __table_args__ = (
         Index("uq_unique_ids_key", "mailbox_id", "unique_id", "occurrence", unique=True),
         Index("ix_unique_ids_mailbox_id_state", "mailbox_id", "state"),
+        {"sqlite_autoincrement": True},
     )
 
     id: int | None = Field(default=None, sa_column=Column(BigInt, primary_key=True))

@@ -72,7 +72,11 @@ def build_router(
         "/mailboxes/{mailbox_id}/sync",
         status_code=202,
         dependencies=[may_sync],
-        responses=documented(404, 409, s409="mailbox_paused: The mailbox is paused.")
+        responses=documented(
+            404,
+            409,
+            s409="mailbox_paused: The mailbox is paused (or mailbox_auth_failed, mailbox_needs_review).",
+        )
         | {200: {"model": SyncAnswer, "description": "With `wait`: the sync has ended."}},
         summary="Ask for a sync",
     )

@@ -165,6 +165,7 @@ def _unique_ids() -> None:
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("next_attempt_at", Time),
         sa.Column("reason", sa.Text),
+        sqlite_autoincrement=True,
     )
     key = ["mailbox_id", "unique_id", "occurrence"]
     op.create_index("uq_unique_ids_key", "unique_ids", key, unique=True)

@@ -1,5 +1,6 @@
 """What every caller of the API relies on, whatever the route."""
 
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -260,3 +261,8 @@ async def test_two_services_start_one_after_the_other_on_the_same_data(tmp_path:
         made = (await client.http.post("/mailboxes", json=MAILBOX)).json()
     async with running(settings_for(tmp_path)) as client:
         assert (await client.http.get(f"/mailboxes/{made['id']}")).json() == made
+
+
+async def test_what_the_service_keeps_is_for_its_user_alone(tmp_path: Path) -> None:
+    async with running(settings_for(tmp_path / "new" / "data")):
+        assert stat.S_IMODE((tmp_path / "new" / "data").stat().st_mode) == 0o700
