@@ -1,4 +1,4 @@
-"""PURE  Octets -> octets and text that can be stored: transfer encodings, charsets, characters that must not get out."""
+"""PURE  Octets -> octets and text that can be stored: transfer encodings, charsets, forbidden characters."""
 
 import binascii
 import codecs
@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from encodings import normalize_encoding
 from encodings.aliases import aliases
+from functools import lru_cache
 
 from app.messages import defects
 
@@ -43,6 +44,7 @@ _MEANT = {
     "utf8mb4": "utf_8",
 }
 _UNDECLARED = frozenset({"", "us_ascii", "ascii", "unknown_8bit", "x_unknown", "unknown", "default", "_iso"})
+_UTF8 = frozenset({"utf_8", "utf8"})
 _UNSAFE = re.compile(r"[\x00\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x01-\x1f\x7f-\x9f\u2028\u2029]+")
 REPLACEMENT = "\ufffd"
@@ -56,7 +58,7 @@ def clean(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """One line that is safe to store and show: control characters become a space, so that no line end is smuggled in."""
+    """One line that is safe to store and show: control characters become a space: no line end is smuggled in."""
     if text.isprintable():
         return text
     return _CONTROL.sub(" ", clean(text))
@@ -67,14 +69,19 @@ def decoded_text(data: bytes, charset: str, found: list[str], *, cut: bool = Fal
 
     ``cut`` tells that the octets were cut off by us: a last character that is not whole is then no defect.
     """
-    name = normalize_encoding(charset.strip(" \t'\"")[:60]).lower() if charset.isascii() else "?"
-    if name in {"utf_8", "utf8", *_UNDECLARED}:
-        return _utf8_or_latin(data, found, declared=name in {"utf_8", "utf8"}, cut=cut)
+    name = _normal_name(charset[:60])
+    if name in _UTF8 or name in _UNDECLARED:
+        return _utf8_or_latin(data, found, declared=name in _UTF8, cut=cut)
     codec = _codec(name)
     if codec is None:
         found.append(defects.UNKNOWN_CHARSET)
         return _utf8_or_latin(data, [], declared=False, cut=cut)
     return _decoded(data, codec, found, cut=cut)
+
+
+@lru_cache(maxsize=256)
+def _normal_name(charset: str) -> str:
+    return normalize_encoding(charset.strip(" \t'\"")).lower() if charset.isascii() else "?"
 
 
 def _codec(name: str) -> str | None:

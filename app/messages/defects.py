@@ -1,6 +1,5 @@
 """What can be wrong with a message, in sentences that stay the same: programs may compare them."""
 
-UNREADABLE = "The message could not be read; its raw octets are unharmed."
 NO_HEADERS = "The message has no headers."
 HEADERS_CUT = "The message has more headers than are read; the rest was left out."
 BROKEN_HEADER_LINE = "A line among the headers is not a header and was left out."

@@ -13,15 +13,13 @@ from app.messages.decoding import clean, decoded_base64, decoded_text, printable
 
 MAX_HEADER_OCTETS = 256 * 1024
 MAX_HEADERS = 2_000
+_USUAL_HEADER_OCTETS = 8 * 1024
 MAX_ADDRESSES = 500
 MAX_NAME = 500  # characters of a display name or an address
 _MAX_SLOW_ADDRESSES = 16 * 1024  # characters given to the standard library, which is slow on hostile input
 
 # Possessive all over: no input makes these go back over what they have read.
-_LINE = re.compile(
-    rb"^(?:([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)|([^\r\n][^\n]*+))", re.MULTILINE
-)
-_FOLD = re.compile(rb"\r?\n")
+_LINE = re.compile(rb"^(?:([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)|([^\r\n][^\n]*+))", re.MULTILINE)
 _WORD = re.compile(r"=\?([^?\s]{1,80})\?([bBqQ])\?([^?]*)\?=")
 _MAILBOX = re.compile(
     r"""\s*+(?:(?:"([^"\\]*+)"|([^"\\<>()\[\],:;@]*+))\s*+<([^<>()\[\]\\",:;\s@]++@[^<>()\[\]\\",:;\s@]++)>"""
@@ -77,7 +75,7 @@ def read_block(raw: bytes, start: int, end: int, found: list[str]) -> Block:
         if rest:
             broken = True
         else:
-            unfolded = _FOLD.sub(b"", value) if b"\n" in value else value
+            unfolded = value.replace(b"\r\n", b"").replace(b"\n", b"") if b"\n" in value else value
             headers.append((name.decode("ascii").lower(), unfolded.strip()))
     if broken and not headers:
         return Block([], start)  # no header at all: what looks like headers is the body
@@ -90,8 +88,13 @@ def read_block(raw: bytes, start: int, end: int, found: list[str]) -> Block:
 
 
 def _end_of_headers(raw: bytes, start: int, end: int) -> tuple[int, int]:
-    crlf = raw.find(b"\n\r\n", start, end)
-    lf = raw.find(b"\n\n", start, end if crlf < 0 else crlf)
+    # Of the two line ends one never comes: looking for it through the whole body would be the dearest step of all.
+    near = min(end, start + _USUAL_HEADER_OCTETS)
+    crlf = raw.find(b"\n\r\n", start, near)
+    lf = raw.find(b"\n\n", start, near if crlf < 0 else crlf)
+    if crlf < 0 and lf < 0 and near < end:
+        crlf = raw.find(b"\n\r\n", start, end)
+        lf = raw.find(b"\n\n", start, end if crlf < 0 else crlf)
     if lf >= 0:
         return lf + 1, lf + 2
     return (crlf + 1, crlf + 3) if crlf >= 0 else (end, end)
@@ -209,7 +212,10 @@ def _address(name: str, address: str, found: list[str]) -> Address:
 
 
 def date_of(value: bytes, found: list[str]) -> datetime | None:
-    """The moment in UTC (no zone: taken for UTC), or None. Only years 1900 to 9998: others break zones and databases."""
+    """The moment in UTC (no zone: taken for UTC), or None.
+
+    Only years 1900 to 9998: at the ends of the calendar a change of zone overflows, in the database driver too.
+    """
     text = value[:200].decode("latin-1")
     try:
         moment = _usual_date(text) or _unusual_date(text)

@@ -15,7 +15,7 @@ _LONGEST_ENDING = 20
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}\Z")
 _AFTER_MARK = re.compile(rb"(--)?[ \t]*+\r?(?:\n|\Z)")
 _ENCODING = re.compile(r"[\w-]+")
-_CONTENT_ID = re.compile(r"<\s*([^<>]*?)\s*>")
+_CONTENT_ID = re.compile(r"<([^<>]*+)>")
 # U+202A to U+202E and U+2066 to U+2069 turn the reading direction, so that gpj.exe reads exe.jpg.
 _NOT_IN_FILENAMES = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
@@ -46,7 +46,7 @@ class Part:
         """Without its angle brackets, as ``cid:`` links name it (RFC 2392)."""
         text = decoded(self.block.first("content-id"), [])
         match = _CONTENT_ID.search(text)
-        return (match[1] if match else text)[:998] or None
+        return (match[1] if match else text).strip()[:998] or None
 
     @property
     def charset(self) -> str:
@@ -138,9 +138,7 @@ def _children(multipart: Part, found: list[str]) -> Iterator[Part]:
         start, after, is_last = _next_mark(raw, mark, part_start, end)
         part_end = end if start < 0 else _before_line_end(raw, part_start, start)
         block = read_block(raw, part_start, part_end, found)
-        yield _part(
-            raw, block, part_end, parent=subtype, place=place, alternative=alternative, found=found
-        )
+        yield _part(raw, block, part_end, parent=subtype, place=place, alternative=alternative, found=found)
         place += 1
     if start < 0:
         found.append(defects.NOT_CLOSED)

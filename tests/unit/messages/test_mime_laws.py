@@ -1,0 +1,143 @@
+"""What holds for any octets whatever."""
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from email.header import Header
+from email.message import EmailMessage
+from email.policy import SMTP
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.messages.mime import attachment, header_values, parse, summarise
+from tests.unit.messages.nasty import NASTY
+
+_FRAGMENTS = st.sampled_from(
+    [
+        b"Subject: ", b"From: ", b"To: ", b"Date: ", b"Message-ID: ", b"Content-Type: ", b"multipart/mixed; ",
+        b"multipart/alternative; boundary=b\n", b"boundary=b", b"\n\n--b\n", b"\n--b--\n", b"text/html; charset=",
+        b"utf-7", b"utf-16", b"iso-2022-jp", b"=?utf-8?q?", b"=?iso-2022-jp?B?", b"?=", b"\r\n", b"\n", b"\r", b"\r\n ",
+        b"\0", b"+2AA-", b"<", b">", b"@", b",", b";", b":", b'"', b"\\", b"(", b"Content-Transfer-Encoding: base64\n",
+        b"Content-Disposition: attachment; filename*0*=utf-8''%00%ff", b"message/rfc822\n\n", b"<p>", b"\xff", b"\xc3",
+        b"Mon, 05 Jan 2026 08:00:00 +0100", b"begin 644 x\n",
+    ]
+)  # fmt: skip
+_MESSAGES = st.one_of(
+    st.binary(max_size=400), st.lists(_FRAGMENTS | st.binary(max_size=8), max_size=40).map(b"".join)
+)
+
+
+def strings(value: object) -> Iterator[str]:
+    """Every string in a value, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from strings(key)
+            yield from strings(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from strings(item)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from strings(getattr(value, field.name))
+
+
+def assert_lawful(raw: bytes) -> None:
+    summary, parsed = summarise(raw), parse(raw)
+    for text in strings((summary, parsed, header_values(raw, "subject"))):
+        text.encode()  # PostgreSQL and JSON take no lone surrogates
+        assert "\0" not in text  # PostgreSQL takes no NUL
+    assert len(summary.subject) <= 2_000
+    assert len(summary.message_id or "") <= 1_000
+    assert len(summary.snippet) <= 200
+    assert "\n" not in summary.subject + summary.snippet
+    for several in (summary.to, summary.cc, summary.reply_to):
+        assert len(several) <= 500
+    assert len(summary.warnings) <= 50
+    if summary.date is not None:
+        assert summary.date.utcoffset() is not None
+        assert not summary.date.utcoffset()
+    assert [part.index for part in parsed.attachments] == list(range(len(parsed.attachments)))
+    for part in parsed.attachments[:3]:
+        found = attachment(raw, part.index)
+        assert found is not None
+        assert found[0] == part
+        assert len(found[1]) == part.octets
+    assert attachment(raw, len(parsed.attachments)) is None
+    assert attachment(raw, -1) is None
+
+
+@given(_MESSAGES)
+def test_any_octets_are_read_without_an_error_into_bounded_text_that_can_be_stored(raw: bytes) -> None:
+    assert_lawful(raw)
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_each_nasty_message_is_read_without_an_error(name: str) -> None:
+    assert_lawful(NASTY[name])
+
+
+@pytest.mark.parametrize("name", NASTY)
+@settings(max_examples=8)
+@given(where=st.floats(0, 1))
+def test_a_nasty_message_cut_anywhere_is_read_too(name: str, where: float) -> None:
+    raw = NASTY[name][:2_000]
+    assert_lawful(raw[: int(len(raw) * where)])
+
+
+_WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=20)
+
+
+@st.composite
+def well_formed(draw: st.DrawFn) -> tuple[EmailMessage, str, str | None, list[tuple[str, bytes]]]:
+    """A message built by the standard library, with its subject, its HTML and its attachments."""
+    message = EmailMessage(policy=SMTP)
+    subject = " ".join(draw(st.lists(_WORDS, min_size=1, max_size=4)))
+    message["From"] = "Ada <ada@example.org>"
+    message.set_content(draw(_WORDS), cte=draw(st.sampled_from(["base64", "quoted-printable", "8bit"])))
+    html = None
+    if draw(st.booleans()):
+        html = "<p>some <b>words</b></p>"
+        message.add_alternative(html, subtype="html")
+    attached = draw(
+        st.lists(
+            st.tuples(st.from_regex(r"[a-zäß][a-zäß ]{0,8}\.pdf", fullmatch=True), st.binary()), max_size=3
+        )
+    )
+    attached = [(name.strip(), data) for name, data in attached]
+    for name, data in attached:
+        message.add_attachment(data, maintype="application", subtype="pdf", filename=name)
+    return message, subject, html, attached
+
+
+def octets(message: EmailMessage, subject: str) -> bytes:
+    """The message with its subject encoded by ``Header``: the policy's own folding loses spaces between words."""
+    encoded = Header(subject, "utf-8").encode(linesep="\r\n")
+    return b"Subject: " + encoded.encode("ascii") + b"\r\n" + message.as_bytes()
+
+
+@given(well_formed())
+def test_what_the_standard_library_writes_is_read_back(
+    built: tuple[EmailMessage, str, str | None, list[tuple[str, bytes]]],
+) -> None:
+    message, subject, html, attached = built
+    raw = octets(message, subject)
+    parsed, summary = parse(raw), summarise(raw)
+    body = message.get_body(("plain",))
+    assert body is not None
+    assert parsed.text == body.get_content().replace("\r\n", "\n")
+    assert (parsed.html is None) is (html is None)
+    assert [(part.filename, attachment(raw, part.index)[1]) for part in parsed.attachments] == attached  # type: ignore[index]
+    assert summary.subject == subject
+    assert summary.warnings == parsed.warnings == ()
+
+
+@given(well_formed())
+def test_the_summary_and_the_whole_agree_on_attachments(
+    built: tuple[EmailMessage, str, str | None, list[tuple[str, bytes]]],
+) -> None:
+    raw = octets(built[0], built[1])
+    assert summarise(raw).has_attachments is any(not part.inline for part in parse(raw).attachments)
+    assert summarise(raw).has_attachments is bool(built[3])
