@@ -16,7 +16,7 @@ _CAPABILITIES = (
     "AUTH-RESP-CODE",
     "IMPLEMENTATION Maildelta-demo",
 )
-_LINE_START_DOT = re.compile(rb"^\.", re.MULTILINE)
+_LINE_START_DOT = re.compile(rb"(?:\A|(?<=\r\n))\.")  # only CRLF ends a line
 _IDLE_SECONDS = 600
 
 
@@ -29,7 +29,12 @@ class Maildrop:
     _serial: int = 0
 
     def deliver(self, raw: bytes) -> str:
-        """A message arrives; its unique-id."""
+        """A message arrives; its unique-id.
+
+        Raises ValueError when ``raw`` does not end with CRLF: the server would have to add one (RFC 1939 section 3).
+        """
+        if not raw.endswith(b"\r\n"):
+            raise ValueError("a message must end with CRLF")
         self._serial += 1
         unique_id = f"demo-{self._serial:08x}"
         self.messages[unique_id] = raw
@@ -46,6 +51,7 @@ class MaildropServer:
         self._username = username
         self._password = password
         self._server: asyncio.Server | None = None
+        self._connections: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
 
     @property
     def port(self) -> int:
@@ -63,10 +69,18 @@ class MaildropServer:
     ) -> None:
         assert self._server is not None
         self._server.close()
+        # A forgotten connection must not hold up the end: from Python 3.12 on wait_closed() waits for it, and
+        # Python 3.11 would cancel its task later, with a traceback.
+        for writer in self._connections:
+            writer.close()
+        await asyncio.gather(*self._connections.values())
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         session = _Session(self._maildrop, self._username, self._password)
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections[writer] = task
         writer.write(b"+OK the demo's maildrop is here\r\n")
         try:
             while not session.is_over:
@@ -80,6 +94,7 @@ class MaildropServer:
             pass  # gone, asleep, or a line without end: nothing is deleted without QUIT
         finally:
             session.leave()
+            del self._connections[writer]
             writer.close()
 
 
@@ -159,9 +174,9 @@ class _Session:
         number, _, lines = argument.partition(" ")
         if not lines.isdigit():
             return b"-ERR TOP wants a number of lines\r\n"
-        head, _, body = self._one(number)[2].partition(b"\r\n\r\n")
-        wanted = b"".join(body.splitlines(keepends=True)[: int(lines)])
-        return b"+OK\r\n" + _stuffed(head + b"\r\n\r\n" + wanted) + b".\r\n"
+        head, separator, body = self._one(number)[2].partition(b"\r\n\r\n")
+        wanted = b"".join(line + b"\r\n" for line in body.split(b"\r\n")[:-1][: int(lines)])
+        return b"+OK\r\n" + _stuffed(head + separator + wanted) + b".\r\n"
 
     def _mark(self, argument: str) -> bytes:
         self._marked.add(self._one(argument)[0])
@@ -175,6 +190,7 @@ class _Session:
         for number in self._marked:
             self._maildrop.messages.pop((self._listed or [])[number - 1], None)
         self.is_over = True
+        self.leave()  # before the reply: who has read it may log in at once
         return b"+OK bye\r\n"
 
     def _present(self) -> list[tuple[int, str, bytes]]:
@@ -192,4 +208,4 @@ class _Session:
 
 
 def _stuffed(raw: bytes) -> bytes:
-    return _LINE_START_DOT.sub(b"..", raw if raw.endswith(b"\r\n") else raw + b"\r\n")
+    return _LINE_START_DOT.sub(b"..", raw)

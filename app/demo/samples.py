@@ -23,6 +23,22 @@ _PLAIN = (
 )
 
 
+# Written out, as a person reads them: a subject that is decoded wrongly must break the story.
+SUBJECTS = (
+    "The engine weaves algebraic patterns",
+    "main is green again",
+    "It is easier to ask forgiveness",
+    "Grüße aus Köln",
+    "Nightly backup: 0 errors",
+    "On the cruelty of really teaching",
+    "Seven things about POP3",
+    "The new look",
+    "Invoice 2026-117",
+    "Invoice 2026-118",
+)
+LATE_SUBJECT = "The numbers check out"
+
+
 def sample_mail() -> list[bytes]:
     """What lies in the maildrop at the beginning: ten messages."""
     plain = [_plain(serial, *facts) for serial, facts in enumerate(_PLAIN, 1)]

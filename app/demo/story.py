@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import json
+import os
 import secrets
+import signal
+import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -16,17 +19,21 @@ from typing import Any
 
 import httpx
 import uvicorn
+from pydantic import SecretStr
 
 from app import logs
 from app.demo.maildrop import Maildrop, MaildropServer
-from app.demo.samples import late_mail, sample_mail
+from app.demo.samples import LATE_SUBJECT, SUBJECTS, late_mail, sample_mail
+from app.jobs.port import EngineCannotRun
+from app.jobs.storage import check_runtime, database_for_jobs
 from app.main import create_app
-from app.settings import LogFormat, Settings
+from app.settings import LogFormat, Role, Settings
 
 Say = Callable[[str], None]
 
 _USERNAME = "demo@example.org"
 _READY_WITHIN_SECONDS = 30
+_INTERRUPTED = 130
 
 
 class StoryBroken(Exception):
@@ -42,27 +49,33 @@ class _Story:
 
 
 def run(*, port: int, only_once: bool, mail: list[bytes] | None = None, say: Say = print) -> int:
-    """Tell the story, then serve until the process is told to stop; the exit code.
+    """Tell the story, then serve until SIGINT or SIGTERM; the exit code, which is 0 only for a story told to its end.
 
     ``port`` 0: a free one. ``mail``: another beginning than the samples; the story then breaks where it differs.
     """
     try:
         asyncio.run(_demo(port, only_once=only_once, mail=sample_mail() if mail is None else mail, say=say))
-    except StoryBroken as error:
+    except (StoryBroken, httpx.HTTPError) as error:
         say(f"\nNot as told: {error}")
         return 1
-    except KeyboardInterrupt:
-        pass
+    except asyncio.CancelledError:
+        return _INTERRUPTED
     return 0
 
 
 async def _demo(port: int, *, only_once: bool, mail: list[bytes], say: Say) -> None:
+    _end_in_order_on_signals()
     with tempfile.TemporaryDirectory(prefix="maildelta-demo-", ignore_cleanup_errors=True) as folder:
+        # What the reader has set for a service of their own must not reach this one.
         settings = Settings(
             _env_file=None,
             data_dir=Path(folder),
             database_url="",
-            allowed_private_networks="127.0.0.0/8",  # type: ignore[arg-type]
+            api_key=SecretStr(""),
+            secret_key=SecretStr(""),
+            role=Role.ALL,
+            executor_id="demo",
+            allowed_private_networks="127.0.0.0/8",
             port=port,
             log_format=LogFormat.TEXT,
             log_level="warning",
@@ -83,33 +96,55 @@ async def _demo(port: int, *, only_once: bool, mail: list[bytes], say: Say) -> N
             say("\nEvery step went as told.")
             if not only_once:
                 _invite(say, address, settings)
-                await server
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait({server})
+
+
+def _end_in_order_on_signals() -> None:
+    """Ctrl-C and SIGTERM unwind the demo, so that its folder, which holds two keys, goes in every ending."""
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals alone: uvicorn would raise SIGTERM again when it has stopped, before we have tidied up."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 @asynccontextmanager
 async def _service(settings: Settings) -> AsyncIterator[tuple[str, "asyncio.Task[None]"]]:
-    config = uvicorn.Config(
-        create_app(settings),
-        host="127.0.0.1",
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=2,
-    )
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    deadline = time.monotonic() + _READY_WITHIN_SECONDS
-    while not server.started:
-        if task.done() or time.monotonic() > deadline:
-            raise StoryBroken(f"the service did not start on port {settings.port}")
-        await asyncio.sleep(0.02)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        yield f"http://127.0.0.1:{port}", task
-    finally:
-        server.should_exit = True
-        with contextlib.suppress(KeyboardInterrupt):
+    with _listening(settings.port) as listener:
+        try:
+            check_runtime(database_for_jobs(settings.effective_database_url, data_dir=settings.data_dir))
+        except EngineCannotRun as error:
+            raise StoryBroken(str(error)) from error
+        config = uvicorn.Config(
+            create_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=2
+        )
+        server = _Server(config)
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            deadline = time.monotonic() + _READY_WITHIN_SECONDS
+            while not server.started:
+                if task.done() or time.monotonic() > deadline:
+                    raise StoryBroken("the service did not start")
+                await asyncio.sleep(0.02)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}", task
+        finally:
+            server.should_exit = True
             await task
+
+
+def _listening(port: int) -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise StoryBroken(f"port {port} of 127.0.0.1: {os.strerror(error.errno or 0)}") from error
 
 
 async def _tell(story: _Story, maildrop: Maildrop, port: int, password: str) -> None:
@@ -131,17 +166,17 @@ async def _tell(story: _Story, maildrop: Maildrop, port: int, password: str) -> 
     await _sync(story, mailbox["id"], listed=10, known=0, new=10)
 
     say("3. Read the new messages.")
-    await _read(story, list(maildrop.messages.values()))
+    await _read(story, list(maildrop.messages.values()), SUBJECTS)
 
     say("4. Sync again: nothing is new.")
     await _sync(story, mailbox["id"], listed=10, known=10, new=0)
-    await _read(story, [])
+    await _read(story, [], ())
 
     say("5. A message arrives on the server. Sync: exactly that one.")
     raw = late_mail()
     maildrop.deliver(raw)
     await _sync(story, mailbox["id"], listed=11, known=10, new=1)
-    await _read(story, [raw])
+    await _read(story, [raw], (LATE_SUBJECT,))
 
     say("6. On the server nothing was deleted.")
     _check("messages on the server", 11, len(maildrop.messages))
@@ -166,7 +201,7 @@ async def _sync(story: _Story, mailbox_id: str, *, listed: int, known: int, new:
 _SHOWN = ("listed", "known", "new", "retrieved")
 
 
-async def _read(story: _Story, expected: list[bytes]) -> None:
+async def _read(story: _Story, expected: list[bytes], subjects: Sequence[str]) -> None:
     path = f"/messages?after={story.cursor}" if story.cursor else "/messages"
     page = await _call(story, "GET", path, 200)
     story.cursor = page["next_cursor"]
@@ -175,6 +210,7 @@ async def _read(story: _Story, expected: list[bytes]) -> None:
         clip = "  [attachment]" if message["has_attachments"] else ""
         story.say(f"   {message['seq']:>3}  {sender:<24} {message['octets']:>5}  {message['subject']}{clip}")
     story.say(f"   {len(page['items'])} messages; the cursor for next time is {story.cursor}\n")
+    _check("subjects", list(subjects), [m["subject"] for m in page["items"]])
     _check(
         "messages read",
         [sha256(raw).hexdigest() for raw in expected],
@@ -201,7 +237,8 @@ def _check(what: str, expected: object, came: object) -> None:
 
 
 def _invite(say: Say, address: str, settings: Settings) -> None:
-    data = f"MAILDELTA_DATA_DIR={settings.data_dir}"
+    # Empty, because a key that the reader has set for a service of their own would come first.
+    data = f"MAILDELTA_API_KEY= MAILDELTA_DATA_DIR={settings.data_dir}"
     say(
         f"\nThe service goes on until you press Ctrl-C; then everything of it is removed.\n\n  {address}/docs\n"
     )

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, BinaryIO
 
+import structlog
 from sqlmodel import Session
 
 from app.mailboxes.models import MailboxId
@@ -12,6 +13,8 @@ from app.messages import repository
 from app.messages.contents import Packed, Packer
 from app.messages.mime import Address, Summary, summarise
 from app.messages.models import MessageSeq
+
+_log = structlog.get_logger()
 
 # A body this much shorter than LIST said was probably cut by the server; sizes are hints, so it is told, no more.
 _SHORT_BY = 0.5
@@ -33,7 +36,7 @@ def prepare(
 ) -> Prepared:
     """Compress, digest and summarise one message. For a worker thread: no database, no network."""
     packed = packer.pack(body)
-    summary = summarise(packed.head)
+    summary = _summary_of(packed.head)
     warnings = summary.warnings
     if announced_octets and packed.octets < announced_octets * _SHORT_BY:
         warnings += (f"The server announced {announced_octets} octets and sent {packed.octets}.",)
@@ -59,6 +62,15 @@ def store(
     rows = [_message_row(message, mailbox_id, seq, now) for message, seq in zip(batch, places, strict=True)]
     repository.add_messages(db, rows)
     return places
+
+
+def _summary_of(head: bytes) -> Summary:
+    """Store first, parse after: even a mistake of our parser must not keep a message out of the store."""
+    try:
+        return summarise(head)
+    except Exception:
+        _log.exception("summary_failed")
+        return Summary(None, "", None, (), (), (), None, False, "", ("The message could not be read.",))
 
 
 def _content_row(packed: Packed) -> dict[str, Any]:

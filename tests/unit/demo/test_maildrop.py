@@ -96,3 +96,38 @@ async def test_mail_that_arrives_during_a_session_shows_in_the_next_one() -> Non
 
     assert (await with_client(maildrop, use))[0] == len(sample_mail())
     assert (await with_client(maildrop, lambda client: client.stat()))[0] == len(sample_mail()) + 1
+
+
+async def test_only_a_dot_after_crlf_is_stuffed() -> None:
+    maildrop = Maildrop()
+    maildrop.deliver(b"Subject: dots\r\n\r\n.one\r\nsame line\n.still the same\r\n.\r\n")
+    async with MaildropServer(maildrop, username="u", password="p w") as server:
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        writer.write(b"USER u\r\nPASS p w\r\nRETR 1\r\nQUIT\r\n")
+        said = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+    assert b"\r\n..one\r\nsame line\n.still the same\r\n..\r\n.\r\n" in said
+
+
+async def test_top_counts_lines_that_end_with_crlf() -> None:
+    maildrop = Maildrop()
+    maildrop.deliver(b"Subject: s\r\n\r\none\nstill one\r\ntwo\r\nthree\r\n")
+    maildrop.deliver(b"Subject: only headers\r\n")
+    answers = await with_client(maildrop, lambda client: (client.top(1, 2), client.top(2, 0)))
+    assert [answer[1] for answer in answers] == [
+        [b"Subject: s", b"", b"one", b"still one", b"two"],
+        [b"Subject: only headers"],
+    ]
+
+
+def test_a_message_without_its_last_line_end_is_not_taken() -> None:
+    with pytest.raises(ValueError, match="must end with CRLF"):
+        Maildrop().deliver(b"Subject: s\r\n\r\ncut")
+
+
+async def test_a_forgotten_connection_does_not_hold_up_the_end() -> None:
+    async with MaildropServer(Maildrop(), username="u", password="p w") as server:
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        assert (await reader.readline()).startswith(b"+OK")
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
