@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import BinaryIO
+from typing import IO
 
 import zstandard
 
@@ -20,7 +20,7 @@ class Packed:
     octets: int
     blocks: int
     first: bytes
-    rest: BinaryIO | None
+    rest: IO[bytes] | None
     head: bytes
 
 
@@ -30,14 +30,14 @@ class Packer:
     def __init__(self) -> None:
         self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
 
-    def pack(self, body: bytes | BinaryIO) -> Packed:
+    def pack(self, body: bytes | IO[bytes]) -> Packed:
         """Compress and digest. ``head`` is what the summary is made from: all of it, unless it is large."""
         if isinstance(body, bytes):
             first = self._compressor.compress(body)
             return Packed(sha256(body).digest(), len(body), 1, first, None, body)
         return self._pack_file(body)
 
-    def rest(self, body: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    def rest(self, body: IO[bytes]) -> Iterator[tuple[int, bytes]]:
         """The blocks after the first of a large message, numbered, one at a time."""
         body.seek(BLOCK_OCTETS)
         number = 1
@@ -45,7 +45,7 @@ class Packer:
             yield number, self._compressor.compress(block)
             number += 1
 
-    def _pack_file(self, body: BinaryIO) -> Packed:
+    def _pack_file(self, body: IO[bytes]) -> Packed:
         body.seek(0)
         digest, octets, blocks, first, head = sha256(), 0, 0, b"", b""
         while block := body.read(BLOCK_OCTETS):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import structlog
 from sqlmodel import Session
@@ -11,6 +11,7 @@ from sqlmodel import Session
 from app.mailboxes.models import MailboxId
 from app.messages import repository
 from app.messages.contents import Packed, Packer
+from app.messages.fingerprint import Fingerprint, fingerprint
 from app.messages.mime import Address, Summary, summarise
 from app.messages.models import MessageSeq
 
@@ -28,11 +29,17 @@ class Prepared:
     occurrence: int
     packed: Packed
     summary: Summary
+    fingerprint: Fingerprint
     warnings: tuple[str, ...]
+
+    @property
+    def octets(self) -> int:
+        """The octets of the message."""
+        return self.packed.octets
 
 
 def prepare(
-    packer: Packer, *, unique_id: bytes, occurrence: int, body: bytes | BinaryIO, announced_octets: int | None
+    packer: Packer, *, unique_id: bytes, occurrence: int, body: bytes | IO[bytes], announced_octets: int | None
 ) -> Prepared:
     """Compress, digest and summarise one message. For a worker thread: no database, no network."""
     packed = packer.pack(body)
@@ -40,7 +47,13 @@ def prepare(
     warnings = summary.warnings
     if announced_octets and packed.octets < announced_octets * _SHORT_BY:
         warnings += (f"The server announced {announced_octets} octets and sent {packed.octets}.",)
-    return Prepared(unique_id, occurrence, packed, summary, warnings)
+    marks = fingerprint(packed.head, packed.sha256)
+    return Prepared(unique_id, occurrence, packed, summary, marks, warnings)
+
+
+def note_copies(db: Session, seq: MessageSeq) -> None:
+    """Say on a message that the server holds it several times under one unique-id."""
+    repository.warn(db, seq, "The server holds further copies of this message under its unique-id.")
 
 
 def store(

@@ -80,6 +80,13 @@ def get(db: Session, seq: MessageSeq) -> Message | None:
     return db.get(Message, seq)
 
 
+def warn(db: Session, seq: MessageSeq, warning: str) -> None:
+    """Add a warning to a message that is there and does not have it yet."""
+    row = get(db, seq)
+    if row is not None and warning not in row.warnings:
+        row.warnings = [*row.warnings, warning]
+
+
 def remove(db: Session, seq: MessageSeq) -> bool:
     """Whether there was such a message; there is none now. Its content goes too when nobody else has it."""
     result = db.execute(delete(Message).where(col(Message.seq) == seq))

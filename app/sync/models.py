@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NewType
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, Text, text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Text, text
 from sqlmodel import Field, SQLModel
 
 from app.database import BigInt, Json, UtcDateTime
@@ -56,6 +56,13 @@ class UniqueIdEntry(SQLModel, table=True):
     __table_args__ = (
         Index("uq_unique_ids_key", "mailbox_id", "unique_id", "occurrence", unique=True),
         Index("ix_unique_ids_mailbox_id_state", "mailbox_id", "state"),
+        Index(
+            "ix_unique_ids_waiting",
+            "mailbox_id",
+            "next_attempt_at",
+            sqlite_where=text("next_attempt_at IS NOT NULL"),
+            postgresql_where=text("next_attempt_at IS NOT NULL"),
+        ),
         {"sqlite_autoincrement": True},
     )
 
@@ -74,6 +81,31 @@ class UniqueIdEntry(SQLModel, table=True):
     attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False))
     next_attempt_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     reason: str | None = Field(default=None, sa_column=Column(Text))
+    is_wanted: bool = Field(default=False, sa_column=Column(Boolean, nullable=False))
+    headers_sha256: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    content_sha256: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    head: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+
+
+class ListingMark(SQLModel, table=True):
+    """What is remembered of a listing that was worked off completely (``recall.Mark``).
+
+    Without a row everything is looked at. ``is_confirmed`` is false after a listing that was suddenly empty.
+    """
+
+    __tablename__ = "listing_marks"
+
+    mailbox_id: int = Field(
+        sa_column=Column(
+            BigInt, ForeignKey("mailboxes.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+        )
+    )
+    uidl_octets: int = Field(sa_column=Column(BigInt, nullable=False))
+    uidl_sha256: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    sizes_octets: int = Field(sa_column=Column(BigInt, nullable=False))
+    sizes_sha256: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    entries: int = Field(sa_column=Column(Integer, nullable=False))
+    is_confirmed: bool = Field(sa_column=Column(Boolean, nullable=False))
 
 
 class Sync(SQLModel, table=True):

@@ -1,8 +1,8 @@
 """PURE  What is new: the listing compared with the ledger, in one pass."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Protocol
@@ -33,38 +33,73 @@ class Known:
     unique_id: bytes
     occurrence: int
     state: EntryState
-    is_missing: bool
-    attempts: int
-    next_attempt_at: datetime | None
+    octets: int | None = None
+    is_missing: bool = False
+    attempts: int = 0
+    next_attempt_at: datetime | None = None
+    is_wanted: bool = False
+    headers: bytes | None = None
+    content: bytes | None = None
+    message_seq: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A listed message that is to be retrieved: new, or failed before and due again."""
+    """A listed message that is not simply known.
+
+    ``entry``: the ledger line that waits for it (failed or filtered before, and due again). ``occurrence``: the
+    one it will have if it proves to be a message of its own.
+    """
 
     number: int
     unique_id: bytes
     occurrence: int
     octets: int | None
-    attempts: int = 0
+    entry: Known | None = None
+
+    @property
+    def attempts(self) -> int:
+        """How often it was tried before."""
+        return self.entry.attempts if self.entry else 0
+
+    @property
+    def is_forced(self) -> bool:
+        """Somebody asked for this very message: no limit and no criteria stand against it."""
+        return self.entry is not None and self.entry.is_wanted
 
 
 @dataclass(frozen=True, slots=True)
-class SyncPlan:
-    """What a sync does. ``listed == known + len(to_retrieve) + len(too_large)``."""
+class Diff:
+    """The first sorting of a listing. ``listed == known + len(fresh) + len(due) + len(suspects)``.
+
+    ``suspects`` show a unique-id that the ledger knows and may yet be other messages: it was missing, its size
+    changed, or it stands for several. ``own`` are the ledger lines of their ids. ``gone``: lines that were there
+    last time and are not listed now; ``away``: those that were missing already and still are. ``is_wholesale``:
+    most of what was there is gone and unknown ids appeared, which may be the same messages under new names. ``shared``: ids that several messages
+    show at once.
+    """
 
     listed: int
     known: int
-    baseline: tuple[Candidate, ...]
-    to_retrieve: tuple[Candidate, ...]
-    too_large: tuple[Candidate, ...]
-    now_missing: tuple[EntryId, ...]
-    returned: tuple[EntryId, ...]
+    seen: frozenset[EntryId]
+    fresh: tuple[Candidate, ...]
+    due: tuple[Candidate, ...]
+    suspects: tuple[Candidate, ...]
+    own: tuple[Known, ...]
+    gone: tuple[Known, ...]
+    away: tuple[Known, ...]
+    is_wholesale: bool
+    shared: frozenset[bytes]
 
     @property
-    def new(self) -> int:
-        """How many are not settled yet."""
-        return len(self.to_retrieve) + len(self.too_large)
+    def under_new_names(self) -> tuple[Known, ...]:
+        """The ledger lines that unknown ids may stand for: after a wholesale change, all that are not listed."""
+        return self.gone + self.away if self.is_wholesale else ()
+
+    @property
+    def present(self) -> tuple[Known, ...]:
+        """Ledger lines that were there last time and are not simply there now."""
+        return self.gone + tuple(line for line in self.own if not line.is_missing)
 
 
 def ledger_key(unique_id: bytes) -> bytes:
@@ -75,54 +110,62 @@ def ledger_key(unique_id: bytes) -> bytes:
 
 
 def diff(
-    listing: Sequence[Listed],
-    ledger: Iterable[Known],
-    *,
-    now: datetime,
-    most_octets: int,
-    is_baseline: bool,
-    may_miss: bool,
-) -> SyncPlan:
-    """Compare a listing with the ledger.
-
-    The k-th message of a listing that shows one unique-id is its k-th occurrence. With ``is_baseline`` what is
-    unknown becomes known without being retrieved (``initial_sync: from_now``). ``may_miss`` is false when the
-    listing cannot be trusted to be whole (shorter than STAT said, suddenly empty): then nothing is missing.
-    """
-    by_key = {(known.unique_id, known.occurrence): known for known in ledger}
+    listing: Sequence[Listed], ledger: Iterable[Known], *, now: datetime, is_rebasing: bool = False
+) -> Diff:
+    """Compare a listing with the ledger. ``is_rebasing``: a wholesale change was found before and is not done."""
+    by_id: defaultdict[bytes, list[Known]] = defaultdict(list)
+    for line in ledger:
+        by_id[line.unique_id].append(line)
+    keys = [ledger_key(listed.unique_id) for listed in listing]
+    copies = Counter(keys)
+    numbers: Counter[bytes] = Counter()
     seen: set[EntryId] = set()
-    counts: Counter[bytes] = Counter()
     fresh: list[Candidate] = []
-    known_count = 0
-    for line in listing:
-        unique_id = ledger_key(line.unique_id)
-        counts[unique_id] += 1
-        known = by_key.get((unique_id, counts[unique_id]))
-        if known is not None:
-            seen.add(known.entry_id)
-        if known is not None and not _is_due(known, now):
-            known_count += 1
-            continue
-        attempts = known.attempts if known else 0
-        fresh.append(Candidate(line.number, unique_id, counts[unique_id], line.octets, attempts))
-    baseline = tuple(fresh) if is_baseline else ()
-    wanted = () if is_baseline else tuple(fresh)
-    present = by_key.values()
-    return SyncPlan(
+    due: list[Candidate] = []
+    suspects: list[Candidate] = []
+    for key, listed in zip(keys, listing, strict=True):
+        entries = by_id.get(key)
+        numbers[key] += 1
+        occurrence = numbers[key] + (max(entry.occurrence for entry in entries) if entries else 0)
+        candidate = Candidate(listed.number, key, occurrence, listed.octets)
+        if not entries:
+            fresh.append(candidate)
+        elif copies[key] > 1 or len(entries) > 1:
+            suspects.append(candidate)
+        elif is_due(entries[0], now):
+            seen.add(entries[0].entry_id)
+            due.append(replace(candidate, occurrence=entries[0].occurrence, entry=entries[0]))
+        elif _may_be_another(entries[0], listed.octets):
+            suspects.append(candidate)
+        else:
+            seen.add(entries[0].entry_id)
+    suspected = {candidate.unique_id for candidate in suspects}
+    everything = [entry for entries in by_id.values() for entry in entries]
+    absent = [e for e in everything if e.entry_id not in seen and e.unique_id not in suspected]
+    gone = tuple(entry for entry in absent if not entry.is_missing)
+    present = sum(not entry.is_missing for entry in everything)
+    return Diff(
         listed=len(listing),
-        known=known_count + len(baseline),
-        baseline=baseline,
-        to_retrieve=tuple(line for line in wanted if (line.octets or 0) <= most_octets),
-        too_large=tuple(line for line in wanted if (line.octets or 0) > most_octets),
-        now_missing=tuple(
-            k.entry_id for k in present if may_miss and not k.is_missing and k.entry_id not in seen
-        ),
-        returned=tuple(k.entry_id for k in present if k.is_missing and k.entry_id in seen),
+        known=len(listing) - len(fresh) - len(due) - len(suspects),
+        seen=frozenset(seen),
+        fresh=tuple(fresh),
+        due=tuple(due),
+        suspects=tuple(suspects),
+        own=tuple(entry for unique_id in suspected for entry in by_id[unique_id]),
+        gone=gone,
+        away=tuple(entry for entry in absent if entry.is_missing),
+        is_wholesale=bool(fresh and gone) and (is_rebasing or 2 * len(gone) > present),
+        shared=frozenset(key for key, count in copies.items() if count > 1),
     )
 
 
-def _is_due(known: Known, now: datetime) -> bool:
-    """Whether an entry that failed before is to be tried again; every other state is settled."""
-    if known.state is not EntryState.FAILED:
-        return False
-    return known.next_attempt_at is None or known.next_attempt_at <= now
+def is_due(entry: Known, now: datetime) -> bool:
+    """Whether a ledger line asks for its message: it failed and its time has come, or somebody wants it now."""
+    return entry.next_attempt_at is not None and entry.next_attempt_at <= now
+
+
+def _may_be_another(entry: Known, octets: int | None) -> bool:
+    """A unique-id that was away, or whose message has another size, may have been given to another message."""
+    if entry.is_missing:
+        return True
+    return entry.octets is not None and octets is not None and entry.octets != octets

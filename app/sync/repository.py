@@ -1,11 +1,11 @@
 """SQL of the ledger and of sync runs."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import CursorResult, Update, bindparam, func, or_, update
+from sqlalchemy import ColumnElement, CursorResult, Update, bindparam, delete, func, or_, update
 from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
@@ -17,6 +17,7 @@ from app.sync.models import (
     ACTIVE,
     EntryId,
     EntryState,
+    ListingMark,
     Sync,
     SyncId,
     SyncStatus,
@@ -24,8 +25,11 @@ from app.sync.models import (
     UniqueIdEntry,
 )
 from app.sync.plan import Known
+from app.sync.recall import Mark
 
 _IDS_PER_STATEMENT = 500
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,21 +209,38 @@ def page(db: Session, mailbox_id: MailboxId, *, before: int | None, limit: int) 
 
 def read_ledger(db: Session, mailbox_id: MailboxId) -> list[Known]:
     """The whole ledger of a mailbox in one statement, as far as the diff needs it."""
+    table = SQLModel.metadata.tables["unique_ids"]
+    return _known(db, table.c.mailbox_id == mailbox_id)
+
+
+def read_part(db: Session, mailbox_id: MailboxId, *, ids: Collection[bytes], now: datetime) -> list[Known]:
+    """The ledger lines of some unique-ids, and those that are due to be tried again."""
     table = SQLModel.metadata.tables["unique_ids"].c
-    query = select_columns(
-        table.id,
-        table.unique_id,
-        table.occurrence,
-        table.state,
-        table.missing_since.is_not(None),
-        table.attempts,
-        table.next_attempt_at,
-    ).where(table.mailbox_id == mailbox_id)
-    states = {state.value: state for state in EntryState}
-    return [
-        Known(EntryId(row[0]), row[1], row[2], states[row[3]], bool(row[4]), row[5], row[6])
-        for row in db.execute(query)
-    ]
+    ours = table.mailbox_id == mailbox_id
+    found = _known(db, ours & (table.next_attempt_at <= now) & table.missing_since.is_(None))
+    for some in _slices(list(ids)):
+        found += _known(db, ours & table.unique_id.in_(some))
+    return list({line.entry_id: line for line in found}.values())
+
+
+def read_mark(db: Session, mailbox_id: MailboxId) -> Mark | None:
+    """What is remembered of the last listing."""
+    row = db.get(ListingMark, mailbox_id)
+    return Mark(**row.model_dump(exclude={"mailbox_id"})) if row else None
+
+
+def write_mark(db: Session, mailbox_id: MailboxId, mark: Mark) -> None:
+    """Remember a listing that was worked off completely."""
+    row = db.get(ListingMark, mailbox_id)
+    if row is None:
+        db.add(ListingMark(mailbox_id=mailbox_id, **asdict(mark)))
+    elif Mark(**row.model_dump(exclude={"mailbox_id"})) != mark:
+        row.sqlmodel_update(asdict(mark))
+
+
+def forget_mark(db: Session, mailbox_id: MailboxId) -> None:
+    """The next sync looks at every line."""
+    db.execute(delete(ListingMark).where(col(ListingMark.mailbox_id) == mailbox_id))
 
 
 def write_entries(db: Session, rows: Sequence[dict[str, Any]]) -> None:
@@ -227,7 +248,10 @@ def write_entries(db: Session, rows: Sequence[dict[str, Any]]) -> None:
     if not rows:
         return
     insert = _insert(db)(SQLModel.metadata.tables["unique_ids"])
-    kept = ("state", "octets", "message_seq", "attempts", "next_attempt_at", "reason")
+    kept = (
+        "state", "octets", "message_seq", "attempts", "next_attempt_at", "reason", "is_wanted", "headers_sha256",
+        "content_sha256", "head",
+    )  # fmt: skip
     statement = insert.on_conflict_do_update(
         index_elements=["mailbox_id", "unique_id", "occurrence"],
         set_={name: insert.excluded[name] for name in kept} | {"missing_since": None},
@@ -243,13 +267,6 @@ def mark_missing(
     for ids in _slices(entries):
         values = {"missing_since": now, "last_seen_at": last_seen_at}
         db.execute(update(table).where(table.c.id.in_(ids)).values(values))
-
-
-def mark_returned(db: Session, entries: Sequence[EntryId]) -> None:
-    """Note that these are shown again."""
-    table = SQLModel.metadata.tables["unique_ids"]
-    for ids in _slices(entries):
-        db.execute(update(table).where(table.c.id.in_(ids)).values(missing_since=None))
 
 
 def entries(
@@ -313,5 +330,28 @@ def _count(db: Session, statement: Update) -> int:
     return result.rowcount
 
 
-def _slices(ids: Sequence[EntryId]) -> list[Sequence[EntryId]]:
+def _known(db: Session, where: ColumnElement[bool]) -> list[Known]:
+    table = SQLModel.metadata.tables["unique_ids"].c
+    query = select_columns(
+        table.id,
+        table.unique_id,
+        table.occurrence,
+        table.state,
+        table.octets,
+        table.missing_since.is_not(None),
+        table.attempts,
+        table.next_attempt_at,
+        table.is_wanted,
+        table.headers_sha256,
+        table.content_sha256,
+        table.message_seq,
+    ).where(where)
+    states = {state.value: state for state in EntryState}
+    return [
+        Known(EntryId(row[0]), row[1], row[2], states[row[3]], row[4], bool(row[5]), *row[6:])
+        for row in db.execute(query)
+    ]
+
+
+def _slices(ids: Sequence[Item]) -> list[Sequence[Item]]:
     return [ids[start : start + _IDS_PER_STATEMENT] for start in range(0, len(ids), _IDS_PER_STATEMENT)]

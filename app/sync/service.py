@@ -1,4 +1,4 @@
-"""``sync_mailbox``: list, diff, retrieve, store. Read it from top to bottom."""
+"""``sync_mailbox``: list, diff, recognise, retrieve, store. Read it from top to bottom."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,16 +16,21 @@ from app.database import Database, StorageFailed
 from app.mailboxes.models import InitialSync, Mailbox, MailboxId, MailboxStatus
 from app.mailboxes.repository import get as get_mailbox
 from app.mailboxes.schemas import ServerFacts
-from app.messages import intake
-from app.sync import repository
+from app.sync import look, recall, repository
+from app.sync.batch import Places, renamed_away, settle
 from app.sync.batches import Batches, Outcome
 from app.sync.errors import LeaseLost, SyncCancelled, SyncErrorCode, SyncFailed
+from app.sync.look import Look
 from app.sync.maildrop import Maildrop, as_sync_failed
 from app.sync.models import EntryState, SyncStatus
-from app.sync.plan import Candidate, SyncPlan, diff
+from app.sync.plan import Candidate, is_due, ledger_key
+from app.sync.recall import Change, Mark
+from app.sync.recognise import Recogniser
 from app.sync.repository import Claim
-from app.sync.schedule import RetryDecision, after_sync, next_message_attempt
+from app.sync.rows import Row, RowMaker
+from app.sync.schedule import RetryDecision, after_sync
 from app.sync.schemas import Report
+from app.sync.sift import Sifted, sift
 from app.wakeups import Wakeup
 from app.web.times import as_text
 
@@ -78,137 +83,145 @@ class _Run:
         self._mailbox_id = claim.mailbox_id
         self._tools = tools
         self.report = Report()
+        self._settled: Callable[[Session], None] | None = None
 
     async def list_diff_retrieve_store(self) -> None:
-        database = self._tools.database
-        mailbox = await database.read(partial(get_mailbox, mailbox_id=self._mailbox_id))
-        if mailbox is None:
-            raise LeaseLost
+        mailbox, mark = await self._tools.database.read(self._read_start)
         async with self._tools.maildrop.session(mailbox, timings=self.report.phases) as session:
             with self._phase("list"):
                 raw = await session.listing()
-                listing = pop3.parse_listing(raw, most_entries=self._tools.limits.listing_entries)
             with self._phase("diff"):
-                plan = await self._diff(mailbox, listing)
-                await self._record_listing(mailbox, plan, _server_facts(session, listing))
+                seen = await self._look(mailbox, raw, mark)
+                recogniser = Recogniser(own=seen.diff.own, absent=seen.diff.under_new_names)
+                sifted = await sift(
+                    session,
+                    seen,
+                    recogniser,
+                    most_octets=self._tools.limits.message_octets,
+                    is_baseline=mailbox.listed_at is None and mailbox.initial_sync == InitialSync.FROM_NOW,
+                    judge=None,
+                )
+                await self._record_listing(mailbox, seen, recogniser, sifted, _server_facts(session, seen))
             with self._phase("retrieve"):
-                await self._retrieve_and_store(session, plan)
-
-    async def _diff(self, mailbox: Mailbox, listing: pop3.Listing) -> SyncPlan:
-        ledger = await self._tools.database.read(partial(repository.read_ledger, mailbox_id=self._mailbox_id))
-        shown_before = any(not known.is_missing for known in ledger)
-        return diff(
-            listing.entries,
-            ledger,
-            now=self._tools.clock(),
-            most_octets=self._tools.limits.message_octets,
-            is_baseline=mailbox.listed_at is None and mailbox.initial_sync == InitialSync.FROM_NOW,
-            may_miss=not listing.is_short and not (shown_before and not listing.entries),
+                await self._retrieve_and_store(session, sifted.to_retrieve, seen, recogniser)
+        self._settled = partial(
+            self._write_settled, seen=seen, recogniser=recogniser, raw=raw, mailbox=mailbox
         )
 
-    async def _record_listing(self, mailbox: Mailbox, plan: SyncPlan, facts: ServerFacts) -> None:
-        """Commit what the listing alone tells: what is missing, back again, baseline, or too large."""
+    def _read_start(self, db: Session) -> tuple[Mailbox, Mark | None]:
+        return self._mailbox(db), repository.read_mark(db, self._mailbox_id)
+
+    async def _look(self, mailbox: Mailbox, raw: pop3.RawListing, mark: Mark | None) -> Look:
+        """Read as little of the ledger as the listing's difference from the last one asks for."""
+        now, most = self._tools.clock(), self._tools.limits.listing_entries
+        change = recall.compare(raw, mark) if mark is not None and not mailbox.is_rebasing else Change.OTHER
+        if mark is not None and change is not Change.OTHER:
+            grown = pop3.parse_listing(recall.grown_part(raw, mark), most_entries=most)
+            ids = frozenset(ledger_key(line.unique_id) for line in grown.entries)
+            known = await self._tools.database.read(
+                partial(repository.read_part, mailbox_id=self._mailbox_id, ids=ids, now=now)
+            )
+            due = frozenset(line.unique_id for line in known if is_due(line, now)) - ids
+            shown_before = any(line.unique_id in ids and not line.is_missing for line in known)
+            listed = mark.entries + len(grown.entries)
+            if not shown_before and listed >= raw.stat.count:
+                lines = list(grown.entries)
+                if due:
+                    lines = look.only(pop3.parse_listing(raw, most_entries=most).entries, ids | due)
+                return look.part(lines, known, listed=listed, malformed=grown.malformed, now=now)
+        listing = pop3.parse_listing(raw, most_entries=most)
+        ledger = await self._tools.database.read(partial(repository.read_ledger, mailbox_id=self._mailbox_id))
+        return look.whole(listing, ledger, mark=mark, now=now, is_rebasing=mailbox.is_rebasing)
+
+    async def _record_listing(
+        self, mailbox: Mailbox, seen: Look, recogniser: Recogniser, sifted: Sifted, facts: ServerFacts
+    ) -> None:
+        """Commit what is known before anything is retrieved: recognised, baseline, too large, missing."""
         now = self._tools.clock()
+        make = RowMaker(self._mailbox_id, now)
+        rows = _rows_before_retrieval(sifted, make, most_octets=self._tools.limits.message_octets)
+        known = seen.known + len(sifted.recognised) + len(sifted.baseline)
+        # What is gone may still be recognised by its content after a wholesale change: then it waits.
+        waits = seen.diff.is_wholesale and bool(sifted.to_retrieve)
+        missing = renamed_away(sifted.recognised)
+        if seen.may_miss and not waits:
+            missing += [line.entry_id for line in seen.diff.gone if line.entry_id not in recogniser.found]
         report = self.report.model_copy(
             update={
-                "listed": plan.listed,
-                "known": plan.known,
-                "new": plan.new,
-                "missing": len(plan.now_missing),
-                "failed": len(plan.too_large),
-                "to_retrieve": len(plan.to_retrieve),
+                "listed": seen.listed,
+                "known": known,
+                "new": seen.listed - known,
+                "missing": len(missing),
+                "filtered": len(sifted.filtered),
+                "failed": len(sifted.too_large),
+                "to_retrieve": len(sifted.to_retrieve),
             }
         )
+        has_news = bool(rows or sifted.to_retrieve or missing)
 
         def change(db: Session) -> None:
             self._write_progress(db, report)
-            repository.mark_missing(db, plan.now_missing, now=now, last_seen_at=mailbox.listed_at)
-            repository.mark_returned(db, plan.returned)
-            reason = f"larger than {self._tools.limits.message_octets} octets"
-            rows = [self._entry(line, EntryState.TOO_LARGE, now, reason=reason) for line in plan.too_large]
-            rows += [self._entry(line, EntryState.BASELINE, now) for line in plan.baseline]
+            repository.mark_missing(db, missing, now=now, last_seen_at=mailbox.listed_at)
             repository.write_entries(db, rows)
+            if has_news:
+                repository.forget_mark(db, self._mailbox_id)
             row = self._mailbox(db)
-            row.listed_at, row.server = now, facts.model_dump()
+            row.listed_at = now
+            # A listing that was cut shows only some of the new names: the next one is compared in the same way.
+            row.is_rebasing = (row.is_rebasing or seen.diff.is_wholesale) and (waits or not seen.may_miss)
+            if row.server != (found := facts.model_dump()):
+                row.server = found
 
-        await self._tools.database.write(change, durable=bool(plan.baseline))
+        await self._tools.database.write(change, durable=bool(rows))
         self.report = report
         self._tools.syncs_changed.fire()
 
-    async def _retrieve_and_store(self, session: pop3.Pop3Session, plan: SyncPlan) -> None:
-        if not plan.to_retrieve:
+    async def _retrieve_and_store(
+        self, session: pop3.Pop3Session, wanted: Sequence[Candidate], seen: Look, recogniser: Recogniser
+    ) -> None:
+        if not wanted:
             return
-        lines = {line.number: line for line in plan.to_retrieve}
+        candidates = {candidate.number: candidate for candidate in wanted}
         batches = Batches(
-            commit=self._commit,
+            commit=partial(self._commit, seen=seen, recogniser=recogniser),
             pool=self._tools.pool,
             most_messages=self._tools.batch_messages,
             most_octets=self._tools.batch_octets,
         )
         async with batches:
-            async for reply in session.retrieve([(line.number, line.octets or 0) for line in lines.values()]):
-                await batches.add(lines[reply.number], reply)
+            asked = [(candidate.number, candidate.octets or 0) for candidate in candidates.values()]
+            async for reply in session.retrieve(asked):
+                await batches.add(candidates[reply.number], reply)
 
-    async def _commit(self, outcomes: Sequence[Outcome]) -> None:
+    async def _commit(self, outcomes: Sequence[Outcome], *, seen: Look, recogniser: Recogniser) -> None:
         """Commit a batch: messages, ledger lines and feed places together, and the progress of the sync."""
-        now = self._tools.clock()
-        stored = [outcome for outcome in outcomes if outcome.prepared]
-        messages = [outcome.prepared for outcome in outcomes if outcome.prepared]
-        report = self._report_after(outcomes)
+        batch = settle(outcomes, recogniser, shared=seen.diff.shared, now=self._tools.clock())
+        report = batch.counted_in(self.report)
 
-        def change(db: Session) -> bool:
+        def change(db: Session) -> tuple[bool, Places]:
             self._write_progress(db, report)
-            places = intake.store(db, self._mailbox_id, messages, now=now)
-            rows = [
-                self._entry(outcome.candidate, EntryState.STORED, now, message_seq=seq)
-                for outcome, seq in zip(stored, places, strict=True)
-            ]
-            rows += [self._failed_entry(outcome, now) for outcome in outcomes if not outcome.prepared]
-            repository.write_entries(db, rows)
-            return bool(repository.cancelled_among(db, [self._claim.sync_id]))
+            places = batch.store(db, self._mailbox_id)
+            return bool(repository.cancelled_among(db, [self._claim.sync_id])), places
 
-        is_cancelled = await self._tools.database.write(change)
+        is_cancelled, places = await self._tools.database.write(change)
+        batch.remember(recogniser, places)
         self.report = report
         self._tools.messages_stored.fire()
         self._tools.syncs_changed.fire()
         if is_cancelled:
             raise SyncCancelled
 
-    def _report_after(self, outcomes: Sequence[Outcome]) -> Report:
-        messages = [outcome.prepared for outcome in outcomes if outcome.prepared]
-        return self.report.model_copy(
-            update={
-                "retrieved": self.report.retrieved + len(messages),
-                "octets": self.report.octets + sum(message.packed.octets for message in messages),
-                "failed": self.report.failed + len(outcomes) - len(messages),
-                "to_retrieve": self.report.to_retrieve - len(outcomes),
-            }
-        )
-
-    def _failed_entry(self, outcome: Outcome, now: datetime) -> dict[str, Any]:
-        if outcome.is_too_large:
-            return self._entry(outcome.candidate, EntryState.TOO_LARGE, now, reason=outcome.reason)
-        attempts = outcome.candidate.attempts + 1
-        return self._entry(
-            outcome.candidate,
-            EntryState.FAILED,
-            now,
-            reason=outcome.reason,
-            attempts=attempts,
-            next_attempt_at=next_message_attempt(attempts, now),
-        )
-
-    def _entry(self, line: Candidate, state: EntryState, now: datetime, **facts: Any) -> dict[str, Any]:
-        blank = {"message_seq": None, "attempts": line.attempts, "next_attempt_at": None, "reason": None}
-        return blank | {
-            "mailbox_id": self._mailbox_id,
-            "unique_id": line.unique_id,
-            "occurrence": line.occurrence,
-            "octets": line.octets,
-            "state": state.value,
-            "first_seen_at": now,
-            **facts,
-        }
+    def _write_settled(
+        self, db: Session, *, seen: Look, recogniser: Recogniser, raw: pop3.RawListing, mailbox: Mailbox
+    ) -> None:
+        """With the last word: what no listed message proved to be is missing, and the listing is remembered."""
+        if seen.may_miss:
+            lost = [line.entry_id for line in seen.diff.present if line.entry_id not in recogniser.found]
+            repository.mark_missing(db, lost, now=self._tools.clock(), last_seen_at=mailbox.listed_at)
+            self._mailbox(db).is_rebasing = False
+        if not seen.is_short:
+            mark = recall.mark_of(raw, entries=seen.listed, is_confirmed=seen.is_confirmed)
+            repository.write_mark(db, self._mailbox_id, mark)
 
     def _write_progress(self, db: Session, report: Report) -> None:
         lease = self._tools.clock() + timedelta(seconds=self._tools.lease_seconds)
@@ -218,12 +231,13 @@ class _Run:
         """Write the last word: the sync's status, what follows for the mailbox, and when it is due again."""
         now, tools = self._tools.clock(), self._tools
 
-        def change(db: Session) -> RetryDecision:
+        def change(db: Session) -> None:
             row = self._mailbox(db)
+            failures = row.failures + 1 if failure else 0
             decision = after_sync(
                 failure.code if failure else None,
                 poll_interval_seconds=row.poll_interval_seconds,
-                failures=row.failures + 1 if failure else 0,
+                failures=failures,
                 retry_after_seconds=failure.retry_after_seconds if failure else None,
                 now=now,
                 chance=tools.chance(),
@@ -232,13 +246,12 @@ class _Run:
             repository.finish(
                 db, self._claim, status=status, report=self.report.model_dump(), error=error, now=now
             )
-            row.failures = row.failures + 1 if failure else 0
-            row.next_sync_at = decision.next_sync_at
+            row.failures = failures
             if row.status == MailboxStatus.ACTIVE and decision.status is not MailboxStatus.ACTIVE:
                 row.status, row.status_detail = decision.status.value, failure.detail if failure else None
-            if row.status != MailboxStatus.ACTIVE:
-                row.next_sync_at = None
-            return decision
+            row.next_sync_at = decision.next_sync_at if row.status == MailboxStatus.ACTIVE else None
+            if self._settled is not None:
+                self._settled(db)
 
         await tools.database.write(change, durable=False)
         tools.syncs_changed.fire()
@@ -258,13 +271,23 @@ class _Run:
         try:
             yield
         finally:
-            self.report.phases[name] = round((self._tools.monotonic() - started) * 1000)
+            took = round((self._tools.monotonic() - started) * 1000)
+            self.report.phases[name] = self.report.phases.get(name, 0) + took
 
 
-def _server_facts(session: pop3.Pop3Session, listing: pop3.Listing) -> ServerFacts:
+def _rows_before_retrieval(sifted: Sifted, make: RowMaker, *, most_octets: int) -> list[Row]:
+    reason = f"larger than {most_octets} octets"
+    rows = [make.same(candidate, same.line) for candidate, same in sifted.recognised]
+    rows += [make.row(candidate, EntryState.BASELINE) for candidate in sifted.baseline]
+    rows += [make.too_large(candidate, reason=reason, head=head) for candidate, head in sifted.too_large]
+    rows += [make.filtered(candidate, head.unwanted, head.digest) for candidate, head in sifted.filtered]
+    return rows
+
+
+def _server_facts(session: pop3.Pop3Session, seen: Look) -> ServerFacts:
     capabilities = session.capabilities
-    warnings = [f"The listing has a line that cannot be read: {line}" for line in listing.malformed[:10]]
-    if listing.is_short:
+    warnings = [f"The listing has a line that cannot be read: {line}" for line in seen.malformed[:10]]
+    if seen.is_short:
         warnings.append("The listing is shorter than STAT said; nothing was marked missing.")
     if not capabilities.pipelining:
         warnings.append("The server does not announce PIPELINING: each command costs a round trip.")

@@ -89,6 +89,7 @@ def _mailboxes() -> None:
         sa.Column("status_detail", sa.Text),
         sa.Column("server", Json),
         sa.Column("listed_at", Time),
+        sa.Column("is_rebasing", sa.Boolean, nullable=False),
         sa.Column("failures", sa.Integer, nullable=False),
         sa.Column("next_sync_at", Time),
         sa.Column("created_at", Time, nullable=False),
@@ -165,11 +166,39 @@ def _unique_ids() -> None:
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("next_attempt_at", Time),
         sa.Column("reason", sa.Text),
+        sa.Column("is_wanted", sa.Boolean, nullable=False),
+        sa.Column("headers_sha256", sa.LargeBinary),
+        sa.Column("content_sha256", sa.LargeBinary),
+        sa.Column("head", sa.LargeBinary),
         sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "listing_marks",
+        sa.Column(
+            "mailbox_id",
+            BigInt,
+            sa.ForeignKey("mailboxes.id", ondelete="CASCADE"),
+            primary_key=True,
+            autoincrement=False,
+        ),
+        sa.Column("uidl_octets", BigInt, nullable=False),
+        sa.Column("uidl_sha256", sa.LargeBinary, nullable=False),
+        sa.Column("sizes_octets", BigInt, nullable=False),
+        sa.Column("sizes_sha256", sa.LargeBinary, nullable=False),
+        sa.Column("entries", sa.Integer, nullable=False),
+        sa.Column("is_confirmed", sa.Boolean, nullable=False),
     )
     key = ["mailbox_id", "unique_id", "occurrence"]
     op.create_index("uq_unique_ids_key", "unique_ids", key, unique=True)
     op.create_index("ix_unique_ids_mailbox_id_state", "unique_ids", ["mailbox_id", "state"])
+    waits = sa.text("next_attempt_at IS NOT NULL")
+    op.create_index(
+        "ix_unique_ids_waiting",
+        "unique_ids",
+        ["mailbox_id", "next_attempt_at"],
+        sqlite_where=waits,
+        postgresql_where=waits,
+    )
 
 
 def _syncs() -> None:

@@ -179,7 +179,7 @@ def entry(mailbox_id: MailboxId, unique_id: bytes, **fields: Any) -> dict[str, A
     return {
         "mailbox_id": mailbox_id, "unique_id": unique_id, "occurrence": 1, "state": EntryState.STORED.value,
         "octets": 1, "first_seen_at": NOW, "message_seq": None, "attempts": 0, "next_attempt_at": None,
-        "reason": None,
+        "reason": None, "is_wanted": False, "headers_sha256": None, "content_sha256": None, "head": None,
     } | fields  # fmt: skip
 
 

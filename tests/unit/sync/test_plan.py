@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.sync.models import EntryId, EntryState
-from app.sync.plan import Known, SyncPlan, diff, ledger_key
+from app.sync.plan import Candidate, Diff, Known, diff, ledger_key
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
-LIMIT = 1000
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,28 @@ def known(
     *,
     entry_id: int = 1,
     occurrence: int = 1,
+    octets: int | None = 10,
     is_missing: bool = False,
     next_attempt_at: datetime | None = None,
 ) -> Known:
-    return Known(EntryId(entry_id), unique_id, occurrence, state, is_missing, 1, next_attempt_at)
+    return Known(
+        EntryId(entry_id),
+        unique_id,
+        occurrence,
+        state,
+        octets=octets,
+        is_missing=is_missing,
+        attempts=1,
+        next_attempt_at=next_attempt_at,
+    )
 
 
-def plan(
-    listing: list[Line], ledger: list[Known], *, is_baseline: bool = False, may_miss: bool = True
-) -> SyncPlan:
-    return diff(listing, ledger, now=NOW, most_octets=LIMIT, is_baseline=is_baseline, may_miss=may_miss)
+def compare(listing: list[Line], ledger: list[Known], *, is_rebasing: bool = False) -> Diff:
+    return diff(listing, ledger, now=NOW, is_rebasing=is_rebasing)
+
+
+def ids(candidates: tuple[Candidate, ...]) -> list[bytes]:
+    return [candidate.unique_id for candidate in candidates]
 
 
 unique_ids = st.binary(min_size=1, max_size=3)
@@ -57,83 +69,98 @@ ledgers = st.dictionaries(
 
 
 @given(listing=listings, ledger=ledgers)
-def test_every_listed_message_is_known_or_new_and_none_is_both(
-    listing: list[Line], ledger: list[Known]
-) -> None:
-    made = plan(listing, ledger)
-    assert made.listed == len(listing) == made.known + made.new
-    numbers = [line.number for line in made.to_retrieve + made.too_large]
+def test_every_listed_message_is_in_exactly_one_place(listing: list[Line], ledger: list[Known]) -> None:
+    made = compare(listing, ledger)
+    assert made.listed == len(listing)
+    assert made.listed == made.known + len(made.fresh) + len(made.due) + len(made.suspects)
+    numbers = [candidate.number for candidate in made.fresh + made.due + made.suspects]
     assert len(set(numbers)) == len(numbers)
 
 
 @given(listing=listings, ledger=ledgers)
-def test_what_is_settled_in_the_ledger_is_never_retrieved_again(
+def test_a_known_id_is_never_taken_for_a_new_one(listing: list[Line], ledger: list[Known]) -> None:
+    assert not {line.unique_id for line in ledger} & set(ids(compare(listing, ledger).fresh))
+
+
+@given(listing=listings, ledger=ledgers)
+def test_every_line_of_the_ledger_is_seen_suspected_gone_or_was_missing(
     listing: list[Line], ledger: list[Known]
 ) -> None:
-    settled = {(k.unique_id, k.occurrence) for k in ledger if k.state is not EntryState.FAILED}
-    assert not settled & {(line.unique_id, line.occurrence) for line in plan(listing, ledger).to_retrieve}
+    made = compare(listing, ledger)
+    suspected = set(ids(made.suspects))
+    for line in ledger:
+        places = (
+            line.entry_id in made.seen,
+            line.unique_id in suspected,
+            line in made.gone,
+            line in made.away,
+        )
+        assert sum(places) == 1, places
 
 
 @given(listing=listings, ledger=ledgers)
-def test_once_all_that_is_new_is_stored_nothing_is_new(listing: list[Line], ledger: list[Known]) -> None:
-    first = plan(listing, ledger)
-    kept = {(k.unique_id, k.occurrence): k for k in ledger}
-    for n, line in enumerate(first.to_retrieve, 1000):
-        kept[line.unique_id, line.occurrence] = known(line.unique_id, entry_id=n, occurrence=line.occurrence)
-    assert plan(listing, list(kept.values())).new == 0
+def test_a_message_of_its_own_gets_an_occurrence_that_nobody_has(
+    listing: list[Line], ledger: list[Known]
+) -> None:
+    made = compare(listing, ledger)
+    taken = {(line.unique_id, line.occurrence) for line in ledger}
+    given_out = [(c.unique_id, c.occurrence) for c in made.fresh + made.suspects]
+    assert len(set(given_out)) == len(given_out)
+    assert not taken & set(given_out)
 
 
-@given(listing=listings, ledger=ledgers, seed=st.randoms())
+@given(listing=listings, ledger=ledgers, chance=st.randoms())
 def test_the_order_and_the_numbers_of_a_listing_do_not_matter(
-    listing: list[Line], ledger: list[Known], seed: object
+    listing: list[Line], ledger: list[Known], chance: Random
 ) -> None:
     shuffled = list(listing)
-    seed.shuffle(shuffled)  # type: ignore[attr-defined]
-    renumbered = [Line(number, line.unique_id) for number, line in enumerate(shuffled, 1)]
-    first, second = plan(listing, ledger), plan(renumbered, ledger)
-    assert {(c.unique_id, c.occurrence) for c in first.to_retrieve} == {
-        (c.unique_id, c.occurrence) for c in second.to_retrieve
-    }
-    assert set(first.now_missing) == set(second.now_missing)
-
-
-@given(listing=listings, ledger=ledgers)
-def test_a_listing_that_may_be_cut_makes_nothing_missing(listing: list[Line], ledger: list[Known]) -> None:
-    assert plan(listing, ledger, may_miss=False).now_missing == ()
+    chance.shuffle(shuffled)
+    first = compare(listing, ledger)
+    second = compare([Line(number, line.unique_id) for number, line in enumerate(shuffled, 1)], ledger)
+    assert sorted(ids(first.fresh)) == sorted(ids(second.fresh))
+    assert sorted(ids(first.suspects)) == sorted(ids(second.suspects))
+    assert (first.seen, set(first.gone)) == (second.seen, set(second.gone))
 
 
 def test_ids_are_compared_octet_by_octet() -> None:
-    made = plan(listed(b"aB", b"Ab"), [known(b"aB")])
-    assert [line.unique_id for line in made.to_retrieve] == [b"Ab"]
-
-
-def test_two_messages_under_one_id_are_two_occurrences() -> None:
-    made = plan(listed(b"x", b"x"), [known(b"x")])
-    assert [(line.number, line.occurrence) for line in made.to_retrieve] == [(2, 2)]
+    made = compare(listed(b"aB", b"Ab"), [known(b"aB")])
+    assert (ids(made.fresh), made.known) == ([b"Ab"], 1)
 
 
 def test_a_failed_message_waits_for_its_time() -> None:
     later = known(b"x", EntryState.FAILED, next_attempt_at=NOW + timedelta(seconds=1))
     due = known(b"x", EntryState.FAILED, next_attempt_at=NOW)
-    assert plan(listed(b"x"), [later]).known == 1
-    assert [line.attempts for line in plan(listed(b"x"), [due]).to_retrieve] == [1]
+    assert compare(listed(b"x"), [later]).known == 1
+    assert [candidate.attempts for candidate in compare(listed(b"x"), [due]).due] == [1]
 
 
-def test_an_id_that_goes_and_comes_back_stays_known() -> None:
-    assert plan([], [known(b"x")]).now_missing == (1,)
-    back = plan(listed(b"x"), [known(b"x", is_missing=True)])
-    assert (back.returned, back.new) == ((1,), 0)
+def test_an_id_that_was_away_is_looked_at_before_it_counts_as_known() -> None:
+    made = compare(listed(b"x"), [known(b"x", is_missing=True)])
+    assert (ids(made.suspects), made.known) == ([b"x"], 0)
 
 
-def test_what_is_there_at_the_first_sync_from_now_is_known_and_not_retrieved() -> None:
-    made = plan(listed(b"a", b"b"), [], is_baseline=True)
-    assert (made.known, made.new, len(made.baseline)) == (2, 0, 2)
+def test_an_id_whose_message_has_another_size_is_looked_at() -> None:
+    assert ids(compare(listed(b"x"), [known(b"x", octets=11)]).suspects) == [b"x"]
+    assert compare(listed(b"x"), [known(b"x", octets=None)]).known == 1
 
 
-def test_a_message_over_the_limit_is_set_aside() -> None:
-    made = plan([Line(1, b"a", LIMIT), Line(2, b"b", LIMIT + 1), Line(3, b"c", None)], [])
-    assert [line.unique_id for line in made.too_large] == [b"b"]
-    assert [line.unique_id for line in made.to_retrieve] == [b"a", b"c"]
+def test_ids_that_stand_for_several_messages_are_looked_at() -> None:
+    assert ids(compare(listed(b"x", b"x"), [known(b"x")]).suspects) == [b"x", b"x"]
+    two = [known(b"x"), known(b"x", entry_id=2, occurrence=2)]
+    assert ids(compare(listed(b"x"), two).suspects) == [b"x"]
+
+
+def test_a_wholesale_change_is_most_gone_and_unknown_ids_instead() -> None:
+    ledger = [known(bytes([n]), entry_id=n) for n in range(10)]
+    all_new = listed(*(b"n%d" % n for n in range(10)))
+    assert compare(all_new, ledger).is_wholesale
+    assert compare([*all_new[:6], Line(7, b"\x00"), Line(8, b"\x01")], ledger).is_wholesale
+    assert not compare([*all_new[:3], *(Line(9, bytes([n])) for n in range(10))], ledger).is_wholesale
+    assert not compare([], ledger).is_wholesale
+    half = [Line(9, bytes([n])) for n in range(5)]
+    assert not compare([*all_new[:2], *half], ledger).is_wholesale
+    assert compare([*all_new[:2], *half], ledger, is_rebasing=True).is_wholesale
+    assert not compare(all_new, []).is_wholesale
 
 
 @given(first=st.binary(min_size=480, max_size=600), second=st.binary(min_size=480, max_size=600))

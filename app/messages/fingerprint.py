@@ -1,0 +1,53 @@
+"""PURE  Recognising a message that we have met before, whatever its unique-id says now.
+
+Two digests are kept with a ledger line. ``headers``: of the header block, when it names the message (RFC 5322
+§3.6.4 Message-ID, or Received, or Date); what TOP gives is enough for it. ``content``: of the whole message.
+Both leave out what mail servers write into a message while it lies there (mbox servers note in ``Status`` that
+it was read, and its size grows), or every retrieved message would come back as another one.
+"""
+
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+
+_NAMING = re.compile(rb"^(?:message-id|received|date)[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_VOLATILE = re.compile(
+    rb"^(?:x-)?(?:status|uid|uidl|keywords|mozilla-status2?|mozilla-keys|content-length|lines|imapbase|imap)"
+    rb"[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*(?:\n|\Z)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_MOST_HEAD = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a message is recognised by. ``headers`` is None when they do not name it."""
+
+    headers: bytes | None
+    content: bytes
+
+
+def head_of(raw: bytes) -> bytes:
+    """The header block: all lines before the first empty one, line ends included."""
+    ends = [
+        end + len(mark) // 2
+        for mark in (b"\r\n\r\n", b"\n\n")
+        if (end := raw.find(mark, 0, _MOST_HEAD)) >= 0
+    ]
+    return raw[: min(ends)] if ends else raw[:_MOST_HEAD]
+
+
+def headers_digest(head: bytes) -> bytes | None:
+    """The digest of a header block (as TOP gives it), None when it could be that of many messages."""
+    head = head_of(head)
+    if not _NAMING.search(head):
+        return None
+    return sha256(_VOLATILE.sub(b"", head.replace(b"\r\n", b"\n"))).digest()
+
+
+def fingerprint(raw: bytes, raw_sha256: bytes) -> Fingerprint:
+    """The fingerprint of a whole message. Without volatile fields its content digest is ``raw_sha256`` itself."""
+    head = head_of(raw)
+    kept = _VOLATILE.sub(b"", head)
+    content = raw_sha256 if len(kept) == len(head) else sha256(kept + raw[len(head) :]).digest()
+    return Fingerprint(headers_digest(head), content)

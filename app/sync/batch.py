@@ -1,0 +1,144 @@
+"""One batch of outcomes: what each proved to be, and how all of it is stored in one transaction."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlmodel import Session
+
+from app.mailboxes.models import MailboxId
+from app.messages import intake
+from app.messages.models import MessageSeq
+from app.sync import repository
+from app.sync.batches import Outcome
+from app.sync.models import EntryId, EntryState
+from app.sync.plan import Candidate
+from app.sync.recognise import CopyOf, Recogniser, SameAs, Verdict
+from app.sync.rows import Row, RowMaker
+from app.sync.schedule import next_message_attempt
+from app.sync.schemas import Report
+
+Places = dict[tuple[bytes, int], MessageSeq]
+"""(unique-id, occurrence) -> place in the feed, of the messages that a batch stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Outcomes with their verdicts; ``shared``: ids that are listed more than once."""
+
+    settled: tuple[tuple[Outcome, Verdict], ...]
+    shared: frozenset[bytes]
+    now: datetime
+
+    @property
+    def stored(self) -> list[Outcome]:
+        """Those that are messages of their own."""
+        return [outcome for outcome, verdict in self.settled if outcome.prepared and verdict is None]
+
+    def counted_in(self, report: Report) -> Report:
+        """The report with this batch in it. What was recognised is known, and no longer new."""
+        messages = [outcome.prepared for outcome in self.stored if outcome.prepared]
+        failed = sum(outcome.prepared is None for outcome, _verdict in self.settled)
+        known = len(self.settled) - len(messages) - failed
+        return report.model_copy(
+            update={
+                "known": report.known + known,
+                "new": report.new - known,
+                "retrieved": report.retrieved + len(messages),
+                "octets": report.octets + sum(message.octets for message in messages),
+                "failed": report.failed + failed,
+                "to_retrieve": report.to_retrieve - len(self.settled),
+            }
+        )
+
+    def store(self, db: Session, mailbox_id: MailboxId) -> Places:
+        """Store messages and ledger lines; for a unit of work."""
+        stored = self.stored
+        messages = [outcome.prepared for outcome in stored if outcome.prepared]
+        taken = intake.store(db, mailbox_id, messages, now=self.now)
+        places = {
+            (outcome.candidate.unique_id, outcome.candidate.occurrence): seq
+            for outcome, seq in zip(stored, taken, strict=True)
+        }
+        make = RowMaker(mailbox_id, self.now)
+        repository.write_entries(db, [self._row(make, *settled, places) for settled in self.settled])
+        recognised = ((o.candidate, v) for o, v in self.settled if isinstance(v, SameAs))
+        renamed = renamed_away(recognised)
+        repository.mark_missing(db, renamed, now=self.now, last_seen_at=self.now)
+        self._note_copies(db, places)
+        return places
+
+    def remember(self, recogniser: Recogniser, places: Places) -> None:
+        """After the commit: where the messages are of which more copies may be listed."""
+        for outcome in self.stored:
+            candidate = outcome.candidate
+            if candidate.unique_id in self.shared and outcome.prepared:
+                seq = places[candidate.unique_id, candidate.occurrence]
+                content = outcome.prepared.fingerprint.content
+                recogniser.remember(candidate.unique_id, candidate.occurrence, content, seq)
+
+    def _row(self, make: RowMaker, outcome: Outcome, verdict: Verdict, places: Places) -> Row:
+        candidate, message = outcome.candidate, outcome.prepared
+        if message is None:
+            return self._failed(make, outcome)
+        if isinstance(verdict, SameAs):
+            return make.same(candidate, verdict.line)
+        marks = message.fingerprint
+        if isinstance(verdict, CopyOf):
+            seq = _place_of(verdict, places)
+            return make.copy(candidate, of=verdict.occurrence, message_seq=seq, content=marks.content)
+        return make.row(
+            candidate,
+            EntryState.STORED,
+            message_seq=places[candidate.unique_id, candidate.occurrence],
+            headers_sha256=marks.headers,
+            content_sha256=marks.content,
+        )
+
+    def _failed(self, make: RowMaker, outcome: Outcome) -> Row:
+        if outcome.is_too_large:
+            return make.too_large(outcome.candidate, reason=outcome.reason or "too large", head=None)
+        attempts = outcome.candidate.attempts + 1
+        return make.row(
+            outcome.candidate,
+            EntryState.FAILED,
+            reason=outcome.reason,
+            attempts=attempts,
+            next_attempt_at=next_message_attempt(attempts, self.now),
+        )
+
+    def _note_copies(self, db: Session, places: Places) -> None:
+        for _outcome, verdict in self.settled:
+            seq = _place_of(verdict, places) if isinstance(verdict, CopyOf) else None
+            if seq is not None:
+                intake.note_copies(db, seq)
+
+
+def settle(
+    outcomes: Sequence[Outcome], recogniser: Recogniser, *, shared: frozenset[bytes], now: datetime
+) -> Batch:
+    """Find out what each retrieved message proves to be."""
+    return Batch(tuple((outcome, _verdict(outcome, recogniser, shared)) for outcome in outcomes), shared, now)
+
+
+def renamed_away(recognised: Iterable[tuple[Candidate, SameAs]]) -> list[EntryId]:
+    """Ledger lines whose message is there under another unique-id now: under their own it is missing."""
+    return [
+        same.line.entry_id
+        for candidate, same in recognised
+        if same.line.unique_id != candidate.unique_id and not same.line.is_missing
+    ]
+
+
+def _verdict(outcome: Outcome, recogniser: Recogniser, shared: frozenset[bytes]) -> Verdict:
+    if outcome.prepared is None:
+        return None
+    candidate = outcome.candidate
+    content = outcome.prepared.fingerprint.content
+    return recogniser.by_content(candidate, content, is_shared=candidate.unique_id in shared)
+
+
+def _place_of(copy: CopyOf, places: Places) -> MessageSeq | None:
+    if copy.message_seq is not None:
+        return MessageSeq(copy.message_seq)
+    return places.get((copy.unique_id, copy.occurrence))

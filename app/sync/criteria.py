@@ -1,0 +1,158 @@
+"""PURE  Whether a message is wanted: criteria judged on its headers and size, and the rule that decided."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from app.mailboxes.criteria import Condition, Criteria
+from app.messages.decoding import printable
+from app.messages.headers import addresses, date_of, decoded, read_block
+
+MAX_JUDGED = (
+    64 * 1024
+)  # characters of all values of one field together; what is longer is judged by its start
+_QUOTED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a message is wanted, and in one sentence why: what the ledger records."""
+
+    wanted: bool
+    rule: str
+
+
+class Head:
+    """The headers of a message, read once however many conditions ask for them. Takes any octets; never raises.
+
+    ``raw``: the header block, or a whole message, of which only the headers are looked at (256 KiB at most).
+    """
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+
+    @cached_property
+    def _headers(self) -> dict[str, list[bytes]]:
+        headers: dict[str, list[bytes]] = {}
+        for name, value in read_block(self._raw, 0, len(self._raw), []).headers:
+            headers.setdefault(name, []).append(value)
+        return headers
+
+    def has(self, name: str) -> bool:
+        """Whether the header is there, with or without a value."""
+        return name in self._headers
+
+    def texts(self, name: str) -> list[str]:
+        """The values of a header as one line of text each, in their order."""
+        return _bounded(decoded(value, []) for value in self._headers.get(name, ()))
+
+    def people(self, name: str) -> list[str]:
+        """Every name and every address of a header; of a value in which there is none, all of it."""
+        found: list[str] = []
+        for value in self._headers.get(name, ()):
+            read = [part for one in addresses([value], []) for part in (one.name, one.address) if part]
+            found += read or [decoded(value, [])]
+        return _bounded(found)
+
+    def dates(self) -> list[datetime]:
+        """The dates that can be read, in UTC."""
+        read = (date_of(value, []) for value in self._headers.get("date", ()))
+        return [moment for moment in read if moment is not None]
+
+
+def judge(criteria: Criteria | None, *, head: Head, octets: int | None) -> Verdict:
+    """Judge one message. ``octets`` as the server counts, None when it did not say. Never raises.
+
+    A condition on a header that is missing, on a date that cannot be read or on a size that is not known is false,
+    and true when it has ``not``. Any of several values of a header may make it true.
+    """
+    if criteria is None:
+        return Verdict(True, "there are no criteria: all is wanted")
+    return _judged(criteria, head, octets)
+
+
+def _judged(item: Condition | Criteria, head: Head, octets: int | None) -> Verdict:
+    """The verdict on a part: of several rules the one that decided, as far as a single one did."""
+    if isinstance(item, Condition):
+        is_true = _holds(item, head, octets) is not item.negated
+        return Verdict(is_true, f"{_sentence(item)} is {'true' if is_true else 'false'}")
+    decides = item.kind == "any"
+    for inner in item.items:
+        verdict = _judged(inner, head, octets)
+        if verdict.wanted is decides:
+            return verdict
+    if len(item.items) == 1:
+        return verdict
+    return Verdict(not decides, 'no rule of "any" is true' if decides else 'every rule of "all" is true')
+
+
+def _holds(condition: Condition, head: Head, octets: int | None) -> bool:
+    name = condition.field.removeprefix("header:").lower()
+    match condition.field:
+        case "octets":
+            return octets is not None and _compares(condition, octets)
+        case "date":
+            return any(_is_on_its_side(condition, moment) for moment in head.dates())
+        case _ if condition.op == "exists":
+            return head.has(name)
+        case "from" | "to" | "cc":
+            return _any_fits(condition, head.people(name))
+        case _:
+            return _any_fits(condition, head.texts(name))
+
+
+def _compares(condition: Condition, octets: int) -> bool:
+    limit = condition.value
+    assert isinstance(limit, int)
+    match condition.op:
+        case "lt":
+            return octets < limit
+        case "gt":
+            return octets > limit
+        case _:
+            return octets == limit
+
+
+def _is_on_its_side(condition: Condition, moment: datetime) -> bool:
+    match condition.op:
+        case "before":
+            return moment < condition.moment
+        case "after":
+            return moment > condition.moment
+        case _:
+            return True
+
+
+def _any_fits(condition: Condition, texts: list[str]) -> bool:
+    if condition.op == "matches":
+        return any(condition.pattern.is_found_in(text) for text in texts)
+    assert isinstance(condition.value, str)
+    sought = condition.value.casefold()
+    if condition.op == "equals":
+        return any(text.casefold().strip() == sought.strip() for text in texts)
+    return any(sought in text.casefold() for text in texts)
+
+
+def _bounded(texts: Iterable[str]) -> list[str]:
+    """No message makes a judgement long: neither by one huge value nor by thousands of small ones."""
+    kept: list[str] = []
+    left = MAX_JUDGED
+    for text in texts:
+        if left <= 0:
+            break
+        kept.append(text[:left])
+        left -= len(text) + 1
+    return kept
+
+
+def _sentence(condition: Condition) -> str:
+    words = [condition.field, condition.op]
+    if isinstance(condition.value, str) and condition.field != "date":
+        excerpt = condition.value[:_QUOTED] + ("…" if len(condition.value) > _QUOTED else "")
+        words.append(printable(json.dumps(excerpt, ensure_ascii=False)))
+    elif condition.value is not None:
+        words.append(str(condition.value))
+    said = " ".join(words)
+    return f"not ({said})" if condition.negated else said

@@ -1,0 +1,62 @@
+"""PURE  How much of a listing has to be looked at, and what it shows at first sight."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from app.pop3 import Line, Listing
+from app.sync.plan import Diff, Known, diff, ledger_key
+from app.sync.recall import Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The part of a listing that matters, sorted. ``listed`` and ``known`` count the whole of it.
+
+    ``may_miss``: the listing is whole, so that what it does not show is missing. ``mark_entries`` and
+    ``is_confirmed`` are what to remember of it (None: nothing).
+    """
+
+    listed: int
+    diff: Diff
+    may_miss: bool
+    malformed: tuple[str, ...] = ()
+    is_short: bool = False
+    is_confirmed: bool = True
+    numbers: dict[bytes, int] = field(default_factory=dict)
+
+    @property
+    def known(self) -> int:
+        """How many of the listed messages are settled at first sight."""
+        return self.listed - len(self.diff.fresh) - len(self.diff.due) - len(self.diff.suspects)
+
+
+def whole(
+    listing: Listing, ledger: Sequence[Known], *, mark: Mark | None, now: datetime, is_rebasing: bool
+) -> Look:
+    """Look at every line. A listing that is suddenly empty is believed when it is empty again."""
+    is_suddenly_empty = (
+        not listing.entries
+        and any(not line.is_missing for line in ledger)
+        and not (mark is not None and mark.entries == 0)
+    )
+    return Look(
+        listed=len(listing.entries),
+        diff=diff(listing.entries, ledger, now=now, is_rebasing=is_rebasing),
+        may_miss=not listing.is_short and not is_suddenly_empty,
+        malformed=listing.malformed,
+        is_short=listing.is_short,
+        is_confirmed=not is_suddenly_empty,
+    )
+
+
+def part(
+    lines: Sequence[Line], ledger: Sequence[Known], *, listed: int, malformed: tuple[str, ...], now: datetime
+) -> Look:
+    """Look at some lines, those that grew or that are due; all others are as they were last time."""
+    return Look(listed=listed, diff=diff(lines, ledger, now=now), may_miss=False, malformed=malformed)
+
+
+def only(lines: Sequence[Line], ids: frozenset[bytes]) -> list[Line]:
+    """The lines that show one of these ledger keys."""
+    return [line for line in lines if ledger_key(line.unique_id) in ids]

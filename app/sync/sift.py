@@ -1,0 +1,120 @@
+"""Which candidates to retrieve: suspects recognised by their headers, the unwanted and the too large set aside."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from app import pop3
+from app.messages.fingerprint import headers_digest
+from app.sync.errors import SyncErrorCode, SyncFailed
+from app.sync.look import Look
+from app.sync.plan import Candidate
+from app.sync.recognise import Recogniser, SameAs
+
+# So few ledger lines that nothing can recognise are worth no question to a person.
+_FEW = 5
+
+Judge = Callable[[bytes, int | None], str | None]
+"""Head and octets of a message -> why the criteria do not want it, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the headers of a candidate told, and the headers themselves where they are kept."""
+
+    digest: bytes | None
+    unwanted: str | None
+    octets: bytes | None
+
+
+@dataclass(slots=True)
+class Sifted:
+    """The candidates of a listing, each in one place."""
+
+    recognised: list[tuple[Candidate, SameAs]] = field(default_factory=list)
+    baseline: list[Candidate] = field(default_factory=list)
+    too_large: list[tuple[Candidate, bytes | None]] = field(default_factory=list)
+    filtered: list[tuple[Candidate, Head]] = field(default_factory=list)
+    to_retrieve: list[Candidate] = field(default_factory=list)
+    heads: dict[int, Head] = field(default_factory=dict)
+
+
+async def sift(
+    session: pop3.Pop3Session,
+    seen: Look,
+    recogniser: Recogniser,
+    *,
+    most_octets: int,
+    is_baseline: bool,
+    judge: Judge | None,
+) -> Sifted:
+    """Sort the candidates, asking for headers (TOP, pipelined) only where they decide something.
+
+    Raises SyncFailed ``needs_review`` when a wholesale change of unique-ids cannot be decided.
+    """
+    diff = seen.diff
+    suspects = [*diff.suspects, *(diff.fresh if diff.is_wholesale else ())]
+    plain = [*diff.due, *(() if diff.is_wholesale else diff.fresh)]
+    sifted = Sifted()
+    if is_baseline:
+        sifted.baseline, plain = plain, []
+    large = {c.number for c in [*suspects, *plain] if (c.octets or 0) > most_octets and not c.is_forced}
+    asked = [c for c in [*suspects, *plain] if judge is not None or c.number in large]
+    asked += [c for c in suspects if judge is None and c.number not in large]
+    sifted.heads = await _heads(session, asked, keep=large, judge=judge)
+    for candidate in suspects:
+        same = _recognised(candidate, sifted.heads.get(candidate.number), recogniser)
+        if same is None:
+            plain.append(candidate)
+        else:
+            sifted.recognised.append((candidate, same))
+    if diff.is_wholesale:
+        _hold_if_undecided(seen, recogniser, plain)
+    for candidate in plain:
+        _place(candidate, sifted, is_large=candidate.number in large)
+    return sifted
+
+
+async def _heads(
+    session: pop3.Pop3Session, asked: Sequence[Candidate], *, keep: set[int], judge: Judge | None
+) -> dict[int, Head]:
+    by_number = {candidate.number: candidate for candidate in asked}
+    heads: dict[int, Head] = {}
+    if not by_number:
+        return heads
+    async for reply in session.top(list(by_number), lines=0):
+        octets = reply.body if isinstance(reply.body, bytes) else None
+        reply.close()
+        if octets is not None:
+            candidate = by_number[reply.number]
+            unwanted = judge(octets, candidate.octets) if judge and not candidate.is_forced else None
+            kept = octets if reply.number in keep else None
+            heads[reply.number] = Head(headers_digest(octets), unwanted, kept)
+    return heads
+
+
+def _recognised(candidate: Candidate, head: Head | None, recogniser: Recogniser) -> SameAs | None:
+    by_headers = recogniser.by_headers(candidate, head.digest) if head else None
+    return by_headers or recogniser.by_size(candidate)
+
+
+def _place(candidate: Candidate, sifted: Sifted, *, is_large: bool) -> None:
+    head = sifted.heads.get(candidate.number)
+    if head is not None and head.unwanted is not None:
+        sifted.filtered.append((candidate, head))
+    elif is_large:
+        sifted.too_large.append((candidate, head.octets if head else None))
+    else:
+        sifted.to_retrieve.append(candidate)
+
+
+def _hold_if_undecided(seen: Look, recogniser: Recogniser, unknown: Sequence[Candidate]) -> None:
+    """Most of what was there is gone, and we have no headers of it: old mail under new ids, or new mail?"""
+    lost = [line for line in seen.diff.gone if line.entry_id not in recogniser.found]
+    blank = [line for line in lost if line.headers is None and line.content is None]
+    if len(blank) >= _FEW and 2 * len(blank) >= len(seen.diff.gone) and 2 * len(unknown) >= len(blank):
+        raise SyncFailed(
+            SyncErrorCode.NEEDS_REVIEW,
+            f"{len(seen.diff.gone)} known messages are gone and {len(unknown)} unknown ones are there; nothing "
+            f"is kept of {len(blank)} of the gone ones that could tell whether they are the same. "
+            "POST /mailboxes/{id}/rebaseline?dry_run=true shows what would happen and how to decide.",
+        )

@@ -1,0 +1,143 @@
+"""The simulated maildrop, and a session of it as the sync sees one. No sockets: thousands of sessions a minute."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from app import pop3
+from app.mailboxes.models import Mailbox
+
+
+@dataclass
+class Mail:
+    """One message on the server."""
+
+    unique_id: bytes
+    content: bytes
+    is_hidden: bool = False
+    was_read: bool = False
+
+    def served(self, *, notes_status: bool) -> bytes:
+        """Its octets; an mbox server notes in the headers that it was read."""
+        if notes_status and self.was_read:
+            return b"Status: RO\r\n" + self.content
+        return self.content
+
+
+@dataclass
+class Whims:
+    """What the server does to the next sessions."""
+
+    empty_sessions: int = 0
+    short_by: int = 0
+    garbles_line: bool = False
+    refuses: set[bytes] = field(default_factory=set)
+    has_top: bool = True
+    cut_after_replies: int | None = None
+    notes_status: bool = False
+    is_reversed: bool = False
+
+
+@dataclass
+class SimulatedMaildrop:
+    """What is on the server, its whims, and what clients did to it."""
+
+    mails: list[Mail] = field(default_factory=list)
+    whims: Whims = field(default_factory=Whims)
+    deletions: int = 0
+    sessions: int = 0
+    tops: int = 0
+    retrievals: int = 0
+
+    def visible(self) -> list[Mail]:
+        """What a session would show, in its order."""
+        mails = [mail for mail in self.mails if not mail.is_hidden]
+        return mails[::-1] if self.whims.is_reversed else mails
+
+    @asynccontextmanager
+    async def session(
+        self, mailbox: Mailbox, *, timings: dict[str, int]
+    ) -> AsyncIterator["SimulatedSession"]:
+        """In the place of ``Maildrop.session``."""
+        self.sessions += 1
+        timings["connect"] = 0
+        session = SimulatedSession(self, self.visible())
+        yield session
+        self.whims.cut_after_replies = None
+
+
+class SimulatedSession:
+    """A session: the maildrop is as it was when the session began."""
+
+    greeting = "simulated"
+    capabilities = pop3.Capabilities({"UIDL": (), "TOP": (), "PIPELINING": ()})
+
+    def __init__(self, maildrop: SimulatedMaildrop, mails: Sequence[Mail]) -> None:
+        self._maildrop = maildrop
+        self._whims = maildrop.whims
+        self._mails = list(mails)
+        self._read: set[int] = set()
+
+    async def listing(self) -> pop3.RawListing:
+        """STAT, UIDL and LIST."""
+        self._spend_reply()
+        if self._whims.empty_sessions:
+            self._whims.empty_sessions -= 1
+            return pop3.RawListing(pop3.Stat(0, 0), b"", b"")
+        stat = pop3.Stat(len(self._mails), sum(len(self._served(mail)) for mail in self._mails))
+        shown = list(enumerate(self._mails, 1))
+        if self._whims.short_by:
+            shown, self._whims.short_by = shown[: -self._whims.short_by], 0
+        uidl = [b"%d %s\r\n" % (number, mail.unique_id) for number, mail in shown]
+        sizes = [b"%d %d\r\n" % (number, len(self._served(mail))) for number, mail in shown]
+        if self._whims.garbles_line and uidl:
+            uidl[len(uidl) // 2], self._whims.garbles_line = b"\x00 what?\r\n", False
+        return pop3.RawListing(stat, b"".join(uidl), b"".join(sizes))
+
+    async def top(self, numbers: Sequence[int], *, lines: int = 0) -> AsyncIterator[pop3.Retrieved]:
+        """Headers of messages."""
+        for number in numbers:
+            self._maildrop.tops += 1
+            self._spend_reply()
+            mail = self._mails[number - 1]
+            if not self._whims.has_top or mail.unique_id in self._whims.refuses:
+                yield pop3.Retrieved(number, refused=pop3.Refusal("no", None))
+            else:
+                head = self._served(mail).partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+                yield pop3.Retrieved(number, head, octets=len(head))
+
+    async def retrieve(self, entries: Sequence[tuple[int, int]]) -> AsyncIterator[pop3.Retrieved]:
+        """Whole messages."""
+        for number, _octets in entries:
+            self._maildrop.retrievals += 1
+            self._spend_reply()
+            mail = self._mails[number - 1]
+            if mail.unique_id in self._whims.refuses:
+                yield pop3.Retrieved(number, refused=pop3.Refusal("[SYS/TEMP] not now", "SYS/TEMP"))
+                continue
+            body = self._served(mail)
+            mail.was_read = True
+            yield pop3.Retrieved(number, body, octets=len(body))
+
+    async def delete(self, numbers: Sequence[int]) -> list[pop3.Refusal | None]:
+        """Nobody asked for it in this simulation."""
+        self._maildrop.deletions += len(numbers)
+        return [None] * len(numbers)
+
+    def _served(self, mail: Mail) -> bytes:
+        return mail.served(notes_status=self._whims.notes_status)
+
+    def _spend_reply(self) -> None:
+        if self._whims.cut_after_replies is not None:
+            if self._whims.cut_after_replies == 0:
+                raise pop3.ConnectionLost("the connection was cut")
+            self._whims.cut_after_replies -= 1
+
+
+def letters() -> Iterator[bytes]:
+    """Messages that are all different, each of a size of its own; every seventh is not named by its headers."""
+    serial = 0
+    while True:
+        serial += 1
+        names = b"" if serial % 7 == 0 else b"Message-ID: <%d@simulated>\r\n" % serial
+        yield b"Subject: letter %d\r\n%s\r\n%s\r\n" % (serial, names, b"x" * (200 * serial + serial % 3))

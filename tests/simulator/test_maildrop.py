@@ -1,0 +1,298 @@
+"""Whatever the server does: each distinct message reaches the feed exactly once, and nothing is deleted unasked."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from sqlmodel import Session, select
+
+from app import pop3
+from app.database import Database
+from app.mailboxes import repository as mailboxes
+from app.mailboxes.models import Mailbox
+from app.messages.models import Message
+from app.schema import upgrade
+from app.sync import repository as syncs
+from app.sync.models import SyncStatus, Trigger
+from app.sync.service import SyncTools, sync_mailbox
+from app.wakeups import Wakeup
+from tests.simulator.maildrop import Mail, SimulatedMaildrop, letters
+
+Result = TypeVar("Result")
+
+START = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
+
+
+class Killed(BaseException):
+    """The process died here."""
+
+
+class MortalDatabase(Database):
+    """A database whose process dies at a commit: nothing of the unit of work stays."""
+
+    dies_in: int | None = None
+
+    async def write(self, change: Callable[[Session], Result], *, durable: bool = True) -> Result:
+        if self.dies_in is not None:
+            self.dies_in -= 1
+            if self.dies_in < 0:
+                self.dies_in = None
+                raise Killed
+        return await super().write(change, durable=durable)
+
+
+@lru_cache(maxsize=1)
+def empty_database() -> Path:
+    """A file with the newest schema, made once."""
+    path = Path(tempfile.mkdtemp()) / "empty.sqlite"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+class MaildropMachine(RuleBasedStateMachine):
+    """Arrivals, deletions, reuse, copies, windows, renamings, refusals, cut connections, kills; and syncs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.directory = Path(tempfile.mkdtemp())
+        shutil.copy(empty_database(), self.directory / "data.sqlite")
+        self.database = MortalDatabase(f"sqlite:///{self.directory / 'data.sqlite'}")
+        self.pool = ThreadPoolExecutor(1)
+        self.now = START
+        self.maildrop = SimulatedMaildrop()
+        self.letters = letters()
+        self.serial = 0
+        self.freed: list[bytes] = []
+        self.tools = SyncTools(
+            database=self.database,
+            maildrop=self.maildrop,  # type: ignore[arg-type]  # the part of it that a sync uses
+            pool=self.pool,
+            messages_stored=Wakeup(),
+            syncs_changed=Wakeup(),
+            clock=lambda: self.now,
+            monotonic=lambda: 0.0,
+            chance=lambda: 0.5,
+            lease_seconds=60,
+            limits=pop3.Limits(),
+            batch_messages=3,
+            batch_octets=1 << 20,
+        )
+        row = Mailbox(
+            name="m", host="h", port=110, security="none", username="u", server_retention={"mode": "keep"},
+            created_at=START,
+        )  # fmt: skip
+        self.mailbox_id = self.run(self.database.write(lambda db: mailboxes.add(db, row)))
+
+    def run(self, work: Any) -> Any:
+        return self.loop.run_until_complete(work)
+
+    def teardown(self) -> None:
+        try:
+            self.heal_and_check()
+        finally:
+            self.database.close()
+            self.pool.shutdown()
+            self.loop.close()
+            shutil.rmtree(self.directory)
+
+    def fresh_id(self) -> bytes:
+        self.serial += 1
+        return b"id-%d" % self.serial
+
+    @rule(count=st.integers(1, 4))
+    def mail_arrives(self, count: int) -> None:
+        for _ in range(count):
+            self.maildrop.mails.append(Mail(self.fresh_id(), next(self.letters)))
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.freed)
+    def mail_arrives_under_an_id_that_was_used_before(self, data: st.DataObject) -> None:
+        unique_id = data.draw(st.sampled_from(self.freed))
+        self.freed.remove(unique_id)
+        self.maildrop.mails.append(Mail(unique_id, next(self.letters)))
+
+    @rule(data=st.data(), is_same=st.booleans())
+    @precondition(lambda self: self.maildrop.mails)
+    def mail_arrives_under_an_id_that_is_in_use(self, data: st.DataObject, is_same: bool) -> None:
+        other = data.draw(st.sampled_from(self.maildrop.mails))
+        content = other.content if is_same else next(self.letters)
+        self.maildrop.mails.append(Mail(other.unique_id, content, is_hidden=other.is_hidden))
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.maildrop.mails)
+    def somebody_deletes(self, data: st.DataObject) -> None:
+        gone = data.draw(st.lists(st.sampled_from(self.maildrop.mails), max_size=3, unique_by=id))
+        self.remove(gone)
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.maildrop.mails)
+    def an_id_is_given_to_another_message_at_once(self, data: st.DataObject) -> None:
+        """Its size differs: with the same size nobody could tell without retrieving everything each time."""
+        mail = data.draw(st.sampled_from(self.maildrop.mails))
+        self.maildrop.mails.remove(mail)
+        self.maildrop.mails.append(Mail(mail.unique_id, next(self.letters)))
+
+    def remove(self, gone: list[Mail]) -> None:
+        self.maildrop.mails = [
+            mail for mail in self.maildrop.mails if all(mail is not other for other in gone)
+        ]
+        left = {mail.unique_id for mail in self.maildrop.mails}
+        self.freed += [m.unique_id for m in gone if m.unique_id not in left and m.unique_id not in self.freed]
+
+    @rule(first=st.integers(0, 5), last=st.integers(0, 5))
+    @precondition(lambda self: self.maildrop.mails)
+    def the_window_moves(self, first: int, last: int) -> None:
+        count = len(self.maildrop.mails)
+        for place, mail in enumerate(self.maildrop.mails):
+            mail.is_hidden = not first <= place < max(count - last, first + 1)
+
+    @rule()
+    def everything_is_shown(self) -> None:
+        for mail in self.maildrop.mails:
+            mail.is_hidden = False
+
+    @rule(arrivals=st.integers(0, 2))
+    def all_ids_change(self, arrivals: int) -> None:
+        """After a sync that saw all there is: what the ledger never saw cannot be recognised."""
+        self.heal()
+        names: dict[bytes, bytes] = {}
+        for mail in self.maildrop.mails:
+            mail.unique_id = names.setdefault(mail.unique_id, self.fresh_id())
+        for _ in range(arrivals):
+            self.mail_arrives(1)
+        self.freed.clear()
+
+    @rule(times=st.integers(1, 3))
+    def the_listing_is_empty_for_a_while(self, times: int) -> None:
+        self.maildrop.whims.empty_sessions = times
+
+    @rule(count=st.integers(1, 3))
+    def the_listing_is_cut_once(self, count: int) -> None:
+        self.maildrop.whims.short_by = count
+
+    @rule()
+    def a_line_is_garbled_once(self) -> None:
+        self.maildrop.whims.garbles_line = True
+
+    @rule()
+    def the_order_turns(self) -> None:
+        self.maildrop.whims.is_reversed = not self.maildrop.whims.is_reversed
+
+    @rule()
+    def the_server_notes_what_was_read(self) -> None:
+        self.maildrop.whims.notes_status = True
+
+    @rule(has_top=st.booleans())
+    def top_works_or_not(self, has_top: bool) -> None:
+        self.maildrop.whims.has_top = has_top
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.maildrop.mails)
+    def a_message_is_refused(self, data: st.DataObject) -> None:
+        self.maildrop.whims.refuses.add(data.draw(st.sampled_from(self.maildrop.mails)).unique_id)
+
+    @rule()
+    def nothing_is_refused_any_more(self) -> None:
+        self.maildrop.whims.refuses.clear()
+
+    @rule(hours=st.integers(1, 48))
+    def time_passes(self, hours: int) -> None:
+        self.now += timedelta(hours=hours)
+
+    @rule()
+    def sync(self) -> None:
+        self.sync_once()
+
+    @rule(replies=st.integers(0, 8))
+    def the_connection_is_cut_during_a_sync(self, replies: int) -> None:
+        self.maildrop.whims.cut_after_replies = replies
+        self.sync_once()
+        self.maildrop.whims.cut_after_replies = None
+
+    @rule(commits=st.integers(0, 5))
+    def the_process_is_killed_during_a_sync(self, commits: int) -> None:
+        self.database.dies_in = commits
+        with suppress(Killed):
+            self.sync_once()
+        self.database.dies_in = None
+        self.now += timedelta(minutes=2)  # the lease of the dead runs out
+
+    def sync_once(self) -> SyncStatus:
+        async def ask_claim_and_run() -> SyncStatus:
+            lease = self.now + timedelta(minutes=1)
+
+            def change(db: Session) -> list[syncs.Claim]:
+                syncs.request(db, self.mailbox_id, Trigger.MANUAL, now=self.now)
+                return syncs.claim(db, worker="w", limit=1, now=self.now, lease_expires_at=lease)
+
+            (claim,) = await self.database.write(change)
+            status = await sync_mailbox(claim, tools=self.tools)
+            sync = await self.database.read(lambda db: syncs.get(db, claim.sync_id))
+            assert sync is not None
+            report = sync.report
+            if report and status in {SyncStatus.SUCCEEDED, SyncStatus.PARTIAL}:
+                assert report["listed"] == report["known"] + report["new"], report
+                done = report["filtered"] + report["retrieved"] + report["failed"] + report["to_retrieve"]
+                assert report["new"] == done, report
+            return status
+
+        return self.run(ask_claim_and_run())  # type: ignore[no-any-return]
+
+    def feed(self) -> Counter[bytes]:
+        def question(db: Session) -> list[bytes]:
+            return list(db.exec(select(Message.subject)).all())  # type: ignore[arg-type]
+
+        return Counter(self.run(self.database.read(question)))
+
+    @invariant()
+    def no_message_came_twice(self) -> None:
+        assert all(count == 1 for count in self.feed().values())
+
+    @invariant()
+    def nothing_was_deleted(self) -> None:
+        assert self.maildrop.deletions == 0
+
+    def heal(self) -> None:
+        """The server behaves, time passes, and syncs follow one another until there is nothing to do."""
+        whims = self.maildrop.whims
+        whims.empty_sessions = whims.short_by = 0
+        whims.garbles_line = False
+        whims.refuses.clear()
+        self.everything_is_shown()
+        for _ in range(3):
+            self.now += timedelta(days=2)
+            assert self.sync_once() is SyncStatus.SUCCEEDED
+
+    def heal_and_check(self) -> None:
+        self.heal()
+        there = {mail.content.partition(b"\r\n")[0][9:].decode() for mail in self.maildrop.mails}
+        feed = self.feed()
+        assert there <= set(feed), f"missed: {sorted(there - set(feed))}"
+        assert all(count == 1 for count in feed.values())
+        retrievals = self.maildrop.retrievals
+        tops = self.maildrop.tops
+        assert self.sync_once() is SyncStatus.SUCCEEDED
+        assert (self.maildrop.retrievals, self.maildrop.tops) == (retrievals, tops), "work without a change"
+
+
+TestMaildrop = MaildropMachine.TestCase
+TestMaildrop.settings = settings(
+    max_examples=int(os.environ.get("SIMULATOR_EXAMPLES", "60")),
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate] if os.environ.get("SIM_FAST") else list(Phase),
+)
