@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from fastapi import FastAPI
@@ -28,7 +28,9 @@ from app.schema import upgrade
 from app.settings import Role, Settings
 from app.sync.facts import facts_of
 from app.sync.jobs import SYNCS, SyncRunner
+from app.sync.ledger_routes import build_router as ledger_router
 from app.sync.maildrop import Maildrop
+from app.sync.repository import judge_again
 from app.sync.routes import build_router as sync_router
 from app.sync.service import SyncTools
 from app.wakeups import Wakeup
@@ -79,7 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.include_router(health_router(is_ready=is_ready))
     if settings.role is not Role.WORKER:
-        _add_api(app, settings, database, messages_stored, syncs_changed, work_is_due)
+        _add_api(app, settings, database, messages_stored, syncs_changed, work_is_due, runner.tools)
     problems.install(app)
     app.add_middleware(RequestLog)
     return app
@@ -92,6 +94,7 @@ def _add_api(
     messages_stored: Wakeup,
     syncs_changed: Wakeup,
     work_is_due: Callable[[], None],
+    tools: SyncTools,
 ) -> None:
     gate = Gate(database=database, first_key=settings.first_api_key())
     app.include_router(
@@ -101,6 +104,7 @@ def _add_api(
             vault=Vault(settings.secret_keys()),
             allowed=settings.allowed_private_networks,
             facts_of=facts_of,
+            judge_again=judge_again,
             work_is_due=work_is_due,
             clock=_now,
         )
@@ -115,6 +119,7 @@ def _add_api(
             monotonic=time.monotonic,
         )
     )
+    app.include_router(ledger_router(gate=gate, tools=tools, work_is_due=work_is_due, clock=_now))
     app.include_router(
         messages_router(
             database=database, gate=gate, messages_stored=messages_stored, monotonic=time.monotonic
@@ -156,6 +161,7 @@ def _runner(
         limits=limits,
         batch_messages=settings.batch_messages,
         batch_octets=settings.batch_octets,
+        forget_missing_after=timedelta(days=days) if (days := settings.forget_missing_after_days) else None,
     )
     return SyncRunner(
         database=database,

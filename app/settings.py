@@ -75,6 +75,12 @@ class Settings(BaseSettings):
     sync_concurrency: int = Field(64, gt=0, description="Syncs that one worker runs at the same time.")
     batch_messages: int = Field(500, gt=0, description="Messages per commit, at most.")
     batch_octets: int = Field(4 * 1024 * 1024, gt=0, description="Octets of mail per commit, at most.")
+    forget_missing_after_days: int = Field(
+        0,
+        ge=0,
+        description="Unique-ids that the server has not shown for so many days are forgotten. 0: never; an id that "
+        "was forgotten and is shown again is a new message.",
+    )
     lease_seconds: float = Field(
         60.0, gt=0, description="A worker silent for so long loses its syncs to another."
     )

@@ -35,10 +35,14 @@ def build_router(
     vault: Vault,
     allowed: Sequence[IpNetwork],
     facts_of: FactsOf,
+    judge_again: Callable[[Session, MailboxId, datetime], None],
     work_is_due: Callable[[], None],
     clock: Callable[[], datetime],
 ) -> APIRouter:
-    """The routes of the mailboxes. ``facts_of`` tells what later features know of them."""
+    """The routes of the mailboxes. ``facts_of`` tells what later features know of them.
+
+    ``judge_again`` is told of changed criteria.
+    """
     router = APIRouter(tags=["Mailboxes"])
     may_read, may_admin = requires(gate, Scope.READ), requires(gate, Scope.ADMIN)
 
@@ -110,6 +114,8 @@ def build_router(
 
         def change(db: Session) -> MailboxAnswer:
             service.change(db, number, body, vault=vault, now=clock())
+            if "criteria" in body.model_fields_set:
+                judge_again(db, number, clock())
             db.flush()
             return shaped(db, number)
 

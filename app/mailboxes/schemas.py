@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 
+from app.mailboxes.criteria import Criteria
 from app.mailboxes.models import InitialSync, Mailbox, MailboxStatus
 from app.web.ids import encode_id
 from app.web.times import UtcTime
@@ -51,6 +52,22 @@ class KeepOnServer(BaseModel, extra="forbid"):
     """Never a DELE."""
 
     mode: Literal["keep"] = "keep"
+
+
+class DeleteAfterRetrieve(BaseModel, extra="forbid"):
+    """A message is deleted on the server once it is stored here and its stored octets were read back."""
+
+    mode: Literal["delete_after_retrieve"]
+
+
+class DeleteAfterDays(BaseModel, extra="forbid"):
+    """The same, when it was first seen so many days ago."""
+
+    mode: Literal["delete_after_days"]
+    days: int = Field(ge=1, le=36500)
+
+
+ServerRetention = Annotated[KeepOnServer | DeleteAfterRetrieve | DeleteAfterDays, Field(discriminator="mode")]
 
 
 def _checked_line(value: str) -> str:
@@ -107,8 +124,8 @@ class NewMailbox(_Checks):
         InitialSync.ALL,
         description="`from_now`: mail that is there at the first sync is known, not retrieved.",
     )
-    server_retention: KeepOnServer = Field(default_factory=KeepOnServer)
-    criteria: None = Field(None, description="Which messages to retrieve; null: all.")
+    server_retention: ServerRetention = Field(default_factory=KeepOnServer)
+    criteria: Criteria | None = Field(None, description="Which messages to retrieve; null: all.")
 
     @model_validator(mode="after")
     def _clear_text_is_said(self) -> Self:
@@ -136,8 +153,10 @@ class MailboxChange(_Checks):
     allow_cleartext_password: bool = Field(default=False)
     ca_certificates: CaCertificates | None = Field(default=None)
     poll_interval_seconds: PollInterval | None = Field(default=None)
-    server_retention: KeepOnServer = Field(default_factory=KeepOnServer)
-    criteria: None = Field(default=None)
+    server_retention: ServerRetention = Field(default_factory=KeepOnServer)
+    criteria: Criteria | None = Field(
+        default=None, description="Messages that were filtered are judged again by the new criteria."
+    )
     paused: bool = Field(default=False, description="true: no sync until it is false again.")
 
 

@@ -30,9 +30,7 @@ class Fingerprint:
 def head_of(raw: bytes) -> bytes:
     """The header block: all lines before the first empty one, line ends included."""
     ends = [
-        end + len(mark) // 2
-        for mark in (b"\r\n\r\n", b"\n\n")
-        if (end := raw.find(mark, 0, _MOST_HEAD)) >= 0
+        end + len(mark) // 2 for mark in (b"\r\n\r\n", b"\n\n") if (end := raw.find(mark, 0, _MOST_HEAD)) >= 0
     ]
     return raw[: min(ends)] if ends else raw[:_MOST_HEAD]
 

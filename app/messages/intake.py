@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from hashlib import sha256 as new_sha256
 from typing import IO, Any
 
 import structlog
@@ -10,7 +11,7 @@ from sqlmodel import Session
 
 from app.mailboxes.models import MailboxId
 from app.messages import repository
-from app.messages.contents import Packed, Packer
+from app.messages.contents import Packed, Packer, unpack
 from app.messages.fingerprint import Fingerprint, fingerprint
 from app.messages.mime import Address, Summary, summarise
 from app.messages.models import MessageSeq
@@ -39,7 +40,12 @@ class Prepared:
 
 
 def prepare(
-    packer: Packer, *, unique_id: bytes, occurrence: int, body: bytes | IO[bytes], announced_octets: int | None
+    packer: Packer,
+    *,
+    unique_id: bytes,
+    occurrence: int,
+    body: bytes | IO[bytes],
+    announced_octets: int | None,
 ) -> Prepared:
     """Compress, digest and summarise one message. For a worker thread: no database, no network."""
     packed = packer.pack(body)
@@ -49,6 +55,21 @@ def prepare(
         warnings += (f"The server announced {announced_octets} octets and sent {packed.octets}.",)
     marks = fingerprint(packed.head, packed.sha256)
     return Prepared(unique_id, occurrence, packed, summary, marks, warnings)
+
+
+def is_intact(db: Session, sha256: bytes) -> bool:
+    """Read a stored content back, block by block: is it what was retrieved?"""
+    found = repository.first_block(db, sha256)
+    if found is None:
+        return False
+    data, blocks, _octets = found
+    digest = new_sha256(unpack(data))
+    for number in range(1, blocks):
+        block = repository.further_block(db, sha256, number)
+        if block is None:
+            return False
+        digest.update(unpack(block))
+    return digest.digest() == sha256
 
 
 def note_copies(db: Session, seq: MessageSeq) -> None:

@@ -32,20 +32,26 @@ class Batch:
 
     @property
     def stored(self) -> list[Outcome]:
-        """Those that are messages of their own."""
-        return [outcome for outcome, verdict in self.settled if outcome.prepared and verdict is None]
+        """Those that are messages of their own, and wanted."""
+        return [
+            outcome
+            for outcome, verdict in self.settled
+            if outcome.prepared and verdict is None and outcome.unwanted is None
+        ]
 
     def counted_in(self, report: Report) -> Report:
         """The report with this batch in it. What was recognised is known, and no longer new."""
         messages = [outcome.prepared for outcome in self.stored if outcome.prepared]
         failed = sum(outcome.prepared is None for outcome, _verdict in self.settled)
-        known = len(self.settled) - len(messages) - failed
+        known = sum(verdict is not None for _outcome, verdict in self.settled)
+        filtered = len(self.settled) - len(messages) - failed - known
         return report.model_copy(
             update={
                 "known": report.known + known,
                 "new": report.new - known,
                 "retrieved": report.retrieved + len(messages),
                 "octets": report.octets + sum(message.octets for message in messages),
+                "filtered": report.filtered + filtered,
                 "failed": report.failed + failed,
                 "to_retrieve": report.to_retrieve - len(self.settled),
             }
@@ -87,6 +93,8 @@ class Batch:
         if isinstance(verdict, CopyOf):
             seq = _place_of(verdict, places)
             return make.copy(candidate, of=verdict.occurrence, message_seq=seq, content=marks.content)
+        if outcome.unwanted is not None:
+            return make.filtered(candidate, outcome.unwanted, marks.headers)
         return make.row(
             candidate,
             EntryState.STORED,

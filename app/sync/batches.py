@@ -7,7 +7,7 @@ reading from the server. So a slow disk slows the server down, and memory stays 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
@@ -25,6 +25,7 @@ class Outcome:
     prepared: Prepared | None
     reason: str | None = None
     is_too_large: bool = False
+    unwanted: str | None = None
 
 
 class Batches:
@@ -40,11 +41,13 @@ class Batches:
         pool: ThreadPoolExecutor,
         most_messages: int,
         most_octets: int,
+        judge: Callable[[Candidate, Prepared], str | None],
     ) -> None:
         self._commit = commit
         self._pool = pool
         self._most_messages = most_messages
         self._most_octets = most_octets
+        self._judge = judge
         self._collected: list[tuple[Candidate, pop3.Retrieved]] = []
         self._octets = 0
         self._under_way: asyncio.Task[None] | None = None
@@ -83,15 +86,19 @@ class Batches:
     async def _prepare_and_commit(self, replies: Sequence[tuple[Candidate, pop3.Retrieved]]) -> None:
         loop = asyncio.get_running_loop()
         try:
-            await self._commit(await loop.run_in_executor(self._pool, _prepare, replies))
+            await self._commit(await loop.run_in_executor(self._pool, self._prepare, replies))
         finally:
             for _candidate, reply in replies:
                 reply.close()
 
+    def _prepare(self, replies: Sequence[tuple[Candidate, pop3.Retrieved]]) -> list[Outcome]:
+        packer = Packer()
+        outcomes = [_outcome(packer, candidate, reply) for candidate, reply in replies]
+        return [self._judged(outcome) for outcome in outcomes]
 
-def _prepare(replies: Sequence[tuple[Candidate, pop3.Retrieved]]) -> list[Outcome]:
-    packer = Packer()
-    return [_outcome(packer, candidate, reply) for candidate, reply in replies]
+    def _judged(self, outcome: Outcome) -> Outcome:
+        unwanted = self._judge(outcome.candidate, outcome.prepared) if outcome.prepared else None
+        return replace(outcome, unwanted=unwanted) if unwanted else outcome
 
 
 def _outcome(packer: Packer, candidate: Candidate, reply: pop3.Retrieved) -> Outcome:

@@ -75,8 +75,8 @@ class Diff:
     ``suspects`` show a unique-id that the ledger knows and may yet be other messages: it was missing, its size
     changed, or it stands for several. ``own`` are the ledger lines of their ids. ``gone``: lines that were there
     last time and are not listed now; ``away``: those that were missing already and still are. ``is_wholesale``:
-    most of what was there is gone and unknown ids appeared, which may be the same messages under new names. ``shared``: ids that several messages
-    show at once.
+    most of what was there is gone and unknown ids appeared, which may be the same messages under new names.
+    ``shared``: ids that several messages show at once.
     """
 
     listed: int

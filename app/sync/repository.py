@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, CursorResult, Update, bindparam, delete, func, or_, update
 from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, SQLModel, col, select
 
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
@@ -221,6 +222,81 @@ def read_part(db: Session, mailbox_id: MailboxId, *, ids: Collection[bytes], now
     for some in _slices(list(ids)):
         found += _known(db, ours & table.unique_id.in_(some))
     return list({line.entry_id: line for line in found}.values())
+
+
+def judge_again(db: Session, mailbox_id: MailboxId, now: datetime) -> None:
+    """The criteria changed: what they filtered are candidates again."""
+    table = SQLModel.metadata.tables["unique_ids"]
+    filtered = (table.c.mailbox_id == mailbox_id) & (table.c.state == EntryState.FILTERED.value)
+    db.execute(update(table).where(filtered).values(next_attempt_at=now))
+
+
+def deletable(
+    db: Session, mailbox_id: MailboxId, *, seen_before: datetime, limit: int
+) -> list[tuple[bytes, bytes]]:
+    """Unique-ids whose one message is stored and still listed, oldest first, and the digest of its content."""
+    lines, other = aliased(UniqueIdEntry), aliased(UniqueIdEntry)
+    several = (
+        select(other.id)
+        .where(other.mailbox_id == mailbox_id, col(other.unique_id) == lines.unique_id)
+        .where(col(other.id) != lines.id)
+    )
+    query = (
+        select_columns(col(lines.unique_id), col(Message.raw_sha256))
+        .join(Message, col(Message.seq) == col(lines.message_seq))
+        .where(
+            col(lines.mailbox_id) == mailbox_id,
+            col(lines.state) == EntryState.STORED.value,
+            col(lines.missing_since).is_(None),
+            col(lines.first_seen_at) <= seen_before,
+            ~several.exists(),
+        )
+        .order_by(col(lines.id))
+        .limit(limit)
+    )
+    return [(row[0], row[1]) for row in db.execute(query)]
+
+
+def forget_missing(db: Session, mailbox_id: MailboxId, *, before: datetime) -> None:
+    """Forget ids that have been missing since before a moment; only where the settings ask for it."""
+    lines = col(UniqueIdEntry.mailbox_id) == mailbox_id
+    db.execute(delete(UniqueIdEntry).where(lines, col(UniqueIdEntry.missing_since) < before))
+
+
+def import_baseline(
+    db: Session, mailbox_id: MailboxId, ids: Collection[bytes], *, reason: str, now: datetime
+) -> int:
+    """Make ids known that another client has seen; those that are known stay as they are. How many were new."""
+    table = SQLModel.metadata.tables["unique_ids"]
+    before = db.execute(select_columns(func.count()).where(table.c.mailbox_id == mailbox_id)).scalar_one()
+    row = {
+        "mailbox_id": mailbox_id,
+        "occurrence": 1,
+        "state": EntryState.BASELINE.value,
+        "first_seen_at": now,
+        "attempts": 0,
+        "is_wanted": False,
+        "reason": reason,
+    }
+    statement = _insert(db)(table).on_conflict_do_nothing(
+        index_elements=["mailbox_id", "unique_id", "occurrence"]
+    )
+    rows = [row | {"unique_id": unique_id} for unique_id in ids]
+    if rows:
+        db.connection().execute(statement, rows)
+    after = db.execute(select_columns(func.count()).where(table.c.mailbox_id == mailbox_id)).scalar_one()
+    forget_mark(db, mailbox_id)
+    return int(after - before)
+
+
+def want(db: Session, mailbox_id: MailboxId, entry_id: EntryId, *, now: datetime) -> UniqueIdEntry | None:
+    """Somebody asks for the message of this line: the next sync retrieves it whatever stands against it."""
+    row = db.get(UniqueIdEntry, entry_id)
+    if row is None or row.mailbox_id != mailbox_id:
+        return None
+    if row.state != EntryState.STORED.value and row.missing_since is None:
+        row.is_wanted, row.next_attempt_at = True, now
+    return row
 
 
 def read_mark(db: Session, mailbox_id: MailboxId) -> Mark | None:

@@ -1,4 +1,4 @@
-"""Syncs and the ledger over HTTP."""
+"""Syncs over HTTP."""
 
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
@@ -16,8 +16,8 @@ from app.mailboxes.models import MailboxId, MailboxStatus
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
 from app.sync import repository, schemas
-from app.sync.models import ACTIVE, EntryState, Sync, SyncId, Trigger
-from app.sync.schemas import SyncAnswer, UniqueIdAnswer
+from app.sync.models import ACTIVE, Sync, SyncId, Trigger
+from app.sync.schemas import SyncAnswer
 from app.wakeups import Wakeup
 from app.web.ids import decode_id
 from app.web.pages import After, Limit, Page, decode_cursor, encode_cursor, link_next
@@ -47,7 +47,7 @@ def build_router(
     clock: Callable[[], datetime],
     monotonic: Callable[[], float],
 ) -> APIRouter:
-    """The routes of syncs and of the ledger. ``work_is_due`` tells the workers that something is queued."""
+    """The routes of syncs. ``work_is_due`` tells the workers that something is queued."""
     router = APIRouter(tags=["Syncs"])
     may_read, may_sync = requires(gate, Scope.READ), requires(gate, Scope.SYNC)
 
@@ -165,30 +165,6 @@ def build_router(
         work_is_due()
         return schemas.answer(await found(number))
 
-    @router.get(
-        "/mailboxes/{mailbox_id}/unique-ids",
-        dependencies=[may_read],
-        responses=documented(400, 404),
-        summary="Read the ledger: every unique-id ever seen",
-        tags=["Ledger"],
-    )
-    async def unique_ids(
-        request: Request,
-        response: Response,
-        mailbox_id: str,
-        state: Annotated[EntryState | None, Query(description="Only those in this state.")] = None,
-        after: After = None,
-        limit: Limit = 50,
-    ) -> Page[UniqueIdAnswer]:
-        number, position = mailbox_id_of(mailbox_id), decode_cursor(after) or 0
-
-        def question(db: Session) -> Page[UniqueIdAnswer]:
-            return _ledger_page(db, number, state, position, limit)
-
-        page = await database.read(question)
-        link_next(request, response, page.next_cursor)
-        return page
-
     return router
 
 
@@ -197,16 +173,3 @@ def _request(db: Session, mailbox_id: MailboxId, now: datetime) -> Sync:
     if refusal := _REFUSED.get(MailboxStatus(mailbox.status)):
         raise AppError(409, *refusal)
     return repository.request(db, mailbox_id, Trigger.MANUAL, now=now)
-
-
-def _ledger_page(
-    db: Session, mailbox_id: MailboxId, state: EntryState | None, position: int, limit: int
-) -> Page[UniqueIdAnswer]:
-    mailbox = existing(db, mailbox_id)
-    rows = repository.entries(db, mailbox_id, state=state, after=position, limit=limit + 1)
-    items = [
-        schemas.entry_answer(row, listed_at=mailbox.listed_at, has_message=has_message)
-        for row, has_message in rows[:limit]
-    ]
-    cursor = encode_cursor(rows[limit - 1][0].id or 0) if len(rows) > limit else None
-    return Page(items=items, next_cursor=cursor)

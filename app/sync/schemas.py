@@ -4,6 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
+from app.messages.mime import parse
 from app.sync.errors import SyncErrorCode
 from app.sync.models import EntryState, Sync, SyncStatus, Trigger, UniqueIdEntry
 from app.web.ids import encode_id, unique_id_text
@@ -66,7 +67,10 @@ class UniqueIdAnswer(BaseModel):
     message_id: str | None = Field(examples=["msg_34"], description="The stored message, while it is there.")
     attempts: int
     next_attempt_at: UtcTime | None
-    reason: str | None
+    reason: str | None = Field(description="Why it is in this state, where that needs saying.")
+    headers: dict[str, list[str]] | None = Field(
+        description="Of a message that is too large to be retrieved."
+    )
 
 
 def answer(row: Sync) -> SyncAnswer:
@@ -81,10 +85,12 @@ def answer(row: Sync) -> SyncAnswer:
 def entry_answer(row: UniqueIdEntry, *, listed_at: datetime | None, has_message: bool) -> UniqueIdAnswer:
     """Shape a ledger entry. While it is not missing, it was last seen when the mailbox was last listed."""
     assert row.id is not None
-    fields = row.model_dump(exclude={"id", "unique_id", "mailbox_id", "message_seq", "last_seen_at"})
+    kept_apart = {"id", "unique_id", "mailbox_id", "message_seq", "last_seen_at", "is_wanted", "head"}
+    fields = row.model_dump(exclude=kept_apart | {"headers_sha256", "content_sha256"})
     kept = row.message_seq is not None and has_message
     return UniqueIdAnswer(
         **fields,
+        headers=parse(row.head).headers if row.head else None,
         id=encode_id("uid", row.id),
         unique_id=unique_id_text(row.unique_id),
         last_seen_at=row.last_seen_at if row.missing_since else (listed_at or row.first_seen_at),

@@ -16,7 +16,8 @@ from app.database import Database, StorageFailed
 from app.mailboxes.models import InitialSync, Mailbox, MailboxId, MailboxStatus
 from app.mailboxes.repository import get as get_mailbox
 from app.mailboxes.schemas import ServerFacts
-from app.sync import look, recall, repository
+from app.messages.intake import Prepared
+from app.sync import look, recall, repository, retention
 from app.sync.batch import Places, renamed_away, settle
 from app.sync.batches import Batches, Outcome
 from app.sync.errors import LeaseLost, SyncCancelled, SyncErrorCode, SyncFailed
@@ -30,11 +31,15 @@ from app.sync.repository import Claim
 from app.sync.rows import Row, RowMaker
 from app.sync.schedule import RetryDecision, after_sync
 from app.sync.schemas import Report
-from app.sync.sift import Sifted, sift
+from app.sync.sift import Judge, Sifted, judge_by, sift
 from app.wakeups import Wakeup
 from app.web.times import as_text
 
 _log = structlog.get_logger()
+
+# Servers that show a window show some hundred messages (Gmail the oldest few hundred, others the newest 250):
+# a sync that brought so many is followed by another at once, until one brings fewer.
+_WINDOW = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +58,7 @@ class SyncTools:
     limits: pop3.Limits
     batch_messages: int
     batch_octets: int
+    forget_missing_after: timedelta | None = None
 
 
 async def sync_mailbox(claim: Claim, *, tools: SyncTools) -> SyncStatus:
@@ -84,12 +90,14 @@ class _Run:
         self._tools = tools
         self.report = Report()
         self._settled: Callable[[Session], None] | None = None
+        self._login_delay = 0
 
     async def list_diff_retrieve_store(self) -> None:
         mailbox, mark = await self._tools.database.read(self._read_start)
         async with self._tools.maildrop.session(mailbox, timings=self.report.phases) as session:
             with self._phase("list"):
                 raw = await session.listing()
+            judge = judge_by(mailbox.criteria)
             with self._phase("diff"):
                 seen = await self._look(mailbox, raw, mark)
                 recogniser = Recogniser(own=seen.diff.own, absent=seen.diff.under_new_names)
@@ -99,11 +107,13 @@ class _Run:
                     recogniser,
                     most_octets=self._tools.limits.message_octets,
                     is_baseline=mailbox.listed_at is None and mailbox.initial_sync == InitialSync.FROM_NOW,
-                    judge=None,
+                    judge=judge,
                 )
                 await self._record_listing(mailbox, seen, recogniser, sifted, _server_facts(session, seen))
             with self._phase("retrieve"):
-                await self._retrieve_and_store(session, sifted.to_retrieve, seen, recogniser)
+                await self._retrieve_and_store(session, sifted, seen, recogniser, judge)
+            await self._delete_on_server(session, mailbox, raw)
+            self._login_delay = session.capabilities.login_delay or 0
         self._settled = partial(
             self._write_settled, seen=seen, recogniser=recogniser, raw=raw, mailbox=mailbox
         )
@@ -177,21 +187,53 @@ class _Run:
         self._tools.syncs_changed.fire()
 
     async def _retrieve_and_store(
-        self, session: pop3.Pop3Session, wanted: Sequence[Candidate], seen: Look, recogniser: Recogniser
+        self,
+        session: pop3.Pop3Session,
+        sifted: Sifted,
+        seen: Look,
+        recogniser: Recogniser,
+        judge: Judge | None,
     ) -> None:
-        if not wanted:
+        if not sifted.to_retrieve:
             return
-        candidates = {candidate.number: candidate for candidate in wanted}
+        candidates = {candidate.number: candidate for candidate in sifted.to_retrieve}
+
+        def judge_late(candidate: Candidate, message: Prepared) -> str | None:
+            """Where TOP gave no headers, the criteria are judged on the message itself."""
+            if judge is None or candidate.is_forced or candidate.number in sifted.heads:
+                return None
+            return judge(message.packed.head, message.octets)
+
         batches = Batches(
             commit=partial(self._commit, seen=seen, recogniser=recogniser),
             pool=self._tools.pool,
             most_messages=self._tools.batch_messages,
             most_octets=self._tools.batch_octets,
+            judge=judge_late,
         )
         async with batches:
             asked = [(candidate.number, candidate.octets or 0) for candidate in candidates.values()]
             async for reply in session.retrieve(asked):
                 await batches.add(candidates[reply.number], reply)
+
+    async def _delete_on_server(
+        self, session: pop3.Pop3Session, mailbox: Mailbox, raw: pop3.RawListing
+    ) -> None:
+        """Delete what the mailbox's retention asks for; it is gone only when QUIT was answered with +OK."""
+        most = self._tools.limits.listing_entries
+        found = await retention.due(
+            self._tools.database,
+            self._mailbox_id,
+            mailbox.server_retention,
+            raw,
+            now=self._tools.clock(),
+            most_entries=most,
+        )
+        if found:
+            with self._phase("delete"):
+                refusals = await session.delete(list(found.values()))
+                await session.quit()
+            self.report.deleted = sum(refusal is None for refusal in refusals)
 
     async def _commit(self, outcomes: Sequence[Outcome], *, seen: Look, recogniser: Recogniser) -> None:
         """Commit a batch: messages, ledger lines and feed places together, and the progress of the sync."""
@@ -222,6 +264,9 @@ class _Run:
         if not seen.is_short:
             mark = recall.mark_of(raw, entries=seen.listed, is_confirmed=seen.is_confirmed)
             repository.write_mark(db, self._mailbox_id, mark)
+        if self._tools.forget_missing_after is not None:
+            before = self._tools.clock() - self._tools.forget_missing_after
+            repository.forget_missing(db, self._mailbox_id, before=before)
 
     def _write_progress(self, db: Session, report: Report) -> None:
         lease = self._tools.clock() + timedelta(seconds=self._tools.lease_seconds)
@@ -238,7 +283,7 @@ class _Run:
                 failure.code if failure else None,
                 poll_interval_seconds=row.poll_interval_seconds,
                 failures=failures,
-                retry_after_seconds=failure.retry_after_seconds if failure else None,
+                retry_after_seconds=failure.retry_after_seconds if failure else self._login_delay,
                 now=now,
                 chance=tools.chance(),
             )
@@ -250,6 +295,8 @@ class _Run:
             if row.status == MailboxStatus.ACTIVE and decision.status is not MailboxStatus.ACTIVE:
                 row.status, row.status_detail = decision.status.value, failure.detail if failure else None
             row.next_sync_at = decision.next_sync_at if row.status == MailboxStatus.ACTIVE else None
+            if failure is None and self.report.retrieved >= _WINDOW and row.status == MailboxStatus.ACTIVE:
+                row.next_sync_at = now + timedelta(seconds=self._login_delay)
             if self._settled is not None:
                 self._settled(db)
 

@@ -1,10 +1,14 @@
 """Which candidates to retrieve: suspects recognised by their headers, the unwanted and the too large set aside."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from app import pop3
+from app.mailboxes.criteria import Criteria
 from app.messages.fingerprint import headers_digest
+from app.sync import criteria as judged
 from app.sync.errors import SyncErrorCode, SyncFailed
 from app.sync.look import Look
 from app.sync.plan import Candidate
@@ -46,6 +50,7 @@ async def sift(
     most_octets: int,
     is_baseline: bool,
     judge: Judge | None,
+    may_hold: bool = True,
 ) -> Sifted:
     """Sort the candidates, asking for headers (TOP, pipelined) only where they decide something.
 
@@ -67,11 +72,24 @@ async def sift(
             plain.append(candidate)
         else:
             sifted.recognised.append((candidate, same))
-    if diff.is_wholesale:
+    if diff.is_wholesale and may_hold:
         _hold_if_undecided(seen, recogniser, plain)
     for candidate in plain:
         _place(candidate, sifted, is_large=candidate.number in large)
     return sifted
+
+
+def judge_by(criteria: dict[str, Any] | None) -> Judge | None:
+    """The judge for a mailbox's criteria as they are stored; None when everything is wanted."""
+    if criteria is None:
+        return None
+    rules = Criteria.model_validate(criteria)
+
+    def judge(head: bytes, octets: int | None) -> str | None:
+        verdict = judged.judge(rules, head=judged.Head(head), octets=octets)
+        return None if verdict.wanted else verdict.rule
+
+    return judge
 
 
 async def _heads(
@@ -86,7 +104,9 @@ async def _heads(
         reply.close()
         if octets is not None:
             candidate = by_number[reply.number]
-            unwanted = judge(octets, candidate.octets) if judge and not candidate.is_forced else None
+            unwanted = None
+            if judge is not None and not candidate.is_forced:  # in a thread: a pattern may be slow
+                unwanted = await asyncio.to_thread(judge, octets, candidate.octets)
             kept = octets if reply.number in keep else None
             heads[reply.number] = Head(headers_digest(octets), unwanted, kept)
     return heads

@@ -48,6 +48,7 @@ _MEANINGS = {
     404: ("not_found", "There is nothing with this id."),
     409: ("conflict", "The state of the resource does not allow it."),
     422: ("invalid_request", "The request is not valid; `errors` says where."),
+    502: ("connect_failed", "The mail server could not be asked."),
     503: ("storage_failed", "The database cannot do its work at the moment."),
 }
 

@@ -1,0 +1,194 @@
+"""Looking into a maildrop for a person who has to decide: nothing is retrieved, nothing is changed unasked."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from functools import partial
+
+from pydantic import BaseModel, Field
+from sqlmodel import Session
+
+from app import pop3
+from app.errors import AppError
+from app.mailboxes.criteria import Criteria
+from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
+from app.mailboxes.service import existing
+from app.messages.mime import summarise
+from app.sync import look, repository
+from app.sync.batch import renamed_away
+from app.sync.errors import SyncFailed
+from app.sync.maildrop import as_sync_failed
+from app.sync.models import EntryId, EntryState
+from app.sync.plan import Candidate
+from app.sync.recognise import Recogniser
+from app.sync.retention import due
+from app.sync.rows import RowMaker
+from app.sync.service import SyncTools
+from app.sync.sift import Sifted, judge_by, sift
+from app.web.ids import unique_id_text
+from app.web.times import UtcTime
+
+MOST_PREVIEWED = 500
+
+
+class Unknown(StrEnum):
+    """What the messages are that nothing could recognise."""
+
+    KNOWN = "known"
+    NEW = "new"
+
+
+class Rebaseline(BaseModel):
+    """What a wholesale change of unique-ids looks like, and what a decision does (or would do)."""
+
+    dry_run: bool
+    listed: int = Field(description="Messages that the server shows.")
+    known: int = Field(description="Of these, known under their unique-id.")
+    recognised: int = Field(description="Known messages, recognised under new unique-ids by their headers.")
+    unknown: int = Field(
+        description="Nothing tells what these are: `known` makes them a baseline, `new` has them retrieved."
+    )
+    gone: int = Field(description="Known before, and neither listed nor recognised.")
+
+
+class PreviewLine(BaseModel):
+    """One message of the maildrop, and what the criteria say to it."""
+
+    unique_id: str
+    subject: str
+    sender: str | None
+    date: UtcTime | None
+    octets: int | None
+    wanted: bool
+    rule: str | None
+
+
+class Preview(BaseModel):
+    """What criteria would give on the maildrop as it is now."""
+
+    listed: int
+    judged: int = Field(description=f"The latest messages, at most {MOST_PREVIEWED}.")
+    wanted: int
+    items: list[PreviewLine]
+
+
+class RetentionPreview(BaseModel):
+    """What the mailbox's server_retention would delete at the next sync."""
+
+    listed: int
+    to_delete: list[str] = Field(description="Unique-ids.")
+
+
+async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: SyncTools) -> Rebaseline:
+    """Compare the maildrop with the ledger; with a ``decision``, carry it out and let the mailbox be polled."""
+    mailbox = await tools.database.read(partial(existing, mailbox_id=mailbox_id))
+    async with _session(mailbox, tools) as session:
+        raw = await session.listing()
+        listing = pop3.parse_listing(raw, most_entries=tools.limits.listing_entries)
+        ledger = await tools.database.read(partial(repository.read_ledger, mailbox_id=mailbox_id))
+        seen = look.whole(listing, ledger, mark=None, now=tools.clock(), is_rebasing=True)
+        recogniser = Recogniser(own=seen.diff.own, absent=seen.diff.under_new_names)
+        sifted = await sift(
+            session,
+            seen,
+            recogniser,
+            most_octets=tools.limits.message_octets,
+            is_baseline=False,
+            judge=None,
+            may_hold=False,
+        )
+    unknown = [*sifted.to_retrieve, *(candidate for candidate, _head in sifted.too_large)]
+    gone = [line.entry_id for line in seen.diff.present if line.entry_id not in recogniser.found]
+    if decision is not None:
+        await tools.database.write(
+            partial(
+                _carry_out, mailbox_id=mailbox_id, sifted=sifted, gone=gone, tools=tools,
+                baseline=unknown if decision is Unknown.KNOWN else [],
+            )
+        )  # fmt: skip
+    return Rebaseline(
+        dry_run=decision is None,
+        listed=seen.listed,
+        known=seen.known,
+        recognised=len(sifted.recognised),
+        unknown=len(unknown),
+        gone=len(gone),
+    )
+
+
+def _carry_out(
+    db: Session,
+    *,
+    mailbox_id: MailboxId,
+    sifted: Sifted,
+    gone: Sequence[EntryId],
+    baseline: Sequence[Candidate],
+    tools: SyncTools,
+) -> None:
+    now = tools.clock()
+    make = RowMaker(mailbox_id, now)
+    row = existing(db, mailbox_id)
+    rows = [make.same(candidate, same.line) for candidate, same in sifted.recognised]
+    rows += [make.row(candidate, EntryState.BASELINE, reason="rebaseline") for candidate in baseline]
+    repository.write_entries(db, rows)
+    missing = [*gone, *renamed_away(sifted.recognised)]
+    repository.mark_missing(db, missing, now=now, last_seen_at=row.listed_at)
+    repository.forget_mark(db, mailbox_id)
+    row.is_rebasing = False
+    if row.status == MailboxStatus.NEEDS_REVIEW:
+        row.status, row.status_detail = MailboxStatus.ACTIVE.value, None
+    if row.poll_interval_seconds is not None and row.status == MailboxStatus.ACTIVE:
+        row.next_sync_at = now
+
+
+async def preview(mailbox_id: MailboxId, criteria: Criteria | None, *, tools: SyncTools) -> Preview:
+    """Judge the latest messages of the maildrop by their headers; nothing is retrieved or remembered."""
+    mailbox = await tools.database.read(partial(existing, mailbox_id=mailbox_id))
+    judge = judge_by(criteria.model_dump(mode="json") if criteria else None)
+    items: list[PreviewLine] = []
+    async with _session(mailbox, tools) as session:
+        listing = pop3.parse_listing(await session.listing(), most_entries=tools.limits.listing_entries)
+        lines = {line.number: line for line in listing.entries[-MOST_PREVIEWED:]}
+        async for reply in session.top(list(lines), lines=0):
+            head = reply.body if isinstance(reply.body, bytes) else b""
+            reply.close()
+            line, summary = lines[reply.number], summarise(head)
+            rule = judge(head, line.octets) if judge else None
+            items.append(
+                PreviewLine(
+                    unique_id=unique_id_text(line.unique_id),
+                    subject=summary.subject,
+                    sender=summary.from_.address if summary.from_ else None,
+                    date=summary.date,
+                    octets=line.octets,
+                    wanted=rule is None,
+                    rule=rule,
+                )
+            )
+    wanted = sum(item.wanted for item in items)
+    return Preview(listed=len(listing.entries), judged=len(items), wanted=wanted, items=items)
+
+
+async def retention_preview(mailbox_id: MailboxId, *, tools: SyncTools) -> RetentionPreview:
+    """What would be deleted on the server now. Nothing is."""
+    mailbox = await tools.database.read(partial(existing, mailbox_id=mailbox_id))
+    async with _session(mailbox, tools) as session:
+        raw = await session.listing()
+    most = tools.limits.listing_entries
+    found = await due(
+        tools.database, mailbox_id, mailbox.server_retention, raw, now=tools.clock(), most_entries=most
+    )
+    return RetentionPreview(listed=raw.stat.count, to_delete=[unique_id_text(key) for key in found])
+
+
+@asynccontextmanager
+async def _session(mailbox: Mailbox, tools: SyncTools) -> AsyncIterator[pop3.Pop3Session]:
+    """A session for a request that waits for it: a mail server's trouble is 502 with the sync's own codes."""
+    try:
+        async with tools.maildrop.session(mailbox, timings={}) as session:
+            yield session
+    except SyncFailed as error:
+        raise AppError(502, error.code.value, error.detail) from error
+    except pop3.Pop3Error as error:
+        failure = as_sync_failed(error)
+        raise AppError(502, failure.code.value, failure.detail) from error

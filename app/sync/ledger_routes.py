@@ -1,0 +1,219 @@
+"""The ledger over HTTP: what is known, what to do about it, and what would happen."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Query, Request, Response
+from pydantic import BaseModel, Field
+from sqlmodel import Session
+
+from app.access.routes import requires
+from app.access.service import Gate, Scope
+from app.errors import AppError, invalid_request, not_found
+from app.mailboxes.criteria import Criteria
+from app.mailboxes.models import MailboxId
+from app.mailboxes.routes import mailbox_id_of
+from app.mailboxes.service import existing
+from app.sync import import_state, inspection, repository, schemas
+from app.sync.import_state import StateFormat, StateRefused
+from app.sync.inspection import Preview, Rebaseline, RetentionPreview, Unknown
+from app.sync.models import EntryId, EntryState, Sync, Trigger
+from app.sync.plan import ledger_key
+from app.sync.schemas import SyncAnswer, UniqueIdAnswer
+from app.sync.service import SyncTools
+from app.web.ids import decode_id
+from app.web.pages import After, Limit, Page, decode_cursor, encode_cursor, link_next
+from app.web.problems import documented
+
+_LARGEST_STATE_FILE = 64 * 1024 * 1024
+_OF_THE_SERVER = "connect_failed: The mail server could not be asked; `code` is one of a sync's error codes."
+
+
+class Decision(BaseModel, extra="forbid"):
+    """What to do with messages that nothing can recognise after all unique-ids changed."""
+
+    unknown: Unknown = Field(description="`known`: old mail, not retrieved. `new`: retrieved and announced.")
+
+
+class CriteriaToTry(BaseModel, extra="forbid"):
+    """Criteria as in a mailbox; null: all."""
+
+    criteria: Criteria | None
+
+
+class Imported(BaseModel):
+    """What another client's file taught us."""
+
+    format: StateFormat
+    imported: int = Field(description="Unique-ids that are known now: they will not be retrieved.")
+    already_known: int
+    warnings: list[str]
+
+
+def build_router(
+    *, gate: Gate, tools: SyncTools, work_is_due: Callable[[], None], clock: Callable[[], datetime]
+) -> APIRouter:
+    """The routes of the ledger."""
+    router = APIRouter(tags=["Ledger"])
+    database = tools.database
+    may_read, may_sync, may_admin = (requires(gate, scope) for scope in (Scope.READ, Scope.SYNC, Scope.ADMIN))
+
+    @router.get(
+        "/mailboxes/{mailbox_id}/unique-ids",
+        dependencies=[may_read],
+        responses=documented(400, 404),
+        summary="Read the ledger: every unique-id ever seen",
+    )
+    async def unique_ids(
+        request: Request,
+        response: Response,
+        mailbox_id: str,
+        state: Annotated[EntryState | None, Query(description="Only those in this state.")] = None,
+        after: After = None,
+        limit: Limit = 50,
+    ) -> Page[UniqueIdAnswer]:
+        number, position = mailbox_id_of(mailbox_id), decode_cursor(after) or 0
+        page = await database.read(
+            partial(_page, mailbox_id=number, state=state, position=position, limit=limit)
+        )
+        link_next(request, response, page.next_cursor)
+        return page
+
+    @router.post(
+        "/mailboxes/{mailbox_id}/unique-ids/{entry_id}/retrieve",
+        status_code=202,
+        dependencies=[may_sync],
+        responses=documented(
+            404, 409, s409="not_retrievable: It is stored already, or not on the server now."
+        ),
+        summary="Retrieve a filtered, failed or too large message now",
+    )
+    async def retrieve(mailbox_id: str, entry_id: str) -> SyncAnswer:
+        """Neither criteria nor the size limit stand against it. The answer is the sync that does it."""
+        number, entry = mailbox_id_of(mailbox_id), EntryId(decode_id("uid", entry_id))
+        row = await database.write(partial(_want, mailbox_id=number, entry_id=entry, now=clock()))
+        work_is_due()
+        return schemas.answer(row)
+
+    @router.post(
+        "/mailboxes/{mailbox_id}/unique-ids/import",
+        dependencies=[may_admin],
+        responses=documented(404),
+        summary="Import what another client has seen",
+    )
+    async def import_known(
+        mailbox_id: str,
+        data: Annotated[bytes, Body(media_type="application/octet-stream")],
+        file_format: Annotated[
+            StateFormat | None, Query(alias="format", description="Default: found out from the file.")
+        ] = None,
+    ) -> Imported:
+        """The body is getmail6's oldmail file, fetchmail's .fetchids, mpop's uidls or Thunderbird's popstate.dat.
+
+        Its unique-ids become known: changing to Maildelta downloads nothing again.
+        """
+        number = mailbox_id_of(mailbox_id)
+        if len(data) > _LARGEST_STATE_FILE:
+            raise invalid_request("", "the file is larger than 64 MiB")
+        return await import_file(number, data, file_format=file_format, tools=tools, now=clock())
+
+    @router.post(
+        "/mailboxes/{mailbox_id}/rebaseline",
+        dependencies=[may_admin],
+        responses=documented(404, 502, s502=_OF_THE_SERVER),
+        summary="Decide what a wholesale change of unique-ids means",
+    )
+    async def rebaseline(
+        mailbox_id: str,
+        dry_run: Annotated[bool, Query(description="Only tell what would happen.")] = False,
+        decision: Annotated[Decision | None, Body()] = None,
+    ) -> Rebaseline:
+        """For a mailbox that is held in `needs_review`: compares the maildrop with the ledger by headers.
+
+        What is recognised is carried over; `unknown` says what the rest is.
+        """
+        number = mailbox_id_of(mailbox_id)
+        if decision is None and not dry_run:
+            raise invalid_request("/unknown", "say what unknown messages are, or ask with dry_run=true")
+        unknown = decision.unknown if decision and not dry_run else None
+        told = await inspection.rebaseline(number, decision=unknown, tools=tools)
+        work_is_due()
+        return told
+
+    @router.post(
+        "/mailboxes/{mailbox_id}/criteria/preview",
+        dependencies=[may_admin],
+        responses=documented(404, 502, s502=_OF_THE_SERVER),
+        summary="Try criteria on the maildrop as it is now",
+    )
+    async def preview(mailbox_id: str, body: CriteriaToTry) -> Preview:
+        """Asks the server for headers only; retrieves nothing and changes nothing."""
+        return await inspection.preview(mailbox_id_of(mailbox_id), body.criteria, tools=tools)
+
+    @router.post(
+        "/mailboxes/{mailbox_id}/server-retention/preview",
+        dependencies=[may_admin],
+        responses=documented(404, 502, s502=_OF_THE_SERVER),
+        summary="See what the next sync would delete on the server",
+    )
+    async def preview_retention(mailbox_id: str) -> RetentionPreview:
+        """Deletes nothing."""
+        return await inspection.retention_preview(mailbox_id_of(mailbox_id), tools=tools)
+
+    return router
+
+
+async def import_file(
+    mailbox_id: MailboxId,
+    data: bytes,
+    *,
+    file_format: StateFormat | None,
+    tools: SyncTools,
+    now: datetime,
+) -> Imported:
+    """Read a state file and make its unique-ids known. Raises AppError for a file that says nothing of the mailbox."""
+    mailbox = await tools.database.read(partial(existing, mailbox_id=mailbox_id))
+    try:
+        state = await asyncio.to_thread(partial(import_state.read_state, data, file_format=file_format))
+    except StateRefused as error:
+        raise invalid_request("", str(error)) from error
+    ids = {ledger_key(i) for i in import_state.select(state, host=mailbox.host, username=mailbox.username)}
+    if not ids and state.entries:
+        accounts = ", ".join(f"{user or '?'}@{host or '?'}" for host, user in state.accounts[:10])
+        raise invalid_request("", f"the file is about other accounts than this mailbox: {accounts}")
+    reason = f"imported from {state.file_format.value}"
+    count = await tools.database.write(
+        partial(repository.import_baseline, mailbox_id=mailbox_id, ids=ids, reason=reason, now=now)
+    )
+    return Imported(
+        format=state.file_format,
+        imported=count,
+        already_known=len(ids) - count,
+        warnings=list(state.warnings),
+    )
+
+
+def _want(db: Session, *, mailbox_id: MailboxId, entry_id: EntryId, now: datetime) -> Sync:
+    existing(db, mailbox_id)
+    entry = repository.want(db, mailbox_id, entry_id, now=now)
+    if entry is None:
+        raise not_found("unique-id entry")
+    if not entry.is_wanted:
+        raise AppError(409, "not_retrievable", "It is stored already, or not on the server now.")
+    return repository.request(db, mailbox_id, Trigger.MANUAL, now=now)
+
+
+def _page(
+    db: Session, *, mailbox_id: MailboxId, state: EntryState | None, position: int, limit: int
+) -> Page[UniqueIdAnswer]:
+    mailbox = existing(db, mailbox_id)
+    rows = repository.entries(db, mailbox_id, state=state, after=position, limit=limit + 1)
+    items = [
+        schemas.entry_answer(row, listed_at=mailbox.listed_at, has_message=has_message)
+        for row, has_message in rows[:limit]
+    ]
+    cursor = encode_cursor(rows[limit - 1][0].id or 0) if len(rows) > limit else None
+    return Page(items=items, next_cursor=cursor)

@@ -1,0 +1,238 @@
+"""Which messages are wanted, what is deleted on the server, and what another client knew, against a real Dovecot."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers.dovecot import Dovecot, Maildrop
+from tests.servers.maildir import as_served
+from tests.servers.messages import sample_messages
+from tests.service import Client, digests, digests_of, running, settings_for
+
+INVOICES = {"all": [{"field": "subject", "op": "contains", "value": "invoice"}]}
+REPORTS = {"any": [{"field": "subject", "op": "matches", "value": "^Report [0-9]+$"}]}
+
+
+def mail(subject: str, body: str = "x") -> bytes:
+    return f"Message-ID: <{subject}@example.org>\r\nSubject: {subject}\r\n\r\n{body}\r\n".encode()
+
+
+async def subjects(service: Client) -> list[str]:
+    return [message["subject"] for message in (await service.feed())[0]]
+
+
+async def entries(service: Client, mailbox_id: str, **query: Any) -> list[dict[str, Any]]:
+    answer = await service.http.get(f"/mailboxes/{mailbox_id}/unique-ids", params={"limit": 200, **query})
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
+
+
+async def test_only_what_the_criteria_want_is_retrieved_and_the_rule_is_recorded(
+    service: Client, dovecot_server: Dovecot, maildrop: Maildrop
+) -> None:
+    maildrop.maildir.deliver_many([mail("Invoice 1"), mail("Report 2"), mail("an INVOICE"), mail("spam")])
+    mailbox_id = await service.register(maildrop, dovecot_server, criteria=INVOICES)
+    sync = await service.sync(mailbox_id)
+    report = sync["report"]
+    assert (report["new"], report["retrieved"], report["filtered"]) == (4, 2, 2)
+    assert await subjects(service) == ["Invoice 1", "an INVOICE"]
+    filtered = await entries(service, mailbox_id, state="filtered")
+    assert len(filtered) == 2
+    assert all("subject" in entry["reason"] for entry in filtered)
+    assert (await service.sync(mailbox_id))["report"]["new"] == 0
+
+
+async def test_changed_criteria_judge_again_what_was_filtered(
+    service: Client, dovecot_server: Dovecot, maildrop: Maildrop
+) -> None:
+    maildrop.maildir.deliver_many([mail("Invoice 1"), mail("Report 2"), mail("spam")])
+    mailbox_id = await service.register(maildrop, dovecot_server, criteria=INVOICES)
+    await service.sync(mailbox_id)
+    address = f"/mailboxes/{mailbox_id}"
+    assert (await service.http.patch(address, json={"criteria": REPORTS})).json()["criteria"] == REPORTS
+    assert (await service.sync(mailbox_id))["report"]["retrieved"] == 1
+    assert await subjects(service) == ["Invoice 1", "Report 2"]
+    await service.http.patch(address, json={"criteria": None})
+    await service.sync(mailbox_id)
+    assert await subjects(service) == ["Invoice 1", "Report 2", "spam"]
+
+
+async def test_criteria_are_tried_without_retrieving_anything(
+    service: Client, dovecot_server: Dovecot, maildrop: Maildrop
+) -> None:
+    maildrop.maildir.deliver_many([mail("Invoice 1"), mail("Report 2")])
+    mailbox_id = await service.register(maildrop, dovecot_server)
+    answer = await service.http.post(f"/mailboxes/{mailbox_id}/criteria/preview", json={"criteria": INVOICES})
+    told = answer.json()
+    assert (told["listed"], told["judged"], told["wanted"]) == (2, 2, 1)
+    assert [(item["subject"], item["wanted"]) for item in told["items"]] == [
+        ("Invoice 1", True),
+        ("Report 2", False),
+    ]
+    assert await subjects(service) == []
+    assert await entries(service, mailbox_id) == []
+
+
+@pytest.mark.parametrize(
+    ("criteria", "pointer"),
+    [
+        ({"all": []}, "/criteria"),
+        ({"all": [{"field": "subject", "op": "matches", "value": "(a"}]}, "/criteria/all/0"),
+        ({"all": [{"field": "octets", "op": "contains", "value": "1"}]}, "/criteria/all/0"),
+    ],
+)
+async def test_criteria_that_make_no_sense_are_refused_at_their_place(
+    service: Client, dovecot_server: Dovecot, maildrop: Maildrop, criteria: dict[str, Any], pointer: str
+) -> None:
+    body = {"name": "m", "host": "pop.example.org", "username": "u", "criteria": criteria}
+    answer = await service.http.post("/mailboxes", json=body)
+    assert answer.status_code == 422
+    assert any(fault["pointer"].startswith(pointer) for fault in answer.json()["errors"]), answer.text
+
+
+async def test_a_filtered_message_is_retrieved_when_somebody_asks_for_it(
+    service: Client, dovecot_server: Dovecot, maildrop: Maildrop
+) -> None:
+    maildrop.maildir.deliver_many([mail("Invoice 1"), mail("spam")])
+    mailbox_id = await service.register(maildrop, dovecot_server, criteria=INVOICES)
+    await service.sync(mailbox_id)
+    (entry,) = await entries(service, mailbox_id, state="filtered")
+    asked = await service.http.post(f"/mailboxes/{mailbox_id}/unique-ids/{entry['id']}/retrieve")
+    assert asked.status_code == 202
+    assert (await service.ended(asked.json()["id"]))["report"]["retrieved"] == 1
+    assert await subjects(service) == ["Invoice 1", "spam"]
+    refused = await service.http.post(f"/mailboxes/{mailbox_id}/unique-ids/{entry['id']}/retrieve")
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_retrievable")
+    missing = await service.http.post(f"/mailboxes/{mailbox_id}/unique-ids/uid_999/retrieve")
+    assert missing.status_code == 404
+
+
+async def test_a_message_that_is_too_large_keeps_its_headers(
+    tmp_path: Path, dovecot_server: Dovecot, maildrop: Maildrop
+) -> None:
+    maildrop.maildir.deliver_many([mail("small"), mail("large", "y" * 50_000)])
+    async with running(settings_for(tmp_path, max_message_octets=10_000)) as service:
+        mailbox_id = await service.register(maildrop, dovecot_server)
+        sync = await service.sync(mailbox_id)
+        assert (sync["status"], sync["report"]["failed"]) == ("partial", 1)
+        (entry,) = await entries(service, mailbox_id, state="too_large")
+        assert entry["headers"]["subject"] == ["large"]
+        assert (await service.sync(mailbox_id))["status"] == "succeeded"
+        assert await subjects(service) == ["small"]
+
+
+async def test_what_is_stored_is_deleted_on_the_server_when_that_is_asked_for(
+    service: Client, dovecot_server: Dovecot, maildrop: Maildrop
+) -> None:
+    sent = list(sample_messages(20, seed=31, mean_octets=2_000))
+    maildrop.maildir.deliver_many([*sent, mail("unwanted")])
+    unwanted = {"all": [{"field": "subject", "op": "equals", "value": "unwanted", "not": True}]}
+    mailbox_id = await service.register(maildrop, dovecot_server, criteria=unwanted)
+    await service.sync(mailbox_id)
+    assert len(maildrop.maildir) == 21
+    address = f"/mailboxes/{mailbox_id}"
+    await service.http.patch(address, json={"server_retention": {"mode": "delete_after_retrieve"}})
+    told = (await service.http.post(f"{address}/server-retention/preview")).json()
+    assert (told["listed"], len(told["to_delete"]), len(maildrop.maildir)) == (21, 20, 21)
+    sync = await service.sync(mailbox_id)
+    assert (sync["status"], sync["report"]["deleted"]) == ("succeeded", 20)
+    assert list(maildrop.maildir.messages().values()) == [mail("unwanted")]
+    assert digests((await service.feed())[0]) == digests_of(as_served(raw) for raw in sent)
+    maildrop.maildir.deliver(mail("later"))
+    assert (await service.sync(mailbox_id))["report"]["deleted"] == 1
+
+
+async def test_nothing_is_deleted_whose_copy_here_is_not_whole(
+    service: Client, dovecot_server: Dovecot, maildrop: Maildrop
+) -> None:
+    maildrop.maildir.deliver_many([mail("kept here"), mail("removed here")])
+    mailbox_id = await service.register(maildrop, dovecot_server)
+    await service.sync(mailbox_id)
+    removed = (await service.feed())[0][1]
+    await service.http.delete(f"/messages/{removed['id']}")
+    change = {"server_retention": {"mode": "delete_after_retrieve"}}
+    await service.http.patch(f"/mailboxes/{mailbox_id}", json=change)
+    assert (await service.sync(mailbox_id))["report"]["deleted"] == 1
+    assert list(maildrop.maildir.messages().values()) == [mail("removed here")]
+
+
+async def test_messages_stay_on_the_server_for_the_days_that_were_asked_for(
+    service: Client, dovecot_server: Dovecot, maildrop: Maildrop
+) -> None:
+    maildrop.maildir.deliver(mail("young"))
+    retention = {"mode": "delete_after_days", "days": 3}
+    mailbox_id = await service.register(maildrop, dovecot_server, server_retention=retention)
+    await service.sync(mailbox_id)
+    assert (await service.sync(mailbox_id))["report"]["deleted"] == 0
+    assert len(maildrop.maildir) == 1
+
+
+async def test_what_another_client_has_seen_is_not_downloaded_again(
+    service: Client, dovecot_server: Dovecot, maildrop: Maildrop
+) -> None:
+    maildrop.maildir.deliver_many([mail("seen 1"), mail("seen 2")])
+    probe = await service.register(maildrop, dovecot_server)
+    await service.sync(probe)
+    ids = [entry["unique_id"] for entry in await entries(service, probe)]
+    maildrop.maildir.deliver(mail("unseen"))
+    mailbox_id = await service.register(maildrop, dovecot_server, name="moved in")
+    file = "".join(f"{maildrop.username}@{dovecot_server.host} {unique_id}\n" for unique_id in ids)
+    address = f"/mailboxes/{mailbox_id}/unique-ids/import"
+    headers = {"Content-Type": "application/octet-stream"}
+    told = (await service.http.post(address, content=file, headers=headers)).json()
+    assert (told["format"], told["imported"], told["already_known"]) == ("fetchmail", 2, 0)
+    report = (await service.sync(mailbox_id))["report"]
+    assert (report["known"], report["new"], report["retrieved"]) == (2, 1, 1)
+    again = (await service.http.post(address, content=file, headers=headers)).json()
+    assert (again["imported"], again["already_known"]) == (0, 2)
+    other = await service.http.post(address, content="a@b.example x1\n", headers=headers)
+    assert other.status_code == 422
+    assert "a@b.example" in other.json()["errors"][0]["detail"]
+
+
+async def test_where_nothing_tells_old_from_new_a_person_decides(tmp_path: Path) -> None:
+    """A baseline was never looked into: after a change of all ids its messages cannot be recognised."""
+    with Dovecot.start() as dovecot:
+        maildrop = dovecot.add_user("held", "secret")
+        maildrop.maildir.deliver_many(sample_messages(12, seed=32, mean_octets=1_000))
+        async with running(settings_for(tmp_path)) as service:
+            mailbox_id = await service.register(maildrop, dovecot, initial_sync="from_now")
+            await service.sync(mailbox_id)
+            dovecot.restart(uidl_format="%f")
+            maildrop.maildir.deliver(mail("new among them"))
+            sync = await service.sync(mailbox_id)
+            assert (sync["status"], sync["error"]["code"]) == ("failed", "needs_review")
+            address = f"/mailboxes/{mailbox_id}"
+            assert (await service.http.get(address)).json()["status"] == "needs_review"
+            refused = await service.http.post(f"{address}/sync")
+            assert (refused.status_code, refused.json()["code"]) == (409, "mailbox_needs_review")
+            undecided = await service.http.post(f"{address}/rebaseline")
+            assert undecided.status_code == 422
+            told = (await service.http.post(f"{address}/rebaseline", params={"dry_run": True})).json()
+            assert (told["listed"], told["known"], told["unknown"], told["gone"]) == (13, 0, 13, 12)
+            assert (await service.http.get(address)).json()["status"] == "needs_review"
+            decided = await service.http.post(f"{address}/rebaseline", json={"unknown": "known"})
+            assert decided.json()["dry_run"] is False
+            assert (await service.sync(mailbox_id))["report"]["known"] == 13
+            assert await subjects(service) == []
+            maildrop.maildir.deliver(mail("after the decision"))
+            await service.sync(mailbox_id)
+            assert await subjects(service) == ["after the decision"]
+
+
+async def test_ids_missing_for_long_are_forgotten_only_where_the_settings_say_so(
+    tmp_path: Path, dovecot_server: Dovecot, maildrop: Maildrop
+) -> None:
+    maildrop.maildir.deliver_many([mail("stays"), mail("goes")])
+    async with running(settings_for(tmp_path, forget_missing_after_days=1)) as service:
+        mailbox_id = await service.register(maildrop, dovecot_server)
+        await service.sync(mailbox_id)
+        maildrop.maildir.remove(list(maildrop.maildir.messages())[1])
+        await service.sync(mailbox_id)
+        found = await entries(service, mailbox_id)
+        assert len(found) == 2
+        missing = next(entry for entry in found if entry["missing_since"])
+        age = datetime.now(UTC) - datetime.fromisoformat(missing["missing_since"])
+        assert age < timedelta(minutes=5)
