@@ -3,8 +3,10 @@
 import asyncio
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, NoReturn
 
+import httpx
 import typer
 import uvicorn
 from pydantic import ValidationError
@@ -101,6 +103,36 @@ def make_api_key(
     finally:
         database.close()
     typer.echo(key)
+
+
+@cli.command("import-state")
+def import_known(
+    file: Annotated[
+        Path, typer.Argument(help="oldmail-…, .fetchids, uidls or popstate.dat.", dir_okay=False)
+    ],
+    mailbox: Annotated[str, typer.Argument(help="The mailbox's id: mbx_1.")],
+) -> None:
+    """Make known what getmail6, fetchmail, mpop or Thunderbird has seen, through the running service."""
+    settings = _settings()
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    answer = httpx.post(
+        f"http://{host}:{settings.port}/mailboxes/{mailbox}/unique-ids/import",
+        content=file.read_bytes(),
+        headers={
+            "Authorization": f"Bearer {settings.first_api_key()}",
+            "Content-Type": "application/octet-stream",
+        },
+        timeout=120,
+        trust_env=False,
+    )
+    told = answer.json()
+    if answer.status_code != 200:
+        _fail("; ".join(fault["detail"] for fault in told.get("errors", [])) or told["detail"])
+    typer.echo(
+        f"{told['format']}: {told['imported']} unique-ids imported, {told['already_known']} known already."
+    )
+    for warning in told["warnings"]:
+        typer.echo(warning, err=True)
 
 
 @cli.command()

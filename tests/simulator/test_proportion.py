@@ -35,7 +35,7 @@ class Bench:
         self.database = Database(url)
         self.maildrop = SimulatedMaildrop([Mail(b"id-%06d" % n, b"") for n in range(count)])
         self.statements: list[str] = []
-        for engine in (self.database._read_engine, self.database._write_engines[True]):
+        for engine in (self.database._read_engine, *self.database._write_engines.values()):
             event.listen(engine, "before_cursor_execute", self._note)
         self.tools = SyncTools(
             database=self.database,
