@@ -2,9 +2,17 @@
 
 import ssl
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SecretStr,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from app.mailboxes.criteria import Criteria
 from app.mailboxes.models import InitialSync, Mailbox, MailboxStatus
@@ -48,26 +56,31 @@ CaCertificates = Annotated[
 ]
 
 
-class KeepOnServer(BaseModel, extra="forbid"):
-    """Never a DELE."""
+class RetentionMode(StrEnum):
+    """What becomes of mail on the server."""
 
-    mode: Literal["keep"] = "keep"
-
-
-class DeleteAfterRetrieve(BaseModel, extra="forbid"):
-    """A message is deleted on the server once it is stored here and its stored octets were read back."""
-
-    mode: Literal["delete_after_retrieve"]
+    KEEP = "keep"
+    DELETE_AFTER_RETRIEVE = "delete_after_retrieve"
+    DELETE_AFTER_DAYS = "delete_after_days"
 
 
-class DeleteAfterDays(BaseModel, extra="forbid"):
-    """The same, when it was first seen so many days ago."""
+class ServerRetention(BaseModel, extra="forbid"):
+    """Deleted on the server is only what is stored here and was read back."""
 
-    mode: Literal["delete_after_days"]
-    days: int = Field(ge=1, le=36500)
+    mode: RetentionMode = Field(RetentionMode.KEEP, description="`keep`: never a DELE.")
+    days: int | None = Field(
+        None, ge=1, le=36500, description="With `delete_after_days`: how long after it was first seen."
+    )
 
+    @model_validator(mode="after")
+    def _days_belong_to_their_mode(self) -> Self:
+        if (self.mode is RetentionMode.DELETE_AFTER_DAYS) != (self.days is not None):
+            raise ValueError("days go with mode delete_after_days, and only with it")
+        return self
 
-ServerRetention = Annotated[KeepOnServer | DeleteAfterRetrieve | DeleteAfterDays, Field(discriminator="mode")]
+    @model_serializer(mode="wrap")
+    def _without_null(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in dump(self).items() if value is not None}
 
 
 def _checked_line(value: str) -> str:
@@ -124,7 +137,7 @@ class NewMailbox(_Checks):
         InitialSync.ALL,
         description="`from_now`: mail that is there at the first sync is known, not retrieved.",
     )
-    server_retention: ServerRetention = Field(default_factory=KeepOnServer)
+    server_retention: ServerRetention = Field(default_factory=ServerRetention)
     criteria: Criteria | None = Field(None, description="Which messages to retrieve; null: all.")
 
     @model_validator(mode="after")
@@ -153,7 +166,7 @@ class MailboxChange(_Checks):
     allow_cleartext_password: bool = Field(default=False)
     ca_certificates: CaCertificates | None = Field(default=None)
     poll_interval_seconds: PollInterval | None = Field(default=None)
-    server_retention: ServerRetention = Field(default_factory=KeepOnServer)
+    server_retention: ServerRetention = Field(default_factory=ServerRetention)
     criteria: Criteria | None = Field(
         default=None, description="Messages that were filtered are judged again by the new criteria."
     )

@@ -14,14 +14,15 @@ from app.pop3.errors import (
     ProtocolError,
     ServerPermanent,
     ServerTemporary,
+    SpoolFailed,
     Timeout,
     TlsFailed,
     UidlUnavailable,
 )
-from app.pop3.listing import Line, Listing, RawListing, Stat, parse_listing
+from app.pop3.limits import Limits
+from app.pop3.listing import Line, Lines, Listing, RawListing, Stat, parse_listing
 from app.pop3.session import (
     Endpoint,
-    Limits,
     Pop3Session,
     Refusal,
     Retrieved,
@@ -32,8 +33,8 @@ from app.pop3.stream import client_tls_context
 
 __all__ = [
     "AuthFailed", "Capabilities", "CleartextRefused", "ConnectFailed", "ConnectionLost", "Endpoint",
-    "InvalidArgument", "LimitExceeded", "Limits", "Line", "Listing", "LoginDelay", "MaildropInUse", "Pop3Error",
-    "Pop3Session", "ProtocolError", "RawListing", "Refusal", "Retrieved", "Security", "ServerPermanent",
-    "ServerTemporary", "Stat", "Timeout", "TlsFailed", "UidlUnavailable", "client_tls_context", "connect",
-    "parse_listing",
+    "InvalidArgument", "LimitExceeded", "Limits", "Line", "Lines", "Listing", "LoginDelay",
+    "MaildropInUse", "Pop3Error", "Pop3Session", "ProtocolError", "RawListing", "Refusal", "Retrieved",
+    "Security", "ServerPermanent", "ServerTemporary", "SpoolFailed", "Stat", "Timeout", "TlsFailed",
+    "UidlUnavailable", "client_tls_context", "connect", "parse_listing",
 ]  # fmt: skip

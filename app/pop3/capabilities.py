@@ -64,8 +64,9 @@ class Capabilities:
 def parse_capabilities(body: bytes) -> Capabilities:
     """Read the lines of a CAPA answer. What cannot be read is left out: it announces nothing."""
     tags: dict[str, tuple[str, ...]] = {}
-    for line in body.decode("latin-1").splitlines():
-        words = line.split()
+    for line in body.split(b"\n"):
+        # RFC 2449 §3: printable ASCII. Anything else must not get into what is stored and shown.
+        words = "".join(chr(octet) if 0x20 < octet < 0x7F else " " for octet in line).split()
         if words:
             tags[words[0].upper()] = tuple(words[1:])
     return Capabilities(tags)

@@ -11,7 +11,9 @@ from typing import Final
 
 from app.pop3.errors import InvalidArgument, LimitExceeded, ProtocolError
 
-_PIECE: Final = 256 * 1024
+PIECE_OCTETS: Final = 256 * 1024
+_CRLF: Final = b"\r\n"
+_LF: Final = b"\n"
 _LONGEST_COMMAND: Final = 255  # RFC 2449 §4, CRLF included
 
 
@@ -58,6 +60,9 @@ def command(*words: str) -> bytes:
     line = " ".join(words)
     if any(character in line for character in "\r\n\0"):
         raise InvalidArgument(f"an argument of {words[0]} holds a line end or NUL")
+    if any("\ud800" <= character <= "\udfff" for character in line):
+        # Before encoding: a UnicodeEncodeError would carry the argument, which may be a password.
+        raise InvalidArgument(f"an argument of {words[0]} is no text")
     octets = line.encode() + b"\r\n"
     if len(octets) > _LONGEST_COMMAND:
         raise InvalidArgument(f"{words[0]} with its argument is longer than {_LONGEST_COMMAND} octets")
@@ -69,46 +74,63 @@ class Framer:
 
     Each reply that is to come is announced by ``expect`` in the order of the commands. A status line longer
     than ``line_octets`` raises LimitExceeded, anything that is no status line ProtocolError; after that the
-    connection is of no more use.
+    connection is of no more use. A body of more than ``piece_octets`` (at least 8) comes in several Data.
     """
 
-    def __init__(self, *, line_octets: int = 8192) -> None:
+    def __init__(self, *, line_octets: int = 8192, piece_octets: int = PIECE_OCTETS) -> None:
         self._line_octets = line_octets
+        self._piece_octets = max(piece_octets, 8)
         self._buffer = bytearray()
-        self._position = 0
-        self._scanned = 0
+        self._position = 0  # of the first octet that was not used
+        self._scanned = 0  # before this nothing new can be found
         self._expected: deque[Expect] = deque()
         self._state = _State.STATUS
-        self._eol = b""  # decided by the greeting: CRLF, or bare LF from servers that frame so throughout
+        self._eol = _LF
         self._at_line_start = True
 
     @property
     def is_between_replies(self) -> bool:
         """Nothing is owed and nothing is left over: the connection is in order."""
-        return not self._expected and self._state is _State.STATUS and not self.leftover
+        return not self.is_owed and not self.leftover
+
+    @property
+    def is_owed(self) -> bool:
+        """A reply, or the rest of one, is to come."""
+        return bool(self._expected) or self._state is _State.BODY
 
     @property
     def leftover(self) -> int:
         """Octets received and not yet used."""
         return len(self._buffer) - self._position
 
+    @property
+    def held_octets(self) -> int:
+        """Octets in memory, used ones that were not let go yet included."""
+        return len(self._buffer)
+
+    @property
+    def is_inside_reply(self) -> bool:
+        """A reply has begun and not ended."""
+        return self._state is _State.BODY or (bool(self._expected) and self.leftover > 0)
+
     def expect(self, kind: Expect) -> None:
         """A command was sent, and this kind of reply will come."""
         self._expected.append(kind)
 
     def receive(self, octets: bytes) -> None:
-        """Take what came from the server."""
-        if self._position == len(self._buffer):
+        """Take what came from the server. Used octets go as soon as they are the greater part: no more is held
+        than twice what is still unused."""
+        used = self._position
+        if used == len(self._buffer):
             self._buffer = bytearray(octets)
-            self._scanned -= self._position
-            self._position = 0
         else:
-            if self._position > _PIECE:
-                del self._buffer[: self._position]
-                self._scanned -= self._position
-                self._position = 0
+            if 2 * used > len(self._buffer):
+                del self._buffer[:used]
+            else:
+                used = 0
             self._buffer += octets
-        self._scanned = max(self._scanned, 0)
+        self._position -= used
+        self._scanned = max(self._scanned - used, 0)
 
     def next_event(self) -> Event:
         """The next event, or NEED_DATA. Raises LimitExceeded and ProtocolError."""
@@ -123,14 +145,17 @@ class Framer:
             raise LimitExceeded(f"a status line has more than {self._line_octets} octets")
         if end < 0:
             self._scanned = len(self._buffer)
-            if self.leftover >= 5:
-                _status_of(bytes(self._buffer[self._position : self._position + 5]))
+            head = self._octets(self._position, min(self._position + 4, len(self._buffer)))
+            if any(octet < 0x20 or octet > 0x7E for octet in head.rstrip(b"\r")):
+                _status_of(head)  # binary (a TLS alert, say) may have no line end: no need to wait for one
             return NEED_DATA
-        line = bytes(self._buffer[self._position : end])
+        line = self._octets(self._position, end)
         if not self._expected:
-            raise ProtocolError("the server spoke without being asked", _text(line)[:500])
-        if not self._eol:
-            self._eol = b"\r\n" if line.endswith(b"\r") else b"\n"
+            raise ProtocolError("The server spoke without being asked.", _text(line))
+        if line.endswith(b"\r"):
+            # Bare LF ends lines only with a server that has never sent anything else (RFC 1939 §3 has CRLF alone):
+            # a greeting from a wrapper, or a stray LF in a status text, must not change how bodies are read.
+            self._eol = _CRLF
         status = _status_of(line)
         self._position = self._scanned = end + 1
         if self._expected.popleft() is Expect.MULTILINE and status.ok:
@@ -141,49 +166,60 @@ class Framer:
         eol, buffer, start = self._eol, self._buffer, self._position
         end_mark = b"." + eol
         if self._at_line_start and buffer.startswith(end_mark, start):
-            return self._end(b"", start + len(end_mark))
+            return self._end(start, start, start + len(end_mark))
         found = buffer.find(eol + end_mark, max(self._scanned, start))
-        if found >= 0:
-            return self._end(bytes(buffer[start : found + len(eol)]), found + len(eol) + len(end_mark))
-        if len(buffer) - start < _PIECE:
+        # A body that is found whole is cut up all the same when it is long: whoever spools it, spools pieces.
+        if found >= 0 and found - start <= self._piece_octets:
+            return self._end(start, found + len(eol), found + len(eol) + len(end_mark))
+        if len(buffer) - start <= self._piece_octets:
             self._scanned = max(start, len(buffer) - 4)  # the mark may be cut anywhere
             return NEED_DATA
-        return self._piece()
+        return self._piece(found + len(eol) if found >= 0 else len(buffer) - 4)
 
-    def _end(self, octets: bytes, position: int) -> Data:
-        data = Data(self._unstuffed(octets), is_last=True)
+    def _end(self, start: int, stop: int, position: int) -> Data:
+        data = Data(self._unstuffed(start, stop), is_last=True)
         self._position = self._scanned = position
         self._state = _State.STATUS
         return data
 
-    def _piece(self) -> Data:
-        """A part of a large body: up to its last line end that cannot belong to the end mark."""
-        start, stop = self._position, len(self._buffer) - 5
-        line_end = self._buffer.rfind(self._eol, start, stop)
-        at_line_start = line_end >= 0
-        stop = line_end + len(self._eol) if at_line_start else stop
-        if not at_line_start and self._buffer[stop - 1] == 0x0D:
-            stop -= 1  # a CR may be half of a line end
-        data = Data(self._unstuffed(bytes(self._buffer[start:stop])), is_last=False)
+    def _piece(self, safe: int) -> Data:
+        """A part of a long body, not beyond ``safe``: the end mark does not begin before it.
+
+        It ends with a line where it can. Else it ends inside one, but never between CR and LF, for the next
+        part has to know whether its first dot begins a line.
+        """
+        start = self._position
+        safe = min(safe, start + self._piece_octets)
+        line_end = self._buffer.rfind(self._eol, start, safe)
+        if line_end >= 0:
+            stop = line_end + len(self._eol)
+        elif self._buffer[safe - 1] == 0x0D:
+            stop = safe - 1
+        else:
+            stop = safe
+        data = Data(self._unstuffed(start, stop), is_last=False)
         self._position = self._scanned = stop
-        self._at_line_start = at_line_start
+        self._at_line_start = line_end >= 0
         return data
 
-    def _unstuffed(self, octets: bytes) -> bytes:
-        if self._at_line_start and octets.startswith(b"."):
-            octets = octets[1:]
-        stuffed = self._eol + b"."
-        return octets.replace(stuffed, self._eol) if stuffed in octets else octets
+    def _unstuffed(self, start: int, stop: int) -> bytes:
+        """Exactly one dot less at each line start (RFC 1939 §3)."""
+        if self._at_line_start and start < stop and self._buffer[start] == 0x2E:
+            start += 1
+        return self._octets(start, stop).replace(self._eol + b".", self._eol)
+
+    def _octets(self, start: int, stop: int) -> bytes:
+        with memoryview(self._buffer) as view:  # slicing the bytearray itself would copy twice
+            return bytes(view[start:stop])
 
 
 def _status_of(line: bytes) -> Status:
-    head = line[:4].upper()
     if line[:3].upper() == b"+OK":
         return Status(True, _text(line[3:]))
-    if head == b"-ERR":
+    if line[:4].upper() == b"-ERR":
         return Status(False, _text(line[4:]))
-    raise ProtocolError(f"not a POP3 answer: {_text(line)[:80]!r}", _text(line)[:500])
+    raise ProtocolError("The server's answer is not POP3.", _text(line))
 
 
 def _text(line: bytes) -> str:
-    return line.decode("utf-8", "replace").strip()
+    return line.decode("utf-8", "replace").replace("\0", "\ufffd").strip()

@@ -1,35 +1,34 @@
 """A POP3 session: greeting to QUIT, pipelined where the server allows it (RFC 1939, RFC 2449)."""
 
-import asyncio
 import contextlib
 import ssl
 import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
-from typing import IO, Self
+from typing import BinaryIO, Self
 
 from app.pop3.capabilities import Capabilities, parse_capabilities
+from app.pop3.dialogue import Dialogue
 from app.pop3.errors import (
     CleartextRefused,
-    ConnectFailed,
     ConnectionLost,
-    LimitExceeded,
     LoginDelay,
     Pop3Error,
-    ProtocolError,
-    Timeout,
+    SpoolFailed,
     TlsFailed,
     UidlUnavailable,
     command_error,
+    greeting_error,
     login_error,
     response_code,
 )
+from app.pop3.limits import Limits
 from app.pop3.listing import RawListing, Stat, parse_stat
-from app.pop3.protocol import Data, Expect, Framer, NeedData, Status, command
-from app.pop3.stream import Stream
+from app.pop3.protocol import Data, Expect, Status, command
+from app.pop3.stream import Stream, client_tls_context
 
 
 class Security(StrEnum):
@@ -51,28 +50,6 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What a session takes from a server. Octets, seconds and counts.
-
-    ``progress_octets``: within ``reply_timeout`` seconds a server must end a reply or send so many octets; a drip
-    is no progress. ``memory_octets``: a larger body goes to a temporary file.
-    """
-
-    line_octets: int = 8192
-    listing_entries: int = 2_000_000
-    listing_octets: int = 512 * 1024 * 1024
-    message_octets: int = 100 * 1024 * 1024
-    memory_octets: int = 4 * 1024 * 1024
-    connect_timeout: float = 15.0
-    reply_timeout: float = 60.0
-    session_timeout: float = 1800.0
-    quit_timeout: float = 5.0
-    progress_octets: int = 1024
-    window_commands: int = 100
-    window_octets: int = 8 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
 class Refusal:
     """-ERR to one message: that message's failure only."""
 
@@ -84,11 +61,11 @@ class Refusal:
 class Retrieved:
     """The answer for one message: a body, a refusal, or word that it is over the limit.
 
-    ``body``: bytes, or for a large one an open temporary file at its beginning.
+    ``body``: bytes, or for a large one an open temporary file at its beginning, which whoever got it closes.
     """
 
     number: int
-    body: bytes | IO[bytes] | None = None
+    body: bytes | BinaryIO | None = None
     refused: Refusal | None = None
     too_large: bool = False
     octets: int = 0
@@ -108,11 +85,11 @@ async def connect(
 ) -> "Pop3Session":
     """Connect, protect the connection as the endpoint asks, read the greeting, ask for the capabilities.
 
-    Raises ConnectFailed, TlsFailed, CleartextRefused, Timeout, ConnectionLost, ProtocolError, and for a greeting
-    of -ERR what its words mean.
+    Raises ConnectFailed, TlsFailed, Timeout, ConnectionLost, ProtocolError, LimitExceeded, and for a greeting of
+    -ERR what its words mean.
     """
     limits = limits or Limits()
-    context = tls or ssl.create_default_context()
+    context = tls if tls is not None or endpoint.security is Security.NONE else client_tls_context()
     stream = await Stream.open(
         endpoint.addresses,
         endpoint.port,
@@ -120,30 +97,31 @@ async def connect(
         server_name=endpoint.host,
         within=limits.connect_timeout,
     )
-    session = Pop3Session(stream, limits, may_send_password=allow_cleartext_password)
+    may_send_password = allow_cleartext_password or endpoint.security is not Security.NONE
+    session = Pop3Session(Dialogue(stream, limits), limits, may_send_password=may_send_password)
     try:
-        await session._greet(endpoint, context)
+        await session._greet()
+        if endpoint.security is Security.STARTTLS:
+            assert context is not None
+            await session._start_tls(context, endpoint.host)
     except BaseException:
         await session.abort()
         raise
     return session
 
 
-@dataclass
 class Pop3Session:
-    """One session. As a context manager it ends with QUIT when it is in order, else it is closed."""
+    """One session; ``connect`` makes it. As a context manager it ends with QUIT when it is in order, else it is closed.
 
-    _stream: Stream
-    _limits: Limits
-    may_send_password: bool
-    greeting: str = ""
-    capabilities: Capabilities = field(default_factory=Capabilities)
+    ``greeting``: the server's, without +OK. ``capabilities``: as announced last.
+    """
 
-    def __post_init__(self) -> None:
-        self._framer = Framer(line_octets=self._limits.line_octets)
-        self._deadline = asyncio.get_running_loop().time() + self._limits.session_timeout
-        self._is_broken = False
-        self._is_closed = False
+    def __init__(self, dialogue: Dialogue, limits: Limits, *, may_send_password: bool) -> None:
+        self._dialogue = dialogue
+        self._limits = limits
+        self._may_send_password = may_send_password
+        self.greeting = ""
+        self.capabilities = Capabilities()
 
     async def __aenter__(self) -> Self:
         return self
@@ -151,38 +129,37 @@ class Pop3Session:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None or not (self._is_broken or self._is_closed):
-            with contextlib.suppress(Pop3Error):
-                await self.quit()
-        await self.abort()
+        try:
+            if self._dialogue.is_in_order:
+                with contextlib.suppress(Pop3Error):
+                    await self.quit()
+        finally:
+            await self.abort()
 
-    async def _greet(self, endpoint: Endpoint, context: ssl.SSLContext) -> None:
-        self._framer.expect(Expect.STATUS)
-        status = await self._status()
+    async def _greet(self) -> None:
+        status = await self._dialogue.status()
         if not status.ok:
-            raise login_error(status.text, during_greeting=True)
-        self.greeting = status.text
+            raise greeting_error(status.text)
+        self.greeting = self._dialogue.shown(status.text)
         await self._ask_capabilities()
-        if endpoint.security is Security.STARTTLS:
-            await self._start_tls(endpoint, context)
-        if endpoint.security is not Security.NONE:
-            self.may_send_password = True
 
-    async def _start_tls(self, endpoint: Endpoint, context: ssl.SSLContext) -> None:
-        """STLS (RFC 2595 §4); everything learnt before it is forgotten, and nothing is sent in clear text after it."""
-        self._send(command("STLS"), Expect.STATUS)
-        status = await self._status()
+    async def _start_tls(self, context: ssl.SSLContext, host: str) -> None:
+        """STLS (RFC 2595 §4): without it nothing more is said, and what was learnt before it is forgotten."""
+        if not self.capabilities.stls:
+            raise TlsFailed("The server does not offer STLS. Nothing secret was sent.")
+        status = await self._simple("STLS")
         if not status.ok:
-            raise TlsFailed(f"The server refused STLS: {status.text}"[:600], status.text[:500])
-        if self._framer.leftover or self._stream.holds_unread:
-            raise TlsFailed("The server sent something behind its answer to STLS: somebody may be injecting.")
-        await self._stream.start_tls(context, server_name=endpoint.host, within=self._limits.connect_timeout)
+            shown = self._dialogue.shown(status.text)
+            raise TlsFailed(f"The server refused STLS: {shown}", shown, response_code(status.text))
+        await self._dialogue.start_tls(context, server_name=host)
         self.capabilities = Capabilities()
         await self._ask_capabilities()
 
     async def _ask_capabilities(self) -> None:
-        self._send(command("CAPA"), Expect.MULTILINE)
-        status, body = await self._reply(self._limits.line_octets * 64)
+        """CAPA. A server that does not know it, or not in this state, has told nothing new."""
+        await self._dialogue.begin()
+        self._dialogue.send(command("CAPA"), Expect.MULTILINE)
+        status, body = await self._dialogue.reply(most_octets=self._limits.capabilities_octets)
         if status.ok:
             self.capabilities = parse_capabilities(body)
 
@@ -192,58 +169,72 @@ class Pop3Session:
         Raises InvalidArgument, CleartextRefused before anything is sent; AuthFailed, MaildropInUse, LoginDelay,
         ServerTemporary, ServerPermanent as the server's answer means.
         """
-        if not self.may_send_password:
+        if not self._may_send_password:
             raise CleartextRefused("The connection is in clear text, and the password may not cross it so.")
         lines = command("USER", username), command("PASS", password)
-        # A server that refuses USER may count the PASS behind it as a second bad command: only if it pipelines.
-        if self.capabilities.pipelining:
-            self._send(b"".join(lines), Expect.STATUS, Expect.STATUS)
-            statuses = [await self._status(), await self._status()]
-        else:
-            statuses = []
-            for line in lines:
-                self._send(line, Expect.STATUS)
-                statuses.append(await self._status())
-                if not statuses[-1].ok:
-                    break
-        refused = next((status for status in statuses if not status.ok), None)
-        if refused is not None:
-            error = login_error(refused.text.replace(password, "***") if password else refused.text)
-            if isinstance(error, LoginDelay):
-                error.retry_after = self.capabilities.login_delay
-            raise error
+        self._dialogue.keep_secret(password)
+        await self._dialogue.begin()
+        try:
+            status = await self._user_and_pass(*lines)
+        except ConnectionLost as error:
+            error.detail += ". It ended at the login: some servers answer a wrong password so."  # Yahoo does
+            raise
+        if not status.ok:
+            shown = self._dialogue.shown(status.text)
+            refusal = login_error(status.text, echoes=(username, password), shown=shown)
+            if isinstance(refusal, LoginDelay):
+                refusal.retry_after = self.capabilities.login_delay
+            raise refusal
         await self._ask_capabilities()
+
+    async def _user_and_pass(self, user: bytes, password: bytes) -> Status:
+        """The first refusal, else the answer to PASS. A refused USER gets no PASS, unless it is under way already."""
+        if self.capabilities.pipelining:
+            self._dialogue.send(user + password, Expect.STATUS, Expect.STATUS)
+            first, second = await self._dialogue.status(), await self._dialogue.status()
+            return second if first.ok else first
+        self._dialogue.send(user, Expect.STATUS)
+        first = await self._dialogue.status()
+        if not first.ok:
+            return first
+        self._dialogue.send(password, Expect.STATUS)
+        return await self._dialogue.status()
 
     async def stat(self) -> Stat:
         """How many messages there are, and how many octets."""
-        self._send(command("STAT"), Expect.STATUS)
-        return await self._stat_answer()
+        return self._stat_of(await self._simple("STAT"))
 
     async def listing(self) -> RawListing:
         """STAT, UIDL and LIST, in one go where the server pipelines.
 
         Raises UidlUnavailable when the server does not know UIDL; a UIDL that is announced and fails is temporary.
         """
-        asked = (("STAT", Expect.STATUS), ("UIDL", Expect.MULTILINE), ("LIST", Expect.MULTILINE))
+        dialogue = self._dialogue
+        await dialogue.begin()
         if self.capabilities.pipelining:
-            for word, kind in asked:
-                self._send(command(word), kind)
-            stat = await self._stat_answer(owed=2)
-            uidl = await self._reply(self._limits.listing_octets)
-            sizes = await self._reply(self._limits.listing_octets)
+            words = command("STAT") + command("UIDL") + command("LIST")
+            dialogue.send(words, Expect.STATUS, Expect.MULTILINE, Expect.MULTILINE)
+            stat = await dialogue.status()
         else:
-            stat = await self.stat()
-            self._send(command("UIDL"), Expect.MULTILINE)
-            uidl = await self._reply(self._limits.listing_octets)
-            self._send(command("LIST"), Expect.MULTILINE)
-            sizes = await self._reply(self._limits.listing_octets)
-        if not uidl[0].ok:
-            if self.capabilities.uidl:
-                raise command_error("UIDL", uidl[0].text)
-            raise UidlUnavailable(f"The server has no UIDL: {uidl[0].text}"[:600], uidl[0].text[:500])
-        if not sizes[0].ok:
-            raise command_error("LIST", sizes[0].text)
-        return RawListing(stat, uidl[1], sizes[1])
+            stat = await self._simple("STAT")
+        uidl, unique_ids = await self._list_answer("UIDL")
+        sizes, octets = await self._list_answer("LIST")
+        announced = self._stat_of(stat)
+        if not uidl.ok and not self.capabilities.uidl and response_code(uidl.text) is None:
+            shown = dialogue.shown(uidl.text)
+            raise UidlUnavailable(f"The server has no UIDL: {shown}", shown)
+        self._require("UIDL", uidl)
+        self._require("LIST", sizes)
+        return RawListing(announced, unique_ids, octets)
+
+    async def _list_answer(self, word: str) -> tuple[Status, bytes]:
+        """The answer to UIDL or LIST; it was asked for already when the server pipelines."""
+        if not self.capabilities.pipelining:
+            self._dialogue.send(command(word), Expect.MULTILINE)
+        limits = self._limits
+        return await self._dialogue.reply(
+            most_octets=limits.listing_octets, most_lines=limits.listing_entries
+        )
 
     async def top(self, numbers: Sequence[int], *, lines: int = 0) -> AsyncIterator[Retrieved]:
         """The headers of messages and ``lines`` lines of their bodies (RFC 1939 §7), in order."""
@@ -254,7 +245,8 @@ class Pop3Session:
     async def retrieve(self, entries: Sequence[tuple[int, int]]) -> AsyncIterator[Retrieved]:
         """RETR each (message-number, octets as LIST said or 0), in order. -ERR to one is that one's refusal.
 
-        Nothing is read while the caller is busy, so that a slow caller slows the server down.
+        Nothing is read while the caller is busy, so that a slow caller slows the server down. A caller that stops
+        half-way leaves the session unusable: it is then closed without QUIT.
         """
         asked = [(number, command("RETR", str(number)), octets) for number, octets in entries]
         async for reply in self._pipelined(asked):
@@ -262,58 +254,62 @@ class Pop3Session:
 
     async def delete(self, numbers: Sequence[int]) -> list[Refusal | None]:
         """DELE each: it is marked, and goes at QUIT. The refusal of each, None when it was marked."""
+        await self._dialogue.begin()
         outcomes: list[Refusal | None] = []
         window = self._limits.window_commands if self.capabilities.pipelining else 1
         for start in range(0, len(numbers), window):
             chunk = numbers[start : start + window]
-            self._send(b"".join(command("DELE", str(n)) for n in chunk), *[Expect.STATUS] * len(chunk))
+            lines = [command("DELE", str(number)) for number in chunk]
+            self._dialogue.send(b"".join(lines), *[Expect.STATUS] * len(chunk))
             for _ in chunk:
-                status = await self._status()
-                outcomes.append(None if status.ok else Refusal(status.text, response_code(status.text)))
+                status = await self._dialogue.status()
+                outcomes.append(None if status.ok else self._refusal(status))
         return outcomes
 
     async def reset(self) -> None:
         """RSET: no message is marked any more."""
-        await self._simple("RSET")
+        self._require("RSET", await self._simple("RSET"))
 
     async def noop(self) -> None:
         """NOOP."""
-        await self._simple("NOOP")
+        self._require("NOOP", await self._simple("NOOP"))
 
     async def quit(self) -> None:
-        """QUIT: only now do marked messages go. Raises when the server says that it could not remove them."""
-        if self._is_broken or not self._framer.is_between_replies:
-            raise ConnectionLost("the session was interrupted inside a reply; it is closed without QUIT")
+        """QUIT: only now do marked messages go. Raises when the server says that it could not remove them.
+
+        A session that was left inside a reply is closed without QUIT, and ConnectionLost raised.
+        """
         try:
-            async with asyncio.timeout(self._limits.quit_timeout):
-                await self._simple("QUIT")
-        except TimeoutError as error:
-            raise Timeout("QUIT was not answered") from error
+            self._dialogue.allow(self._limits.quit_timeout)
+            status = await self._simple("QUIT", within=self._limits.quit_timeout)
+            await self._dialogue.close()
         finally:
             await self.abort()
+        self._require("QUIT", status)
 
     async def abort(self) -> None:
         """Close without QUIT: nothing is deleted."""
-        if not self._is_closed:
-            self._is_closed = True
-            await self._stream.close()
+        await self._dialogue.abort()
 
-    async def _simple(self, word: str) -> None:
-        self._send(command(word), Expect.STATUS)
-        status = await self._status()
-        if not status.ok:
-            raise command_error(word, status.text)
+    async def _simple(self, word: str, *, within: float | None = None) -> Status:
+        await self._dialogue.begin()
+        self._dialogue.send(command(word), Expect.STATUS)
+        return await self._dialogue.status(within=within)
 
-    async def _stat_answer(self, *, owed: int = 0) -> Stat:
-        status = await self._status()
+    def _require(self, word: str, status: Status) -> None:
         if not status.ok:
-            for _ in range(owed):
-                await self._reply(self._limits.listing_octets)
-            raise command_error("STAT", status.text)
-        return parse_stat(status.text)
+            raise command_error(word, status.text, shown=self._dialogue.shown(status.text))
+
+    def _stat_of(self, status: Status) -> Stat:
+        self._require("STAT", status)
+        return parse_stat(self._dialogue.shown(status.text))
+
+    def _refusal(self, status: Status) -> Refusal:
+        return Refusal(self._dialogue.shown(status.text), response_code(status.text))
 
     async def _pipelined(self, asked: Sequence[tuple[int, bytes, int]]) -> AsyncIterator[Retrieved]:
         """Send commands in a window bounded by count and by octets expected; yield their answers in order."""
+        await self._dialogue.begin()
         window = self._limits.window_commands if self.capabilities.pipelining else 1
         under_way: deque[tuple[int, int]] = deque()
         expected, sent = 0, 0
@@ -328,7 +324,7 @@ class Pop3Session:
                 expected += octets
                 sent += 1
             if lines:
-                self._send(b"".join(lines), *[Expect.MULTILINE] * len(lines))
+                self._dialogue.send(b"".join(lines), *[Expect.MULTILINE] * len(lines))
             # Refill in halves: a packet of many commands costs as much as one of a single command.
             low = len(under_way) // 2 if sent < len(asked) else 0
             while len(under_way) > low:
@@ -336,119 +332,67 @@ class Pop3Session:
                 reply = await self._retrieved(number)
                 expected -= octets
                 yield reply
-        # An abandoned generator leaves replies owed, and the framer knows: such a session is closed without QUIT.
 
     async def _retrieved(self, number: int) -> Retrieved:
-        status = await self._status()
+        status = await self._dialogue.status()
         if not status.ok:
-            return Retrieved(number, refused=Refusal(status.text[:500], response_code(status.text)))
-        data = await self._data()
+            return Retrieved(number, refused=self._refusal(status))
+        data = await self._dialogue.data()
         if data.is_last:  # the usual case: the whole message is in the buffer
-            too_large = len(data.octets) > self._limits.message_octets
-            return Retrieved(
-                number, None if too_large else data.octets, too_large=too_large, octets=len(data.octets)
-            )
+            octets = len(data.octets)
+            if octets > self._limits.message_octets:
+                return Retrieved(number, too_large=True, octets=octets)
+            return Retrieved(number, data.octets, octets=octets)
         return await self._large(number, data)
 
     async def _large(self, number: int, data: Data) -> Retrieved:
-        spool: IO[bytes] | None = tempfile.SpooledTemporaryFile(max_size=self._limits.memory_octets)  # noqa: SIM115
+        """In memory up to a limit, then in a temporary file; over the next limit it is read and thrown away."""
         octets = 0
-        try:
+        with contextlib.ExitStack() as closing:
+            spool = _Spool(self._limits.memory_octets)
+            closing.callback(spool.close)
             while True:
                 octets += len(data.octets)
-                if octets > self._limits.message_octets and spool is not None:
-                    spool.close()
-                    spool = None  # over the limit: the rest is read and thrown away
-                if spool is not None:
+                if octets <= self._limits.message_octets:
                     spool.write(data.octets)
+                else:
+                    spool.close()
                 if data.is_last:
                     break
-                data = await self._data()
-        except BaseException:
-            if spool is not None:
-                spool.close()
-            raise
-        if spool is None:
-            return Retrieved(number, too_large=True, octets=octets)
-        spool.seek(0)
-        if octets <= self._limits.memory_octets:
-            with spool:
-                return Retrieved(number, spool.read(), octets=octets)
-        return Retrieved(number, spool, octets=octets)
+                data = await self._dialogue.data()
+            if octets > self._limits.message_octets:
+                return Retrieved(number, too_large=True, octets=octets)
+            closing.pop_all()
+            return Retrieved(number, spool.content(), octets=octets)
 
-    async def _reply(self, most_octets: int) -> tuple[Status, bytes]:
-        status = await self._status()
-        if not status.ok:
-            return status, b""
-        parts, octets = [], 0
-        while True:
-            data = await self._data()
-            parts.append(data.octets)
-            octets += len(data.octets)
-            if octets > most_octets:
-                self._is_broken = True
-                raise LimitExceeded(f"a reply has more than {most_octets} octets")
-            if data.is_last:
-                return status, b"".join(parts)
 
-    def _send(self, octets: bytes, *expected: Expect) -> None:
-        if self._is_broken or self._is_closed:
-            raise ConnectionLost("the session is over")
-        for kind in expected:
-            self._framer.expect(kind)
-        self._stream.write(octets)
+class _Spool:
+    """The parts of one body."""
 
-    async def _status(self) -> Status:
-        event = await self._event()
-        if not isinstance(event, Status):
-            raise ProtocolError("a status line was due")
-        return event
+    def __init__(self, memory_octets: int) -> None:
+        self._room = memory_octets
+        self._parts: list[bytes] = []
+        self._file: BinaryIO | None = None
 
-    async def _data(self) -> Data:
-        event = await self._event()
-        if not isinstance(event, Data):
-            raise ProtocolError("the body of a reply was due")
-        return event
-
-    async def _event(self) -> Status | Data:
-        """The next event, reading as much as it needs."""
-        try:
-            event = self._framer.next_event()
-            if not isinstance(event, NeedData):
-                return event
-            return await self._event_from_stream()
-        except BaseException:
-            self._is_broken = True  # interrupted inside a reply: never used again (house rule 4)
-            raise
-
-    async def _event_from_stream(self) -> Status | Data:
-        loop = asyncio.get_running_loop()
-        limits = self._limits
-        progress, until = 0, loop.time() + limits.reply_timeout
-        while True:
+    def write(self, octets: bytes) -> None:
+        self._room -= len(octets)
+        self._parts.append(octets)
+        if self._room < 0:
             try:
-                async with asyncio.timeout_at(min(until, self._deadline)):
-                    octets = await self._stream.read()
-            except TimeoutError as error:
-                if loop.time() >= self._deadline:
-                    raise Timeout(f"the session took more than {limits.session_timeout:g} s") from error
-                raise Timeout(f"no progress within {limits.reply_timeout:g} s") from error
-            self._framer.receive(octets)
-            event = self._framer.next_event()
-            if not isinstance(event, NeedData):
-                return event
-            progress += len(octets)
-            if progress >= limits.progress_octets:
-                progress, until = 0, loop.time() + limits.reply_timeout
+                if self._file is None:
+                    self._file = tempfile.TemporaryFile()  # noqa: SIM115  whoever gets the body closes it
+                self._file.writelines(self._parts)
+            except OSError as error:
+                raise SpoolFailed(f"A large message could not be kept on disk: {error.strerror}") from error
+            self._parts = []
 
+    def content(self) -> bytes | BinaryIO:
+        if self._file is None:
+            return b"".join(self._parts)
+        self._file.seek(0)
+        return self._file
 
-__all__ = [
-    "ConnectFailed",
-    "Endpoint",
-    "Limits",
-    "Pop3Session",
-    "Refusal",
-    "Retrieved",
-    "Security",
-    "connect",
-]
+    def close(self) -> None:
+        self._parts = []
+        if self._file is not None:
+            self._file.close()

@@ -5,10 +5,12 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Sequence
+from typing import Final, cast
 
-from app.pop3.errors import ConnectFailed, ConnectionLost, Timeout, TlsFailed
+from app.pop3.errors import ConnectFailed, ConnectionLost, Pop3Error, Timeout, TlsFailed
 
-READ_OCTETS = 256 * 1024
+_MOST_HELD: Final = 512 * 1024  # octets that wait here for a slow reader; more waits at the server
+_CLOSE_WITHIN: Final = 1.0  # seconds
 
 
 def client_tls_context(cadata: str | None = None) -> ssl.SSLContext:
@@ -19,11 +21,11 @@ def client_tls_context(cadata: str | None = None) -> ssl.SSLContext:
 
 
 class Stream:
-    """A connection to a mail server."""
+    """A connection to a mail server. One reader at a time."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, transport: asyncio.Transport, incoming: "_Incoming") -> None:
+        self._transport = transport
+        self._incoming = incoming
 
     @classmethod
     async def open(
@@ -35,68 +37,171 @@ class Stream:
         server_name: str,
         within: float,
     ) -> "Stream":
-        """Connect to the first address that answers. ``within`` seconds for each, TLS included."""
-        failure: Exception = ConnectFailed("there is no address to connect to")
+        """Connect to the first address that answers. ``within`` seconds for each, TLS included.
+
+        Raises ConnectFailed, Timeout, TlsFailed: those of the last address tried.
+        """
+        failure: Pop3Error = ConnectFailed("there is no address to connect to")
+        clock = asyncio.get_running_loop().time
         for address in addresses:
+            deadline = clock() + within
             try:
-                async with asyncio.timeout(within):
-                    reader, writer = await asyncio.open_connection(
-                        address,
-                        port,
-                        ssl=tls,
-                        server_hostname=server_name if tls else None,
-                        limit=READ_OCTETS,
-                    )
-            except ssl.SSLError as error:
-                raise TlsFailed(f"TLS with {server_name}: {_reason(error)}") from error
+                stream = await cls._connected(address, port, deadline)
             except TimeoutError:
                 failure = Timeout(f"{address} port {port} did not answer within {within:g} s")
-            except (ConnectionError, OSError) as error:
+                continue
+            except OSError as error:
                 failure = ConnectFailed(f"{address} port {port}: {_reason(error)}")
-            else:
-                with contextlib.suppress(OSError):
-                    connection: socket.socket = writer.get_extra_info("socket")
-                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                return cls(reader, writer)
+                continue
+            if tls is not None:
+                await stream.start_tls(tls, server_name=server_name, within=deadline - clock())
+            return stream
         raise failure
 
+    @classmethod
+    async def _connected(cls, address: str, port: int, deadline: float) -> "Stream":
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout_at(deadline):
+            transport, incoming = await loop.create_connection(_Incoming, address, port)
+        connection: socket.socket | None = transport.get_extra_info("socket")
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return cls(transport, incoming)
+
     async def start_tls(self, context: ssl.SSLContext, *, server_name: str, within: float) -> None:
-        """Go over to TLS. Octets that were received before and not read are a sign of an injection."""
+        """Go over to TLS. Raises TlsFailed and Timeout; then the connection is closed.
+
+        What came before the handshake came in clear text, from whomever: it must never be read as if it had come
+        through TLS (the response injection of CVE-2011-0411 and its kin).
+        """
+        try:
+            if self.holds_unread:
+                raise TlsFailed("The server sent something ahead of TLS: somebody may be injecting.")
+            await self._handshake(context, server_name, within)
+        except BaseException:
+            self._transport.abort()
+            # asyncio tells nobody of the end of a connection whose handshake did not end.
+            self._incoming.connection_lost(None)
+            raise
+
+    async def _handshake(self, context: ssl.SSLContext, server_name: str, within: float) -> None:
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(within):
-                await self._writer.start_tls(context, server_hostname=server_name)
+                protected = await loop.start_tls(
+                    self._transport, self._incoming, context, server_hostname=server_name
+                )
         except ssl.SSLError as error:
             raise TlsFailed(f"TLS with {server_name}: {_reason(error)}") from error
         except TimeoutError as error:
-            raise Timeout(f"the TLS handshake took more than {within:g} s") from error
-        except (ConnectionError, OSError) as error:
+            raise Timeout(f"the TLS handshake took more than {within:.3g} s") from error
+        except OSError as error:
             raise TlsFailed(f"the connection ended during the TLS handshake: {_reason(error)}") from error
+        if protected is None:
+            raise TlsFailed("the connection ended during the TLS handshake")
+        self._transport = protected
+        self._incoming.connection_made(protected)
 
     @property
     def holds_unread(self) -> bool:
         """Octets were received that nobody has read."""
-        return bool(self._reader._buffer)  # type: ignore[attr-defined]
+        return self._incoming.held > 0
 
     def write(self, octets: bytes) -> None:
         """Send, soon. Commands are short: the window bounds what can pile up."""
-        self._writer.write(octets)
+        self._transport.write(octets)
 
     async def read(self) -> bytes:
         """What has come, at least one octet. Raises ConnectionLost at the end."""
-        try:
-            octets = await self._reader.read(READ_OCTETS)
-        except (ConnectionError, OSError) as error:
-            raise ConnectionLost(f"the connection was lost: {_reason(error)}") from error
-        if not octets:
-            raise ConnectionLost("the server closed the connection")
-        return octets
+        return await self._incoming.read()
 
     async def close(self) -> None:
+        """Close in order: what was written goes out, TLS says goodbye. At most a second, then at once."""
+        self._transport.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_WITHIN):
+                await self._incoming.wait_closed()
+        await self.abort()
+
+    async def abort(self) -> None:
         """Close at once; what the other side thinks of it is of no interest."""
-        self._writer.close()
-        with contextlib.suppress(OSError, ssl.SSLError, TimeoutError):
-            async with asyncio.timeout(1):
-                await self._writer.wait_closed()
+        self._transport.abort()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_WITHIN):
+                await self._incoming.wait_closed()
+
+
+class _Incoming(asyncio.Protocol):
+    """What the server sent, until somebody reads it; a slow reader slows the server down.
+
+    Not asyncio's StreamReader: that copies every octet twice more, and does not say whether it holds some.
+    """
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self.held = 0
+        self._is_paused = False
+        self._has_ended = False
+        self._failure: Exception | None = None
+        self._reader: asyncio.Future[None] | None = None
+        self._closed = asyncio.get_running_loop().create_future()
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but ancestry
+
+    def data_received(self, data: bytes) -> None:
+        self._chunks.append(data)
+        self.held += len(data)
+        if self.held >= _MOST_HELD and not self._is_paused:
+            assert self.transport is not None
+            self._is_paused = True
+            self.transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        self._has_ended = True
+        self._wake()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._has_ended, self._failure = True, exc
+        self._wake()
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    async def read(self) -> bytes:
+        """All that is held; waits for the first octet."""
+        if not self._chunks:
+            await self._something()
+        if not self._chunks:
+            if self._failure is not None:
+                raise ConnectionLost(f"the connection was lost: {_reason(self._failure)}") from self._failure
+            raise ConnectionLost("the server closed the connection")
+        chunks, self._chunks, self.held = self._chunks, [], 0
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def wait_closed(self) -> None:
+        """Until the transport has let go of the socket."""
+        await asyncio.shield(self._closed)
+
+    async def _something(self) -> None:
+        if self._has_ended:
+            return
+        if self._is_paused:
+            assert self.transport is not None
+            self._is_paused = False
+            self.transport.resume_reading()
+        self._reader = asyncio.get_running_loop().create_future()
+        try:
+            await self._reader
+        finally:
+            self._reader = None
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
 
 
 def _reason(error: Exception) -> str:

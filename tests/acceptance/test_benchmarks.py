@@ -71,7 +71,7 @@ def test_the_time_of_a_client_that_lost_a_message_is_invalid(dovecot_server: Dov
 
 
 @pytest.mark.parametrize(("kept", "counts"), [(10, True), (9, False), (20, False)])
-def test_a_run_counts_only_with_every_message_once(kept: int, counts: bool) -> None:  # noqa: FBT001
+def test_a_run_counts_only_with_every_message_once(kept: int, counts: bool) -> None:
     assert (checked("x", Cost(1, 1, None), kept=kept, expected=10).fault is None) is counts
 
 

@@ -51,16 +51,16 @@ def test_processes_that_start_together_agree_on_the_secret(tmp_path: Path) -> No
 
 
 def test_several_secret_keys_come_newest_first(tmp_path: Path) -> None:
-    settings = Settings(secret_key="newest-key-0123456, older-key-01234567")  # type: ignore[arg-type]
+    settings = Settings(secret_key="newest-key-0123456, older-key-01234567")
     assert settings.secret_keys() == ("newest-key-0123456", "older-key-01234567")
 
 
 def test_a_short_key_is_refused_without_being_shown() -> None:
     with pytest.raises(ValueError, match="16 characters") as raised:
-        Settings(secret_key="hunter2").secret_keys()  # type: ignore[arg-type]
+        Settings(secret_key="hunter2").secret_keys()
     assert "hunter2" not in str(raised.value)
 
 
 def test_no_secret_is_in_the_settings_text() -> None:
-    settings = Settings(api_key="a-key-to-be-hidden", database_url="postgresql://u:pw-hidden@h/n")  # type: ignore[arg-type]
+    settings = Settings(api_key="a-key-to-be-hidden", database_url="postgresql://u:pw-hidden@h/n")
     assert "hidden" not in repr(settings)

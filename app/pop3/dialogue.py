@@ -1,0 +1,183 @@
+"""Commands out, replies in: the framing on the stream, with the time-outs, and whether the session is still sound."""
+
+import asyncio
+import ssl
+from typing import Final
+
+from app.pop3.errors import ConnectionLost, LimitExceeded, Pop3Error, ProtocolError, Timeout, TlsFailed
+from app.pop3.limits import Limits
+from app.pop3.protocol import Data, Expect, Framer, NeedData, Status
+from app.pop3.redaction import Redaction
+from app.pop3.stream import Stream
+
+_MOST_TEXT: Final = 500  # characters of a server's words that an error carries
+
+
+class Dialogue:
+    """One connection's exchange. Interrupted inside a reply it is broken, and never used again."""
+
+    def __init__(self, stream: Stream, limits: Limits) -> None:
+        self._stream = stream
+        self._limits = limits
+        self._framer = Framer(line_octets=limits.line_octets)
+        self._framer.expect(Expect.STATUS)  # the greeting
+        self._deadline = asyncio.get_running_loop().time() + limits.session_timeout
+        self._redaction = Redaction()
+        self._is_broken = False
+        self._is_closed = False
+
+    @property
+    def is_in_order(self) -> bool:
+        """Nothing is owed, nothing is over, nothing went wrong: a command may be sent."""
+        return not self._is_broken and not self._is_closed and self._framer.is_between_replies
+
+    def keep_secret(self, secret: str) -> None:
+        """From now on this does not appear in what is shown of the server's words."""
+        self._redaction = Redaction(secret)
+
+    def shown(self, text: str) -> str:
+        """A server's words as they may be shown: without the secret, and not too many."""
+        return self._redaction.hide(text)[:_MOST_TEXT]
+
+    def allow(self, seconds: float) -> None:
+        """At least so many seconds more, though the session's time may be over."""
+        self._deadline = max(self._deadline, asyncio.get_running_loop().time() + seconds)
+
+    async def begin(self) -> None:
+        """To be called before a new exchange. Raises ConnectionLost when the dialogue can bear none.
+
+        What came unasked would be taken for the answer: a server that says "-ERR idle for too long" and closes
+        would seem to refuse the message that is asked for next.
+        """
+        if self._is_broken or self._is_closed or self._framer.is_owed:
+            raise ConnectionLost("The session is over, or was left inside a reply.")
+        if self._stream.holds_unread or self._framer.leftover:
+            self._is_broken = True
+            raise await self._unasked()
+
+    async def _unasked(self) -> Pop3Error:
+        if self._stream.holds_unread:
+            self._framer.receive(await self._stream.read())
+        try:
+            self._framer.next_event()
+        except ProtocolError as error:
+            words = self.shown(error.reply or "")
+            if words.upper().startswith("-ERR"):
+                return ConnectionLost(f"The server ended the session: {words}", words[4:].strip())
+            return ProtocolError(error.detail, words)
+        except LimitExceeded as error:
+            return error
+        return ProtocolError("The server spoke without being asked.")
+
+    def send(self, octets: bytes, *expected: Expect) -> None:
+        """Send commands whose answers are of these kinds."""
+        if self._is_broken or self._is_closed:
+            raise ConnectionLost("The session is over.")
+        for kind in expected:
+            self._framer.expect(kind)
+        self._stream.write(octets)
+
+    async def status(self, *, within: float | None = None) -> Status:
+        """The next status line. ``within`` seconds, else the limit's."""
+        event = await self._event(within)
+        if not isinstance(event, Status):
+            raise ProtocolError("A status line was due.")
+        return event
+
+    async def data(self) -> Data:
+        """The next part of a multi-line reply."""
+        event = await self._event(None)
+        if not isinstance(event, Data):
+            raise ProtocolError("The body of a reply was due.")
+        return event
+
+    async def reply(self, *, most_octets: int, most_lines: int | None = None) -> tuple[Status, bytes]:
+        """A status and, when it is +OK, the whole body behind it. Raises LimitExceeded; then it is over."""
+        status = await self.status()
+        if not status.ok:
+            return status, b""
+        parts, octets, lines = [], 0, 0
+        while True:
+            data = await self.data()
+            parts.append(data.octets)
+            octets += len(data.octets)
+            if octets > most_octets:
+                self._is_broken = True
+                raise LimitExceeded(f"A reply has more than {most_octets} octets.")
+            if most_lines is not None:
+                lines += data.octets.count(b"\n")
+                if lines > most_lines:
+                    self._is_broken = True
+                    raise LimitExceeded(f"A listing has more than {most_lines} entries.")
+            if data.is_last:
+                return status, b"".join(parts)
+
+    async def start_tls(self, context: ssl.SSLContext, *, server_name: str) -> None:
+        """Go over to TLS, behind the +OK to STLS. Raises TlsFailed and Timeout; then it is over."""
+        try:
+            if self._framer.leftover:
+                raise TlsFailed(
+                    "The server sent something behind its answer to STLS: somebody may be injecting."
+                )
+            within = self._limits.connect_timeout
+            await self._stream.start_tls(context, server_name=server_name, within=within)
+        except BaseException:
+            self._is_broken = True
+            raise
+
+    async def close(self) -> None:
+        """Close in order, after QUIT."""
+        if not self._is_closed:
+            self._is_closed = True
+            await self._stream.close()
+
+    async def abort(self) -> None:
+        """Close at once, wherever we are."""
+        if not self._is_closed:
+            self._is_closed = True
+            await self._stream.abort()
+
+    async def _event(self, within: float | None) -> Status | Data:
+        """The next event, reading as much as it needs."""
+        try:
+            event = self._framer.next_event()
+            if not isinstance(event, NeedData):
+                return event
+            return await self._event_from_stream(within or self._limits.reply_timeout)
+        except BaseException as error:
+            self._is_broken = True
+            if isinstance(error, Pop3Error) and error.reply is not None:
+                error.reply = self.shown(error.reply)
+            raise
+
+    async def _event_from_stream(self, within: float) -> Status | Data:
+        loop = asyncio.get_running_loop()
+        progress, until = 0, loop.time() + within
+        while True:
+            octets = await self._read(min(until, self._deadline), within)
+            self._framer.receive(octets)
+            event = self._framer.next_event()
+            if not isinstance(event, NeedData):
+                return event
+            progress += len(octets)
+            if progress >= self._limits.progress_octets:
+                progress, until = 0, loop.time() + within
+
+    async def _read(self, until: float, within: float) -> bytes:
+        loop = asyncio.get_running_loop()
+        if loop.time() >= until:  # octets that are there already must not outrun the clock
+            raise self._too_slow(within)
+        try:
+            async with asyncio.timeout_at(until):
+                return await self._stream.read()
+        except TimeoutError as error:
+            raise self._too_slow(within) from error
+        except ConnectionLost as error:
+            if self._framer.is_inside_reply:
+                error.detail += " in the middle of an answer"
+            raise
+
+    def _too_slow(self, within: float) -> Timeout:
+        if asyncio.get_running_loop().time() >= self._deadline:
+            return Timeout(f"The session took more than {self._limits.session_timeout:g} s.")
+        return Timeout(f"The server made no progress within {within:g} s.")

@@ -1,0 +1,26 @@
+"""PURE  What a session takes from a server before it has had enough."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a session takes from a server. Octets, seconds and counts.
+
+    ``progress_octets``: within ``reply_timeout`` seconds a server must end a reply or send so many octets; a drip
+    is no progress. ``memory_octets``: a larger body goes to a temporary file.
+    """
+
+    line_octets: int = 8192
+    capabilities_octets: int = 256 * 1024
+    listing_entries: int = 2_000_000
+    listing_octets: int = 256 * 1024 * 1024
+    message_octets: int = 100 * 1024 * 1024
+    memory_octets: int = 4 * 1024 * 1024
+    connect_timeout: float = 15.0
+    reply_timeout: float = 60.0
+    session_timeout: float = 1800.0
+    quit_timeout: float = 5.0
+    progress_octets: int = 1024
+    window_commands: int = 100
+    window_octets: int = 8 * 1024 * 1024

@@ -1,0 +1,56 @@
+"""CAPA, as servers answer it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.pop3.capabilities import Capabilities, parse_capabilities
+
+
+def test_dovecot() -> None:
+    found = parse_capabilities(
+        b"CAPA\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nPIPELINING\r\nAUTH-RESP-CODE\r\nSTLS\r\nUSER\r\n"
+        b"SASL PLAIN LOGIN\r\n"
+    )
+    assert (found.pipelining, found.stls, found.uidl, found.top, found.response_codes) == (True,) * 5
+    assert found.sasl == {"PLAIN", "LOGIN"}
+    assert (found.login_delay, found.expire, found.implementation) == (None, None, None)
+
+
+def test_nothing_is_announced_until_it_is() -> None:
+    found = Capabilities()
+    assert (found.pipelining, found.stls, found.uidl, found.top, found.response_codes) == (False,) * 5
+    assert (found.sasl, found.names) == (frozenset(), frozenset())
+
+
+@pytest.mark.parametrize(
+    ("line", "delay"),
+    [("LOGIN-DELAY 900", 900), ("LOGIN-DELAY 900 USER", 900), ("login-delay 0", 0), ("LOGIN-DELAY", None),
+     ("LOGIN-DELAY soon", None), ("LOGIN-DELAY -5", None), ("LOGIN-DELAY " + "9" * 500, 999_999_999)],
+)  # fmt: skip
+def test_the_delay_between_logins(line: str, delay: int | None) -> None:
+    assert parse_capabilities(line.encode() + b"\r\n").login_delay == delay
+
+
+@pytest.mark.parametrize(("line", "days"), [("EXPIRE 0", 0), ("EXPIRE 60 USER", 60), ("EXPIRE NEVER", None)])
+def test_how_long_retrieved_mail_is_kept(line: str, days: int | None) -> None:
+    assert parse_capabilities(line.encode() + b"\r\n").expire == days
+
+
+def test_names_are_the_same_in_any_case_and_with_any_blanks() -> None:
+    found = parse_capabilities(b" Pipelining \r\n\r\nsasl\tplain  xoauth2\r\n")
+    assert found.pipelining
+    assert found.sasl == {"PLAIN", "XOAUTH2"}
+
+
+def test_what_the_server_calls_itself() -> None:
+    assert (
+        parse_capabilities(b"IMPLEMENTATION Some Server 1.2 (x)\r\n").implementation == "Some Server 1.2 (x)"
+    )
+
+
+@given(st.binary(max_size=200))
+def test_law_any_octets_announce_only_what_can_be_stored_and_shown(body: bytes) -> None:
+    found = parse_capabilities(body)
+    words = [*found.names, *(word for arguments in found.tags.values() for word in arguments)]
+    assert all(word.isascii() and word.isprintable() and word for word in words)

@@ -1,0 +1,60 @@
+"""The socket: what its users rely on beyond what sessions show."""
+
+import asyncio
+import ssl
+
+import pytest
+
+from app.pop3.errors import ConnectionLost, TlsFailed
+from app.pop3.stream import Stream, client_tls_context
+from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults
+
+
+async def opened(server: FakePop3Server) -> Stream:
+    return await Stream.open((server.host,), server.port, tls=None, server_name="localhost", within=2)
+
+
+async def until_unread(stream: Stream) -> None:
+    async with asyncio.timeout(2):
+        while not stream.holds_unread:
+            await asyncio.sleep(0.005)
+
+
+async def test_a_handshake_over_octets_that_nobody_has_read_is_refused_and_the_connection_closed() -> None:
+    async with FakePop3Server(FakeMaildrop()) as server:
+        stream = await opened(server)
+        await until_unread(stream)
+        with pytest.raises(TlsFailed):
+            await stream.start_tls(client_tls_context(), server_name="localhost", within=2)
+        async with asyncio.timeout(2):
+            await server.settled()
+        assert server.log == []
+
+
+async def test_what_has_come_is_read_although_the_server_has_gone() -> None:
+    async with FakePop3Server(FakeMaildrop(), faults=Faults(cut={"CAPA": 7})) as server:
+        stream = await opened(server)
+        assert await stream.read() == b"+OK fake server ready\r\n"
+        stream.write(b"CAPA\r\n")
+        await server.settled()
+        assert await stream.read() == b"+OK\r\nUS"
+        with pytest.raises(ConnectionLost):
+            await stream.read()
+        await stream.close()
+
+
+async def test_reading_on_after_the_end_is_lost_each_time() -> None:
+    async with FakePop3Server(FakeMaildrop(), faults=Faults(closes_at_once=True)) as server:
+        stream = await opened(server)
+        for _ in range(2):
+            with pytest.raises(ConnectionLost):
+                await stream.read()
+        await stream.abort()
+        await stream.abort()
+
+
+def test_a_context_verifies_chain_and_name_and_knows_nothing_older_than_tls_1_2() -> None:
+    context = client_tls_context()
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
