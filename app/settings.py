@@ -1,6 +1,5 @@
 """Settings: read once from the environment (prefix ``MAILDELTA_``) or ``.env``, then passed down."""
 
-import os
 import secrets
 import socket
 from enum import StrEnum
@@ -156,7 +155,7 @@ def _kept_secret(path: Path) -> str:
     """
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         draft.touch(mode=0o600)
         draft.write_text(secrets.token_urlsafe(32) + "\n")
         try:

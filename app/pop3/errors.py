@@ -3,6 +3,10 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.pop3.listing import RawListing
 
 
 @dataclass
@@ -72,8 +76,11 @@ class LimitExceeded(Pop3Error):
     """More came than we are willing to take. The session is over."""
 
 
+@dataclass
 class UidlUnavailable(Pop3Error):
-    """The server has no UIDL."""
+    """The server has no UIDL. ``without_ids`` is the rest of the listing: STAT and LIST."""
+
+    without_ids: "RawListing | None" = None
 
 
 class SpoolFailed(Pop3Error):

@@ -222,7 +222,9 @@ class Pop3Session:
         announced = self._stat_of(stat)
         if not uidl.ok and not self.capabilities.uidl and response_code(uidl.text) is None:
             shown = dialogue.shown(uidl.text)
-            raise UidlUnavailable(f"The server has no UIDL: {shown}", shown)
+            self._require("LIST", sizes)
+            without_ids = RawListing(announced, b"", octets)
+            raise UidlUnavailable(f"The server has no UIDL: {shown}", shown, without_ids=without_ids)
         self._require("UIDL", uidl)
         self._require("LIST", sizes)
         return RawListing(announced, unique_ids, octets)
@@ -242,14 +244,17 @@ class Pop3Session:
         async for reply in self._pipelined(asked):
             yield reply
 
-    async def retrieve(self, entries: Sequence[tuple[int, int]]) -> AsyncIterator[Retrieved]:
+    async def retrieve(
+        self, entries: Sequence[tuple[int, int]], *, most_octets: int | None = None
+    ) -> AsyncIterator[Retrieved]:
         """RETR each (message-number, octets as LIST said or 0), in order. -ERR to one is that one's refusal.
 
+        ``most_octets``: another limit for these messages than that of the session.
         Nothing is read while the caller is busy, so that a slow caller slows the server down. A caller that stops
         half-way leaves the session unusable: it is then closed without QUIT.
         """
         asked = [(number, command("RETR", str(number)), octets) for number, octets in entries]
-        async for reply in self._pipelined(asked):
+        async for reply in self._pipelined(asked, most_octets):
             yield reply
 
     async def delete(self, numbers: Sequence[int]) -> list[Refusal | None]:
@@ -307,9 +312,12 @@ class Pop3Session:
     def _refusal(self, status: Status) -> Refusal:
         return Refusal(self._dialogue.shown(status.text), response_code(status.text))
 
-    async def _pipelined(self, asked: Sequence[tuple[int, bytes, int]]) -> AsyncIterator[Retrieved]:
+    async def _pipelined(
+        self, asked: Sequence[tuple[int, bytes, int]], most_octets: int | None = None
+    ) -> AsyncIterator[Retrieved]:
         """Send commands in a window bounded by count and by octets expected; yield their answers in order."""
         await self._dialogue.begin()
+        most_octets = self._limits.message_octets if most_octets is None else most_octets
         window = self._limits.window_commands if self.capabilities.pipelining else 1
         under_way: deque[tuple[int, int]] = deque()
         expected, sent = 0, 0
@@ -329,23 +337,23 @@ class Pop3Session:
             low = len(under_way) // 2 if sent < len(asked) else 0
             while len(under_way) > low:
                 number, octets = under_way.popleft()
-                reply = await self._retrieved(number)
+                reply = await self._retrieved(number, most_octets)
                 expected -= octets
                 yield reply
 
-    async def _retrieved(self, number: int) -> Retrieved:
+    async def _retrieved(self, number: int, most_octets: int) -> Retrieved:
         status = await self._dialogue.status()
         if not status.ok:
             return Retrieved(number, refused=self._refusal(status))
         data = await self._dialogue.data()
         if data.is_last:  # the usual case: the whole message is in the buffer
             octets = len(data.octets)
-            if octets > self._limits.message_octets:
+            if octets > most_octets:
                 return Retrieved(number, too_large=True, octets=octets)
             return Retrieved(number, data.octets, octets=octets)
-        return await self._large(number, data)
+        return await self._large(number, data, most_octets)
 
-    async def _large(self, number: int, data: Data) -> Retrieved:
+    async def _large(self, number: int, data: Data, most_octets: int) -> Retrieved:
         """In memory up to a limit, then in a temporary file; over the next limit it is read and thrown away."""
         octets = 0
         with contextlib.ExitStack() as closing:
@@ -353,14 +361,14 @@ class Pop3Session:
             closing.callback(spool.close)
             while True:
                 octets += len(data.octets)
-                if octets <= self._limits.message_octets:
+                if octets <= most_octets:
                     spool.write(data.octets)
                 else:
                     spool.close()
                 if data.is_last:
                     break
                 data = await self._dialogue.data()
-            if octets > self._limits.message_octets:
+            if octets > most_octets:
                 return Retrieved(number, too_large=True, octets=octets)
             closing.pop_all()
             return Retrieved(number, spool.content(), octets=octets)

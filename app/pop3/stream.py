@@ -20,6 +20,9 @@ def client_tls_context(cadata: str | None = None) -> ssl.SSLContext:
     return context
 
 
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux
+
+
 class Stream:
     """A connection to a mail server. One reader at a time."""
 
@@ -109,8 +112,16 @@ class Stream:
         return self._incoming.held > 0
 
     def write(self, octets: bytes) -> None:
-        """Send, soon. Commands are short: the window bounds what can pile up."""
+        """Send, soon. Commands are short: the window bounds what can pile up.
+
+        Dovecot sends the two answers to a pipelined USER and PASS as two segments, the second of which waits for
+        our acknowledgement of the first, which the kernel likes to delay by 40 ms. It may not, where it can be told.
+        """
         self._transport.write(octets)
+        connection: socket.socket | None = self._transport.get_extra_info("socket")
+        if _QUICKACK is not None and connection is not None:
+            with contextlib.suppress(OSError):
+                connection.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     async def read(self) -> bytes:
         """What has come, at least one octet. Raises ConnectionLost at the end."""

@@ -61,7 +61,10 @@ class Batches:
         if kind is None or issubclass(kind, pop3.Pop3Error):
             await self._send()
             await self._settle()
-        elif self._under_way is not None:
+            return
+        for _candidate, reply in self._collected:
+            reply.close()
+        if self._under_way is not None:
             self._under_way.cancel()
             await asyncio.wait([self._under_way])
 

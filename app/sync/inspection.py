@@ -17,6 +17,7 @@ from app.messages.mime import summarise
 from app.sync import look, repository
 from app.sync.batch import renamed_away
 from app.sync.errors import SyncFailed
+from app.sync.listing import list_maildrop
 from app.sync.maildrop import as_sync_failed
 from app.sync.models import EntryId, EntryState
 from app.sync.plan import Candidate
@@ -83,7 +84,7 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
     """Compare the maildrop with the ledger; with a ``decision``, carry it out and let the mailbox be polled."""
     mailbox = await tools.database.read(partial(existing, mailbox_id=mailbox_id))
     async with _session(mailbox, tools) as session:
-        raw = await session.listing()
+        raw, _has_uidl = await list_maildrop(session)
         listing = pop3.parse_listing(raw, most_entries=tools.limits.listing_entries)
         ledger = await tools.database.read(partial(repository.read_ledger, mailbox_id=mailbox_id))
         seen = look.whole(listing, ledger, mark=None, now=tools.clock(), is_rebasing=True)
@@ -147,7 +148,8 @@ async def preview(mailbox_id: MailboxId, criteria: Criteria | None, *, tools: Sy
     judge = judge_by(criteria.model_dump(mode="json") if criteria else None)
     items: list[PreviewLine] = []
     async with _session(mailbox, tools) as session:
-        listing = pop3.parse_listing(await session.listing(), most_entries=tools.limits.listing_entries)
+        raw, _has_uidl = await list_maildrop(session)
+        listing = pop3.parse_listing(raw, most_entries=tools.limits.listing_entries)
         lines = {line.number: line for line in listing.entries[-MOST_PREVIEWED:]}
         async for reply in session.top(list(lines), lines=0):
             head = reply.body if isinstance(reply.body, bytes) else b""
@@ -173,7 +175,7 @@ async def retention_preview(mailbox_id: MailboxId, *, tools: SyncTools) -> Reten
     """What would be deleted on the server now. Nothing is."""
     mailbox = await tools.database.read(partial(existing, mailbox_id=mailbox_id))
     async with _session(mailbox, tools) as session:
-        raw = await session.listing()
+        raw, _has_uidl = await list_maildrop(session)
     most = tools.limits.listing_entries
     found = await due(
         tools.database, mailbox_id, mailbox.server_retention, raw, now=tools.clock(), most_entries=most

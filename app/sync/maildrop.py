@@ -24,6 +24,7 @@ _CODES: tuple[tuple[type[pop3.Pop3Error], SyncErrorCode], ...] = (
     (pop3.ServerPermanent, SyncErrorCode.SERVER_PERMANENT),
     (pop3.LimitExceeded, SyncErrorCode.LIMIT_EXCEEDED),
     (pop3.ConnectionLost, SyncErrorCode.CONNECT_FAILED),
+    (pop3.SpoolFailed, SyncErrorCode.STORAGE_FAILED),
     (pop3.Pop3Error, SyncErrorCode.PROTOCOL_ERROR),
 )
 

@@ -21,6 +21,7 @@ from app.sync import look, recall, repository, retention
 from app.sync.batch import Places, renamed_away, settle
 from app.sync.batches import Batches, Outcome
 from app.sync.errors import LeaseLost, SyncCancelled, SyncErrorCode, SyncFailed
+from app.sync.listing import list_maildrop
 from app.sync.look import Look
 from app.sync.maildrop import Maildrop, as_sync_failed
 from app.sync.models import EntryState, SyncStatus
@@ -40,6 +41,8 @@ _log = structlog.get_logger()
 # Servers that show a window show some hundred messages (Gmail the oldest few hundred, others the newest 250):
 # a sync that brought so many is followed by another at once, until one brings fewer.
 _WINDOW = 200
+
+_NO_LIMIT = 1 << 40  # octets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +99,7 @@ class _Run:
         mailbox, mark = await self._tools.database.read(self._read_start)
         async with self._tools.maildrop.session(mailbox, timings=self.report.phases) as session:
             with self._phase("list"):
-                raw = await session.listing()
+                raw, has_uidl = await list_maildrop(session)
             judge = judge_by(mailbox.criteria)
             with self._phase("diff"):
                 seen = await self._look(mailbox, raw, mark)
@@ -109,7 +112,9 @@ class _Run:
                     is_baseline=mailbox.listed_at is None and mailbox.initial_sync == InitialSync.FROM_NOW,
                     judge=judge,
                 )
-                await self._record_listing(mailbox, seen, recogniser, sifted, _server_facts(session, seen))
+                await self._record_listing(
+                    mailbox, seen, recogniser, sifted, _server_facts(session, seen, has_uidl=has_uidl)
+                )
             with self._phase("retrieve"):
                 await self._retrieve_and_store(session, sifted, seen, recogniser, judge)
             await self._delete_on_server(session, mailbox, raw)
@@ -212,9 +217,9 @@ class _Run:
             judge=judge_late,
         )
         async with batches:
-            asked = [(candidate.number, candidate.octets or 0) for candidate in candidates.values()]
-            async for reply in session.retrieve(asked):
-                await batches.add(candidates[reply.number], reply)
+            for most_octets, some in _by_limit(sifted.to_retrieve):
+                async for reply in session.retrieve(some, most_octets=most_octets):
+                    await batches.add(candidates[reply.number], reply)
 
     async def _delete_on_server(
         self, session: pop3.Pop3Session, mailbox: Mailbox, raw: pop3.RawListing
@@ -322,6 +327,14 @@ class _Run:
             self.report.phases[name] = self.report.phases.get(name, 0) + took
 
 
+def _by_limit(candidates: Sequence[Candidate]) -> Iterator[tuple[int | None, list[tuple[int, int]]]]:
+    """What to retrieve with the session's limit, and what somebody asked for whatever its size."""
+    for is_forced, limit in ((False, None), (True, _NO_LIMIT)):
+        some = [(c.number, c.octets or 0) for c in candidates if c.is_forced is is_forced]
+        if some:
+            yield limit, some
+
+
 def _rows_before_retrieval(sifted: Sifted, make: RowMaker, *, most_octets: int) -> list[Row]:
     reason = f"larger than {most_octets} octets"
     rows = [make.same(candidate, same.line) for candidate, same in sifted.recognised]
@@ -331,11 +344,15 @@ def _rows_before_retrieval(sifted: Sifted, make: RowMaker, *, most_octets: int) 
     return rows
 
 
-def _server_facts(session: pop3.Pop3Session, seen: Look) -> ServerFacts:
+def _server_facts(session: pop3.Pop3Session, seen: Look, *, has_uidl: bool) -> ServerFacts:
     capabilities = session.capabilities
     warnings = [f"The listing has a line that cannot be read: {line}" for line in seen.malformed[:10]]
     if seen.is_short:
-        warnings.append("The listing is shorter than STAT said; nothing was marked missing.")
+        warnings.append("The listing shows fewer messages than STAT said; nothing was marked missing.")
+    if not has_uidl:
+        warnings.append(
+            "The server has no UIDL: messages are told apart by their headers, read at every sync."
+        )
     if not capabilities.pipelining:
         warnings.append("The server does not announce PIPELINING: each command costs a round trip.")
     if capabilities.expire == 0:

@@ -119,8 +119,11 @@ async def test_a_message_that_is_too_large_keeps_its_headers(
         assert (sync["status"], sync["report"]["failed"]) == ("partial", 1)
         (entry,) = await entries(service, mailbox_id, state="too_large")
         assert entry["headers"]["subject"] == ["large"]
-        assert (await service.sync(mailbox_id))["status"] == "succeeded"
+        asked = f"/mailboxes/{mailbox_id}/unique-ids/{entry['id']}/retrieve"
         assert await subjects(service) == ["small"]
+        assert (await service.sync(mailbox_id))["status"] == "succeeded"
+        await service.ended((await service.http.post(asked)).json()["id"])
+        assert await subjects(service) == ["small", "large"]
 
 
 async def test_what_is_stored_is_deleted_on_the_server_when_that_is_asked_for(

@@ -33,6 +33,7 @@ class Whims:
     garbles_line: bool = False
     refuses: set[bytes] = field(default_factory=set)
     has_top: bool = True
+    has_uidl: bool = True
     cut_after_replies: int | None = None
     notes_status: bool = False
     is_reversed: bool = False
@@ -92,6 +93,9 @@ class SimulatedSession:
         sizes = [b"%d %d\r\n" % (number, len(self._served(mail))) for number, mail in shown]
         if self._whims.garbles_line and uidl:
             uidl[len(uidl) // 2], self._whims.garbles_line = b"\x00 what?\r\n", False
+        if not self._whims.has_uidl:
+            raw = pop3.RawListing(stat, b"", b"".join(sizes))
+            raise pop3.UidlUnavailable("no UIDL", "unknown command", without_ids=raw)
         return pop3.RawListing(stat, b"".join(uidl), b"".join(sizes))
 
     async def top(self, numbers: Sequence[int], *, lines: int = 0) -> AsyncIterator[pop3.Retrieved]:
@@ -106,7 +110,9 @@ class SimulatedSession:
                 head = self._served(mail).partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
                 yield pop3.Retrieved(number, head, octets=len(head))
 
-    async def retrieve(self, entries: Sequence[tuple[int, int]]) -> AsyncIterator[pop3.Retrieved]:
+    async def retrieve(
+        self, entries: Sequence[tuple[int, int]], *, most_octets: int | None = None
+    ) -> AsyncIterator[pop3.Retrieved]:
         """Whole messages."""
         for number, _octets in entries:
             self._maildrop.retrievals += 1

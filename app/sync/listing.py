@@ -1,0 +1,50 @@
+"""The listing of a maildrop, also where the server knows no UIDL: then what a message is stands in for its id."""
+
+from hashlib import sha256
+
+from app import pop3
+from app.messages.fingerprint import fingerprint, headers_digest
+
+_DIGITS = 40
+
+
+async def list_maildrop(session: pop3.Pop3Session) -> tuple[pop3.RawListing, bool]:
+    """STAT, UIDL and LIST; and whether the unique-ids are the server's own.
+
+    A server without UIDL is asked for the headers of every message (TOP), at every sync: their digest is the id,
+    with the size where the headers do not name the message. Where TOP fails too, the digest of the whole message
+    is. A message whose headers cannot be had either way is not listed, which shows as a short listing.
+    """
+    try:
+        return await session.listing(), True
+    except pop3.UidlUnavailable as error:
+        if error.without_ids is None:
+            raise
+        raw = error.without_ids
+    sizes = dict(_sizes(raw.sizes))
+    ids: dict[int, bytes] = {}
+    async for reply in session.top(list(sizes), lines=0):
+        if isinstance(reply.body, bytes):
+            ids[reply.number] = _id_by_headers(reply.body, sizes[reply.number])
+        reply.close()
+    rest = [(number, sizes[number]) for number in sizes if number not in ids]
+    async for reply in session.retrieve(rest):
+        if reply.body is not None:
+            body = reply.body if isinstance(reply.body, bytes) else reply.body.read()
+            content = fingerprint(body, sha256(body).digest()).content
+            ids[reply.number] = b"content-" + content.hex().encode()[:_DIGITS]
+        reply.close()
+    uidl = b"".join(b"%d %s\r\n" % (number, ids[number]) for number in sizes if number in ids)
+    return pop3.RawListing(raw.stat, uidl, raw.sizes), False
+
+
+def _id_by_headers(head: bytes, octets: int) -> bytes:
+    digest = headers_digest(head)
+    if digest is not None:
+        return b"headers-" + digest.hex().encode()[:_DIGITS]
+    return b"headers-%s-%d" % (sha256(head).hexdigest().encode()[:_DIGITS], octets)
+
+
+def _sizes(body: bytes) -> list[tuple[int, int]]:
+    words = (line.split() for line in body.splitlines())
+    return [(int(w[0]), int(w[1])) for w in words if len(w) > 1 and w[0].isdigit() and w[1].isdigit()]
