@@ -44,3 +44,27 @@ async def test_a_window_that_moves_brings_nothing_back(
     counts = (await service.http.get(f"/mailboxes/{mailbox_id}")).json()["counts"]
     assert counts["missing"] == 50
     assert digests((await service.feed())[0]) == digests_of(as_served(raw) for raw in sent)
+
+
+async def test_a_server_that_gives_all_messages_one_id(service: Client) -> None:
+    """Dovecot's format can be set so that only the maildrop has a number: every message shares it."""
+    with Dovecot.start(uidl_format="%v") as dovecot:
+        maildrop = dovecot.add_user("shared", "secret")
+        letters = [f"Message-ID: <{n}@example.org>\r\nSubject: {n}\r\n\r\n{n}\r\n".encode() for n in range(6)]
+        maildrop.maildir.deliver_many(letters[:4])
+        mailbox_id = await service.register(maildrop, dovecot)
+        await service.sync(mailbox_id)
+        messages, cursor = await service.feed()
+        assert [message["subject"] for message in messages] == ["0", "1", "2", "3"]
+        assert {message["unique_id"] for message in messages} == {messages[0]["unique_id"]}
+        assert [message["occurrence"] for message in messages] == [1, 2, 3, 4]
+        maildrop.maildir.deliver_many([letters[1], letters[4], letters[5]])
+        report = (await service.sync(mailbox_id))["report"]
+        assert (report["listed"], report["known"], report["retrieved"]) == (7, 5, 2)
+        fresh, cursor = await service.feed(after=cursor)
+        assert [message["subject"] for message in fresh] == ["4", "5"]
+        copied = (await service.http.get(f"/messages/{messages[1]['id']}")).json()
+        assert any("further copies" in warning for warning in copied["warnings"])
+        maildrop.maildir.remove(*list(maildrop.maildir.messages())[:3])
+        assert (await service.sync(mailbox_id))["report"]["new"] == 0
+        assert (await service.feed(after=cursor))[0] == []

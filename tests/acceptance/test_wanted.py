@@ -1,15 +1,19 @@
 """Which messages are wanted, what is deleted on the server, and what another client knew, against a real Dovecot."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults
 from tests.servers.dovecot import Dovecot, Maildrop
 from tests.servers.maildir import as_served
 from tests.servers.messages import sample_messages
-from tests.service import Client, digests, digests_of, running, settings_for
+from tests.service import API_KEY, Client, ServiceProcess, digests, digests_of, running, settings_for
 
 INVOICES = {"all": [{"field": "subject", "op": "contains", "value": "invoice"}]}
 REPORTS = {"any": [{"field": "subject", "op": "matches", "value": "^Report [0-9]+$"}]}
@@ -239,3 +243,57 @@ async def test_ids_missing_for_long_are_forgotten_only_where_the_settings_say_so
         missing = next(entry for entry in found if entry["missing_since"])
         age = datetime.now(UTC) - datetime.fromisoformat(missing["missing_since"])
         assert age < timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        Faults(cut={"DELE": 0}),
+        Faults(cut={"QUIT": 0}),
+        Faults(instead={"QUIT": b"-ERR some messages not removed"}),
+    ],
+    ids=["lost at DELE", "lost at QUIT", "QUIT refused"],
+)
+async def test_a_session_lost_before_quit_deletes_nothing_and_the_next_one_does(
+    service: Client, faults: Faults
+) -> None:
+    drop = FakeMaildrop()
+    for n in range(5):
+        drop.deliver(b"id-%d" % n, mail(f"letter {n}"))
+    async with FakePop3Server(drop, faults=faults) as server:
+        body = {
+            "name": "m", "host": server.host, "port": server.port, "security": "none", "username": drop.username,
+            "password": drop.password, "allow_cleartext_password": True,
+            "server_retention": {"mode": "delete_after_retrieve"},
+        }  # fmt: skip
+        mailbox_id = (await service.http.post("/mailboxes", json=body)).json()["id"]
+        first = await service.sync(mailbox_id)
+        assert (first["status"], first["report"]["deleted"]) == ("failed", 0)
+        assert len(await subjects(service)) == 5
+        left = len(drop.messages)
+        server.faults = Faults()
+        second = await service.sync(mailbox_id)
+        assert (second["status"], second["report"]["deleted"], second["report"]["new"]) == (
+            "succeeded",
+            left,
+            0,
+        )
+        assert drop.messages == []
+        assert len(await subjects(service)) == 5
+
+
+async def test_the_command_line_imports_through_the_running_service(
+    tmp_path: Path, dovecot_server: Dovecot, maildrop: Maildrop
+) -> None:
+    file = tmp_path / ".fetchids"
+    file.write_text(f"{maildrop.username}@{dovecot_server.host} 0000000100000001\n")
+    process = ServiceProcess(tmp_path / "data")
+    with process.started():
+        async with process.client() as http:
+            mailbox_id = await Client(http).register(maildrop, dovecot_server)
+        environment = os.environ | {"MAILDELTA_API_KEY": API_KEY, "MAILDELTA_PORT": str(process.port)}
+        command = [sys.executable, "-m", "app", "import-state", str(file)]
+        done = subprocess.run([*command, mailbox_id], env=environment, capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (0, "fetchmail: 1 unique-ids imported, 0 known already.\n")
+        wrong = subprocess.run([*command, "mbx_99"], env=environment, capture_output=True, text=True)
+        assert (wrong.returncode, wrong.stderr) == (2, "There is no such mailbox.\n")

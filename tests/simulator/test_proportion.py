@@ -147,3 +147,21 @@ async def test_any_other_listing_reads_the_ledger_once(bench: Bench) -> None:
     assert lines[0] == known
     assert sum(text.startswith("SELECT") for text in bench.ledger_statements) == 1
     assert bench.maildrop.tops == 0
+
+
+@pytest.mark.parametrize(("count", "is_followed"), [(199, False), (200, True)])
+async def test_a_sync_that_may_have_seen_only_a_window_is_followed_by_another(
+    tmp_path: Path, count: int, is_followed: bool
+) -> None:
+    bench = Bench(tmp_path, 0)
+    await bench.prepare()
+    bench.maildrop.mails = [Mail(b"w-%d" % n, b"Subject: %d\r\n\r\nx\r\n" % n) for n in range(count)]
+    await bench.sync()
+    row = await bench.database.read(lambda db: mailboxes.get(db, bench.mailbox_id))
+    assert row is not None
+    assert (row.next_sync_at == NOW) is is_followed
+    await bench.sync()
+    row = await bench.database.read(lambda db: mailboxes.get(db, bench.mailbox_id))
+    assert row is not None
+    assert row.next_sync_at is None
+    bench.close()
