@@ -180,7 +180,9 @@ async def retention_preview(mailbox_id: MailboxId, *, tools: SyncTools) -> Reten
     found = await due(
         tools.database, mailbox_id, mailbox.server_retention, raw, now=tools.clock(), most_entries=most
     )
-    return RetentionPreview(listed=raw.stat.count, to_delete=[unique_id_text(key) for key in found])
+    return RetentionPreview(
+        listed=raw.stat.count, to_delete=[unique_id_text(line.unique_id) for line in found.values()]
+    )
 
 
 @asynccontextmanager

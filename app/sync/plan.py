@@ -44,6 +44,16 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
+class Deletable:
+    """A ledger line whose message is stored and was there at the last listing."""
+
+    unique_id: bytes
+    raw_sha256: bytes
+    headers: bytes | None
+    content: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A listed message that is not simply known.
 

@@ -8,7 +8,7 @@ headers decide nothing is retrieved and compared by its content.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from app.sync.models import EntryId
+from app.sync.models import EntryId, EntryState
 from app.sync.plan import Candidate, Known
 
 
@@ -54,14 +54,18 @@ class Recogniser:
         return self._take(candidate, (line for line in own if line.headers == headers))
 
     def by_size(self, candidate: Candidate) -> SameAs | None:
-        """A line that was never looked into (a baseline, an import) is taken at its unique-id and its size."""
+        """A line that was never looked into (a baseline, an import) is taken at its unique-id and its size.
+
+        Not one that failed: its message is still to be had, and recognising it would lose it.
+        """
         own = self._own.get(candidate.unique_id, ())
         return self._take(
             candidate,
             (
                 line
                 for line in own
-                if line.headers is None
+                if line.state is not EntryState.FAILED
+                and line.headers is None
                 and line.content is None
                 and (line.octets is None or candidate.octets is None or line.octets == candidate.octets)
             ),

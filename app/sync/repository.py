@@ -25,7 +25,7 @@ from app.sync.models import (
     Trigger,
     UniqueIdEntry,
 )
-from app.sync.plan import Known
+from app.sync.plan import Deletable, Known
 from app.sync.recall import Mark
 
 _IDS_PER_STATEMENT = 500
@@ -215,11 +215,11 @@ def read_ledger(db: Session, mailbox_id: MailboxId) -> list[Known]:
 
 
 def read_part(db: Session, mailbox_id: MailboxId, *, ids: Collection[bytes], now: datetime) -> list[Known]:
-    """The ledger lines of some unique-ids, and those that are due to be tried again."""
+    """All ledger lines of some unique-ids, and of those with a line that is due to be tried again."""
     table = SQLModel.metadata.tables["unique_ids"].c
     ours = table.mailbox_id == mailbox_id
     found = _known(db, ours & (table.next_attempt_at <= now) & table.missing_since.is_(None))
-    for some in _slices(list(ids)):
+    for some in _slices(list({*ids, *(line.unique_id for line in found)})):
         found += _known(db, ours & table.unique_id.in_(some))
     return list({line.entry_id: line for line in found}.values())
 
@@ -231,10 +231,8 @@ def judge_again(db: Session, mailbox_id: MailboxId, now: datetime) -> None:
     db.execute(update(table).where(filtered).values(next_attempt_at=now))
 
 
-def deletable(
-    db: Session, mailbox_id: MailboxId, *, seen_before: datetime, limit: int
-) -> list[tuple[bytes, bytes]]:
-    """Unique-ids whose one message is stored and still listed, oldest first, and the digest of its content."""
+def deletable(db: Session, mailbox_id: MailboxId, *, seen_before: datetime, limit: int) -> list[Deletable]:
+    """Unique-ids whose one message is stored and still listed, oldest first."""
     lines, other = aliased(UniqueIdEntry), aliased(UniqueIdEntry)
     several = (
         select(other.id)
@@ -242,7 +240,12 @@ def deletable(
         .where(col(other.id) != lines.id)
     )
     query = (
-        select_columns(col(lines.unique_id), col(Message.raw_sha256))
+        select_columns(
+            col(lines.unique_id),
+            col(Message.raw_sha256),
+            col(lines.headers_sha256),
+            col(lines.content_sha256),
+        )
         .join(Message, col(Message.seq) == col(lines.message_seq))
         .where(
             col(lines.mailbox_id) == mailbox_id,
@@ -254,7 +257,7 @@ def deletable(
         .order_by(col(lines.id))
         .limit(limit)
     )
-    return [(row[0], row[1]) for row in db.execute(query)]
+    return [Deletable(*row) for row in db.execute(query)]
 
 
 def forget_missing(db: Session, mailbox_id: MailboxId, *, before: datetime) -> None:
@@ -323,14 +326,16 @@ def write_entries(db: Session, rows: Sequence[dict[str, Any]]) -> None:
     """Write ledger lines in bulk: new ones, or the new state of those that are there."""
     if not rows:
         return
-    insert = _insert(db)(SQLModel.metadata.tables["unique_ids"])
+    table = SQLModel.metadata.tables["unique_ids"]
+    insert = _insert(db)(table)
     kept = (
         "state", "octets", "message_seq", "attempts", "next_attempt_at", "reason", "is_wanted", "headers_sha256",
-        "content_sha256", "head",
+        "content_sha256",
     )  # fmt: skip
     statement = insert.on_conflict_do_update(
         index_elements=["mailbox_id", "unique_id", "occurrence"],
-        set_={name: insert.excluded[name] for name in kept} | {"missing_since": None},
+        set_={name: insert.excluded[name] for name in kept}
+        | {"missing_since": None, "head": func.coalesce(insert.excluded.head, table.c.head)},
     )
     db.execute(statement, rows)
 

@@ -6,29 +6,20 @@ nothing: the messages are listed again, and are marked again.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from hashlib import sha256
 from typing import Any
-
-from sqlmodel import Session
 
 from app import pop3
 from app.database import Database
 from app.mailboxes.models import MailboxId
 from app.messages import intake
+from app.messages.fingerprint import fingerprint, headers_digest
 from app.sync import repository
-from app.sync.plan import Listed, ledger_key
+from app.sync.plan import Deletable, Listed, ledger_key
 
 MOST_PER_SESSION = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Deletable:
-    """A ledger line whose message is stored and was there at the last listing."""
-
-    unique_id: bytes
-    raw_sha256: bytes
 
 
 def seen_before(retention: dict[str, Any], now: datetime) -> datetime | None:
@@ -56,26 +47,44 @@ async def due(
     *,
     now: datetime,
     most_entries: int,
-) -> dict[bytes, int]:
-    """What of this listing is to be deleted: unique-id -> message-number. Each content was read back whole."""
+) -> dict[int, Deletable]:
+    """What of this listing may be deleted, by message-number. Each stored content was read back whole."""
     before = seen_before(retention, now)
     if before is None:
         return {}
     question = partial(
         repository.deletable, mailbox_id=mailbox_id, seen_before=before, limit=MOST_PER_SESSION
     )
-    found: list[Deletable] = [Deletable(*row) for row in await database.read(question)]
+    found = await database.read(question)
     if not found:
         return {}
-    numbers = numbers_of(
-        pop3.parse_listing(raw, most_entries=most_entries).entries, [line.unique_id for line in found]
-    )
-
-    def intact(db: Session, line: Deletable) -> bool:
-        return intake.is_intact(db, line.raw_sha256)
-
+    lines = pop3.parse_listing(raw, most_entries=most_entries).entries
+    numbers = numbers_of(lines, [line.unique_id for line in found])
     return {
-        line.unique_id: numbers[line.unique_id]
+        numbers[line.unique_id]: line
         for line in found
-        if line.unique_id in numbers and await database.read(partial(intact, line=line))
+        if line.unique_id in numbers
+        and await database.read(partial(intake.is_intact, sha256=line.raw_sha256))
     }
+
+
+async def confirmed(session: pop3.Pop3Session, due: dict[int, Deletable]) -> list[int]:
+    """The numbers behind which the server holds just what is stored.
+
+    An id may have been given to another message of the same size since: that one must not go unread.
+    """
+    good: list[int] = []
+    async for reply in session.top([number for number, line in due.items() if line.headers], lines=0):
+        if isinstance(reply.body, bytes) and headers_digest(reply.body) == due[reply.number].headers:
+            good.append(reply.number)
+        reply.close()
+    unnamed = [(number, 0) for number, line in due.items() if not line.headers]
+    async for reply in session.retrieve(unnamed):
+        body = reply.body
+        if (
+            isinstance(body, bytes)
+            and fingerprint(body, sha256(body).digest()).content == due[reply.number].content
+        ):
+            good.append(reply.number)
+        reply.close()
+    return sorted(good)

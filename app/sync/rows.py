@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from app.mailboxes.models import MailboxId
+from app.messages.fingerprint import headers_digest
 from app.sync.models import EntryState
 from app.sync.plan import Candidate, Known
 
@@ -44,9 +45,10 @@ class RowMaker:
 
     def too_large(self, candidate: Candidate, *, reason: str, head: bytes | None) -> Row:
         """A message over the limit: its headers are kept."""
-        return self.row(
-            candidate, EntryState.TOO_LARGE, reason=reason, head=head[:_MOST_HEAD] if head else None
-        )
+        if head is None:
+            return self.row(candidate, EntryState.TOO_LARGE, reason=reason)
+        marks = {"head": head[:_MOST_HEAD], "headers_sha256": headers_digest(head)}
+        return self.row(candidate, EntryState.TOO_LARGE, reason=reason, **marks)
 
     def filtered(self, candidate: Candidate, reason: str | None, headers: bytes | None) -> Row:
         """A message that the criteria do not want, and the rule that said so."""

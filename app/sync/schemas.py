@@ -90,7 +90,7 @@ def entry_answer(row: UniqueIdEntry, *, listed_at: datetime | None, has_message:
     kept = row.message_seq is not None and has_message
     return UniqueIdAnswer(
         **fields,
-        headers=parse(row.head).headers if row.head else None,
+        headers=parse(row.head).headers if row.head and row.state == EntryState.TOO_LARGE else None,
         id=encode_id("uid", row.id),
         unique_id=unique_id_text(row.unique_id),
         last_seen_at=row.last_seen_at if row.missing_since else (listed_at or row.first_seen_at),

@@ -236,7 +236,7 @@ class _Run:
         )
         if found:
             with self._phase("delete"):
-                refusals = await session.delete(list(found.values()))
+                refusals = await session.delete(await retention.confirmed(session, found))
                 await session.quit()
             self.report.deleted = sum(refusal is None for refusal in refusals)
 

@@ -282,6 +282,27 @@ async def test_a_session_lost_before_quit_deletes_nothing_and_the_next_one_does(
         assert len(await subjects(service)) == 5
 
 
+async def test_a_message_that_took_anothers_place_unseen_is_not_deleted(service: Client) -> None:
+    """Same id, same size, never away: no listing tells them apart, but DELE looks at the headers first."""
+    drop = FakeMaildrop()
+    drop.deliver(mail("first"), b"id-1")
+    drop.deliver(mail("other"), b"id-2")
+    async with FakePop3Server(drop) as server:
+        body = {
+            "name": "m", "host": server.host, "port": server.port, "security": "none", "username": drop.username,
+            "password": drop.password, "allow_cleartext_password": True,
+        }  # fmt: skip
+        mailbox_id = (await service.http.post("/mailboxes", json=body)).json()["id"]
+        await service.sync(mailbox_id)
+        drop.messages.clear()
+        drop.deliver(mail("FIRST"), b"id-1")
+        drop.deliver(mail("other"), b"id-2")
+        change = {"server_retention": {"mode": "delete_after_retrieve"}}
+        await service.http.patch(f"/mailboxes/{mailbox_id}", json=change)
+        assert (await service.sync(mailbox_id))["report"]["deleted"] == 1
+        assert drop.contents == [mail("FIRST")]
+
+
 async def test_the_command_line_imports_through_the_running_service(
     tmp_path: Path, dovecot_server: Dovecot, maildrop: Maildrop
 ) -> None:
