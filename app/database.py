@@ -111,13 +111,16 @@ class Database:
 
     def _run_write(self, change: Callable[[Session], Result], durable: bool) -> Result:  # noqa: FBT001
         for attempts_left in (2, 1, 0):
+            may_be_done = False
             try:
                 with Session(self._write_engines[durable], expire_on_commit=False) as db:
                     result = change(db)
+                    db.flush()
+                    may_be_done = True
                     db.commit()
                     return result
             except SQLAlchemyError as error:
-                if not (attempts_left and _may_succeed_again(error)):
+                if not (attempts_left and _may_succeed_again(error, may_be_done=may_be_done)):
                     raise _storage_failed(error) from error
         raise AssertionError("unreachable")
 
@@ -207,13 +210,16 @@ def _begin_postgresql_write(connection: Connection) -> None:
         connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
 
 
-def _may_succeed_again(error: SQLAlchemyError) -> bool:
+def _may_succeed_again(error: SQLAlchemyError, *, may_be_done: bool) -> bool:
     """Deadlocks, serialisation failures and a connection that a restarted server dropped; nothing else.
 
+    A connection that is lost while COMMIT is under way leaves open whether it was done: nothing is done twice.
     A foreign key that a neighbour removed in the meantime (the content of a last message) is looked up anew.
     """
     code = getattr(getattr(error, "orig", None), "sqlstate", None)
-    return code in {"40001", "40P01", "23503"} or bool(getattr(error, "connection_invalidated", False))
+    return code in {"40001", "40P01", "23503"} or (
+        not may_be_done and bool(getattr(error, "connection_invalidated", False))
+    )
 
 
 def _storage_failed(error: SQLAlchemyError) -> Exception:

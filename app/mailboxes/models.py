@@ -51,7 +51,7 @@ class Mailbox(SQLModel, table=True):
     status_detail: str | None = Field(default=None, sa_column=Column(Text))
     server: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
     listed_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
-    is_rebasing: bool = Field(default=False, sa_column=Column(Boolean, nullable=False))
+    ids_changed: bool = Field(default=False, sa_column=Column(Boolean, nullable=False))
     failures: int = Field(default=0, sa_column=Column(Integer, nullable=False))
     next_sync_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime, index=True))
     created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))

@@ -238,7 +238,7 @@ class MailboxAnswer(BaseModel):
 def answer(row: Mailbox, facts: MailboxFacts) -> MailboxAnswer:
     """Shape a row for the API."""
     assert row.id is not None
-    columns = row.model_dump(exclude={"id", "credentials", "server", "listed_at", "failures", "is_rebasing"})
+    columns = row.model_dump(exclude={"id", "credentials", "server", "listed_at", "failures", "ids_changed"})
     return MailboxAnswer(
         **columns,
         id=encode_id("mbx", row.id),

@@ -68,9 +68,8 @@ class Batch:
         }
         make = RowMaker(mailbox_id, self.now)
         repository.write_entries(db, [self._row(make, *settled, places) for settled in self.settled])
-        recognised = ((o.candidate, v) for o, v in self.settled if isinstance(v, SameAs))
-        renamed = renamed_away(recognised)
-        repository.mark_missing(db, renamed, now=self.now, last_seen_at=self.now)
+        missing = [*renamed_away(self._recognised()), *self._waited_in_vain()]
+        repository.mark_missing(db, missing, now=self.now, last_seen_at=self.now)
         self._note_copies(db, places)
         return places
 
@@ -114,6 +113,17 @@ class Batch:
             attempts=attempts,
             next_attempt_at=next_message_attempt(attempts, self.now),
         )
+
+    def _recognised(self) -> list[tuple[Candidate, SameAs]]:
+        return [(o.candidate, verdict) for o, verdict in self.settled if isinstance(verdict, SameAs)]
+
+    def _waited_in_vain(self) -> list[EntryId]:
+        """Lines that waited for a message which proved to be that of another line."""
+        return [
+            candidate.entry.entry_id
+            for candidate, same in self._recognised()
+            if candidate.entry is not None and candidate.entry.entry_id != same.line.entry_id
+        ]
 
     def _note_copies(self, db: Session, places: Places) -> None:
         for _outcome, verdict in self.settled:

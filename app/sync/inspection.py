@@ -87,7 +87,7 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
         raw, _has_uidl = await list_maildrop(session)
         listing = pop3.parse_listing(raw, most_entries=tools.limits.listing_entries)
         ledger = await tools.database.read(partial(repository.read_ledger, mailbox_id=mailbox_id))
-        seen = look.whole(listing, ledger, mark=None, now=tools.clock(), is_rebasing=True)
+        seen = look.whole(listing, ledger, mark=None, now=tools.clock(), ids_changed=True)
         recogniser = Recogniser(own=seen.diff.own, absent=seen.diff.under_new_names)
         sifted = await sift(
             session,
@@ -96,6 +96,7 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
             most_octets=tools.limits.message_octets,
             is_baseline=False,
             judge=None,
+            now=tools.clock(),
             may_hold=False,
         )
     unknown = [*sifted.to_retrieve, *(candidate for candidate, _head in sifted.too_large)]
@@ -135,7 +136,6 @@ def _carry_out(
     missing = [*gone, *renamed_away(sifted.recognised)]
     repository.mark_missing(db, missing, now=now, last_seen_at=row.listed_at)
     repository.forget_mark(db, mailbox_id)
-    row.is_rebasing = False
     if row.status == MailboxStatus.NEEDS_REVIEW:
         row.status, row.status_detail = MailboxStatus.ACTIVE.value, None
     if row.poll_interval_seconds is not None and row.status == MailboxStatus.ACTIVE:

@@ -1,11 +1,13 @@
 """The listing of a maildrop, also where the server knows no UIDL: then what a message is stands in for its id."""
 
 from hashlib import sha256
+from typing import IO
 
 from app import pop3
-from app.messages.fingerprint import fingerprint, headers_digest
+from app.messages.fingerprint import fingerprint, head_of, headers_digest
 
 _DIGITS = 40
+_BLOCK = 512 * 1024
 
 
 async def list_maildrop(session: pop3.Pop3Session) -> tuple[pop3.RawListing, bool]:
@@ -30,12 +32,22 @@ async def list_maildrop(session: pop3.Pop3Session) -> tuple[pop3.RawListing, boo
     rest = [(number, sizes[number]) for number in sizes if number not in ids]
     async for reply in session.retrieve(rest):
         if reply.body is not None:
-            body = reply.body if isinstance(reply.body, bytes) else reply.body.read()
-            content = fingerprint(body, sha256(body).digest()).content
-            ids[reply.number] = b"content-" + content.hex().encode()[:_DIGITS]
+            ids[reply.number] = _id_of_message(reply.body, sizes[reply.number])
         reply.close()
     uidl = b"".join(b"%d %s\r\n" % (number, ids[number]) for number in sizes if number in ids)
     return pop3.RawListing(raw.stat, uidl, raw.sizes), False
+
+
+def _id_of_message(body: bytes | IO[bytes], octets: int) -> bytes:
+    """The same id that TOP would have given, where the headers name the message; else by its content."""
+    start = body if isinstance(body, bytes) else body.read(_BLOCK)
+    if headers_digest(start) is not None:
+        return _id_by_headers(head_of(start), octets)
+    digest = sha256(start)
+    while not isinstance(body, bytes) and (block := body.read(_BLOCK)):
+        digest.update(block)
+    content = fingerprint(start, digest.digest()).content if isinstance(body, bytes) else digest.digest()
+    return b"content-" + content.hex().encode()[:_DIGITS]
 
 
 def _id_by_headers(head: bytes, octets: int) -> bytes:

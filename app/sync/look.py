@@ -32,7 +32,7 @@ class Look:
 
 
 def whole(
-    listing: Listing, ledger: Sequence[Known], *, mark: Mark | None, now: datetime, is_rebasing: bool
+    listing: Listing, ledger: Sequence[Known], *, mark: Mark | None, now: datetime, ids_changed: bool
 ) -> Look:
     """Look at every line. A listing that is suddenly empty is believed when it is empty again."""
     is_suddenly_empty = (
@@ -42,7 +42,7 @@ def whole(
     )
     return Look(
         listed=len(listing.entries),
-        diff=diff(listing.entries, ledger, now=now, is_rebasing=is_rebasing),
+        diff=diff(listing.entries, ledger, now=now, ids_changed=ids_changed),
         may_miss=not listing.is_short and not is_suddenly_empty,
         malformed=listing.malformed,
         is_short=listing.is_short,

@@ -120,9 +120,10 @@ def ledger_key(unique_id: bytes) -> bytes:
 
 
 def diff(
-    listing: Sequence[Listed], ledger: Iterable[Known], *, now: datetime, is_rebasing: bool = False
+    listing: Sequence[Listed], ledger: Iterable[Known], *, now: datetime, ids_changed: bool = False
 ) -> Diff:
-    """Compare a listing with the ledger. ``is_rebasing``: a wholesale change was found before and is not done."""
+    """Compare a listing with the ledger. ``ids_changed``: a wholesale change was met before, so what is unknown may
+    always be a message that was known."""
     by_id: defaultdict[bytes, list[Known]] = defaultdict(list)
     for line in ledger:
         by_id[line.unique_id].append(line)
@@ -164,7 +165,7 @@ def diff(
         own=tuple(entry for unique_id in suspected for entry in by_id[unique_id]),
         gone=gone,
         away=tuple(entry for entry in absent if entry.is_missing),
-        is_wholesale=bool(fresh and gone) and (is_rebasing or 2 * len(gone) > present),
+        is_wholesale=bool((fresh or due) and absent) and (ids_changed or 2 * len(gone) > present),
         shared=frozenset(key for key, count in copies.items() if count > 1),
     )
 

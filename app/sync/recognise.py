@@ -71,6 +71,12 @@ class Recogniser:
             ),
         )
 
+    def failed_before(self, candidate: Candidate) -> Known | None:
+        """A line of the candidate's id whose message could not be retrieved yet: this may be it."""
+        own = self._own.get(candidate.unique_id, ())
+        same = self._take(candidate, (line for line in own if line.state is EntryState.FAILED))
+        return same.line if same else None
+
     def by_content(self, candidate: Candidate, content: bytes, *, is_shared: bool) -> Verdict:
         """Compare a message that was retrieved. None: it is one of its own.
 

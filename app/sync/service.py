@@ -104,20 +104,26 @@ class _Run:
             with self._phase("diff"):
                 seen = await self._look(mailbox, raw, mark)
                 recogniser = Recogniser(own=seen.diff.own, absent=seen.diff.under_new_names)
+                is_baseline = mailbox.listed_at is None and mailbox.initial_sync == InitialSync.FROM_NOW
+                if is_baseline and seen.is_short and not seen.malformed:
+                    raise SyncFailed(
+                        SyncErrorCode.SERVER_TEMPORARY, "The first listing is shorter than STAT said."
+                    )
                 sifted = await sift(
                     session,
                     seen,
                     recogniser,
                     most_octets=self._tools.limits.message_octets,
-                    is_baseline=mailbox.listed_at is None and mailbox.initial_sync == InitialSync.FROM_NOW,
+                    is_baseline=is_baseline,
                     judge=judge,
+                    now=self._tools.clock(),
                 )
                 await self._record_listing(
                     mailbox, seen, recogniser, sifted, _server_facts(session, seen, has_uidl=has_uidl)
                 )
             with self._phase("retrieve"):
                 await self._retrieve_and_store(session, sifted, seen, recogniser, judge)
-            await self._delete_on_server(session, mailbox, raw)
+            await self._delete_on_server(session, raw)
             self._login_delay = session.capabilities.login_delay or 0
         self._settled = partial(
             self._write_settled, seen=seen, recogniser=recogniser, raw=raw, mailbox=mailbox
@@ -129,7 +135,7 @@ class _Run:
     async def _look(self, mailbox: Mailbox, raw: pop3.RawListing, mark: Mark | None) -> Look:
         """Read as little of the ledger as the listing's difference from the last one asks for."""
         now, most = self._tools.clock(), self._tools.limits.listing_entries
-        change = recall.compare(raw, mark) if mark is not None and not mailbox.is_rebasing else Change.OTHER
+        change = recall.compare(raw, mark) if mark is not None else Change.OTHER
         if mark is not None and change is not Change.OTHER:
             grown = pop3.parse_listing(recall.grown_part(raw, mark), most_entries=most)
             ids = frozenset(ledger_key(line.unique_id) for line in grown.entries)
@@ -139,14 +145,15 @@ class _Run:
             due = frozenset(line.unique_id for line in known if is_due(line, now)) - ids
             shown_before = any(line.unique_id in ids and not line.is_missing for line in known)
             listed = mark.entries + len(grown.entries)
-            if not shown_before and listed >= raw.stat.count:
+            needs_all = shown_before or (mailbox.ids_changed and (ids or due))
+            if not needs_all and listed >= raw.stat.count:
                 lines = list(grown.entries)
                 if due:
                     lines = look.only(pop3.parse_listing(raw, most_entries=most).entries, ids | due)
                 return look.part(lines, known, listed=listed, malformed=grown.malformed, now=now)
         listing = pop3.parse_listing(raw, most_entries=most)
         ledger = await self._tools.database.read(partial(repository.read_ledger, mailbox_id=self._mailbox_id))
-        return look.whole(listing, ledger, mark=mark, now=now, is_rebasing=mailbox.is_rebasing)
+        return look.whole(listing, ledger, mark=mark, now=now, ids_changed=mailbox.ids_changed)
 
     async def _record_listing(
         self, mailbox: Mailbox, seen: Look, recogniser: Recogniser, sifted: Sifted, facts: ServerFacts
@@ -156,10 +163,8 @@ class _Run:
         make = RowMaker(self._mailbox_id, now)
         rows = _rows_before_retrieval(sifted, make, most_octets=self._tools.limits.message_octets)
         known = seen.known + len(sifted.recognised) + len(sifted.baseline)
-        # What is gone may still be recognised by its content after a wholesale change: then it waits.
-        waits = seen.diff.is_wholesale and bool(sifted.to_retrieve)
         missing = renamed_away(sifted.recognised)
-        if seen.may_miss and not waits:
+        if seen.may_miss:
             missing += [line.entry_id for line in seen.diff.gone if line.entry_id not in recogniser.found]
         report = self.report.model_copy(
             update={
@@ -181,9 +186,11 @@ class _Run:
             if has_news:
                 repository.forget_mark(db, self._mailbox_id)
             row = self._mailbox(db)
+            if row.criteria != mailbox.criteria:  # changed meanwhile: judged by the old ones is not judged
+                repository.judge_again(db, self._mailbox_id, now)
             row.listed_at = now
-            # A listing that was cut shows only some of the new names: the next one is compared in the same way.
-            row.is_rebasing = (row.is_rebasing or seen.diff.is_wholesale) and (waits or not seen.may_miss)
+            # A server that changed its ids once may hide some of the new names for now, or do it again.
+            row.ids_changed = row.ids_changed or seen.diff.is_wholesale
             if row.server != (found := facts.model_dump()):
                 row.server = found
 
@@ -221,11 +228,13 @@ class _Run:
                 async for reply in session.retrieve(some, most_octets=most_octets):
                     await batches.add(candidates[reply.number], reply)
 
-    async def _delete_on_server(
-        self, session: pop3.Pop3Session, mailbox: Mailbox, raw: pop3.RawListing
-    ) -> None:
+    async def _delete_on_server(self, session: pop3.Pop3Session, raw: pop3.RawListing) -> None:
         """Delete what the mailbox's retention asks for; it is gone only when QUIT was answered with +OK."""
         most = self._tools.limits.listing_entries
+        mailbox = await self._tools.database.read(self._mailbox)  # it may have been told to keep meanwhile
+        if session.capabilities.expire == 0 and mailbox.server_retention["mode"] == "keep":
+            await session.abort()  # EXPIRE 0: QUIT may delete what was retrieved (RFC 2449 §6.7)
+            return
         found = await retention.due(
             self._tools.database,
             self._mailbox_id,
@@ -265,7 +274,6 @@ class _Run:
         if seen.may_miss:
             lost = [line.entry_id for line in seen.diff.present if line.entry_id not in recogniser.found]
             repository.mark_missing(db, lost, now=self._tools.clock(), last_seen_at=mailbox.listed_at)
-            self._mailbox(db).is_rebasing = False
         if not seen.is_short:
             mark = recall.mark_of(raw, entries=seen.listed, is_confirmed=seen.is_confirmed)
             repository.write_mark(db, self._mailbox_id, mark)
@@ -356,7 +364,9 @@ def _server_facts(session: pop3.Pop3Session, seen: Look, *, has_uidl: bool) -> S
     if not capabilities.pipelining:
         warnings.append("The server does not announce PIPELINING: each command costs a round trip.")
     if capabilities.expire == 0:
-        warnings.append("The server announces EXPIRE 0: it may delete what was retrieved.")
+        warnings.append(
+            "The server announces EXPIRE 0: sessions end without QUIT, so that it deletes nothing."
+        )
     return ServerFacts(
         greeting=session.greeting,
         implementation=capabilities.implementation,

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from app import pop3
@@ -11,7 +12,7 @@ from app.messages.fingerprint import headers_digest
 from app.sync import criteria as judged
 from app.sync.errors import SyncErrorCode, SyncFailed
 from app.sync.look import Look
-from app.sync.plan import Candidate
+from app.sync.plan import Candidate, Known, is_due
 from app.sync.recognise import Recogniser, SameAs
 
 # So few ledger lines that nothing can recognise are worth no question to a person.
@@ -50,6 +51,7 @@ async def sift(
     most_octets: int,
     is_baseline: bool,
     judge: Judge | None,
+    now: datetime,
     may_hold: bool = True,
 ) -> Sifted:
     """Sort the candidates, asking for headers (TOP, pipelined) only where they decide something.
@@ -57,11 +59,10 @@ async def sift(
     Raises SyncFailed ``needs_review`` when a wholesale change of unique-ids cannot be decided.
     """
     diff = seen.diff
-    suspects = [*diff.suspects, *(diff.fresh if diff.is_wholesale else ())]
-    plain = [*diff.due, *(() if diff.is_wholesale else diff.fresh)]
-    sifted = Sifted()
-    if is_baseline:
-        sifted.baseline, plain = plain, []
+    is_wholesale = diff.is_wholesale and not is_baseline
+    suspects = [*diff.suspects, *(diff.fresh if is_wholesale else ())]
+    plain = [*diff.due, *(() if is_wholesale or is_baseline else diff.fresh)]
+    sifted = Sifted(baseline=list(diff.fresh) if is_baseline else [])
     large = {c.number for c in [*suspects, *plain] if (c.octets or 0) > most_octets and not c.is_forced}
     asked = [c for c in [*suspects, *plain] if judge is not None or c.number in large]
     asked += [c for c in suspects if judge is None and c.number not in large]
@@ -69,10 +70,13 @@ async def sift(
     for candidate in suspects:
         same = _recognised(candidate, sifted.heads.get(candidate.number), recogniser)
         if same is None:
-            plain.append(candidate)
+            line = recogniser.failed_before(candidate)
+            plain.append(_of_line(candidate, line) if line else candidate)
+        elif same.line.unique_id == candidate.unique_id and is_due(same.line, now):
+            plain.append(_of_line(candidate, same.line))  # known, and somebody waits for it
         else:
             sifted.recognised.append((candidate, same))
-    if diff.is_wholesale and may_hold:
+    if is_wholesale and may_hold:
         _hold_if_undecided(seen, recogniser, plain)
     for candidate in plain:
         _place(candidate, sifted, is_large=candidate.number in large)
@@ -112,6 +116,11 @@ async def _heads(
     return heads
 
 
+def _of_line(candidate: Candidate, line: Known) -> Candidate:
+    """The candidate as the message that a ledger line waits for."""
+    return replace(candidate, occurrence=line.occurrence, entry=line)
+
+
 def _recognised(candidate: Candidate, head: Head | None, recogniser: Recogniser) -> SameAs | None:
     by_headers = recogniser.by_headers(candidate, head.digest) if head else None
     return by_headers or recogniser.by_size(candidate)
@@ -119,7 +128,9 @@ def _recognised(candidate: Candidate, head: Head | None, recogniser: Recogniser)
 
 def _place(candidate: Candidate, sifted: Sifted, *, is_large: bool) -> None:
     head = sifted.heads.get(candidate.number)
-    if head is not None and head.unwanted is not None:
+    if candidate.is_forced:
+        sifted.to_retrieve.append(candidate)
+    elif head is not None and head.unwanted is not None:
         sifted.filtered.append((candidate, head))
     elif is_large:
         sifted.too_large.append((candidate, head.octets if head else None))

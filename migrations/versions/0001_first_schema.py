@@ -89,7 +89,7 @@ def _mailboxes() -> None:
         sa.Column("status_detail", sa.Text),
         sa.Column("server", Json),
         sa.Column("listed_at", Time),
-        sa.Column("is_rebasing", sa.Boolean, nullable=False),
+        sa.Column("ids_changed", sa.Boolean, nullable=False),
         sa.Column("failures", sa.Integer, nullable=False),
         sa.Column("next_sync_at", Time),
         sa.Column("created_at", Time, nullable=False),

@@ -311,7 +311,7 @@ async def test_fewer_messages_than_stat_said_marks_nothing_missing(
         assert (sync["status"], sync["report"]["missing"]) == ("succeeded", 0)
         assert all(entry["missing_since"] is None for entry in (await ledger(service, mailbox_id)).values())
         mailbox = (await service.http.get(f"/mailboxes/{mailbox_id}")).json()
-        assert any("shorter" in warning for warning in mailbox["server"]["warnings"])
+        assert any("fewer messages" in warning for warning in mailbox["server"]["warnings"])
         _, cursor = await service.feed()
         await is_right_again(service, server, mailbox_id)
         assert (await service.feed(after=cursor))[0] == []

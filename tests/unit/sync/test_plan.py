@@ -46,8 +46,8 @@ def known(
     )
 
 
-def compare(listing: list[Line], ledger: list[Known], *, is_rebasing: bool = False) -> Diff:
-    return diff(listing, ledger, now=NOW, is_rebasing=is_rebasing)
+def compare(listing: list[Line], ledger: list[Known], *, ids_changed: bool = False) -> Diff:
+    return diff(listing, ledger, now=NOW, ids_changed=ids_changed)
 
 
 def ids(candidates: tuple[Candidate, ...]) -> list[bytes]:
@@ -159,7 +159,7 @@ def test_a_wholesale_change_is_most_gone_and_unknown_ids_instead() -> None:
     assert not compare([], ledger).is_wholesale
     half = [Line(9, bytes([n])) for n in range(5)]
     assert not compare([*all_new[:2], *half], ledger).is_wholesale
-    assert compare([*all_new[:2], *half], ledger, is_rebasing=True).is_wholesale
+    assert compare([*all_new[:2], *half], ledger, ids_changed=True).is_wholesale
     assert not compare(all_new, []).is_wholesale
 
 
