@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
@@ -25,6 +25,15 @@ API_KEY = "a-key-of-the-tests-only"
 _ENDED = {"succeeded", "partial", "failed", "cancelled"}
 
 
+class Account(Protocol):
+    """Who logs in, and how."""
+
+    @property
+    def username(self) -> str: ...
+    @property
+    def password(self) -> str: ...
+
+
 @dataclass
 class Client:
     """The API as a program uses it, with the shortcuts that stories need."""
@@ -33,14 +42,18 @@ class Client:
 
     async def register(self, maildrop: Maildrop, dovecot: Dovecot, **fields: Any) -> str:
         """Register a maildrop of Dovecot, in clear text unless ``fields`` say otherwise; its id."""
+        return await self.register_at(dovecot.host, dovecot.port, maildrop, **fields)
+
+    async def register_at(self, host: str, port: int, account: Account, **fields: Any) -> str:
+        """Register an account of any server, in clear text unless ``fields`` say otherwise; its id."""
         body = {
-            "name": maildrop.username,
-            "host": dovecot.host,
-            "port": dovecot.port,
+            "name": account.username,
+            "host": host,
+            "port": port,
             "security": "none",
             "allow_cleartext_password": True,
-            "username": maildrop.username,
-            "password": maildrop.password,
+            "username": account.username,
+            "password": account.password,
         } | fields
         answer = await self.http.post("/mailboxes", json=body)
         assert answer.status_code == 201, answer.text

@@ -53,5 +53,6 @@ class Mailbox(SQLModel, table=True):
     listed_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     ids_changed: bool = Field(default=False, sa_column=Column(Boolean, nullable=False))
     failures: int = Field(default=0, sa_column=Column(Integer, nullable=False))
+    wanted_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     next_sync_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime, index=True))
     created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))

@@ -238,7 +238,9 @@ class MailboxAnswer(BaseModel):
 def answer(row: Mailbox, facts: MailboxFacts) -> MailboxAnswer:
     """Shape a row for the API."""
     assert row.id is not None
-    columns = row.model_dump(exclude={"id", "credentials", "server", "listed_at", "failures", "ids_changed"})
+    columns = row.model_dump(
+        exclude={"id", "credentials", "server", "listed_at", "failures", "ids_changed", "wanted_at"}
+    )
     return MailboxAnswer(
         **columns,
         id=encode_id("mbx", row.id),

@@ -104,7 +104,7 @@ class Batch:
 
     def _failed(self, make: RowMaker, outcome: Outcome) -> Row:
         if outcome.is_too_large:
-            return make.too_large(outcome.candidate, reason=outcome.reason or "too large", head=None)
+            return make.too_large(outcome.candidate)
         attempts = outcome.candidate.attempts + 1
         return make.row(
             outcome.candidate,
@@ -118,11 +118,13 @@ class Batch:
         return [(o.candidate, verdict) for o, verdict in self.settled if isinstance(verdict, SameAs)]
 
     def _waited_in_vain(self) -> list[EntryId]:
-        """Lines that waited for a message which proved to be that of another line."""
+        """Lines that waited for a message which proved to be that of another line of the same id."""
         return [
             candidate.entry.entry_id
             for candidate, same in self._recognised()
-            if candidate.entry is not None and candidate.entry.entry_id != same.line.entry_id
+            if candidate.entry is not None
+            and candidate.entry.entry_id != same.line.entry_id
+            and candidate.unique_id == same.line.unique_id
         ]
 
     def _note_copies(self, db: Session, places: Places) -> None:
@@ -152,8 +154,8 @@ def _verdict(outcome: Outcome, recogniser: Recogniser, shared: frozenset[bytes])
     if outcome.prepared is None:
         return None
     candidate = outcome.candidate
-    content = outcome.prepared.fingerprint.content
-    return recogniser.by_content(candidate, content, is_shared=candidate.unique_id in shared)
+    marks = outcome.prepared.fingerprint
+    return recogniser.by_content(candidate, marks, is_shared=candidate.unique_id in shared)
 
 
 def _place_of(copy: CopyOf, places: Places) -> MessageSeq | None:

@@ -108,7 +108,7 @@ def _outcome(packer: Packer, candidate: Candidate, reply: pop3.Retrieved) -> Out
     if reply.refused is not None:
         return Outcome(candidate, None, reason=f"the server refused it: {reply.refused.text}"[:1000])
     if reply.too_large:
-        return Outcome(candidate, None, reason="larger than the limit", is_too_large=True)
+        return Outcome(candidate, None, is_too_large=True)
     assert reply.body is not None
     message = prepare(
         packer,

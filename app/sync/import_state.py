@@ -109,6 +109,11 @@ def as_recorded(file_format: StateFormat, unique_id: bytes) -> bytes:
             return unique_id
 
 
+def other_spellings(unique_id: bytes) -> frozenset[bytes]:
+    """How clients may have written down this id, where it is not as the server gives it."""
+    return frozenset(as_recorded(known, unique_id) for known in StateFormat) - {unique_id}
+
+
 class _Notes:
     """Warnings by line, the first hundred in words."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 
@@ -87,8 +88,10 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
         raw, _has_uidl = await list_maildrop(session)
         listing = pop3.parse_listing(raw, most_entries=tools.limits.listing_entries)
         ledger = await tools.database.read(partial(repository.read_ledger, mailbox_id=mailbox_id))
-        seen = look.whole(listing, ledger, mark=None, now=tools.clock(), ids_changed=True)
-        recogniser = Recogniser(own=seen.diff.own, absent=seen.diff.under_new_names)
+        seen = look.whole(listing, ledger, mark=None, now=tools.clock())
+        # Somebody decides about a change of ids: all that is unknown may be what is gone.
+        seen = replace(seen, diff=replace(seen.diff, is_wholesale=bool(seen.diff.fresh)))
+        recogniser = Recogniser(own=seen.diff.own, absent=seen.diff.gone + seen.diff.away, ids_changed=True)
         sifted = await sift(
             session,
             seen,

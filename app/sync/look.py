@@ -13,13 +13,14 @@ from app.sync.recall import Mark
 class Look:
     """The part of a listing that matters, sorted. ``listed`` and ``known`` count the whole of it.
 
-    ``may_miss``: the listing is whole, so that what it does not show is missing. ``mark_entries`` and
-    ``is_confirmed`` are what to remember of it (None: nothing).
+    ``may_miss``: the server showed all it has, so that what is not listed is missing. ``is_whole``: every line was
+    looked at, beside the whole ledger. ``is_confirmed`` is what to remember of an empty listing.
     """
 
     listed: int
     diff: Diff
     may_miss: bool
+    is_whole: bool = True
     malformed: tuple[str, ...] = ()
     is_short: bool = False
     is_confirmed: bool = True
@@ -31,9 +32,7 @@ class Look:
         return self.listed - len(self.diff.fresh) - len(self.diff.due) - len(self.diff.suspects)
 
 
-def whole(
-    listing: Listing, ledger: Sequence[Known], *, mark: Mark | None, now: datetime, ids_changed: bool
-) -> Look:
+def whole(listing: Listing, ledger: Sequence[Known], *, mark: Mark | None, now: datetime) -> Look:
     """Look at every line. A listing that is suddenly empty is believed when it is empty again."""
     is_suddenly_empty = (
         not listing.entries
@@ -42,7 +41,7 @@ def whole(
     )
     return Look(
         listed=len(listing.entries),
-        diff=diff(listing.entries, ledger, now=now, ids_changed=ids_changed),
+        diff=diff(listing.entries, ledger, now=now),
         may_miss=not listing.is_short and not is_suddenly_empty,
         malformed=listing.malformed,
         is_short=listing.is_short,
@@ -54,7 +53,9 @@ def part(
     lines: Sequence[Line], ledger: Sequence[Known], *, listed: int, malformed: tuple[str, ...], now: datetime
 ) -> Look:
     """Look at some lines, those that grew or that are due; all others are as they were last time."""
-    return Look(listed=listed, diff=diff(lines, ledger, now=now), may_miss=False, malformed=malformed)
+    return Look(
+        listed=listed, diff=diff(lines, ledger, now=now), may_miss=False, is_whole=False, malformed=malformed
+    )
 
 
 def only(lines: Sequence[Line], ids: frozenset[bytes]) -> list[Line]:

@@ -55,13 +55,20 @@ class UniqueIdEntry(SQLModel, table=True):
     __tablename__ = "unique_ids"
     __table_args__ = (
         Index("uq_unique_ids_key", "mailbox_id", "unique_id", "occurrence", unique=True),
-        Index("ix_unique_ids_mailbox_id_state", "mailbox_id", "state"),
+        Index("ix_unique_ids_state", "mailbox_id", "state", "missing_since", "first_seen_at"),
         Index(
             "ix_unique_ids_waiting",
             "mailbox_id",
             "next_attempt_at",
             sqlite_where=text("next_attempt_at IS NOT NULL"),
             postgresql_where=text("next_attempt_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_unique_ids_missing",
+            "mailbox_id",
+            "content_sha256",
+            sqlite_where=text("missing_since IS NOT NULL"),
+            postgresql_where=text("missing_since IS NOT NULL"),
         ),
         {"sqlite_autoincrement": True},
     )

@@ -47,8 +47,11 @@ class Known:
 class Deletable:
     """A ledger line whose message is stored and was there at the last listing."""
 
+    entry_id: EntryId
+    first_seen_at: datetime
     unique_id: bytes
     raw_sha256: bytes
+    octets: int
     headers: bytes | None
     content: bytes | None
 
@@ -84,9 +87,10 @@ class Diff:
 
     ``suspects`` show a unique-id that the ledger knows and may yet be other messages: it was missing, its size
     changed, or it stands for several. ``own`` are the ledger lines of their ids. ``gone``: lines that were there
-    last time and are not listed now; ``away``: those that were missing already and still are. ``is_wholesale``:
-    most of what was there is gone and unknown ids appeared, which may be the same messages under new names.
-    ``shared``: ids that several messages show at once.
+    last time and are not listed now; ``away``: those that were missing already and still are. ``most_gone``:
+    several were known, and most of what was there is gone. ``is_wholesale``: nothing or little of what was there
+    is left and unknown ids appeared, which may be the same messages under new names. ``shared``: ids that several
+    messages show at once.
     """
 
     listed: int
@@ -98,13 +102,9 @@ class Diff:
     own: tuple[Known, ...]
     gone: tuple[Known, ...]
     away: tuple[Known, ...]
+    most_gone: bool
     is_wholesale: bool
     shared: frozenset[bytes]
-
-    @property
-    def under_new_names(self) -> tuple[Known, ...]:
-        """The ledger lines that unknown ids may stand for: after a wholesale change, all that are not listed."""
-        return self.gone + self.away if self.is_wholesale else ()
 
     @property
     def present(self) -> tuple[Known, ...]:
@@ -119,11 +119,8 @@ def ledger_key(unique_id: bytes) -> bytes:
     return unique_id[: _LONGEST_KEY - 32] + sha256(unique_id).digest()
 
 
-def diff(
-    listing: Sequence[Listed], ledger: Iterable[Known], *, now: datetime, ids_changed: bool = False
-) -> Diff:
-    """Compare a listing with the ledger. ``ids_changed``: a wholesale change was met before, so what is unknown may
-    always be a message that was known."""
+def diff(listing: Sequence[Listed], ledger: Iterable[Known], *, now: datetime) -> Diff:
+    """Compare a listing with the ledger, in one pass over each."""
     by_id: defaultdict[bytes, list[Known]] = defaultdict(list)
     for line in ledger:
         by_id[line.unique_id].append(line)
@@ -165,7 +162,8 @@ def diff(
         own=tuple(entry for unique_id in suspected for entry in by_id[unique_id]),
         gone=gone,
         away=tuple(entry for entry in absent if entry.is_missing),
-        is_wholesale=bool((fresh or due) and absent) and (ids_changed or 2 * len(gone) > present),
+        most_gone=len(everything) > 1 and 2 * len(gone) > present,
+        is_wholesale=bool((fresh or due) and absent) and (2 * len(gone) > present or not present),
         shared=frozenset(key for key, count in copies.items() if count > 1),
     )
 

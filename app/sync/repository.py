@@ -5,7 +5,19 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, CursorResult, Update, bindparam, delete, func, or_, update
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Update,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    or_,
+    tuple_,
+    update,
+)
 from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
@@ -224,6 +236,13 @@ def read_part(db: Session, mailbox_id: MailboxId, *, ids: Collection[bytes], now
     return list({line.entry_id: line for line in found}.values())
 
 
+def missing_with(db: Session, mailbox_id: MailboxId, *, contents: Sequence[bytes]) -> list[Known]:
+    """Ledger lines of messages that the server does not show, with one of these contents."""
+    table = SQLModel.metadata.tables["unique_ids"].c
+    ours = (table.mailbox_id == mailbox_id) & table.missing_since.is_not(None)
+    return [line for some in _slices(contents) for line in _known(db, ours & table.content_sha256.in_(some))]
+
+
 def judge_again(db: Session, mailbox_id: MailboxId, now: datetime) -> None:
     """The criteria changed: what they filtered are candidates again."""
     table = SQLModel.metadata.tables["unique_ids"]
@@ -231,8 +250,10 @@ def judge_again(db: Session, mailbox_id: MailboxId, now: datetime) -> None:
     db.execute(update(table).where(filtered).values(next_attempt_at=now))
 
 
-def deletable(db: Session, mailbox_id: MailboxId, *, seen_before: datetime, limit: int) -> list[Deletable]:
-    """Unique-ids whose one message is stored and still listed, oldest first."""
+def deletable(
+    db: Session, mailbox_id: MailboxId, *, seen_before: datetime, after: Deletable | None, limit: int
+) -> list[Deletable]:
+    """Unique-ids whose one message is stored and still listed, those behind ``after``, the longest known first."""
     lines, other = aliased(UniqueIdEntry), aliased(UniqueIdEntry)
     several = (
         select(other.id)
@@ -241,8 +262,11 @@ def deletable(db: Session, mailbox_id: MailboxId, *, seen_before: datetime, limi
     )
     query = (
         select_columns(
+            col(lines.id),
+            col(lines.first_seen_at),
             col(lines.unique_id),
             col(Message.raw_sha256),
+            col(Message.octets),
             col(lines.headers_sha256),
             col(lines.content_sha256),
         )
@@ -254,9 +278,12 @@ def deletable(db: Session, mailbox_id: MailboxId, *, seen_before: datetime, limi
             col(lines.first_seen_at) <= seen_before,
             ~several.exists(),
         )
-        .order_by(col(lines.id))
+        .order_by(col(lines.first_seen_at), col(lines.id))
         .limit(limit)
     )
+    if after is not None:
+        place = tuple_(col(lines.first_seen_at), col(lines.id))
+        query = query.where(place > (after.first_seen_at, after.entry_id))
     return [Deletable(*row) for row in db.execute(query)]
 
 
@@ -299,6 +326,7 @@ def want(db: Session, mailbox_id: MailboxId, entry_id: EntryId, *, now: datetime
         return None
     if row.state != EntryState.STORED.value and row.missing_since is None:
         row.is_wanted, row.next_attempt_at = True, now
+        db.execute(update(Mailbox).where(col(Mailbox.id) == mailbox_id).values(wanted_at=now))
     return row
 
 
@@ -328,14 +356,22 @@ def write_entries(db: Session, rows: Sequence[dict[str, Any]]) -> None:
         return
     table = SQLModel.metadata.tables["unique_ids"]
     insert = _insert(db)(table)
-    kept = (
-        "state", "octets", "message_seq", "attempts", "next_attempt_at", "reason", "is_wanted", "headers_sha256",
-        "content_sha256",
-    )  # fmt: skip
+    new, old = insert.excluded, table.c
+    given = ("state", "octets", "message_seq", "attempts", "headers_sha256", "content_sha256")
+    # Somebody may have asked for the message meanwhile: that holds until it is stored.
+    waits = and_(old.is_wanted, new.state != EntryState.STORED.value)
     statement = insert.on_conflict_do_update(
         index_elements=["mailbox_id", "unique_id", "occurrence"],
-        set_={name: insert.excluded[name] for name in kept}
-        | {"missing_since": None, "head": func.coalesce(insert.excluded.head, table.c.head)},
+        set_={name: new[name] for name in given}
+        | {
+            "missing_since": None,
+            "head": func.coalesce(new.head, old.head),
+            "reason": case((new.state == old.state, func.coalesce(new.reason, old.reason)), else_=new.reason),
+            "is_wanted": or_(waits, new.is_wanted),
+            "next_attempt_at": case(
+                (waits, func.coalesce(new.next_attempt_at, old.next_attempt_at)), else_=new.next_attempt_at
+            ),
+        },
     )
     db.execute(statement, rows)
 

@@ -11,6 +11,8 @@ from functools import partial
 from hashlib import sha256
 from typing import Any
 
+import structlog
+
 from app import pop3
 from app.database import Database
 from app.mailboxes.models import MailboxId
@@ -20,6 +22,9 @@ from app.sync import repository
 from app.sync.plan import Deletable, Listed, ledger_key
 
 MOST_PER_SESSION = 500
+MOST_OCTETS_PER_SESSION = 256 * 1024 * 1024  # read back at some 300 MB/s
+
+_log = structlog.get_logger()
 
 
 def seen_before(retention: dict[str, Any], now: datetime) -> datetime | None:
@@ -31,12 +36,11 @@ def seen_before(retention: dict[str, Any], now: datetime) -> datetime | None:
     return None
 
 
-def numbers_of(lines: Sequence[Listed], ids: Sequence[bytes]) -> dict[bytes, int]:
-    """PURE  The message-number of each id that this listing shows exactly once: others are not touched."""
-    wanted = set(ids)
-    copies = Counter(ledger_key(line.unique_id) for line in lines)
-    keyed = ((ledger_key(line.unique_id), line.number) for line in lines)
-    return {key: number for key, number in keyed if key in wanted and copies[key] == 1}
+def numbers_of(lines: Sequence[Listed]) -> dict[bytes, int]:
+    """PURE  The message-number of each ledger key that this listing shows exactly once: others are not touched."""
+    keys = [ledger_key(line.unique_id) for line in lines]
+    copies = Counter(keys)
+    return {key: line.number for key, line in zip(keys, lines, strict=True) if copies[key] == 1}
 
 
 async def due(
@@ -48,24 +52,39 @@ async def due(
     now: datetime,
     most_entries: int,
 ) -> dict[int, Deletable]:
-    """What of this listing may be deleted, by message-number. Each stored content was read back whole."""
+    """What of this listing may be deleted, by message-number. Each stored content was read back whole.
+
+    Bounded by count and by octets, for the server waits meanwhile, and a minute of silence may end the session.
+    """
     before = seen_before(retention, now)
-    if before is None:
-        return {}
-    question = partial(
-        repository.deletable, mailbox_id=mailbox_id, seen_before=before, limit=MOST_PER_SESSION
-    )
-    found = await database.read(question)
-    if not found:
-        return {}
-    lines = pop3.parse_listing(raw, most_entries=most_entries).entries
-    numbers = numbers_of(lines, [line.unique_id for line in found])
-    return {
-        numbers[line.unique_id]: line
-        for line in found
-        if line.unique_id in numbers
-        and await database.read(partial(intake.is_intact, sha256=line.raw_sha256))
-    }
+    found: dict[int, Deletable] = {}
+    numbers: dict[bytes, int] | None = None
+    last, octets = None, 0
+    while before is not None:
+        question = partial(
+            repository.deletable,
+            mailbox_id=mailbox_id,
+            seen_before=before,
+            after=last,
+            limit=MOST_PER_SESSION,
+        )
+        page = await database.read(question)
+        if page and numbers is None:
+            numbers = numbers_of(pop3.parse_listing(raw, most_entries=most_entries).entries)
+        for line in page:
+            if numbers is None or line.unique_id not in numbers:
+                continue
+            octets += line.octets
+            if len(found) == MOST_PER_SESSION or (found and octets > MOST_OCTETS_PER_SESSION):
+                return found
+            if await database.read(partial(intake.is_intact, sha256=line.raw_sha256)):
+                found[numbers[line.unique_id]] = line
+            else:
+                _log.error("stored_content_damaged", sha256=line.raw_sha256.hex())
+        if len(page) < MOST_PER_SESSION:
+            break
+        last = page[-1]
+    return found
 
 
 async def confirmed(session: pop3.Pop3Session, due: dict[int, Deletable]) -> list[int]:

@@ -43,8 +43,9 @@ class RowMaker:
             **facts,
         }
 
-    def too_large(self, candidate: Candidate, *, reason: str, head: bytes | None) -> Row:
+    def too_large(self, candidate: Candidate, *, head: bytes | None = None) -> Row:
         """A message over the limit: its headers are kept."""
+        reason = "larger than the limit"
         if head is None:
             return self.row(candidate, EntryState.TOO_LARGE, reason=reason)
         marks = {"head": head[:_MOST_HEAD], "headers_sha256": headers_digest(head)}

@@ -32,7 +32,7 @@ from app.sync.repository import Claim
 from app.sync.rows import Row, RowMaker
 from app.sync.schedule import RetryDecision, after_sync
 from app.sync.schemas import Report
-from app.sync.sift import Judge, Sifted, judge_by, sift
+from app.sync.sift import Sifted, heads_of, judge_by, sift
 from app.wakeups import Wakeup
 from app.web.times import as_text
 
@@ -41,6 +41,8 @@ _log = structlog.get_logger()
 # Servers that show a window show some hundred messages (Gmail the oldest few hundred, others the newest 250):
 # a sync that brought so many is followed by another at once, until one brings fewer.
 _WINDOW = 200
+
+_SEVERAL = 5
 
 _NO_LIMIT = 1 << 40  # octets
 
@@ -94,16 +96,20 @@ class _Run:
         self.report = Report()
         self._settled: Callable[[Session], None] | None = None
         self._login_delay = 0
+        self._started = tools.clock()
 
     async def list_diff_retrieve_store(self) -> None:
         mailbox, mark = await self._tools.database.read(self._read_start)
         async with self._tools.maildrop.session(mailbox, timings=self.report.phases) as session:
             with self._phase("list"):
                 raw, has_uidl = await list_maildrop(session)
-            judge = judge_by(mailbox.criteria)
             with self._phase("diff"):
                 seen = await self._look(mailbox, raw, mark)
-                recogniser = Recogniser(own=seen.diff.own, absent=seen.diff.under_new_names)
+                recogniser = Recogniser(
+                    own=seen.diff.own,
+                    absent=seen.diff.gone + seen.diff.away,
+                    ids_changed=mailbox.ids_changed or seen.diff.is_wholesale,
+                )
                 is_baseline = mailbox.listed_at is None and mailbox.initial_sync == InitialSync.FROM_NOW
                 if is_baseline and seen.is_short and not seen.malformed:
                     raise SyncFailed(
@@ -115,14 +121,14 @@ class _Run:
                     recogniser,
                     most_octets=self._tools.limits.message_octets,
                     is_baseline=is_baseline,
-                    judge=judge,
+                    judge=judge_by(mailbox.criteria),
                     now=self._tools.clock(),
                 )
                 await self._record_listing(
                     mailbox, seen, recogniser, sifted, _server_facts(session, seen, has_uidl=has_uidl)
                 )
             with self._phase("retrieve"):
-                await self._retrieve_and_store(session, sifted, seen, recogniser, judge)
+                await self._retrieve_and_store(session, mailbox, sifted, seen, recogniser)
             await self._delete_on_server(session, raw)
             self._login_delay = session.capabilities.login_delay or 0
         self._settled = partial(
@@ -145,15 +151,16 @@ class _Run:
             due = frozenset(line.unique_id for line in known if is_due(line, now)) - ids
             shown_before = any(line.unique_id in ids and not line.is_missing for line in known)
             listed = mark.entries + len(grown.entries)
-            needs_all = shown_before or (mailbox.ids_changed and (ids or due))
-            if not needs_all and listed >= raw.stat.count:
+            # After an empty listing several messages may be those of before, under new ids.
+            came_back = not mark.entries and len(grown.entries) >= _SEVERAL
+            if not shown_before and not came_back and listed >= raw.stat.count:
                 lines = list(grown.entries)
                 if due:
                     lines = look.only(pop3.parse_listing(raw, most_entries=most).entries, ids | due)
                 return look.part(lines, known, listed=listed, malformed=grown.malformed, now=now)
         listing = pop3.parse_listing(raw, most_entries=most)
         ledger = await self._tools.database.read(partial(repository.read_ledger, mailbox_id=self._mailbox_id))
-        return look.whole(listing, ledger, mark=mark, now=now, ids_changed=mailbox.ids_changed)
+        return look.whole(listing, ledger, mark=mark, now=now)
 
     async def _record_listing(
         self, mailbox: Mailbox, seen: Look, recogniser: Recogniser, sifted: Sifted, facts: ServerFacts
@@ -161,7 +168,7 @@ class _Run:
         """Commit what is known before anything is retrieved: recognised, baseline, too large, missing."""
         now = self._tools.clock()
         make = RowMaker(self._mailbox_id, now)
-        rows = _rows_before_retrieval(sifted, make, most_octets=self._tools.limits.message_octets)
+        rows = _rows_before_retrieval(sifted, make)
         known = seen.known + len(sifted.recognised) + len(sifted.baseline)
         missing = renamed_away(sifted.recognised)
         if seen.may_miss:
@@ -186,11 +193,11 @@ class _Run:
             if has_news:
                 repository.forget_mark(db, self._mailbox_id)
             row = self._mailbox(db)
-            if row.criteria != mailbox.criteria:  # changed meanwhile: judged by the old ones is not judged
-                repository.judge_again(db, self._mailbox_id, now)
+            if sifted.filtered:
+                self._judge_again_if_criteria_changed(db, mailbox)
             row.listed_at = now
             # A server that changed its ids once may hide some of the new names for now, or do it again.
-            row.ids_changed = row.ids_changed or seen.diff.is_wholesale
+            row.ids_changed = row.ids_changed or seen.diff.most_gone
             if row.server != (found := facts.model_dump()):
                 row.server = found
 
@@ -201,13 +208,14 @@ class _Run:
     async def _retrieve_and_store(
         self,
         session: pop3.Pop3Session,
+        mailbox: Mailbox,
         sifted: Sifted,
         seen: Look,
         recogniser: Recogniser,
-        judge: Judge | None,
     ) -> None:
         if not sifted.to_retrieve:
             return
+        judge = judge_by(mailbox.criteria)
         candidates = {candidate.number: candidate for candidate in sifted.to_retrieve}
 
         def judge_late(candidate: Candidate, message: Prepared) -> str | None:
@@ -217,16 +225,29 @@ class _Run:
             return judge(message.packed.head, message.octets)
 
         batches = Batches(
-            commit=partial(self._commit, seen=seen, recogniser=recogniser),
+            commit=partial(self._commit, mailbox=mailbox, seen=seen, recogniser=recogniser),
             pool=self._tools.pool,
             most_messages=self._tools.batch_messages,
             most_octets=self._tools.batch_octets,
             judge=judge_late,
         )
+        too_large: list[Candidate] = []
         async with batches:
             for most_octets, some in _by_limit(sifted.to_retrieve):
                 async for reply in session.retrieve(some, most_octets=most_octets):
+                    if reply.too_large:
+                        too_large.append(candidates[reply.number])
                     await batches.add(candidates[reply.number], reply)
+        if too_large:
+            await self._keep_heads(session, too_large)
+
+    async def _keep_heads(self, session: pop3.Pop3Session, too_large: Sequence[Candidate]) -> None:
+        """Of messages that proved larger than LIST said, and than the limit, the headers are kept."""
+        make = RowMaker(self._mailbox_id, self._tools.clock())
+        rows = [
+            make.too_large(candidate, head=head) async for candidate, head in heads_of(session, too_large)
+        ]
+        await self._tools.database.write(partial(repository.write_entries, rows=rows))
 
     async def _delete_on_server(self, session: pop3.Pop3Session, raw: pop3.RawListing) -> None:
         """Delete what the mailbox's retention asks for; it is gone only when QUIT was answered with +OK."""
@@ -249,14 +270,22 @@ class _Run:
                 await session.quit()
             self.report.deleted = sum(refusal is None for refusal in refusals)
 
-    async def _commit(self, outcomes: Sequence[Outcome], *, seen: Look, recogniser: Recogniser) -> None:
+    async def _commit(
+        self, outcomes: Sequence[Outcome], *, mailbox: Mailbox, seen: Look, recogniser: Recogniser
+    ) -> None:
         """Commit a batch: messages, ledger lines and feed places together, and the progress of the sync."""
+        if not seen.is_whole:
+            contents = [o.prepared.fingerprint.content for o in outcomes if o.prepared]
+            question = partial(repository.missing_with, mailbox_id=self._mailbox_id, contents=contents)
+            recogniser.add(await self._tools.database.read(question))
         batch = settle(outcomes, recogniser, shared=seen.diff.shared, now=self._tools.clock())
         report = batch.counted_in(self.report)
 
         def change(db: Session) -> tuple[bool, Places]:
             self._write_progress(db, report)
             places = batch.store(db, self._mailbox_id)
+            if any(outcome.unwanted for outcome in outcomes):
+                self._judge_again_if_criteria_changed(db, mailbox)
             return bool(repository.cancelled_among(db, [self._claim.sync_id])), places
 
         is_cancelled, places = await self._tools.database.write(change)
@@ -308,7 +337,7 @@ class _Run:
             if row.status == MailboxStatus.ACTIVE and decision.status is not MailboxStatus.ACTIVE:
                 row.status, row.status_detail = decision.status.value, failure.detail if failure else None
             row.next_sync_at = decision.next_sync_at if row.status == MailboxStatus.ACTIVE else None
-            if failure is None and self.report.retrieved >= _WINDOW and row.status == MailboxStatus.ACTIVE:
+            if failure is None and row.status == MailboxStatus.ACTIVE and self._is_more_to_do(row):
                 row.next_sync_at = now + timedelta(seconds=self._login_delay)
             if self._settled is not None:
                 self._settled(db)
@@ -318,6 +347,16 @@ class _Run:
         facts = {"status": status.value, **self.report.model_dump(exclude={"phases"})}
         _log.info("sync_ended", **facts, **({"error": failure.code.value} if failure else {}))
         return status
+
+    def _is_more_to_do(self, mailbox: Mailbox) -> bool:
+        """A server that shows a window may have more, or somebody asked for a message when it was too late."""
+        was_wanted_since = mailbox.wanted_at is not None and mailbox.wanted_at >= self._started
+        return self.report.retrieved >= _WINDOW or was_wanted_since
+
+    def _judge_again_if_criteria_changed(self, db: Session, mailbox: Mailbox) -> None:
+        """What was judged by criteria that are not those of the mailbox any more is judged again."""
+        if self._mailbox(db).criteria != mailbox.criteria:
+            repository.judge_again(db, self._mailbox_id, self._tools.clock())
 
     def _mailbox(self, db: Session) -> Mailbox:
         row = get_mailbox(db, MailboxId(self._mailbox_id))
@@ -343,11 +382,10 @@ def _by_limit(candidates: Sequence[Candidate]) -> Iterator[tuple[int | None, lis
             yield limit, some
 
 
-def _rows_before_retrieval(sifted: Sifted, make: RowMaker, *, most_octets: int) -> list[Row]:
-    reason = f"larger than {most_octets} octets"
+def _rows_before_retrieval(sifted: Sifted, make: RowMaker) -> list[Row]:
     rows = [make.same(candidate, same.line) for candidate, same in sifted.recognised]
     rows += [make.row(candidate, EntryState.BASELINE) for candidate in sifted.baseline]
-    rows += [make.too_large(candidate, reason=reason, head=head) for candidate, head in sifted.too_large]
+    rows += [make.too_large(candidate, head=head) for candidate, head in sifted.too_large]
     rows += [make.filtered(candidate, head.unwanted, head.digest) for candidate, head in sifted.filtered]
     return rows
 

@@ -1,7 +1,7 @@
 """Which candidates to retrieve: suspects recognised by their headers, the unwanted and the too large set aside."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -58,17 +58,23 @@ async def sift(
 
     Raises SyncFailed ``needs_review`` when a wholesale change of unique-ids cannot be decided.
     """
-    diff = seen.diff
+    diff, sifted = seen.diff, Sifted()
     is_wholesale = diff.is_wholesale and not is_baseline
-    suspects = [*diff.suspects, *(diff.fresh if is_wholesale else ())]
-    plain = [*diff.due, *(() if is_wholesale or is_baseline else diff.fresh)]
-    sifted = Sifted(baseline=list(diff.fresh) if is_baseline else [])
+    suspects, plain = list(diff.suspects), list(diff.due)
+    for candidate in diff.fresh:
+        if (same := recogniser.by_import(candidate)) is not None:
+            sifted.recognised.append((candidate, same))
+        elif is_baseline:
+            sifted.baseline.append(candidate)
+        else:
+            (suspects if is_wholesale else plain).append(candidate)
     large = {c.number for c in [*suspects, *plain] if (c.octets or 0) > most_octets and not c.is_forced}
     asked = [c for c in [*suspects, *plain] if judge is not None or c.number in large]
     asked += [c for c in suspects if judge is None and c.number not in large]
     sifted.heads = await _heads(session, asked, keep=large, judge=judge)
+    known = _recognised(suspects, sifted.heads, recogniser, is_wholesale=is_wholesale)
     for candidate in suspects:
-        same = _recognised(candidate, sifted.heads.get(candidate.number), recogniser)
+        same = known.get(candidate.number)
         if same is None:
             line = recogniser.failed_before(candidate)
             plain.append(_of_line(candidate, line) if line else candidate)
@@ -81,6 +87,19 @@ async def sift(
     for candidate in plain:
         _place(candidate, sifted, is_large=candidate.number in large)
     return sifted
+
+
+async def heads_of(
+    session: pop3.Pop3Session, candidates: Sequence[Candidate]
+) -> AsyncIterator[tuple[Candidate, bytes | None]]:
+    """The headers of each (TOP, pipelined); None where the server does not give them."""
+    by_number = {candidate.number: candidate for candidate in candidates}
+    if not by_number:
+        return
+    async for reply in session.top(list(by_number), lines=0):
+        octets = reply.body if isinstance(reply.body, bytes) else None
+        reply.close()
+        yield by_number[reply.number], octets
 
 
 def judge_by(criteria: dict[str, Any] | None) -> Judge | None:
@@ -99,20 +118,14 @@ def judge_by(criteria: dict[str, Any] | None) -> Judge | None:
 async def _heads(
     session: pop3.Pop3Session, asked: Sequence[Candidate], *, keep: set[int], judge: Judge | None
 ) -> dict[int, Head]:
-    by_number = {candidate.number: candidate for candidate in asked}
     heads: dict[int, Head] = {}
-    if not by_number:
-        return heads
-    async for reply in session.top(list(by_number), lines=0):
-        octets = reply.body if isinstance(reply.body, bytes) else None
-        reply.close()
+    async for candidate, octets in heads_of(session, asked):
         if octets is not None:
-            candidate = by_number[reply.number]
             unwanted = None
             if judge is not None and not candidate.is_forced:  # in a thread: a pattern may be slow
                 unwanted = await asyncio.to_thread(judge, octets, candidate.octets)
-            kept = octets if reply.number in keep else None
-            heads[reply.number] = Head(headers_digest(octets), unwanted, kept)
+            kept = octets if candidate.number in keep else None
+            heads[candidate.number] = Head(headers_digest(octets), unwanted, kept)
     return heads
 
 
@@ -121,9 +134,25 @@ def _of_line(candidate: Candidate, line: Known) -> Candidate:
     return replace(candidate, occurrence=line.occurrence, entry=line)
 
 
-def _recognised(candidate: Candidate, head: Head | None, recogniser: Recogniser) -> SameAs | None:
-    by_headers = recogniser.by_headers(candidate, head.digest) if head else None
-    return by_headers or recogniser.by_size(candidate)
+def _recognised(
+    suspects: Sequence[Candidate], heads: dict[int, Head], recogniser: Recogniser, *, is_wholesale: bool
+) -> dict[int, SameAs]:
+    """What each suspect is, by message-number. Every line of an id is looked for under that id first."""
+    digests = {
+        candidate.number: head.digest for candidate in suspects if (head := heads.get(candidate.number))
+    }
+    known: dict[int, SameAs] = {}
+    for candidate in suspects:
+        headers = digests.get(candidate.number)
+        same = recogniser.by_own_headers(candidate, headers) or recogniser.by_size(candidate)
+        if same is not None:
+            known[candidate.number] = same
+    for candidate in suspects if is_wholesale else ():
+        if candidate.number not in known:
+            same = recogniser.by_headers(candidate, digests.get(candidate.number))
+            if same is not None:
+                known[candidate.number] = same
+    return known
 
 
 def _place(candidate: Candidate, sifted: Sifted, *, is_large: bool) -> None:

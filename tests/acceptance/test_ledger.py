@@ -1,5 +1,6 @@
 """The ledger against a real Dovecot: ids that change, ids that are shared, and how little is asked for."""
 
+from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
 from tests.servers.dovecot import Dovecot, Maildrop
 from tests.servers.maildir import as_served
 from tests.servers.messages import sample_messages
@@ -68,3 +69,95 @@ async def test_a_server_that_gives_all_messages_one_id(service: Client) -> None:
         maildrop.maildir.remove(*list(maildrop.maildir.messages())[:3])
         assert (await service.sync(mailbox_id))["report"]["new"] == 0
         assert (await service.feed(after=cursor))[0] == []
+
+
+def letter(name: str) -> bytes:
+    return f"Message-ID: <{name}@example.org>\r\nSubject: {name}\r\n\r\n{name}\r\n".encode()
+
+
+async def subjects(service: Client) -> list[str]:
+    return [message["subject"] for message in (await service.feed())[0]]
+
+
+async def test_a_message_that_was_moved_away_and_back_has_another_id_and_is_not_new(service: Client) -> None:
+    drop = FakeMaildrop()
+    for name in ("a", "b", "c", "d"):
+        drop.deliver(letter(name), f"id-{name}")
+    async with FakePop3Server(drop) as server:
+        mailbox_id = await service.register_at(server.host, server.port, drop)
+        await service.sync(mailbox_id)
+        drop.remove("id-b")
+        await service.sync(mailbox_id)
+        drop.deliver(letter("b"), "id-5")
+        drop.deliver(letter("e"), "id-6")
+        report = (await service.sync(mailbox_id))["report"]
+        assert (report["listed"], report["known"], report["retrieved"]) == (5, 4, 1)
+        assert await subjects(service) == ["a", "b", "c", "d", "e"]
+
+
+async def test_the_same_words_once_more_are_new_where_nothing_names_the_message(service: Client) -> None:
+    """A device that writes neither Date nor Message-ID: its second alarm is not its first."""
+    alarm = b"Subject: alarm\r\n\r\nwater\r\n"
+    drop = FakeMaildrop()
+    drop.deliver(letter("a"), "id-1")
+    drop.deliver(letter("b"), "id-2")
+    drop.deliver(alarm, "id-3")
+    async with FakePop3Server(drop) as server:
+        mailbox_id = await service.register_at(server.host, server.port, drop)
+        await service.sync(mailbox_id)
+        drop.remove("id-3")
+        await service.sync(mailbox_id)
+        drop.deliver(alarm, "id-4")
+        assert (await service.sync(mailbox_id))["report"]["retrieved"] == 1
+        assert await subjects(service) == ["a", "b", "alarm", "alarm"]
+
+
+async def test_an_id_is_given_away_and_its_message_is_there_under_another(service: Client) -> None:
+    drop = FakeMaildrop()
+    for name in ("a", "b", "c", "d"):
+        drop.deliver(letter(name), f"id-{name}")
+    async with FakePop3Server(drop) as server:
+        mailbox_id = await service.register_at(server.host, server.port, drop)
+        await service.sync(mailbox_id)
+        drop.remove("id-b")
+        drop.deliver(letter("b"), "id-5")
+        drop.deliver(letter("something else"), "id-b")
+        report = (await service.sync(mailbox_id))["report"]
+        assert (report["listed"], report["known"], report["retrieved"]) == (5, 4, 1)
+        assert await subjects(service) == ["a", "b", "c", "d", "something else"]
+        assert (await service.sync(mailbox_id))["report"]["new"] == 0
+
+
+async def test_ids_that_changed_while_the_maildrop_was_empty_are_recognised(service: Client) -> None:
+    drop = FakeMaildrop()
+    for n in range(12):
+        drop.deliver(letter(f"letter {n}"), f"old-{n}")
+    async with FakePop3Server(drop) as server:
+        mailbox_id = await service.register_at(server.host, server.port, drop)
+        await service.sync(mailbox_id)
+        drop.messages.clear()
+        await service.sync(mailbox_id)
+        await service.sync(mailbox_id)
+        for n in range(13):
+            drop.deliver(letter(f"letter {n}"), f"new-{n}")
+        server.log.clear()
+        report = (await service.sync(mailbox_id))["report"]
+        assert (report["listed"], report["known"], report["retrieved"]) == (13, 12, 1)
+        assert server.verbs.count("RETR") == 1, "the headers were enough"
+        assert await subjects(service) == [f"letter {n}" for n in range(13)]
+
+
+async def test_the_note_on_a_copy_stays_however_often_it_is_seen(service: Client) -> None:
+    drop = FakeMaildrop()
+    drop.deliver(letter("a"), "shared")
+    drop.deliver(letter("a"), "shared")
+    async with FakePop3Server(drop) as server:
+        mailbox_id = await service.register_at(server.host, server.port, drop)
+        for n in range(3):
+            await service.sync(mailbox_id)
+            listed = await service.http.get(f"/mailboxes/{mailbox_id}/unique-ids")
+            reasons = [entry["reason"] for entry in listed.json()["items"][:2]]
+            assert reasons == [None, "the same content as occurrence 1"]
+            drop.deliver(letter(f"another {n}"), f"other-{n}")
+            drop.messages.insert(0, drop.messages.pop())  # so that the listing is looked at anew
+        assert len(await subjects(service)) == 3

@@ -1,5 +1,6 @@
 """Which messages are wanted, what is deleted on the server, and what another client knew, against a real Dovecot."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -259,14 +260,11 @@ async def test_a_session_lost_before_quit_deletes_nothing_and_the_next_one_does(
 ) -> None:
     drop = FakeMaildrop()
     for n in range(5):
-        drop.deliver(b"id-%d" % n, mail(f"letter {n}"))
+        drop.deliver(mail(f"letter {n}"), b"id-%d" % n)
     async with FakePop3Server(drop, faults=faults) as server:
-        body = {
-            "name": "m", "host": server.host, "port": server.port, "security": "none", "username": drop.username,
-            "password": drop.password, "allow_cleartext_password": True,
-            "server_retention": {"mode": "delete_after_retrieve"},
-        }  # fmt: skip
-        mailbox_id = (await service.http.post("/mailboxes", json=body)).json()["id"]
+        mailbox_id = await service.register_at(
+            server.host, server.port, drop, server_retention={"mode": "delete_after_retrieve"}
+        )
         first = await service.sync(mailbox_id)
         assert (first["status"], first["report"]["deleted"]) == ("failed", 0)
         assert len(await subjects(service)) == 5
@@ -288,11 +286,7 @@ async def test_a_message_that_took_anothers_place_unseen_is_not_deleted(service:
     drop.deliver(mail("first"), b"id-1")
     drop.deliver(mail("other"), b"id-2")
     async with FakePop3Server(drop) as server:
-        body = {
-            "name": "m", "host": server.host, "port": server.port, "security": "none", "username": drop.username,
-            "password": drop.password, "allow_cleartext_password": True,
-        }  # fmt: skip
-        mailbox_id = (await service.http.post("/mailboxes", json=body)).json()["id"]
+        mailbox_id = await service.register_at(server.host, server.port, drop)
         await service.sync(mailbox_id)
         drop.messages.clear()
         drop.deliver(mail("FIRST"), b"id-1")
@@ -318,3 +312,82 @@ async def test_the_command_line_imports_through_the_running_service(
         assert (done.returncode, done.stdout) == (0, "fetchmail: 1 unique-ids imported, 0 known already.\n")
         wrong = subprocess.run([*command, "mbx_99"], env=environment, capture_output=True, text=True)
         assert (wrong.returncode, wrong.stderr) == (2, "There is no such mailbox.\n")
+
+
+async def test_a_listing_that_shows_little_does_not_keep_the_rest_from_being_deleted(service: Client) -> None:
+    drop = FakeMaildrop()
+    for n in range(560):
+        drop.deliver(mail(f"letter {n}"), f"id-{n}")
+    async with FakePop3Server(drop) as server:
+        mailbox_id = await service.register_at(server.host, server.port, drop)
+        assert (await service.sync(mailbox_id))["report"]["retrieved"] == 560
+        drop.messages[:] = drop.messages[-20:]
+        server.faults = Faults(instead={"STAT": b"+OK 560 99999"})
+        change = {"server_retention": {"mode": "delete_after_retrieve"}}
+        await service.http.patch(f"/mailboxes/{mailbox_id}", json=change)
+        report = (await service.sync(mailbox_id))["report"]
+        assert (report["missing"], report["deleted"]) == (0, 20)
+        assert drop.messages == []
+
+
+async def test_a_message_larger_than_was_announced_keeps_its_headers_too(tmp_path: Path) -> None:
+    drop = FakeMaildrop()
+    drop.deliver(mail("small"), "id-1")
+    drop.deliver(mail("large", "y" * 50_000), "id-2", listed_octets=100)
+    drop.deliver(mail("also small"), "id-3")
+    async with (
+        running(settings_for(tmp_path, max_message_octets=10_000)) as service,
+        FakePop3Server(drop) as server,
+    ):
+        mailbox_id = await service.register_at(server.host, server.port, drop)
+        assert (await service.sync(mailbox_id))["status"] == "partial"
+        (entry,) = await entries(service, mailbox_id, state="too_large")
+        assert entry["headers"]["subject"] == ["large"]
+        assert entry["reason"] == "larger than the limit"
+        assert await subjects(service) == ["small", "also small"]
+
+
+async def test_who_asks_for_a_message_during_a_sync_gets_it_without_asking_again(tmp_path: Path) -> None:
+    drop = FakeMaildrop()
+    drop.deliver(mail("Invoice 1"), "id-1")
+    drop.deliver(mail("spam"), "id-2")
+    async with (
+        running(settings_for(tmp_path, tick_seconds=0.2)) as service,
+        FakePop3Server(drop) as server,
+    ):
+        mailbox_id = await service.register_at(server.host, server.port, drop, criteria=INVOICES)
+        await service.sync(mailbox_id)
+        (entry,) = await entries(service, mailbox_id, state="filtered")
+        drop.deliver(mail("Invoice 2"), "id-3")
+        server.delay = 0.2
+        running_sync = (await service.http.post(f"/mailboxes/{mailbox_id}/sync")).json()
+        while "RETR 3" not in server.commands:
+            await asyncio.sleep(0.02)
+        asked = await service.http.post(f"/mailboxes/{mailbox_id}/unique-ids/{entry['id']}/retrieve")
+        assert asked.json()["id"] == running_sync["id"]
+        server.delay = 0
+        await service.ended(running_sync["id"])
+        deadline = asyncio.get_running_loop().time() + 20
+        while len(await subjects(service)) < 3 and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.05)
+        assert await subjects(service) == ["Invoice 1", "Invoice 2", "spam"]
+
+
+async def test_ids_that_another_client_wrote_down_differently_are_known_too(service: Client) -> None:
+    """getmail6 writes - for /, fetchmail ends an id at its first blank."""
+    drop = FakeMaildrop()
+    drop.deliver(mail("seen by getmail6"), "AAA/1")
+    drop.deliver(mail("seen, and plain"), "plain")
+    drop.deliver(mail("not seen"), "BBB/2")
+    async with FakePop3Server(drop) as server:
+        mailbox_id = await service.register_at(server.host, server.port, drop)
+        answer = await service.http.post(
+            f"/mailboxes/{mailbox_id}/unique-ids/import",
+            content=b"AAA-1\x001700000000\nplain\x001700000000\n",
+            headers={"Content-Type": "application/octet-stream"},
+        )
+        assert answer.json()["imported"] == 2, answer.text
+        report = (await service.sync(mailbox_id))["report"]
+        assert (report["known"], report["retrieved"]) == (2, 1)
+        assert await subjects(service) == ["not seen"]
+        assert (await service.sync(mailbox_id))["report"]["new"] == 0

@@ -46,8 +46,8 @@ def known(
     )
 
 
-def compare(listing: list[Line], ledger: list[Known], *, ids_changed: bool = False) -> Diff:
-    return diff(listing, ledger, now=NOW, ids_changed=ids_changed)
+def compare(listing: list[Line], ledger: list[Known]) -> Diff:
+    return diff(listing, ledger, now=NOW)
 
 
 def ids(candidates: tuple[Candidate, ...]) -> list[bytes]:
@@ -159,8 +159,15 @@ def test_a_wholesale_change_is_most_gone_and_unknown_ids_instead() -> None:
     assert not compare([], ledger).is_wholesale
     half = [Line(9, bytes([n])) for n in range(5)]
     assert not compare([*all_new[:2], *half], ledger).is_wholesale
-    assert compare([*all_new[:2], *half], ledger, ids_changed=True).is_wholesale
     assert not compare(all_new, []).is_wholesale
+    assert compare(all_new, [known(b"x", is_missing=True)]).is_wholesale, "nothing that was known is there"
+
+
+def test_most_is_gone_only_where_several_were_known() -> None:
+    ledger = [known(bytes([n]), entry_id=n) for n in range(10)]
+    assert compare([], ledger).most_gone
+    assert not compare(listed(*(bytes([n]) for n in range(5))), ledger).most_gone
+    assert not compare([], ledger[:1]).most_gone
 
 
 @given(first=st.binary(min_size=480, max_size=600), second=st.binary(min_size=480, max_size=600))
