@@ -24,7 +24,7 @@ from app.sync.errors import LeaseLost, SyncCancelled, SyncErrorCode, SyncFailed
 from app.sync.listing import list_maildrop
 from app.sync.look import Look
 from app.sync.maildrop import Maildrop, as_sync_failed
-from app.sync.models import EntryState, SyncStatus
+from app.sync.models import EntryId, EntryState, SyncStatus
 from app.sync.plan import Candidate, is_due, ledger_key
 from app.sync.recall import Change, Mark
 from app.sync.recognise import Recogniser
@@ -38,8 +38,7 @@ from app.web.times import as_text
 
 _log = structlog.get_logger()
 
-# Servers that show a window show some hundred messages (Gmail the oldest few hundred, others the newest 250):
-# a sync that brought so many is followed by another at once, until one brings fewer.
+# Servers that show a window show some hundred messages (Gmail the oldest few hundred, others the newest 250).
 _WINDOW = 200
 
 _SEVERAL = 5
@@ -97,6 +96,8 @@ class _Run:
         self._settled: Callable[[Session], None] | None = None
         self._login_delay = 0
         self._started = tools.clock()
+        self._has_moved = False
+        self._deleted: list[EntryId] = []
 
     async def list_diff_retrieve_store(self) -> None:
         mailbox, mark = await self._tools.database.read(self._read_start)
@@ -105,6 +106,7 @@ class _Run:
                 raw, has_uidl = await list_maildrop(session)
             with self._phase("diff"):
                 seen = await self._look(mailbox, raw, mark)
+                self._has_moved = seen.diff.most_gone and not seen.known
                 recogniser = Recogniser(
                     own=seen.diff.own,
                     absent=seen.diff.gone + seen.diff.away,
@@ -266,9 +268,12 @@ class _Run:
         )
         if found:
             with self._phase("delete"):
-                refusals = await session.delete(await retention.confirmed(session, found))
+                numbers = await retention.confirmed(session, found)
+                refusals = await session.delete(numbers)
                 await session.quit()
-            self.report.deleted = sum(refusal is None for refusal in refusals)
+            marked = zip(numbers, refusals, strict=True)
+            self._deleted = [found[number].entry_id for number, refusal in marked if refusal is None]
+            self.report.deleted = len(self._deleted)
 
     async def _commit(
         self, outcomes: Sequence[Outcome], *, mailbox: Mailbox, seen: Look, recogniser: Recogniser
@@ -300,14 +305,16 @@ class _Run:
         self, db: Session, *, seen: Look, recogniser: Recogniser, raw: pop3.RawListing, mailbox: Mailbox
     ) -> None:
         """With the last word: what no listed message proved to be is missing, and the listing is remembered."""
+        now = self._tools.clock()
         if seen.may_miss:
             lost = [line.entry_id for line in seen.diff.present if line.entry_id not in recogniser.found]
-            repository.mark_missing(db, lost, now=self._tools.clock(), last_seen_at=mailbox.listed_at)
+            repository.mark_missing(db, lost, now=now, last_seen_at=mailbox.listed_at)
+        repository.mark_missing(db, self._deleted, now=now, last_seen_at=now)
         if not seen.is_short:
             mark = recall.mark_of(raw, entries=seen.listed, is_confirmed=seen.is_confirmed)
             repository.write_mark(db, self._mailbox_id, mark)
         if self._tools.forget_missing_after is not None:
-            before = self._tools.clock() - self._tools.forget_missing_after
+            before = now - self._tools.forget_missing_after
             repository.forget_missing(db, self._mailbox_id, before=before)
 
     def _write_progress(self, db: Session, report: Report) -> None:
@@ -351,7 +358,8 @@ class _Run:
     def _is_more_to_do(self, mailbox: Mailbox) -> bool:
         """A server that shows a window may have more, or somebody asked for a message when it was too late."""
         was_wanted_since = mailbox.wanted_at is not None and mailbox.wanted_at >= self._started
-        return self.report.retrieved >= _WINDOW or was_wanted_since
+        is_window = self.report.retrieved >= _WINDOW or (self._has_moved and self.report.retrieved > 0)
+        return is_window or was_wanted_since
 
     def _judge_again_if_criteria_changed(self, db: Session, mailbox: Mailbox) -> None:
         """What was judged by criteria that are not those of the mailbox any more is judged again."""

@@ -1,10 +1,13 @@
 """The ledger against a real Dovecot: ids that change, ids that are shared, and how little is asked for."""
 
+import asyncio
+from pathlib import Path
+
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
 from tests.servers.dovecot import Dovecot, Maildrop
 from tests.servers.maildir import as_served
 from tests.servers.messages import sample_messages
-from tests.service import Client, digests, digests_of
+from tests.service import Client, digests, digests_of, running, settings_for
 
 
 async def test_all_ids_change_and_only_new_mail_is_announced(service: Client) -> None:
@@ -161,3 +164,18 @@ async def test_the_note_on_a_copy_stays_however_often_it_is_seen(service: Client
             drop.deliver(letter(f"another {n}"), f"other-{n}")
             drop.messages.insert(0, drop.messages.pop())  # so that the listing is looked at anew
         assert len(await subjects(service)) == 3
+
+
+async def test_a_server_that_hides_what_was_retrieved_is_drained(tmp_path: Path) -> None:
+    """As Gmail does: the listing shows the oldest few that were not retrieved yet."""
+    drop = FakeMaildrop(window=10)
+    for n in range(35):
+        drop.deliver(letter(f"letter {n}"), f"id-{n}")
+    async with running(settings_for(tmp_path, tick_seconds=0.1)) as service, FakePop3Server(drop) as server:
+        mailbox_id = await service.register_at(server.host, server.port, drop)
+        for _ in range(2):  # the second one sees that what was there is gone, and the rest follows by itself
+            assert (await service.sync(mailbox_id))["report"]["retrieved"] == 10
+        deadline = asyncio.get_running_loop().time() + 20
+        while len(await subjects(service)) < 35 and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.02)
+        assert await subjects(service) == [f"letter {n}" for n in range(35)]

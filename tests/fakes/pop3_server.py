@@ -52,12 +52,23 @@ class FakeMessage:
 
 @dataclass
 class FakeMaildrop:
-    """What a login shows. Change ``messages`` as you like: a session sees what was there when it began."""
+    """What a login shows. Change ``messages`` as you like: a session sees what was there when it began.
+
+    ``window``: a session shows only so many, the oldest that were not retrieved yet (as Gmail does).
+    """
 
     messages: list[FakeMessage] = field(default_factory=list)
     username: str = "reader"
     password: str = "correct horse"
     is_locked: bool = False
+    window: int | None = None
+    retrieved: set[bytes] = field(default_factory=set)
+
+    def shown(self) -> list[FakeMessage]:
+        """What a session shows that begins now."""
+        if self.window is None:
+            return list(self.messages)
+        return [one for one in self.messages if one.unique_id not in self.retrieved][: self.window]
 
     def deliver(
         self, content: bytes, unique_id: bytes | str, *, listed_octets: int | None = None
@@ -367,7 +378,7 @@ class _Session:
         if maildrop.is_locked:
             return self._status("-ERR [IN-USE] Unable to lock maildrop")
         maildrop.is_locked, self._maildrop = True, maildrop
-        self._messages = list(maildrop.messages)
+        self._messages = maildrop.shown()
         return self._status("+OK logged in")
 
     def _stat(self, _argument: str) -> bytes:
@@ -394,7 +405,11 @@ class _Session:
 
     def _retr(self, argument: str) -> bytes:
         message = self._message(argument)
-        return self._status("-ERR no such message") if message is None else self._body(message.content)
+        if message is None:
+            return self._status("-ERR no such message")
+        if self._maildrop is not None:
+            self._maildrop.retrieved.add(message.unique_id)
+        return self._body(message.content)
 
     def _top(self, argument: str) -> bytes:
         number, _, lines = argument.partition(" ")
