@@ -18,7 +18,6 @@ import httpx
 
 from app.main import create_app
 from app.settings import Settings
-from tests.servers.dovecot import Dovecot, Maildrop
 from tests.servers.ports import free_port
 
 API_KEY = "a-key-of-the-tests-only"
@@ -26,12 +25,21 @@ _ENDED = {"succeeded", "partial", "failed", "cancelled"}
 
 
 class Account(Protocol):
-    """Who logs in, and how."""
+    """How to log in."""
 
     @property
     def username(self) -> str: ...
     @property
     def password(self) -> str: ...
+
+
+class Address(Protocol):
+    """Where a server listens in clear text."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
 
 
 @dataclass
@@ -40,20 +48,16 @@ class Client:
 
     http: httpx.AsyncClient
 
-    async def register(self, maildrop: Maildrop, dovecot: Dovecot, **fields: Any) -> str:
-        """Register a maildrop of Dovecot, in clear text unless ``fields`` say otherwise; its id."""
-        return await self.register_at(dovecot.host, dovecot.port, maildrop, **fields)
-
-    async def register_at(self, host: str, port: int, account: Account, **fields: Any) -> str:
-        """Register an account of any server, in clear text unless ``fields`` say otherwise; its id."""
+    async def register(self, maildrop: Account, server: Address, **fields: Any) -> str:
+        """Register a maildrop of a server, in clear text unless ``fields`` say otherwise; its id."""
         body = {
-            "name": account.username,
-            "host": host,
-            "port": port,
+            "name": maildrop.username,
+            "host": server.host,
+            "port": server.port,
             "security": "none",
             "allow_cleartext_password": True,
-            "username": account.username,
-            "password": account.password,
+            "username": maildrop.username,
+            "password": maildrop.password,
         } | fields
         answer = await self.http.post("/mailboxes", json=body)
         assert answer.status_code == 201, answer.text

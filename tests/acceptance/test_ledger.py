@@ -87,7 +87,7 @@ async def test_a_message_that_was_moved_away_and_back_has_another_id_and_is_not_
     for name in ("a", "b", "c", "d"):
         drop.deliver(letter(name), f"id-{name}")
     async with FakePop3Server(drop) as server:
-        mailbox_id = await service.register_at(server.host, server.port, drop)
+        mailbox_id = await service.register(drop, server)
         await service.sync(mailbox_id)
         drop.remove("id-b")
         await service.sync(mailbox_id)
@@ -106,7 +106,7 @@ async def test_the_same_words_once_more_are_new_where_nothing_names_the_message(
     drop.deliver(letter("b"), "id-2")
     drop.deliver(alarm, "id-3")
     async with FakePop3Server(drop) as server:
-        mailbox_id = await service.register_at(server.host, server.port, drop)
+        mailbox_id = await service.register(drop, server)
         await service.sync(mailbox_id)
         drop.remove("id-3")
         await service.sync(mailbox_id)
@@ -120,7 +120,7 @@ async def test_an_id_is_given_away_and_its_message_is_there_under_another(servic
     for name in ("a", "b", "c", "d"):
         drop.deliver(letter(name), f"id-{name}")
     async with FakePop3Server(drop) as server:
-        mailbox_id = await service.register_at(server.host, server.port, drop)
+        mailbox_id = await service.register(drop, server)
         await service.sync(mailbox_id)
         drop.remove("id-b")
         drop.deliver(letter("b"), "id-5")
@@ -136,7 +136,7 @@ async def test_ids_that_changed_while_the_maildrop_was_empty_are_recognised(serv
     for n in range(12):
         drop.deliver(letter(f"letter {n}"), f"old-{n}")
     async with FakePop3Server(drop) as server:
-        mailbox_id = await service.register_at(server.host, server.port, drop)
+        mailbox_id = await service.register(drop, server)
         await service.sync(mailbox_id)
         drop.messages.clear()
         await service.sync(mailbox_id)
@@ -155,7 +155,7 @@ async def test_the_note_on_a_copy_stays_however_often_it_is_seen(service: Client
     drop.deliver(letter("a"), "shared")
     drop.deliver(letter("a"), "shared")
     async with FakePop3Server(drop) as server:
-        mailbox_id = await service.register_at(server.host, server.port, drop)
+        mailbox_id = await service.register(drop, server)
         for n in range(3):
             await service.sync(mailbox_id)
             listed = await service.http.get(f"/mailboxes/{mailbox_id}/unique-ids")
@@ -172,7 +172,7 @@ async def test_a_server_that_hides_what_was_retrieved_is_drained(tmp_path: Path)
     for n in range(35):
         drop.deliver(letter(f"letter {n}"), f"id-{n}")
     async with running(settings_for(tmp_path, tick_seconds=0.1)) as service, FakePop3Server(drop) as server:
-        mailbox_id = await service.register_at(server.host, server.port, drop)
+        mailbox_id = await service.register(drop, server)
         for _ in range(2):  # the second one sees that what was there is gone, and the rest follows by itself
             assert (await service.sync(mailbox_id))["report"]["retrieved"] == 10
         deadline = asyncio.get_running_loop().time() + 20

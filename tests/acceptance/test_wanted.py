@@ -286,7 +286,7 @@ async def test_a_message_that_took_anothers_place_unseen_is_not_deleted(service:
     drop.deliver(mail("first"), b"id-1")
     drop.deliver(mail("other"), b"id-2")
     async with FakePop3Server(drop) as server:
-        mailbox_id = await service.register_at(server.host, server.port, drop)
+        mailbox_id = await service.register(drop, server)
         await service.sync(mailbox_id)
         drop.messages.clear()
         drop.deliver(mail("FIRST"), b"id-1")
@@ -319,7 +319,7 @@ async def test_a_listing_that_shows_little_does_not_keep_the_rest_from_being_del
     for n in range(560):
         drop.deliver(mail(f"letter {n}"), f"id-{n}")
     async with FakePop3Server(drop) as server:
-        mailbox_id = await service.register_at(server.host, server.port, drop)
+        mailbox_id = await service.register(drop, server)
         assert (await service.sync(mailbox_id))["report"]["retrieved"] == 560
         drop.messages[:] = drop.messages[-20:]
         server.faults = Faults(instead={"STAT": b"+OK 560 99999"})
@@ -339,7 +339,7 @@ async def test_a_message_larger_than_was_announced_keeps_its_headers_too(tmp_pat
         running(settings_for(tmp_path, max_message_octets=10_000)) as service,
         FakePop3Server(drop) as server,
     ):
-        mailbox_id = await service.register_at(server.host, server.port, drop)
+        mailbox_id = await service.register(drop, server)
         assert (await service.sync(mailbox_id))["status"] == "partial"
         (entry,) = await entries(service, mailbox_id, state="too_large")
         assert entry["headers"]["subject"] == ["large"]
@@ -355,7 +355,7 @@ async def test_who_asks_for_a_message_during_a_sync_gets_it_without_asking_again
         running(settings_for(tmp_path, tick_seconds=0.2)) as service,
         FakePop3Server(drop) as server,
     ):
-        mailbox_id = await service.register_at(server.host, server.port, drop, criteria=INVOICES)
+        mailbox_id = await service.register(drop, server, criteria=INVOICES)
         await service.sync(mailbox_id)
         (entry,) = await entries(service, mailbox_id, state="filtered")
         drop.deliver(mail("Invoice 2"), "id-3")
@@ -380,7 +380,7 @@ async def test_ids_that_another_client_wrote_down_differently_are_known_too(serv
     drop.deliver(mail("seen, and plain"), "plain")
     drop.deliver(mail("not seen"), "BBB/2")
     async with FakePop3Server(drop) as server:
-        mailbox_id = await service.register_at(server.host, server.port, drop)
+        mailbox_id = await service.register(drop, server)
         answer = await service.http.post(
             f"/mailboxes/{mailbox_id}/unique-ids/import",
             content=b"AAA-1\x001700000000\nplain\x001700000000\n",
