@@ -26,6 +26,11 @@ class Capabilities:
         return "STLS" in self.tags
 
     @property
+    def utf8(self) -> bool:
+        """Messages with UTF-8 in their headers can be asked for as they are (RFC 6856 §2)."""
+        return "UTF8" in self.tags
+
+    @property
     def uidl(self) -> bool:
         """UIDL is announced; it often works when it is not."""
         return "UIDL" in self.tags

@@ -104,6 +104,7 @@ async def connect(
         if endpoint.security is Security.STARTTLS:
             assert context is not None
             await session._start_tls(context, endpoint.host)
+        await session._ask_for_messages_as_they_are()
     except BaseException:
         await session.abort()
         raise
@@ -162,6 +163,15 @@ class Pop3Session:
         status, body = await self._dialogue.reply(most_octets=self._limits.capabilities_octets)
         if status.ok:
             self.capabilities = parse_capabilities(body)
+
+    async def _ask_for_messages_as_they_are(self) -> None:
+        """UTF8 (RFC 6856 §2.1), where it is announced; never before STLS. A refusal changes nothing.
+
+        Without it Courier serves a message with octets over 127 in its header as the attachment of one of its own
+        ("Cannot display Unicode content"), another one in each session.
+        """
+        if self.capabilities.utf8:
+            await self._simple("UTF8")
 
     async def login(self, username: str, password: str) -> None:
         """USER and PASS (RFC 1939 §7), then CAPA again, for it may differ now.
