@@ -57,6 +57,8 @@ class Server:
     capabilities: frozenset[str]
     locks: bool = False
     login_delay: int = 0
+    shares_ids: bool = False
+    """Messages that no Message-ID, Date or Received names have one unique-id."""
 
 
 @contextmanager
@@ -87,7 +89,7 @@ def courier() -> Iterator[Server]:
 @contextmanager
 def popa3d() -> Iterator[Server]:
     with Popa3d.start() as it:
-        yield Server(it.name, it.host, it.port, it.add_user, frozenset())
+        yield Server(it.name, it.host, it.port, it.add_user, frozenset(), shares_ids=True)
 
 
 @pytest.fixture(scope="module", params=[dovecot, mailutils, courier, popa3d], ids=lambda it: it.__name__)
@@ -117,7 +119,7 @@ class Naive:
     def say(self, line: str) -> bytes:
         self._connection.sendall(line.encode() + b"\r\n")
         answer = self._stream.readline()
-        assert answer.startswith(b"+OK"), (line.split()[0], answer)
+        assert answer.startswith(b"+OK"), (line[:4], answer)
         return answer
 
     def ask(self, line: str) -> bytes:
@@ -184,7 +186,7 @@ async def test_every_message_comes_as_the_server_serves_it(
 async def test_mail_that_nobody_has_read_yet_loses_nothing_and_is_known_afterwards(
     service: Client, server: Server, maildrop: UnpackedMaildrop
 ) -> None:
-    sent = list(sample_messages(15, seed=22, mean_octets=3_000)) + [plain("1"), plain("2")]
+    sent = [*sample_messages(15, seed=22, mean_octets=3_000), plain("1"), plain("2")]
     maildrop.mail.deliver_many(sent)
     mailbox_id = await service.register(maildrop, server)
     assert figures(await service.sync(mailbox_id), "new", "retrieved") == (17, 17)
@@ -257,7 +259,7 @@ async def test_a_wrong_password_is_tried_once(
 async def test_criteria_are_judged_on_top_before_anything_is_retrieved(
     service: Client, server: Server, maildrop: UnpackedMaildrop
 ) -> None:
-    maildrop.mail.deliver_many([named(subject) for subject in ("Invoice 1", "spam", "Invoice ä", "more spam")])
+    maildrop.mail.deliver_many(map(named, ["Invoice 1", "spam", "Invoice ä", "more spam"]))
     criteria = {"all": [{"field": "subject", "op": "contains", "value": "invoice"}]}
     async with Wiretap.before(server.port) as wiretap:
         mailbox_id = await service.register(maildrop, wiretap, criteria=criteria)
@@ -277,7 +279,7 @@ async def subjects(service: Client) -> list[str]:
 async def test_mail_is_deleted_only_after_it_was_committed(
     service: Client, server: Server, maildrop: UnpackedMaildrop
 ) -> None:
-    maildrop.mail.deliver_many([named(f"{number}") for number in range(9)])
+    maildrop.mail.deliver_many([named(f"{number}") for number in range(7)] + [plain("7"), plain("8")])
     retention = {"mode": "delete_after_retrieve"}
     async with Wiretap.before(server.port) as wiretap:
         wiretap.hold_at = b"DELE"
@@ -286,9 +288,9 @@ async def test_mail_is_deleted_only_after_it_was_committed(
         await asyncio.wait_for(wiretap.reached.wait(), 20)
         assert await subjects(service) == [f"{number}" for number in range(9)]
         wiretap.release.set()
-        assert figures(await service.ended(sync_id), "retrieved", "deleted") == (9, 9)
-    assert read_all(server, maildrop) == []
-    assert len(maildrop.mail) == 0
+        stay = 2 if server.shares_ids else 0  # which of two is meant, no number could tell for sure
+        assert figures(await service.ended(sync_id), "retrieved", "deleted") == (9, 9 - stay)
+    assert len(read_all(server, maildrop)) == len(maildrop.mail) == stay
     assert len(await subjects(service)) == 9
 
 

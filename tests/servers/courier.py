@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 from tests.servers.maildir import Maildir
 from tests.servers.processes import Account, end_process, start_process, wait_until_ready
@@ -17,7 +18,7 @@ class Courier(Unpacked):
         "/usr/lib/courier/courier/courierpop3d",
         "Maildir",
     )
-    environment = {
+    environment: ClassVar = {
         "MAILDIRPATH": "Maildir",
         "TCPLOCALIP": "127.0.0.1",  # this and what follows is what couriertcpd tells
         "TCPLOCALPORT": "110",
@@ -25,7 +26,7 @@ class Courier(Unpacked):
         "TCPREMOTEPORT": "1110",
     }
     directories = ("run/courier/authdaemon", "etc/courier")
-    files = {
+    files: ClassVar = {
         "etc/courier/authdaemonrc": 'authmodulelist="authpam"\nauthmodulelistorig="authpam"\ndaemons=2\n'
         "authdaemonvar=/run/courier/authdaemon\n"
     }

@@ -48,8 +48,8 @@ class Inetd:
         with self._log.open("ab") as log:
             return subprocess.Popen(
                 self._command,
-                stdin=connection,
-                stdout=connection,
+                stdin=connection.fileno(),
+                stdout=connection.fileno(),
                 stderr=log,
                 env=self._environment,
                 start_new_session=True,

@@ -1,5 +1,7 @@
 """GNU Mailutils' pop3d: mbox, PIPELINING, RESP-CODES, and a maildrop that is locked during a session."""
 
+from typing import ClassVar
+
 from tests.servers.mbox import Mbox
 from tests.servers.processes import Account
 from tests.servers.unpacked import Unpacked
@@ -10,7 +12,7 @@ class Mailutils(Unpacked):
 
     name = "mailutils"
     command = ("/usr/sbin/pop3d", "--inetd", "--config-file=/etc/pop3d.conf")
-    files = {
+    files: ClassVar = {
         "etc/pop3d.conf": "auth { authentication generic:system; authorization system; };\n"
         "logging { syslog no; };\ntcp-wrappers { enable no; };\n"
     }
