@@ -262,9 +262,7 @@ async def test_a_session_lost_before_quit_deletes_nothing_and_the_next_one_does(
     for n in range(5):
         drop.deliver(mail(f"letter {n}"), b"id-%d" % n)
     async with FakePop3Server(drop, faults=faults) as server:
-        mailbox_id = await service.register_at(
-            server.host, server.port, drop, server_retention={"mode": "delete_after_retrieve"}
-        )
+        mailbox_id = await service.register(drop, server, server_retention={"mode": "delete_after_retrieve"})
         first = await service.sync(mailbox_id)
         assert (first["status"], first["report"]["deleted"]) == ("failed", 0)
         assert len(await subjects(service)) == 5
