@@ -117,6 +117,7 @@ def _add_api(
             work_is_due=work_is_due,
             clock=_now,
             monotonic=time.monotonic,
+            transcripts=settings.transcripts,
         )
     )
     app.include_router(ledger_router(gate=gate, tools=tools, work_is_due=work_is_due, clock=_now))
@@ -162,6 +163,7 @@ def _runner(
         batch_messages=settings.batch_messages,
         batch_octets=settings.batch_octets,
         forget_missing_after=timedelta(days=days) if (days := settings.forget_missing_after_days) else None,
+        transcripts=settings.transcripts,
     )
     return SyncRunner(
         database=database,

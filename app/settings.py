@@ -89,6 +89,11 @@ class Settings(BaseSettings):
     stop_within_seconds: float = Field(
         8.0, gt=0, description="What running work gets to end when the service is told to stop."
     )
+    transcripts: bool = Field(
+        False,
+        description="`true`: what a failed sync and its server said is kept, without secrets and mail "
+        "(`GET /syncs/{id}/transcript`).",
+    )
     log_format: LogFormat = Field(LogFormat.AUTO, description="`json`, `text`; `auto`: text on a terminal.")
     log_level: str = Field("info", description="`debug`, `info`, `warning` or `error`.")
 

@@ -45,6 +45,8 @@ def _default(value: object) -> str:
             text = value.get_secret_value()
         case Enum():
             text = str(value.value)
+        case bool():
+            text = str(value).lower()
         case int() | float():
             text = f"{value:.12g}"
         case tuple():

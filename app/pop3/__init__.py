@@ -21,6 +21,7 @@ from app.pop3.errors import (
 )
 from app.pop3.limits import Limits
 from app.pop3.listing import Line, Lines, Listing, RawListing, Stat, parse_listing
+from app.pop3.milestones import Announced, Connected, Greeted, Milestone, Protected
 from app.pop3.session import (
     Endpoint,
     Pop3Session,
@@ -30,11 +31,12 @@ from app.pop3.session import (
     connect,
 )
 from app.pop3.stream import client_tls_context
+from app.pop3.transcript import Transcript
 
 __all__ = [
-    "AuthFailed", "Capabilities", "CleartextRefused", "ConnectFailed", "ConnectionLost", "Endpoint",
-    "InvalidArgument", "LimitExceeded", "Limits", "Line", "Lines", "Listing", "LoginDelay",
-    "MaildropInUse", "Pop3Error", "Pop3Session", "ProtocolError", "RawListing", "Refusal", "Retrieved",
-    "Security", "ServerPermanent", "ServerTemporary", "SpoolFailed", "Stat", "Timeout", "TlsFailed",
-    "UidlUnavailable", "client_tls_context", "connect", "parse_listing",
+    "Announced", "AuthFailed", "Capabilities", "CleartextRefused", "ConnectFailed", "Connected", "ConnectionLost",
+    "Endpoint", "Greeted", "InvalidArgument", "LimitExceeded", "Limits", "Line", "Lines", "Listing", "LoginDelay",
+    "MaildropInUse", "Milestone", "Pop3Error", "Pop3Session", "Protected", "ProtocolError", "RawListing", "Refusal",
+    "Retrieved", "Security", "ServerPermanent", "ServerTemporary", "SpoolFailed", "Stat", "Timeout", "TlsFailed",
+    "Transcript", "UidlUnavailable", "client_tls_context", "connect", "parse_listing",
 ]  # fmt: skip

@@ -6,19 +6,25 @@ from typing import Final
 
 from app.pop3.errors import ConnectionLost, LimitExceeded, Pop3Error, ProtocolError, Timeout, TlsFailed
 from app.pop3.limits import Limits
+from app.pop3.milestones import Protected
 from app.pop3.protocol import Data, Expect, Framer, NeedData, Status
 from app.pop3.redaction import Redaction
 from app.pop3.stream import Stream
+from app.pop3.transcript import Transcript
 
 _MOST_TEXT: Final = 500  # characters of a server's words that an error carries
 
 
 class Dialogue:
-    """One connection's exchange. Interrupted inside a reply it is broken, and never used again."""
+    """One connection's exchange. Interrupted inside a reply it is broken, and never used again.
 
-    def __init__(self, stream: Stream, limits: Limits) -> None:
+    ``transcript``, when there is one, is told of all that is sent and received.
+    """
+
+    def __init__(self, stream: Stream, limits: Limits, *, transcript: Transcript | None = None) -> None:
         self._stream = stream
         self._limits = limits
+        self._transcript = transcript
         self._framer = Framer(line_octets=limits.line_octets)
         self._framer.expect(Expect.STATUS)  # the greeting
         self._deadline = asyncio.get_running_loop().time() + limits.session_timeout
@@ -34,6 +40,8 @@ class Dialogue:
     def keep_secret(self, secret: str) -> None:
         """From now on this does not appear in what is shown of the server's words."""
         self._redaction = Redaction(secret)
+        if self._transcript is not None:
+            self._transcript.hide_by(self._redaction)
 
     def shown(self, text: str) -> str:
         """A server's words as they may be shown: without the secret, and not too many."""
@@ -53,7 +61,7 @@ class Dialogue:
             raise ConnectionLost("The session is over, or was left inside a reply.")
         if self._stream.holds_unread or self._framer.leftover:
             self._is_broken = True
-            raise await self._unasked()
+            raise self._noted(await self._unasked())
 
     async def _unasked(self) -> Pop3Error:
         if self._stream.holds_unread:
@@ -75,6 +83,8 @@ class Dialogue:
             raise ConnectionLost("The session is over.")
         for kind in expected:
             self._framer.expect(kind)
+        if self._transcript is not None:
+            self._transcript.sent(octets)
         self._stream.write(octets)
 
     async def status(self, *, within: float | None = None) -> Status:
@@ -112,15 +122,15 @@ class Dialogue:
             if data.is_last:
                 return status, b"".join(parts)
 
-    async def start_tls(self, context: ssl.SSLContext, *, server_name: str) -> None:
-        """Go over to TLS, behind the +OK to STLS. Raises TlsFailed and Timeout; then it is over."""
+    async def start_tls(self, context: ssl.SSLContext, *, server_name: str) -> Protected:
+        """Go over to TLS, behind the +OK to STLS; what it is like. Raises TlsFailed and Timeout; then it is over."""
         try:
             if self._framer.leftover:
                 raise TlsFailed(
                     "The server sent something behind its answer to STLS: somebody may be injecting."
                 )
             within = self._limits.connect_timeout
-            await self._stream.start_tls(context, server_name=server_name, within=within)
+            return await self._stream.start_tls(context, server_name=server_name, within=within)
         except BaseException:
             self._is_broken = True
             raise
@@ -141,14 +151,24 @@ class Dialogue:
         """The next event, reading as much as it needs."""
         try:
             event = self._framer.next_event()
-            if not isinstance(event, NeedData):
-                return event
-            return await self._event_from_stream(within or self._limits.reply_timeout)
+            if isinstance(event, NeedData):
+                event = await self._event_from_stream(within or self._limits.reply_timeout)
         except BaseException as error:
             self._is_broken = True
-            if isinstance(error, Pop3Error) and error.reply is not None:
-                error.reply = self.shown(error.reply)
+            if isinstance(error, Pop3Error):
+                if error.reply is not None:
+                    error.reply = self.shown(error.reply)
+                self._noted(error)
             raise
+        if self._transcript is not None:
+            self._transcript.received(event)
+        return event
+
+    def _noted(self, error: Pop3Error) -> Pop3Error:
+        """The error, once the transcript has the words that no event carried."""
+        if self._transcript is not None and error.reply is not None:
+            self._transcript.received_amiss(error.reply)
+        return error
 
     async def _event_from_stream(self, within: float) -> Status | Data:
         loop = asyncio.get_running_loop()

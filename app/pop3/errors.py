@@ -29,8 +29,14 @@ class ConnectFailed(Pop3Error):
     """No TCP connection could be made. Try later."""
 
 
+@dataclass
 class TlsFailed(Pop3Error):
-    """TLS could not be set up, or the certificate does not convince. Nothing secret was sent."""
+    """TLS could not be set up, or the certificate does not convince. Nothing secret was sent.
+
+    ``verify_code``: what OpenSSL has against the certificate (X509_V_ERR_…), None when it was not that.
+    """
+
+    verify_code: int | None = None
 
 
 class CleartextRefused(Pop3Error):

@@ -1,20 +1,24 @@
 """PURE  Keeps a password out of what a server says, for some echo what they were sent."""
 
 import re
+from base64 import b64encode
+from collections.abc import Iterator
 from typing import Final
 
 _HIDDEN: Final = "***"
 _SHORT: Final = 4
 _LEAST_PREFIX: Final = 8
+_BASE64 = "[A-Za-z0-9+/_-]"
 
 
 class Redaction:
-    """Replaces a secret by stars. Without a secret, or with an empty one, texts stay as they are."""
+    """Replaces a secret by stars, in plain and within base64 (SASL sends it so). An empty secret changes nothing."""
 
     __slots__ = ("_patterns",)
 
     def __init__(self, secret: str = "") -> None:
-        self._patterns = [re.compile(pattern, re.IGNORECASE) for pattern in _patterns(secret)]
+        patterns = [*_patterns(secret), *_base64_patterns(secret)]
+        self._patterns = [re.compile(pattern, re.IGNORECASE) for pattern in patterns]
 
     def __repr__(self) -> str:
         return "Redaction()"
@@ -40,3 +44,20 @@ def _patterns(secret: str) -> list[str]:
             tail = f"(?:{re.escape(character)}{tail})?"
         prefix = re.escape(secret[:_LEAST_PREFIX]) + tail
     return [prefix]
+
+
+def _base64_patterns(secret: str) -> Iterator[str]:
+    """Each run of base64 that holds the secret, or a long beginning of it, with whatever stands around it.
+
+    Where in a group of three octets the secret begins decides what it looks like; at its ends are characters in
+    which other octets have a part.
+    """
+    if len(secret) < _SHORT:
+        return
+    octets = secret.encode("utf-8", "replace")
+    for before, shared in ((0, 0), (1, 2), (2, 3)):
+        whole = (before + len(octets)) * 8 // 6
+        form = b64encode(bytes(before) + octets).decode()[shared:whole][: 2 * _LEAST_PREFIX]
+        # RFC 4648 §5 has two other characters. A run is looked at from its beginning, once: the time stays linear.
+        either = re.escape(form).replace(r"\+", "[+-]").replace("/", "[/_]")
+        yield f"(?<!{_BASE64}){_BASE64}*?{either}{_BASE64}*=*"

@@ -27,8 +27,10 @@ from app.pop3.errors import (
 )
 from app.pop3.limits import Limits
 from app.pop3.listing import RawListing, Stat, parse_stat
+from app.pop3.milestones import Announced, Greeted, Protected, Reached, unwatched
 from app.pop3.protocol import Data, Expect, Status, command
 from app.pop3.stream import Stream, client_tls_context
+from app.pop3.transcript import Transcript
 
 
 class Security(StrEnum):
@@ -82,8 +84,13 @@ async def connect(
     limits: Limits | None = None,
     tls: ssl.SSLContext | None = None,
     allow_cleartext_password: bool = False,
+    transcript: Transcript | None = None,
+    reached: Reached = unwatched,
 ) -> "Pop3Session":
     """Connect, protect the connection as the endpoint asks, read the greeting, ask for the capabilities.
+
+    ``transcript`` is told of all that is sent and received, ``reached`` of each milestone, in the order in which
+    they come: with STARTTLS Protected is the last one, once the capabilities were told anew.
 
     Raises ConnectFailed, TlsFailed, Timeout, ConnectionLost, ProtocolError, LimitExceeded, and for a greeting of
     -ERR what its words mean.
@@ -96,14 +103,19 @@ async def connect(
         tls=context if endpoint.security is Security.TLS else None,
         server_name=endpoint.host,
         within=limits.connect_timeout,
+        reached=reached,
     )
     may_send_password = allow_cleartext_password or endpoint.security is not Security.NONE
-    session = Pop3Session(Dialogue(stream, limits), limits, may_send_password=may_send_password)
+    dialogue = Dialogue(stream, limits, transcript=transcript)
+    session = Pop3Session(dialogue, limits, may_send_password=may_send_password)
     try:
         await session._greet()
+        reached(Greeted(session.greeting))
+        await session._ask_capabilities()
+        reached(Announced(session.capabilities))
         if endpoint.security is Security.STARTTLS:
             assert context is not None
-            await session._start_tls(context, endpoint.host)
+            reached(await session._start_tls(context, endpoint.host))
         await session._ask_for_messages_as_they_are()
     except BaseException:
         await session.abort()
@@ -142,9 +154,8 @@ class Pop3Session:
         if not status.ok:
             raise greeting_error(status.text)
         self.greeting = self._dialogue.shown(status.text)
-        await self._ask_capabilities()
 
-    async def _start_tls(self, context: ssl.SSLContext, host: str) -> None:
+    async def _start_tls(self, context: ssl.SSLContext, host: str) -> Protected:
         """STLS (RFC 2595 §4): without it nothing more is said, and what was learnt before it is forgotten."""
         if not self.capabilities.stls:
             raise TlsFailed("The server does not offer STLS. Nothing secret was sent.")
@@ -152,9 +163,10 @@ class Pop3Session:
         if not status.ok:
             shown = self._dialogue.shown(status.text)
             raise TlsFailed(f"The server refused STLS: {shown}", shown, response_code(status.text))
-        await self._dialogue.start_tls(context, server_name=host)
+        protected = await self._dialogue.start_tls(context, server_name=host)
         self.capabilities = Capabilities()
         await self._ask_capabilities()
+        return protected
 
     async def _ask_capabilities(self) -> None:
         """CAPA. A server that does not know it, or not in this state, has told nothing new."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from app.pop3.errors import ConnectFailed, ConnectionLost, Pop3Error, Timeout, TlsFailed
+from app.pop3.milestones import Connected, Protected, Reached, unwatched
 
 _MOST_HELD: Final = 512 * 1024  # octets that wait here for a slow reader; more waits at the server
 _CLOSE_WITHIN: Final = 1.0  # seconds
@@ -39,10 +40,12 @@ class Stream:
         tls: ssl.SSLContext | None,
         server_name: str,
         within: float,
+        reached: Reached = unwatched,
     ) -> "Stream":
         """Connect to the first address that answers. ``within`` seconds for each, TLS included.
 
-        Raises ConnectFailed, Timeout, TlsFailed: those of the last address tried.
+        ``reached`` is told of Connected and Protected. Raises ConnectFailed, Timeout, TlsFailed: those of the last
+        address tried.
         """
         failure: Pop3Error = ConnectFailed("there is no address to connect to")
         clock = asyncio.get_running_loop().time
@@ -56,8 +59,9 @@ class Stream:
             except OSError as error:
                 failure = ConnectFailed(f"{address} port {port}: {_reason(error)}")
                 continue
+            reached(Connected(address, port))
             if tls is not None:
-                await stream.start_tls(tls, server_name=server_name, within=deadline - clock())
+                reached(await stream.start_tls(tls, server_name=server_name, within=deadline - clock()))
             return stream
         raise failure
 
@@ -72,8 +76,8 @@ class Stream:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(transport, incoming)
 
-    async def start_tls(self, context: ssl.SSLContext, *, server_name: str, within: float) -> None:
-        """Go over to TLS. Raises TlsFailed and Timeout; then the connection is closed.
+    async def start_tls(self, context: ssl.SSLContext, *, server_name: str, within: float) -> Protected:
+        """Go over to TLS; what it is like. Raises TlsFailed and Timeout; then the connection is closed.
 
         What came before the handshake came in clear text, from whomever: it must never be read as if it had come
         through TLS (the response injection of CVE-2011-0411 and its kin).
@@ -82,6 +86,7 @@ class Stream:
             if self.holds_unread:
                 raise TlsFailed("The server sent something ahead of TLS: somebody may be injecting.")
             await self._handshake(context, server_name, within)
+            return Protected(self._transport.get_extra_info("ssl_object"))
         except BaseException:
             self._transport.abort()
             # asyncio tells nobody of the end of a connection whose handshake did not end.
@@ -96,7 +101,8 @@ class Stream:
                     self._transport, self._incoming, context, server_hostname=server_name
                 )
         except ssl.SSLError as error:
-            raise TlsFailed(f"TLS with {server_name}: {_reason(error)}") from error
+            code = error.verify_code if isinstance(error, ssl.SSLCertVerificationError) else None
+            raise TlsFailed(f"TLS with {server_name}: {_reason(error)}", verify_code=code) from error
         except TimeoutError as error:
             raise Timeout(f"the TLS handshake took more than {within:.3g} s") from error
         except OSError as error:

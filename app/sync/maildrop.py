@@ -46,10 +46,12 @@ class Maildrop:
         self._monotonic = monotonic
 
     @asynccontextmanager
-    async def session(self, mailbox: Mailbox, *, timings: dict[str, int]) -> AsyncIterator[pop3.Pop3Session]:
+    async def session(
+        self, mailbox: Mailbox, *, timings: dict[str, int], transcript: pop3.Transcript | None = None
+    ) -> AsyncIterator[pop3.Pop3Session]:
         """A session of the mailbox, logged in; QUIT at the end. Raises SyncFailed and the client's errors.
 
-        ``timings`` receives the milliseconds of ``connect`` and ``login``.
+        ``timings`` receives the milliseconds of ``connect`` and ``login``, ``transcript`` what is said.
         """
         password = self._password(mailbox)
         started = self._monotonic()
@@ -64,6 +66,7 @@ class Maildrop:
             limits=self._limits,
             tls=_tls_context(mailbox.ca_certificates),
             allow_cleartext_password=mailbox.allow_cleartext_password,
+            transcript=transcript,
         )
         async with session:
             connected = self._monotonic()

@@ -158,3 +158,16 @@ class Sync(SQLModel, table=True):
     lease_expires_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     report: dict[str, Any] = Field(sa_column=Column(Json, nullable=False))
     error: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
+
+
+class SyncTranscript(SQLModel, table=True):
+    """What a failed sync and its server said to each other (``pop3.Transcript``), where the settings ask for it."""
+
+    __tablename__ = "sync_transcripts"
+
+    sync_id: int = Field(
+        sa_column=Column(
+            BigInt, ForeignKey("syncs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+        )
+    )
+    text: str = Field(sa_column=Column(Text, nullable=False))

@@ -34,11 +34,14 @@ from app.sync.models import (
     Sync,
     SyncId,
     SyncStatus,
+    SyncTranscript,
     Trigger,
     UniqueIdEntry,
 )
 from app.sync.plan import Deletable, Known
 from app.sync.recall import Mark
+
+TRANSCRIPTS_KEPT = 3  # of each mailbox, the latest
 
 _IDS_PER_STATEMENT = 500
 
@@ -210,6 +213,25 @@ def cancel(db: Session, sync_id: SyncId, *, now: datetime) -> None:
 def get(db: Session, sync_id: SyncId) -> Sync | None:
     """The sync with this id."""
     return db.get(Sync, sync_id)
+
+
+def write_transcript(db: Session, claim: Claim, text: str) -> None:
+    """Keep what was said in a failed sync, and let go of the mailbox's older ones."""
+    db.add(SyncTranscript(sync_id=claim.sync_id, text=text))
+    db.flush()
+    older = (
+        select(SyncTranscript.sync_id)
+        .join(Sync)
+        .where(Sync.mailbox_id == claim.mailbox_id)
+        .order_by(col(SyncTranscript.sync_id).desc())
+        .offset(TRANSCRIPTS_KEPT)
+    )
+    db.execute(delete(SyncTranscript).where(col(SyncTranscript.sync_id).in_(older)))
+
+
+def read_transcript(db: Session, sync_id: SyncId) -> str | None:
+    """What was said in a failed sync, while it is kept."""
+    return db.exec(select(SyncTranscript.text).where(SyncTranscript.sync_id == sync_id)).first()
 
 
 def page(db: Session, mailbox_id: MailboxId, *, before: int | None, limit: int) -> Sequence[Sync]:

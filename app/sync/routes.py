@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import PlainTextResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlmodel import Session
 
@@ -16,7 +17,7 @@ from app.mailboxes.models import MailboxId, MailboxStatus
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
 from app.sync import repository, schemas
-from app.sync.models import ACTIVE, Sync, SyncId, Trigger
+from app.sync.models import ACTIVE, Sync, SyncId, SyncStatus, Trigger
 from app.sync.schemas import SyncAnswer
 from app.wakeups import Wakeup
 from app.web.ids import decode_id
@@ -46,8 +47,12 @@ def build_router(
     work_is_due: Callable[[], None],
     clock: Callable[[], datetime],
     monotonic: Callable[[], float],
+    transcripts: bool,
 ) -> APIRouter:
-    """The routes of syncs. ``work_is_due`` tells the workers that something is queued."""
+    """The routes of syncs. ``work_is_due`` tells the workers that something is queued.
+
+    ``transcripts``: whether the settings have failed syncs keep theirs.
+    """
     router = APIRouter(tags=["Syncs"])
     may_read, may_sync = requires(gate, Scope.READ), requires(gate, Scope.SYNC)
 
@@ -123,6 +128,29 @@ def build_router(
     async def read(sync_id: str) -> SyncAnswer:
         return schemas.answer(await found(SyncId(decode_id("syn", sync_id))))
 
+    @router.get(
+        "/syncs/{sync_id}/transcript",
+        dependencies=[may_read],
+        responses=documented(
+            404,
+            s404="transcript_not_found: Transcripts are off: set MAILDELTA_TRANSCRIPTS=true and sync again.",
+        ),
+        response_class=PlainTextResponse,
+        summary="Read what was said in a failed sync",
+    )
+    async def transcript(sync_id: str) -> str:
+        """The commands (`C:`) and answers (`S:`) on the wire, for whoever has to find out what went wrong.
+
+        No password and no mail is in it: arguments that may be secret are `***`, bodies are counted. At most 64 KiB;
+        the middle of a longer one is left out. Only with the setting `MAILDELTA_TRANSCRIPTS`, and only of the
+        latest three failed syncs of each mailbox.
+        """
+        row = await found(SyncId(decode_id("syn", sync_id)))
+        text = await database.read(lambda db: repository.read_transcript(db, SyncId(row.id or 0)))
+        if text is None:
+            raise AppError(404, "transcript_not_found", _no_transcript(row, is_on=transcripts))
+        return text
+
     async def followed(sync_id: str) -> Sync:
         """The sync whose events are asked for: a wrong id must be answered before the stream begins."""
         return await found(SyncId(decode_id("syn", sync_id)))
@@ -173,3 +201,14 @@ def _request(db: Session, mailbox_id: MailboxId, now: datetime) -> Sync:
     if refusal := _REFUSED.get(MailboxStatus(mailbox.status)):
         raise AppError(409, *refusal)
     return repository.request(db, mailbox_id, Trigger.MANUAL, now=now)
+
+
+def _no_transcript(row: Sync, *, is_on: bool) -> str:
+    if row.status != SyncStatus.FAILED:
+        return f"Only failed syncs have a transcript. This one is {row.status}."
+    if not is_on:
+        return "Transcripts are off: set MAILDELTA_TRANSCRIPTS=true, start the service again, and sync again."
+    return (
+        "None was kept: transcripts were off when it failed, an error of ours ended it, or the mailbox has "
+        f"{repository.TRANSCRIPTS_KEPT} later ones."
+    )

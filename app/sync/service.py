@@ -63,6 +63,7 @@ class SyncTools:
     batch_messages: int
     batch_octets: int
     forget_missing_after: timedelta | None = None
+    transcripts: bool = False
 
 
 async def sync_mailbox(claim: Claim, *, tools: SyncTools) -> SyncStatus:
@@ -98,10 +99,13 @@ class _Run:
         self._started = tools.clock()
         self._has_moved = False
         self._deleted: list[EntryId] = []
+        self._transcript = pop3.Transcript() if tools.transcripts else None
 
     async def list_diff_retrieve_store(self) -> None:
         mailbox, mark = await self._tools.database.read(self._read_start)
-        async with self._tools.maildrop.session(mailbox, timings=self.report.phases) as session:
+        async with self._tools.maildrop.session(
+            mailbox, timings=self.report.phases, transcript=self._transcript
+        ) as session:
             with self._phase("list"):
                 raw, has_uidl = await list_maildrop(session)
             with self._phase("diff"):
@@ -324,6 +328,7 @@ class _Run:
     async def end(self, status: SyncStatus, failure: SyncFailed | None = None) -> SyncStatus:
         """Write the last word: the sync's status, what follows for the mailbox, and when it is due again."""
         now, tools = self._tools.clock(), self._tools
+        transcript = self._transcript_of(failure) if failure else None
 
         def change(db: Session) -> None:
             row = self._mailbox(db)
@@ -340,6 +345,8 @@ class _Run:
             repository.finish(
                 db, self._claim, status=status, report=self.report.model_dump(), error=error, now=now
             )
+            if transcript is not None:
+                repository.write_transcript(db, self._claim, transcript)
             row.failures = failures
             if row.status == MailboxStatus.ACTIVE and decision.status is not MailboxStatus.ACTIVE:
                 row.status, row.status_detail = decision.status.value, failure.detail if failure else None
@@ -365,6 +372,12 @@ class _Run:
         """What was judged by criteria that are not those of the mailbox any more is judged again."""
         if self._mailbox(db).criteria != mailbox.criteria:
             repository.judge_again(db, self._mailbox_id, self._tools.clock())
+
+    def _transcript_of(self, failure: SyncFailed) -> str | None:
+        if self._transcript is None:
+            return None
+        self._transcript.note(str(failure))
+        return self._transcript.text()
 
     def _mailbox(self, db: Session) -> Mailbox:
         row = get_mailbox(db, MailboxId(self._mailbox_id))

@@ -1,0 +1,157 @@
+"""PURE  A bounded record of what was sent and received, fit to be shown: no mail and no secret in it."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from app.pop3.protocol import Data, Event, Status
+from app.pop3.redaction import Redaction
+
+MOST_OCTETS: Final = 64 * 1024
+_HIDDEN: Final = "***"
+_LONGEST_LINE: Final = 500  # characters
+_LINES_SHOWN: Final = {"CAPA": 60, "UIDL": 3, "LIST": 3}  # of a body; of all others none
+_NAKED: Final = frozenset(  # these commands have no secret behind them, at any rate not by themselves
+    ("CAPA", "STLS", "USER", "STAT", "UIDL", "LIST", "TOP", "RETR", "DELE", "RSET", "NOOP", "QUIT", "UTF8")
+)
+_NAMED: Final = frozenset(("AUTH", "APOP"))  # the first word tells mechanism or name; what follows is secret
+
+
+class Transcript:
+    """What happened on a connection, line by line: the beginning and the end, with the middle left out when it is
+    long.
+
+    ``C:`` the client, ``S:`` the server, ``*`` neither. Of the arguments of commands only those are kept that
+    cannot be secret; a line that is no command of POP3 (an answer within AUTH) is hidden whole. Of bodies only
+    their octets are counted, but for a few lines of listings. Every line is without its secret before it is cut.
+    """
+
+    def __init__(self, *, most_octets: int = MOST_OCTETS) -> None:
+        self._lines = _HeadAndTail(most_octets)
+        self._redactions: list[Redaction] = []
+        self._unanswered: deque[str] = deque()
+        self._answered = ""
+        self._body_octets = 0
+        self._body_lines: list[bytes] = []
+
+    def hide_by(self, redaction: Redaction) -> None:
+        """From now on this hides, in what is recorded already too."""
+        self._redactions.append(redaction)
+        self._lines.change(redaction.hide)
+
+    def note(self, text: str) -> None:
+        """Something that was not on the wire: which address, how it ended."""
+        self._add("* ", text)
+
+    def sent(self, octets: bytes) -> None:
+        """Command lines that went out."""
+        for line in octets.decode("utf-8", "replace").split("\r\n"):
+            if line:
+                verb, _, arguments = line.partition(" ")
+                self._add("C: ", _command(verb.upper(), arguments))
+                if verb.upper() in _NAKED | _NAMED | {"PASS"}:
+                    self._unanswered.append(verb.upper())
+
+    def received(self, event: Event) -> None:
+        """A status line, or a part of a body."""
+        if isinstance(event, Status):
+            self._answered = self._unanswered.popleft() if self._unanswered else ""
+            self._add("S: ", f"{'+OK' if event.ok else '-ERR'} {event.text}".rstrip())
+        elif isinstance(event, Data):
+            self._body(event)
+        else:
+            self._add("S: ", f"+ {_HIDDEN}")  # a challenge within AUTH
+
+    def received_amiss(self, text: str) -> None:
+        """A line that was not what was due."""
+        self._add("S: ", text)
+
+    def text(self) -> str:
+        """The whole record, with a line end behind each line."""
+        return self._lines.text()
+
+    def _body(self, data: Data) -> None:
+        if not self._body_octets:
+            # What is cut inside a line may be cut inside a secret: only whole lines are looked at.
+            wanted = _LINES_SHOWN.get(self._answered, 0)
+            self._body_lines = data.octets.split(b"\n", wanted)[:-1]
+        self._body_octets += len(data.octets)
+        if not data.is_last:
+            return
+        shown = sum(len(line) + 1 for line in self._body_lines)
+        for line in self._body_lines:
+            self._add("S: ", line.decode("utf-8", "replace").rstrip("\r"))
+        rest = self._body_octets - shown
+        if rest or not self._body_lines:
+            self._add("* ", f"{rest} octets of the answer to {self._answered} are not shown")
+        self._body_octets, self._body_lines = 0, []
+
+    def _add(self, prefix: str, text: str) -> None:
+        # Twice: taking out what cannot be shown may make a secret of what was none.
+        shown = self._hidden(_printable(self._hidden(text)))
+        self._lines.add(prefix + shown[:_LONGEST_LINE])
+
+    def _hidden(self, text: str) -> str:
+        for redaction in self._redactions:
+            text = redaction.hide(text)
+        return text
+
+
+def _command(verb: str, arguments: str) -> str:
+    if verb in _NAKED:
+        return f"{verb} {arguments}".rstrip()
+    if verb in _NAMED:
+        name, blank, _ = arguments.partition(" ")
+        return f"{verb} {name} {_HIDDEN}" if blank else f"{verb} {name}".rstrip()
+    return f"PASS {_HIDDEN}" if verb == "PASS" else _HIDDEN
+
+
+def _printable(text: str) -> str:
+    """One line without control characters: it is read on terminals."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+class _HeadAndTail:
+    """Lines of at most so many octets altogether; what does not fit goes from the middle."""
+
+    def __init__(self, most_octets: int) -> None:
+        self._most_head = most_octets // 2
+        self._most_tail = most_octets - self._most_head - len(_left_out(10**15, 10**15))
+        self._head: list[str] = []
+        self._tail: deque[str] = deque()
+        self._head_octets = self._tail_octets = 0
+        self._lines_out = self._octets_out = 0
+
+    def add(self, line: str) -> None:
+        octets = _octets(line)
+        if not self._tail and not self._lines_out and self._head_octets + octets <= self._most_head:
+            self._head.append(line)
+            self._head_octets += octets
+            return
+        self._tail.append(line)
+        self._tail_octets += octets
+        while self._tail_octets > self._most_tail:
+            gone = _octets(self._tail.popleft())
+            self._tail_octets -= gone
+            self._lines_out += 1
+            self._octets_out += gone
+
+    def change(self, line_to_line: Callable[[str], str]) -> None:
+        """Change what is held. No line gets longer by it."""
+        self._head = [line_to_line(line)[: len(line)] for line in self._head]
+        self._tail = deque(line_to_line(line)[: len(line)] for line in self._tail)
+        self._head_octets, self._tail_octets = sum(map(_octets, self._head)), sum(map(_octets, self._tail))
+
+    def text(self) -> str:
+        middle = [_left_out(self._lines_out, self._octets_out)] if self._lines_out else []
+        return "".join(f"{line}\n" for line in [*self._head, *middle, *self._tail])
+
+
+def _left_out(lines: int, octets: int) -> str:
+    return f"* {lines} lines ({octets} octets) are left out here"
+
+
+def _octets(line: str) -> int:
+    return len(line.encode()) + 1

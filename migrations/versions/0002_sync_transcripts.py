@@ -1,0 +1,28 @@
+"""What was said in failed syncs.
+
+Revision: 0002, after 0001
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+BigInt = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "sync_transcripts",
+        sa.Column(
+            "sync_id",
+            BigInt,
+            sa.ForeignKey("syncs.id", ondelete="CASCADE"),
+            primary_key=True,
+            autoincrement=False,
+        ),
+        sa.Column("text", sa.Text, nullable=False),
+    )
