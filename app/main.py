@@ -33,6 +33,8 @@ from app.sync.maildrop import Maildrop
 from app.sync.repository import judge_again
 from app.sync.routes import build_router as sync_router
 from app.sync.service import SyncTools
+from app.sync.tryout import Tryout
+from app.sync.tryout_routes import build_router as tryout_router
 from app.wakeups import Wakeup
 from app.web import docs_page, problems
 
@@ -120,6 +122,15 @@ def _add_api(
             transcripts=settings.transcripts,
         )
     )
+    tryout = Tryout(
+        database=database,
+        vault=Vault(settings.secret_keys()),
+        allowed=settings.allowed_private_networks,
+        limits=tools.limits,
+        clock=_now,
+        monotonic=time.monotonic,
+    )
+    app.include_router(tryout_router(gate=gate, tryout=tryout))
     app.include_router(ledger_router(gate=gate, tools=tools, work_is_due=work_is_due, clock=_now))
     app.include_router(
         messages_router(

@@ -130,6 +130,7 @@ def test_the_middle_of_a_long_one_is_left_out_and_counted() -> None:
     assert kept == [*range(1, middle + 1), *range(middle + out + 1, 1_001)]
     assert int(found[2]) == sum(len(f"C: DELE {n}\n") for n in range(middle + 1, middle + out + 1))
     assert min(middle, len(kept) - middle) > 20, "both ends are there"
+    assert len(transcript.text()) <= 1_000
 
 
 def test_listings_are_shown_in_part_and_capabilities_whole() -> None:
