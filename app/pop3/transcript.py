@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from app.pop3.milestones import Connected, Milestone, Protected
 from app.pop3.protocol import Data, Event, Status
 from app.pop3.redaction import Redaction
 
@@ -40,8 +41,15 @@ class Transcript:
         self._lines.change(redaction.hide)
 
     def note(self, text: str) -> None:
-        """Something that was not on the wire: which address, how it ended."""
+        """Something that was not on the wire: how it ended, say."""
         self._add("* ", text)
+
+    def reached(self, milestone: Milestone) -> None:
+        """How far ``connect`` came, as far as that is not on the wire."""
+        if isinstance(milestone, Connected):
+            self.note(f"connected to {milestone.address} port {milestone.port}")
+        elif isinstance(milestone, Protected):
+            self.note(f"protected by {milestone.version}")
 
     def sent(self, octets: bytes) -> None:
         """Command lines that went out."""

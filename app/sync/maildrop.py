@@ -67,6 +67,7 @@ class Maildrop:
             tls=_tls_context(mailbox.ca_certificates),
             allow_cleartext_password=mailbox.allow_cleartext_password,
             transcript=transcript,
+            reached=pop3.unwatched if transcript is None else transcript.reached,
         )
         async with session:
             connected = self._monotonic()

@@ -32,7 +32,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Client]:
 @pytest.fixture
 async def patient_service(tmp_path: Path) -> AsyncIterator[Client]:
     """A service that waits as long as a Dovecot makes those wait whom it refuses."""
-    async with running(settings_for(tmp_path / "patient", reply_timeout_seconds=10)) as client:
+    async with running(settings_for(tmp_path / "patient", reply_timeout_seconds=30)) as client:
         yield client
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,8 +17,8 @@ from tests.fakes.pop3_server import (
     as_sent,
     server_tls,
 )
-from tests.servers.certificates import CertificateAuthority
-from tests.unit.pop3.clients import all_of, logged_in, opened
+from tests.servers.certificates import CertificateAuthority, CertificateKind
+from tests.unit.pop3.clients import all_of, endpoint, limits, logged_in, opened
 
 
 def filled(count: int, *, octets: int = 100) -> FakeMaildrop:
@@ -322,3 +323,51 @@ async def test_no_uidl_is_said_so_when_it_was_not_announced(
 async def test_uidl_works_although_it_was_not_announced(drop: FakeMaildrop) -> None:
     async with FakePop3Server(drop, capabilities=("PIPELINING",)) as server, logged_in(server) as session:
         assert len(pop3.parse_listing(await session.listing()).entries) == 3
+
+
+@pytest.mark.parametrize(
+    ("security", "order"),
+    [
+        (pop3.Security.NONE, [pop3.Connected, pop3.Greeted, pop3.Announced]),
+        (pop3.Security.TLS, [pop3.Connected, pop3.Protected, pop3.Greeted, pop3.Announced]),
+        (pop3.Security.STARTTLS, [pop3.Connected, pop3.Greeted, pop3.Announced, pop3.Protected]),
+    ],
+)
+async def test_connecting_tells_each_milestone_with_its_facts(
+    drop: FakeMaildrop,
+    authority: CertificateAuthority,
+    security: pop3.Security,
+    order: list[type[pop3.Milestone]],
+) -> None:
+    reached: list[pop3.Milestone] = []
+    tls = server_tls(authority.server_certificate("valid"))
+    async with (
+        FakePop3Server(drop, tls=tls, implicit_tls=security is pop3.Security.TLS) as server,
+        await pop3.connect(
+            endpoint(server, security), limits=limits(), reached=reached.append, **tls_of(authority)
+        ) as session,
+    ):
+        assert [type(milestone) for milestone in reached] == order
+        for milestone in reached:
+            match milestone:
+                case pop3.Connected():
+                    assert (milestone.address, milestone.port) == (server.host, server.port)
+                case pop3.Protected():
+                    assert (milestone.version, milestone.issuer) == ("TLSv1.3", "Maildelta test authority")
+                    assert milestone.expires_at is not None
+                    assert timedelta(days=29) < milestone.expires_at - datetime.now(UTC) < timedelta(days=31)
+                case pop3.Greeted():
+                    assert milestone.text == session.greeting == "fake server ready"
+                case pop3.Announced():
+                    assert milestone.capabilities.pipelining
+
+
+@pytest.mark.parametrize(("kind", "verify_code"), [("expired", 10), ("wrong_host", 62)])
+async def test_what_openssl_has_against_a_certificate_is_told(
+    drop: FakeMaildrop, authority: CertificateAuthority, kind: CertificateKind, verify_code: int
+) -> None:
+    tls = server_tls(authority.server_certificate(kind))
+    async with FakePop3Server(drop, tls=tls, implicit_tls=True) as server:
+        with pytest.raises(pop3.TlsFailed) as raised:
+            await opened(server, security=pop3.Security.TLS, **tls_of(authority))
+        assert raised.value.verify_code == verify_code
