@@ -102,7 +102,7 @@ class Tryout:
             await session.login(wanted.username, password)
             log.passed(f"logged in as {wanted.username}", log.new_warnings(session.capabilities))
             stat = await session.stat()
-            log.passed(f"{stat.count} messages, {stat.octets} octets")
+            log.passed(f"messages: {stat.count}, octets: {stat.octets}")
             log.passed(*await self._unique_ids(session))
 
     async def _unique_ids(self, session: pop3.Pop3Session) -> tuple[str, list[str]]:
@@ -121,7 +121,7 @@ class Tryout:
             )
         if len(set(ids)) < len(ids):
             warnings.append("Some messages share a unique-id; they will be told apart by their content.")
-        return f"{len(ids)} unique-ids", warnings
+        return f"unique-ids: {len(ids)}", warnings
 
     async def _password(self, wanted: MailboxToTry) -> str | SyncFailed:
         """What to log in with; when there is nothing, how that step fails."""

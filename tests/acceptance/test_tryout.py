@@ -124,8 +124,8 @@ async def test_good_settings_are_told_with_their_facts_and_nothing_is_stored_or_
     assert detail(report, "tcp") == f"connected to 127.0.0.1 port {server.port}"
     assert detail(report, "greeting") == "fake server ready"
     assert detail(report, "capa") == "PIPELINING, TOP, UIDL"
-    assert detail(report, "stat") == "2 messages, 32 octets"
-    assert detail(report, "uidl") == "2 unique-ids"
+    assert detail(report, "stat") == "messages: 2, octets: 32"
+    assert detail(report, "uidl") == "unique-ids: 2"
     assert warnings(report) == ""
     assert server.verbs[-1] == "QUIT"
     assert not NOT_FOR_A_TEST & set(server.verbs)
@@ -435,8 +435,8 @@ async def test_a_dovecot_in_all_three_ways(
         report = await tried(service, settings_of(maildrop, port, security, ca_certificates=ca))
         assert report["ok"], report
         assert names(report) == order
-        assert detail(report, "stat").startswith("1 messages, ")
-        assert detail(report, "uidl") == "1 unique-ids"
+        assert detail(report, "stat").startswith("messages: 1, ")
+        assert detail(report, "uidl") == "unique-ids: 1"
         assert "PIPELINING" in detail(report, "capa")
 
 

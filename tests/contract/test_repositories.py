@@ -298,11 +298,32 @@ async def test_due_mailboxes_are_asked_for_once(database: Database) -> None:
     assert not await database.read(partial(syncs.has_work, now=NOW))
 
 
+async def fail_with_transcript(database: Database, mailbox_id: MailboxId, text: str) -> SyncId:
+    await ask(database, mailbox_id)
+    (claim,) = await take(database)
+
+    def change(db: Session) -> None:
+        syncs.finish(db, claim, status=SyncStatus.FAILED, report={}, error=None, now=NOW)
+        syncs.write_transcript(db, claim, text)
+
+    await database.write(change)
+    return claim.sync_id
+
+
+async def test_the_latest_transcripts_of_each_mailbox_are_kept(database: Database) -> None:
+    mailbox_id, other = await make_mailbox(database), await make_mailbox(database)
+    first = await fail_with_transcript(database, other, "first")
+    ids = [await fail_with_transcript(database, mailbox_id, f"{n} \ufffd ü") for n in range(5)]
+    kept = [await database.read(partial(syncs.read_transcript, sync_id=sync_id)) for sync_id in ids]
+    assert kept == [None, None, "2 \ufffd ü", "3 \ufffd ü", "4 \ufffd ü"]
+    assert await database.read(partial(syncs.read_transcript, sync_id=first)) == "first"
+
+
 async def test_a_mailbox_takes_everything_with_it(database: Database) -> None:
     mailbox_id = await make_mailbox(database)
     await put(database, mailbox_id, mail("a"))
-    await ask(database, mailbox_id)
+    await fail_with_transcript(database, mailbox_id, "x")
     await database.write(lambda db: syncs.write_entries(db, [entry(mailbox_id, b"x")]))
     await database.write(lambda db: mailboxes.remove(db, mailbox_id))
-    for table in ("mailboxes", "messages", "contents", "unique_ids", "syncs"):
+    for table in ("mailboxes", "messages", "contents", "unique_ids", "syncs", "sync_transcripts"):
         assert await count(database, table) == 0, table
