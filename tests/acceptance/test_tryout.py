@@ -23,16 +23,15 @@ NOT_FOR_A_TEST = {"RETR", "TOP", "DELE"}
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Client]:
-    """A service with little patience."""
-    settings = settings_for(tmp_path / "data", reply_timeout_seconds=0.5, connect_timeout_seconds=2)
-    async with running(settings) as client:
+    """A service that waits as long as a Dovecot makes those wait whom it refuses."""
+    async with running(settings_for(tmp_path / "data", reply_timeout_seconds=30)) as client:
         yield client
 
 
 @pytest.fixture
-async def patient_service(tmp_path: Path) -> AsyncIterator[Client]:
-    """A service that waits as long as a Dovecot makes those wait whom it refuses."""
-    async with running(settings_for(tmp_path / "patient", reply_timeout_seconds=30)) as client:
+async def hasty_service(tmp_path: Path) -> AsyncIterator[Client]:
+    """A service with little patience, for servers that say nothing."""
+    async with running(settings_for(tmp_path / "hasty", reply_timeout_seconds=1)) as client:
         yield client
 
 
@@ -118,7 +117,7 @@ async def test_good_settings_are_told_with_their_facts_and_nothing_is_stored_or_
     async with FakePop3Server(drop, capabilities=["TOP", "UIDL", "PIPELINING"]) as server:
         report = await tried(service, settings_of(drop, server.port))
         await server.settled()
-    assert report["ok"]
+    assert report["ok"], report
     assert names(report) == IN_CLEAR
     assert detail(report, "dns") == "127.0.0.1"
     assert detail(report, "tcp") == f"connected to 127.0.0.1 port {server.port}"
@@ -242,14 +241,14 @@ async def test_tls_at_a_port_that_speaks_pop3_in_clear(service: Client, drop: Fa
 
 @pytest.mark.parametrize("security", ["none", "starttls"])
 async def test_clear_text_at_a_port_that_speaks_tls(
-    service: Client, drop: FakeMaildrop, authority: CertificateAuthority, security: str
+    hasty_service: Client, drop: FakeMaildrop, authority: CertificateAuthority, security: str
 ) -> None:
     """Whether or not the certificate convinces."""
     tls = server_tls(authority.server_certificate("valid"))
     async with FakePop3Server(drop, tls=tls, implicit_tls=True) as server:
         for more in ({}, {"ca_certificates": authority.ca_file.read_text()}):
             step, code, words = failure(
-                await tried(service, settings_of(drop, server.port, security, **more))
+                await tried(hasty_service, settings_of(drop, server.port, security, **more))
             )
             assert (step, code) == ("greeting", "timeout")
             assert f"Use security 'tls' with port {server.port}" in words
@@ -366,10 +365,10 @@ async def test_stls_that_is_missing_or_refused(
     ],
 )  # fmt: skip
 async def test_each_failure_of_a_session_has_its_cause_and_remedy(
-    service: Client, drop: FakeMaildrop, faults: Faults, step: str, code: str, words: str
+    hasty_service: Client, drop: FakeMaildrop, faults: Faults, step: str, code: str, words: str
 ) -> None:
     async with FakePop3Server(drop, faults=faults) as server:
-        report = await tried(service, settings_of(drop, server.port))
+        report = await tried(hasty_service, settings_of(drop, server.port))
         assert failure(report)[:2] == (step, code)
         assert words in failure(report)[2]
         assert not NOT_FOR_A_TEST & set(server.verbs)
@@ -441,7 +440,7 @@ async def test_a_dovecot_in_all_three_ways(
 
 
 async def test_a_dovecot_that_is_asked_wrongly(
-    service: Client, dovecot_server: Dovecot, maildrop: Maildrop
+    hasty_service: Client, dovecot_server: Dovecot, maildrop: Maildrop
 ) -> None:
     ca = {"ca_certificates": dovecot_server.ca_file.read_text()}
     plain, protected = dovecot_server.port, dovecot_server.tls_port
@@ -452,27 +451,27 @@ async def test_a_dovecot_that_is_asked_wrongly(
         (settings_of(maildrop, protected, "tls"), "tls", "ca_certificates"),
         (settings_of(maildrop, plain, "starttls"), "tls", "ca_certificates"),
     ):
-        report = await tried(service, body)
+        report = await tried(hasty_service, body)
         assert failure(report)[0] == step, report
         assert words in failure(report)[2]
 
 
 async def test_a_dovecot_that_refuses_the_password(
-    patient_service: Client, dovecot_server: Dovecot, maildrop: Maildrop
+    service: Client, dovecot_server: Dovecot, maildrop: Maildrop
 ) -> None:
-    report = await tried(patient_service, settings_of(maildrop, dovecot_server.port, password="hunter2"))
+    report = await tried(service, settings_of(maildrop, dovecot_server.port, password="hunter2"))
     assert failure(report)[:2] == ("auth", "auth_failed")
     assert "password is wrong" in failure(report)[2]
 
 
-async def test_a_dovecot_whose_maildrop_is_in_use(patient_service: Client) -> None:
+async def test_a_dovecot_whose_maildrop_is_in_use(service: Client) -> None:
     with Dovecot.start(users={"reader": "pass word"}, lock_session=True) as dovecot:
         maildrop = dovecot.maildrop("reader")
         reader, writer = await asyncio.open_connection(dovecot.host, dovecot.port)
         for line in (b"", b"USER reader\r\n", b"PASS pass word\r\n"):
             writer.write(line)
             assert (await reader.readline()).startswith(b"+OK")
-        report = await tried(patient_service, settings_of(maildrop, dovecot.port))
+        report = await tried(service, settings_of(maildrop, dovecot.port))
         writer.close()
         await writer.wait_closed()
     assert failure(report)[:2] == ("auth", "maildrop_in_use")
