@@ -57,7 +57,7 @@ class SimulatedMaildrop:
 
     @asynccontextmanager
     async def session(
-        self, mailbox: Mailbox, *, timings: dict[str, int]
+        self, mailbox: Mailbox, *, timings: dict[str, int], transcript: pop3.Transcript | None = None
     ) -> AsyncIterator["SimulatedSession"]:
         """In the place of ``Maildrop.session``."""
         self.sessions += 1
