@@ -25,7 +25,7 @@ class Dialogue:
         self._stream = stream
         self._limits = limits
         self._transcript = transcript
-        self._framer = Framer(line_octets=limits.line_octets)
+        self._framer = Framer(stream.inbox, line_octets=limits.line_octets)
         self._framer.expect(Expect.STATUS)  # the greeting
         self._deadline = asyncio.get_running_loop().time() + limits.session_timeout
         self._redaction = Redaction()
@@ -59,13 +59,11 @@ class Dialogue:
         """
         if self._is_broken or self._is_closed or self._framer.is_owed:
             raise ConnectionLost("The session is over, or was left inside a reply.")
-        if self._stream.holds_unread or self._framer.leftover:
+        if self._framer.leftover:
             self._is_broken = True
-            raise self._noted(await self._unasked())
+            raise self._noted(self._unasked())
 
-    async def _unasked(self) -> Pop3Error:
-        if self._stream.holds_unread:
-            self._framer.receive(await self._stream.read())
+    def _unasked(self) -> Pop3Error:
         try:
             self._framer.next_event()
         except ProtocolError as error:
@@ -174,22 +172,21 @@ class Dialogue:
         loop = asyncio.get_running_loop()
         progress, until = 0, loop.time() + within
         while True:
-            octets = await self._read(min(until, self._deadline), within)
-            self._framer.receive(octets)
+            octets = await self._more(min(until, self._deadline), within)
             event = self._framer.next_event()
             if not isinstance(event, NeedData):
                 return event
-            progress += len(octets)
+            progress += octets
             if progress >= self._limits.progress_octets:
                 progress, until = 0, loop.time() + within
 
-    async def _read(self, until: float, within: float) -> bytes:
+    async def _more(self, until: float, within: float) -> int:
         loop = asyncio.get_running_loop()
         if loop.time() >= until:  # octets that are there already must not outrun the clock
             raise self._too_slow(within)
         try:
             async with asyncio.timeout_at(until):
-                return await self._stream.read()
+                return await self._stream.more()
         except TimeoutError as error:
             raise self._too_slow(within) from error
         except ConnectionLost as error:

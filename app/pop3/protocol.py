@@ -1,6 +1,6 @@
 """PURE  Octets -> events: the client's half of POP3's framing (RFC 1939 §3), without any I/O.
 
-Feed octets with ``receive``, take events with ``next_event`` until it says NeedData. Whole replies are found,
+Feed octets through an ``Inbox``, take events with ``next_event`` until it says NeedData. Whole replies are found,
 unstuffed and handed on in blocks, never line by line.
 """
 
@@ -10,6 +10,7 @@ from enum import Enum, auto
 from typing import Final
 
 from app.pop3.errors import InvalidArgument, LimitExceeded, ProtocolError
+from app.pop3.inbox import Inbox
 
 PIECE_OCTETS: Final = 256 * 1024
 _CRLF: Final = b"\r\n"
@@ -72,21 +73,26 @@ def command(*words: str) -> bytes:
 class Framer:
     """The state of one connection's incoming half.
 
-    Each reply that is to come is announced by ``expect`` in the order of the commands. A status line longer
-    than ``line_octets`` raises LimitExceeded, anything that is no status line ProtocolError; after that the
-    connection is of no more use. A body of more than ``piece_octets`` (at least 8) comes in several Data.
+    Octets come through ``inbox``. Each reply that is to come is announced by ``expect`` in the order of the commands.
+    A status line longer than ``line_octets`` raises LimitExceeded, anything that is no status line ProtocolError;
+    after that the connection is of no more use. A body of more than ``piece_octets`` (at least 8) comes in several
+    Data.
     """
 
-    def __init__(self, *, line_octets: int = 8192, piece_octets: int = PIECE_OCTETS) -> None:
+    def __init__(
+        self, inbox: Inbox | None = None, *, line_octets: int = 8192, piece_octets: int = PIECE_OCTETS
+    ) -> None:
+        self._inbox = inbox or Inbox()
         self._line_octets = line_octets
         self._piece_octets = max(piece_octets, 8)
-        self._buffer = bytearray()
-        self._position = 0  # of the first octet that was not used
-        self._scanned = 0  # before this nothing new can be found
+        self._scanned = (
+            0  # so many octets behind the inbox's start were looked at: nothing new can be found there
+        )
         self._expected: deque[Expect] = deque()
         self._state = _State.STATUS
         self._eol = _LF
         self._at_line_start = True
+        self._has_dots = False
 
     @property
     def is_between_replies(self) -> bool:
@@ -101,12 +107,12 @@ class Framer:
     @property
     def leftover(self) -> int:
         """Octets received and not yet used."""
-        return len(self._buffer) - self._position
+        return self._inbox.held
 
     @property
     def held_octets(self) -> int:
-        """Octets in memory, used ones that were not let go yet included."""
-        return len(self._buffer)
+        """Octets in memory, free space included."""
+        return len(self._inbox.data)
 
     @property
     def is_inside_reply(self) -> bool:
@@ -118,19 +124,8 @@ class Framer:
         self._expected.append(kind)
 
     def receive(self, octets: bytes) -> None:
-        """Take what came from the server. Used octets go as soon as they are the greater part: no more is held
-        than twice what is still unused."""
-        used = self._position
-        if used == len(self._buffer):
-            self._buffer = bytearray(octets)
-        else:
-            if 2 * used > len(self._buffer):
-                del self._buffer[:used]
-            else:
-                used = 0
-            self._buffer += octets
-        self._position -= used
-        self._scanned = max(self._scanned - used, 0)
+        """Take what came from the server, where nothing writes into the inbox."""
+        self._inbox.append(octets)
 
     def next_event(self) -> Event:
         """The next event, or NEED_DATA. Raises LimitExceeded and ProtocolError."""
@@ -139,17 +134,19 @@ class Framer:
         return self._next_status()
 
     def _next_status(self) -> Event:
-        end = self._buffer.find(b"\n", max(self._scanned, self._position))
-        length = (end if end >= 0 else len(self._buffer)) - self._position
+        inbox = self._inbox
+        start = inbox.start
+        end = inbox.data.find(b"\n", start + self._scanned, inbox.end)
+        length = end - start if end >= 0 else inbox.held
         if length > self._line_octets:
             raise LimitExceeded(f"a status line has more than {self._line_octets} octets")
         if end < 0:
-            self._scanned = len(self._buffer)
-            head = self._octets(self._position, min(self._position + 4, len(self._buffer)))
+            self._scanned = length
+            head = inbox.taken(start, min(start + 4, inbox.end))
             if any(octet < 0x20 or octet > 0x7E for octet in head.rstrip(b"\r")):
                 _status_of(head)  # binary (a TLS alert, say) may have no line end: no need to wait for one
             return NEED_DATA
-        line = self._octets(self._position, end)
+        line = inbox.taken(start, end)
         if not self._expected:
             raise ProtocolError("The server spoke without being asked.", _text(line))
         if line.endswith(b"\r"):
@@ -157,28 +154,43 @@ class Framer:
             # a greeting from a wrapper, or a stray LF in a status text, must not change how bodies are read.
             self._eol = _CRLF
         status = _status_of(line)
-        self._position = self._scanned = end + 1
+        self._used(end + 1)
         if self._expected.popleft() is Expect.MULTILINE and status.ok:
-            self._state, self._at_line_start = _State.BODY, True
+            self._state, self._at_line_start, self._has_dots = _State.BODY, True, False
         return status
 
     def _next_data(self) -> Event:
-        eol, buffer, start = self._eol, self._buffer, self._position
-        end_mark = b"." + eol
-        if self._at_line_start and buffer.startswith(end_mark, start):
-            return self._end(start, start, start + len(end_mark))
-        found = buffer.find(eol + end_mark, max(self._scanned, start))
+        eol, inbox = self._eol, self._inbox
+        start = inbox.start
+        if self._at_line_start and inbox.data.startswith(b"." + eol, start, inbox.end):
+            return self._end(start, start + 1 + len(eol))
+        line_end = self._before_end_mark()
         # A body that is found whole is cut up all the same when it is long: whoever spools it, spools pieces.
-        if found >= 0 and found - start <= self._piece_octets:
-            return self._end(start, found + len(eol), found + len(eol) + len(end_mark))
-        if len(buffer) - start <= self._piece_octets:
-            self._scanned = max(start, len(buffer) - 4)  # the mark may be cut anywhere
+        if line_end >= 0 and line_end - start <= self._piece_octets:
+            return self._end(line_end + len(eol), line_end + 1 + 2 * len(eol))
+        if inbox.held <= self._piece_octets:
+            self._scanned = max(0, inbox.held - 4)  # the mark may be cut anywhere
             return NEED_DATA
-        return self._piece(found + len(eol) if found >= 0 else len(buffer) - 4)
+        return self._piece(line_end + len(eol) if line_end >= 0 else inbox.end - 4)
 
-    def _end(self, start: int, stop: int, position: int) -> Data:
-        data = Data(self._unstuffed(start, stop), is_last=True)
-        self._position = self._scanned = position
+    def _before_end_mark(self) -> int:
+        """Where the line end before the end mark stands, -1: not here yet.
+
+        One scan finds it and tells whether any line begins with a dot: nearly no message has one.
+        """
+        eol, inbox = self._eol, self._inbox
+        data, end = inbox.data, inbox.end
+        at = inbox.start + self._scanned
+        if not self._has_dots:
+            at = data.find(eol + b".", at, end)
+            if at < 0 or at + 1 + 2 * len(eol) > end or data.startswith(eol, at + len(eol) + 1, end):
+                return at if at + 1 + 2 * len(eol) <= end else -1
+            self._has_dots = True
+        return data.find(eol + b"." + eol, at, end)
+
+    def _end(self, stop: int, position: int) -> Data:
+        data = Data(self._unstuffed(stop), is_last=True)
+        self._used(position)
         self._state = _State.STATUS
         return data
 
@@ -188,29 +200,30 @@ class Framer:
         It ends with a line where it can. Else it ends inside one, but never between CR and LF, for the next
         part has to know whether its first dot begins a line.
         """
-        start = self._position
+        start = self._inbox.start
         safe = min(safe, start + self._piece_octets)
-        line_end = self._buffer.rfind(self._eol, start, safe)
+        line_end = self._inbox.data.rfind(self._eol, start, safe)
         if line_end >= 0:
             stop = line_end + len(self._eol)
-        elif self._buffer[safe - 1] == 0x0D:
+        elif self._inbox.data[safe - 1] == 0x0D:
             stop = safe - 1
         else:
             stop = safe
-        data = Data(self._unstuffed(start, stop), is_last=False)
-        self._position = self._scanned = stop
+        data = Data(self._unstuffed(stop), is_last=False)
+        self._used(stop)
         self._at_line_start = line_end >= 0
         return data
 
-    def _unstuffed(self, start: int, stop: int) -> bytes:
-        """Exactly one dot less at each line start (RFC 1939 §3)."""
-        if self._at_line_start and start < stop and self._buffer[start] == 0x2E:
+    def _unstuffed(self, stop: int) -> bytes:
+        """What stands before ``stop``, with exactly one dot less at each line start (RFC 1939 §3)."""
+        start = self._inbox.start
+        if self._at_line_start and start < stop and self._inbox.data[start] == 0x2E:
             start += 1
-        return self._octets(start, stop).replace(self._eol + b".", self._eol)
+        octets = self._inbox.taken(start, stop)
+        return octets.replace(self._eol + b".", self._eol) if self._has_dots else octets
 
-    def _octets(self, start: int, stop: int) -> bytes:
-        with memoryview(self._buffer) as view:  # slicing the bytearray itself would copy twice
-            return bytes(view[start:stop])
+    def _used(self, position: int) -> None:
+        self._inbox.start, self._scanned = position, 0
 
 
 def _status_of(line: bytes) -> Status:

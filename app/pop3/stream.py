@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from app.pop3.errors import ConnectFailed, ConnectionLost, Pop3Error, Timeout, TlsFailed
+from app.pop3.inbox import Inbox
 from app.pop3.milestones import Connected, Protected, Reached, unwatched
 
 _MOST_HELD: Final = 512 * 1024  # octets that wait here for a slow reader; more waits at the server
+_LEAST_ROOM: Final = 16 * 1024
 _CLOSE_WITHIN: Final = 1.0  # seconds
 
 
@@ -113,9 +115,14 @@ class Stream:
         self._incoming.connection_made(protected)
 
     @property
+    def inbox(self) -> Inbox:
+        """Where octets are written as they come."""
+        return self._incoming.inbox
+
+    @property
     def holds_unread(self) -> bool:
-        """Octets were received that nobody has read."""
-        return self._incoming.held > 0
+        """Octets were received that nobody has used."""
+        return self.inbox.held > 0
 
     def write(self, octets: bytes) -> None:
         """Send, soon. Commands are short: the window bounds what can pile up.
@@ -129,9 +136,9 @@ class Stream:
             with contextlib.suppress(OSError):
                 connection.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
-    async def read(self) -> bytes:
-        """What has come, at least one octet. Raises ConnectionLost at the end."""
-        return await self._incoming.read()
+    async def more(self) -> int:
+        """Wait until octets have come since this was asked last; how many. Raises ConnectionLost at the end."""
+        return await self._incoming.more()
 
     async def close(self) -> None:
         """Close in order: what was written goes out, TLS says goodbye. At most a second, then at once."""
@@ -149,15 +156,15 @@ class Stream:
                 await self._incoming.wait_closed()
 
 
-class _Incoming(asyncio.Protocol):
-    """What the server sent, until somebody reads it; a slow reader slows the server down.
+class _Incoming(asyncio.BufferedProtocol):
+    """What the server sent, written where the framing reads it; a slow reader slows the server down.
 
-    Not asyncio's StreamReader: that copies every octet twice more, and does not say whether it holds some.
+    Not asyncio's StreamReader: that copies every octet three times more, and does not say whether it holds some.
     """
 
     def __init__(self) -> None:
-        self._chunks: list[bytes] = []
-        self.held = 0
+        self.inbox = Inbox()
+        self._fresh = 0
         self._is_paused = False
         self._has_ended = False
         self._failure: Exception | None = None
@@ -168,10 +175,13 @@ class _Incoming(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but ancestry
 
-    def data_received(self, data: bytes) -> None:
-        self._chunks.append(data)
-        self.held += len(data)
-        if self.held >= _MOST_HELD and not self._is_paused:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.inbox.room(_LEAST_ROOM)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.inbox.grew(nbytes)
+        self._fresh += nbytes
+        if self.inbox.held >= _MOST_HELD and not self._is_paused:
             assert self.transport is not None
             self._is_paused = True
             self.transport.pause_reading()
@@ -188,16 +198,16 @@ class _Incoming(asyncio.Protocol):
         if not self._closed.done():
             self._closed.set_result(None)
 
-    async def read(self) -> bytes:
-        """All that is held; waits for the first octet."""
-        if not self._chunks:
+    async def more(self) -> int:
+        """Wait until octets have come since this was asked last; how many."""
+        if not self._fresh:
             await self._something()
-        if not self._chunks:
+        if not self._fresh:
             if self._failure is not None:
                 raise ConnectionLost(f"the connection was lost: {_reason(self._failure)}") from self._failure
             raise ConnectionLost("the server closed the connection")
-        chunks, self._chunks, self.held = self._chunks, [], 0
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        fresh, self._fresh = self._fresh, 0
+        return fresh
 
     async def wait_closed(self) -> None:
         """Until the transport has let go of the socket."""

@@ -248,7 +248,9 @@ async def test_a_slow_reader_slows_the_server_down_and_holds_little() -> None:
             assert reply.number == 1
             break
         await asyncio.sleep(0.3)
-        held = session._dialogue._stream._incoming.held  # how much waits is no part of what a session tells
+        held = (
+            session._dialogue._stream._incoming.inbox.held
+        )  # how much waits is no part of what a session tells
         assert held < 2 * 1024 * 1024
         rest = [reply.octets async for reply in replies]
         assert rest == [len(content) for content in drop.contents[1:]]

@@ -14,6 +14,15 @@ async def opened(server: FakePop3Server) -> Stream:
     return await Stream.open((server.host,), server.port, tls=None, server_name="localhost", within=2)
 
 
+async def read(stream: Stream) -> bytes:
+    """What has come, as the framing would take it."""
+    await stream.more()
+    inbox = stream.inbox
+    octets = inbox.taken(inbox.start, inbox.end)
+    inbox.start = inbox.end
+    return octets
+
+
 async def until_unread(stream: Stream) -> None:
     async with asyncio.timeout(2):
         while not stream.holds_unread:
@@ -34,12 +43,12 @@ async def test_a_handshake_over_octets_that_nobody_has_read_is_refused_and_the_c
 async def test_what_has_come_is_read_although_the_server_has_gone() -> None:
     async with FakePop3Server(FakeMaildrop(), faults=Faults(cut={"CAPA": 7})) as server:
         stream = await opened(server)
-        assert await stream.read() == b"+OK fake server ready\r\n"
+        assert await read(stream) == b"+OK fake server ready\r\n"
         stream.write(b"CAPA\r\n")
         await server.settled()
-        assert await stream.read() == b"+OK\r\nUS"
+        assert await read(stream) == b"+OK\r\nUS"
         with pytest.raises(ConnectionLost):
-            await stream.read()
+            await stream.more()
         await stream.close()
 
 
@@ -48,7 +57,7 @@ async def test_reading_on_after_the_end_is_lost_each_time() -> None:
         stream = await opened(server)
         for _ in range(2):
             with pytest.raises(ConnectionLost):
-                await stream.read()
+                await stream.more()
         await stream.abort()
         await stream.abort()
 
