@@ -29,10 +29,10 @@ class Fingerprint:
 
 def head_of(raw: bytes) -> bytes:
     """The header block: all lines before the first empty one, line ends included."""
-    ends = [
-        end + len(mark) // 2 for mark in (b"\r\n\r\n", b"\n\n") if (end := raw.find(mark, 0, _MOST_HEAD)) >= 0
-    ]
-    return raw[: min(ends)] if ends else raw[:_MOST_HEAD]
+    crlf = raw.find(b"\r\n\r\n", 0, _MOST_HEAD)
+    end = crlf + 2 if crlf >= 0 else min(len(raw), _MOST_HEAD)
+    bare = raw.find(b"\n\n", 0, end)  # not beyond: most messages have none, however long they are
+    return raw[: bare + 1 if bare >= 0 else end]
 
 
 def headers_digest(head: bytes) -> bytes | None:

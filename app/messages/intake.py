@@ -1,10 +1,10 @@
 """How a retrieved message becomes rows: packed and summarised first, stored after, in the caller's transaction."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256 as new_sha256
-from typing import IO, Any
+from typing import Any
 
 import structlog
 from sqlmodel import Session
@@ -39,16 +39,8 @@ class Prepared:
         return self.packed.octets
 
 
-def prepare(
-    packer: Packer,
-    *,
-    unique_id: bytes,
-    occurrence: int,
-    body: bytes | IO[bytes],
-    announced_octets: int | None,
-) -> Prepared:
-    """Compress, digest and summarise one message. For a worker thread: no database, no network."""
-    packed = packer.pack(body)
+def prepare(packed: Packed, *, unique_id: bytes, occurrence: int, announced_octets: int | None) -> Prepared:
+    """Summarise a message. For a worker thread: no database, no network."""
     summary = _summary_of(packed.head)
     warnings = summary.warnings
     if announced_octets and packed.octets < announced_octets * _SHORT_BY:
@@ -136,4 +128,4 @@ def _message_row(message: Prepared, mailbox_id: MailboxId, seq: MessageSeq, now:
 
 
 def _addresses(addresses: Sequence[Address]) -> list[dict[str, str]]:
-    return [asdict(address) for address in addresses]
+    return [{"name": address.name, "address": address.address} for address in addresses]

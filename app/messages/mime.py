@@ -37,8 +37,12 @@ __all__ = [
 ]
 
 SUMMARY_OCTETS = 512 * 1024  # of a message, looked at for its summary
-_SNIPPET_OCTETS = 16 * 1024  # of the text; of HTML four times that, for it begins with style sheets
+_SNIPPET_OCTETS = (
+    2 * 1024,
+    16 * 1024,
+)  # of the text, as few as do; of HTML four times that, for style sheets
 _SNIPPET_LENGTH = 200
+_ENOUGH = 190  # characters: blanks at the end go
 _MAX_SUBJECT = 2_000
 _MAX_MESSAGE_ID = 998
 _MAX_TEXT = 2_000_000
@@ -200,14 +204,26 @@ def _glimpse(raw: bytes, block: Block, end: int, found: list[str]) -> tuple[bool
         if role is _Role.ATTACHMENT:
             has_attachments = has_attachments or not _is_inline(part)
         elif role is _Role.TEXT and not snippet:
-            snippet = _snippet(_text(part, found, at_most=_SNIPPET_OCTETS))
+            snippet = _first_words(part, found)
         elif role is _Role.HTML and html is None:
             html = part
         if has_attachments and snippet:
             break
     if html is not None and not snippet:
-        snippet = _snippet(stripped(_text(html, found, at_most=4 * _SNIPPET_OCTETS)))
+        snippet = _first_words(html, found)
     return has_attachments, snippet
+
+
+def _first_words(part: Part, found: list[str]) -> str:
+    """The snippet of a text part, from its start if that has enough of them."""
+    snippet, is_html = "", part.content_type == "text/html"
+    for octets in _SNIPPET_OCTETS:
+        at_most = 4 * octets if is_html else octets
+        text = _text(part, found, at_most=at_most)
+        snippet = _snippet(stripped(text) if is_html else text)
+        if len(snippet) >= _ENOUGH or part.end - part.block.body_start <= at_most:
+            break
+    return snippet
 
 
 def _snippet(text: str) -> str:

@@ -1,20 +1,23 @@
 """Between the wire and the database: retrieved messages in bounded batches, prepared in a thread.
 
-While one batch is compressed and committed the next one is received; a third has to wait, and with it the
-reading from the server. So a slow disk slows the server down, and memory stays bounded.
+While one batch is committed others are compressed and the next one is received; one more has to wait, and with it
+the reading from the server. So a slow disk slows the server down, and memory stays bounded.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
 from app import pop3
-from app.messages.contents import Packer
+from app.messages.contents import Packed, Packer
 from app.messages.intake import Prepared, prepare
 from app.sync.plan import Candidate
+
+_MOST_UNDER_WAY = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class Batches:
         self._judge = judge
         self._collected: list[tuple[Candidate, pop3.Retrieved]] = []
         self._octets = 0
-        self._under_way: asyncio.Task[None] | None = None
+        self._under_way: deque[asyncio.Task[None]] = deque()
 
     async def __aenter__(self) -> Self:
         return self
@@ -58,45 +61,54 @@ class Batches:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None or issubclass(kind, pop3.Pop3Error):
-            await self._send()
-            await self._settle()
-            return
-        for _candidate, reply in self._collected:
-            reply.close()
-        if self._under_way is not None:
-            self._under_way.cancel()
-            await asyncio.wait([self._under_way])
+        try:
+            if kind is None or issubclass(kind, pop3.Pop3Error):
+                await self._send()
+                await self._until_under_way(0)
+        finally:
+            for task in self._under_way:
+                task.cancel()
+            if self._under_way:
+                await asyncio.wait(self._under_way)
+            _close(self._collected)
 
     async def add(self, candidate: Candidate, reply: pop3.Retrieved) -> None:
-        """Take one reply; waits when two batches are under way. Raises what a commit raised."""
+        """Take one reply; waits when too many batches are under way. Raises what a commit raised."""
         self._collected.append((candidate, reply))
         self._octets += reply.octets
         if len(self._collected) >= self._most_messages or self._octets >= self._most_octets:
             await self._send()
 
     async def _send(self) -> None:
-        await self._settle()
+        await self._until_under_way(_MOST_UNDER_WAY - 1)
         if self._collected:
-            self._under_way = asyncio.create_task(self._prepare_and_commit(self._collected))
-            self._collected, self._octets = [], 0
+            replies, self._collected, self._octets = self._collected, [], 0
+            before = self._under_way[-1] if self._under_way else None
+            self._under_way.append(asyncio.create_task(self._prepare_and_commit(replies, before)))
 
-    async def _settle(self) -> None:
-        if self._under_way is not None:
-            task, self._under_way = self._under_way, None
-            await task
+    async def _until_under_way(self, most: int) -> None:
+        while len(self._under_way) > most:
+            await self._under_way[0]
+            self._under_way.popleft()
 
-    async def _prepare_and_commit(self, replies: Sequence[tuple[Candidate, pop3.Retrieved]]) -> None:
+    async def _prepare_and_commit(
+        self, replies: Sequence[tuple[Candidate, pop3.Retrieved]], before: asyncio.Task[None] | None
+    ) -> None:
+        """Prepared beside other batches, committed behind the one before; not at all when that one failed."""
         loop = asyncio.get_running_loop()
         try:
-            await self._commit(await loop.run_in_executor(self._pool, self._prepare, replies))
+            outcomes = await loop.run_in_executor(self._pool, self._prepare, replies)
+            if before is not None:
+                await asyncio.wait([before])
+                if before.cancelled() or before.exception() is not None:
+                    return
+            await self._commit(outcomes)
         finally:
-            for _candidate, reply in replies:
-                reply.close()
+            _close(replies)
 
     def _prepare(self, replies: Sequence[tuple[Candidate, pop3.Retrieved]]) -> list[Outcome]:
-        packer = Packer()
-        outcomes = [_outcome(packer, candidate, reply) for candidate, reply in replies]
+        packed = iter(Packer().pack([reply.body for _candidate, reply in replies if reply.body is not None]))
+        outcomes = [_outcome(candidate, reply, packed) for candidate, reply in replies]
         return [self._judged(outcome) for outcome in outcomes]
 
     def _judged(self, outcome: Outcome) -> Outcome:
@@ -104,17 +116,20 @@ class Batches:
         return replace(outcome, unwanted=unwanted) if unwanted else outcome
 
 
-def _outcome(packer: Packer, candidate: Candidate, reply: pop3.Retrieved) -> Outcome:
+def _close(replies: Sequence[tuple[Candidate, pop3.Retrieved]]) -> None:
+    for _candidate, reply in replies:
+        reply.close()
+
+
+def _outcome(candidate: Candidate, reply: pop3.Retrieved, packed: Iterator[Packed]) -> Outcome:
     if reply.refused is not None:
         return Outcome(candidate, None, reason=f"the server refused it: {reply.refused.text}"[:1000])
     if reply.too_large:
         return Outcome(candidate, None, is_too_large=True)
-    assert reply.body is not None
     message = prepare(
-        packer,
+        next(packed),
         unique_id=candidate.unique_id,
         occurrence=candidate.occurrence,
-        body=reply.body,
         announced_octets=candidate.octets,
     )
     return Outcome(candidate, message)
