@@ -183,18 +183,18 @@ class Dialogue:
     async def _more(self, until: float, within: float) -> int:
         loop = asyncio.get_running_loop()
         if loop.time() >= until:  # octets that are there already must not outrun the clock
-            raise self._too_slow(within)
+            raise self._too_slow(until, within)
         try:
             async with asyncio.timeout_at(until):
                 return await self._stream.more()
         except TimeoutError as error:
-            raise self._too_slow(within) from error
+            raise self._too_slow(until, within) from error
         except ConnectionLost as error:
             if self._framer.is_inside_reply:
                 error.detail += " in the middle of an answer"
             raise
 
-    def _too_slow(self, within: float) -> Timeout:
-        if asyncio.get_running_loop().time() >= self._deadline:
+    def _too_slow(self, until: float, within: float) -> Timeout:
+        if until >= self._deadline:
             return Timeout(f"The session took more than {self._limits.session_timeout:g} s.")
         return Timeout(f"The server made no progress within {within:g} s.")
