@@ -14,7 +14,9 @@ _SECONDS: Final = float(os.environ.get("FUZZ_SECONDS", "0"))
 _laws: list[str] = []  # by which FUZZ_SECONDS is shared out: all that were collected
 
 
-def law(*strategies: SearchStrategy[Any], examples: int) -> Callable[[Callable[..., None]], Callable[[], None]]:
+def law(
+    *strategies: SearchStrategy[Any], examples: int
+) -> Callable[[Callable[..., None]], Callable[[], None]]:
     """A test that tries so many examples, the same ones in each run; with FUZZ_SECONDS round after round of others."""
 
     def decorated(test: Callable[..., None]) -> Callable[[], None]:
@@ -98,7 +100,17 @@ _LARGEST: Final = 64 * 1024
 _SPICES: Final = (
     *(b".", b"\r\n.\r\n", b"\n.\n", b"\r", b"\n", b"\r\n", b"\0", b"\xff", b"..", b" ", b"\t"),
     *(b"+OK", b"-ERR", b"+OK\r\n", b"-ERR [IN-USE] x\r\n", b"9" * 30, b"-1", b"x" * 300),
-    *(b"=?utf-8?q?", b"?=", b"--b", b"Content-Type: multipart/mixed; boundary=b\n\n", b"(", b'"', b"\\", b"<", b"@"),
+    *(
+        b"=?utf-8?q?",
+        b"?=",
+        b"--b",
+        b"Content-Type: multipart/mixed; boundary=b\n\n",
+        b"(",
+        b'"',
+        b"\\",
+        b"<",
+        b"@",
+    ),
 )
 
 

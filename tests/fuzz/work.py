@@ -21,7 +21,9 @@ def assert_linear(work: Callable[[int], Callable[[], object]], size: int) -> Non
         more = _cost(large, rounds)
         if more <= once * _GROWTH * _SLACK:
             return
-    raise AssertionError(f"{_GROWTH} times the input took {more / once:.0f} times the work ({more:.4f} s of CPU)")
+    raise AssertionError(
+        f"{_GROWTH} times the input took {more / once:.0f} times the work ({more:.4f} s of CPU)"
+    )
 
 
 def _cost(work: Callable[[], object], rounds: int) -> float:
