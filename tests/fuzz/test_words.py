@@ -1,4 +1,4 @@
-"""What is read from a server's words (listings, capabilities, refusals): no error but our own, no more than linear work."""
+"""What is read from a server's words (listings, capabilities, refusals): only our own errors, only linear work."""
 
 import contextlib
 from collections.abc import Callable
@@ -100,11 +100,16 @@ def test_any_words_of_a_refusal_are_one_of_our_errors_without_the_secret(text: s
     assert response_code(text) == found[1].response_code
 
 
+def _stat(text: str) -> None:
+    with contextlib.suppress(ProtocolError):
+        parse_stat(text)
+
+
 WORK: Final[dict[str, Callable[[str], object]]] = {
     "UIDL": lambda text: parse_listing(RawListing(Stat(0, 0), text.encode(), b"1 1\r\n")),
     "LIST": lambda text: parse_listing(RawListing(Stat(0, 0), b"1 a\r\n2 b\r\n", text.encode())),
     "CAPA": lambda text: parse_capabilities(text.encode()),
-    "STAT": lambda text: _stat(text),
+    "STAT": _stat,
     "greeting": greeting_error,
     "login": lambda text: login_error(text, echoes=("reader", SECRET)),
     "command": lambda text: command_error("STAT", text),
@@ -113,11 +118,6 @@ WORK: Final[dict[str, Callable[[str], object]]] = {
     "redaction of a short secret": Redaction("a").hide,
 }
 _PARTS = st.lists(_WORDS | _LINES.map(lambda line: line.decode("latin-1")), max_size=3).map("".join)
-
-
-def _stat(text: str) -> None:
-    with contextlib.suppress(ProtocolError):
-        parse_stat(text)
 
 
 @law(st.sampled_from(sorted(WORK)), _PARTS, _PARTS.filter(bool), _PARTS, examples=150)
