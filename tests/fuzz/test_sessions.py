@@ -149,7 +149,7 @@ async def met(deeds: list[Deed]) -> list[pop3.Pop3Error]:
         try:
             await behave(deeds, reader, writer, heard)
             writer.close()
-        except ConnectionError:
+        except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
             await asyncio.sleep(0)
