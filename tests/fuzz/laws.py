@@ -127,5 +127,5 @@ def _rounds() -> Iterator[int]:
 def _named_like(test: Callable[..., object], tried: Callable[[], None]) -> Callable[[], None]:
     """pytest would take the law's arguments for fixtures if it could see them."""
     named = wraps(test)(tried)
-    del named.__wrapped__  # type: ignore[attr-defined]
+    del named.__wrapped__
     return named

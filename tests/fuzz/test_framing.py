@@ -29,7 +29,8 @@ class Heard:
 
 def modelled(wire: bytes, kinds: Iterable[Expect], line_octets: int) -> Heard:
     """RFC 1939 §3 as plainly as it can be said, on all that came at once."""
-    asked, replies, eol, at = list(kinds), [], b"\n", 0
+    asked, eol, at = list(kinds), b"\n", 0
+    replies: list[tuple[bool, str, bytes | None]] = []
     while True:
         line, end, _ = wire[at:].partition(b"\n")
         if len(line) > line_octets:
