@@ -59,7 +59,10 @@ class Dialogue:
         """
         if self._is_broken or self._is_closed or self._framer.is_owed:
             raise ConnectionLost("The session is over, or was left inside a reply.")
-        if self._framer.leftover:
+        self._refuse_what_came_unasked()
+
+    def _refuse_what_came_unasked(self) -> None:
+        if self._framer.leftover and not self._framer.is_owed:
             self._is_broken = True
             raise self._noted(self._unasked())
 
@@ -76,9 +79,11 @@ class Dialogue:
         return ProtocolError("The server spoke without being asked.")
 
     def send(self, octets: bytes, *expected: Expect) -> None:
-        """Send commands whose answers are of these kinds."""
+        """Send commands whose answers are of these kinds. What came unasked is refused as by ``begin``, for within an
+        exchange too it would be taken for their answer: two answers to USER would judge the password unseen."""
         if self._is_broken or self._is_closed:
             raise ConnectionLost("The session is over.")
+        self._refuse_what_came_unasked()
         for kind in expected:
             self._framer.expect(kind)
         if self._transcript is not None:

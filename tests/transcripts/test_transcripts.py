@@ -58,7 +58,7 @@ class Replay:
 
     def __init__(self, transcript: Transcript, *, in_bursts: bool) -> None:
         self._transcript = transcript
-        self._in_bursts = in_bursts
+        self._in_bursts = in_bursts or "bursts" in transcript.wishes
         self.differences: list[str] = []
         self.ended = asyncio.Event()
         self._ahead = b""  # what was heard and is in no step yet
@@ -154,7 +154,7 @@ async def outcome_of(port: int, wishes: frozenset[str]) -> list[str]:
                 lines += [f"refused {n} {no.text}" if no else f"marked {n}" for n, no in refusals]
                 await session.quit()
     except pop3.Pop3Error as error:
-        lines.append(f"error {type(error).__name__} {error.reply or ''}".strip())
+        lines.append(f"error {type(error).__name__} {shown((error.reply or '').encode())}".strip())
     return lines
 
 
