@@ -97,7 +97,7 @@ def heard(
                     replies.append((True, text, parts))
                     parts = None
             assert framer.leftover <= max(line, piece)
-            assert framer.held_octets <= 64 * 1024 + 4 * (max(line, piece) + largest)
+            assert framer.held_octets <= 64 * 1024 + 2 * (max(line, piece) + largest)
     except (ProtocolError, LimitExceeded):
         return Heard(tuple(replies), parts or b"", True)
     return Heard(tuple(replies), parts or b"", False)
@@ -134,7 +134,10 @@ _FRAGMENTS = st.sampled_from(
     [b"+OK", b"+ok x", b"-ERR", b"-err [IN-USE]", b"\r\n", b"\n", b"\r", b".", b"..", b".\r\n", b"\r\n.\r\n", b"\n.\n",
      b"+OK\r\n", b"+OK\n", b"-ERR\r\n", b"\0", b"\xff", b"x" * 23, b"x" * 24, b"y" * 65, b" ", b"a"]
 )  # fmt: skip
-_WIRES = st.lists(_FRAGMENTS | st.binary(max_size=4), max_size=40).map(b"".join)
+_RUNS = st.builds(
+    lambda length, end: b"x" * length + end, st.integers(1, 30), st.sampled_from([b"\r\n.y", b"\r\n..", b""])
+)
+_WIRES = st.lists(_FRAGMENTS | _RUNS | st.binary(max_size=4), max_size=40).map(b"".join)
 _PLACES = st.lists(st.integers(0, 2_000), max_size=12)
 
 
@@ -190,6 +193,21 @@ def fed(chunks: list[bytes]) -> None:
                 pass
     except (ProtocolError, LimitExceeded):
         return
+
+
+@law(
+    st.sampled_from([b"+OK\r\n", b"+OK\n"]),
+    st.lists(_FRAGMENTS | _RUNS, min_size=1, max_size=6).map(b"".join),
+    st.integers(1, 5_000),
+    st.integers(100, 5_000),
+    examples=12,
+)
+def test_much_more_than_is_held_at_once_is_what_the_model_says(
+    start: bytes, unit: bytes, chunk: int, piece: int
+) -> None:
+    wire = start + unit * (200_000 // len(unit)) + b"\n.\n\r\n.\r\n"
+    chunks = [wire[at : at + chunk] for at in range(0, len(wire), chunk)]
+    assert_as_modelled(wire, chunks, [Expect.MULTILINE], piece)
 
 
 def test_the_seeds_are_there() -> None:

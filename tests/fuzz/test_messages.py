@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
+import pytest
 from hypothesis import strategies as st
 
 from app.mailboxes.criteria import Criteria
@@ -12,7 +13,7 @@ from app.sync.criteria import Head, judge
 from tests.fuzz.laws import law, mutations
 from tests.fuzz.work import assert_linear
 from tests.servers.messages import sample_messages
-from tests.unit.messages.nasty import NASTY
+from tests.unit.messages.nasty import NASTY, nested
 from tests.unit.messages.test_mime_laws import assert_lawful
 
 CRITERIA: Final = Criteria.model_validate(
@@ -92,7 +93,7 @@ WORK: Final[dict[str, Callable[[bytes], object]]] = {
     _STARTS,
     st.lists(_UNITS, min_size=1, max_size=3).map(b"".join),
     st.sampled_from([b"", b"\n\nx", b'"', b"?=", b"\n--b--\n", b">"]),
-    examples=180,
+    examples=400,
 )
 def test_the_work_grows_with_the_message(name: str, start: bytes, unit: bytes, end: bytes) -> None:
     def work(size: int) -> Callable[[], object]:
@@ -100,3 +101,39 @@ def test_the_work_grows_with_the_message(name: str, start: bytes, unit: bytes, e
         return lambda: WORK[name](raw)
 
     assert_linear(work, 8_000)
+
+
+BOMBS: Final[dict[str, Callable[[int], bytes]]] = {
+    "multiparts in multiparts": lambda size: nested(size // 60),
+    "the same boundary in itself": lambda size: (
+        b"Content-Type: multipart/mixed; boundary=b\n\n--b\n" * (size // 48)
+    ),
+    "parts": lambda size: b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--b\n\nx\n" * (size // 8),
+    "nearly delimiters": lambda size: (
+        b"Content-Type: multipart/mixed; boundary=b\n\n--b\n" + b"--bx\n" * (size // 5)
+    ),
+    "headers": lambda size: b"X-Filler: x\r\n" * (size // 13),
+    "folded lines": lambda size: b"Subject: x" + b"\r\n x" * (size // 4),
+    "encoded words": lambda size: b"Subject: " + b"=?utf-8?b?w6Q=?= " * (size // 18),
+    "openings of encoded words": lambda size: b"Subject: " + b"=?utf-8?q?" * (size // 10),
+    "one long encoded word": lambda size: b"Subject: =?utf-8?q?" + b"=C3" * (size // 3) + b"?=",
+    "open comments": lambda size: b"To: " + b"(" * size,
+    "groups": lambda size: b"To: " + b"g:" * (size // 2),
+    "recipients": lambda size: b"To: " + b"a@example.org, " * (size // 15),
+    "sections of a file name": lambda size: (
+        b"Content-Disposition: attachment" + b"; filename*1*=x" * (size // 15)
+    ),
+    "open elements": lambda size: b"Content-Type: text/html\n\n" + b"<div><table><tr><td>" * (size // 20),
+    "open tags": lambda size: b"Content-Type: text/html\n\n" + b"<a " * (size // 3),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_costs_what_its_octets_cost(name: str) -> None:
+    for read in WORK.values():
+
+        def work(size: int, read: Callable[[bytes], object] = read) -> Callable[[], object]:
+            raw = BOMBS[name](size)
+            return lambda: read(raw)
+
+        assert_linear(work, 8_000)

@@ -1,7 +1,6 @@
 """Whole sessions against servers that say anything at any time: each ends within its time-outs, with our own errors."""
 
 import asyncio
-import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -157,9 +156,8 @@ async def met(deeds: list[Deed]) -> list[pop3.Pop3Error]:
 
     transcript = Transcript()
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        start = time.monotonic()
-        errors = await all_that_a_client_does(server.sockets[0].getsockname()[1], transcript)
-        assert time.monotonic() - start < LONGEST
+        async with asyncio.timeout(LONGEST):
+            errors = await all_that_a_client_does(server.sockets[0].getsockname()[1], transcript)
         for task in served:
             task.cancel()
         await asyncio.gather(*served, return_exceptions=True)
@@ -174,6 +172,7 @@ async def met(deeds: list[Deed]) -> list[pop3.Pop3Error]:
 _STATUSES = st.sampled_from(
     [b"+OK\r\n", b"+OK 2 320\r\n", b"-ERR no\r\n", b"-ERR [IN-USE] locked\r\n", b"+OK\n", b"-ERR [SYS/TEMP]\r\n",
      b"+ok\r\n", b"+OK -1 -1\r\n", b"+OK 99999999999999999999 1\r\n", b"-ERR PASS correct horse\r\n",
+     b"PASS correct horse\r\n",
      b"+OK PASS correct horse\r\n", b"220 smtp\r\n", b"\r\n", b"+OK " + b"x" * 600 + b"\r\n", b"\x15\x03\x01\x00",
      b"+O"]
 )  # fmt: skip
@@ -210,12 +209,12 @@ _WELL_BEGUN: Final[list[list[Deed]]] = [
 ]  # fmt: skip
 
 
-@law(st.sampled_from(_WELL_BEGUN), st.lists(_DEEDS, max_size=14), examples=250)
+@law(st.sampled_from(_WELL_BEGUN), st.lists(_DEEDS, max_size=14), examples=150)
 def test_a_session_ends_in_time_and_with_our_own_errors(begun: list[Deed], deeds: list[Deed]) -> None:
     asyncio.run(met([*begun, *deeds]))
 
 
-@mutations(what_servers_said, examples=60)
+@mutations(what_servers_said, examples=30)
 def test_a_mutant_of_a_real_dialogue_ends_it_in_time(octets: bytes) -> object:
     """All that a server said in a transcript, changed here and there, a line for each command."""
     deeds: list[Deed] = []

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Final
 
+import pytest
 from hypothesis import strategies as st
 
 from app.pop3.capabilities import parse_capabilities
@@ -130,3 +131,25 @@ def test_the_work_grows_with_the_words(name: str, start: str, unit: str, end: st
         return lambda: WORK[name](text)
 
     assert_linear(work, size // 16 if size < 10_000 else size)
+
+
+@pytest.mark.parametrize("name", sorted(WORK))
+def test_a_word_that_is_repeated_is_no_bomb(name: str) -> None:
+    for unit in (
+        "account ",
+        "login a ",
+        "server a ",
+        "only every 9",
+        "invalid a-",
+        "password ",
+        "9",
+        "[",
+        "a ",
+        "1 ",
+        "xa",
+    ):
+
+        def work(size: int, unit: str = unit) -> Callable[[], object]:
+            return lambda: WORK[name](unit * (size // len(unit)))
+
+        assert_linear(work, Limits().line_octets // 16)
