@@ -1,6 +1,7 @@
 """Whole dialogues, replayed octet by octet and in bursts: the client says what it should and understands the rest."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,3 +186,15 @@ async def test_a_dialogue_goes_as_it_is_written(path: Path, in_bursts: bool) -> 
 
 def test_there_are_transcripts() -> None:
     assert len(FILES) > 20
+
+
+def test_the_table_of_statements_names_every_dialogue_and_only_what_is_there() -> None:
+    here = Path(__file__).parent
+    named = set(
+        re.findall(r"`(\w+)`", (here / "README.md").read_text(encoding="utf-8").partition("## Which")[2])
+    )
+    dialogues = {path.stem for path in FILES if not path.stem.startswith("auth_")}
+    sources = (path.read_text(encoding="utf-8") for path in here.parent.rglob("test_*.py"))
+    tests = {name for source in sources for name in re.findall(r"def (test_\w+)\(", source)}
+    assert dialogues - named == set()
+    assert named - dialogues - tests - {"short"} == set()
