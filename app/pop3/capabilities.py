@@ -46,6 +46,11 @@ class Capabilities:
         return "RESP-CODES" in self.tags
 
     @property
+    def user(self) -> bool:
+        """USER and PASS are announced, or nothing is: a server without CAPA knows nothing else."""
+        return "USER" in self.tags or not self.tags
+
+    @property
     def sasl(self) -> frozenset[str]:
         """The names of the SASL mechanisms."""
         return frozenset(name.upper() for name in self.tags.get("SASL", ()))

@@ -7,7 +7,7 @@ from typing import Final
 from app.pop3.errors import ConnectionLost, LimitExceeded, Pop3Error, ProtocolError, Timeout, TlsFailed
 from app.pop3.limits import Limits
 from app.pop3.milestones import Protected
-from app.pop3.protocol import Data, Expect, Framer, NeedData, Status
+from app.pop3.protocol import Challenge, Data, Expect, Framer, NeedData, Status
 from app.pop3.redaction import Redaction
 from app.pop3.stream import Stream
 from app.pop3.transcript import Transcript
@@ -28,7 +28,7 @@ class Dialogue:
         self._framer = Framer(stream.inbox, line_octets=limits.line_octets)
         self._framer.expect(Expect.STATUS)  # the greeting
         self._deadline = asyncio.get_running_loop().time() + limits.session_timeout
-        self._redaction = Redaction()
+        self._redactions: list[Redaction] = []
         self._is_broken = False
         self._is_closed = False
 
@@ -38,14 +38,17 @@ class Dialogue:
         return not self._is_broken and not self._is_closed and self._framer.is_between_replies
 
     def keep_secret(self, secret: str) -> None:
-        """From now on this does not appear in what is shown of the server's words."""
-        self._redaction = Redaction(secret)
+        """From now on this too does not appear in what is shown of the server's words."""
+        redaction = Redaction(secret)
+        self._redactions.append(redaction)
         if self._transcript is not None:
-            self._transcript.hide_by(self._redaction)
+            self._transcript.hide_by(redaction)
 
     def shown(self, text: str) -> str:
         """A server's words as they may be shown: without the secret, and not too many."""
-        return self._redaction.hide(text)[:_MOST_TEXT]
+        for redaction in self._redactions:
+            text = redaction.hide(text)
+        return text[:_MOST_TEXT]
 
     def allow(self, seconds: float) -> None:
         """At least so many seconds more, though the session's time may be over."""
@@ -90,10 +93,25 @@ class Dialogue:
             self._transcript.sent(octets)
         self._stream.write(octets)
 
+    async def answer(self, octets: bytes) -> None:
+        """Send the answer to a challenge: a line that is no command. Raises like ``begin``."""
+        await self.begin()
+        self._framer.expect(Expect.CHALLENGE)
+        if self._transcript is not None:
+            self._transcript.answered()
+        self._stream.write(octets + b"\r\n")
+
     async def status(self, *, within: float | None = None) -> Status:
         """The next status line. ``within`` seconds, else the limit's."""
         event = await self._event(within)
         if not isinstance(event, Status):
+            raise ProtocolError("A status line was due.")
+        return event
+
+    async def challenge(self) -> Challenge | Status:
+        """What comes next within AUTH: a challenge, or the status that ends it."""
+        event = await self._event(None)
+        if isinstance(event, Data):
             raise ProtocolError("A status line was due.")
         return event
 
@@ -150,7 +168,7 @@ class Dialogue:
             self._is_closed = True
             await self._stream.abort()
 
-    async def _event(self, within: float | None) -> Status | Data:
+    async def _event(self, within: float | None) -> Status | Data | Challenge:
         """The next event, reading as much as it needs."""
         try:
             event = self._framer.next_event()
@@ -173,7 +191,7 @@ class Dialogue:
             self._transcript.received_amiss(error.reply)
         return error
 
-    async def _event_from_stream(self, within: float) -> Status | Data:
+    async def _event_from_stream(self, within: float) -> Status | Data | Challenge:
         loop = asyncio.get_running_loop()
         progress, until = 0, loop.time() + within
         while True:

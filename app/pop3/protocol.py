@@ -15,7 +15,7 @@ from app.pop3.inbox import Inbox
 PIECE_OCTETS: Final = 256 * 1024
 _CRLF: Final = b"\r\n"
 _LF: Final = b"\n"
-_LONGEST_COMMAND: Final = 255  # RFC 2449 §4, CRLF included
+LONGEST_COMMAND: Final = 255  # RFC 2449 §4, CRLF included
 
 
 class NeedData:
@@ -41,7 +41,14 @@ class Data:
     is_last: bool
 
 
-Event = Status | Data | NeedData
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """A continuation within AUTH (RFC 5034 §4), in base64 as it came."""
+
+    base64: bytes
+
+
+Event = Status | Data | Challenge | NeedData
 
 
 class Expect(Enum):
@@ -49,6 +56,7 @@ class Expect(Enum):
 
     STATUS = auto()
     MULTILINE = auto()
+    CHALLENGE = auto()  # or a status, which ends the exchange
 
 
 class _State(Enum):
@@ -65,8 +73,8 @@ def command(*words: str) -> bytes:
         # Before encoding: a UnicodeEncodeError would carry the argument, which may be a password.
         raise InvalidArgument(f"an argument of {words[0]} is no text")
     octets = line.encode() + b"\r\n"
-    if len(octets) > _LONGEST_COMMAND:
-        raise InvalidArgument(f"{words[0]} with its argument is longer than {_LONGEST_COMMAND} octets")
+    if len(octets) > LONGEST_COMMAND:
+        raise InvalidArgument(f"{words[0]} with its argument is longer than {LONGEST_COMMAND} octets")
     return octets
 
 
@@ -153,6 +161,10 @@ class Framer:
             # Bare LF ends lines only with a server that has never sent anything else (RFC 1939 §3 has CRLF alone):
             # a greeting from a wrapper, or a stray LF in a status text, must not change how bodies are read.
             self._eol = _CRLF
+        if self._expected[0] is Expect.CHALLENGE and line.rstrip(b"\r")[:2] in {b"+", b"+ "}:
+            self._used(end + 1)
+            self._expected.popleft()
+            return Challenge(line[1:].strip())
         status = _status_of(line)
         self._used(end + 1)
         if self._expected.popleft() is Expect.MULTILINE and status.ok:

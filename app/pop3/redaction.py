@@ -14,11 +14,12 @@ _BASE64 = "[A-Za-z0-9+/_-]"
 class Redaction:
     """Replaces a secret by stars, in plain and within base64 (SASL sends it so). An empty secret changes nothing."""
 
-    __slots__ = ("_patterns",)
+    __slots__ = ("_patterns", "_tail")
 
     def __init__(self, secret: str = "") -> None:
         patterns = [*_patterns(secret), *_base64_patterns(secret)]
         self._patterns = [re.compile(pattern, re.IGNORECASE) for pattern in patterns]
+        self._tail = secret[_LEAST_PREFIX:]
 
     def __repr__(self) -> str:
         return "Redaction()"
@@ -26,8 +27,23 @@ class Redaction:
     def hide(self, text: str) -> str:
         """The text without the secret, and without a long beginning of it: servers cut long lines when they echo."""
         for pattern in self._patterns:
-            text = pattern.sub(_HIDDEN, text)
+            text = self._without_beginning(pattern, text) if self._tail else pattern.sub(_HIDDEN, text)
         return text
+
+    def _without_beginning(self, pattern: re.Pattern[str], text: str) -> str:
+        """Hide what the pattern finds, and behind it as much as goes on as the secret does.
+
+        Not by a pattern: a token has thousands of characters, and would need as many groups.
+        """
+        pieces, done = [], 0
+        while found := pattern.search(text, done):
+            pieces += [text[done : found.start()], _HIDDEN]
+            done = found.end()
+            for wanted in self._tail:
+                if text[done : done + 1].lower() != wanted.lower():
+                    break
+                done += 1
+        return "".join([*pieces, text[done:]])
 
 
 def _patterns(secret: str) -> list[str]:
@@ -37,13 +53,7 @@ def _patterns(secret: str) -> list[str]:
     if len(secret) < _SHORT:
         # Such letters stand in half of all words. It is an echo when it stands behind PASS, quoted, or alone.
         return [rf"(?<=PASS ){exact}(?!\w)", rf"(?<=[\"'<(\[`]){exact}(?=[\"'>)\]`])", rf"^\s*{exact}\s*$"]
-    prefix = exact
-    if len(secret) > _LEAST_PREFIX:
-        tail = ""
-        for character in reversed(secret[_LEAST_PREFIX:]):
-            tail = f"(?:{re.escape(character)}{tail})?"
-        prefix = re.escape(secret[:_LEAST_PREFIX]) + tail
-    return [prefix]
+    return [re.escape(secret[:_LEAST_PREFIX])]
 
 
 def _base64_patterns(secret: str) -> Iterator[str]:

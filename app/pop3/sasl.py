@@ -62,7 +62,9 @@ def for_password(name: str, *, username: str, password: str, nonce: str) -> Mech
     _require_text(username, password)
     if name == "SCRAM-SHA-256":
         return ScramSha256(username, password, nonce=nonce)
-    return {"CRAM-MD5": CramMd5, "PLAIN": Plain, "LOGIN": Login}[name](username, password)
+    if name == "CRAM-MD5":
+        return CramMd5(username, password)
+    return Plain(username, password) if name == "PLAIN" else Login(username, password)
 
 
 def for_token(name: str, *, username: str, token: str, host: str, port: int) -> Mechanism:

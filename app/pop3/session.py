@@ -4,12 +4,15 @@ import contextlib
 import ssl
 import tempfile
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from secrets import token_urlsafe
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from app.pop3 import sasl
+from app.pop3.authentication import authenticate
 from app.pop3.capabilities import Capabilities, parse_capabilities
 from app.pop3.dialogue import Dialogue
 from app.pop3.errors import (
@@ -17,6 +20,7 @@ from app.pop3.errors import (
     ConnectionLost,
     LoginDelay,
     Pop3Error,
+    ServerPermanent,
     SpoolFailed,
     TlsFailed,
     UidlUnavailable,
@@ -86,11 +90,13 @@ async def connect(
     allow_cleartext_password: bool = False,
     transcript: Transcript | None = None,
     reached: Reached = unwatched,
+    new_nonce: Callable[[], str] = token_urlsafe,
 ) -> "Pop3Session":
     """Connect, protect the connection as the endpoint asks, read the greeting, ask for the capabilities.
 
     ``transcript`` is told of all that is sent and received, ``reached`` of each milestone, in the order in which
-    they come: with STARTTLS Protected is the last one, once the capabilities were told anew.
+    they come: with STARTTLS Protected is the last one, once the capabilities were told anew. ``new_nonce`` makes
+    what SCRAM needs: printable ASCII without a comma, another one each time.
 
     Raises ConnectFailed, TlsFailed, Timeout, ConnectionLost, ProtocolError, LimitExceeded, and for a greeting of
     -ERR what its words mean.
@@ -105,9 +111,13 @@ async def connect(
         within=limits.connect_timeout,
         reached=reached,
     )
-    may_send_password = allow_cleartext_password or endpoint.security is not Security.NONE
-    dialogue = Dialogue(stream, limits, transcript=transcript)
-    session = Pop3Session(dialogue, limits, may_send_password=may_send_password)
+    session = Pop3Session(
+        Dialogue(stream, limits, transcript=transcript),
+        limits,
+        endpoint=endpoint,
+        allow_cleartext_password=allow_cleartext_password,
+        new_nonce=new_nonce,
+    )
     try:
         await session._greet()
         reached(Greeted(session.greeting))
@@ -129,10 +139,20 @@ class Pop3Session:
     ``greeting``: the server's, without +OK. ``capabilities``: as announced last.
     """
 
-    def __init__(self, dialogue: Dialogue, limits: Limits, *, may_send_password: bool) -> None:
+    def __init__(
+        self,
+        dialogue: Dialogue,
+        limits: Limits,
+        *,
+        endpoint: Endpoint,
+        allow_cleartext_password: bool,
+        new_nonce: Callable[[], str],
+    ) -> None:
         self._dialogue = dialogue
         self._limits = limits
-        self._may_send_password = may_send_password
+        self._endpoint = endpoint
+        self._allow_cleartext_password = allow_cleartext_password
+        self._new_nonce = new_nonce
         self.greeting = ""
         self.capabilities = Capabilities()
 
@@ -186,24 +206,49 @@ class Pop3Session:
             await self._simple("UTF8")
 
     async def login(self, username: str, password: str) -> None:
-        """USER and PASS (RFC 1939 §7), then CAPA again, for it may differ now.
+        """By USER and PASS (RFC 1939 §7) or by AUTH (RFC 5034), as is safest and works; then CAPA again.
 
         Raises InvalidArgument, CleartextRefused before anything is sent; AuthFailed, MaildropInUse, LoginDelay,
         ServerTemporary, ServerPermanent as the server's answer means.
         """
-        if not self._may_send_password:
+        self._require_protection()
+        offered = self.capabilities
+        name = sasl.choose_for_password(
+            offered.sasl, offers_user=offered.user, is_clear_text=self._endpoint.security is Security.NONE
+        )
+        if name is None:
+            lines = command("USER", username), command("PASS", password)
+            await self._log_in(username, password, lambda: self._user_and_pass(*lines))
+            return
+        mechanism = sasl.for_password(name, username=username, password=password, nonce=self._new_nonce())
+        await self._log_in(username, password, lambda: authenticate(self._dialogue, mechanism))
+
+    async def login_with_token(self, username: str, token: str) -> None:
+        """By an OAuth2 access token. Raises as ``login`` does, ServerPermanent when the server has no such login."""
+        self._require_protection()
+        name = sasl.choose_for_token(self.capabilities.sasl)
+        if name is None:
+            raise ServerPermanent("The server offers no login by OAuth2: neither OAUTHBEARER nor XOAUTH2.")
+        mechanism = sasl.for_token(
+            name, username=username, token=token, host=self._endpoint.host, port=self._endpoint.port
+        )
+        await self._log_in(username, token, lambda: authenticate(self._dialogue, mechanism))
+
+    def _require_protection(self) -> None:
+        if self._endpoint.security is Security.NONE and not self._allow_cleartext_password:
             raise CleartextRefused("The connection is in clear text, and the password may not cross it so.")
-        lines = command("USER", username), command("PASS", password)
-        self._dialogue.keep_secret(password)
+
+    async def _log_in(self, username: str, secret: str, exchange: Callable[[], Awaitable[Status]]) -> None:
+        self._dialogue.keep_secret(secret)
         await self._dialogue.begin()
         try:
-            status = await self._user_and_pass(*lines)
+            status = await exchange()
         except ConnectionLost as error:
             error.detail += ". It ended at the login: some servers answer a wrong password so."  # Yahoo does
             raise
         if not status.ok:
             shown = self._dialogue.shown(status.text)
-            refusal = login_error(status.text, echoes=(username, password), shown=shown)
+            refusal = login_error(status.text, echoes=(username, secret), shown=shown)
             if isinstance(refusal, LoginDelay):
                 refusal.retry_after = self.capabilities.login_delay
             raise refusal

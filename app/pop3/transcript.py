@@ -60,6 +60,10 @@ class Transcript:
                 if verb.upper() in _NAKED | _NAMED | {"PASS"}:
                     self._unanswered.append(verb.upper())
 
+    def answered(self) -> None:
+        """An answer to a challenge went out: it is secret, whatever it looks like."""
+        self._add("C: ", _HIDDEN)
+
     def received(self, event: Event) -> None:
         """A status line, or a part of a body."""
         if isinstance(event, Status):

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from app import pop3
 
+PASSWORD = "correct horse"
 FILES = sorted(Path(__file__).parent.glob("*.txt"))
 
 
@@ -20,6 +22,14 @@ class Transcript:
     steps: tuple[tuple[str, bytes], ...]
     wishes: frozenset[str]
     outcome: tuple[str, ...]
+    token: str | None = None
+
+    @property
+    def secrets(self) -> list[str]:
+        """What must not be shown, in no form: what the client logs in with, and each answer to a challenge."""
+        spoken = [said.decode().split()[-1:] for who, said in self.steps if who == "client"]
+        answers = [word for words in spoken for word in words if len(word) > 15]
+        return [self.token or PASSWORD, *answers]
 
 
 def octets(text: str) -> bytes:
@@ -27,12 +37,20 @@ def octets(text: str) -> bytes:
     return text.encode("latin-1").decode("unicode_escape").encode("latin-1")
 
 
-def read(path: Path) -> Transcript:
+def in_base64(found: re.Match[str]) -> str:
+    """What stands between the brackets, with its escapes undone."""
+    return b64encode(octets(found[1])).decode()
+
+
+def read(path: Path, *, port: int) -> Transcript:
     """A transcript from its file: the README has the form."""
     steps: list[tuple[str, bytes]] = []
     outcome: list[str] = []
     wishes: set[str] = set()
-    for line in path.read_text(encoding="utf-8").splitlines():
+    token: str | None = None
+    for written in path.read_text(encoding="utf-8").splitlines():
+        line = written.replace("{token}", token or "").replace("{port}", str(port))
+        line = re.sub(r"base64\((.*)\)$", in_base64, line)
         kind, rest = line[:2], line[3:]
         if kind == "C:":
             steps.append(("client", rest.encode() + b"\r\n"))
@@ -49,23 +67,27 @@ def read(path: Path) -> Transcript:
             wishes.add(line[2:])
         elif kind == "= ":
             outcome.append(line[2:])
+        elif line.startswith("token "):
+            token = ("tok/en+" * 1000)[: int(line.split()[1])]
         elif line and not line.startswith("#"):
             raise ValueError(f"{path.name}: {line!r}")
-    return Transcript(tuple(steps), frozenset(wishes), tuple(outcome))
+    return Transcript(tuple(steps), frozenset(wishes), tuple(outcome), token)
 
 
 class Replay:
     """A server that follows a transcript. ``differences``: what the client said otherwise."""
 
-    def __init__(self, transcript: Transcript, *, in_bursts: bool) -> None:
-        self._transcript = transcript
-        self._in_bursts = in_bursts or "bursts" in transcript.wishes
+    def __init__(self, path: Path, *, in_bursts: bool) -> None:
+        self._path = path
+        self._in_bursts = in_bursts
         self.differences: list[str] = []
         self.ended = asyncio.Event()
         self._ahead = b""  # what was heard and is in no step yet
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
+        self._transcript = read(self._path, port=writer.get_extra_info("sockname")[1])
+        self._in_bursts = self._in_bursts or "bursts" in self._transcript.wishes
         try:
             for who, said in self._steps():
                 if who == "client":
@@ -127,15 +149,26 @@ class Replay:
             await asyncio.sleep(0)
 
 
-async def outcome_of(port: int, wishes: frozenset[str]) -> list[str]:
+async def outcome_of(
+    port: int, wishes: frozenset[str], *, token: str | None, record: pop3.Transcript
+) -> list[str]:
     """What a client that takes everything makes of it, a line each."""
     lines: list[str] = []
     security = pop3.Security.STARTTLS if "starttls" in wishes else pop3.Security.NONE
     endpoint = pop3.Endpoint("localhost", ("127.0.0.1",), port, security)
     limits = pop3.Limits(reply_timeout=5, quit_timeout=5)
     try:
-        async with await pop3.connect(endpoint, limits=limits, allow_cleartext_password=True) as session:
-            await session.login("reader", "correct horse")
+        async with await pop3.connect(
+            endpoint,
+            limits=limits,
+            allow_cleartext_password=True,
+            transcript=record,
+            new_nonce=lambda: "once",
+        ) as session:
+            if token is None:
+                await session.login("reader", PASSWORD)
+            else:
+                await session.login_with_token("reader", token)
             if "announced" in wishes:
                 announced = session.capabilities
                 lines.append(f"announced LOGIN-DELAY {announced.login_delay} EXPIRE {announced.expire}")
@@ -175,13 +208,16 @@ def shown(content: bytes) -> str:
 @pytest.mark.parametrize("in_bursts", [True, False], ids=["in bursts", "octet by octet"])
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 async def test_a_dialogue_goes_as_it_is_written(path: Path, in_bursts: bool) -> None:
-    transcript = read(path)
-    replay = Replay(transcript, in_bursts=in_bursts)
+    replay, record = Replay(path, in_bursts=in_bursts), pop3.Transcript()
     async with await asyncio.start_server(replay.serve, "127.0.0.1", 0) as server:
-        outcome = await outcome_of(server.sockets[0].getsockname()[1], transcript.wishes)
+        port = server.sockets[0].getsockname()[1]
+        transcript = read(path, port=port)
+        outcome = await outcome_of(port, transcript.wishes, token=transcript.token, record=record)
         await asyncio.wait_for(replay.ended.wait(), 5)
     assert replay.differences == []
     assert outcome == list(transcript.outcome)
+    shown_to_people = record.text() + "\n".join(outcome)
+    assert [secret for secret in transcript.secrets if secret[:16] in shown_to_people] == []
 
 
 def test_there_are_transcripts() -> None:

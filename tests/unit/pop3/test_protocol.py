@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.pop3.errors import InvalidArgument, LimitExceeded, Pop3Error, ProtocolError
-from app.pop3.protocol import Data, Expect, Framer, NeedData, Status, command
+from app.pop3.protocol import Challenge, Data, Expect, Framer, NeedData, Status, command
 from tests.fakes.pop3_server import as_sent, stuffed
 
 # Contents made of what framing stumbles over: dots, line ends whole and halved, NUL, 8-bit.
@@ -47,6 +47,7 @@ def replies(framer: Framer, chunks: Iterable[bytes], kinds: Iterable[Expect]) ->
                 else:
                     status, parts = event, []
             else:
+                assert isinstance(event, Data)
                 parts.append(event.octets)
                 if event.is_last:
                     assert status is not None
@@ -283,3 +284,23 @@ def test_arguments_are_sent_as_utf_8_with_their_spaces() -> None:
 def test_what_cannot_be_encoded_is_refused_too() -> None:
     with pytest.raises(InvalidArgument):
         command("USER", "\udc80")
+
+
+@pytest.mark.parametrize(("line", "base64"), [(b"+ Zm9v", b"Zm9v"), (b"+ ", b""), (b"+", b"")])
+@pytest.mark.parametrize("eol", [b"\r\n", b"\n"])
+def test_a_challenge_is_one_where_it_is_due_and_nonsense_elsewhere(
+    line: bytes, base64: bytes, eol: bytes
+) -> None:
+    framer = Framer()
+    framer.expect(Expect.CHALLENGE)
+    framer.receive(line + eol)
+    assert framer.next_event() == Challenge(base64)
+    framer.expect(Expect.CHALLENGE)
+    framer.receive(b"+OK in" + eol)
+    assert framer.next_event() == Status(True, "in")
+    for kind in (Expect.STATUS, Expect.MULTILINE):
+        framer.expect(kind)
+        framer.receive(line + eol)
+        with pytest.raises(ProtocolError):
+            framer.next_event()
+        framer = Framer()

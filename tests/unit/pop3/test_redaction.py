@@ -46,3 +46,11 @@ def test_short_secrets_are_hidden_where_they_are_an_echo(secret: str, text: str,
 
 def test_a_redaction_does_not_show_its_secret() -> None:
     assert repr(Redaction("hunter22")) == str(Redaction("hunter22")) == "Redaction()"
+
+
+def test_a_token_of_thousands_of_characters_is_hidden_and_cut_short_too() -> None:
+    token = "eyJhbGciOi.+" * 1000
+    redaction = Redaction(token)
+    assert redaction.hide(f"bad {token} here") == "bad *** here"
+    assert redaction.hide(f"bad {token[:400]}") == "bad ***"
+    assert redaction.hide(f"{token[:700]}!{token}") == "***!***"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import pop3
-from app.pop3.protocol import Data, Event, Expect, Framer, NeedData, Status, command
+from app.pop3.protocol import Challenge, Data, Event, Expect, Framer, NeedData, Status, command
 from app.pop3.redaction import Redaction
 from app.pop3.transcript import Transcript
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults, multiline
@@ -202,3 +202,12 @@ async def test_a_dialogue_tells_its_transcript_everything_up_to_what_went_wrong(
         "S: +OK logged in\nC: CAPA\nS: +OK\nS: UIDL\nC: NOOP\nS: +OK PASS *** to you too\nC: RETR 1\nS: +OK\n"
         "* 25 octets of the answer to RETR are not shown\nC: RETR 2\nS: oops, ***\n"
     )
+
+
+def test_an_answer_to_a_challenge_is_hidden_even_when_it_looks_like_a_command() -> None:
+    transcript = Transcript()
+    transcript.sent(command("AUTH", "LOGIN"))
+    transcript.received(Challenge(b"UGFzc3dvcmQ6"))
+    transcript.answered()
+    transcript.received(Status(False, "no"))
+    assert transcript.text() == "C: AUTH LOGIN\nS: + ***\nC: ***\nS: -ERR no\n"

@@ -1,0 +1,51 @@
+"""One AUTH exchange (RFC 5034): a mechanism's octets as lines, step by step."""
+
+import asyncio
+from base64 import b64decode, b64encode
+
+from app.pop3.dialogue import Dialogue
+from app.pop3.errors import ProtocolError
+from app.pop3.protocol import LONGEST_COMMAND, Challenge, Expect, Status, command
+from app.pop3.sasl import Mechanism
+
+
+async def authenticate(dialogue: Dialogue, mechanism: Mechanism) -> Status:
+    """Run the exchange; the status that ends it. Nothing of it is pipelined, and every answer is kept secret.
+
+    Raises ProtocolError, once the exchange is cancelled, when the server says what it must not. Answers may be
+    longer than a command: only the first line counts as one (§4).
+    """
+    response = mechanism.initial_response()
+    line = f"AUTH {mechanism.name}"
+    if response is not None:
+        initial = f"{line} {_encoded(dialogue, response) or '='}"
+        if len(initial) + 2 <= LONGEST_COMMAND:
+            line, response = initial, None
+    dialogue.send(command(line), Expect.CHALLENGE)
+    while isinstance(event := await dialogue.challenge(), Challenge):
+        if response is None:
+            try:
+                # Off the loop: SCRAM counts as long as the server asks.
+                response = await asyncio.to_thread(mechanism.answer, _decoded(event))
+            except ProtocolError:
+                await dialogue.answer(b"*")
+                await dialogue.challenge()
+                raise
+        await dialogue.answer(_encoded(dialogue, response).encode())
+        response = None
+    if event.ok:
+        mechanism.check_success()
+    return event
+
+
+def _encoded(dialogue: Dialogue, response: bytes) -> str:
+    text = b64encode(response).decode()
+    dialogue.keep_secret(text)
+    return text
+
+
+def _decoded(challenge: Challenge) -> bytes:
+    try:
+        return b64decode(challenge.base64, validate=True)
+    except ValueError as error:
+        raise ProtocolError("The server's challenge is not base64.") from error
