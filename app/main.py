@@ -22,8 +22,10 @@ from app.jobs.engine import create_engine
 from app.jobs.port import JobEngine
 from app.jobs.storage import database_for_jobs
 from app.logs import RequestLog
+from app.mailboxes.models import MailboxId
 from app.mailboxes.routes import build_router as mailboxes_router
-from app.mailboxes.secrets import Vault
+from app.mailboxes.secrets import OAuth2, Vault
+from app.mailboxes.service import replace_oauth2
 from app.messages.routes import build_router as messages_router
 from app.schema import upgrade
 from app.settings import Role, Settings
@@ -31,6 +33,7 @@ from app.sync.facts import facts_of
 from app.sync.jobs import SYNCS, SyncRunner
 from app.sync.ledger_routes import build_router as ledger_router
 from app.sync.maildrop import Maildrop
+from app.sync.oauth2 import AccessTokens
 from app.sync.repository import judge_again
 from app.sync.routes import build_router as sync_router
 from app.sync.service import SyncTools
@@ -127,6 +130,7 @@ def _add_api(
     tryout = Tryout(
         database=database,
         vault=Vault(settings.secret_keys()),
+        tokens=tools.maildrop.tokens,
         allowed=settings.allowed_private_networks,
         limits=tools.limits,
         clock=_now,
@@ -162,6 +166,7 @@ def _runner(
             vault=Vault(settings.secret_keys()),
             allowed=settings.allowed_private_networks,
             limits=limits,
+            tokens=_tokens(settings, database),
             monotonic=time.monotonic,
         ),
         pool=pool,
@@ -184,6 +189,15 @@ def _runner(
         lease_seconds=settings.lease_seconds,
         clock=_now,
     )
+
+
+def _tokens(settings: Settings, database: Database) -> AccessTokens:
+    vault = Vault(settings.secret_keys())
+
+    async def keep(mailbox_id: MailboxId, old: OAuth2, new: OAuth2) -> None:
+        await database.write(lambda db: replace_oauth2(db, mailbox_id, old=old, new=new, vault=vault))
+
+    return AccessTokens(allowed=settings.allowed_private_networks, keep=keep, monotonic=time.monotonic)
 
 
 def _lifespan(

@@ -49,15 +49,21 @@ def is_allowed(address: str, allowed: Sequence[IpNetwork]) -> bool:
     ``is_global`` alone is not enough: it is true for multicast, and for NAT64, 6to4 and Teredo addresses that
     carry a private IPv4 address inside. Those are refused, the carried address notwithstanding.
     """
-    ip = _unmapped(ip_address(address.partition("%")[0]))
-    if any(ip.version == network.version and ip in network for network in allowed):
+    if is_inside(address, allowed):
         return True
+    ip = _unmapped(ip_address(address.partition("%")[0]))
     if not ip.is_global or ip.is_multicast or ip.is_reserved:
         return False
     if isinstance(ip, IPv6Address):
         carries_ipv4 = ip.sixtofour is not None or ip.teredo is not None or ip in _COMPATIBLE
         return not carries_ipv4 and not any(ip in network for network in _NAT64)
     return True
+
+
+def is_inside(address: str, networks: Sequence[IpNetwork]) -> bool:
+    """Whether the address lies in one of these networks."""
+    ip = _unmapped(ip_address(address.partition("%")[0]))
+    return any(ip.version == network.version and ip in network for network in networks)
 
 
 def literal_address(host: str) -> str | None:

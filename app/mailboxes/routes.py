@@ -59,6 +59,7 @@ def build_router(
     )
     async def register(body: NewMailbox, response: Response) -> MailboxAnswer:
         service.refuse_literal(body.host, allowed)
+        service.refuse_token_url(body.oauth2, allowed)
 
         def change(db: Session) -> MailboxAnswer:
             return answer(service.register(db, body, vault=vault, now=clock()), MailboxFacts())
@@ -111,6 +112,7 @@ def build_router(
         number = mailbox_id_of(mailbox_id)
         if "host" in body.model_fields_set:
             service.refuse_literal(body.host, allowed)
+        service.refuse_token_url(body.oauth2, allowed)
 
         def change(db: Session) -> MailboxAnswer:
             service.change(db, number, body, vault=vault, now=clock())

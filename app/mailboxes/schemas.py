@@ -3,6 +3,7 @@
 import ssl
 from enum import StrEnum
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -16,6 +17,7 @@ from pydantic import (
 
 from app.mailboxes.criteria import Criteria
 from app.mailboxes.models import InitialSync, Mailbox, MailboxStatus
+from app.mailboxes.secrets import AuthMethod, Credentials, OAuth2, OAuth2Provider, auth_method
 from app.web.ids import encode_id
 from app.web.times import UtcTime
 
@@ -98,6 +100,57 @@ def _checked_certificates(value: str | None) -> str | None:
     return value
 
 
+class OAuth2Login(BaseModel, extra="forbid"):
+    """What access tokens are got with, by the refresh token that a person's consent gave."""
+
+    provider: OAuth2Provider = Field(examples=["google"])
+    client_id: str = Field(min_length=1, max_length=1000)
+    client_secret: SecretStr | None = Field(
+        None, min_length=1, max_length=8192, description="Write-only. Public clients have none."
+    )
+    refresh_token: SecretStr = Field(min_length=1, max_length=16384, description="Write-only.")
+    token_url: str | None = Field(
+        None,
+        max_length=2000,
+        examples=["https://login.example.org/oauth2/token"],
+        description="With `custom`, and only there. `http` only inside MAILDELTA_ALLOWED_PRIVATE_NETWORKS.",
+    )
+    scope: str | None = Field(
+        None,
+        min_length=1,
+        max_length=2000,
+        description="null: what the provider needs; `custom`: none is sent.",
+    )
+
+    @field_validator("token_url")
+    @classmethod
+    def _url_of_a_server(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)  # its errors are ValueErrors too, a bad port's among them
+            if parts.scheme not in {"https", "http"} or not parts.hostname or parts.port == 0:
+                raise ValueError("must be an https URL")
+            if "@" in parts.netloc or parts.fragment or not value.isascii() or not value.isprintable():
+                raise ValueError("must have no user, no fragment and no odd characters")
+        return value
+
+    @model_validator(mode="after")
+    def _url_belongs_to_custom(self) -> Self:
+        if (self.provider is OAuth2Provider.CUSTOM) != (self.token_url is not None):
+            raise ValueError("token_url goes with provider custom, and only with it")
+        return self
+
+    def opened(self) -> OAuth2:
+        """The same as a value, for the vault."""
+        return OAuth2(
+            provider=self.provider,
+            client_id=self.client_id,
+            client_secret=self.client_secret.get_secret_value() if self.client_secret else None,
+            refresh_token=self.refresh_token.get_secret_value(),
+            token_url=self.token_url,
+            scope=self.scope,
+        )
+
+
 class _Checks(BaseModel, extra="forbid"):
     """What is checked in a new mailbox and in a change alike."""
 
@@ -113,10 +166,23 @@ class _Checks(BaseModel, extra="forbid"):
             _checked_line(value.get_secret_value())
         return value
 
+    @model_validator(mode="after")
+    def _one_way_to_log_in(self) -> Self:
+        if getattr(self, "password", None) and getattr(self, "oauth2", None):
+            raise ValueError("either password or oauth2, not both")
+        return self
+
     @field_validator("ca_certificates", check_fields=False)
     @classmethod
     def _readable_certificates(cls, value: str | None) -> str | None:
         return _checked_certificates(value)
+
+
+def credentials_of(wanted: "NewMailbox | MailboxChange") -> Credentials | None:
+    """What to log in with, when it was sent."""
+    if wanted.oauth2 is not None:
+        return wanted.oauth2.opened()
+    return wanted.password.get_secret_value() if wanted.password else None
 
 
 class NewMailbox(_Checks):
@@ -128,6 +194,7 @@ class NewMailbox(_Checks):
     security: Security = Security.TLS
     username: Username
     password: Password | None = None
+    oauth2: OAuth2Login | None = Field(None, description="Instead of `password`.")
     allow_cleartext_password: bool = Field(
         False, description="With `security: none` the password crosses the network in clear text; say so."
     )
@@ -142,7 +209,8 @@ class NewMailbox(_Checks):
 
     @model_validator(mode="after")
     def _clear_text_is_said(self) -> Self:
-        if self.security is Security.NONE and self.password and not self.allow_cleartext_password:
+        has_secret = self.password or self.oauth2
+        if self.security is Security.NONE and has_secret and not self.allow_cleartext_password:
             raise ValueError(
                 "with security 'none' a password is accepted only if allow_cleartext_password is true"
             )
@@ -163,6 +231,9 @@ class MailboxChange(_Checks):
     security: Security = Field(default=Security.TLS)
     username: Username = Field(default="")
     password: Password | None = Field(default=None, description="null removes the stored credentials.")
+    oauth2: OAuth2Login | None = Field(
+        default=None, description="Instead of `password`; each replaces the other. null like there."
+    )
     allow_cleartext_password: bool = Field(default=False)
     ca_certificates: CaCertificates | None = Field(default=None)
     poll_interval_seconds: PollInterval | None = Field(default=None)
@@ -220,6 +291,7 @@ class MailboxAnswer(BaseModel):
     security: Security
     username: Username
     has_credentials: bool
+    auth_method: AuthMethod | None = Field(description="How we log in; null: there are no credentials.")
     allow_cleartext_password: bool
     ca_certificates: str | None
     poll_interval_seconds: int | None
@@ -245,6 +317,7 @@ def answer(row: Mailbox, facts: MailboxFacts) -> MailboxAnswer:
         **columns,
         id=encode_id("mbx", row.id),
         has_credentials=row.credentials is not None,
+        auth_method=auth_method(row.credentials),
         server=ServerFacts.model_validate(row.server) if row.server else None,
         counts=facts.counts,
         last_sync=facts.last_sync,

@@ -2,29 +2,36 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from urllib.parse import urlsplit
 
-from pydantic import SecretStr
 from sqlmodel import Session
 
 from app.errors import invalid_request, not_found
 from app.mailboxes import repository
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
-from app.mailboxes.schemas import DEFAULT_PORTS, MailboxChange, NewMailbox, Security
-from app.mailboxes.secrets import Vault
-from app.network import is_allowed, literal_address
+from app.mailboxes.schemas import (
+    DEFAULT_PORTS,
+    MailboxChange,
+    NewMailbox,
+    OAuth2Login,
+    Security,
+    credentials_of,
+)
+from app.mailboxes.secrets import Credentials, OAuth2, Vault
+from app.network import is_allowed, is_inside, literal_address
 from app.settings import IpNetwork
 
 # A change to one of these may be what a refused login was waiting for.
-_LOGIN_FIELDS = {"host", "port", "security", "username", "password", "ca_certificates"}
+_LOGIN_FIELDS = {"host", "port", "security", "username", "password", "oauth2", "ca_certificates"}
 
 
 def register(db: Session, new: NewMailbox, *, vault: Vault, now: datetime) -> Mailbox:
     """Store a mailbox with its credentials sealed for its row."""
-    columns = new.model_dump(exclude={"password", "port"}, mode="json")
+    columns = new.model_dump(exclude={"password", "oauth2", "port"}, mode="json")
     due = now if new.poll_interval_seconds else None
     row = Mailbox(**columns, port=new.effective_port, created_at=now, next_sync_at=due)
     mailbox_id = repository.add(db, row)
-    _seal(row, mailbox_id, new.password, vault)
+    _seal(row, mailbox_id, credentials_of(new), vault)
     return row
 
 
@@ -35,19 +42,27 @@ def change(
     row = existing(db, mailbox_id)
     named = wanted.model_fields_set
     for field, value in wanted.model_dump(
-        include=named - {"password", "paused"} - ({"port"} if wanted.port is None else set()), mode="json"
+        include=named - {"password", "oauth2", "paused"} - ({"port"} if wanted.port is None else set()),
+        mode="json",
     ).items():
         setattr(row, field, value)
     if named & {"port", "security"} and wanted.port is None:
         row.port = DEFAULT_PORTS[Security(row.security)]
-    if "password" in named:
-        _seal(row, mailbox_id, wanted.password, vault)
+    if named & {"password", "oauth2"}:
+        _seal(row, mailbox_id, credentials_of(wanted), vault)
     if row.security == Security.NONE and row.credentials and not row.allow_cleartext_password:
         raise invalid_request(
             "/allow_cleartext_password", "with security 'none' a stored password needs this to be true"
         )
     _settle_status(row, wanted, now)
     return row
+
+
+def replace_oauth2(db: Session, mailbox_id: MailboxId, *, old: OAuth2, new: OAuth2, vault: Vault) -> None:
+    """Store what a token server gave in place of ``old``; credentials that were changed meanwhile stay."""
+    row = repository.get(db, mailbox_id)
+    if row is not None and row.credentials and vault.open(mailbox_id, row.credentials) == old:
+        row.credentials = vault.seal(mailbox_id, new)
 
 
 def existing(db: Session, mailbox_id: MailboxId) -> Mailbox:
@@ -60,13 +75,33 @@ def existing(db: Session, mailbox_id: MailboxId) -> Mailbox:
 
 def refuse_literal(host: str, allowed: Sequence[IpNetwork]) -> None:
     """Refuse at once what needs no resolver to be seen; names are judged when they are resolved."""
-    address = "127.0.0.1" if host.lower().rstrip(".") == "localhost" else literal_address(host)
+    address = _literal(host)
     if address is not None and not is_allowed(address, allowed):
         raise invalid_request(
             "/host",
             f"{address} is not a public address; MAILDELTA_ALLOWED_PRIVATE_NETWORKS lists the private "
             "networks that may be used",
         )
+
+
+def refuse_token_url(oauth2: OAuth2Login | None, allowed: Sequence[IpNetwork]) -> None:
+    """Like ``refuse_literal``, for where tokens are to come from; in clear text only from a private network of ours."""
+    if oauth2 is None or oauth2.token_url is None:
+        return
+    address = _literal(urlsplit(oauth2.token_url).hostname or "")
+    if address is None:
+        return
+    is_clear_text = oauth2.token_url.lower().startswith("http:")
+    if not (is_inside(address, allowed) if is_clear_text else is_allowed(address, allowed)):
+        raise invalid_request(
+            "/oauth2/token_url",
+            f"{address} is not an address that tokens may come from; MAILDELTA_ALLOWED_PRIVATE_NETWORKS lists the "
+            "private networks that may be used, and http may be used only there",
+        )
+
+
+def _literal(host: str) -> str | None:
+    return "127.0.0.1" if host.lower().rstrip(".") == "localhost" else literal_address(host)
 
 
 def _settle_status(row: Mailbox, wanted: MailboxChange, now: datetime) -> None:
@@ -84,5 +119,5 @@ def _settle_status(row: Mailbox, wanted: MailboxChange, now: datetime) -> None:
         row.next_sync_at = now
 
 
-def _seal(row: Mailbox, mailbox_id: MailboxId, password: SecretStr | None, vault: Vault) -> None:
-    row.credentials = vault.seal(mailbox_id, password.get_secret_value()) if password else None
+def _seal(row: Mailbox, mailbox_id: MailboxId, credentials: Credentials | None, vault: Vault) -> None:
+    row.credentials = vault.seal(mailbox_id, credentials) if credentials else None

@@ -1,16 +1,17 @@
 """From a mailbox row to a POP3 session that is logged in: addresses, certificates, credentials."""
 
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from functools import lru_cache
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import lru_cache, partial
 
 from app import pop3
 from app.mailboxes.models import Mailbox, MailboxId
-from app.mailboxes.secrets import CredentialsUnreadable, Vault
+from app.mailboxes.secrets import Credentials, CredentialsUnreadable, Vault
 from app.network import AddressRefused, HostUnknown, resolve
 from app.settings import IpNetwork
 from app.sync.errors import SyncErrorCode, SyncFailed
+from app.sync.oauth2 import AccessTokens, Grant
 
 _CODES: tuple[tuple[type[pop3.Pop3Error], SyncErrorCode], ...] = (
     (pop3.ConnectFailed, SyncErrorCode.CONNECT_FAILED),
@@ -29,6 +30,9 @@ _CODES: tuple[tuple[type[pop3.Pop3Error], SyncErrorCode], ...] = (
 )
 
 
+Login = Callable[[pop3.Pop3Session], Awaitable[None]]
+
+
 class Maildrop:
     """Opens sessions. One TLS context serves all mailboxes: making one costs more than a handshake."""
 
@@ -38,8 +42,10 @@ class Maildrop:
         vault: Vault,
         allowed: Sequence[IpNetwork],
         limits: pop3.Limits,
+        tokens: AccessTokens,
         monotonic: Callable[[], float],
     ) -> None:
+        self.tokens = tokens
         self._vault = vault
         self._allowed = allowed
         self._limits = limits
@@ -53,7 +59,30 @@ class Maildrop:
 
         ``timings`` receives the milliseconds of ``connect`` and ``login``, ``transcript`` what is said.
         """
-        password = self._password(mailbox)
+        assert mailbox.id is not None
+        mailbox_id, credentials = MailboxId(mailbox.id), self._credentials(mailbox)
+        opened = partial(self._logged_in, mailbox, timings=timings, transcript=transcript)
+        if isinstance(credentials, str):
+            session = await opened(lambda session: session.login(mailbox.username, credentials))
+        else:
+            grant = await self.tokens.current(mailbox_id, credentials)
+            try:
+                session = await opened(by_token(mailbox.username, grant))
+            except pop3.AuthFailed:
+                # Tokens are revoked before their time too. Once more and no more: a ban would follow.
+                grant = await self.tokens.fresh(mailbox_id, grant.oauth2)
+                session = await opened(by_token(mailbox.username, grant))
+        async with session:
+            yield session
+
+    async def _logged_in(
+        self,
+        mailbox: Mailbox,
+        login: Login,
+        *,
+        timings: dict[str, int],
+        transcript: pop3.Transcript | None,
+    ) -> pop3.Pop3Session:
         started = self._monotonic()
         endpoint = pop3.Endpoint(
             host=mailbox.host.strip("[]"),
@@ -69,14 +98,16 @@ class Maildrop:
             transcript=transcript,
             reached=pop3.unwatched if transcript is None else transcript.reached,
         )
-        async with session:
+        async with AsyncExitStack() as closing:
+            await closing.enter_async_context(session)
             connected = self._monotonic()
             timings["connect"] = round((connected - started) * 1000)
-            await session.login(mailbox.username, password)
+            await login(session)
             timings["login"] = round((self._monotonic() - connected) * 1000)
-            yield session
+            closing.pop_all()
+        return session
 
-    def _password(self, mailbox: Mailbox) -> str:
+    def _credentials(self, mailbox: Mailbox) -> Credentials:
         assert mailbox.id is not None
         if mailbox.credentials is None:
             raise SyncFailed(SyncErrorCode.AUTH_FAILED, "The mailbox has no password.")
@@ -95,6 +126,11 @@ class Maildrop:
             raise SyncFailed(SyncErrorCode.ADDRESS_REFUSED, str(error)) from error
         except HostUnknown as error:
             raise SyncFailed(SyncErrorCode.CONNECT_FAILED, str(error)) from error
+
+
+def by_token(username: str, grant: Grant) -> Login:
+    """How to log in with an access token."""
+    return lambda session: session.login_with_token(username, grant.access_token)
 
 
 def as_sync_failed(error: pop3.Pop3Error) -> SyncFailed:

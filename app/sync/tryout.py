@@ -13,13 +13,14 @@ from app import pop3
 from app.database import Database
 from app.errors import AppError, invalid_request
 from app.mailboxes.models import MailboxId
-from app.mailboxes.schemas import Name, NewMailbox
-from app.mailboxes.secrets import CredentialsUnreadable, Vault
+from app.mailboxes.schemas import Name, NewMailbox, credentials_of
+from app.mailboxes.secrets import Credentials, CredentialsUnreadable, Vault
 from app.mailboxes.service import existing
 from app.network import AddressRefused, HostUnknown, resolve
 from app.settings import IpNetwork
 from app.sync.errors import SyncErrorCode, SyncFailed
-from app.sync.maildrop import as_sync_failed
+from app.sync.maildrop import Login, as_sync_failed, by_token
+from app.sync.oauth2 import AccessTokens, refresh
 from app.sync.tryout_causes import Circumstances, Diagnosis, Step, diagnose, steps_of, warnings_of
 from app.web.ids import decode_id
 
@@ -37,7 +38,7 @@ class MailboxToTry(NewMailbox):
     mailbox_id: str | None = Field(
         None,
         examples=["mbx_7"],
-        description="Without `password`: log in with what is stored for this mailbox.",
+        description="Without `password` and `oauth2`: log in with what is stored for this mailbox.",
     )
 
 
@@ -67,6 +68,7 @@ class Tryout:
 
     database: Database
     vault: Vault
+    tokens: AccessTokens
     allowed: Sequence[IpNetwork]
     limits: pop3.Limits
     clock: Callable[[], datetime]
@@ -74,20 +76,20 @@ class Tryout:
 
     async def run(self, wanted: MailboxToTry) -> TryoutReport:
         """Every step until one fails. Raises AppError when ``mailbox_id`` names no mailbox."""
-        password = await self._password(wanted)
+        login = await self._login(wanted)
         security = pop3.Security(wanted.security)
         endpoint = pop3.Endpoint(wanted.host.strip("[]"), (), wanted.effective_port, security)
         log = _Log(security, wanted.poll_interval_seconds, clock=self.clock, monotonic=self.monotonic)
         try:
             endpoint = replace(endpoint, addresses=await self._addresses(wanted))
             log.passed(", ".join(endpoint.addresses))
-            await self._connect_and_look(endpoint, wanted, password, log)
+            await self._connect_and_look(endpoint, wanted, login, log)
         except (AddressRefused, HostUnknown, SyncFailed, pop3.Pop3Error) as error:
             log.failed(error, diagnose(error, await self._circumstances(error, endpoint, wanted, log)))
         return TryoutReport(ok=all(step.ok for step in log.steps), steps=log.steps)
 
     async def _connect_and_look(
-        self, endpoint: pop3.Endpoint, wanted: MailboxToTry, password: str | SyncFailed, log: "_Log"
+        self, endpoint: pop3.Endpoint, wanted: MailboxToTry, login: Login | SyncFailed, log: "_Log"
     ) -> None:
         session = await pop3.connect(
             endpoint,
@@ -97,9 +99,9 @@ class Tryout:
             reached=log.reached,
         )
         async with session:
-            if isinstance(password, SyncFailed):
-                raise password
-            await session.login(wanted.username, password)
+            if isinstance(login, SyncFailed):
+                raise login
+            await login(session)
             log.passed(f"logged in as {wanted.username}", log.new_warnings(session.capabilities))
             stat = await session.stat()
             log.passed(f"messages: {stat.count}, octets: {stat.octets}")
@@ -123,23 +125,35 @@ class Tryout:
             warnings.append("Some messages share a unique-id; they will be told apart by their content.")
         return f"unique-ids: {len(ids)}", warnings
 
-    async def _password(self, wanted: MailboxToTry) -> str | SyncFailed:
-        """What to log in with; when there is nothing, how that step fails."""
-        if wanted.password is not None:
-            return wanted.password.get_secret_value()
+    async def _login(self, wanted: MailboxToTry) -> Login | SyncFailed:
+        """How to log in; when that cannot be, how that step fails. Tokens are always fresh: they are tried too."""
+        try:
+            if (sent := credentials_of(wanted)) is not None:
+                if isinstance(sent, str):
+                    return lambda session: session.login(wanted.username, sent)
+                return by_token(wanted.username, await refresh(sent, allowed=self.allowed))
+            mailbox_id, stored = await self._stored(wanted)
+            if isinstance(stored, str):
+                return lambda session: session.login(wanted.username, stored)
+            return by_token(wanted.username, await self.tokens.fresh(mailbox_id, stored))
+        except SyncFailed as error:
+            return error
+
+    async def _stored(self, wanted: MailboxToTry) -> tuple[MailboxId, Credentials]:
         if wanted.mailbox_id is None:
-            return SyncFailed(SyncErrorCode.AUTH_FAILED, "No password was given.")
+            raise SyncFailed(SyncErrorCode.AUTH_FAILED, "No password was given.")
         try:
             mailbox_id = MailboxId(decode_id("mbx", wanted.mailbox_id))
             row = await self.database.read(partial(existing, mailbox_id=mailbox_id))
         except AppError as error:
             raise invalid_request("/mailbox_id", error.detail) from error
         if row.credentials is None:
-            return SyncFailed(SyncErrorCode.AUTH_FAILED, "The mailbox has no password.")
+            raise SyncFailed(SyncErrorCode.AUTH_FAILED, "The mailbox has no password.")
         try:
-            return self.vault.open(mailbox_id, row.credentials)
+            return mailbox_id, self.vault.open(mailbox_id, row.credentials)
         except CredentialsUnreadable as error:
-            return SyncFailed(SyncErrorCode.AUTH_FAILED, f"{error} Was MAILDELTA_SECRET_KEY changed?")
+            detail = f"{error} Was MAILDELTA_SECRET_KEY changed?"
+            raise SyncFailed(SyncErrorCode.AUTH_FAILED, detail) from error
 
     async def _addresses(self, wanted: MailboxToTry) -> tuple[str, ...]:
         """Those that the guard lets through: before anything is connected to, and for the second look too."""

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from app import pop3
 from app.network import AddressRefused, HostUnknown
-from app.sync.errors import SyncFailed
+from app.sync.errors import SyncErrorCode, SyncFailed
 
 
 class Step(StrEnum):
@@ -239,8 +239,18 @@ def _auth(error: Exception, at: Circumstances) -> Diagnosis | None:
                 "The user name or the password cannot be sent: POP3 has room for 255 octets in a line.",
                 "Use a shorter password, such as an app password.",
             )
+        case SyncFailed(code=SyncErrorCode.AUTH_FAILED) if error.server_reply:
+            return Diagnosis(
+                "The token server refuses the refresh token or the client: revoked, expired, or of another client.",
+                "Ask the account's owner for consent again, and send the new oauth2.",
+            )
+        case SyncFailed(code=SyncErrorCode.AUTH_FAILED):
+            return Diagnosis("There are no credentials to log in with.", "Send the password, or oauth2.")
         case SyncFailed():
-            return Diagnosis("There are no credentials to log in with.", "Send the password.")
+            return Diagnosis(
+                "The token server gave no access token.",
+                "See token_url, scope and the client's rights there.",
+            )
     return None
 
 

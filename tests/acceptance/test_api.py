@@ -93,6 +93,66 @@ async def test_bad_input_says_where_and_what(service: Client, change: dict[str, 
     assert (await service.http.get("/mailboxes")).json()["items"] == []
 
 
+OAUTH2 = {"provider": "google", "client_id": "id", "client_secret": "hush one", "refresh_token": "hush two"}
+
+
+async def test_a_mailbox_logs_in_by_password_or_by_oauth2_and_shows_which(service: Client) -> None:
+    without_password = {key: value for key, value in MAILBOX.items() if key != "password"}
+    made = await service.http.post("/mailboxes", json=without_password | {"oauth2": OAUTH2})
+    assert (made.json()["has_credentials"], made.json()["auth_method"]) == (True, "oauth2")
+    assert "hush" not in made.text
+    address = made.headers["location"]
+    for change, method in (
+        ({"name": "same login"}, "oauth2"),
+        ({"password": "hush"}, "password"),
+        ({"oauth2": OAUTH2}, "oauth2"),
+        ({"oauth2": None}, None),
+        ({"oauth2": OAUTH2, "password": None}, "oauth2"),
+        ({"password": None}, None),
+    ):
+        changed = await service.http.patch(address, json=change)
+        assert (changed.json()["auth_method"], changed.json()["has_credentials"]) == (method, bool(method))
+        assert "hush" not in changed.text
+    both = await service.http.patch(address, json={"password": "hush", "oauth2": OAUTH2})
+    assert_problem(both, 422, "invalid_request")
+    assert "hush" not in both.text
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"provider": "other"}, "/oauth2/provider"),
+        ({"provider": "custom"}, "/oauth2"),
+        ({"token_url": "https://login.example.org/token"}, "/oauth2"),
+        ({"client_id": ""}, "/oauth2/client_id"),
+        ({"refresh_token": ""}, "/oauth2/refresh_token"),
+        ({"acess_token": "x"}, "/oauth2/acess_token"),
+        *(
+            ({"provider": "custom", "token_url": url}, "/oauth2/token_url")
+            for url in (
+                "ftp://login.example.org/",
+                "https:///token",
+                "https://user:hush@login.example.org/",
+                "https://login.example.org/#part",
+                "https://login.example.org:99999/",
+                "https://[::1/",
+                "https://login.example.org/\r\nX: y",
+                "https://10.1.2.3/token",
+                "https://0x0a010203/token",
+                "http://203.0.113.1/token",
+                "http://8.8.8.8/token",
+            )
+        ),
+    ],
+)
+async def test_bad_oauth2_says_where_and_what(service: Client, change: dict[str, Any], pointer: str) -> None:
+    body = {key: value for key, value in MAILBOX.items() if key != "password"} | {"oauth2": OAUTH2 | change}
+    answer = await service.http.post("/mailboxes", json=body)
+    problem = assert_problem(answer, 422, "invalid_request")
+    assert pointer in {fault["pointer"] for fault in problem["errors"]}
+    assert "hush" not in answer.text
+
+
 async def test_json_that_cannot_be_read_is_said_to_be_so(service: Client) -> None:
     headers = {"Content-Type": "application/json"}
     answer = await service.http.post("/mailboxes", content=b'{"password": "hunter2", ', headers=headers)

@@ -1,0 +1,194 @@
+"""Access tokens: got with a refresh token (RFC 6749 §6), and kept in memory until shortly before their end."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import httpx
+
+from app.mailboxes.models import MailboxId
+from app.mailboxes.secrets import OAuth2, OAuth2Provider
+from app.network import AddressRefused, HostUnknown, is_inside, resolve
+from app.pop3.redaction import Redaction
+from app.settings import IpNetwork
+from app.sync.errors import SyncErrorCode, SyncFailed
+
+TOKEN_URLS: Final = {
+    OAuth2Provider.GOOGLE: "https://oauth2.googleapis.com/token",
+    OAuth2Provider.MICROSOFT: "https://login.microsoftonline.com/common/oauth2/v2.0/token",
+}
+SCOPES: Final = {
+    OAuth2Provider.GOOGLE: "https://mail.google.com/",
+    OAuth2Provider.MICROSOFT: "https://outlook.office.com/POP.AccessAsUser.All offline_access",
+}
+_WITHIN_SECONDS: Final = 30.0
+_MOST_OCTETS: Final = 64 * 1024
+_SPARE_SECONDS: Final = 60.0  # a token that ends in the middle of a login is of no use
+_LONGEST_SECONDS: Final = 24 * 3600.0
+_UNKNOWN_SECONDS: Final = 300.0  # RFC 6749 §5.1: expires_in is only recommended
+_CREDENTIALS_ARE_BAD: Final = {"invalid_grant", "invalid_client", "unauthorized_client"}
+_PASSING: Final = {408, 425, 429}
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a token server gave: an access token, for how many seconds, and what to refresh with next time."""
+
+    access_token: str = field(repr=False)
+    seconds: float
+    oauth2: OAuth2
+
+
+class AccessTokens:
+    """The access tokens of mailboxes. ``keep`` stores, durably, a mailbox's new OAuth2 data in place of the old."""
+
+    def __init__(
+        self,
+        *,
+        allowed: Sequence[IpNetwork],
+        keep: Callable[[MailboxId, OAuth2, OAuth2], Awaitable[None]],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._allowed = allowed
+        self._keep = keep
+        self._monotonic = monotonic
+        self._held: dict[MailboxId, tuple[Grant, float]] = {}
+
+    async def current(self, mailbox_id: MailboxId, oauth2: OAuth2) -> Grant:
+        """What is in memory, when it was got with these data and is still good; else as ``fresh``."""
+        grant, until = self._held.get(mailbox_id, (None, 0.0))
+        if grant is not None and grant.oauth2 == oauth2 and self._monotonic() < until:
+            return grant
+        return await self.fresh(mailbox_id, oauth2)
+
+    async def fresh(self, mailbox_id: MailboxId, oauth2: OAuth2) -> Grant:
+        """Another token. Its ``oauth2`` takes the place of what was sent. Raises SyncFailed as ``refresh`` does."""
+        asked = self._monotonic()
+        grant = await refresh(oauth2, allowed=self._allowed)
+        if grant.oauth2 != oauth2:
+            await self._keep(mailbox_id, oauth2, grant.oauth2)
+        self._held = {key: held for key, held in self._held.items() if held[1] > asked}
+        self._held[mailbox_id] = grant, asked + grant.seconds - _SPARE_SECONDS
+        return grant
+
+
+async def refresh(oauth2: OAuth2, *, allowed: Sequence[IpNetwork]) -> Grant:
+    """Ask the provider's token server for an access token.
+
+    Raises SyncFailed: ``auth_failed`` when the refresh token or the client is refused, ``server_temporary``,
+    ``server_permanent``, ``connect_failed``, ``timeout``, ``address_refused``, ``limit_exceeded`` and
+    ``protocol_error``. Its words are the server's, secrets removed.
+    """
+    secrets = [secret for secret in (oauth2.refresh_token, oauth2.client_secret) if secret]
+    try:
+        async with asyncio.timeout(_WITHIN_SECONDS):
+            answer, octets = await _answer(oauth2, allowed)
+    except (TimeoutError, httpx.TimeoutException) as error:
+        raise SyncFailed(SyncErrorCode.TIMEOUT, "The token server did not answer in time.") from error
+    except httpx.HTTPError as error:
+        detail = f"The token server could not be asked: {type(error).__name__}."
+        raise SyncFailed(SyncErrorCode.CONNECT_FAILED, detail) from error
+    except AddressRefused as error:
+        raise SyncFailed(SyncErrorCode.ADDRESS_REFUSED, str(error)) from error
+    except HostUnknown as error:
+        raise SyncFailed(SyncErrorCode.CONNECT_FAILED, str(error)) from error
+    document = _document(octets)
+    if answer.status_code != 200:
+        raise _refusal(answer, document, secrets)
+    return _grant(oauth2, document)
+
+
+async def _answer(oauth2: OAuth2, allowed: Sequence[IpNetwork]) -> tuple[httpx.Response, bytes]:
+    """Head and body. The name is resolved once, and the address that was judged is the one connected to."""
+    url = httpx.URL(oauth2.token_url or TOKEN_URLS[oauth2.provider])
+    port = url.port or (443 if url.scheme == "https" else 80)
+    addresses = await resolve(url.host, port, allowed=allowed)
+    address = addresses[0]
+    if url.scheme != "https" and not is_inside(address, allowed):
+        detail = "http is for token servers inside MAILDELTA_ALLOWED_PRIVATE_NETWORKS only. Nothing secret was sent."
+        raise SyncFailed(SyncErrorCode.ADDRESS_REFUSED, detail)
+    headers = {"Host": url.netloc.decode(), "Accept": "application/json", "Accept-Encoding": "identity"}
+    async with (
+        httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=_WITHIN_SECONDS) as client,
+        client.stream(
+            "POST",
+            url.copy_with(host=address),
+            data=_form(oauth2),
+            headers=headers,
+            extensions={"sni_hostname": url.host},  # what the certificate is verified against
+        ) as answer,
+    ):
+        octets = b""
+        async for part in answer.aiter_raw():
+            octets += part
+            if len(octets) > _MOST_OCTETS:
+                raise SyncFailed(SyncErrorCode.LIMIT_EXCEEDED, "The token server's answer is too long.")
+        return answer, octets
+
+
+def _form(oauth2: OAuth2) -> dict[str, str]:
+    form = {
+        "grant_type": "refresh_token",
+        "refresh_token": oauth2.refresh_token,
+        "client_id": oauth2.client_id,
+    }
+    if oauth2.client_secret:
+        form["client_secret"] = oauth2.client_secret
+    if scope := oauth2.scope or SCOPES.get(oauth2.provider):
+        form["scope"] = scope
+    return form
+
+
+def _document(octets: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(octets)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _refusal(answer: httpx.Response, document: dict[str, Any], secrets: Sequence[str]) -> SyncFailed:
+    """What an answer that is not 200 means (RFC 6749 §5.2)."""
+    error, status = str(document.get("error", "")), answer.status_code
+    words = ": ".join(str(document[name]) for name in ("error", "error_description") if name in document)
+    for secret in secrets:
+        words = Redaction(secret).hide(words)
+    words = "".join(c if c.isprintable() else " " for c in words)[:500]
+    if error in _CREDENTIALS_ARE_BAD and status < 500:
+        code = SyncErrorCode.AUTH_FAILED
+    elif status >= 500 or status in _PASSING or error in {"temporarily_unavailable", "slow_down"}:
+        code = SyncErrorCode.SERVER_TEMPORARY
+    elif 300 <= status < 400:
+        code = SyncErrorCode.PROTOCOL_ERROR
+    else:
+        code = SyncErrorCode.SERVER_PERMANENT
+    wait = answer.headers.get("Retry-After", "")
+    return SyncFailed(
+        code,
+        f"The token server refused with HTTP status {status}: {words or '(it gave no reason)'}",
+        server_reply=words or None,
+        retry_after_seconds=float(wait) if wait.isascii() and wait.isdigit() and len(wait) < 6 else None,
+    )
+
+
+def _grant(oauth2: OAuth2, document: dict[str, Any]) -> Grant:
+    token, rotated = document.get("access_token"), document.get("refresh_token")
+    if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
+        raise SyncFailed(SyncErrorCode.PROTOCOL_ERROR, "The token server's answer holds no access token.")
+    if str(document.get("token_type", "bearer")).lower() != "bearer":
+        raise SyncFailed(
+            SyncErrorCode.PROTOCOL_ERROR, "The token server gave a token that is no bearer token."
+        )
+    if isinstance(rotated, str) and rotated:
+        oauth2 = replace(oauth2, refresh_token=rotated)
+    return Grant(token, _seconds(document.get("expires_in")), oauth2)
+
+
+def _seconds(expires_in: object) -> float:
+    """Numbers come as text too. What cannot be read is short."""
+    text = str(expires_in)
+    if text.isascii() and text.isdigit() and len(text) < 12:
+        return min(float(text), _LONGEST_SECONDS)
+    return _UNKNOWN_SECONDS
