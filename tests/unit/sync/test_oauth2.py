@@ -1,0 +1,134 @@
+"""Refreshing access tokens: what each answer of a token server means."""
+
+import asyncio
+from collections.abc import Iterator
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from app.mailboxes.models import MailboxId
+from app.mailboxes.secrets import OAuth2, OAuth2Provider
+from app.sync.errors import SyncFailed
+from app.sync.oauth2 import AccessTokens, refresh
+from tests.servers.token_server import TokenServer
+
+LOOPBACK = (ip_network("127.0.0.0/8"),)
+JSON = {"Content-Type": "application/json"}
+MAILBOX = MailboxId(1)
+
+
+@pytest.fixture
+def server() -> Iterator[TokenServer]:
+    """Who gives the tokens."""
+    with TokenServer.start("u") as server:
+        yield server
+
+
+def login(server: TokenServer, **changes: Any) -> OAuth2:
+    """The server's data as they are sealed."""
+    return OAuth2(**(server.oauth2 | {"provider": OAuth2Provider.CUSTOM} | changes))
+
+
+async def failure(oauth2: OAuth2) -> SyncFailed:
+    """How the refresh fails; without its secrets."""
+    with pytest.raises(SyncFailed) as caught:
+        await refresh(oauth2, allowed=LOOPBACK)
+    assert oauth2.refresh_token not in str(caught.value) + repr(caught.value)
+    assert str(oauth2.client_secret) not in str(caught.value) + repr(caught.value)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (400, b'{"error": "invalid_grant"}', "auth_failed"),
+        (401, b'{"error": "invalid_client"}', "auth_failed"),
+        (400, b'{"error": "unauthorized_client"}', "auth_failed"),
+        (400, b'{"error": "invalid_scope"}', "server_permanent"),
+        (400, b'{"error": ["invalid_grant"]}', "server_permanent"),
+        (404, b"<html>", "server_permanent"),
+        (429, b'{"error": "rate_limited"}', "server_temporary"),
+        (500, b'{"error": "invalid_grant"}', "server_temporary"),
+        (503, b"", "server_temporary"),
+        (302, b"", "protocol_error"),
+        (200, b"", "protocol_error"),
+        (200, b"[]", "protocol_error"),
+        (200, b"[" * 60_000, "protocol_error"),
+        (200, b"{}", "protocol_error"),
+        (200, b'{"access_token": 7}', "protocol_error"),
+        (200, b'{"access_token": "a\\u0001b"}', "protocol_error"),
+        (200, b'{"access_token": "a", "token_type": "mac"}', "protocol_error"),
+        (200, b" " * 70_000, "limit_exceeded"),
+    ],
+)
+async def test_each_answer_has_its_code(server: TokenServer, status: int, body: bytes, code: str) -> None:
+    server.answer = status, JSON | {"Location": "http://127.0.0.1:1/", "Retry-After": "77"}, body
+    failed = await failure(login(server))
+    assert failed.code == code
+    assert len(server.requests) == 1
+    if code == "server_temporary":
+        assert failed.retry_after_seconds == 77
+
+
+async def test_a_server_that_repeats_the_secret_is_not_quoted_with_it(server: TokenServer) -> None:
+    failed = await failure(login(server, refresh_token="the-wrong-one-of-a-user"))
+    assert failed.server_reply == "invalid_grant: no such token: ***"
+
+
+async def test_private_addresses_are_not_asked(server: TokenServer) -> None:
+    with pytest.raises(SyncFailed, match="address_refused"):
+        await refresh(login(server), allowed=())
+    with pytest.raises(SyncFailed, match="address_refused"):
+        await refresh(login(server, token_url="http://8.8.8.8/token"), allowed=LOOPBACK)
+    assert server.requests == []
+
+
+async def test_a_server_that_is_not_there_or_speaks_no_tls_is_tried_later(
+    server: TokenServer, free_port: int
+) -> None:
+    for url in (f"http://127.0.0.1:{free_port}/", server.url.replace("http:", "https:")):
+        assert (await failure(login(server, token_url=url))).code == "connect_failed"
+
+
+async def test_a_token_is_kept_until_shortly_before_its_end_and_for_its_own_data_only(
+    server: TokenServer,
+) -> None:
+    now, kept = [0.0], list[tuple[MailboxId, OAuth2, OAuth2]]()
+
+    async def keep(mailbox_id: MailboxId, old: OAuth2, new: OAuth2) -> None:
+        await asyncio.sleep(0)
+        kept.append((mailbox_id, old, new))
+
+    tokens = AccessTokens(allowed=LOOPBACK, keep=keep, monotonic=lambda: now[0])
+    oauth2 = login(server)
+    first = await tokens.current(MAILBOX, oauth2)
+    now[0] = 3539.0
+    assert await tokens.current(MAILBOX, oauth2) == first
+    now[0] = 3541.0
+    second = await tokens.current(MAILBOX, oauth2)
+    assert second != first
+    assert await tokens.current(MailboxId(2), oauth2) != second
+    assert await tokens.current(MAILBOX, login(server, scope="other")) != second
+    assert kept == []
+    server.rotates = True
+    third = await tokens.fresh(MAILBOX, oauth2)
+    assert kept == [(MAILBOX, oauth2, third.oauth2)]
+    assert third.oauth2.refresh_token == server.refresh_token != oauth2.refresh_token
+
+
+async def test_no_grant_shows_its_token(server: TokenServer) -> None:
+    grant = await refresh(login(server), allowed=LOOPBACK)
+    assert "access-token-" not in repr(grant)
+    assert "refresh-token-" not in repr(grant)
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "seconds"),
+    [("3599", 3599), (3600, 3600), (10**9, 86400), (None, 300), (-5, 300), ("x", 300)],
+)
+async def test_how_long_a_token_is_good_is_read_with_care(
+    server: TokenServer, expires_in: object, seconds: float
+) -> None:
+    server.expires_in = expires_in
+    assert (await refresh(login(server), allowed=LOOPBACK)).seconds == seconds
