@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Final
 
 import httpx
@@ -11,6 +13,7 @@ import httpx
 from app.mailboxes.models import MailboxId
 from app.mailboxes.secrets import OAuth2, OAuth2Provider
 from app.network import AddressRefused, HostUnknown, is_inside, resolve
+from app.pop3 import client_tls_context
 from app.pop3.redaction import Redaction
 from app.settings import IpNetwork
 from app.sync.errors import SyncErrorCode, SyncFailed
@@ -74,8 +77,10 @@ class AccessTokens:
         return grant
 
 
-async def refresh(oauth2: OAuth2, *, allowed: Sequence[IpNetwork]) -> Grant:
-    """Ask the provider's token server for an access token.
+async def refresh(
+    oauth2: OAuth2, *, allowed: Sequence[IpNetwork], tls: ssl.SSLContext | None = None
+) -> Grant:
+    """Ask the provider's token server for an access token. ``tls``: None trusts whom the system trusts.
 
     Raises SyncFailed: ``auth_failed`` when the refresh token or the client is refused, ``server_temporary``,
     ``server_permanent``, ``connect_failed``, ``timeout``, ``address_refused``, ``limit_exceeded`` and
@@ -84,7 +89,7 @@ async def refresh(oauth2: OAuth2, *, allowed: Sequence[IpNetwork]) -> Grant:
     secrets = [secret for secret in (oauth2.refresh_token, oauth2.client_secret) if secret]
     try:
         async with asyncio.timeout(_WITHIN_SECONDS):
-            answer, octets = await _answer(oauth2, allowed)
+            answer, octets = await _answer(oauth2, allowed, tls or _system_tls())
     except (TimeoutError, httpx.TimeoutException) as error:
         raise SyncFailed(SyncErrorCode.TIMEOUT, "The token server did not answer in time.") from error
     except httpx.HTTPError as error:
@@ -100,7 +105,14 @@ async def refresh(oauth2: OAuth2, *, allowed: Sequence[IpNetwork]) -> Grant:
     return _grant(oauth2, document)
 
 
-async def _answer(oauth2: OAuth2, allowed: Sequence[IpNetwork]) -> tuple[httpx.Response, bytes]:
+@lru_cache(maxsize=1)
+def _system_tls() -> ssl.SSLContext:
+    return client_tls_context()
+
+
+async def _answer(
+    oauth2: OAuth2, allowed: Sequence[IpNetwork], tls: ssl.SSLContext
+) -> tuple[httpx.Response, bytes]:
     """Head and body. The name is resolved once, and the address that was judged is the one connected to."""
     url = httpx.URL(oauth2.token_url or TOKEN_URLS[oauth2.provider])
     port = url.port or (443 if url.scheme == "https" else 80)
@@ -111,7 +123,9 @@ async def _answer(oauth2: OAuth2, allowed: Sequence[IpNetwork]) -> tuple[httpx.R
         raise SyncFailed(SyncErrorCode.ADDRESS_REFUSED, detail)
     headers = {"Host": url.netloc.decode(), "Accept": "application/json", "Accept-Encoding": "identity"}
     async with (
-        httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=_WITHIN_SECONDS) as client,
+        httpx.AsyncClient(
+            verify=tls, trust_env=False, follow_redirects=False, timeout=_WITHIN_SECONDS
+        ) as client,
         client.stream(
             "POST",
             url.copy_with(host=address),

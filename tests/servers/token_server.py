@@ -1,6 +1,7 @@
 """A token server of OAuth2: refresh tokens in, access tokens out; and the introspection that a mail server asks."""
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from itertools import count
 from typing import Any, Self
 from urllib.parse import parse_qs
 
+from tests.servers.certificates import CertificateFiles
 from tests.servers.ports import LOOPBACK
 
 
@@ -34,10 +36,12 @@ class TokenServer:
 
     @classmethod
     @contextmanager
-    def start(cls, username: str) -> Iterator[Self]:
-        """Serves for the block."""
+    def start(cls, username: str, *, certificate: CertificateFiles | None = None) -> Iterator[Self]:
+        """Serves for the block, with TLS when there is a certificate."""
         state = cls(username)
         with ThreadingHTTPServer((LOOPBACK, 0), _handler(state)) as server:
+            if certificate is not None:
+                server.socket = _tls(certificate).wrap_socket(server.socket, server_side=True)
             state.port = server.server_address[1]
             thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
             thread.start()
@@ -96,6 +100,12 @@ class TokenServer:
         if form.get("token") in self._good:
             return _json(200, {"active": True, "username": self.username})
         return _json(200, {"active": False})
+
+
+def _tls(files: CertificateFiles) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    return context
 
 
 def _json(status: int, document: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:

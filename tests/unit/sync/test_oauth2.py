@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import Iterator
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.mailboxes.models import MailboxId
 from app.mailboxes.secrets import OAuth2, OAuth2Provider
+from app.pop3 import client_tls_context
 from app.sync.errors import SyncFailed
 from app.sync.oauth2 import AccessTokens, refresh
+from tests.servers.certificates import CertificateAuthority
 from tests.servers.token_server import TokenServer
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -132,3 +135,19 @@ async def test_how_long_a_token_is_good_is_read_with_care(
 ) -> None:
     server.expires_in = expires_in
     assert (await refresh(login(server), allowed=LOOPBACK)).seconds == seconds
+
+
+@pytest.mark.parametrize(("hosts", "works"), [(("localhost",), True), (("example.org", "127.0.0.1"), False)])
+async def test_tls_is_verified_against_the_name_and_not_the_address(
+    tmp_path: Path, hosts: tuple[str, ...], works: bool
+) -> None:
+    authority = CertificateAuthority(tmp_path)
+    tls = client_tls_context(authority.ca_file.read_text())
+    with TokenServer.start("u", certificate=authority.issue("server", hosts=hosts)) as server:
+        oauth2 = login(server, token_url=f"https://localhost:{server.port}/token")
+        if works:
+            assert (await refresh(oauth2, allowed=LOOPBACK, tls=tls)).access_token
+        else:
+            with pytest.raises(SyncFailed, match="connect_failed"):
+                await refresh(oauth2, allowed=LOOPBACK, tls=tls)
+        assert len(server.requests) == (1 if works else 0)
