@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="The port the API listens on.")
     allowed_private_networks: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
         (),
-        description="CIDRs, comma-separated, that mail servers may live in although they are loopback, "
+        description="CIDRs, comma-separated, that mail and token servers may live in although they are loopback, "
         "private or link-local. Everything else of that kind is refused.",
     )
     role: Role = Field(Role.ALL, description="`all` (API and worker in one process), `api` or `worker`.")
