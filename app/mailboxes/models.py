@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NewType
 
-from sqlalchemy import Boolean, Column, Integer, LargeBinary, Text
+from sqlalchemy import Boolean, Column, Integer, LargeBinary, Text, false
 from sqlmodel import Field, SQLModel
 
 from app.database import BigInt, Json, UtcDateTime
@@ -42,6 +42,7 @@ class Mailbox(SQLModel, table=True):
     username: str = Field(sa_column=Column(Text, nullable=False))
     credentials: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
     allow_cleartext_password: bool = Field(default=False, sa_column=Column(Boolean, nullable=False))
+    allow_apop: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=false()))
     ca_certificates: str | None = Field(default=None, sa_column=Column(Text))
     poll_interval_seconds: int | None = Field(default=None, sa_column=Column(Integer))
     initial_sync: str = Field(default=InitialSync.ALL.value, sa_column=Column(Text, nullable=False))

@@ -198,6 +198,11 @@ class NewMailbox(_Checks):
     allow_cleartext_password: bool = Field(
         False, description="With `security: none` the password crosses the network in clear text; say so."
     )
+    allow_apop: bool = Field(
+        False,
+        description="Log in by APOP where the greeting has a timestamp and the password would else be sent by USER "
+        "and PASS. Its MD5 is broken: better than clear text, worse than TLS.",
+    )
     ca_certificates: CaCertificates | None = None
     poll_interval_seconds: PollInterval | None = None
     initial_sync: InitialSync = Field(
@@ -235,6 +240,7 @@ class MailboxChange(_Checks):
         default=None, description="Instead of `password`; each replaces the other. null like there."
     )
     allow_cleartext_password: bool = Field(default=False)
+    allow_apop: bool = Field(default=False)
     ca_certificates: CaCertificates | None = Field(default=None)
     poll_interval_seconds: PollInterval | None = Field(default=None)
     server_retention: ServerRetention = Field(default_factory=ServerRetention)
@@ -293,6 +299,7 @@ class MailboxAnswer(BaseModel):
     has_credentials: bool
     auth_method: AuthMethod | None = Field(description="How we log in; null: there are no credentials.")
     allow_cleartext_password: bool
+    allow_apop: bool
     ca_certificates: str | None
     poll_interval_seconds: int | None
     initial_sync: InitialSync

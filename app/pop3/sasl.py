@@ -151,6 +151,7 @@ class ScramSha256:
         self._first_bare = f"n={_saslname(unicodedata.normalize('NFKC', username))},r={nonce}"
         self._signature: bytes | None = None
         self._is_proven = False
+        self._is_refused = False
 
     def initial_response(self) -> bytes | None:
         return b"n,," + self._first_bare.encode()
@@ -161,6 +162,9 @@ class ScramSha256:
         attributes = _attributes(challenge)
         if self._signature is None:
             return self._final(challenge.decode(), attributes)
+        if "e" in attributes and not self._is_refused:  # §7: -ERR follows, and means a wrong password
+            self._is_refused = True
+            return b""
         if not hmac.compare_digest(_decoded(attributes.get("v", "")), self._signature):
             raise ProtocolError(
                 "The server does not prove that it knows the password: it may be an impostor."

@@ -1,12 +1,14 @@
 """A POP3 session: greeting to QUIT, pipelined where the server allows it (RFC 1939, RFC 2449)."""
 
 import contextlib
+import re
 import ssl
 import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import md5
 from secrets import token_urlsafe
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -35,6 +37,8 @@ from app.pop3.milestones import Announced, Greeted, Protected, Reached, unwatche
 from app.pop3.protocol import Data, Expect, Status, command
 from app.pop3.stream import Stream, client_tls_context
 from app.pop3.transcript import Transcript
+
+_TIMESTAMP = re.compile(r"<[!-;=?-~]+@[!-;=?-~]+>")  # RFC 1939 §7, a msg-id
 
 
 class Security(StrEnum):
@@ -154,6 +158,7 @@ class Pop3Session:
         self._allow_cleartext_password = allow_cleartext_password
         self._new_nonce = new_nonce
         self.greeting = ""
+        self._timestamp: str | None = None
         self.capabilities = Capabilities()
 
     async def __aenter__(self) -> Self:
@@ -174,6 +179,8 @@ class Pop3Session:
         if not status.ok:
             raise greeting_error(status.text)
         self.greeting = self._dialogue.shown(status.text)
+        found = _TIMESTAMP.search(status.text)
+        self._timestamp = found[0] if found else None
 
     async def _start_tls(self, context: ssl.SSLContext, host: str) -> Protected:
         """STLS (RFC 2595 §4): without it nothing more is said, and what was learnt before it is forgotten."""
@@ -205,8 +212,11 @@ class Pop3Session:
         if self.capabilities.utf8:
             await self._simple("UTF8")
 
-    async def login(self, username: str, password: str) -> None:
+    async def login(self, username: str, password: str, *, allow_apop: bool = False) -> None:
         """By USER and PASS (RFC 1939 §7) or by AUTH (RFC 5034), as is safest and works; then CAPA again.
+
+        ``allow_apop``: by APOP where USER and PASS would be sent and the greeting has a timestamp. Off unless asked
+        for: its MD5 is broken, and somebody between can learn the beginning of the password by it (CVE-2007-1558).
 
         Raises InvalidArgument, CleartextRefused before anything is sent; AuthFailed, MaildropInUse, LoginDelay,
         ServerTemporary, ServerPermanent as the server's answer means.
@@ -216,6 +226,12 @@ class Pop3Session:
         name = sasl.choose_for_password(
             offered.sasl, offers_user=offered.user, is_clear_text=self._endpoint.security is Security.NONE
         )
+        if name is None and allow_apop and self._timestamp:
+            digest = md5(self._timestamp.encode() + password.encode(), usedforsecurity=False).hexdigest()
+            self._dialogue.keep_secret(digest)
+            line = command("APOP", username, digest)
+            await self._log_in(username, password, lambda: self._one_line(line))
+            return
         if name is None:
             lines = command("USER", username), command("PASS", password)
             await self._log_in(username, password, lambda: self._user_and_pass(*lines))
@@ -253,6 +269,10 @@ class Pop3Session:
                 refusal.retry_after = self.capabilities.login_delay
             raise refusal
         await self._ask_capabilities()
+
+    async def _one_line(self, line: bytes) -> Status:
+        self._dialogue.send(line, Expect.STATUS)
+        return await self._dialogue.status()
 
     async def _user_and_pass(self, user: bytes, password: bytes) -> Status:
         """The first refusal, else the answer to PASS. A refused USER gets no PASS, unless it is under way already."""

@@ -63,7 +63,9 @@ class Maildrop:
         mailbox_id, credentials = MailboxId(mailbox.id), self._credentials(mailbox)
         opened = partial(self._logged_in, mailbox, timings=timings, transcript=transcript)
         if isinstance(credentials, str):
-            session = await opened(lambda session: session.login(mailbox.username, credentials))
+            session = await opened(
+                lambda session: session.login(mailbox.username, credentials, allow_apop=mailbox.allow_apop)
+            )
         else:
             grant = await self.tokens.current(mailbox_id, credentials)
             try:

@@ -130,11 +130,11 @@ class Tryout:
         try:
             if (sent := credentials_of(wanted)) is not None:
                 if isinstance(sent, str):
-                    return lambda session: session.login(wanted.username, sent)
+                    return lambda session: session.login(wanted.username, sent, allow_apop=wanted.allow_apop)
                 return by_token(wanted.username, await refresh(sent, allowed=self.allowed))
             mailbox_id, stored = await self._stored(wanted)
             if isinstance(stored, str):
-                return lambda session: session.login(wanted.username, stored)
+                return lambda session: session.login(wanted.username, stored, allow_apop=wanted.allow_apop)
             return by_token(wanted.username, await self.tokens.fresh(mailbox_id, stored))
         except SyncFailed as error:
             return error

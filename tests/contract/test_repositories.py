@@ -327,3 +327,18 @@ async def test_a_mailbox_takes_everything_with_it(database: Database) -> None:
     await database.write(lambda db: mailboxes.remove(db, mailbox_id))
     for table in ("mailboxes", "messages", "contents", "unique_ids", "syncs", "sync_transcripts"):
         assert await count(database, table) == 0, table
+
+
+async def test_what_is_to_be_claimed_is_found_by_an_index_however_many_syncs_have_ended(
+    database: Database,
+) -> None:
+    if not database.is_sqlite:
+        return  # PostgreSQL's planner goes by statistics, and scans a table that is as small as this one
+    question = str(syncs._CLAIMABLE.compile(dialect=database._read_engine.dialect))
+    places = (1,) * question.count("?")
+
+    def plan(db: Session) -> str:
+        rows = db.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {question}", places)
+        return " ".join(str(row[3]) for row in rows)
+
+    assert "ix_syncs_open" in await database.read(plan)

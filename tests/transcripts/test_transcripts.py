@@ -166,7 +166,7 @@ async def outcome_of(
             new_nonce=lambda: "once",
         ) as session:
             if token is None:
-                await session.login("reader", PASSWORD)
+                await session.login("reader", PASSWORD, allow_apop="apop" in wishes)
             else:
                 await session.login_with_token("reader", token)
             if "announced" in wishes:

@@ -39,7 +39,7 @@ def test_scram_gives_no_second_proof() -> None:
 
 @pytest.mark.parametrize(
     "server_final",
-    [b"v=" + b64encode(bytes(32)), b"v=", b"", b"e=other-error", b"v=!!!!", b"\xff", SERVER_FINAL[:-1]],
+    [b"v=" + b64encode(bytes(32)), b"v=", b"", b"v=!!!!", b"\xff", SERVER_FINAL[:-1]],
 )
 def test_scram_believes_no_server_without_the_right_signature(server_final: bytes) -> None:
     exchange = scram()
@@ -48,6 +48,17 @@ def test_scram_believes_no_server_without_the_right_signature(server_final: byte
         exchange.answer(server_final)
     with pytest.raises(ProtocolError):
         exchange.check_success()
+
+
+def test_a_refusal_within_scram_is_answered_once_and_no_success_is_believed_behind_it() -> None:
+    """RFC 5802 §7: the server says why, and then -ERR, which is what a wrong password is known by."""
+    exchange = scram()
+    exchange.answer(SERVER_FIRST)
+    assert exchange.answer(b"e=invalid-proof") == b""
+    with pytest.raises(ProtocolError):
+        exchange.check_success()
+    with pytest.raises(ProtocolError):
+        exchange.answer(b"e=invalid-proof")
 
 
 @pytest.mark.parametrize("challenges", [0, 1])
