@@ -19,7 +19,7 @@ demo: .venv/ready ## See it work beside a sample maildrop (ARGS=--once: end afte
 	@exec $(BIN)/maildelta demo $(ARGS)
 
 test: .venv/ready-dev ## Install what the tests need and run all of them
-	@scripts/install-test-servers
+	@scripts/install-test-servers --with-containers
 	@$(BIN)/pytest $(ARGS)
 
 check: lint types contracts test ## Exactly what CI runs

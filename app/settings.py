@@ -1,4 +1,4 @@
-"""Settings: read once from the environment (prefix ``MAILDELTA_``) or ``.env``, then passed down."""
+"""Settings: read once from the environment (prefix ``MAILDELTA_``), ``.env`` or secret files, then passed down."""
 
 import secrets
 import socket
@@ -11,6 +11,9 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 IpNetwork = IPv4Network | IPv6Network
+
+# Where container engines put secrets. Looked for once: pydantic warns about a folder that is not there.
+_SECRETS_DIR = Path("/run/secrets")
 
 
 class Role(StrEnum):
@@ -32,7 +35,13 @@ class LogFormat(StrEnum):
 class Settings(BaseSettings):
     """Every setting, its default and its unit. ``docs/settings.md`` is made from this class."""
 
-    model_config = SettingsConfigDict(env_prefix="MAILDELTA_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="MAILDELTA_",
+        env_file=".env",
+        secrets_dir=_SECRETS_DIR if _SECRETS_DIR.is_dir() else None,
+        extra="ignore",
+        frozen=True,
+    )
 
     database_url: str = Field(
         "",

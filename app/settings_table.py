@@ -16,8 +16,9 @@ _PAGE = """\
 Made by `python -m app.settings_table` from `app/settings.py`; a test fails when this page is not up to date.
 
 Each setting is an environment variable. A `.env` file in the working directory is read too; a variable of the
-environment wins over it. A value that makes no sense is named at start, and the service does not start. What is
-secret appears in no log and no error.
+environment wins over it, and both win over files in `/run/secrets`, where container engines put secrets: one file for
+each variable, named like it in small letters (`/run/secrets/maildelta_secret_key`). A value that makes no sense is
+named at start, and the service does not start. What is secret appears in no log and no error.
 
 | variable | default | unit | meaning |
 | --- | --- | --- | --- |

@@ -32,6 +32,15 @@ def test_a_value_that_makes_no_sense_is_refused(
         Settings()
 
 
+def test_a_secret_may_come_from_a_file_and_the_environment_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "maildelta_api_key").write_text("a-key-out-of-a-file\n")
+    assert Settings(_secrets_dir=tmp_path).first_api_key() == "a-key-out-of-a-file"
+    monkeypatch.setenv("MAILDELTA_API_KEY", "a-key-of-the-environment")
+    assert Settings(_secrets_dir=tmp_path).first_api_key() == "a-key-of-the-environment"
+
+
 def test_the_embedded_default_is_a_file_in_the_data_folder(tmp_path: Path) -> None:
     assert Settings(data_dir=tmp_path).effective_database_url == f"sqlite:///{tmp_path}/maildelta.sqlite"
 
