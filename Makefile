@@ -33,6 +33,7 @@ fuzz: .venv/ready-dev ## Try what must hold for any octets for long (FUZZ_SECOND
 lint: .venv/ready-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/hadolint Dockerfile
 
 types: .venv/ready-dev
 	@$(BIN)/mypy

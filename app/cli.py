@@ -46,7 +46,7 @@ def serve(
     try:
         check_runtime(jobs_url)
         app = create_app(settings)
-    except (EngineCannotRun, ValueError) as error:
+    except (EngineCannotRun, OSError, ValueError) as error:
         _fail(str(error))
     if not settings.api_key.get_secret_value():
         typer.echo(f"The admin key is in {settings.api_key_file} ('maildelta show-key' prints it).", err=True)

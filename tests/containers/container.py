@@ -131,12 +131,16 @@ class Container:
 
     def stop(self) -> Ended:
         """SIGTERM to its first process, as engines do. Raises TimeoutExpired when it does not end."""
-        assert self._process
         began = time.monotonic()
         self.signal(signal.SIGTERM)
+        return Ended(self.wait(), time.monotonic() - began)
+
+    def wait(self) -> int:
+        """The code that it ends with by itself. Raises TimeoutExpired when it does not end."""
+        assert self._process
         code = self._process.wait(timeout=30)
         self._process = None
-        return Ended(code, time.monotonic() - began)
+        return code
 
     def kill(self) -> None:
         """SIGKILL to its first process: all others in it die too."""

@@ -70,6 +70,17 @@ def test_nothing_but_the_data_and_tmp_can_be_written(container: Container) -> No
         assert container.execute("python", "-c", f"open('{directory}/x', 'w')").stderr == ""
 
 
+def test_a_data_folder_that_is_not_its_own_is_named_in_one_line(image: Image, tmp_path: Path) -> None:
+    (tmp_path / "of-root").mkdir(mode=0o755)
+    refused = Container(
+        image, tmp_path / "container", environment={}, volumes={"/data": tmp_path / "of-root"}
+    )
+    with refused.started():
+        assert refused.wait() == 2
+    assert len(refused.log.splitlines()) == 1
+    assert "Permission denied: '/data/" in refused.log
+
+
 def test_it_runs_as_a_user_without_rights(image: Image, container: Container) -> None:
     assert image.user == "10001:10001", "a number, so that Kubernetes can tell that it is not root"
     status = container.execute("grep", "-E", "^(Uid|Gid|CapPrm|CapBnd)", "/proc/1/status").stdout
