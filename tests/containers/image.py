@@ -42,13 +42,24 @@ class Image:
 def built_image() -> Iterator[Image]:
     """The image for the block, in a storage of its own. Raises ServerMissing, ServerFailed."""
     base = _base()
-    directory = private_directory("md-image-")
-    try:
+    with _in_memory() as directory:
         context = _context(directory / "context")
         builder = _Builder(directory / "storage")
         builder.import_base(base, name="localhost/base")
         builder.build(context, base="localhost/base", name="localhost/maildelta", scratch=directory)
         yield builder.image("localhost/maildelta", sent=builder.sent(context))
+
+
+@contextmanager
+def _in_memory() -> Iterator[Path]:
+    """A directory for a gigabyte of small files: to write and to remove them on a busy disk can take minutes."""
+    directory = private_directory("md-image-")
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", str(directory)], check=True)
+        try:
+            yield directory
+        finally:
+            subprocess.run(["umount", "--lazy", str(directory)], check=True)
     finally:
         remove_directory(directory)
 
