@@ -75,15 +75,10 @@ _DUE = (
     .where(_IS_DUE)
     .order_by(_MAILBOXES.c.next_sync_at)
     .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)
 )
-_CLAIMABLE = (
-    select_columns(_SYNCS.c.id)
-    .where(_IS_CLAIMABLE)
-    .order_by(_SYNCS.c.id)
-    .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)
-)
+_CLAIMABLE = select_columns(_SYNCS.c.id).where(_IS_CLAIMABLE).order_by(_SYNCS.c.id).limit(bindparam("most"))
+_DUE_FOR_US = _DUE.with_for_update(skip_locked=True)
+_CLAIMABLE_FOR_US = _CLAIMABLE.with_for_update(skip_locked=True)
 _CLAIM = (
     update(_SYNCS)
     .where(_SYNCS.c.id.in_(bindparam("ids", expanding=True)))
@@ -145,7 +140,7 @@ def request(db: Session, mailbox_id: MailboxId, trigger: Trigger, *, now: dateti
 
 def request_due(db: Session, *, now: datetime, limit: int) -> int:
     """Ask for a sync of every mailbox that is due, up to ``limit``; how many there were."""
-    due = db.connection().execute(_DUE, {"now": now, "most": limit}).scalars().all()
+    due = db.connection().execute(_DUE_FOR_US, {"now": now, "most": limit}).scalars().all()
     if not due:
         return 0
     rows = [_queued(MailboxId(mailbox_id), Trigger.SCHEDULE, now) for mailbox_id in due]
@@ -163,7 +158,7 @@ def has_work(db: Session, *, now: datetime) -> bool:
 
 def claim(db: Session, *, worker: str, limit: int, now: datetime, lease_expires_at: datetime) -> list[Claim]:
     """Take queued syncs, and running ones whose lease has run out, oldest first; each gets a new token."""
-    ids = db.connection().execute(_CLAIMABLE, {"now": now, "most": limit}).scalars().all()
+    ids = db.connection().execute(_CLAIMABLE_FOR_US, {"now": now, "most": limit}).scalars().all()
     if not ids:
         return []
     values = {"ids": ids, "now": now, "by": worker, "lease": lease_expires_at}
