@@ -18,6 +18,8 @@ from app.demo import story
 from app.jobs.port import EngineCannotRun
 from app.jobs.storage import check_runtime, database_for_jobs
 from app.main import create_app
+from app.migrate_data import CannotMove, Moved, migrate_data
+from app.occupancy import DatabaseInUse
 from app.schema import upgrade
 from app.settings import Settings
 
@@ -80,6 +82,23 @@ def migrate() -> None:
     logs.configure(settings)
     upgrade(settings.effective_database_url)
     typer.echo("The database has the newest schema.")
+
+
+@cli.command("migrate-data")
+def move(
+    source: Annotated[str, typer.Argument(help="sqlite:///file or postgresql://user@host/name.")],
+    target: Annotated[str, typer.Argument(help="The same; it must be empty of data.")],
+) -> None:
+    """Carry everything over from one database to another. Stop the service first."""
+
+    def say(moved: Moved) -> None:
+        typer.echo(f"{moved.table:15}{moved.rows:>10} rows  sha256 {moved.sha256[:16]}…")
+
+    try:
+        migrate_data(source, target, say=say)
+    except (CannotMove, DatabaseInUse) as error:
+        _fail(str(error))
+    typer.echo("All is there. Set MAILDELTA_DATABASE_URL to the target; keep the keys as they are.")
 
 
 @cli.command("show-key")

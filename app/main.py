@@ -24,6 +24,7 @@ from app.logs import RequestLog
 from app.mailboxes.routes import build_router as mailboxes_router
 from app.mailboxes.secrets import Vault
 from app.messages.routes import build_router as messages_router
+from app.occupancy import shared
 from app.schema import upgrade
 from app.settings import Role, Settings
 from app.sync.facts import facts_of
@@ -178,18 +179,19 @@ def _lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        await asyncio.to_thread(upgrade, settings.effective_database_url)
-        if settings.role is not Role.API:
-            await runner.take_back()
-        await engine.start()
-        _log.info("started", version=__version__, role=settings.role.value)
-        try:
-            yield
-        finally:
-            await engine.stop(within_seconds=settings.stop_within_seconds)
-            pool.shutdown(wait=True, cancel_futures=True)
-            database.close()
-            _log.info("stopped")
+        with shared(settings.effective_database_url):
+            await asyncio.to_thread(upgrade, settings.effective_database_url)
+            if settings.role is not Role.API:
+                await runner.take_back()
+            await engine.start()
+            _log.info("started", version=__version__, role=settings.role.value)
+            try:
+                yield
+            finally:
+                await engine.stop(within_seconds=settings.stop_within_seconds)
+                pool.shutdown(wait=True, cancel_futures=True)
+                database.close()
+                _log.info("stopped")
 
     return lifespan
 
