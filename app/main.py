@@ -171,6 +171,7 @@ def _runner(
         concurrency=settings.sync_concurrency,
         lease_seconds=settings.lease_seconds,
         clock=_now,
+        keep_finished=timedelta(days=days) if (days := settings.finished_syncs_days) else None,
     )
 
 

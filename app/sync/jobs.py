@@ -21,6 +21,9 @@ SYNCS = "syncs"
 
 _DUE_PER_PASS = 500
 _HEARTBEATS_PER_LEASE = 6
+_FORGET_EVERY = timedelta(hours=1)
+_FORGOTTEN_PER_BATCH = 1_000
+_FROM_THE_FIRST = SyncId(0)
 
 _log = structlog.get_logger()
 
@@ -39,9 +42,12 @@ class SyncRunner:
     concurrency: int
     lease_seconds: float
     clock: Callable[[], datetime]
+    keep_finished: timedelta | None = None
     _running: dict[asyncio.Task[None], Claim] = field(default_factory=dict)
     _asked: asyncio.Event = field(default_factory=asyncio.Event)
     _passing: bool = False
+    _forget_at: datetime | None = None
+    _forget_behind: SyncId = _FROM_THE_FIRST
 
     def job(self, *, every_seconds: float) -> Job:
         """The job for the engine: passes at least this often, and whenever somebody asks."""
@@ -73,6 +79,7 @@ class SyncRunner:
                 self._asked.clear()
                 await self._cancel_what_was_asked()
                 await self._claim_and_start()
+                await self._forget_some_finished()
                 await self._until_asked_or_ended()
         finally:
             self._passing = False
@@ -102,6 +109,26 @@ class SyncRunner:
             self._running[task] = claim
             task.add_done_callback(self._running.pop)
         self.tools.syncs_changed.fire()
+
+    async def _forget_some_finished(self) -> None:
+        """One batch, so that nobody waits long; once all is looked at, not again for an hour."""
+        now = self.clock()
+        if self.keep_finished is None or (self._forget_at is not None and now < self._forget_at):
+            return
+        question = partial(
+            repository.forget_finished,
+            before=now - self.keep_finished,
+            after=self._forget_behind,
+            limit=_FORGOTTEN_PER_BATCH,
+        )
+        try:
+            reached = await self.database.write(question, durable=False)
+        except StorageFailed as error:
+            _log.warning("syncs_not_forgotten", reason=str(error))
+            reached = None
+        self._forget_behind = reached or _FROM_THE_FIRST
+        if reached is None:
+            self._forget_at = now + _FORGET_EVERY
 
     async def _sync(self, claim: Claim) -> None:
         with structlog.contextvars.bound_contextvars(

@@ -220,6 +220,28 @@ def page(db: Session, mailbox_id: MailboxId, *, before: int | None, limit: int) 
     return db.exec(query.order_by(col(Sync.id).desc()).limit(limit)).all()
 
 
+def forget_finished(db: Session, *, before: datetime, after: SyncId, limit: int) -> SyncId | None:
+    """Forget syncs that ended before a moment, looking at ``limit`` of them behind ``after``.
+
+    The last one of each mailbox stays. Gives the id to go on behind; None: all that is old was looked at. Ids
+    grow with time, so the look ends at the first sync that was asked for later.
+    """
+    seen = db.execute(
+        select_columns(col(Sync.id), col(Sync.queued_at))
+        .where(col(Sync.id) > after)
+        .order_by(col(Sync.id))
+        .limit(limit)
+    ).all()
+    old = [row.id for row in seen if row.queued_at < before]
+    if not old:
+        return None
+    later = aliased(Sync)
+    has_later = select(later.id).where(later.mailbox_id == Sync.mailbox_id, col(later.id) > col(Sync.id))
+    looked_at = (col(Sync.id) > after, col(Sync.id) <= old[-1], col(Sync.finished_at) < before)
+    db.execute(delete(Sync).where(*looked_at, has_later.exists()))
+    return SyncId(old[-1]) if len(old) == limit else None
+
+
 def read_ledger(db: Session, mailbox_id: MailboxId) -> list[Known]:
     """The whole ledger of a mailbox in one statement, as far as the diff needs it."""
     table = SQLModel.metadata.tables["unique_ids"]
