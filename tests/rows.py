@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Column, MetaData, Table, create_engine
+from sqlalchemy import Column, MetaData, Table, create_engine, func, select
 from sqlalchemy.types import JSON, Boolean, DateTime, Integer, LargeBinary
 from sqlmodel import SQLModel
 
@@ -23,6 +23,8 @@ _MEANT: Mapping[str, tuple[Any, ...]] = {
     "mailboxes.status": ("active", "auth_failed", "paused"),
     "mailboxes.security": ("tls", "starttls", "none"),
     "mailboxes.initial_sync": ("all", "from_now", "all"),
+    "mailboxes.host": ("pop.example.org", "pop.example.net", "192.0.2.1"),
+    "mailboxes.poll_interval_seconds": (None, 300, 3600),
     "mailboxes.port": (995, 110, 110),
     "mailboxes.server_retention": ({"mode": "keep"}, {"mode": "delete_after_days", "days": 30}, {"mode": "keep"}),
     "mailboxes.criteria": (None, {"all": [{"field": "octets", "op": "lt", "value": 1.5}]}, None),
@@ -41,27 +43,37 @@ _MEANT: Mapping[str, tuple[Any, ...]] = {
 }  # fmt: skip
 
 
-def fill(url: str) -> None:
-    """Put rows into every table, as far as it has these columns. The feed has the one row that it always has."""
+def tables_of(url: str) -> MetaData:
+    """Our tables as they are in a database, whatever schema it has."""
+    engine = create_engine(driver_url(url))
+    tables = MetaData()
+    tables.reflect(engine, only=lambda name, _: name in SQLModel.metadata.tables)
+    engine.dispose()
+    return tables
+
+
+def fill(url: str, tables: MetaData | None = None) -> None:
+    """Put rows into every table, only in these columns. The feed has the one row that it always has."""
     engine = create_engine(driver_url(url))
     with engine.begin() as connection:
-        tables = MetaData()
-        tables.reflect(connection, only=lambda name, _: name in SQLModel.metadata.tables)
-        for table in tables.sorted_tables:
+        for table in (tables or tables_of(url)).sorted_tables:
             connection.execute(table.delete())
             numbers = range(1) if table.name == "feed" else range(ROWS)
             connection.execute(
                 table.insert(), [{c.name: _value(table, c, n) for c in table.columns} for n in numbers]
             )
+            if connection.dialect.name == "postgresql" and "id" in table.c:  # SQLite does so by itself
+                sequence = func.pg_get_serial_sequence(table.name, "id")
+                connection.execute(select(func.setval(sequence, ROWS)))
     engine.dispose()
 
 
-def everything(url: str) -> dict[str, list[dict[str, Any]]]:
-    """All rows of all tables of ours, by name and in the order of their keys, as the models read them."""
+def everything(url: str, tables: MetaData | None = None) -> dict[str, list[dict[str, Any]]]:
+    """All rows by table and in the order of their keys; as the models read them, or in these columns."""
     engine = create_engine(driver_url(url))
     found = {}
     with engine.begin() as connection:
-        for name, table in SQLModel.metadata.tables.items():
+        for name, table in (tables or SQLModel.metadata).tables.items():
             rows = connection.execute(table.select().order_by(*table.primary_key.columns)).mappings()
             found[name] = [dict(row) for row in rows]
     engine.dispose()
