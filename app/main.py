@@ -16,6 +16,7 @@ from app import __version__, pop3
 from app.access.routes import build_router as access_router
 from app.access.service import Gate
 from app.database import Database
+from app.health import build_metrics_router
 from app.health import build_router as health_router
 from app.jobs.engine import create_engine
 from app.jobs.port import JobEngine
@@ -24,6 +25,7 @@ from app.logs import RequestLog
 from app.mailboxes.routes import build_router as mailboxes_router
 from app.mailboxes.secrets import Vault
 from app.messages.routes import build_router as messages_router
+from app.metrics import Backlog
 from app.occupancy import shared
 from app.schema import upgrade
 from app.settings import Role, Settings
@@ -31,7 +33,7 @@ from app.sync.facts import facts_of
 from app.sync.jobs import SYNCS, SyncRunner
 from app.sync.ledger_routes import build_router as ledger_router
 from app.sync.maildrop import Maildrop
-from app.sync.repository import judge_again
+from app.sync.repository import backlog, judge_again
 from app.sync.routes import build_router as sync_router
 from app.sync.service import SyncTools
 from app.wakeups import Wakeup
@@ -69,6 +71,10 @@ def create_app(settings: Settings) -> FastAPI:
     async def is_ready() -> None:
         await database.read(lambda db: db.connection().exec_driver_sql("SELECT last_seq FROM feed").one())
 
+    async def read_backlog() -> Backlog:
+        return await database.read(lambda db: backlog(db, now=_now()))
+
+    gate = Gate(database=database, first_key=settings.first_api_key())
     app = FastAPI(
         title="Maildelta",
         version=__version__,
@@ -81,8 +87,14 @@ def create_app(settings: Settings) -> FastAPI:
         responses={500: {"model": problems.Problem, "description": "An error of ours."}},
     )
     app.include_router(health_router(is_ready=is_ready))
+    runner.tools.metrics.watch_sessions(lambda: runner.under_way)
+    app.include_router(
+        build_metrics_router(
+            metrics=runner.tools.metrics, gate=gate, read_backlog=read_backlog, monotonic=time.monotonic
+        )
+    )
     if settings.role is not Role.WORKER:
-        _add_api(app, settings, database, messages_stored, syncs_changed, work_is_due, runner.tools)
+        _add_api(app, settings, gate, database, messages_stored, syncs_changed, work_is_due, runner.tools)
     problems.install(app)
     app.add_middleware(RequestLog)
     return app
@@ -91,13 +103,13 @@ def create_app(settings: Settings) -> FastAPI:
 def _add_api(
     app: FastAPI,
     settings: Settings,
+    gate: Gate,
     database: Database,
     messages_stored: Wakeup,
     syncs_changed: Wakeup,
     work_is_due: Callable[[], None],
     tools: SyncTools,
 ) -> None:
-    gate = Gate(database=database, first_key=settings.first_api_key())
     app.include_router(
         mailboxes_router(
             database=database,

@@ -13,7 +13,7 @@ from app.database import Database, StorageFailed
 from app.jobs.port import Job
 from app.sync import repository
 from app.sync.errors import LeaseLost
-from app.sync.models import SyncId
+from app.sync.models import SyncId, SyncStatus
 from app.sync.repository import Claim
 from app.sync.service import SyncTools, sync_mailbox
 
@@ -48,6 +48,11 @@ class SyncRunner:
     _passing: bool = False
     _forget_at: datetime | None = None
     _forget_behind: SyncId = _FROM_THE_FIRST
+
+    @property
+    def under_way(self) -> int:
+        """How many syncs run here now."""
+        return len(self._running)
 
     def job(self, *, every_seconds: float) -> Job:
         """The job for the engine: passes at least this often, and whenever somebody asks."""
@@ -151,8 +156,10 @@ class SyncRunner:
     async def _put_back(self, claim: Claim) -> None:
         """We were told to stop: the sync ends as cancelled if somebody asked for that, else it is queued again."""
         try:
-            await self.database.write(partial(repository.leave, claim=claim, now=self.clock()))
+            status = await self.database.write(partial(repository.leave, claim=claim, now=self.clock()))
             self.tools.syncs_changed.fire()
+            if status is SyncStatus.CANCELLED:
+                self.tools.metrics.sync_ended(status=status.value, code=None)
         except (LeaseLost, StorageFailed):
             _log.warning("sync_not_put_back")
 
@@ -161,6 +168,7 @@ class SyncRunner:
         try:
             await self.database.write(partial(repository.fail_broken, claim=claim, now=self.clock()))
             self.tools.syncs_changed.fire()
+            self.tools.metrics.sync_ended(status=SyncStatus.FAILED.value, code="internal_error")
         except (LeaseLost, StorageFailed):
             _log.warning("sync_not_ended")
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     delete,
     func,
     or_,
+    text,
     tuple_,
     update,
 )
@@ -25,6 +26,8 @@ from sqlmodel import Session, SQLModel, col, select
 
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
 from app.messages.models import Message
+from app.messages.repository import last_place
+from app.metrics import Backlog
 from app.sync.errors import LeaseLost, SyncErrorCode
 from app.sync.models import (
     ACTIVE,
@@ -105,6 +108,27 @@ def has_work(db: Session, *, now: datetime) -> bool:
     return db.exec(due.limit(1)).first() is not None
 
 
+def backlog(db: Session, *, now: datetime) -> Backlog:
+    """How much waits, and for how long; three looks at indices, whatever has been stored."""
+    active = (
+        select_columns(col(Sync.status), func.count(), func.min(col(Sync.queued_at)))
+        .where(text("status IN ('queued', 'running')"))  # as the index says it: SQLite compares no parameters
+        .group_by(col(Sync.status))
+    )
+    found = {status: (count, oldest) for status, count, oldest in db.execute(active)}
+    queued, waits_since = found.get(SyncStatus.QUEUED.value, (0, now))
+    due = select(Mailbox.next_sync_at).where(
+        col(Mailbox.next_sync_at) <= now, col(Mailbox.status) == MailboxStatus.ACTIVE.value
+    )
+    due_since = db.exec(due.order_by(col(Mailbox.next_sync_at)).limit(1)).first()
+    return Backlog(
+        queued=queued,
+        running=found.get(SyncStatus.RUNNING.value, (0, now))[0],
+        lag_seconds=max(0.0, (now - min(waits_since, due_since or now)).total_seconds()),
+        feed_place=last_place(db),
+    )
+
+
 def claim(db: Session, *, worker: str, limit: int, now: datetime, lease_expires_at: datetime) -> list[Claim]:
     """Take queued syncs, and running ones whose lease has run out, oldest first; each gets a new token."""
     lost = (col(Sync.status) == SyncStatus.RUNNING.value) & (col(Sync.lease_expires_at) <= now)
@@ -139,12 +163,13 @@ def release_worker(db: Session, *, worker: str) -> int:
     return _count(db, statement.values(status=SyncStatus.QUEUED.value, worker=None, lease_expires_at=None))
 
 
-def leave(db: Session, claim: Claim, *, now: datetime) -> None:
+def leave(db: Session, claim: Claim, *, now: datetime) -> SyncStatus:
     """Let go of a running sync: it ends as cancelled if that was asked for, else it is queued again."""
     if cancelled_among(db, [claim.sync_id]):
         _ours(db, claim, status=SyncStatus.CANCELLED.value, finished_at=now, lease_expires_at=None)
-    else:
-        _ours(db, claim, status=SyncStatus.QUEUED.value, worker=None, lease_expires_at=None)
+        return SyncStatus.CANCELLED
+    _ours(db, claim, status=SyncStatus.QUEUED.value, worker=None, lease_expires_at=None)
+    return SyncStatus.QUEUED
 
 
 def fail_broken(db: Session, claim: Claim, *, now: datetime) -> None:
