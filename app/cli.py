@@ -13,11 +13,14 @@ from pydantic import ValidationError
 
 from app import __version__, logs
 from app.access.service import Scope, make_key
+from app.backup import BackupRefused, back_up, restore
 from app.database import Database
 from app.demo import story
 from app.jobs.port import EngineCannotRun
 from app.jobs.storage import check_runtime, database_for_jobs
 from app.main import create_app
+from app.migrate_data import CannotMove, Moved, migrate_data
+from app.occupancy import DatabaseInUse
 from app.schema import upgrade
 from app.settings import Settings
 
@@ -80,6 +83,57 @@ def migrate() -> None:
     logs.configure(settings)
     upgrade(settings.effective_database_url)
     typer.echo("The database has the newest schema.")
+
+
+@cli.command("migrate-data")
+def move(
+    source: Annotated[str, typer.Argument(help="sqlite:///file or postgresql://user@host/name.")],
+    target: Annotated[str, typer.Argument(help="The same; it must be empty of data.")],
+) -> None:
+    """Carry everything over from one database to another. Stop the service first."""
+
+    def say(moved: Moved) -> None:
+        typer.echo(f"{moved.table:15}{moved.rows:>10} rows  sha256 {moved.sha256[:16]}…")
+
+    try:
+        migrate_data(source, target, say=say)
+    except (CannotMove, DatabaseInUse) as error:
+        _fail(str(error))
+    typer.echo("All is there. Set MAILDELTA_DATABASE_URL to the target; keep the keys as they are.")
+
+
+@cli.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="Must not exist yet.", dir_okay=False)],
+) -> None:
+    """Copy the embedded database to a file, while the service runs."""
+    settings = _settings()
+    try:
+        octets = back_up(settings.effective_database_url, file)
+    except (BackupRefused, DatabaseInUse) as error:
+        _fail(str(error))
+    typer.echo(f"{file}: {octets} octets, checked. It holds mail in readable form.")
+    typer.echo(
+        "The keys are NOT in it. Without the secret key its stored passwords cannot be used: keep "
+        f"{settings.secret_key_file} (or MAILDELTA_SECRET_KEY) elsewhere, and {settings.api_key_file}."
+    )
+
+
+@cli.command("restore")
+def put_back(
+    file: Annotated[Path, typer.Argument(help="Made by 'maildelta backup'.", dir_okay=False)],
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace the database that is there.")] = False,
+) -> None:
+    """Put a backup in the place of the embedded database. Stop the service first."""
+    settings = _settings()
+    try:
+        restore(settings.effective_database_url, file, force=force, now=datetime.now(UTC))
+    except (BackupRefused, DatabaseInUse) as error:
+        _fail(str(error))
+    typer.echo("Restored. Mail stored since the backup comes again with the next syncs, under new places.")
+    if not settings.secret_key.get_secret_value() and not settings.secret_key_file.exists():
+        typer.echo(f"Put the secret key of then into {settings.secret_key_file} before you start.", err=True)
 
 
 @cli.command("show-key")

@@ -74,8 +74,8 @@ class Database:
         self.url = driver_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         writers = 1 if self.is_sqlite else _POSTGRESQL_WRITERS
-        self._read_engine = _create_engine(self.url, read_only=True, threads=_READER_THREADS)
-        writer = _create_engine(self.url, read_only=False, threads=writers)
+        self._read_engine = open_engine(self.url, read_only=True, threads=_READER_THREADS)
+        writer = open_engine(self.url, read_only=False, threads=writers)
         self._write_engines = {
             durable: writer.execution_options(durable=durable) for durable in (True, False)
         }
@@ -149,7 +149,11 @@ async def _in_thread(pool: ThreadPoolExecutor, run: Callable[..., Result], *args
         raise
 
 
-def _create_engine(url: URL, *, read_only: bool, threads: int) -> Engine:
+def open_engine(url: URL, *, read_only: bool, threads: int) -> Engine:
+    """An engine of at most ``threads`` connections, prepared as all of ours are.
+
+    ``read_only``: each transaction sees one state of the database and can change nothing.
+    """
     if url.get_backend_name() == "sqlite":
         engine = create_engine(
             url,

@@ -1,11 +1,17 @@
-"""Is the process alive, and can it do its work?"""
+"""Is the process alive, can it do its work, and how much of it?"""
 
 from collections.abc import Awaitable, Callable
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
+from app.access.routes import requires
+from app.access.service import Gate, Scope
+from app.database import StorageFailed
+from app.metrics import CONTENT_TYPE, Backlog, Metrics
 from app.web.problems import documented
+
+_BACKLOG_SECONDS = 5.0
 
 
 class Health(BaseModel):
@@ -30,5 +36,36 @@ def build_router(*, is_ready: Callable[[], Awaitable[None]]) -> APIRouter:
     async def ready() -> Health:
         await is_ready()
         return Health()
+
+    return router
+
+
+def build_metrics_router(
+    *,
+    metrics: Metrics,
+    gate: Gate,
+    read_backlog: Callable[[], Awaitable[Backlog]],
+    monotonic: Callable[[], float],
+) -> APIRouter:
+    """The route of the metrics, for keys with ``read``. However many ask, the database is asked every 5 s."""
+    router = APIRouter(tags=["Health"], dependencies=[requires(gate, Scope.READ)])
+    known: tuple[float, Backlog | None] | None = None
+
+    @router.get(
+        "/metrics",
+        summary="Numbers for Prometheus",
+        response_class=Response,
+        responses=documented() | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    async def read() -> Response:
+        nonlocal known
+        now = monotonic()
+        if known is None or now - known[0] >= _BACKLOG_SECONDS:
+            try:
+                backlog = await read_backlog()
+            except StorageFailed:
+                backlog = None
+            known = now, backlog
+        return Response(metrics.text(known[1]), media_type=CONTENT_TYPE)
 
     return router

@@ -12,7 +12,7 @@ from app.settings import LogFormat, Settings
 
 _log = structlog.get_logger()
 
-_QUIET_PATHS = {"/livez", "/readyz"}
+_QUIET_PATHS = {"/livez", "/readyz", "/metrics"}
 
 
 def configure(settings: Settings) -> None:

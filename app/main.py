@@ -17,6 +17,7 @@ from app import __version__, pop3
 from app.access.routes import build_router as access_router
 from app.access.service import Gate
 from app.database import Database
+from app.health import build_metrics_router
 from app.health import build_router as health_router
 from app.jobs.engine import create_engine
 from app.jobs.port import JobEngine
@@ -27,6 +28,8 @@ from app.mailboxes.routes import build_router as mailboxes_router
 from app.mailboxes.secrets import OAuth2, Vault
 from app.mailboxes.service import replace_oauth2
 from app.messages.routes import build_router as messages_router
+from app.metrics import Backlog
+from app.occupancy import shared
 from app.schema import upgrade
 from app.settings import Role, Settings
 from app.sync.facts import facts_of
@@ -34,7 +37,7 @@ from app.sync.jobs import SYNCS, SyncRunner
 from app.sync.ledger_routes import build_router as ledger_router
 from app.sync.maildrop import Maildrop
 from app.sync.oauth2 import AccessTokens
-from app.sync.repository import judge_again
+from app.sync.repository import backlog, judge_again
 from app.sync.routes import build_router as sync_router
 from app.sync.service import SyncTools
 from app.sync.tryout import Tryout
@@ -76,6 +79,10 @@ def create_app(settings: Settings) -> FastAPI:
     async def is_ready() -> None:
         await database.read(lambda db: db.connection().exec_driver_sql("SELECT last_seq FROM feed").one())
 
+    async def read_backlog() -> Backlog:
+        return await database.read(lambda db: backlog(db, now=_now()))
+
+    gate = Gate(database=database, first_key=settings.first_api_key())
     app = FastAPI(
         title="Maildelta",
         version=__version__,
@@ -88,8 +95,14 @@ def create_app(settings: Settings) -> FastAPI:
         responses={500: {"model": problems.Problem, "description": "An error of ours."}},
     )
     app.include_router(health_router(is_ready=is_ready))
+    runner.tools.metrics.watch_sessions(lambda: runner.under_way)
+    app.include_router(
+        build_metrics_router(
+            metrics=runner.tools.metrics, gate=gate, read_backlog=read_backlog, monotonic=time.monotonic
+        )
+    )
     if settings.role is not Role.WORKER:
-        _add_api(app, settings, database, wakeups, work_is_due, runner.tools)
+        _add_api(app, settings, gate, database, wakeups, work_is_due, runner.tools)
     problems.install(app)
     app.add_middleware(RequestLog)
     return app
@@ -98,12 +111,12 @@ def create_app(settings: Settings) -> FastAPI:
 def _add_api(
     app: FastAPI,
     settings: Settings,
+    gate: Gate,
     database: Database,
     wakeups: Wakeups,
     work_is_due: Callable[[], None],
     tools: SyncTools,
 ) -> None:
-    gate = Gate(database=database, first_key=settings.first_api_key())
     app.include_router(
         mailboxes_router(
             database=database,
@@ -188,6 +201,7 @@ def _runner(
         concurrency=settings.sync_concurrency,
         lease_seconds=settings.lease_seconds,
         clock=_now,
+        keep_finished=timedelta(days=days) if (days := settings.finished_syncs_days) else None,
     )
 
 
@@ -205,20 +219,21 @@ def _lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        await asyncio.to_thread(upgrade, settings.effective_database_url)
-        if settings.role is not Role.API:
-            await runner.take_back()
-        await engine.start()
-        gc.freeze()  # what is there now stays: the collector need not look at it each time mail arrives
-        _log.info("started", version=__version__, role=settings.role.value)
-        try:
-            yield
-        finally:
-            await runner.stop()
-            await engine.stop(within_seconds=settings.stop_within_seconds)
-            pool.shutdown(wait=True, cancel_futures=True)
-            database.close()
-            _log.info("stopped")
+        with shared(settings.effective_database_url):
+            await asyncio.to_thread(upgrade, settings.effective_database_url)
+            if settings.role is not Role.API:
+                await runner.take_back()
+            await engine.start()
+            gc.freeze()  # what is there now stays: the collector need not look at it each time mail arrives
+            _log.info("started", version=__version__, role=settings.role.value)
+            try:
+                yield
+            finally:
+                await runner.stop()
+                await engine.stop(within_seconds=settings.stop_within_seconds)
+                pool.shutdown(wait=True, cancel_futures=True)
+                database.close()
+                _log.info("stopped")
 
     return lifespan
 

@@ -89,6 +89,11 @@ class Settings(BaseSettings):
         description="Unique-ids that the server has not shown for so many days are forgotten. 0: never; an id that "
         "was forgotten and is shown again is a new message.",
     )
+    finished_syncs_days: int = Field(
+        30,
+        ge=0,
+        description="Syncs that ended so many days ago are forgotten, but the last one of each mailbox. 0: never.",
+    )
     lease_seconds: float = Field(
         60.0, gt=0, description="A worker silent for so long loses its syncs to another."
     )

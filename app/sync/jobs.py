@@ -13,7 +13,7 @@ from app.database import Database, StorageFailed
 from app.jobs.port import Job
 from app.sync import repository
 from app.sync.errors import LeaseLost
-from app.sync.models import SyncId
+from app.sync.models import SyncId, SyncStatus
 from app.sync.repository import Claim
 from app.sync.service import SyncTools, sync_mailbox
 
@@ -21,6 +21,9 @@ SYNCS = "syncs"
 
 _DUE_PER_PASS = 500
 _HEARTBEATS_PER_LEASE = 6
+_FORGET_EVERY = timedelta(hours=1)
+_FORGOTTEN_PER_BATCH = 1_000
+_FROM_THE_FIRST = SyncId(0)
 
 _log = structlog.get_logger()
 
@@ -39,10 +42,18 @@ class SyncRunner:
     concurrency: int
     lease_seconds: float
     clock: Callable[[], datetime]
+    keep_finished: timedelta | None = None
     _running: dict[asyncio.Task[None], Claim] = field(default_factory=dict)
     _asked: asyncio.Event = field(default_factory=asyncio.Event)
     _passing: bool = False
     _own_pass: asyncio.Task[None] | None = None
+    _forget_at: datetime | None = None
+    _forget_behind: SyncId = _FROM_THE_FIRST
+
+    @property
+    def under_way(self) -> int:
+        """How many syncs run here now."""
+        return len(self._running)
 
     def job(self, *, every_seconds: float) -> Job:
         """The job for the engine: passes at least this often, and whenever somebody asks."""
@@ -89,6 +100,7 @@ class SyncRunner:
                 self._asked.clear()
                 await self._cancel_what_was_asked()
                 await self._claim_and_start()
+                await self._forget_some_finished()
                 await self._until_asked_or_ended()
         finally:
             self._passing = False
@@ -125,6 +137,26 @@ class SyncRunner:
             task.add_done_callback(self._running.pop)
             self.tools.wakeups.syncs_changed.fire(claim.sync_id)
 
+    async def _forget_some_finished(self) -> None:
+        """One batch, so that nobody waits long; once all is looked at, not again for an hour."""
+        now = self.clock()
+        if self.keep_finished is None or (self._forget_at is not None and now < self._forget_at):
+            return
+        question = partial(
+            repository.forget_finished,
+            before=now - self.keep_finished,
+            after=self._forget_behind,
+            limit=_FORGOTTEN_PER_BATCH,
+        )
+        try:
+            reached = await self.database.write(question, durable=False)
+        except StorageFailed as error:
+            _log.warning("syncs_not_forgotten", reason=str(error))
+            reached = None
+        self._forget_behind = reached or _FROM_THE_FIRST
+        if reached is None:
+            self._forget_at = now + _FORGET_EVERY
+
     async def _sync(self, claim: Claim) -> None:
         with structlog.contextvars.bound_contextvars(
             mailbox_id=f"mbx_{claim.mailbox_id}", sync_id=f"syn_{claim.sync_id}"
@@ -146,8 +178,10 @@ class SyncRunner:
     async def _put_back(self, claim: Claim) -> None:
         """We were told to stop: the sync ends as cancelled if somebody asked for that, else it is queued again."""
         try:
-            await self.database.write(partial(repository.leave, claim=claim, now=self.clock()))
+            status = await self.database.write(partial(repository.leave, claim=claim, now=self.clock()))
             self.tools.wakeups.sync_ended(claim.sync_id)
+            if status is SyncStatus.CANCELLED:
+                self.tools.metrics.sync_ended(status=status.value, code=None)
         except (LeaseLost, StorageFailed):
             _log.warning("sync_not_put_back")
 
@@ -156,6 +190,7 @@ class SyncRunner:
         try:
             await self.database.write(partial(repository.fail_broken, claim=claim, now=self.clock()))
             self.tools.wakeups.sync_ended(claim.sync_id)
+            self.tools.metrics.sync_ended(status=SyncStatus.FAILED.value, code="internal_error")
         except (LeaseLost, StorageFailed):
             _log.warning("sync_not_ended")
 

@@ -28,6 +28,8 @@ from sqlmodel import Session, SQLModel, col, select
 from app.database import UtcDateTime
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
 from app.messages.models import Message
+from app.messages.repository import last_place
+from app.metrics import Backlog
 from app.sync.errors import LeaseLost, SyncErrorCode
 from app.sync.models import (
     ACTIVE,
@@ -156,6 +158,27 @@ def has_work(db: Session, *, now: datetime) -> bool:
     return any(db.connection().execute(question, asked).first() for question in (_CLAIMABLE, _DUE))
 
 
+def backlog(db: Session, *, now: datetime) -> Backlog:
+    """How much waits, and for how long; three looks at indices, whatever has been stored."""
+    active = (
+        select_columns(col(Sync.status), func.count(), func.min(col(Sync.queued_at)))
+        .where(text("status IN ('queued', 'running')"))  # as the index says it: SQLite compares no parameters
+        .group_by(col(Sync.status))
+    )
+    found = {status: (count, oldest) for status, count, oldest in db.execute(active)}
+    queued, waits_since = found.get(SyncStatus.QUEUED.value, (0, now))
+    due = select(Mailbox.next_sync_at).where(
+        col(Mailbox.next_sync_at) <= now, col(Mailbox.status) == MailboxStatus.ACTIVE.value
+    )
+    due_since = db.exec(due.order_by(col(Mailbox.next_sync_at)).limit(1)).first()
+    return Backlog(
+        queued=queued,
+        running=found.get(SyncStatus.RUNNING.value, (0, now))[0],
+        lag_seconds=max(0.0, (now - min(waits_since, due_since or now)).total_seconds()),
+        feed_place=last_place(db),
+    )
+
+
 def claim(db: Session, *, worker: str, limit: int, now: datetime, lease_expires_at: datetime) -> list[Claim]:
     """Take queued syncs, and running ones whose lease has run out, oldest first; each gets a new token."""
     ids = db.connection().execute(_CLAIMABLE_FOR_US, {"now": now, "most": limit}).scalars().all()
@@ -174,12 +197,13 @@ def release_worker(db: Session, *, worker: str) -> int:
     return _count(db, statement.values(status=SyncStatus.QUEUED.value, worker=None, lease_expires_at=None))
 
 
-def leave(db: Session, claim: Claim, *, now: datetime) -> None:
+def leave(db: Session, claim: Claim, *, now: datetime) -> SyncStatus:
     """Let go of a running sync: it ends as cancelled if that was asked for, else it is queued again."""
     if cancelled_among(db, [claim.sync_id]):
         _ours(db, claim, status=SyncStatus.CANCELLED.value, finished_at=now, lease_expires_at=None)
-    else:
-        _ours(db, claim, status=SyncStatus.QUEUED.value, worker=None, lease_expires_at=None)
+        return SyncStatus.CANCELLED
+    _ours(db, claim, status=SyncStatus.QUEUED.value, worker=None, lease_expires_at=None)
+    return SyncStatus.QUEUED
 
 
 def fail_broken(db: Session, claim: Claim, *, now: datetime) -> None:
@@ -272,6 +296,28 @@ def page(db: Session, mailbox_id: MailboxId, *, before: int | None, limit: int) 
     if before is not None:
         query = query.where(col(Sync.id) < before)
     return db.exec(query.order_by(col(Sync.id).desc()).limit(limit)).all()
+
+
+def forget_finished(db: Session, *, before: datetime, after: SyncId, limit: int) -> SyncId | None:
+    """Forget syncs that ended before a moment, looking at ``limit`` of them behind ``after``.
+
+    The last one of each mailbox stays. Gives the id to go on behind; None: all that is old was looked at. Ids
+    grow with time, so the look ends at the first sync that was asked for later.
+    """
+    seen = db.execute(
+        select_columns(col(Sync.id), col(Sync.queued_at))
+        .where(col(Sync.id) > after)
+        .order_by(col(Sync.id))
+        .limit(limit)
+    ).all()
+    old = [row.id for row in seen if row.queued_at < before]
+    if not old:
+        return None
+    later = aliased(Sync)
+    has_later = select(later.id).where(later.mailbox_id == Sync.mailbox_id, col(later.id) > col(Sync.id))
+    looked_at = (col(Sync.id) > after, col(Sync.id) <= old[-1], col(Sync.finished_at) < before)
+    db.execute(delete(Sync).where(*looked_at, has_later.exists()))
+    return SyncId(old[-1]) if len(old) == limit else None
 
 
 def read_ledger(db: Session, mailbox_id: MailboxId) -> list[Known]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import InitialSync, Mailbox, MailboxStatus
 from app.mailboxes.schemas import ServerFacts
 from app.messages.intake import Prepared
+from app.metrics import Metrics
 from app.sync import look, recall, repository, retention
 from app.sync.batch import Places, renamed_away, settle
 from app.sync.batches import Batches, Outcome
@@ -63,6 +64,7 @@ class SyncTools:
     batch_octets: int
     forget_missing_after: timedelta | None = None
     transcripts: bool = False
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 async def sync_mailbox(claim: Claim, *, tools: SyncTools) -> SyncStatus:
@@ -308,6 +310,9 @@ class _Run:
 
         is_cancelled, places = await self._tools.database.write(change)
         batch.remember(recogniser, places)
+        self._tools.metrics.retrieved(
+            messages=report.retrieved - self.report.retrieved, octets=report.octets - self.report.octets
+        )
         self.report = report
         self._tools.wakeups.messages_stored.fire()
         self._tools.wakeups.syncs_changed.fire(self._claim.sync_id)
@@ -372,6 +377,7 @@ class _Run:
 
         await tools.database.write(change, durable=False)
         tools.wakeups.sync_ended(self._claim.sync_id)
+        tools.metrics.sync_ended(status=status.value, code=failure.code.value if failure else None)
         facts = {"status": status.value, **self.report.model_dump(exclude={"phases"})}
         _log.info("sync_ended", **facts, **({"error": failure.code.value} if failure else {}))
         return status

@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlmodel import Session
 
 from app.database import Database
@@ -18,6 +18,7 @@ from app.messages.contents import BLOCK_OCTETS, Packer, unpack
 from app.messages.intake import Prepared, prepare, store
 from app.messages.models import MessageSeq
 from app.messages.repository import Wanted
+from app.metrics import Backlog
 from app.sync import repository as syncs
 from app.sync.errors import LeaseLost
 from app.sync.models import EntryState, SyncId, SyncStatus, Trigger
@@ -342,3 +343,41 @@ async def test_what_is_to_be_claimed_is_found_by_an_index_however_many_syncs_hav
         return " ".join(str(row[3]) for row in rows)
 
     assert "ix_syncs_open" in await database.read(plan)
+
+
+async def test_the_backlog_tells_what_waits_and_for_how_long(database: Database) -> None:
+    assert await backlog(database) == Backlog(queued=0, running=0, lag_seconds=0.0, feed_place=0)
+    await put(database, await make_mailbox(database), mail("a"), mail("b"))
+    await make_mailbox(database, next_sync_at=NOW - timedelta(seconds=300), status="paused")
+    await make_mailbox(database, next_sync_at=NOW + timedelta(seconds=300))
+    await make_mailbox(database, next_sync_at=NOW - timedelta(seconds=30))
+    assert await backlog(database) == Backlog(queued=0, running=0, lag_seconds=30.0, feed_place=2)
+    for _ in range(3):
+        await ask(database, await make_mailbox(database))
+    await take(database, limit=1)
+    assert await backlog(database, seconds=60) == Backlog(queued=2, running=1, lag_seconds=90.0, feed_place=2)
+    await database.write(lambda db: db.execute(text("UPDATE mailboxes SET next_sync_at = NULL")))
+    assert (await backlog(database, seconds=60)).lag_seconds == 60.0
+
+
+async def backlog(database: Database, *, seconds: float = 0) -> Backlog:
+    return await database.read(partial(syncs.backlog, now=NOW + timedelta(seconds=seconds)))
+
+
+async def test_the_backlog_is_read_from_indices_however_many_syncs_have_ended(database: Database) -> None:
+    """On SQLite, whose planner needs the very words of a partial index; PostgreSQL goes by the number of rows."""
+    if not database.is_sqlite:
+        return
+    statements: list[tuple[str, Any]] = []
+
+    def question(db: Session) -> list[str]:
+        engine = db.get_bind()
+        event.listen(engine, "before_cursor_execute", lambda _c, _u, *told: statements.append(told[:2]))
+        syncs.backlog(db, now=NOW)
+        plans = [
+            db.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+            for statement, values in list(statements)
+        ]
+        return [step[3] for plan in plans for step in plan]
+
+    assert [step for step in await database.read(question) if step.startswith("SCAN")] == ["SCAN feed"]

@@ -1,0 +1,96 @@
+"""Syncs that ended long ago are forgotten, in batches and beside the work."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, text
+from sqlmodel import SQLModel
+
+from app.database import Database
+from app.mailboxes import repository as mailboxes
+from app.mailboxes.models import Mailbox, MailboxId
+from app.sync import repository as syncs
+from app.sync.models import SyncId
+from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
+from tests.service import running, settings_for
+
+NOW = datetime.now(UTC)
+DAY = timedelta(days=1)
+
+
+async def make_mailbox(database: Database) -> MailboxId:
+    row = Mailbox(
+        name="m", host="h", port=995, security="tls", username="u", server_retention={"mode": "keep"}, created_at=NOW
+    )  # fmt: skip
+    return await database.write(lambda db: mailboxes.add(db, row))
+
+
+async def ended(database: Database, mailbox_id: MailboxId, *days_ago: float) -> None:
+    """Syncs of a mailbox that ended so many days ago, each after a minute."""
+    rows = [
+        {
+            "mailbox_id": mailbox_id, "trigger": "schedule", "status": "succeeded", "report": {}, "lease_token": 1,
+            "queued_at": NOW - days * DAY, "finished_at": NOW - days * DAY + timedelta(minutes=1),
+        }
+        for days in days_ago
+    ]  # fmt: skip
+    await database.write(lambda db: db.execute(insert(SQLModel.metadata.tables["syncs"]), rows))
+
+
+async def left(database: Database) -> list[int]:
+    return await database.read(
+        lambda db: list(db.execute(text("SELECT id FROM syncs ORDER BY id")).scalars())
+    )
+
+
+async def forget(database: Database, *, limit: int, after: int = 0) -> SyncId | None:
+    before = NOW - 30 * DAY
+    return await database.write(
+        lambda db: syncs.forget_finished(db, before=before, after=SyncId(after), limit=limit)
+    )
+
+
+async def test_old_syncs_go_and_the_last_one_of_each_mailbox_stays(database: Database) -> None:
+    busy, quiet = await make_mailbox(database), await make_mailbox(database)
+    await ended(database, quiet, 90, 80)
+    await ended(database, busy, 70, 60, 31, 29, 1)
+    assert await forget(database, limit=100) is None
+    assert await left(database) == [2, 6, 7]
+
+
+async def test_one_batch_looks_at_no_more_than_it_may_and_says_where_to_go_on(database: Database) -> None:
+    await ended(database, await make_mailbox(database), 90)  # stays, and must not stand in the way
+    await ended(database, await make_mailbox(database), 80, 70, 60, 1)
+    assert await forget(database, limit=2) == 2
+    assert await left(database) == [1, 3, 4, 5]
+    assert await forget(database, limit=2, after=2) == 4
+    assert await forget(database, limit=2, after=4) is None
+    assert await left(database) == [1, 5]
+
+
+async def test_a_sync_that_was_asked_for_long_ago_and_has_not_ended_stays(database: Database) -> None:
+    mailbox_id = await make_mailbox(database)
+    await ended(database, mailbox_id, 50, 40)
+    ids = await left(database)
+    await database.write(
+        lambda db: db.execute(
+            text("UPDATE syncs SET finished_at = NULL, status = 'running' WHERE id = :id"), {"id": ids[0]}
+        )
+    )
+    assert await forget(database, limit=10) is None
+    assert await left(database) == ids
+
+
+@pytest.mark.parametrize(("days", "kept"), [(30, 2), (0, 5)])
+async def test_a_worker_forgets_them_beside_its_syncs(
+    database: Database, database_url: str, tmp_path: Path, days: int, kept: int
+) -> None:
+    settings = settings_for(tmp_path / "data", database_url=database_url, finished_syncs_days=days)
+    drop = FakeMaildrop()
+    async with FakePop3Server(drop) as server, running(settings) as service:
+        mailbox_id = await service.register(drop, server)
+        await ended(database, MailboxId(int(mailbox_id.removeprefix("mbx_"))), 90, 80, 70, 1)
+        await service.sync(mailbox_id)
+        shown = (await service.http.get(f"/mailboxes/{mailbox_id}/syncs")).json()["items"]
+        assert len(shown) == kept

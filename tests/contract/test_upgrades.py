@@ -1,0 +1,55 @@
+"""From every schema that there has been to the newest one, with rows in all tables."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from app.schema import revisions, upgrade
+from tests.rows import ROWS, everything, fill, tables_of
+from tests.service import running, settings_for
+
+ALL = revisions()
+SECRET = "not the one of the rows, which are made up"
+
+
+@pytest.mark.parametrize("revision", ALL)
+def test_every_row_is_there_after_the_upgrade(database_url: str, revision: str) -> None:
+    upgrade(database_url, revision)
+    fill(database_url)
+    old = tables_of(database_url)
+    before = everything(database_url, old)
+    assert min(len(rows) for name, rows in before.items() if name != "feed") == ROWS
+    upgrade(database_url)
+    assert everything(database_url, old) == before
+
+
+@pytest.mark.parametrize("revision", ALL)
+async def test_the_service_answers_from_rows_of_every_schema(
+    database_url: str, tmp_path: Path, revision: str
+) -> None:
+    upgrade(database_url, revision)
+    fill(database_url)
+    settings = settings_for(tmp_path / "data", database_url=database_url, role="api", secret_key=SECRET)
+    async with running(settings) as service:
+        for path, count in {
+            "/mailboxes": ROWS, "/messages": ROWS, "/api-keys": ROWS, "/mailboxes/mbx_1/messages": 1,
+            "/mailboxes/mbx_1/unique-ids": 1, "/mailboxes/mbx_1/syncs": 1,
+        }.items():  # fmt: skip
+            answer = await service.http.get(path)
+            assert (path, answer.status_code) == (path, 200), answer.text
+            assert len(answer.json()["items"]) == count, path
+        made = await service.http.post("/api-keys", json={"name": "new", "scopes": ["read"]})
+        assert made.json()["id"] == f"key_{ROWS + 1}"
+
+
+@pytest.mark.parametrize(("earlier", "later"), list(pairwise(ALL)))
+def test_what_runs_on_a_schema_goes_on_writing_under_the_next_one(
+    database_url: str, earlier: str, later: str
+) -> None:
+    """A worker of the old version knows the old columns only: new ones take rows that do not name them."""
+    upgrade(database_url, earlier)
+    old = tables_of(database_url)
+    upgrade(database_url, later)
+    fill(database_url, old)
+    assert min(len(rows) for name, rows in everything(database_url, old).items() if name != "feed") == ROWS
