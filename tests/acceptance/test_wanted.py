@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults
+from tests.fakes.pop3_server import CAPABILITIES, FakeMaildrop, FakePop3Server, Faults
 from tests.servers.dovecot import Dovecot, Maildrop
 from tests.servers.maildir import as_served
 from tests.servers.messages import sample_messages
@@ -389,3 +389,35 @@ async def test_ids_that_another_client_wrote_down_differently_are_known_too(serv
         assert (report["known"], report["retrieved"]) == (2, 1)
         assert await subjects(service) == ["not seen"]
         assert (await service.sync(mailbox_id))["report"]["new"] == 0
+
+
+async def test_where_the_server_deletes_what_was_retrieved_a_session_ends_without_quit(
+    service: Client,
+) -> None:
+    """EXPIRE 0: every RETR counts as a DELE, which QUIT would make real (RFC 2449 §6.7)."""
+    drop = FakeMaildrop()
+    for n in range(3):
+        drop.deliver(mail(f"letter {n}"), f"id-{n}")
+    async with FakePop3Server(drop, capabilities=[*CAPABILITIES, "EXPIRE 0"]) as server:
+        mailbox_id = await service.register(drop, server)
+        for retrieved in (3, 0):
+            sync = await service.sync(mailbox_id)
+            assert (sync["status"], sync["report"]["retrieved"]) == ("succeeded", retrieved)
+        assert "QUIT" not in server.verbs
+        assert "DELE" not in server.verbs
+        facts = (await service.http.get(f"/mailboxes/{mailbox_id}")).json()["server"]
+        assert any("EXPIRE 0" in warning for warning in facts["warnings"])
+        await server.settled()
+        assert len(drop.messages) == 3
+
+
+async def test_a_message_much_shorter_than_was_announced_carries_a_warning(service: Client) -> None:
+    drop = FakeMaildrop()
+    drop.deliver(mail("whole"), "id-1")
+    drop.deliver(mail("cut"), "id-2", listed_octets=90_000)
+    async with FakePop3Server(drop) as server:
+        mailbox_id = await service.register(drop, server)
+        await service.sync(mailbox_id)
+        whole, cut = (await service.feed())[0]
+        assert whole["warnings"] == []
+        assert any("announced 90000 octets" in warning for warning in cut["warnings"])
