@@ -9,15 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.clients import Client
-from benchmarks.delay import DelayProxy
 from benchmarks.floor_client import FLOOR, Floor
 from benchmarks.machine import machine_facts
 from benchmarks.peers import peers
 from benchmarks.plan import QUICK, WORKS, Sizes, measured
 from benchmarks.results import OURS, document
+from benchmarks.servers import started_servers
 from benchmarks.service import Maildelta
 from benchmarks.works import Bench
-from tests.servers.dovecot import Dovecot
 from tests.servers.processes import ServerMissing, private_directory, remove_directory
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -28,17 +27,9 @@ NOTES = (
     "Its memory is what the sync added to its idle size.",
     "mpop, fetchmail, getmail6, poplib: whole processes, start included; memory is their largest resident size.",
     "`floor` is the time on the sockets alone: UIDL and RETR pipelined, everything thrown away.",
-    "Of many mailboxes: `maildelta` is asked for all at once; mpop (`-a`), fetchmail, getmail6 and poplib look at one "
-    "after the other in one process.",
+    "Many mailboxes: `maildelta` is asked for all at once; the others look at one after the other in one process.",
     "What is unfair to whom: see README.md beside this file.",
 )
-# Otherwise Dovecot forks a process for each session, which would be most of what a poll takes.
-_DOVECOT = """
-service pop3 {{
-  process_min_avail = 8
-  {any_number_of_sessions}
-}}
-"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,11 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(sizes: Sizes, *, clients: Collection[str], works: Collection[str]) -> tuple[str, bool]:
     """The page of results, and whether every number in it counts. Raises ServerMissing without Dovecot."""
-    with (
-        _directory() as directory,
-        Dovecot.start() as dovecot,
-        DelayProxy.start(dovecot.host, dovecot.port) as proxy,
-    ):
+    with _directory() as directory, started_servers() as (dovecot, proxy):
         bench = Bench(dovecot, proxy, directory, say=lambda line: print(line, file=sys.stderr))
         all_clients: list[Client] = [Maildelta(bench.warm_up_account()), *peers(), Floor(directory)]
         wanted = [client for client in all_clients if client.name in clients]

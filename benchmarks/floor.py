@@ -77,9 +77,14 @@ def _listing_and_messages(connection: socket.socket, first: int, count: int) -> 
 def _main(host: str, port: str, first: str, at_once: str, accounts: str, ca_file: str | None = None) -> None:
     tls = ssl.create_default_context(cafile=ca_file) if ca_file else None
     logins = [line.split() for line in Path(accounts).read_text().splitlines()]
+
+    def drained_by(login: list[str]) -> tuple[int, int]:
+        username, password = login
+        return drain(host, int(port), username, password, int(first), tls=tls)
+
     started = time.perf_counter()
     with ThreadPoolExecutor(int(at_once)) as pool:
-        drained = list(pool.map(lambda login: drain(host, int(port), *login, int(first), tls=tls), logins))
+        drained = list(pool.map(drained_by, logins))
     seconds = time.perf_counter() - started
     messages, octets = (sum(column) for column in zip(*drained, strict=True))
     print(json.dumps({"seconds": seconds, "messages": messages, "octets": octets}))
