@@ -198,8 +198,10 @@ def _begin_sqlite_read(connection: Connection) -> None:
 
 
 def _begin_sqlite_write(connection: Connection) -> None:
-    durable = connection.get_execution_options().get("durable", True)
-    connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+    synchronous = "FULL" if connection.get_execution_options().get("durable", True) else "NORMAL"
+    if connection.info.get("synchronous") != synchronous:
+        connection.exec_driver_sql(f"PRAGMA synchronous = {synchronous}")
+        connection.info["synchronous"] = synchronous
     connection.exec_driver_sql(
         "BEGIN IMMEDIATE"
     )  # a deferred one that upgrades fails at once when it is late

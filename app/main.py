@@ -36,7 +36,7 @@ from app.sync.routes import build_router as sync_router
 from app.sync.service import SyncTools
 from app.sync.tryout import Tryout
 from app.sync.tryout_routes import build_router as tryout_router
-from app.wakeups import Wakeup
+from app.wakeups import Wakeups
 from app.web import docs_page, problems
 
 _log = structlog.get_logger()
@@ -54,9 +54,9 @@ def create_app(settings: Settings) -> FastAPI:
     """The whole service for these settings. Its lifespan migrates the database and runs the jobs."""
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds mail
     database = Database(settings.effective_database_url)
-    messages_stored, syncs_changed = Wakeup(), Wakeup()
+    wakeups = Wakeups()
     pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="prepare")
-    runner = _runner(settings, database, pool, messages_stored, syncs_changed)
+    runner = _runner(settings, database, pool, wakeups)
     engine = create_engine(
         database_url=database_for_jobs(settings.effective_database_url, data_dir=settings.data_dir),
         executor_id=settings.effective_executor_id,
@@ -65,8 +65,10 @@ def create_app(settings: Settings) -> FastAPI:
     )
 
     def work_is_due() -> None:
-        if not runner.wake():
+        if settings.role is Role.API:
             engine.ask(SYNCS)
+        else:
+            runner.look_now()
 
     async def is_ready() -> None:
         await database.read(lambda db: db.connection().exec_driver_sql("SELECT last_seq FROM feed").one())
@@ -84,7 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.include_router(health_router(is_ready=is_ready))
     if settings.role is not Role.WORKER:
-        _add_api(app, settings, database, messages_stored, syncs_changed, work_is_due, runner.tools)
+        _add_api(app, settings, database, wakeups, work_is_due, runner.tools)
     problems.install(app)
     app.add_middleware(RequestLog)
     return app
@@ -94,8 +96,7 @@ def _add_api(
     app: FastAPI,
     settings: Settings,
     database: Database,
-    messages_stored: Wakeup,
-    syncs_changed: Wakeup,
+    wakeups: Wakeups,
     work_is_due: Callable[[], None],
     tools: SyncTools,
 ) -> None:
@@ -116,7 +117,7 @@ def _add_api(
         sync_router(
             database=database,
             gate=gate,
-            syncs_changed=syncs_changed,
+            wakeups=wakeups,
             work_is_due=work_is_due,
             clock=_now,
             monotonic=time.monotonic,
@@ -135,7 +136,7 @@ def _add_api(
     app.include_router(ledger_router(gate=gate, tools=tools, work_is_due=work_is_due, clock=_now))
     app.include_router(
         messages_router(
-            database=database, gate=gate, messages_stored=messages_stored, monotonic=time.monotonic
+            database=database, gate=gate, messages_stored=wakeups.messages_stored, monotonic=time.monotonic
         )
     )
     app.include_router(access_router(database=database, gate=gate, clock=_now))
@@ -146,8 +147,7 @@ def _runner(
     settings: Settings,
     database: Database,
     pool: ThreadPoolExecutor,
-    messages_stored: Wakeup,
-    syncs_changed: Wakeup,
+    wakeups: Wakeups,
 ) -> SyncRunner:
     limits = pop3.Limits(
         message_octets=settings.max_message_octets,
@@ -165,8 +165,7 @@ def _runner(
             monotonic=time.monotonic,
         ),
         pool=pool,
-        messages_stored=messages_stored,
-        syncs_changed=syncs_changed,
+        wakeups=wakeups,
         clock=_now,
         monotonic=time.monotonic,
         chance=random.random,
@@ -201,6 +200,7 @@ def _lifespan(
         try:
             yield
         finally:
+            await runner.stop()
             await engine.stop(within_seconds=settings.stop_within_seconds)
             pool.shutdown(wait=True, cancel_futures=True)
             database.close()

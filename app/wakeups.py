@@ -5,24 +5,35 @@ nobody woke it, because the commit may have happened in another process.
 """
 
 import asyncio
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 LOOK_AGAIN_SECONDS = 1.0
 
 
 class Wakeup:
-    """One event that many wait for, and that is new again after each time it fires."""
+    """Something that many wait for, and that is new again after each time it fires.
+
+    ``about``: what it is about (a sync's id, say). Who waits for one thing is not woken by another: two hundred that
+    wait for a sync each would else look two hundred times at every change.
+    """
 
     def __init__(self) -> None:
-        self._event = asyncio.Event()
+        self._events: WeakValueDictionary[Hashable, asyncio.Event] = WeakValueDictionary()
 
-    def fire(self) -> None:
-        """Wake all who wait now. To be called in the event loop's thread."""
-        self._event.set()
-        self._event = asyncio.Event()
+    def fire(self, about: Hashable = None) -> None:
+        """Wake all who wait for this now. To be called in the event loop's thread."""
+        event = self._events.pop(about, None)
+        if event is not None:
+            event.set()
 
-    def ticket(self) -> asyncio.Event:
+    def ticket(self, about: Hashable = None) -> asyncio.Event:
         """Take this before looking: a firing between the look and the wait is then not missed."""
-        return self._event
+        event = self._events.get(about)
+        if event is None:
+            event = self._events[about] = asyncio.Event()
+        return event
 
     @staticmethod
     async def wait(ticket: asyncio.Event, *, at_most: float) -> None:
@@ -32,3 +43,17 @@ class Wakeup:
                 await ticket.wait()
         except TimeoutError:
             pass
+
+
+@dataclass(frozen=True)
+class Wakeups:
+    """All of one process. Those of syncs are about a sync's id."""
+
+    messages_stored: Wakeup = field(default_factory=Wakeup)
+    syncs_changed: Wakeup = field(default_factory=Wakeup)
+    syncs_ended: Wakeup = field(default_factory=Wakeup)
+
+    def sync_ended(self, sync_id: int) -> None:
+        """Wake those who wait for the end of a sync, and those who follow it."""
+        self.syncs_ended.fire(sync_id)
+        self.syncs_changed.fire(sync_id)

@@ -1,11 +1,36 @@
 """SQL of the mailboxes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import delete
-from sqlmodel import Session, col, select
+from sqlalchemy import bindparam, delete, update
+from sqlalchemy import select as select_columns
+from sqlmodel import Session, SQLModel, col, select
 
-from app.mailboxes.models import Mailbox, MailboxId
+from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
+
+
+@dataclass(frozen=True, slots=True)
+class PollState:
+    """Whether and how often a mailbox is polled, and when somebody asked for one of its messages."""
+
+    status: MailboxStatus
+    poll_interval_seconds: int | None
+    failures: int
+    wanted_at: datetime | None
+
+
+# Made once: to make a statement and its cache key costs several times its execution.
+_MAILBOXES = SQLModel.metadata.tables["mailboxes"]
+_ONE = select_columns(_MAILBOXES).where(_MAILBOXES.c.id == bindparam("mailbox"))
+
+
+_POLL_STATE = select_columns(
+    *[_MAILBOXES.c[each.name] for each in fields(PollState)],
+).where(_MAILBOXES.c.id == bindparam("mailbox"))
+_UPDATE = update(_MAILBOXES).where(_MAILBOXES.c.id == bindparam("mailbox"))  # the columns come as parameters
 
 
 def add(db: Session, row: Mailbox) -> MailboxId:
@@ -19,6 +44,24 @@ def add(db: Session, row: Mailbox) -> MailboxId:
 def get(db: Session, mailbox_id: MailboxId) -> Mailbox | None:
     """The mailbox with this id."""
     return db.get(Mailbox, mailbox_id)
+
+
+def snapshot(db: Session, mailbox_id: MailboxId) -> Mailbox | None:
+    """What stands there now, of no further connection with the database: changed by ``change`` alone."""
+    row = db.connection().execute(_ONE, {"mailbox": mailbox_id}).one_or_none()
+    return None if row is None else Mailbox(**row._mapping)
+
+
+def poll_state(db: Session, mailbox_id: MailboxId) -> PollState | None:
+    """What decides about the next poll."""
+    row = db.connection().execute(_POLL_STATE, {"mailbox": mailbox_id}).one_or_none()
+    return None if row is None else PollState(MailboxStatus(row[0]), *row[1:])
+
+
+def change(db: Session, mailbox_id: MailboxId, **values: Any) -> None:
+    """Write some columns of a mailbox."""
+    if values:
+        db.connection().execute(_UPDATE, {"mailbox": mailbox_id, **values})
 
 
 def page(db: Session, *, after: int, limit: int) -> Sequence[Mailbox]:

@@ -59,7 +59,10 @@ class Dialogue:
         """
         if self._is_broken or self._is_closed or self._framer.is_owed:
             raise ConnectionLost("The session is over, or was left inside a reply.")
-        if self._framer.leftover:
+        self._refuse_what_came_unasked()
+
+    def _refuse_what_came_unasked(self) -> None:
+        if self._framer.leftover and not self._framer.is_owed:
             self._is_broken = True
             raise self._noted(self._unasked())
 
@@ -76,9 +79,11 @@ class Dialogue:
         return ProtocolError("The server spoke without being asked.")
 
     def send(self, octets: bytes, *expected: Expect) -> None:
-        """Send commands whose answers are of these kinds."""
+        """Send commands whose answers are of these kinds. What came unasked is refused as by ``begin``, for within an
+        exchange too it would be taken for their answer: two answers to USER would judge the password unseen."""
         if self._is_broken or self._is_closed:
             raise ConnectionLost("The session is over.")
+        self._refuse_what_came_unasked()
         for kind in expected:
             self._framer.expect(kind)
         if self._transcript is not None:
@@ -183,18 +188,18 @@ class Dialogue:
     async def _more(self, until: float, within: float) -> int:
         loop = asyncio.get_running_loop()
         if loop.time() >= until:  # octets that are there already must not outrun the clock
-            raise self._too_slow(within)
+            raise self._too_slow(until, within)
         try:
             async with asyncio.timeout_at(until):
                 return await self._stream.more()
         except TimeoutError as error:
-            raise self._too_slow(within) from error
+            raise self._too_slow(until, within) from error
         except ConnectionLost as error:
             if self._framer.is_inside_reply:
                 error.detail += " in the middle of an answer"
             raise
 
-    def _too_slow(self, within: float) -> Timeout:
-        if asyncio.get_running_loop().time() >= self._deadline:
+    def _too_slow(self, until: float, within: float) -> Timeout:
+        if until >= self._deadline:
             return Timeout(f"The session took more than {self._limits.session_timeout:g} s.")
         return Timeout(f"The server made no progress within {within:g} s.")

@@ -32,6 +32,7 @@ class Stream:
     def __init__(self, transport: asyncio.Transport, incoming: "_Incoming") -> None:
         self._transport = transport
         self._incoming = incoming
+        self._socket: socket.socket | None = transport.get_extra_info("socket")
 
     @classmethod
     async def open(
@@ -131,10 +132,9 @@ class Stream:
         our acknowledgement of the first, which the kernel likes to delay by 40 ms. It may not, where it can be told.
         """
         self._transport.write(octets)
-        connection: socket.socket | None = self._transport.get_extra_info("socket")
-        if _QUICKACK is not None and connection is not None:
+        if _QUICKACK is not None and self._socket is not None:
             with contextlib.suppress(OSError):
-                connection.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     async def more(self) -> int:
         """Wait until octets have come since this was asked last; how many. Raises ConnectionLost at the end."""

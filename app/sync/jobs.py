@@ -42,6 +42,7 @@ class SyncRunner:
     _running: dict[asyncio.Task[None], Claim] = field(default_factory=dict)
     _asked: asyncio.Event = field(default_factory=asyncio.Event)
     _passing: bool = False
+    _own_pass: asyncio.Task[None] | None = None
 
     def job(self, *, every_seconds: float) -> Job:
         """The job for the engine: passes at least this often, and whenever somebody asks."""
@@ -51,6 +52,21 @@ class SyncRunner:
         """Somebody queued a sync or asked for a cancel: look now. False: no pass is under way; start one."""
         self._asked.set()
         return self._passing
+
+    def look_now(self) -> None:
+        """Somebody queued a sync in this very process: it is looked for at once.
+
+        Without a job of the engine, which would cost more than most syncs: the request is a row of our own, and the
+        engine's next tick finds it if this process dies.
+        """
+        if not self.wake():
+            self._own_pass = asyncio.create_task(self._pass_of_our_own())
+
+    async def stop(self) -> None:
+        """End the pass that was not the engine's, as a cancelled one ends."""
+        if self._own_pass is not None:
+            self._own_pass.cancel()
+            await asyncio.wait([self._own_pass])
 
     async def take_back(self) -> None:
         """At start: what this worker held when it was killed is queued again, without waiting for its lease."""
@@ -79,6 +95,12 @@ class SyncRunner:
             heartbeat.cancel()
             await self._leave()
 
+    async def _pass_of_our_own(self) -> None:
+        try:
+            await self.run()
+        except StorageFailed as error:
+            _log.error("syncs_not_claimed", reason=str(error))
+
     async def _until_asked_or_ended(self) -> None:
         if self._running and not self._asked.is_set():
             asked = asyncio.create_task(self._asked.wait())
@@ -101,7 +123,7 @@ class SyncRunner:
             task = asyncio.create_task(self._sync(claim))
             self._running[task] = claim
             task.add_done_callback(self._running.pop)
-        self.tools.syncs_changed.fire()
+            self.tools.wakeups.syncs_changed.fire(claim.sync_id)
 
     async def _sync(self, claim: Claim) -> None:
         with structlog.contextvars.bound_contextvars(
@@ -125,7 +147,7 @@ class SyncRunner:
         """We were told to stop: the sync ends as cancelled if somebody asked for that, else it is queued again."""
         try:
             await self.database.write(partial(repository.leave, claim=claim, now=self.clock()))
-            self.tools.syncs_changed.fire()
+            self.tools.wakeups.sync_ended(claim.sync_id)
         except (LeaseLost, StorageFailed):
             _log.warning("sync_not_put_back")
 
@@ -133,7 +155,7 @@ class SyncRunner:
         """An error of ours ends this sync as failed; it must not be claimed again and again."""
         try:
             await self.database.write(partial(repository.fail_broken, claim=claim, now=self.clock()))
-            self.tools.syncs_changed.fire()
+            self.tools.wakeups.sync_ended(claim.sync_id)
         except (LeaseLost, StorageFailed):
             _log.warning("sync_not_ended")
 

@@ -1,8 +1,9 @@
 """SQL of the ledger and of sync runs."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -23,6 +24,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, SQLModel, col, select
 
+from app.database import UtcDateTime
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
 from app.messages.models import Message
 from app.sync.errors import LeaseLost, SyncErrorCode
@@ -48,6 +50,74 @@ _IDS_PER_STATEMENT = 500
 Item = TypeVar("Item")
 
 
+# Made once: to make a statement and its cache key costs several times its execution.
+_SYNCS = SQLModel.metadata.tables["syncs"]
+_LEDGER = SQLModel.metadata.tables["unique_ids"]
+_MARKS = SQLModel.metadata.tables["listing_marks"]
+_MAILBOXES = SQLModel.metadata.tables["mailboxes"]
+
+_IS_DUE = (_MAILBOXES.c.next_sync_at <= bindparam("now")) & (
+    _MAILBOXES.c.status == MailboxStatus.ACTIVE.value
+)
+_IS_CLAIMABLE = or_(
+    _SYNCS.c.status == SyncStatus.QUEUED.value,
+    (_SYNCS.c.status == SyncStatus.RUNNING.value) & (_SYNCS.c.lease_expires_at <= bindparam("now")),
+)
+_DUE = (
+    select_columns(_MAILBOXES.c.id)
+    .where(_IS_DUE)
+    .order_by(_MAILBOXES.c.next_sync_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_CLAIMABLE = (
+    select_columns(_SYNCS.c.id)
+    .where(_IS_CLAIMABLE)
+    .order_by(_SYNCS.c.id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_CLAIM = (
+    update(_SYNCS)
+    .where(_SYNCS.c.id.in_(bindparam("ids", expanding=True)))
+    .values(
+        status=SyncStatus.RUNNING.value,
+        started_at=func.coalesce(_SYNCS.c.started_at, bindparam("now", type_=UtcDateTime)),
+        worker=bindparam("by"),
+        lease_token=_SYNCS.c.lease_token + 1,
+        lease_expires_at=bindparam("lease"),
+    )
+    .returning(_SYNCS.c.id, _SYNCS.c.mailbox_id, _SYNCS.c.lease_token)
+)
+_UPDATE_OURS = update(_SYNCS).where(  # the columns come as parameters
+    _SYNCS.c.id == bindparam("sync"),
+    _SYNCS.c.lease_token == bindparam("token"),
+    _SYNCS.c.status == bindparam("running"),
+)
+_MARK = select_columns(*[column for column in _MARKS.c if column.name != "mailbox_id"]).where(
+    _MARKS.c.mailbox_id == bindparam("mailbox")
+)
+_KNOWN = select_columns(
+    _LEDGER.c.id,
+    _LEDGER.c.unique_id,
+    _LEDGER.c.occurrence,
+    _LEDGER.c.state,
+    _LEDGER.c.octets,
+    _LEDGER.c.missing_since.is_not(None),
+    _LEDGER.c.attempts,
+    _LEDGER.c.next_attempt_at,
+    _LEDGER.c.is_wanted,
+    _LEDGER.c.headers_sha256,
+    _LEDGER.c.content_sha256,
+    _LEDGER.c.message_seq,
+)
+_DUE_LINES = _KNOWN.where(
+    _LEDGER.c.mailbox_id == bindparam("mailbox"),
+    _LEDGER.c.next_attempt_at <= bindparam("now"),
+    _LEDGER.c.missing_since.is_(None),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A sync that is ours to run, and the token that proves it."""
@@ -59,37 +129,20 @@ class Claim:
 
 def request(db: Session, mailbox_id: MailboxId, trigger: Trigger, *, now: datetime) -> Sync:
     """The queued or running sync of the mailbox, made now if there is none."""
-    row: dict[str, Any] = {
-        "mailbox_id": mailbox_id,
-        "trigger": trigger.value,
-        "status": SyncStatus.QUEUED.value,
-        "queued_at": now,
-        "report": {},
-        "lease_token": 0,
-    }
-    _insert_unless_active(db, [row])
+    row = _queued(mailbox_id, trigger, now)
+    inserted = db.connection().execute(_insert_unless_active(db).returning(_SYNCS.c.id), [row]).first()
+    if inserted is not None:
+        return Sync(id=inserted[0], **row)
     return db.exec(select(Sync).where(Sync.mailbox_id == mailbox_id, col(Sync.status).in_(ACTIVE))).one()
 
 
 def request_due(db: Session, *, now: datetime, limit: int) -> int:
     """Ask for a sync of every mailbox that is due, up to ``limit``; how many there were."""
-    due = db.exec(
-        select(Mailbox.id)
-        .where(col(Mailbox.next_sync_at) <= now, col(Mailbox.status) == MailboxStatus.ACTIVE.value)
-        .order_by(col(Mailbox.next_sync_at))
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    ).all()
+    due = db.connection().execute(_DUE, {"now": now, "most": limit}).scalars().all()
     if not due:
         return 0
-    common = {
-        "trigger": Trigger.SCHEDULE.value,
-        "status": SyncStatus.QUEUED.value,
-        "queued_at": now,
-        "report": {},
-        "lease_token": 0,
-    }
-    _insert_unless_active(db, [common | {"mailbox_id": mailbox_id} for mailbox_id in due])
+    rows = [_queued(MailboxId(mailbox_id), Trigger.SCHEDULE, now) for mailbox_id in due]
+    db.connection().execute(_insert_unless_active(db), rows)
     # Not due again until the sync that was asked for ends and says when.
     db.execute(update(Mailbox).where(col(Mailbox.id).in_(due)).values(next_sync_at=None))
     return len(due)
@@ -110,29 +163,13 @@ def has_work(db: Session, *, now: datetime) -> bool:
 
 def claim(db: Session, *, worker: str, limit: int, now: datetime, lease_expires_at: datetime) -> list[Claim]:
     """Take queued syncs, and running ones whose lease has run out, oldest first; each gets a new token."""
-    lost = (col(Sync.status) == SyncStatus.RUNNING.value) & (col(Sync.lease_expires_at) <= now)
-    ids = db.exec(
-        select(Sync.id)
-        .where(or_(col(Sync.status) == SyncStatus.QUEUED.value, lost))
-        .order_by(col(Sync.id))
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    ).all()
+    ids = db.connection().execute(_CLAIMABLE, {"now": now, "most": limit}).scalars().all()
     if not ids:
         return []
-    statement = (
-        update(Sync)
-        .where(col(Sync.id).in_(ids))
-        .values(
-            status=SyncStatus.RUNNING.value,
-            started_at=func.coalesce(col(Sync.started_at), now),
-            worker=worker,
-            lease_token=col(Sync.lease_token) + 1,
-            lease_expires_at=lease_expires_at,
-        )
-        .returning(col(Sync.id), col(Sync.mailbox_id), col(Sync.lease_token))
-    )
-    claims = [Claim(SyncId(row[0]), MailboxId(row[1]), row[2]) for row in db.execute(statement)]
+    values = {"ids": ids, "now": now, "by": worker, "lease": lease_expires_at}
+    claims = [
+        Claim(SyncId(row[0]), MailboxId(row[1]), row[2]) for row in db.connection().execute(_CLAIM, values)
+    ]
     return sorted(claims, key=lambda claim: claim.sync_id)
 
 
@@ -248,14 +285,10 @@ def read_ledger(db: Session, mailbox_id: MailboxId) -> list[Known]:
     return _known(db, table.c.mailbox_id == mailbox_id)
 
 
-def read_part(db: Session, mailbox_id: MailboxId, *, ids: Collection[bytes], now: datetime) -> list[Known]:
-    """All ledger lines of some unique-ids, and of those with a line that is due to be tried again."""
-    table = SQLModel.metadata.tables["unique_ids"].c
-    ours = table.mailbox_id == mailbox_id
-    found = _known(db, ours & (table.next_attempt_at <= now) & table.missing_since.is_(None))
-    for some in _slices(list({*ids, *(line.unique_id for line in found)})):
-        found += _known(db, ours & table.unique_id.in_(some))
-    return list({line.entry_id: line for line in found}.values())
+def read_part(db: Session, mailbox_id: MailboxId, *, ids: Collection[bytes]) -> list[Known]:
+    """All ledger lines of some unique-ids."""
+    ours = _LEDGER.c.mailbox_id == mailbox_id
+    return [line for some in _slices(list(ids)) for line in _known(db, ours & _LEDGER.c.unique_id.in_(some))]
 
 
 def missing_with(db: Session, mailbox_id: MailboxId, *, contents: Sequence[bytes]) -> list[Known]:
@@ -263,6 +296,11 @@ def missing_with(db: Session, mailbox_id: MailboxId, *, contents: Sequence[bytes
     table = SQLModel.metadata.tables["unique_ids"].c
     ours = (table.mailbox_id == mailbox_id) & table.missing_since.is_not(None)
     return [line for some in _slices(contents) for line in _known(db, ours & table.content_sha256.in_(some))]
+
+
+def due_lines(db: Session, mailbox_id: MailboxId, *, now: datetime) -> list[Known]:
+    """Ledger lines whose message is to be tried again, among those that are there."""
+    return _as_known(db.connection().execute(_DUE_LINES, {"mailbox": mailbox_id, "now": now}))
 
 
 def judge_again(db: Session, mailbox_id: MailboxId, now: datetime) -> None:
@@ -354,8 +392,8 @@ def want(db: Session, mailbox_id: MailboxId, entry_id: EntryId, *, now: datetime
 
 def read_mark(db: Session, mailbox_id: MailboxId) -> Mark | None:
     """What is remembered of the last listing."""
-    row = db.get(ListingMark, mailbox_id)
-    return Mark(**row.model_dump(exclude={"mailbox_id"})) if row else None
+    row = db.connection().execute(_MARK, {"mailbox": mailbox_id}).one_or_none()
+    return None if row is None else Mark(*row)
 
 
 def write_mark(db: Session, mailbox_id: MailboxId, mark: Mark) -> None:
@@ -443,20 +481,37 @@ def latest(db: Session, mailbox_ids: Sequence[MailboxId]) -> Sequence[Sync]:
 
 
 def _ours(db: Session, claim: Claim, **values: Any) -> None:
-    statement = update(Sync).where(
-        col(Sync.id) == claim.sync_id,
-        col(Sync.lease_token) == claim.token,
-        col(Sync.status) == SyncStatus.RUNNING.value,
-    )
-    if not _count(db, statement.values(**values)):
+    parameters = {
+        "sync": claim.sync_id,
+        "token": claim.token,
+        "running": SyncStatus.RUNNING.value,
+        **values,
+    }
+    if not db.connection().execute(_UPDATE_OURS, parameters).rowcount:
         raise LeaseLost
 
 
-def _insert_unless_active(db: Session, rows: Sequence[dict[str, Any]]) -> None:
-    index = next(ix for ix in SQLModel.metadata.tables["syncs"].indexes if ix.name == "uq_syncs_active")
-    where = index.dialect_options[db.get_bind().dialect.name]["where"]
-    statement = _insert(db)(SQLModel.metadata.tables["syncs"])
-    db.execute(statement.on_conflict_do_nothing(index_elements=["mailbox_id"], index_where=where), rows)
+def _queued(mailbox_id: MailboxId, trigger: Trigger, now: datetime) -> dict[str, Any]:
+    return {
+        "mailbox_id": mailbox_id,
+        "trigger": trigger.value,
+        "status": SyncStatus.QUEUED.value,
+        "queued_at": now,
+        "report": {},
+        "lease_token": 0,
+    }
+
+
+def _insert_unless_active(db: Session) -> Any:
+    return _insert_unless_active_on(db.get_bind().dialect.name)
+
+
+@lru_cache(maxsize=2)
+def _insert_unless_active_on(dialect: str) -> Any:
+    index = next(ix for ix in _SYNCS.indexes if ix.name == "uq_syncs_active")
+    where = index.dialect_options[dialect]["where"]
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return insert(_SYNCS).on_conflict_do_nothing(index_elements=["mailbox_id"], index_where=where)
 
 
 def _insert(db: Session) -> Any:
@@ -470,25 +525,13 @@ def _count(db: Session, statement: Update) -> int:
 
 
 def _known(db: Session, where: ColumnElement[bool]) -> list[Known]:
-    table = SQLModel.metadata.tables["unique_ids"].c
-    query = select_columns(
-        table.id,
-        table.unique_id,
-        table.occurrence,
-        table.state,
-        table.octets,
-        table.missing_since.is_not(None),
-        table.attempts,
-        table.next_attempt_at,
-        table.is_wanted,
-        table.headers_sha256,
-        table.content_sha256,
-        table.message_seq,
-    ).where(where)
+    return _as_known(db.connection().execute(_KNOWN.where(where)))
+
+
+def _as_known(rows: Iterable[Sequence[Any]]) -> list[Known]:
     states = {state.value: state for state in EntryState}
     return [
-        Known(EntryId(row[0]), row[1], row[2], states[row[3]], row[4], bool(row[5]), *row[6:])
-        for row in db.execute(query)
+        Known(EntryId(row[0]), row[1], row[2], states[row[3]], row[4], bool(row[5]), *row[6:]) for row in rows
     ]
 
 

@@ -13,13 +13,14 @@ from app.access.routes import requires
 from app.access.service import Gate, Scope
 from app.database import Database
 from app.errors import AppError, not_found
+from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId, MailboxStatus
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
 from app.sync import repository, schemas
 from app.sync.models import ACTIVE, Sync, SyncId, SyncStatus, Trigger
 from app.sync.schemas import SyncAnswer
-from app.wakeups import Wakeup
+from app.wakeups import Wakeup, Wakeups
 from app.web.ids import decode_id
 from app.web.pages import After, Limit, Page, decode_cursor, encode_cursor, link_next
 from app.web.problems import documented
@@ -43,7 +44,7 @@ def build_router(
     *,
     database: Database,
     gate: Gate,
-    syncs_changed: Wakeup,
+    wakeups: Wakeups,
     work_is_due: Callable[[], None],
     clock: Callable[[], datetime],
     monotonic: Callable[[], float],
@@ -66,11 +67,12 @@ def build_router(
         """The sync when it has ended, or as it is after ``wait`` seconds."""
         deadline = monotonic() + wait
         sync_id = SyncId(row.id or 0)
+        ticket = wakeups.syncs_ended.ticket(sync_id)
+        work_is_due()
         while row.status in ACTIVE and (remaining := deadline - monotonic()) > 0:
-            ticket = syncs_changed.ticket()
+            await Wakeup.wait(ticket, at_most=remaining)
+            ticket = wakeups.syncs_ended.ticket(sync_id)
             row = await found(sync_id)
-            if row.status in ACTIVE:
-                await Wakeup.wait(ticket, at_most=remaining)
         return row
 
     @router.post(
@@ -94,10 +96,9 @@ def build_router(
     ) -> SyncAnswer:
         """List, diff, retrieve what is new, store; in the background. Queued or running: that same sync."""
         number = mailbox_id_of(mailbox_id)
-        row = await database.write(lambda db: _request(db, number, clock()))
-        work_is_due()
-        if wait:
-            row = await ended(row, wait)
+        # Not flushed: a request that a power failure takes away loses no mail.
+        row = await database.write(lambda db: _request(db, number, clock()), durable=False)
+        row = await ended(row, wait)
         response.status_code = 202 if row.status in ACTIVE else 200
         answer = schemas.answer(row)
         response.headers["Location"] = f"/syncs/{answer.id}"
@@ -166,7 +167,7 @@ def build_router(
         """Server-Sent Events: `progress` with the sync whenever it changed, then `done`."""
         told: SyncAnswer | None = None
         while True:
-            ticket = syncs_changed.ticket()
+            ticket = wakeups.syncs_changed.ticket(row.id)
             row = await found(SyncId(row.id or 0))
             answer = schemas.answer(row)
             if row.status not in ACTIVE:
@@ -189,7 +190,7 @@ def build_router(
         number = SyncId(decode_id("syn", sync_id))
         await found(number)
         await database.write(lambda db: repository.cancel(db, number, now=clock()))
-        syncs_changed.fire()
+        wakeups.sync_ended(number)
         work_is_due()
         return schemas.answer(await found(number))
 
@@ -197,8 +198,10 @@ def build_router(
 
 
 def _request(db: Session, mailbox_id: MailboxId, now: datetime) -> Sync:
-    mailbox = existing(db, mailbox_id)
-    if refusal := _REFUSED.get(MailboxStatus(mailbox.status)):
+    mailbox = mailboxes.poll_state(db, mailbox_id)
+    if mailbox is None:
+        raise not_found("mailbox")
+    if refusal := _REFUSED.get(mailbox.status):
         raise AppError(409, *refusal)
     return repository.request(db, mailbox_id, Trigger.MANUAL, now=now)
 

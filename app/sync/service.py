@@ -13,8 +13,8 @@ from sqlmodel import Session
 
 from app import pop3
 from app.database import Database, StorageFailed
-from app.mailboxes.models import InitialSync, Mailbox, MailboxId, MailboxStatus
-from app.mailboxes.repository import get as get_mailbox
+from app.mailboxes import repository as mailboxes
+from app.mailboxes.models import InitialSync, Mailbox, MailboxStatus
 from app.mailboxes.schemas import ServerFacts
 from app.messages.intake import Prepared
 from app.sync import look, recall, repository, retention
@@ -25,7 +25,7 @@ from app.sync.listing import list_maildrop
 from app.sync.look import Look
 from app.sync.maildrop import Maildrop, as_sync_failed
 from app.sync.models import EntryId, EntryState, SyncStatus
-from app.sync.plan import Candidate, is_due, ledger_key
+from app.sync.plan import Candidate, Known, ledger_key
 from app.sync.recall import Change, Mark
 from app.sync.recognise import Recogniser
 from app.sync.repository import Claim
@@ -33,7 +33,7 @@ from app.sync.rows import Row, RowMaker
 from app.sync.schedule import RetryDecision, after_sync
 from app.sync.schemas import Report
 from app.sync.sift import Sifted, heads_of, judge_by, sift
-from app.wakeups import Wakeup
+from app.wakeups import Wakeups
 from app.web.times import as_text
 
 _log = structlog.get_logger()
@@ -53,8 +53,7 @@ class SyncTools:
     database: Database
     maildrop: Maildrop
     pool: ThreadPoolExecutor
-    messages_stored: Wakeup
-    syncs_changed: Wakeup
+    wakeups: Wakeups
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
     chance: Callable[[], float]
@@ -97,19 +96,21 @@ class _Run:
         self._settled: Callable[[Session], None] | None = None
         self._login_delay = 0
         self._started = tools.clock()
+        self._facts: dict[str, Any] = {}
+        self._is_as_before = False
         self._has_moved = False
         self._deleted: list[EntryId] = []
         self._transcript = pop3.Transcript() if tools.transcripts else None
 
     async def list_diff_retrieve_store(self) -> None:
-        mailbox, mark = await self._tools.database.read(self._read_start)
+        mailbox, mark, due = await self._tools.database.read(self._read_start)
         async with self._tools.maildrop.session(
             mailbox, timings=self.report.phases, transcript=self._transcript
         ) as session:
             with self._phase("list"):
                 raw, has_uidl = await list_maildrop(session)
             with self._phase("diff"):
-                seen = await self._look(mailbox, raw, mark)
+                seen = await self._look(raw, mark, due)
                 self._has_moved = seen.diff.most_gone and not seen.known
                 recogniser = Recogniser(
                     own=seen.diff.own,
@@ -141,20 +142,24 @@ class _Run:
             self._write_settled, seen=seen, recogniser=recogniser, raw=raw, mailbox=mailbox
         )
 
-    def _read_start(self, db: Session) -> tuple[Mailbox, Mark | None]:
-        return self._mailbox(db), repository.read_mark(db, self._mailbox_id)
+    def _read_start(self, db: Session) -> tuple[Mailbox, Mark | None, list[Known]]:
+        mark = repository.read_mark(db, self._mailbox_id)
+        return self._mailbox(db), mark, repository.due_lines(db, self._mailbox_id, now=self._started)
 
-    async def _look(self, mailbox: Mailbox, raw: pop3.RawListing, mark: Mark | None) -> Look:
+    async def _look(self, raw: pop3.RawListing, mark: Mark | None, due_lines: Sequence[Known]) -> Look:
         """Read as little of the ledger as the listing's difference from the last one asks for."""
         now, most = self._tools.clock(), self._tools.limits.listing_entries
         change = recall.compare(raw, mark) if mark is not None else Change.OTHER
+        if change is Change.NONE and mark is not None and not due_lines:
+            self._is_as_before = True
+            return look.part((), (), listed=mark.entries, malformed=(), now=now)
         if mark is not None and change is not Change.OTHER:
             grown = pop3.parse_listing(recall.grown_part(raw, mark), most_entries=most)
             ids = frozenset(ledger_key(line.unique_id) for line in grown.entries)
+            due = frozenset(line.unique_id for line in due_lines) - ids
             known = await self._tools.database.read(
-                partial(repository.read_part, mailbox_id=self._mailbox_id, ids=ids, now=now)
+                partial(repository.read_part, mailbox_id=self._mailbox_id, ids=ids | due)
             )
-            due = frozenset(line.unique_id for line in known if is_due(line, now)) - ids
             shown_before = any(line.unique_id in ids and not line.is_missing for line in known)
             listed = mark.entries + len(grown.entries)
             # After an empty listing several messages may be those of before, under new ids.
@@ -171,7 +176,10 @@ class _Run:
     async def _record_listing(
         self, mailbox: Mailbox, seen: Look, recogniser: Recogniser, sifted: Sifted, facts: ServerFacts
     ) -> None:
-        """Commit what is known before anything is retrieved: recognised, baseline, too large, missing."""
+        """Commit what is known before anything is retrieved: recognised, baseline, too large, missing.
+
+        A listing that brings no news is recorded with the last word of the sync.
+        """
         now = self._tools.clock()
         make = RowMaker(self._mailbox_id, now)
         rows = _rows_before_retrieval(sifted, make)
@@ -190,26 +198,27 @@ class _Run:
                 "to_retrieve": len(sifted.to_retrieve),
             }
         )
-        has_news = bool(rows or sifted.to_retrieve or missing)
+        self._facts = {"listed_at": now}
+        if seen.diff.most_gone:
+            self._facts["ids_changed"] = True  # it may hide some of the new names for now, or do it again
+        if mailbox.server != (server := facts.model_dump()):
+            self._facts["server"] = server
+        self.report = report
+        if not (rows or sifted.to_retrieve or missing):
+            return
 
         def change(db: Session) -> None:
             self._write_progress(db, report)
             repository.mark_missing(db, missing, now=now, last_seen_at=mailbox.listed_at)
             repository.write_entries(db, rows)
-            if has_news:
-                repository.forget_mark(db, self._mailbox_id)
-            row = self._mailbox(db)
+            repository.forget_mark(db, self._mailbox_id)
             if sifted.filtered:
                 self._judge_again_if_criteria_changed(db, mailbox)
-            row.listed_at = now
-            # A server that changed its ids once may hide some of the new names for now, or do it again.
-            row.ids_changed = row.ids_changed or seen.diff.most_gone
-            if row.server != (found := facts.model_dump()):
-                row.server = found
+            mailboxes.change(db, self._mailbox_id, **self._facts)
 
         await self._tools.database.write(change, durable=bool(rows))
-        self.report = report
-        self._tools.syncs_changed.fire()
+        self._facts = {}
+        self._tools.wakeups.syncs_changed.fire(self._claim.sync_id)
 
     async def _retrieve_and_store(
         self,
@@ -300,8 +309,8 @@ class _Run:
         is_cancelled, places = await self._tools.database.write(change)
         batch.remember(recogniser, places)
         self.report = report
-        self._tools.messages_stored.fire()
-        self._tools.syncs_changed.fire()
+        self._tools.wakeups.messages_stored.fire()
+        self._tools.wakeups.syncs_changed.fire(self._claim.sync_id)
         if is_cancelled:
             raise SyncCancelled
 
@@ -314,7 +323,7 @@ class _Run:
             lost = [line.entry_id for line in seen.diff.present if line.entry_id not in recogniser.found]
             repository.mark_missing(db, lost, now=now, last_seen_at=mailbox.listed_at)
         repository.mark_missing(db, self._deleted, now=now, last_seen_at=now)
-        if not seen.is_short:
+        if not (seen.is_short or self._is_as_before):
             mark = recall.mark_of(raw, entries=seen.listed, is_confirmed=seen.is_confirmed)
             repository.write_mark(db, self._mailbox_id, mark)
         if self._tools.forget_missing_after is not None:
@@ -331,7 +340,9 @@ class _Run:
         transcript = self._transcript_of(failure) if failure else None
 
         def change(db: Session) -> None:
-            row = self._mailbox(db)
+            row = mailboxes.poll_state(db, self._mailbox_id)
+            if row is None:
+                raise LeaseLost
             failures = row.failures + 1 if failure else 0
             decision = after_sync(
                 failure.code if failure else None,
@@ -347,22 +358,25 @@ class _Run:
             )
             if transcript is not None:
                 repository.write_transcript(db, self._claim, transcript)
-            row.failures = failures
-            if row.status == MailboxStatus.ACTIVE and decision.status is not MailboxStatus.ACTIVE:
-                row.status, row.status_detail = decision.status.value, failure.detail if failure else None
-            row.next_sync_at = decision.next_sync_at if row.status == MailboxStatus.ACTIVE else None
-            if failure is None and row.status == MailboxStatus.ACTIVE and self._is_more_to_do(row):
-                row.next_sync_at = now + timedelta(seconds=self._login_delay)
+            facts = self._facts | {"failures": failures, "next_sync_at": None}
+            if row.status is MailboxStatus.ACTIVE:
+                facts["next_sync_at"] = decision.next_sync_at
+                if decision.status is not MailboxStatus.ACTIVE:
+                    facts |= {"status": decision.status.value, "next_sync_at": None}
+                    facts["status_detail"] = failure.detail if failure else None
+                elif failure is None and self._is_more_to_do(row):
+                    facts["next_sync_at"] = now + timedelta(seconds=self._login_delay)
+            mailboxes.change(db, self._mailbox_id, **facts)
             if self._settled is not None:
                 self._settled(db)
 
         await tools.database.write(change, durable=False)
-        tools.syncs_changed.fire()
+        tools.wakeups.sync_ended(self._claim.sync_id)
         facts = {"status": status.value, **self.report.model_dump(exclude={"phases"})}
         _log.info("sync_ended", **facts, **({"error": failure.code.value} if failure else {}))
         return status
 
-    def _is_more_to_do(self, mailbox: Mailbox) -> bool:
+    def _is_more_to_do(self, mailbox: mailboxes.PollState) -> bool:
         """A server that shows a window may have more, or somebody asked for a message when it was too late."""
         was_wanted_since = mailbox.wanted_at is not None and mailbox.wanted_at >= self._started
         is_window = self.report.retrieved >= _WINDOW or (self._has_moved and self.report.retrieved > 0)
@@ -380,7 +394,7 @@ class _Run:
         return self._transcript.text()
 
     def _mailbox(self, db: Session) -> Mailbox:
-        row = get_mailbox(db, MailboxId(self._mailbox_id))
+        row = mailboxes.snapshot(db, self._mailbox_id)
         if row is None:
             raise LeaseLost
         return row

@@ -27,7 +27,7 @@ from app.schema import upgrade
 from app.sync import repository as syncs
 from app.sync.models import SyncStatus, Trigger
 from app.sync.service import SyncTools, sync_mailbox
-from app.wakeups import Wakeup
+from app.wakeups import Wakeups
 from tests.simulator.maildrop import Mail, SimulatedMaildrop, letters
 
 Result = TypeVar("Result")
@@ -80,8 +80,7 @@ class MaildropMachine(RuleBasedStateMachine):
             database=self.database,
             maildrop=self.maildrop,  # type: ignore[arg-type]  # the part of it that a sync uses
             pool=self.pool,
-            messages_stored=Wakeup(),
-            syncs_changed=Wakeup(),
+            wakeups=Wakeups(),
             clock=lambda: self.now,
             monotonic=lambda: 0.0,
             chance=lambda: 0.5,

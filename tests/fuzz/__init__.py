@@ -1,0 +1,1 @@
+"""Whatever comes: laws that hold for any octets, tried for seconds in CI and for minutes by ``make fuzz``."""
