@@ -1,5 +1,6 @@
-"""What every client that is measured can do: say what it is, and sync one maildrop again and again."""
+"""What every client that is measured can do: say what it is, and sync maildrops again and again."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +9,13 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Account:
-    """Where a maildrop is, and how to log in. In clear text: what is measured here is not TLS."""
+    """Where a maildrop is, and how to log in. With a `ca_file` over implicit TLS, else in clear text."""
 
     host: str
     port: int
     username: str
     password: str
+    ca_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,16 @@ class Cost:
     seconds: float
     cpu_seconds: float
     peak_octets: int | None
+
+
+def one_after_the_other(costs: Sequence[Cost]) -> Cost:
+    """What all of them took together; the memory is that of the largest."""
+    peaks = [cost.peak_octets for cost in costs if cost.peak_octets is not None]
+    return Cost(
+        sum(cost.seconds for cost in costs),
+        sum(cost.cpu_seconds for cost in costs),
+        max(peaks, default=None),
+    )
 
 
 class ClientFailed(Exception):
@@ -46,15 +58,31 @@ class Client(Protocol):
     def version(self) -> str:
         """Name and version, for the list of what was measured."""
 
-    def opened(self, account: Account, place: Path) -> AbstractContextManager["Opened"]:
-        """The client ready to sync this maildrop, knowing nothing of it yet, its state in the empty `place`."""
+    def opened(self, accounts: Sequence[Account], place: Path) -> AbstractContextManager["Opened"]:
+        """The client ready to sync these maildrops (all of one server), its state in the empty `place`.
+
+        It knows nothing of them yet.
+        """
 
 
 class Opened(Protocol):
     """A client with its state. Each `sync` builds on the one before."""
 
     def sync(self) -> Cost:
-        """Retrieves what is new. Raises ClientFailed."""
+        """Retrieves what is new in every maildrop. Raises ClientFailed."""
 
     def kept(self) -> int:
         """How many messages it has by now, by its own account of them; each counted as often as it came."""
+
+
+def accounts_file(accounts: Sequence[Account], place: Path) -> Path:
+    """A file with a line `username password` for each, for our eyes only."""
+    lines = [f"{account.username} {account.password}\n" for account in accounts]
+    return private_file(place / "accounts", "".join(lines))
+
+
+def private_file(path: Path, text: str) -> Path:
+    """The path of a new file that nobody else may read."""
+    path.touch(mode=0o600)
+    path.write_text(text)
+    return path

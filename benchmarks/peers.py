@@ -1,20 +1,28 @@
 """The clients beside Maildelta: each with its own state, each run as a whole process, start included."""
 
-import json
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.clients import Account, Client, Cost, Opened
+from benchmarks.clients import (
+    Account,
+    Client,
+    Cost,
+    Opened,
+    accounts_file,
+    one_after_the_other,
+    private_file,
+)
 from benchmarks.processes import run_to_end
 from tests.servers.processes import unprivileged_account
 
+ONE_BY_ONE = "mpop 1 by 1"
 _HERE = Path(__file__).parent
 
 
@@ -25,12 +33,12 @@ def peers_directory() -> Path:
 
 
 def peers() -> list[Client]:
-    """All of them, the floor last."""
-    return [Mpop(), Fetchmail(), Getmail(), PoplibLoop(), Floor()]
+    """All of them."""
+    return [Mpop(), MpopOneByOne(), Fetchmail(), Getmail(), PoplibLoop()]
 
 
 class Mpop:
-    """mpop to a maildir: pipelines, syncs each file to disk, parses nothing."""
+    """mpop to a maildir: pipelines, syncs each file to disk, parses nothing. All maildrops in one process (`-a`)."""
 
     name = "mpop"
 
@@ -41,15 +49,40 @@ class Mpop:
         return _first_line("mpop", "--version").replace("version ", "")
 
     @contextmanager
-    def opened(self, account: Account, place: Path) -> Iterator[Opened]:
+    def opened(self, accounts: Sequence[Account], place: Path) -> Iterator[Opened]:
         maildir = _maildir(place / "maildir")
-        rc = _private_file(
-            place / "mpoprc",
-            f"account default\nhost {account.host}\nport {account.port}\nuser {account.username}\n"
-            f"password {account.password}\nauth user\ntls off\nkeep on\npipelining auto\n"
-            f"delivery maildir {maildir}\nuidls_file {place / 'uidls'}\n",
-        )
-        yield _MaildirClient(["mpop", "--quiet", f"--file={rc}"], maildir, place / "log")
+        rc = private_file(place / "mpoprc", "".join(_mpop_account(each, maildir, place) for each in accounts))
+        yield _MaildirClient([["mpop", "--quiet", f"--file={rc}", "--all-accounts"]], maildir, place / "log")
+
+
+class MpopOneByOne:
+    """mpop as cron jobs run it: a process for each maildrop, one after the other."""
+
+    name = ONE_BY_ONE
+
+    def missing(self) -> str | None:
+        return _missing_program("mpop")
+
+    def version(self) -> str:
+        return f"{self.name}: a process for each mailbox, one after the other"
+
+    @contextmanager
+    def opened(self, accounts: Sequence[Account], place: Path) -> Iterator[Opened]:
+        maildir = _maildir(place / "maildir")
+        commands = []
+        for account in accounts:
+            rc = private_file(place / f"rc-{account.username}", _mpop_account(account, maildir, place))
+            commands.append(["mpop", "--quiet", f"--file={rc}", "--all-accounts"])
+        yield _MaildirClient(commands, maildir, place / "log")
+
+
+def _mpop_account(account: Account, maildir: Path, place: Path) -> str:
+    tls = f"tls on\ntls_starttls off\ntls_trust_file {account.ca_file}\n" if account.ca_file else "tls off\n"
+    return (
+        f"account {account.username}\nhost {account.host}\nport {account.port}\nuser {account.username}\n"
+        f"password {account.password}\nauth user\n{tls}keep on\npipelining auto\n"
+        f"delivery maildir {maildir}\nuidls_file {place}/uidls-{account.username}\n"
+    )
 
 
 class Getmail:
@@ -65,17 +98,27 @@ class Getmail:
         return _first_line(str(self._program), "--version").replace("getmail ", "getmail6 ")
 
     @contextmanager
-    def opened(self, account: Account, place: Path) -> Iterator[Opened]:
+    def opened(self, accounts: Sequence[Account], place: Path) -> Iterator[Opened]:
         maildir = _maildir(place / "maildir")
-        rc = _private_file(
-            place / "getmailrc",
-            f"[retriever]\ntype = SimplePOP3Retriever\nserver = {account.host}\nport = {account.port}\n"
-            f"username = {account.username}\npassword = {account.password}\n"
-            f"[destination]\ntype = Maildir\npath = {maildir}/\nuser = {_given_to_a_user(maildir)}\n"
-            "[options]\nread_all = false\ndelete = false\nverbose = 0\n",
+        user = _given_to_a_user(maildir)
+        command = [str(self._program), f"--getmaildir={place}"]
+        for account in accounts:
+            text = self._rc(account, maildir, user)
+            command.append(f"--rcfile={private_file(place / f'rc-{account.username}', text)}")
+        yield _MaildirClient([command], maildir, place / "log")
+
+    def _rc(self, account: Account, maildir: Path, user: str) -> str:
+        kind = (
+            f"SimplePOP3SSLRetriever\nca_certs = {account.ca_file}"
+            if account.ca_file
+            else "SimplePOP3Retriever"
         )
-        command = [str(self._program), f"--getmaildir={place}", f"--rcfile={rc}"]
-        yield _MaildirClient(command, maildir, place / "log")
+        return (
+            f"[retriever]\ntype = {kind}\nserver = {account.host}\nport = {account.port}\n"
+            f"username = {account.username}\npassword = {account.password}\n"
+            f"[destination]\ntype = Maildir\npath = {maildir}/\nuser = {user}\n"
+            "[options]\nread_all = false\ndelete = false\nverbose = 0\n"
+        )
 
 
 class Fetchmail:
@@ -91,19 +134,24 @@ class Fetchmail:
         return f"fetchmail {words[words.index('release') + 1].split('+')[0]}"
 
     @contextmanager
-    def opened(self, account: Account, place: Path) -> Iterator[Opened]:
+    def opened(self, accounts: Sequence[Account], place: Path) -> Iterator[Opened]:
         maildir = _maildir(place / "maildir")
         # `exec` spares a process per message. Process ids come again after some ten thousand, so a file may
         # replace an older one in a large maildrop; what was taken is therefore counted in fetchmail's own list.
         deliver = f"exec cat >{maildir}/new/$$"
-        rc = _private_file(
-            place / "fetchmailrc",
-            f'poll {account.host} protocol POP3 service {account.port} uidl\n  user "{account.username}" '
-            f'password "{account.password}" keep sslproto "" mda "{deliver}"\n',
-        )
+        rc = private_file(place / "fetchmailrc", self._rc(accounts, deliver))
         command = ["fetchmail", "--silent", f"--fetchmailrc={rc}", f"--idfile={place / 'ids'}"]
         command += [f"--pidfile={place / 'pid'}", "--nosyslog"]
         yield _FetchmailClient(command, place)
+
+    def _rc(self, accounts: Sequence[Account], deliver: str) -> str:
+        first = accounts[0]
+        tls = f'ssl sslcertck sslcertfile "{first.ca_file}"' if first.ca_file else 'sslproto ""'
+        users = "".join(
+            f'  user "{account.username}" password "{account.password}" keep {tls} mda "{deliver}"\n'
+            for account in accounts
+        )
+        return f"poll {first.host} protocol POP3 service {first.port} uidl\n{users}"
 
 
 class PoplibLoop:
@@ -118,36 +166,22 @@ class PoplibLoop:
         return f"poplib of Python {sys.version.split()[0]}"
 
     @contextmanager
-    def opened(self, account: Account, place: Path) -> Iterator[Opened]:
-        database = place / "messages.sqlite"
-        command = [sys.executable, str(_HERE / "poplib_loop.py"), *_as_arguments(account), str(database)]
+    def opened(self, accounts: Sequence[Account], place: Path) -> Iterator[Opened]:
+        first, database = accounts[0], place / "messages.sqlite"
+        command = [sys.executable, str(_HERE / "poplib_loop.py"), first.host, str(first.port)]
+        command += [str(accounts_file(accounts, place)), str(database)]
+        command += [str(first.ca_file)] if first.ca_file else []
         yield _SqliteClient(command, database, place / "log")
-
-
-class Floor:
-    """A bare socket that throws everything away."""
-
-    name = "floor"
-
-    def missing(self) -> str | None:
-        return None
-
-    def version(self) -> str:
-        return "floor: a bare socket in Python, pipelined, nothing kept"
-
-    @contextmanager
-    def opened(self, account: Account, place: Path) -> Iterator[Opened]:
-        yield _FloorClient(account, place / "log")
 
 
 @dataclass
 class _MaildirClient:
-    command: list[str]
+    commands: Sequence[Sequence[str]]
     maildir: Path
     log: Path
 
     def sync(self) -> Cost:
-        return run_to_end(self.command, log=self.log)
+        return one_after_the_other([run_to_end(command, log=self.log) for command in self.commands])
 
     def kept(self) -> int:
         return sum(1 for folder in ("new", "cur") for _ in (self.maildir / folder).iterdir())
@@ -183,32 +217,6 @@ class _SqliteClient:
         return count
 
 
-@dataclass
-class _FloorClient:
-    account: Account
-    log: Path
-    messages: int = 0
-
-    def sync(self) -> Cost:
-        command = [
-            sys.executable,
-            str(_HERE / "floor.py"),
-            *_as_arguments(self.account),
-            str(self.messages + 1),
-        ]
-        cost = run_to_end(command, log=self.log)
-        said = json.loads(self.log.read_text())
-        self.messages += said["messages"]
-        return replace(cost, seconds=said["seconds"])
-
-    def kept(self) -> int:
-        return self.messages
-
-
-def _as_arguments(account: Account) -> list[str]:
-    return [account.host, str(account.port), account.username, account.password]
-
-
 def _maildir(path: Path) -> Path:
     for folder in ("cur", "new", "tmp"):
         (path / folder).mkdir(parents=True)
@@ -222,12 +230,6 @@ def _given_to_a_user(maildir: Path) -> str:
         for path in (maildir, *maildir.iterdir()):
             os.chown(path, account.uid, account.gid)
     return account.name
-
-
-def _private_file(path: Path, text: str) -> Path:
-    path.touch(mode=0o600)
-    path.write_text(text)
-    return path
 
 
 def _missing_program(name: str) -> str | None:

@@ -17,6 +17,7 @@ _COLUMNS = (
     "CPU seconds",
     "peak memory",
 )
+_COLUMNS_OF_POLLS = ("polls a second", "CPU seconds for 1,000 polls")
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,17 @@ class Run:
 
 @dataclass(frozen=True)
 class Work:
-    """A work that was measured: what it was, over how much mail (octets as on the wire), and all runs."""
+    """A work that was measured: what it was, over how much mail (octets as on the wire), and all runs.
+
+    `polls`: how many mailboxes each run looked at. `remark`: what is different about it.
+    """
 
     title: str
     messages: int
     octets: int
     runs: Sequence[Run]
+    polls: int = 1
+    remark: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,15 +101,18 @@ def table(work: Work) -> str:
     """One work as a table in Markdown."""
     found = summaries(work)
     seconds = {each.client: each.seconds for each in found}
-    rows = [_row(each, seconds) for each in found if each.seconds is not None]
+    rows = [_row(each, seconds, work.polls) for each in found if each.seconds is not None]
     lines = [f"## {work.title}", "", f"{work.messages:,} messages, {work.octets:,} octets."]
+    if work.remark:
+        lines[-1] += f" {work.remark}"
     if rows:
-        lines += ["", _line(_COLUMNS), _line(["---", *["---:"] * (len(_COLUMNS) - 1)]), *map(_line, rows)]
+        columns = [*_COLUMNS, *(_COLUMNS_OF_POLLS if work.polls > 1 else ())]
+        lines += ["", _line(columns), _line(["---", *["---:"] * (len(columns) - 1)]), *map(_line, rows)]
     invalid = [f"- **{each.client}: invalid.** {each.fault}" for each in found if each.fault]
     return "\n".join([*lines, *(["", *invalid] if invalid else [])])
 
 
-def _row(each: Summary, seconds: dict[str, float | None]) -> list[str]:
+def _row(each: Summary, seconds: dict[str, float | None], polls: int) -> list[str]:
     assert each.seconds is not None
     assert each.fastest is not None
     assert each.slowest is not None
@@ -114,7 +123,14 @@ def _row(each: Summary, seconds: dict[str, float | None]) -> list[str]:
         *[_ratio(each.seconds, seconds.get(name)) for name in (OURS, "mpop", "floor")],
         "-" if each.cpu_seconds is None else f"{each.cpu_seconds:.2f}",
         _memory(each),
+        *(_of_polls(each, polls) if polls > 1 else ()),
     ]
+
+
+def _of_polls(each: Summary, polls: int) -> list[str]:
+    assert each.seconds is not None
+    cpu = "-" if each.cpu_seconds is None else f"{each.cpu_seconds / polls * 1000:.2f}"
+    return [f"{polls / each.seconds:,.0f}", cpu]
 
 
 def _memory(each: Summary) -> str:

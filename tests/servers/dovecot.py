@@ -226,6 +226,11 @@ class Dovecot:
         draft.rename(directory / username)
 
 
+def installed_version() -> tuple[int, int]:
+    """The first two numbers of the version that is installed. Raises ServerMissing."""
+    return _installed()[1]
+
+
 @lru_cache(maxsize=1)
 def _installed() -> tuple[Path, tuple[int, int]]:
     found = shutil.which("dovecot") or shutil.which("dovecot", path="/usr/sbin:/usr/local/sbin")
