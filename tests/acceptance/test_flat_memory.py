@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +90,7 @@ class StreamingServer:
 
 def _simple_answer(word: str, maildrop: Maildrop) -> bytes:
     numbers = range(1, maildrop.messages + 1)
-    answers = {
+    answers: dict[str, Callable[[], str]] = {
         "CAPA": lambda: "+OK\r\nUSER\r\nUIDL\r\nTOP\r\nPIPELINING\r\n.\r\n",
         "STAT": lambda: f"+OK {maildrop.messages} {maildrop.messages * maildrop.octets}\r\n",
         "UIDL": lambda: "+OK\r\n" + "".join(f"{n} {maildrop.username}-{n:08}\r\n" for n in numbers) + ".\r\n",
