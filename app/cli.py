@@ -1,6 +1,7 @@
 """The command line: arguments to function, nothing else."""
 
 import asyncio
+import gc
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,6 +54,7 @@ def serve(
         _fail(str(error))
     if not settings.api_key.get_secret_value():
         typer.echo(f"The admin key is in {settings.api_key_file} ('maildelta show-key' prints it).", err=True)
+    gc.freeze()  # what is there now stays: the collector need not look at it each time mail arrives
     uvicorn.run(
         app,
         host=host or settings.host,

@@ -1,7 +1,6 @@
 """``create_app(settings)``: the composition root, the only module that knows all others."""
 
 import asyncio
-import gc
 import os
 import random
 import time
@@ -224,7 +223,6 @@ def _lifespan(
             if settings.role is not Role.API:
                 await runner.take_back()
             await engine.start()
-            gc.freeze()  # what is there now stays: the collector need not look at it each time mail arrives
             _log.info("started", version=__version__, role=settings.role.value)
             try:
                 yield
