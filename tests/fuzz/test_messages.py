@@ -118,6 +118,7 @@ BOMBS: Final[dict[str, Callable[[int], bytes]]] = {
     "openings of encoded words": lambda size: b"Subject: " + b"=?utf-8?q?" * (size // 10),
     "one long encoded word": lambda size: b"Subject: =?utf-8?q?" + b"=C3" * (size // 3) + b"?=",
     "open comments": lambda size: b"To: " + b"(" * size,
+    "open domain literals in a group": lambda size: b"To: x:" + b"[a" * (size // 2),
     "groups": lambda size: b"To: " + b"g:" * (size // 2),
     "recipients": lambda size: b"To: " + b"a@example.org, " * (size // 15),
     "sections of a file name": lambda size: (
