@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,13 +90,18 @@ class StreamingServer:
 
 def _simple_answer(word: str, maildrop: Maildrop) -> bytes:
     numbers = range(1, maildrop.messages + 1)
-    answers: dict[str, Callable[[], str]] = {
-        "CAPA": lambda: "+OK\r\nUSER\r\nUIDL\r\nTOP\r\nPIPELINING\r\n.\r\n",
-        "STAT": lambda: f"+OK {maildrop.messages} {maildrop.messages * maildrop.octets}\r\n",
-        "UIDL": lambda: "+OK\r\n" + "".join(f"{n} {maildrop.username}-{n:08}\r\n" for n in numbers) + ".\r\n",
-        "LIST": lambda: "+OK\r\n" + "".join(f"{n} {maildrop.octets}\r\n" for n in numbers) + ".\r\n",
-    }
-    return answers.get(word, lambda: "+OK\r\n")().encode()
+    match word:
+        case "CAPA":
+            return b"+OK\r\nUSER\r\nUIDL\r\nTOP\r\nPIPELINING\r\n.\r\n"
+        case "STAT":
+            return f"+OK {maildrop.messages} {maildrop.messages * maildrop.octets}\r\n".encode()
+        case "UIDL":
+            lines = [f"{number} {maildrop.username}-{number:08}\r\n" for number in numbers]
+        case "LIST":
+            lines = [f"{number} {maildrop.octets}\r\n" for number in numbers]
+        case _:
+            return b"+OK\r\n"
+    return f"+OK\r\n{''.join(lines)}.\r\n".encode()
 
 
 async def register(http: httpx.AsyncClient, maildrop: Maildrop, port: int) -> str:
