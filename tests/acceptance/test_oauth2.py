@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.servers.dovecot import Dovecot
-from tests.servers.processes import private_directory, remove_directory
+from tests.servers.processes import ServerMissing, private_directory, remove_directory
 from tests.servers.token_server import TokenServer
 from tests.service import Client, running, settings_for
 
@@ -50,7 +50,7 @@ def dovecot(request: pytest.FixtureRequest, tokens: TokenServer) -> Iterator[Dov
             {USER: "not used"}, auth_mechanisms=f"plain {request.param}", extra=PASSDB.format(path=place)
         ) as server:
             if server.version >= (2, 4):
-                pytest.skip("Dovecot 2.4 configures this otherwise")
+                raise ServerMissing("this OAuth2 configuration is that of Dovecot 2.3, and 2.4 is installed")
             yield server
     finally:
         remove_directory(directory)
