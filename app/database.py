@@ -6,10 +6,10 @@ there is one writer thread, so that writers queue in order instead of meeting in
 there are several.
 """
 
-import asyncio
+import contextlib
 import sqlite3
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -30,7 +30,10 @@ from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Session
 
+from app.lane import Lane
+
 Result = TypeVar("Result")
+_Question = Callable[[Session], Any]
 
 BigInt = BigInteger().with_variant(Integer(), "sqlite")  # SQLite's rowid alias must be INTEGER
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
@@ -65,9 +68,10 @@ class StorageFailed(Exception):
 
 
 class Database:
-    """Runs units of work, each in one transaction, in threads.
+    """Runs units of work in threads, each in one transaction, which it may share with others that waited too.
 
-    A unit of work may be run again (a deadlock on PostgreSQL), so it must have no effect but on ``db``.
+    A unit of work may be run again (a deadlock on PostgreSQL, a failure of one that shared its transaction), so it
+    must have no effect but on ``db``.
     """
 
     def __init__(self, url: str) -> None:
@@ -79,50 +83,105 @@ class Database:
         self._write_engines = {
             durable: writer.execution_options(durable=durable) for durable in (True, False)
         }
-        self._readers = ThreadPoolExecutor(_READER_THREADS, thread_name_prefix="db-read")
-        self._writers = ThreadPoolExecutor(writers, thread_name_prefix="db-write")
+        self._reads = Lane(self._answers, threads=_READER_THREADS, name="db-read")
+        self._writes = Lane(self._results, threads=writers, name="db-write")
 
     async def read(self, question: Callable[[Session], Result]) -> Result:
         """Answer a question in a transaction that sees one state of the database and changes nothing."""
-        return await _in_thread(self._readers, self._run_read, question)
+        answer: Result = await self._reads.do(question)
+        return answer
 
     async def write(self, change: Callable[[Session], Result], *, durable: bool = True) -> Result:
         """Make a change in one transaction and commit it; an exception leaves everything as it was.
 
         ``durable=False`` spares the flush to disk: for what can be found out again after a power failure
         (the progress of a sync), never for mail or the ledger. A kill of the process loses neither.
-        Raises StorageFailed.
+        Changes that wait for one another are committed together. Raises StorageFailed.
         """
-        return await _in_thread(self._writers, self._run_write, change, durable)
+        result: Result = await self._writes.do(_Change(change, durable))
+        return result
 
     def close(self) -> None:
         """Wait for the units of work under way and close all connections."""
-        for pool in (self._writers, self._readers):
-            pool.shutdown(wait=True)
+        self._writes.close()
+        self._reads.close()
         self._write_engines[True].dispose()  # they share one pool
         self._read_engine.dispose()
 
-    def _run_read(self, question: Callable[[Session], Result]) -> Result:
+    def _answers(self, questions: Sequence[_Question]) -> Sequence[Any]:
+        """The answers, from one state. Where one cannot be had, each is asked for in a transaction of its own."""
+        if len(questions) > 1:
+            with contextlib.suppress(Exception):
+                return self._asked(questions)
+        return [_outcome(self._asked, [question]) for question in questions]
+
+    def _asked(self, questions: Sequence[_Question]) -> Sequence[Any]:
         try:
             with Session(self._read_engine, expire_on_commit=False) as db:
-                return question(db)
+                return [_unit(db, question) for question in questions]
         except SQLAlchemyError as error:
             raise _storage_failed(error) from error
 
-    def _run_write(self, change: Callable[[Session], Result], durable: bool) -> Result:  # noqa: FBT001
-        for attempts_left in (2, 1, 0):
-            may_be_done = False
+    def _results(self, changes: "Sequence[_Change]") -> Sequence[Any]:
+        """Made in one transaction. When one fails nothing is done yet, and each gets a transaction of its own."""
+        if len(changes) > 1:
             try:
-                with Session(self._write_engines[durable], expire_on_commit=False) as db:
-                    result = change(db)
-                    db.flush()
-                    may_be_done = True
-                    db.commit()
-                    return result
-            except SQLAlchemyError as error:
-                if not (attempts_left and _may_succeed_again(error, may_be_done=may_be_done)):
-                    raise _storage_failed(error) from error
+                return self._committed(changes)
+            except _CommitFailed as failed:
+                raise _storage_failed(failed.error) from failed.error
+            except Exception:  # noqa: S110  whose it is shows when each is alone
+                pass
+        return [_outcome(self._made, change) for change in changes]
+
+    def _made(self, change: "_Change") -> Sequence[Any]:
+        for attempts_left in (2, 1, 0):
+            try:
+                return self._committed([change])
+            except _CommitFailed as failed:
+                error, may_be_done = failed.error, True
+            except SQLAlchemyError as failed:
+                error, may_be_done = failed, False
+            if not (attempts_left and _may_succeed_again(error, may_be_done=may_be_done)):
+                raise _storage_failed(error) from error
         raise AssertionError("unreachable")
+
+    def _committed(self, changes: "Sequence[_Change]") -> Sequence[Any]:
+        durable = any(change.durable for change in changes)
+        with Session(self._write_engines[durable], expire_on_commit=False) as db:
+            results = [_unit(db, change.make) for change in changes]
+            try:
+                db.commit()
+            except SQLAlchemyError as error:
+                raise _CommitFailed(error) from error
+            return results
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    make: _Question
+    durable: bool
+
+
+@dataclass
+class _CommitFailed(Exception):
+    """Whether it was done is open, if the connection was lost."""
+
+    error: SQLAlchemyError
+
+
+def _unit(db: Session, work: _Question) -> Any:
+    """One unit of work, written down whole; the next one in the transaction must not see its objects."""
+    result = work(db)
+    db.flush()
+    db.expunge_all()
+    return result
+
+
+def _outcome(run: Callable[[Any], Sequence[Any]], work: Any) -> Any:
+    try:
+        return run(work)[0]
+    except BaseException as error:
+        return error
 
 
 def driver_url(url: str) -> URL:
@@ -130,23 +189,6 @@ def driver_url(url: str) -> URL:
     parsed = make_url(url)
     drivers = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
     return parsed.set(drivername=drivers[parsed.get_backend_name()])
-
-
-async def _in_thread(pool: ThreadPoolExecutor, run: Callable[..., Result], *args: Any) -> Result:
-    """Run in the pool and wait to the end even when cancelled: a commit under way has an outcome.
-
-    Who is cancelled while a commit runs must not go on before the commit is done, or a sync that was told to
-    stop would write its last word before its last batch.
-    """
-    work = asyncio.get_running_loop().run_in_executor(pool, run, *args)
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        if not work.done():
-            await asyncio.wait([work])
-        if not work.cancelled():
-            work.exception()  # seen: nobody is left to tell
-        raise
 
 
 def open_engine(url: URL, *, read_only: bool, threads: int) -> Engine:

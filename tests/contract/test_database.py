@@ -1,7 +1,11 @@
 """What the application relies on in a database, SQLite and PostgreSQL alike."""
 
 import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -88,6 +92,77 @@ async def test_a_read_sees_one_state_however_many_statements_it_makes(database: 
 async def test_many_writers_at_once_all_succeed(database: Database) -> None:
     await asyncio.gather(*(database.write(lambda db, n=n: db.add(key(f"k{n}"))) for n in range(50)))  # type: ignore[misc]
     assert await count_keys(database) == 50
+
+
+@asynccontextmanager
+async def writers_busy(database: Database) -> AsyncIterator[None]:
+    """What is asked to be written within the block waits together, for every writer is busy until its end."""
+    release = threading.Event()
+    writers = 1 if database.is_sqlite else 8
+    tasks = [asyncio.create_task(database.write(lambda _db: release.wait(10))) for _ in range(writers)]
+    await asyncio.sleep(0.1)
+    yield
+    await asyncio.sleep(0.1)
+    release.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_changes_that_wait_together_share_a_transaction(database: Database) -> None:
+    transactions: list[object] = []
+
+    def change(db: Session) -> None:
+        transactions.append(db.get_transaction())
+
+    async with writers_busy(database):
+        writes = [asyncio.create_task(database.write(change)) for _ in range(40)]
+    await asyncio.gather(*writes)
+    assert len(transactions) == 40
+    assert len({id(transaction) for transaction in transactions}) <= 8  # all are held: no id is used twice
+
+
+async def test_one_change_that_fails_takes_no_other_with_it(database: Database) -> None:
+    def change(db: Session, number: int) -> int:
+        db.add(key(f"k{number}"))
+        if number == 7:
+            db.flush()
+            raise RuntimeError
+        return number
+
+    async with writers_busy(database):
+        writes = [asyncio.create_task(database.write(partial(change, number=n))) for n in range(20)]
+    outcomes = await asyncio.gather(*writes, return_exceptions=True)
+    assert [type(each) for each in outcomes].count(RuntimeError) == 1
+    assert [each for each in outcomes if isinstance(each, int)] == [n for n in range(20) if n != 7]
+    assert await count_keys(database) == 19
+
+
+async def test_changes_in_one_transaction_do_not_see_the_objects_of_each_other(database: Database) -> None:
+    """SQLAlchemy gives an object that it has again, without looking what became of its row."""
+    await database.write(lambda db: db.add(key("a")))
+
+    held = []
+
+    def rename(db: Session) -> None:
+        held.append(db.get(ApiKey, 1))
+        db.connection().execute(text("UPDATE api_keys SET name = 'new'"))
+
+    async with writers_busy(database):
+        writes = [asyncio.create_task(database.write(rename)) for _ in range(9)]
+        read = asyncio.create_task(database.write(lambda db: db.get(ApiKey, 1).name))  # type: ignore[union-attr]
+    await asyncio.gather(*writes)
+    assert await read in ({"new"} if database.is_sqlite else {"n", "new"})  # one writer, or eight at once
+
+
+async def test_questions_asked_together_all_get_their_own_answer(database: Database) -> None:
+    def question(db: Session, number: int) -> int:
+        if number == 13:
+            raise LookupError
+        return int(db.execute(text("SELECT :number"), {"number": number}).scalar_one())
+
+    asked = (database.read(partial(question, number=n)) for n in range(200))
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [each for each in answers if isinstance(each, int)] == [n for n in range(200) if n != 13]
+    assert isinstance(answers[13], LookupError)
 
 
 async def test_who_is_cancelled_during_a_commit_goes_on_only_after_it(database: Database) -> None:
