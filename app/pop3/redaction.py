@@ -3,6 +3,7 @@
 import re
 from base64 import b64encode
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Final
 
 _HIDDEN: Final = "***"
@@ -14,12 +15,15 @@ _BASE64 = "[A-Za-z0-9+/_-]"
 class Redaction:
     """Replaces a secret by stars, in plain and within base64 (SASL sends it so). An empty secret changes nothing."""
 
-    __slots__ = ("_patterns", "_tail")
-
     def __init__(self, secret: str = "") -> None:
-        patterns = [*_patterns(secret), *_base64_patterns(secret)]
-        self._patterns = [re.compile(pattern, re.IGNORECASE) for pattern in patterns]
+        self._secret = secret
         self._tail = secret[_LEAST_PREFIX:]
+
+    @cached_property
+    def _patterns(self) -> list[re.Pattern[str]]:
+        """Compiled when something is to be shown: most sessions show nothing, and it would cost as much as TLS."""
+        patterns = [*_patterns(self._secret), *_base64_patterns(self._secret)]
+        return [re.compile(pattern, re.IGNORECASE) for pattern in patterns]
 
     def __repr__(self) -> str:
         return "Redaction()"

@@ -55,7 +55,8 @@ class Maildrop:
     async def session(
         self, mailbox: Mailbox, *, timings: dict[str, int], transcript: pop3.Transcript | None = None
     ) -> AsyncIterator[pop3.Pop3Session]:
-        """A session of the mailbox, logged in; QUIT at the end. Raises SyncFailed and the client's errors.
+        """A session of the mailbox, logged in, to be listed first; QUIT at the end. Raises SyncFailed and the client's
+        errors.
 
         ``timings`` receives the milliseconds of ``connect`` and ``login``, ``transcript`` what is said.
         """
@@ -104,6 +105,7 @@ class Maildrop:
             await closing.enter_async_context(session)
             connected = self._monotonic()
             timings["connect"] = round((connected - started) * 1000)
+            session.list_with_login()
             await login(session)
             timings["login"] = round((self._monotonic() - connected) * 1000)
             closing.pop_all()
