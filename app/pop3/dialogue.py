@@ -208,8 +208,7 @@ class Dialogue:
         if loop.time() >= until:  # octets that are there already must not outrun the clock
             raise self._too_slow(until, within)
         try:
-            async with asyncio.timeout_at(until):
-                return await self._stream.more()
+            return await self._stream.more(until)
         except TimeoutError as error:
             raise self._too_slow(until, within) from error
         except ConnectionLost as error:

@@ -136,9 +136,12 @@ class Stream:
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
-    async def more(self) -> int:
-        """Wait until octets have come since this was asked last; how many. Raises ConnectionLost at the end."""
-        return await self._incoming.more()
+    async def more(self, until: float) -> int:
+        """Wait until octets have come since this was asked last; how many.
+
+        Raises ConnectionLost at the end, TimeoutError when the loop's clock says ``until``.
+        """
+        return await self._incoming.more(until)
 
     async def close(self) -> None:
         """Close in order: what was written goes out, TLS says goodbye. At most a second, then at once."""
@@ -169,6 +172,8 @@ class _Incoming(asyncio.BufferedProtocol):
         self._has_ended = False
         self._failure: Exception | None = None
         self._reader: asyncio.Future[None] | None = None
+        self._until = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._closed = asyncio.get_running_loop().create_future()
         self.transport: asyncio.Transport | None = None
 
@@ -195,13 +200,15 @@ class _Incoming(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._has_ended, self._failure = True, exc
         self._wake()
+        if self._timer is not None:
+            self._timer.cancel()
         if not self._closed.done():
             self._closed.set_result(None)
 
-    async def more(self) -> int:
+    async def more(self, until: float) -> int:
         """Wait until octets have come since this was asked last; how many."""
         if not self._fresh:
-            await self._something()
+            await self._something(until)
         if not self._fresh:
             if self._failure is not None:
                 raise ConnectionLost(f"the connection was lost: {_reason(self._failure)}") from self._failure
@@ -213,7 +220,7 @@ class _Incoming(asyncio.BufferedProtocol):
         """Until the transport has let go of the socket."""
         await asyncio.shield(self._closed)
 
-    async def _something(self) -> None:
+    async def _something(self, until: float) -> None:
         if self._has_ended:
             return
         if self._is_paused:
@@ -221,10 +228,28 @@ class _Incoming(asyncio.BufferedProtocol):
             self._is_paused = False
             self.transport.resume_reading()
         self._reader = asyncio.get_running_loop().create_future()
+        self._until = until
+        if self._timer is None or until < self._timer.when():
+            self._set_timer()
         try:
             await self._reader
         finally:
             self._reader = None
+
+    def _set_timer(self) -> None:
+        """One for all waits: a new one for each would cost as much as the wait. It looks again when it is early."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(self._until, self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        self._timer = None
+        if self._reader is None or self._reader.done():
+            return
+        if asyncio.get_running_loop().time() < self._until:
+            self._set_timer()
+        else:
+            self._reader.set_exception(TimeoutError())
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import (
     ColumnElement,
@@ -93,6 +93,7 @@ _CLAIM = (
     )
     .returning(_SYNCS.c.id, _SYNCS.c.mailbox_id, _SYNCS.c.lease_token)
 )
+_ONE = select_columns(_SYNCS).where(_SYNCS.c.id == bindparam("sync"))
 _UPDATE_OURS = update(_SYNCS).where(  # the columns come as parameters
     _SYNCS.c.id == bindparam("sync"),
     _SYNCS.c.lease_token == bindparam("token"),
@@ -267,8 +268,8 @@ def cancel(db: Session, sync_id: SyncId, *, now: datetime) -> None:
 
 
 def get(db: Session, sync_id: SyncId) -> Sync | None:
-    """The sync with this id."""
-    return db.get(Sync, sync_id)
+    """The sync with this id, to be read only: a plain row, as many wait for the end of one."""
+    return cast("Sync | None", db.connection().execute(_ONE, {"sync": sync_id}).one_or_none())
 
 
 def write_transcript(db: Session, claim: Claim, text: str) -> None:

@@ -76,10 +76,17 @@ class UniqueIdAnswer(BaseModel):
 def answer(row: Sync) -> SyncAnswer:
     """Shape a sync for the API."""
     assert row.id is not None
-    fields = row.model_dump(
-        include={"trigger", "status", "queued_at", "started_at", "finished_at", "report", "error"}
+    return SyncAnswer(
+        id=encode_id("syn", row.id),
+        mailbox_id=encode_id("mbx", row.mailbox_id),
+        trigger=Trigger(row.trigger),
+        status=SyncStatus(row.status),
+        queued_at=row.queued_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        report=row.report,
+        error=row.error,
     )
-    return SyncAnswer(id=encode_id("syn", row.id), mailbox_id=encode_id("mbx", row.mailbox_id), **fields)
 
 
 def entry_answer(row: UniqueIdEntry, *, listed_at: datetime | None, has_message: bool) -> UniqueIdAnswer:

@@ -138,7 +138,7 @@ class _Run:
                 )
             with self._phase("retrieve"):
                 await self._retrieve_and_store(session, mailbox, sifted, seen, recogniser)
-            await self._delete_on_server(session, raw)
+            await self._delete_on_server(session, mailbox, raw)
             self._login_delay = session.capabilities.login_delay or 0
         self._settled = partial(
             self._write_settled, seen=seen, recogniser=recogniser, raw=raw, mailbox=mailbox
@@ -266,10 +266,13 @@ class _Run:
         ]
         await self._tools.database.write(partial(repository.write_entries, rows=rows))
 
-    async def _delete_on_server(self, session: pop3.Pop3Session, raw: pop3.RawListing) -> None:
+    async def _delete_on_server(
+        self, session: pop3.Pop3Session, mailbox: Mailbox, raw: pop3.RawListing
+    ) -> None:
         """Delete what the mailbox's retention asks for; it is gone only when QUIT was answered with +OK."""
         most = self._tools.limits.listing_entries
-        mailbox = await self._tools.database.read(self._mailbox)  # it may have been told to keep meanwhile
+        if mailbox.server_retention["mode"] != "keep":  # it may have been told to keep meanwhile
+            mailbox = await self._tools.database.read(self._mailbox)
         if session.capabilities.expire == 0 and mailbox.server_retention["mode"] == "keep":
             await session.abort()  # EXPIRE 0: QUIT may delete what was retrieved (RFC 2449 §6.7)
             return

@@ -96,13 +96,17 @@ class PlayedServer(Stream):
         self.sendings.append(octets)
         self._begin_answer()
 
-    async def more(self) -> int:
+    async def more(self, until: float) -> int:
+        async with asyncio.timeout_at(until):
+            return await self._more()
+
+    async def _more(self) -> int:
         await asyncio.sleep(self._pace)
         octets = self._next_octets()
         if not octets:
             if self._closes:
                 raise ConnectionLost("the server closed the connection")
-            await asyncio.Event().wait()  # silence: somebody else's time-out ends it
+            await asyncio.Event().wait()  # silence, which the time-out ends
         self._inbox.append(octets)
         self.taken += len(octets)
         self.largest_inbox = max(self.largest_inbox, len(self._inbox.data))

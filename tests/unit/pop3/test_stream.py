@@ -14,9 +14,13 @@ async def opened(server: FakePop3Server) -> Stream:
     return await Stream.open((server.host,), server.port, tls=None, server_name="localhost", within=2)
 
 
+def in_seconds(seconds: float) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
 async def read(stream: Stream) -> bytes:
     """What has come, as the framing would take it."""
-    await stream.more()
+    await stream.more(in_seconds(2))
     inbox = stream.inbox
     octets = inbox.taken(inbox.start, inbox.end)
     inbox.start = inbox.end
@@ -48,7 +52,7 @@ async def test_what_has_come_is_read_although_the_server_has_gone() -> None:
         await server.settled()
         assert await read(stream) == b"+OK\r\nUS"
         with pytest.raises(ConnectionLost):
-            await stream.more()
+            await stream.more(in_seconds(2))
         await stream.close()
 
 
@@ -57,8 +61,23 @@ async def test_reading_on_after_the_end_is_lost_each_time() -> None:
         stream = await opened(server)
         for _ in range(2):
             with pytest.raises(ConnectionLost):
-                await stream.more()
+                await stream.more(in_seconds(2))
         await stream.abort()
+        await stream.abort()
+
+
+async def test_each_wait_has_its_own_end_be_it_sooner_or_later_than_the_one_before() -> None:
+    async with FakePop3Server(FakeMaildrop()) as server:
+        stream = await opened(server)
+        await read(stream)
+        clock = asyncio.get_running_loop().time
+        for seconds in (0.05, 0.2, 0.1):
+            began = clock()
+            stream.write(b"NOOP\r\n")
+            await stream.more(in_seconds(60))  # the answer comes, and its end is far away
+            with pytest.raises(TimeoutError):
+                await stream.more(in_seconds(seconds))
+            assert seconds <= clock() - began < seconds + 1
         await stream.abort()
 
 
