@@ -1,7 +1,7 @@
 """Running syncs in the background: claims in batches, leases, heartbeats; and the one job the engine knows."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,7 +11,7 @@ from sqlmodel import Session
 
 from app.database import Database, StorageFailed
 from app.jobs.port import Job
-from app.sync import repository
+from app.sync import claims, repository
 from app.sync.errors import LeaseLost
 from app.sync.models import SyncId, SyncStatus
 from app.sync.repository import Claim
@@ -81,13 +81,13 @@ class SyncRunner:
 
     async def take_back(self) -> None:
         """At start: what this worker held when it was killed is queued again, without waiting for its lease."""
-        count = await self.database.write(partial(repository.release_worker, worker=self.worker))
+        count = await self.database.write(partial(claims.release_worker, worker=self.worker))
         if count:
             _log.info("syncs_resumed", count=count)
 
     async def has_work(self) -> bool:
         """Whether a pass would find something to do."""
-        return await self.database.read(partial(repository.has_work, now=self.clock()))
+        return await self.database.read(partial(claims.has_work, now=self.clock()))
 
     async def run(self) -> None:
         """One pass. Cancelled (the service stops), it queues again what it leaves unfinished."""
@@ -127,9 +127,9 @@ class SyncRunner:
             return
 
         def change(db: Session) -> list[Claim]:
-            repository.request_due(db, now=now, limit=_DUE_PER_PASS)
+            claims.request_due(db, now=now, limit=_DUE_PER_PASS)
             lease = now + timedelta(seconds=self.lease_seconds)
-            return repository.claim(db, worker=self.worker, limit=free, now=now, lease_expires_at=lease)
+            return claims.claim(db, worker=self.worker, limit=free, now=now, lease_expires_at=lease)
 
         for claim in await self.database.write(change, durable=False):
             task = asyncio.create_task(self._sync(claim))
@@ -197,21 +197,18 @@ class SyncRunner:
     async def _keep_leases(self) -> None:
         while True:
             await asyncio.sleep(self.lease_seconds / _HEARTBEATS_PER_LEASE)
-            claims = list(self._running.values())
-            if not claims:
+            held = list(self._running.values())
+            if not held:
                 continue
             until = self.clock() + timedelta(seconds=self.lease_seconds)
             try:
-                await self.database.write(
-                    partial(repository.renew, claims=claims, until=until), durable=False
-                )
+                await self.database.write(partial(claims.renew, held=held, until=until), durable=False)
                 await self._cancel_what_was_asked()
             except StorageFailed as error:
                 _log.warning("leases_not_renewed", reason=str(error))
 
     async def _cancel_what_was_asked(self) -> None:
-        claims: Sequence[Claim] = list(self._running.values())
-        ids = [claim.sync_id for claim in claims]
+        ids = [claim.sync_id for claim in self._running.values()]
         if not ids:
             return
         asked: set[SyncId] = await self.database.read(partial(repository.cancelled_among, sync_ids=ids))
