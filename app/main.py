@@ -38,6 +38,7 @@ from app.sync.maildrop import Maildrop
 from app.sync.oauth2 import AccessTokens
 from app.sync.repository import backlog, judge_again
 from app.sync.routes import build_router as sync_router
+from app.sync.server_limits import ServerLimits
 from app.sync.service import SyncTools
 from app.sync.tryout import Tryout
 from app.sync.tryout_routes import build_router as tryout_router
@@ -192,6 +193,7 @@ def _runner(
         batch_octets=settings.batch_octets,
         forget_missing_after=timedelta(days=days) if (days := settings.forget_missing_after_days) else None,
         transcripts=settings.transcripts,
+        server_limits=ServerLimits(settings.effective_syncs_per_host),
     )
     return SyncRunner(
         database=database,
@@ -200,6 +202,7 @@ def _runner(
         concurrency=settings.sync_concurrency,
         lease_seconds=settings.lease_seconds,
         clock=_now,
+        overall=settings.syncs_overall or None,
         keep_finished=timedelta(days=days) if (days := settings.finished_syncs_days) else None,
     )
 

@@ -81,6 +81,15 @@ class Settings(BaseSettings):
         2_000_000, gt=0, description="A longer listing ends the sync with `limit_exceeded`."
     )
     sync_concurrency: int = Field(64, gt=0, description="Syncs that one worker runs at the same time.")
+    syncs_per_host: int = Field(
+        0,
+        ge=0,
+        description="Syncs at the same time with one mail server (host and port), of all workers together. 0: half "
+        "of `SYNC_CONCURRENCY`, so that a server that hangs leaves the other half to the others.",
+    )
+    syncs_overall: int = Field(
+        0, ge=0, description="Syncs at the same time of all workers together. 0: no limit."
+    )
     batch_messages: int = Field(500, gt=0, description="Messages per commit, at most.")
     batch_octets: int = Field(4 * 1024 * 1024, gt=0, description="Octets of mail per commit, at most.")
     forget_missing_after_days: int = Field(
@@ -141,6 +150,11 @@ class Settings(BaseSettings):
     def effective_executor_id(self) -> str:
         """The name under which this process holds leases."""
         return self.executor_id or socket.gethostname()
+
+    @property
+    def effective_syncs_per_host(self) -> int:
+        """How many syncs one mail server gets at the same time."""
+        return self.syncs_per_host or max(1, self.sync_concurrency // 2)
 
     @property
     def secret_key_file(self) -> Path:

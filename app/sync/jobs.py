@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -12,6 +12,7 @@ from sqlmodel import Session
 from app.database import Database, StorageFailed
 from app.jobs.port import Job
 from app.sync import claims, repository
+from app.sync.claims import Limits
 from app.sync.errors import LeaseLost
 from app.sync.models import SyncId, SyncStatus
 from app.sync.repository import Claim
@@ -23,6 +24,7 @@ _DUE_PER_PASS = 500
 _HEARTBEATS_PER_LEASE = 6
 _FORGET_EVERY = timedelta(hours=1)
 _FORGOTTEN_PER_BATCH = 1_000
+_ANY_SERVER = ""
 _FROM_THE_FIRST = SyncId(0)
 
 _log = structlog.get_logger()
@@ -31,6 +33,9 @@ _log = structlog.get_logger()
 @dataclass(eq=False)
 class SyncRunner:
     """Runs the syncs that this worker claims, many at once, each in a task.
+
+    ``concurrency``: how many here; ``overall``: how many of all workers together (None: no limit); how many with one
+    mail server is in ``tools.server_limits``. Servers come in turn, so that none hides another.
 
     ``run`` is the body of the job: it claims until nothing is queued and nothing runs. Who asks while a pass is
     under way wakes it, so that a short sync never waits for a long one; a second pass does no more than that.
@@ -42,11 +47,13 @@ class SyncRunner:
     concurrency: int
     lease_seconds: float
     clock: Callable[[], datetime]
+    overall: int | None = None
     keep_finished: timedelta | None = None
     _running: dict[asyncio.Task[None], Claim] = field(default_factory=dict)
     _asked: asyncio.Event = field(default_factory=asyncio.Event)
     _passing: bool = False
     _own_pass: asyncio.Task[None] | None = None
+    _last_server: str = _ANY_SERVER
     _forget_at: datetime | None = None
     _forget_behind: SyncId = _FROM_THE_FIRST
 
@@ -126,16 +133,35 @@ class SyncRunner:
         if (free := self.concurrency - len(self._running)) <= 0:
             return
 
-        def change(db: Session) -> list[Claim]:
-            claims.request_due(db, now=now, limit=_DUE_PER_PASS)
-            lease = now + timedelta(seconds=self.lease_seconds)
-            return claims.claim(db, worker=self.worker, limit=free, now=now, lease_expires_at=lease)
+        limits = self._limits()
 
-        for claim in await self.database.write(change, durable=False):
+        def change(db: Session) -> tuple[int, list[Claim]]:
+            due = claims.request_due(db, now=now, limit=_DUE_PER_PASS)
+            lease = now + timedelta(seconds=self.lease_seconds)
+            return due, claims.claim(
+                db,
+                worker=self.worker,
+                limit=free,
+                now=now,
+                lease_expires_at=lease,
+                limits=limits,
+                behind=self._last_server,
+            )
+
+        due, claimed = await self.database.write(change, durable=False)
+        if due == _DUE_PER_PASS:
+            self._asked.set()  # behind those of one server there may be others'
+        self._last_server = claimed[-1].server if len(claimed) == free else _ANY_SERVER
+        for claim in claimed:
             task = asyncio.create_task(self._sync(claim))
             self._running[task] = claim
             task.add_done_callback(self._running.pop)
             self.tools.wakeups.syncs_changed.fire(claim.sync_id)
+
+    def _limits(self) -> Limits:
+        servers = self.tools.server_limits
+        limits = Limits(per_server=servers.most, lowered=dict(servers.lowered))
+        return limits if self.overall is None else replace(limits, overall=self.overall)
 
     async def _forget_some_finished(self) -> None:
         """One batch, so that nobody waits long; once all is looked at, not again for an hour."""

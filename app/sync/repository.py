@@ -30,6 +30,7 @@ from app.messages.repository import last_place
 from app.metrics import Backlog
 from app.sync.errors import LeaseLost, SyncErrorCode
 from app.sync.models import (
+    NO_SERVER,
     EntryId,
     EntryState,
     ListingMark,
@@ -86,11 +87,12 @@ _DUE_LINES = _KNOWN.where(
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A sync that is ours to run, and the token that proves it."""
+    """A sync that is ours to run, and the token that proves it. ``server``: host and port, as limits count it."""
 
     sync_id: SyncId
     mailbox_id: MailboxId
     token: int
+    server: str = NO_SERVER
 
 
 def backlog(db: Session, *, now: datetime) -> Backlog:

@@ -33,6 +33,7 @@ from app.sync.repository import Claim
 from app.sync.rows import Row, RowMaker
 from app.sync.schedule import RetryDecision, after_sync
 from app.sync.schemas import Report
+from app.sync.server_limits import ServerLimits
 from app.sync.sift import Sifted, heads_of, judge_by, sift
 from app.wakeups import Wakeups
 from app.web.times import as_text
@@ -65,6 +66,7 @@ class SyncTools:
     forget_missing_after: timedelta | None = None
     transcripts: bool = False
     metrics: Metrics = field(default_factory=Metrics)
+    server_limits: ServerLimits = field(default_factory=lambda: ServerLimits(1))
 
 
 async def sync_mailbox(claim: Claim, *, tools: SyncTools) -> SyncStatus:
@@ -378,6 +380,8 @@ class _Run:
         await tools.database.write(change, durable=False)
         tools.wakeups.sync_ended(self._claim.sync_id)
         tools.metrics.sync_ended(status=status.value, code=failure.code.value if failure else None)
+        if status is not SyncStatus.CANCELLED:
+            tools.server_limits.ended(self._claim.server, failure.code if failure else None)
         facts = {"status": status.value, **self.report.model_dump(exclude={"phases"})}
         _log.info("sync_ended", **facts, **({"error": failure.code.value} if failure else {}))
         return status

@@ -331,21 +331,6 @@ async def test_a_mailbox_takes_everything_with_it(database: Database) -> None:
         assert await count(database, table) == 0, table
 
 
-async def test_what_is_to_be_claimed_is_found_by_an_index_however_many_syncs_have_ended(
-    database: Database,
-) -> None:
-    if not database.is_sqlite:
-        return  # PostgreSQL's planner goes by statistics, and scans a table that is as small as this one
-    question = str(claiming._CLAIMABLE.compile(dialect=database._read_engine.dialect))
-    places = (1,) * question.count("?")
-
-    def plan(db: Session) -> str:
-        rows = db.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {question}", places)
-        return " ".join(str(row[3]) for row in rows)
-
-    assert "ix_syncs_open" in await database.read(plan)
-
-
 async def test_the_backlog_tells_what_waits_and_for_how_long(database: Database) -> None:
     assert await backlog(database) == Backlog(queued=0, running=0, lag_seconds=0.0, feed_place=0)
     await put(database, await make_mailbox(database), mail("a"), mail("b"))
