@@ -64,7 +64,14 @@ class SyncRunner:
 
     def job(self, *, every_seconds: float) -> Job:
         """The job for the engine: passes at least this often, and whenever somebody asks."""
-        return Job(name=SYNCS, run=self.run, every_seconds=every_seconds, has_work=self.has_work, at_once=2)
+        return Job(
+            name=SYNCS,
+            run=self.run,
+            every_seconds=every_seconds,
+            has_work=self.has_work,
+            workers=self.workers,
+            at_once=2,
+        )
 
     def wake(self) -> bool:
         """Somebody queued a sync or asked for a cancel: look now. False: no pass is under way; start one."""
@@ -95,6 +102,10 @@ class SyncRunner:
     async def has_work(self) -> bool:
         """Whether a pass would find something to do."""
         return await self.database.read(partial(claims.has_work, now=self.clock()))
+
+    async def workers(self) -> set[str]:
+        """The workers that hold syncs now, by name."""
+        return await self.database.read(partial(claims.workers, now=self.clock()))
 
     async def run(self) -> None:
         """One pass. Cancelled (the service stops), it queues again what it leaves unfinished."""
