@@ -100,7 +100,9 @@ class SyncRunner:
             _log.info("syncs_resumed", count=count)
 
     async def has_work(self) -> bool:
-        """Whether a pass would find something to do."""
+        """Whether a pass would find something to do; once an hour a look for what is to be forgotten is due."""
+        if self._may_forget(self.clock()):
+            return True
         return await self.database.read(partial(claims.has_work, now=self.clock()))
 
     async def workers(self) -> set[str]:
@@ -174,10 +176,13 @@ class SyncRunner:
         limits = Limits(per_server=servers.most, lowered=dict(servers.lowered))
         return limits if self.overall is None else replace(limits, overall=self.overall)
 
+    def _may_forget(self, now: datetime) -> bool:
+        return self.keep_finished is not None and (self._forget_at is None or now >= self._forget_at)
+
     async def _forget_some_finished(self) -> None:
         """One batch, so that nobody waits long; once all is looked at, not again for an hour."""
         now = self.clock()
-        if self.keep_finished is None or (self._forget_at is not None and now < self._forget_at):
+        if self.keep_finished is None or not self._may_forget(now):
             return
         question = partial(
             repository.forget_finished,
@@ -193,6 +198,8 @@ class SyncRunner:
         self._forget_behind = reached or _FROM_THE_FIRST
         if reached is None:
             self._forget_at = now + _FORGET_EVERY
+        else:
+            self._asked.set()
 
     async def _sync(self, claim: Claim) -> None:
         with structlog.contextvars.bound_contextvars(
