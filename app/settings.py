@@ -1,7 +1,6 @@
 """Settings: read once from the environment (prefix ``MAILDELTA_``), ``.env`` or secret files, then passed down."""
 
 import secrets
-import socket
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -68,7 +67,9 @@ class Settings(BaseSettings):
     )
     role: Role = Field(Role.ALL, description="`all` (API and worker in one process), `api` or `worker`.")
     executor_id: str = Field(
-        "", description="The name of this worker's place; stable across restarts. Empty: the host's name."
+        "",
+        description="The name of this worker's place: the same after a restart, and no other's. Empty: the host's "
+        "name, a mark of `DATA_DIR`, and the lowest number that no other worker there has.",
     )
 
     connect_timeout_seconds: float = Field(15.0, gt=0, description="Connecting, TLS included.")
@@ -145,11 +146,6 @@ class Settings(BaseSettings):
     def effective_database_url(self) -> str:
         """The database in use: the one that was set, or the embedded default."""
         return self.database_url or f"sqlite:///{self.data_dir / 'maildelta.sqlite'}"
-
-    @property
-    def effective_executor_id(self) -> str:
-        """The name under which this process holds leases."""
-        return self.executor_id or socket.gethostname()
 
     @property
     def effective_syncs_per_host(self) -> int:
