@@ -13,6 +13,7 @@ depends_on = None
 
 Octets = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
+
 def upgrade() -> None:
     # With defaults of the database: workers of the version before go on inserting rows without them.
     op.add_column("syncs", sa.Column("server", Octets, nullable=False, server_default="-"))
