@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup run demo test check soak fuzz lint types contracts format bench lock clean
+.PHONY: help setup run demo test check soak chaos fuzz lint types contracts format bench lock clean
 
 help: ## Explain the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ check: lint types contracts test ## Exactly what CI runs
 
 soak: .venv/ready-dev ## Play the simulated maildrop for long (SIMULATOR_EXAMPLES=2000)
 	@SIMULATOR_EXAMPLES=$${SIMULATOR_EXAMPLES:-2000} $(BIN)/pytest tests/simulator/test_maildrop.py $(ARGS)
+
+chaos: .venv/ready-dev ## Play hours of mail and faults (CHAOS_MINUTES=600, CHAOS_SEED)
+	@CHAOS_MINUTES=$${CHAOS_MINUTES:-600} $(BIN)/pytest tests/chaos -k hour $(ARGS)
 
 fuzz: .venv/ready-dev ## Try what must hold for any octets for long (FUZZ_SECONDS=300)
 	@FUZZ_SECONDS=$${FUZZ_SECONDS:-300} $(BIN)/pytest tests/fuzz $(ARGS)

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Dialect,
     Engine,
     Integer,
+    Text,
     create_engine,
     event,
 )
@@ -37,6 +38,7 @@ _Question = Callable[[Session], Any]
 
 BigInt = BigInteger().with_variant(Integer(), "sqlite")  # SQLite's rowid alias must be INTEGER
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+Octets = Text().with_variant(Text(collation="C"), "postgresql")  # ordered as Python orders strings
 
 _SQLITE_BUSY_MS = 15_000
 _SQLITE_PAGE_OCTETS = 16 * 1024  # mail is large: fewer, larger pages halve the time of a first sync

@@ -28,7 +28,7 @@ from app.mailboxes.secrets import OAuth2, Vault
 from app.mailboxes.service import replace_oauth2
 from app.messages.routes import build_router as messages_router
 from app.metrics import Backlog
-from app.occupancy import shared
+from app.occupancy import Place, shared
 from app.schema import upgrade
 from app.settings import Role, Settings
 from app.sync.facts import facts_of
@@ -38,6 +38,7 @@ from app.sync.maildrop import Maildrop
 from app.sync.oauth2 import AccessTokens
 from app.sync.repository import backlog, judge_again
 from app.sync.routes import build_router as sync_router
+from app.sync.server_limits import ServerLimits
 from app.sync.service import SyncTools
 from app.sync.tryout import Tryout
 from app.sync.tryout_routes import build_router as tryout_router
@@ -61,10 +62,12 @@ def create_app(settings: Settings) -> FastAPI:
     database = Database(settings.effective_database_url)
     wakeups = Wakeups()
     pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="prepare")
-    runner = _runner(settings, database, pool, wakeups)
+    place = None if settings.executor_id or settings.role is Role.API else Place(settings.data_dir)
+    worker = place.name if place else settings.executor_id
+    runner = _runner(settings, database, pool, wakeups, worker)
     engine = create_engine(
         database_url=database_for_jobs(settings.effective_database_url, data_dir=settings.data_dir),
-        executor_id=settings.effective_executor_id,
+        executor_id=worker,
         jobs=[runner.job(every_seconds=settings.tick_seconds)],
         runs_jobs=settings.role is not Role.API,
     )
@@ -90,7 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
         license_info={"name": "MIT", "identifier": "MIT"},
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(settings, database, pool, runner, engine),
+        lifespan=_lifespan(settings, database, pool, runner, engine, place),
         responses={500: {"model": problems.Problem, "description": "An error of ours."}},
     )
     app.include_router(health_router(is_ready=is_ready))
@@ -164,6 +167,7 @@ def _runner(
     database: Database,
     pool: ThreadPoolExecutor,
     wakeups: Wakeups,
+    worker: str,
 ) -> SyncRunner:
     limits = pop3.Limits(
         message_octets=settings.max_message_octets,
@@ -192,14 +196,16 @@ def _runner(
         batch_octets=settings.batch_octets,
         forget_missing_after=timedelta(days=days) if (days := settings.forget_missing_after_days) else None,
         transcripts=settings.transcripts,
+        server_limits=ServerLimits(settings.effective_syncs_per_host),
     )
     return SyncRunner(
         database=database,
         tools=tools,
-        worker=settings.effective_executor_id,
+        worker=worker,
         concurrency=settings.sync_concurrency,
         lease_seconds=settings.lease_seconds,
         clock=_now,
+        overall=settings.syncs_overall or None,
         keep_finished=timedelta(days=days) if (days := settings.finished_syncs_days) else None,
     )
 
@@ -214,7 +220,12 @@ def _tokens(settings: Settings, database: Database) -> AccessTokens:
 
 
 def _lifespan(
-    settings: Settings, database: Database, pool: ThreadPoolExecutor, runner: SyncRunner, engine: JobEngine
+    settings: Settings,
+    database: Database,
+    pool: ThreadPoolExecutor,
+    runner: SyncRunner,
+    engine: JobEngine,
+    place: Place | None,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -231,6 +242,8 @@ def _lifespan(
                 await engine.stop(within_seconds=settings.stop_within_seconds)
                 pool.shutdown(wait=True, cancel_futures=True)
                 database.close()
+                if place is not None:
+                    place.leave()
                 _log.info("stopped")
 
     return lifespan

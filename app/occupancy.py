@@ -1,13 +1,16 @@
-"""Who uses a SQLite database: services share it, whoever replaces it needs it alone.
+"""Who uses a SQLite database (services share it, whoever replaces it needs it alone), and who works under which name.
 
-The sign is a lock on a file beside it (``….lock``), which the system takes back however a process ends. Other
-databases, and Windows, have no such sign: there everybody is let in.
+The sign is a lock on a file (``….lock``), which the system takes back however a process ends. Other databases, and
+Windows, have no such sign: there everybody is let in.
 """
 
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
+from itertools import count
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
@@ -35,6 +38,42 @@ def alone(url: str) -> Iterator[None]:
     """For the length of the block, no service uses the database. Raises DatabaseInUse."""
     with _locked(url, alone=True, refusal="a service runs on it; stop that first"):
         yield
+
+
+class Place:
+    """A worker's name that no other process of this host has, for as long as this one lives.
+
+    The host's name, the folder's and a number: the lowest that is free. So who starts in the place of a process that
+    died gets its name, and one beside it another.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        number, self._handle = _lowest_free(folder)
+        digest = sha256(str(folder.resolve()).encode()).hexdigest()[:6]
+        self.name = f"{socket.gethostname()}-{digest}-{number}"
+
+    def leave(self) -> None:
+        """Let another process have the name."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+def _lowest_free(folder: Path) -> tuple[int, int | None]:
+    if sys.platform == "win32":
+        return 1, None
+    import fcntl  # noqa: PLC0415  Windows has none
+
+    for number in count(1):
+        handle = os.open(folder / f"worker-{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+        else:
+            return number, handle
+    raise AssertionError("unreachable")
 
 
 @contextmanager

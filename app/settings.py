@@ -1,7 +1,6 @@
 """Settings: read once from the environment (prefix ``MAILDELTA_``), ``.env`` or secret files, then passed down."""
 
 import secrets
-import socket
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -68,7 +67,9 @@ class Settings(BaseSettings):
     )
     role: Role = Field(Role.ALL, description="`all` (API and worker in one process), `api` or `worker`.")
     executor_id: str = Field(
-        "", description="The name of this worker's place; stable across restarts. Empty: the host's name."
+        "",
+        description="The name of this worker's place: the same after a restart, and no other's. Empty: the host's "
+        "name, a mark of `DATA_DIR`, and the lowest number that no other worker there has.",
     )
 
     connect_timeout_seconds: float = Field(15.0, gt=0, description="Connecting, TLS included.")
@@ -80,7 +81,16 @@ class Settings(BaseSettings):
     max_listing_entries: int = Field(
         2_000_000, gt=0, description="A longer listing ends the sync with `limit_exceeded`."
     )
-    sync_concurrency: int = Field(64, gt=0, description="Syncs that one worker runs at the same time.")
+    sync_concurrency: int = Field(128, gt=0, description="Syncs that one worker runs at the same time.")
+    syncs_per_host: int = Field(
+        0,
+        ge=0,
+        description="Syncs at the same time with one mail server (host and port), of all workers together. 0: half "
+        "of `SYNC_CONCURRENCY`, so that a server that hangs leaves the other half to the others.",
+    )
+    syncs_overall: int = Field(
+        0, ge=0, description="Syncs at the same time of all workers together. 0: no limit."
+    )
     batch_messages: int = Field(500, gt=0, description="Messages per commit, at most.")
     batch_octets: int = Field(4 * 1024 * 1024, gt=0, description="Octets of mail per commit, at most.")
     forget_missing_after_days: int = Field(
@@ -138,9 +148,9 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir / 'maildelta.sqlite'}"
 
     @property
-    def effective_executor_id(self) -> str:
-        """The name under which this process holds leases."""
-        return self.executor_id or socket.gethostname()
+    def effective_syncs_per_host(self) -> int:
+        """How many syncs one mail server gets at the same time."""
+        return self.syncs_per_host or max(1, self.sync_concurrency // 2)
 
     @property
     def secret_key_file(self) -> Path:

@@ -25,6 +25,7 @@ _MEANT: Mapping[str, tuple[Any, ...]] = {
     "mailboxes.initial_sync": ("all", "from_now", "all"),
     "mailboxes.host": ("pop.example.org", "pop.example.net", "192.0.2.1"),
     "mailboxes.poll_interval_seconds": (None, 300, 3600),
+    "mailboxes.poll_interval_max_seconds": (None, None, 7200),
     "mailboxes.port": (995, 110, 110),
     "mailboxes.server_retention": ({"mode": "keep"}, {"mode": "delete_after_days", "days": 30}, {"mode": "keep"}),
     "mailboxes.criteria": (None, {"all": [{"field": "octets", "op": "lt", "value": 1.5}]}, None),

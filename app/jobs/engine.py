@@ -9,14 +9,14 @@ import asyncio
 import contextvars
 import logging
 import secrets
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import sqlalchemy
 import structlog
-from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions
+from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions, WorkflowStatus
 
 from app.jobs.demand import Demand
 from app.jobs.port import EngineCannotRun, Job, JobEngine, UnknownJob
@@ -35,7 +35,10 @@ _NEVER_SECONDS = 86_400.0  # we use none of the engine's own schedules
 _UNWIND_SECONDS = 2.0
 _PRUNE_EVERY_SECONDS = 3600.0
 _PRUNE_BATCH = 500
-_ABANDONED = timedelta(days=7)  # a run still unfinished then belongs to a process that never came back
+_ABANDONED = timedelta(days=7)  # a run still unfinished then is nobody's, even where no job can tell
+_STRANDED = timedelta(seconds=30)  # time enough to begin, and to show it
+_LOOK_FOR_STRANDED_SECONDS = 15.0
+_OPEN = ["PENDING", "ENQUEUED"]
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 
 
@@ -128,7 +131,8 @@ class _RunningEngine:
         )
         for job in self._jobs.values():
             self._keep(self._ticks, self._tick(job))
-        self._keep(self._ticks, self._prune_now_and_then())
+        self._keep(self._ticks, self._now_and_then(self._prune, _PRUNE_EVERY_SECONDS))
+        self._keep(self._ticks, self._now_and_then(self._end_stranded, _LOOK_FOR_STRANDED_SECONDS))
 
     def _launch(self) -> None:
         """In the running loop, on purpose: DBOS runs async workflows in the loop that it was launched in."""
@@ -219,13 +223,36 @@ class _RunningEngine:
             _log.exception("job_look_failed", job=job.name)
             return unsure
 
-    async def _prune_now_and_then(self) -> None:
+    async def _now_and_then(self, tidy: Callable[[], Awaitable[None]], every_seconds: float) -> None:
         while True:
             try:
-                await self._prune()
+                await tidy()
             except Exception:
-                _log.exception("job_runs_not_pruned")
-            await asyncio.sleep(_PRUNE_EVERY_SECONDS)
+                _log.exception("job_runs_not_tidied")
+            await asyncio.sleep(every_seconds)
+
+    async def _end_stranded(self) -> None:
+        """End the records of runs that nobody works on: of processes that died and do not come back.
+
+        Nothing is to be done for them: what they worked on are rows, and the tick finds those.
+        """
+        begun_before = (datetime.now(UTC) - _STRANDED).isoformat()
+        runs = await DBOS.list_workflows_async(
+            status=_OPEN, end_time=begun_before, limit=_PRUNE_BATCH, load_output=False
+        )
+        if not runs:
+            return
+        told = {name: await job.workers() if job.workers else None for name, job in self._jobs.items()}
+        of_any = {worker for workers in told.values() if workers for worker in workers}
+        stranded = [run.workflow_id for run in runs if self._is_stranded(run, told.get(_job_of(run), of_any))]
+        if stranded:
+            await DBOS.cancel_workflows_async(stranded)
+            _log.info("stranded_runs_ended", runs=len(stranded))
+
+    def _is_stranded(self, run: WorkflowStatus, alive: Collection[str] | None) -> bool:
+        if run.executor_id == self._executor_id:
+            return run.app_version != self._application_version  # else it was taken up when we started
+        return alive is not None and run.executor_id not in alive
 
     async def _prune(self) -> None:
         """Forget ended runs that are old enough, and unfinished ones that nobody will ever take up."""
@@ -285,6 +312,12 @@ class _RunningEngine:
         task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+
+
+def _job_of(run: WorkflowStatus) -> str:
+    """The name of a record's job; empty when another version wrote something else there."""
+    name = next(iter(run.input["args"]), None) if run.input else None
+    return name if isinstance(name, str) else ""
 
 
 class _AskingEngine:

@@ -5,7 +5,7 @@ no payload: a run claims such rows in batches and works them off. Running a job 
 harmless, and asking for it two hundred times at once costs a run or a few.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,6 +36,9 @@ class Job:
         once at start. None: at start only.
     has_work: a cheap read that says whether a pass would find something. Saves the engine's writes for passes
         that find nothing; without it every tick is a run.
+    workers: who works on rows of this job now, by executor id. What the engine keeps of a run of somebody else is
+        ended after a minute when he is not among them: a process that died and does not come back, or one of
+        another version. None: nobody can tell, and it is kept until it is old.
     at_once: passes that may be under way at the same time in one process. More than one lets an ask be served
         while an earlier pass still works on something long.
     """
@@ -44,6 +47,7 @@ class Job:
     run: Callable[[], Awaitable[None]]
     every_seconds: float | None = None
     has_work: Callable[[], Awaitable[bool]] | None = None
+    workers: Callable[[], Awaitable[Collection[str]]] | None = None
     at_once: int = 1
 
 

@@ -29,7 +29,11 @@ class InitialSync(StrEnum):
 
 
 class Mailbox(SQLModel, table=True):
-    """One maildrop that we poll: where it is, how to log in, and what we last saw there."""
+    """One maildrop that we poll: where it is, how to log in, and what we last saw there.
+
+    ``login_after``: no poll comes before it, whatever is changed, for the server or the provider wants so much
+    time between two logins. ``quiet_syncs``: how many in a row have brought nothing new.
+    """
 
     __tablename__ = "mailboxes"
     __table_args__ = {"sqlite_autoincrement": True}
@@ -45,6 +49,7 @@ class Mailbox(SQLModel, table=True):
     allow_apop: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=false()))
     ca_certificates: str | None = Field(default=None, sa_column=Column(Text))
     poll_interval_seconds: int | None = Field(default=None, sa_column=Column(Integer))
+    poll_interval_max_seconds: int | None = Field(default=None, sa_column=Column(Integer))
     initial_sync: str = Field(default=InitialSync.ALL.value, sa_column=Column(Text, nullable=False))
     server_retention: dict[str, Any] = Field(sa_column=Column(Json, nullable=False))
     criteria: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
@@ -54,6 +59,8 @@ class Mailbox(SQLModel, table=True):
     listed_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     ids_changed: bool = Field(default=False, sa_column=Column(Boolean, nullable=False))
     failures: int = Field(default=0, sa_column=Column(Integer, nullable=False))
+    quiet_syncs: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    login_after: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     wanted_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     next_sync_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime, index=True))
     created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))

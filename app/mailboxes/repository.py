@@ -17,7 +17,10 @@ class PollState:
     """Whether and how often a mailbox is polled, and when somebody asked for one of its messages."""
 
     status: MailboxStatus
+    host: str
     poll_interval_seconds: int | None
+    poll_interval_max_seconds: int | None
+    quiet_syncs: int
     failures: int
     wanted_at: datetime | None
 

@@ -48,6 +48,16 @@ PollInterval = Annotated[
     int,
     Field(ge=10, le=31 * 86400, examples=[300], description="Seconds between polls; null: only on demand."),
 ]
+LongestPollInterval = Annotated[
+    int,
+    Field(
+        ge=10,
+        le=31 * 86400,
+        examples=[3600],
+        description="The time between polls grows by half with each sync that brings nothing new, up to so many "
+        "seconds, and is `poll_interval_seconds` again once something came; null: it does not grow.",
+    ),
+]
 CaCertificates = Annotated[
     str,
     Field(
@@ -205,6 +215,7 @@ class NewMailbox(_Checks):
     )
     ca_certificates: CaCertificates | None = None
     poll_interval_seconds: PollInterval | None = None
+    poll_interval_max_seconds: LongestPollInterval | None = None
     initial_sync: InitialSync = Field(
         InitialSync.ALL,
         description="`from_now`: mail that is there at the first sync is known, not retrieved.",
@@ -243,6 +254,7 @@ class MailboxChange(_Checks):
     allow_apop: bool = Field(default=False)
     ca_certificates: CaCertificates | None = Field(default=None)
     poll_interval_seconds: PollInterval | None = Field(default=None)
+    poll_interval_max_seconds: LongestPollInterval | None = Field(default=None)
     server_retention: ServerRetention = Field(default_factory=ServerRetention)
     criteria: Criteria | None = Field(
         default=None, description="Messages that were filtered are judged again by the new criteria."
@@ -302,6 +314,7 @@ class MailboxAnswer(BaseModel):
     allow_apop: bool
     ca_certificates: str | None
     poll_interval_seconds: int | None
+    poll_interval_max_seconds: int | None
     initial_sync: InitialSync
     server_retention: dict[str, Any] = Field(examples=[{"mode": "keep"}])
     criteria: dict[str, Any] | None
@@ -319,6 +332,7 @@ def answer(row: Mailbox, facts: MailboxFacts) -> MailboxAnswer:
     assert row.id is not None
     columns = row.model_dump(
         exclude={"id", "credentials", "server", "listed_at", "failures", "ids_changed", "wanted_at"}
+        | {"quiet_syncs", "login_after"}
     )
     return MailboxAnswer(
         **columns,

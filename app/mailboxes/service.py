@@ -23,12 +23,14 @@ from app.settings import IpNetwork
 
 # A change to one of these may be what a refused login was waiting for.
 _LOGIN_FIELDS = {"host", "port", "security", "username", "password", "oauth2", "ca_certificates"}
+_POLL_FIELDS = {"poll_interval_seconds", "poll_interval_max_seconds"}
 
 
 def register(db: Session, new: NewMailbox, *, vault: Vault, now: datetime) -> Mailbox:
     """Store a mailbox with its credentials sealed for its row."""
     columns = new.model_dump(exclude={"password", "oauth2", "port"}, mode="json")
     due = now if new.poll_interval_seconds else None
+    _refuse_turned_interval(new.poll_interval_seconds, new.poll_interval_max_seconds)
     row = Mailbox(**columns, port=new.effective_port, created_at=now, next_sync_at=due)
     mailbox_id = repository.add(db, row)
     _seal(row, mailbox_id, credentials_of(new), vault)
@@ -54,6 +56,7 @@ def change(
         raise invalid_request(
             "/allow_cleartext_password", "with security 'none' a stored password needs this to be true"
         )
+    _refuse_turned_interval(row.poll_interval_seconds, row.poll_interval_max_seconds)
     _settle_status(row, wanted, now)
     return row
 
@@ -104,6 +107,11 @@ def _literal(host: str) -> str | None:
     return "127.0.0.1" if host.lower().rstrip(".") == "localhost" else literal_address(host)
 
 
+def _refuse_turned_interval(least: int | None, most: int | None) -> None:
+    if least is not None and most is not None and most < least:
+        raise invalid_request("/poll_interval_max_seconds", "must not be less than poll_interval_seconds")
+
+
 def _settle_status(row: Mailbox, wanted: MailboxChange, now: datetime) -> None:
     named = wanted.model_fields_set
     if "paused" in named and wanted.paused:
@@ -113,10 +121,14 @@ def _settle_status(row: Mailbox, wanted: MailboxChange, now: datetime) -> None:
     if row.status == MailboxStatus.AUTH_FAILED and named & _LOGIN_FIELDS:
         row.status, row.status_detail = MailboxStatus.ACTIVE.value, None
     polled = row.poll_interval_seconds is not None and row.status == MailboxStatus.ACTIVE
+    if named & _POLL_FIELDS:
+        row.quiet_syncs = 0
     if not polled:
         row.next_sync_at = None
-    elif row.next_sync_at is None or named & (_LOGIN_FIELDS | {"poll_interval_seconds"}):
+    elif named & _LOGIN_FIELDS:
         row.next_sync_at = now
+    elif row.next_sync_at is None or named & _POLL_FIELDS:
+        row.next_sync_at = max(now, row.login_after or now)
 
 
 def _seal(row: Mailbox, mailbox_id: MailboxId, credentials: Credentials | None, vault: Vault) -> None:

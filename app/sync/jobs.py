@@ -1,8 +1,8 @@
 """Running syncs in the background: claims in batches, leases, heartbeats; and the one job the engine knows."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -11,7 +11,8 @@ from sqlmodel import Session
 
 from app.database import Database, StorageFailed
 from app.jobs.port import Job
-from app.sync import repository
+from app.sync import claims, repository
+from app.sync.claims import Limits
 from app.sync.errors import LeaseLost
 from app.sync.models import SyncId, SyncStatus
 from app.sync.repository import Claim
@@ -23,6 +24,7 @@ _DUE_PER_PASS = 500
 _HEARTBEATS_PER_LEASE = 6
 _FORGET_EVERY = timedelta(hours=1)
 _FORGOTTEN_PER_BATCH = 1_000
+_ANY_SERVER = ""
 _FROM_THE_FIRST = SyncId(0)
 
 _log = structlog.get_logger()
@@ -31,6 +33,9 @@ _log = structlog.get_logger()
 @dataclass(eq=False)
 class SyncRunner:
     """Runs the syncs that this worker claims, many at once, each in a task.
+
+    ``concurrency``: how many here; ``overall``: how many of all workers together (None: no limit); how many with one
+    mail server is in ``tools.server_limits``. Servers come in turn, so that none hides another.
 
     ``run`` is the body of the job: it claims until nothing is queued and nothing runs. Who asks while a pass is
     under way wakes it, so that a short sync never waits for a long one; a second pass does no more than that.
@@ -42,11 +47,13 @@ class SyncRunner:
     concurrency: int
     lease_seconds: float
     clock: Callable[[], datetime]
+    overall: int | None = None
     keep_finished: timedelta | None = None
     _running: dict[asyncio.Task[None], Claim] = field(default_factory=dict)
     _asked: asyncio.Event = field(default_factory=asyncio.Event)
     _passing: bool = False
     _own_pass: asyncio.Task[None] | None = None
+    _last_server: str = _ANY_SERVER
     _forget_at: datetime | None = None
     _forget_behind: SyncId = _FROM_THE_FIRST
 
@@ -57,7 +64,14 @@ class SyncRunner:
 
     def job(self, *, every_seconds: float) -> Job:
         """The job for the engine: passes at least this often, and whenever somebody asks."""
-        return Job(name=SYNCS, run=self.run, every_seconds=every_seconds, has_work=self.has_work, at_once=2)
+        return Job(
+            name=SYNCS,
+            run=self.run,
+            every_seconds=every_seconds,
+            has_work=self.has_work,
+            workers=self.workers,
+            at_once=2,
+        )
 
     def wake(self) -> bool:
         """Somebody queued a sync or asked for a cancel: look now. False: no pass is under way; start one."""
@@ -81,13 +95,19 @@ class SyncRunner:
 
     async def take_back(self) -> None:
         """At start: what this worker held when it was killed is queued again, without waiting for its lease."""
-        count = await self.database.write(partial(repository.release_worker, worker=self.worker))
+        count = await self.database.write(partial(claims.release_worker, worker=self.worker))
         if count:
             _log.info("syncs_resumed", count=count)
 
     async def has_work(self) -> bool:
-        """Whether a pass would find something to do."""
-        return await self.database.read(partial(repository.has_work, now=self.clock()))
+        """Whether a pass would find something to do; once an hour a look for what is to be forgotten is due."""
+        if self._may_forget(self.clock()):
+            return True
+        return await self.database.read(partial(claims.has_work, now=self.clock()))
+
+    async def workers(self) -> set[str]:
+        """The workers that hold syncs now, by name."""
+        return await self.database.read(partial(claims.workers, now=self.clock()))
 
     async def run(self) -> None:
         """One pass. Cancelled (the service stops), it queues again what it leaves unfinished."""
@@ -126,21 +146,43 @@ class SyncRunner:
         if (free := self.concurrency - len(self._running)) <= 0:
             return
 
-        def change(db: Session) -> list[Claim]:
-            repository.request_due(db, now=now, limit=_DUE_PER_PASS)
-            lease = now + timedelta(seconds=self.lease_seconds)
-            return repository.claim(db, worker=self.worker, limit=free, now=now, lease_expires_at=lease)
+        limits = self._limits()
 
-        for claim in await self.database.write(change, durable=False):
+        def change(db: Session) -> tuple[int, list[Claim]]:
+            due = claims.request_due(db, now=now, limit=_DUE_PER_PASS)
+            lease = now + timedelta(seconds=self.lease_seconds)
+            return due, claims.claim(
+                db,
+                worker=self.worker,
+                limit=free,
+                now=now,
+                lease_expires_at=lease,
+                limits=limits,
+                behind=self._last_server,
+            )
+
+        due, claimed = await self.database.write(change, durable=False)
+        if due == _DUE_PER_PASS:
+            self._asked.set()  # behind those of one server there may be others'
+        self._last_server = claimed[-1].server if len(claimed) == free else _ANY_SERVER
+        for claim in claimed:
             task = asyncio.create_task(self._sync(claim))
             self._running[task] = claim
             task.add_done_callback(self._running.pop)
             self.tools.wakeups.syncs_changed.fire(claim.sync_id)
 
+    def _limits(self) -> Limits:
+        servers = self.tools.server_limits
+        limits = Limits(per_server=servers.most, lowered=dict(servers.lowered))
+        return limits if self.overall is None else replace(limits, overall=self.overall)
+
+    def _may_forget(self, now: datetime) -> bool:
+        return self.keep_finished is not None and (self._forget_at is None or now >= self._forget_at)
+
     async def _forget_some_finished(self) -> None:
         """One batch, so that nobody waits long; once all is looked at, not again for an hour."""
         now = self.clock()
-        if self.keep_finished is None or (self._forget_at is not None and now < self._forget_at):
+        if self.keep_finished is None or not self._may_forget(now):
             return
         question = partial(
             repository.forget_finished,
@@ -156,6 +198,8 @@ class SyncRunner:
         self._forget_behind = reached or _FROM_THE_FIRST
         if reached is None:
             self._forget_at = now + _FORGET_EVERY
+        else:
+            self._asked.set()
 
     async def _sync(self, claim: Claim) -> None:
         with structlog.contextvars.bound_contextvars(
@@ -197,21 +241,18 @@ class SyncRunner:
     async def _keep_leases(self) -> None:
         while True:
             await asyncio.sleep(self.lease_seconds / _HEARTBEATS_PER_LEASE)
-            claims = list(self._running.values())
-            if not claims:
+            held = list(self._running.values())
+            if not held:
                 continue
             until = self.clock() + timedelta(seconds=self.lease_seconds)
             try:
-                await self.database.write(
-                    partial(repository.renew, claims=claims, until=until), durable=False
-                )
+                await self.database.write(partial(claims.renew, held=held, until=until), durable=False)
                 await self._cancel_what_was_asked()
             except StorageFailed as error:
                 _log.warning("leases_not_renewed", reason=str(error))
 
     async def _cancel_what_was_asked(self) -> None:
-        claims: Sequence[Claim] = list(self._running.values())
-        ids = [claim.sync_id for claim in claims]
+        ids = [claim.sync_id for claim in self._running.values()]
         if not ids:
             return
         asked: set[SyncId] = await self.database.read(partial(repository.cancelled_among, sync_ids=ids))

@@ -17,7 +17,7 @@ from app.mailboxes.criteria import Criteria
 from app.mailboxes.models import MailboxId
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
-from app.sync import import_state, inspection, repository, schemas
+from app.sync import claims, import_state, inspection, repository, schemas
 from app.sync.import_state import StateFormat, StateRefused
 from app.sync.inspection import Preview, Rebaseline, RetentionPreview, Unknown
 from app.sync.models import EntryId, EntryState, Sync, Trigger
@@ -203,7 +203,7 @@ def _want(db: Session, *, mailbox_id: MailboxId, entry_id: EntryId, now: datetim
         raise not_found("unique-id entry")
     if not entry.is_wanted:
         raise AppError(409, "not_retrievable", "It is stored already, or not on the server now.")
-    return repository.request(db, mailbox_id, Trigger.MANUAL, now=now)
+    return claims.request(db, mailbox_id, Trigger.MANUAL, now=now)
 
 
 def _page(

@@ -7,7 +7,7 @@ from typing import Any, NewType
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Text, text
 from sqlmodel import Field, SQLModel
 
-from app.database import BigInt, Json, UtcDateTime
+from app.database import BigInt, Json, Octets, UtcDateTime
 
 EntryId = NewType("EntryId", int)
 SyncId = NewType("SyncId", int)
@@ -33,6 +33,8 @@ class SyncStatus(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
+
+NO_SERVER = "-"  # of syncs that a version asked for which knew of no limits
 
 ACTIVE = (SyncStatus.QUEUED.value, SyncStatus.RUNNING.value)
 
@@ -120,7 +122,8 @@ class Sync(SQLModel, table=True):
 
     At most one sync of a mailbox is queued or running (a partial unique index). ``lease_token`` grows with
     every claim; whoever writes for a sync shows the token, so that a worker that was thought dead and comes
-    back can commit nothing.
+    back can commit nothing. ``server``: host and port of the mailbox when the sync was asked for, by which the
+    limits for each mail server count.
     """
 
     __tablename__ = "syncs"
@@ -134,8 +137,9 @@ class Sync(SQLModel, table=True):
             postgresql_where=text("status IN ('queued', 'running')"),
         ),
         Index(
-            "ix_syncs_open",
+            "ix_syncs_server",
             "status",
+            "server",
             "id",
             sqlite_where=text("status IN ('queued', 'running')"),
             postgresql_where=text("status IN ('queued', 'running')"),
@@ -147,6 +151,7 @@ class Sync(SQLModel, table=True):
     mailbox_id: int = Field(
         sa_column=Column(BigInt, ForeignKey("mailboxes.id", ondelete="CASCADE"), nullable=False)
     )
+    server: str = Field(default=NO_SERVER, sa_column=Column(Octets, nullable=False, server_default=NO_SERVER))
     trigger: str = Field(sa_column=Column(Text, nullable=False))
     status: str = Field(sa_column=Column(Text, nullable=False))
     queued_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))

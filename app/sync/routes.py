@@ -17,7 +17,7 @@ from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId, MailboxStatus
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
-from app.sync import repository, schemas
+from app.sync import claims, repository, schemas
 from app.sync.models import ACTIVE, Sync, SyncId, SyncStatus, Trigger
 from app.sync.schemas import SyncAnswer
 from app.wakeups import Wakeup, Wakeups
@@ -203,7 +203,7 @@ def _request(db: Session, mailbox_id: MailboxId, now: datetime) -> Sync:
         raise not_found("mailbox")
     if refusal := _REFUSED.get(mailbox.status):
         raise AppError(409, *refusal)
-    return repository.request(db, mailbox_id, Trigger.MANUAL, now=now)
+    return claims.request(db, mailbox_id, Trigger.MANUAL, now=now)
 
 
 def _no_transcript(row: Sync, *, is_on: bool) -> str:

@@ -11,6 +11,8 @@ _LONGEST_MESSAGE_DELAY = timedelta(days=1)
 _LONGEST_BACKOFF = timedelta(hours=1)
 _IN_USE_DELAY = timedelta(seconds=30)
 _JITTER = 0.1
+_GROWTH = 1.5
+_MOST_QUIET = 50  # more would change no interval: 10 s grow past 31 days in 31 steps
 
 # Repeating these cannot help, and repeated wrong passwords get accounts locked.
 _STOPS_POLLING = {
@@ -33,10 +35,17 @@ def next_message_attempt(attempts: int, now: datetime) -> datetime:
     return now + min(_FIRST_MESSAGE_DELAY * (1 << doublings), _LONGEST_MESSAGE_DELAY)
 
 
+def quiet_syncs_after(quiet: int, *, new: int) -> int:
+    """How many syncs in a row have brought nothing new, after one that brought ``new`` messages."""
+    return 0 if new else min(quiet + 1, _MOST_QUIET)
+
+
 def after_sync(
     code: SyncErrorCode | None,
     *,
     poll_interval_seconds: int | None,
+    poll_interval_max_seconds: int | None,
+    quiet_syncs: int,
     failures: int,
     retry_after_seconds: float | None,
     now: datetime,
@@ -44,17 +53,25 @@ def after_sync(
 ) -> RetryDecision:
     """Decide what follows a sync that ended with ``code`` (None: in order).
 
-    ``failures``: how many syncs in a row failed, this one included. ``chance`` is random in [0, 1): thirty
+    ``poll_interval_max_seconds``: as far as the interval grows while nothing new comes; None: it does not.
+    ``quiet_syncs``: for how many syncs nothing new has come. ``failures``: how many syncs in a row failed, this one
+    included. ``retry_after_seconds``: what server and provider want at least. ``chance`` is random in [0, 1): thirty
     mailboxes registered together must not be polled together for ever.
     """
     if code in _STOPS_POLLING:
         return RetryDecision(None, _STOPS_POLLING[code])
     if poll_interval_seconds is None:
         return RetryDecision(None, MailboxStatus.ACTIVE)
-    interval = timedelta(seconds=poll_interval_seconds)
+    interval = timedelta(seconds=_grown(poll_interval_seconds, poll_interval_max_seconds, quiet_syncs))
     delay = interval * (1 + _JITTER * (chance - 0.5))
     if code is SyncErrorCode.MAILDROP_IN_USE:
         delay = min(_IN_USE_DELAY, interval)
     elif code is not None:
         delay = max(interval, min(interval * (1 << min(failures - 1, 10)), _LONGEST_BACKOFF))
     return RetryDecision(now + max(delay, timedelta(seconds=retry_after_seconds or 0)), MailboxStatus.ACTIVE)
+
+
+def _grown(interval: int, longest: int | None, quiet_syncs: int) -> float:
+    if longest is None:
+        return interval
+    return max(interval, min(interval * _GROWTH**quiet_syncs, longest))

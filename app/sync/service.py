@@ -27,12 +27,14 @@ from app.sync.look import Look
 from app.sync.maildrop import Maildrop, as_sync_failed
 from app.sync.models import EntryId, EntryState, SyncStatus
 from app.sync.plan import Candidate, Known, ledger_key
+from app.sync.providers import least_seconds_between_logins
 from app.sync.recall import Change, Mark
 from app.sync.recognise import Recogniser
 from app.sync.repository import Claim
 from app.sync.rows import Row, RowMaker
-from app.sync.schedule import RetryDecision, after_sync
+from app.sync.schedule import RetryDecision, after_sync, quiet_syncs_after
 from app.sync.schemas import Report
+from app.sync.server_limits import ServerLimits
 from app.sync.sift import Sifted, heads_of, judge_by, sift
 from app.wakeups import Wakeups
 from app.web.times import as_text
@@ -65,6 +67,7 @@ class SyncTools:
     forget_missing_after: timedelta | None = None
     transcripts: bool = False
     metrics: Metrics = field(default_factory=Metrics)
+    server_limits: ServerLimits = field(default_factory=lambda: ServerLimits(1))
 
 
 async def sync_mailbox(claim: Claim, *, tools: SyncTools) -> SyncStatus:
@@ -109,6 +112,7 @@ class _Run:
         async with self._tools.maildrop.session(
             mailbox, timings=self.report.phases, transcript=self._transcript
         ) as session:
+            self._login_delay = session.capabilities.login_delay or 0
             with self._phase("list"):
                 raw, has_uidl = await list_maildrop(session)
             with self._phase("diff"):
@@ -134,12 +138,15 @@ class _Run:
                     now=self._tools.clock(),
                 )
                 await self._record_listing(
-                    mailbox, seen, recogniser, sifted, _server_facts(session, seen, has_uidl=has_uidl)
+                    mailbox,
+                    seen,
+                    recogniser,
+                    sifted,
+                    _server_facts(session, seen, mailbox, has_uidl=has_uidl),
                 )
             with self._phase("retrieve"):
                 await self._retrieve_and_store(session, mailbox, sifted, seen, recogniser)
             await self._delete_on_server(session, mailbox, raw)
-            self._login_delay = session.capabilities.login_delay or 0
         self._settled = partial(
             self._write_settled, seen=seen, recogniser=recogniser, raw=raw, mailbox=mailbox
         )
@@ -352,28 +359,26 @@ class _Run:
             if row is None:
                 raise LeaseLost
             failures = row.failures + 1 if failure else 0
-            decision = after_sync(
-                failure.code if failure else None,
-                poll_interval_seconds=row.poll_interval_seconds,
-                failures=failures,
-                retry_after_seconds=failure.retry_after_seconds if failure else self._login_delay,
-                now=now,
-                chance=tools.chance(),
-            )
+            is_over = failure is None and status is not SyncStatus.CANCELLED
+            quiet = quiet_syncs_after(row.quiet_syncs, new=self.report.new) if is_over else row.quiet_syncs
+            wait = max(self._login_delay, least_seconds_between_logins(row.host))
+            decision = self._what_follows(row, failure, failures=failures, quiet=quiet, wait=wait, now=now)
             error = _error_document(failure, decision) if failure else None
             repository.finish(
                 db, self._claim, status=status, report=self.report.model_dump(), error=error, now=now
             )
             if transcript is not None:
                 repository.write_transcript(db, self._claim, transcript)
-            facts = self._facts | {"failures": failures, "next_sync_at": None}
+            facts = self._facts | {"failures": failures, "quiet_syncs": quiet, "next_sync_at": None}
+            if wait or not failure:  # else we were perhaps not told
+                facts["login_after"] = now + timedelta(seconds=wait) if wait else None
             if row.status is MailboxStatus.ACTIVE:
                 facts["next_sync_at"] = decision.next_sync_at
                 if decision.status is not MailboxStatus.ACTIVE:
                     facts |= {"status": decision.status.value, "next_sync_at": None}
                     facts["status_detail"] = failure.detail if failure else None
                 elif failure is None and self._is_more_to_do(row):
-                    facts["next_sync_at"] = now + timedelta(seconds=self._login_delay)
+                    facts["next_sync_at"] = now + timedelta(seconds=wait)
             mailboxes.change(db, self._mailbox_id, **facts)
             if self._settled is not None:
                 self._settled(db)
@@ -381,9 +386,33 @@ class _Run:
         await tools.database.write(change, durable=False)
         tools.wakeups.sync_ended(self._claim.sync_id)
         tools.metrics.sync_ended(status=status.value, code=failure.code.value if failure else None)
+        if status is not SyncStatus.CANCELLED:
+            tools.server_limits.ended(self._claim.server, failure.code if failure else None)
         facts = {"status": status.value, **self.report.model_dump(exclude={"phases"})}
         _log.info("sync_ended", **facts, **({"error": failure.code.value} if failure else {}))
         return status
+
+    def _what_follows(
+        self,
+        mailbox: mailboxes.PollState,
+        failure: SyncFailed | None,
+        *,
+        failures: int,
+        quiet: int,
+        wait: int,
+        now: datetime,
+    ) -> RetryDecision:
+        asked = failure.retry_after_seconds if failure else None
+        return after_sync(
+            failure.code if failure else None,
+            poll_interval_seconds=mailbox.poll_interval_seconds,
+            poll_interval_max_seconds=mailbox.poll_interval_max_seconds,
+            quiet_syncs=quiet,
+            failures=failures,
+            retry_after_seconds=max(wait, asked or 0),
+            now=now,
+            chance=self._tools.chance(),
+        )
 
     def _is_more_to_do(self, mailbox: mailboxes.PollState) -> bool:
         """A server that shows a window may have more, or somebody asked for a message when it was too late."""
@@ -434,7 +463,7 @@ def _rows_before_retrieval(sifted: Sifted, make: RowMaker) -> list[Row]:
     return rows
 
 
-def _server_facts(session: pop3.Pop3Session, seen: Look, *, has_uidl: bool) -> ServerFacts:
+def _server_facts(session: pop3.Pop3Session, seen: Look, mailbox: Mailbox, *, has_uidl: bool) -> ServerFacts:
     capabilities = session.capabilities
     warnings = [f"The listing has a line that cannot be read: {line}" for line in seen.malformed[:10]]
     if seen.is_short:
@@ -448,6 +477,11 @@ def _server_facts(session: pop3.Pop3Session, seen: Look, *, has_uidl: bool) -> S
     if capabilities.expire == 0:
         warnings.append(
             "The server announces EXPIRE 0: sessions end without QUIT, so that it deletes nothing."
+        )
+    wait = max(capabilities.login_delay or 0, least_seconds_between_logins(mailbox.host))
+    if mailbox.poll_interval_seconds is not None and mailbox.poll_interval_seconds < wait:
+        warnings.append(
+            f"The server or its provider wants {wait} s between two logins: no poll comes sooner."
         )
     return ServerFacts(
         greeting=session.greeting,

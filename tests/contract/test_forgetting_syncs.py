@@ -1,5 +1,8 @@
 """Syncs that ended long ago are forgotten, in batches and beside the work."""
 
+import asyncio
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -82,15 +85,31 @@ async def test_a_sync_that_was_asked_for_long_ago_and_has_not_ended_stays(databa
     assert await left(database) == ids
 
 
-@pytest.mark.parametrize(("days", "kept"), [(30, 2), (0, 5)])
+@pytest.mark.parametrize(("days", "kept"), [(30, [4, 5]), (0, [1, 2, 3, 4, 5])])
 async def test_a_worker_forgets_them_beside_its_syncs(
-    database: Database, database_url: str, tmp_path: Path, days: int, kept: int
+    database: Database, database_url: str, tmp_path: Path, days: int, kept: list[int]
 ) -> None:
+    await ended(database, await make_mailbox(database), 90, 80, 70, 1)
     settings = settings_for(tmp_path / "data", database_url=database_url, finished_syncs_days=days)
     drop = FakeMaildrop()
     async with FakePop3Server(drop) as server, running(settings) as service:
-        mailbox_id = await service.register(drop, server)
-        await ended(database, MailboxId(int(mailbox_id.removeprefix("mbx_"))), 90, 80, 70, 1)
-        await service.sync(mailbox_id)
-        shown = (await service.http.get(f"/mailboxes/{mailbox_id}/syncs")).json()["items"]
-        assert len(shown) == kept
+        await service.sync(await service.register(drop, server))
+        assert await left(database) == kept
+
+
+async def test_a_service_at_rest_forgets_them_too_in_as_many_batches_as_it_takes(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    await ended(database, await make_mailbox(database), *(60 for _ in range(2_500)), 1)
+    settings = settings_for(tmp_path / "data", database_url=database_url)
+    async with running(settings), asyncio.timeout(20):
+        while await left(database) != [2_501]:
+            await asyncio.sleep(0.05)
+
+
+async def test_ticks_between_two_looks_for_them_cost_the_engine_nothing(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, tick_seconds=0.05)
+    async with running(settings):
+        await asyncio.sleep(1)
+    with closing(sqlite3.connect(tmp_path / "jobs.sqlite")) as connection:
+        assert connection.execute("SELECT count(*) FROM workflow_status").fetchone() == (1,)

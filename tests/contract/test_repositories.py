@@ -19,6 +19,7 @@ from app.messages.intake import Prepared, prepare, store
 from app.messages.models import MessageSeq
 from app.messages.repository import Wanted
 from app.metrics import Backlog
+from app.sync import claims as claiming
 from app.sync import repository as syncs
 from app.sync.errors import LeaseLost
 from app.sync.models import EntryState, SyncId, SyncStatus, Trigger
@@ -207,7 +208,7 @@ async def test_an_entry_written_again_changes_state_and_keeps_when_it_was_first_
 
 
 async def ask(database: Database, mailbox_id: MailboxId) -> SyncId:
-    sync = await database.write(lambda db: syncs.request(db, mailbox_id, Trigger.MANUAL, now=NOW))
+    sync = await database.write(lambda db: claiming.request(db, mailbox_id, Trigger.MANUAL, now=NOW))
     return SyncId(sync.id or 0)
 
 
@@ -216,7 +217,7 @@ async def take(
 ) -> list[Claim]:
     lease = now + timedelta(minutes=1)
     return await database.write(
-        lambda db: syncs.claim(db, worker=worker, limit=limit, now=now, lease_expires_at=lease)
+        lambda db: claiming.claim(db, worker=worker, limit=limit, now=now, lease_expires_at=lease)
     )
 
 
@@ -258,7 +259,7 @@ async def test_who_lost_the_lease_can_write_nothing_more(database: Database) -> 
 async def test_a_renewed_lease_is_not_taken_away(database: Database) -> None:
     await ask(database, await make_mailbox(database))
     claims = await take(database)
-    await database.write(lambda db: syncs.renew(db, claims, until=LEASE + timedelta(minutes=1)))
+    await database.write(lambda db: claiming.renew(db, claims, until=LEASE + timedelta(minutes=1)))
     assert await take(database, "other", now=LEASE) == []
 
 
@@ -267,7 +268,7 @@ async def test_a_worker_started_again_takes_back_its_own_and_only_that(database:
         await ask(database, await make_mailbox(database))
     (mine,) = await take(database, "w1", limit=1)
     await take(database, "w2")
-    assert await database.write(partial(syncs.release_worker, worker="w1")) == 1
+    assert await database.write(partial(claiming.release_worker, worker="w1")) == 1
     assert [claim.sync_id for claim in await take(database, "w1")] == [mine.sync_id]
 
 
@@ -292,11 +293,11 @@ async def test_due_mailboxes_are_asked_for_once(database: Database) -> None:
     due = await make_mailbox(database, next_sync_at=NOW, poll_interval_seconds=60)
     await make_mailbox(database, next_sync_at=LEASE, poll_interval_seconds=60)
     await make_mailbox(database, next_sync_at=NOW, poll_interval_seconds=60, status="auth_failed")
-    request = partial(syncs.request_due, now=NOW, limit=10)
-    assert await database.read(partial(syncs.has_work, now=NOW))
+    request = partial(claiming.request_due, now=NOW, limit=10)
+    assert await database.read(partial(claiming.has_work, now=NOW))
     assert sum(await asyncio.gather(*(database.write(request) for _ in range(5)))) == 1
     assert [claim.mailbox_id for claim in await take(database)] == [due]
-    assert not await database.read(partial(syncs.has_work, now=NOW))
+    assert not await database.read(partial(claiming.has_work, now=NOW))
 
 
 async def fail_with_transcript(database: Database, mailbox_id: MailboxId, text: str) -> SyncId:
@@ -328,21 +329,6 @@ async def test_a_mailbox_takes_everything_with_it(database: Database) -> None:
     await database.write(lambda db: mailboxes.remove(db, mailbox_id))
     for table in ("mailboxes", "messages", "contents", "unique_ids", "syncs", "sync_transcripts"):
         assert await count(database, table) == 0, table
-
-
-async def test_what_is_to_be_claimed_is_found_by_an_index_however_many_syncs_have_ended(
-    database: Database,
-) -> None:
-    if not database.is_sqlite:
-        return  # PostgreSQL's planner goes by statistics, and scans a table that is as small as this one
-    question = str(syncs._CLAIMABLE.compile(dialect=database._read_engine.dialect))
-    places = (1,) * question.count("?")
-
-    def plan(db: Session) -> str:
-        rows = db.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {question}", places)
-        return " ".join(str(row[3]) for row in rows)
-
-    assert "ix_syncs_open" in await database.read(plan)
 
 
 async def test_the_backlog_tells_what_waits_and_for_how_long(database: Database) -> None:

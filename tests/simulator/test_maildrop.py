@@ -24,6 +24,7 @@ from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
 from app.messages.models import Message
 from app.schema import upgrade
+from app.sync import claims as claiming
 from app.sync import repository as syncs
 from app.sync.models import SyncStatus, Trigger
 from app.sync.service import SyncTools, sync_mailbox
@@ -234,8 +235,8 @@ class MaildropMachine(RuleBasedStateMachine):
             lease = self.now + timedelta(minutes=1)
 
             def change(db: Session) -> list[syncs.Claim]:
-                syncs.request(db, self.mailbox_id, Trigger.MANUAL, now=self.now)
-                return syncs.claim(db, worker="w", limit=1, now=self.now, lease_expires_at=lease)
+                claiming.request(db, self.mailbox_id, Trigger.MANUAL, now=self.now)
+                return claiming.claim(db, worker="w", limit=1, now=self.now, lease_expires_at=lease)
 
             (claim,) = await self.database.write(change)
             status = await sync_mailbox(claim, tools=self.tools)

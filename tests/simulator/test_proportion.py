@@ -16,6 +16,7 @@ from app.database import Database
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
 from app.schema import upgrade
+from app.sync import claims as claiming
 from app.sync import repository as syncs
 from app.sync.models import SyncStatus, Trigger
 from app.sync.plan import Known
@@ -70,9 +71,9 @@ class Bench:
         """Run one sync; its report. ``statements`` holds those that touched the ledger."""
 
         def change(db: Session) -> list[syncs.Claim]:
-            syncs.request(db, self.mailbox_id, Trigger.MANUAL, now=NOW)
+            claiming.request(db, self.mailbox_id, Trigger.MANUAL, now=NOW)
             lease = NOW + timedelta(minutes=1)
-            return syncs.claim(db, worker="w", limit=1, now=NOW, lease_expires_at=lease)
+            return claiming.claim(db, worker="w", limit=1, now=NOW, lease_expires_at=lease)
 
         (claim,) = await self.database.write(change)
         self.statements.clear()

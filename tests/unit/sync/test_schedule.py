@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,17 +10,21 @@ from hypothesis import strategies as st
 
 from app.mailboxes.models import MailboxStatus
 from app.sync.errors import SyncErrorCode
-from app.sync.schedule import after_sync, next_message_attempt
+from app.sync.schedule import RetryDecision, after_sync, next_message_attempt, quiet_syncs_after
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 
 
-def delay(
-    code: SyncErrorCode | None, *, failures: int = 1, interval: int | None = 300, after: float | None = None
-) -> float | None:
-    decision = after_sync(
-        code, poll_interval_seconds=interval, failures=failures, retry_after_seconds=after, now=NOW, chance=0.5
-    )  # fmt: skip
+def decide(code: SyncErrorCode | None, **given: Any) -> RetryDecision:
+    usual: dict[str, Any] = {
+        "poll_interval_seconds": 300, "poll_interval_max_seconds": None, "quiet_syncs": 0, "failures": 1,
+        "retry_after_seconds": None, "now": NOW, "chance": 0.5,
+    }  # fmt: skip
+    return after_sync(code, **usual | given)
+
+
+def delay(code: SyncErrorCode | None, **given: Any) -> float | None:
+    decision = decide(code, **given)
     return (decision.next_sync_at - NOW).total_seconds() if decision.next_sync_at else None
 
 
@@ -32,13 +37,11 @@ def test_the_delays_of_a_message_grow_up_to_a_day() -> None:
 
 @pytest.mark.parametrize("code", list(SyncErrorCode))
 def test_a_mailbox_on_demand_is_never_polled_by_itself(code: SyncErrorCode) -> None:
-    assert delay(code, interval=None) is None
+    assert delay(code, poll_interval_seconds=None) is None
 
 
 def test_a_wrong_password_stops_the_polling() -> None:
-    decision = after_sync(
-        SyncErrorCode.AUTH_FAILED, poll_interval_seconds=300, failures=1, retry_after_seconds=None, now=NOW, chance=0
-    )  # fmt: skip
+    decision = decide(SyncErrorCode.AUTH_FAILED)
     assert (decision.next_sync_at, decision.status) == (None, MailboxStatus.AUTH_FAILED)
 
 
@@ -53,15 +56,73 @@ def test_other_failures_back_off_but_stay_within_an_hour() -> None:
 
 
 def test_the_server_may_ask_for_more_patience() -> None:
-    assert delay(SyncErrorCode.LOGIN_DELAY, after=900) == 900
-    assert delay(None, after=900) == 900
+    assert delay(SyncErrorCode.LOGIN_DELAY, retry_after_seconds=900) == 900
+    assert delay(None, retry_after_seconds=900) == 900
 
 
-@given(chance=st.floats(0, 1, exclude_max=True), interval=st.integers(10, 86400))
+def test_the_interval_grows_by_half_with_each_quiet_sync_up_to_its_bound() -> None:
+    delays = [delay(None, quiet_syncs=quiet, poll_interval_max_seconds=1000) for quiet in range(5)]
+    assert delays == [300, 450, 675, 1000, 1000]
+    assert [delay(None, quiet_syncs=quiet) for quiet in range(3)] == [300, 300, 300]
+
+
+def test_one_new_message_ends_the_quiet() -> None:
+    assert [quiet_syncs_after(7, new=new) for new in (0, 1, 200)] == [8, 0, 0]
+
+
+Chances = st.floats(0, 1, exclude_max=True)
+Intervals = st.integers(10, 31 * 86400)
+Codes = st.sampled_from([None, *SyncErrorCode])
+
+
+@given(chance=Chances, interval=Intervals)
 def test_polls_are_spread_around_their_interval(chance: float, interval: int) -> None:
-    decision = after_sync(
-        None, poll_interval_seconds=interval, failures=0, retry_after_seconds=None, now=NOW, chance=chance
-    )
-    assert decision.next_sync_at is not None
-    waited = (decision.next_sync_at - NOW).total_seconds()
+    waited = delay(None, poll_interval_seconds=interval, chance=chance)
+    assert waited is not None
     assert 0.94 * interval <= waited <= 1.06 * interval
+
+
+@given(chance=Chances, bounds=st.tuples(Intervals, Intervals), quiet=st.integers(0, 60))
+def test_a_growing_interval_stays_within_the_bounds_and_never_shrinks(
+    chance: float, bounds: tuple[int, int], quiet: int
+) -> None:
+    shortest, longest = sorted(bounds)
+    given = {"poll_interval_seconds": shortest, "poll_interval_max_seconds": longest, "chance": chance}
+    sooner, later = delay(None, quiet_syncs=quiet, **given), delay(None, quiet_syncs=quiet + 1, **given)
+    assert sooner is not None
+    assert later is not None
+    assert 0.94 * shortest <= sooner <= later <= 1.06 * longest
+
+
+@given(news=st.lists(st.integers(0, 3), max_size=200))
+def test_a_mailbox_gets_its_own_interval_back_with_each_new_message(news: list[int]) -> None:
+    quiet = 0
+    for new in news:
+        quiet = quiet_syncs_after(quiet, new=new)
+        assert (delay(None, quiet_syncs=quiet, poll_interval_max_seconds=10**6) == 300) == bool(new)
+
+
+@given(
+    code=Codes, chance=Chances, interval=Intervals, least=st.integers(0, 10_000), failures=st.integers(1, 50)
+)
+def test_whatever_happened_no_poll_comes_sooner_than_server_and_provider_want(
+    code: SyncErrorCode | None, chance: float, interval: int, least: int, failures: int
+) -> None:
+    waited = delay(
+        code, poll_interval_seconds=interval, retry_after_seconds=least, failures=failures, chance=chance
+    )
+    assert waited is None or waited >= least
+
+
+@given(
+    code=Codes, interval=Intervals, longest=Intervals, quiet=st.integers(0, 60), failures=st.integers(1, 50)
+)
+def test_a_mailbox_that_is_polled_at_all_is_polled_again_some_day(
+    code: SyncErrorCode | None, interval: int, longest: int, quiet: int, failures: int
+) -> None:
+    decision = decide(
+        code, poll_interval_seconds=interval, poll_interval_max_seconds=longest, quiet_syncs=quiet, failures=failures
+    )  # fmt: skip
+    assert (decision.next_sync_at is None) == (decision.status is not MailboxStatus.ACTIVE)
+    if decision.next_sync_at is not None:
+        assert NOW < decision.next_sync_at <= NOW + timedelta(seconds=1.06 * max(interval, longest, 3600))

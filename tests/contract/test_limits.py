@@ -1,0 +1,168 @@
+"""Limits for each mail server and overall, as the claim keeps them, on SQLite and PostgreSQL alike."""
+
+import asyncio
+import threading
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlmodel import Session
+
+from app.database import Database
+from app.mailboxes import repository as mailboxes
+from app.mailboxes.models import Mailbox
+from app.sync import claims
+from app.sync import repository as syncs
+from app.sync.claims import Limits
+from app.sync.models import SyncStatus, Trigger
+from app.sync.repository import Claim
+
+NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
+LEASE = NOW + timedelta(minutes=1)
+
+
+async def queue(database: Database, *hosts: str, port: int = 995) -> None:
+    """A mailbox with a queued sync at each of these hosts, in this order."""
+
+    def change(db: Session) -> None:
+        for host in hosts:
+            row = Mailbox(
+                name="m", host=host, port=port, security="tls", username="u",
+                server_retention={"mode": "keep"}, created_at=NOW,
+            )  # fmt: skip
+            claims.request(db, mailboxes.add(db, row), Trigger.MANUAL, now=NOW)
+
+    await database.write(change)
+
+
+async def take(database: Database, limit: int = 1_000, *, now: datetime = NOW, **given: Any) -> list[Claim]:
+    behind, worker = given.pop("behind", ""), given.pop("worker", "w")
+    lease = now + timedelta(minutes=1)
+    return await database.write(
+        lambda db: claims.claim(
+            db,
+            worker=worker,
+            limit=limit,
+            now=now,
+            lease_expires_at=lease,
+            limits=Limits(**given),
+            behind=behind,
+        )
+    )
+
+
+async def end(database: Database, *ended: Claim) -> None:
+    def change(db: Session) -> None:
+        for claim in ended:
+            syncs.finish(db, claim, status=SyncStatus.SUCCEEDED, report={}, error=None, now=NOW)
+
+    await database.write(change)
+
+
+def by_server(taken: list[Claim]) -> Counter[str]:
+    return Counter(claim.server for claim in taken)
+
+
+async def test_a_server_gets_no_more_than_its_share_and_the_next_when_one_ends(database: Database) -> None:
+    await queue(database, *["a.example"] * 5)
+    first = await take(database, per_server=2)
+    assert by_server(first) == {"a.example:995": 2}
+    assert await take(database, per_server=2, worker="other") == []
+    await end(database, first[0])
+    (third,) = await take(database, per_server=2)
+    assert third.sync_id > max(claim.sync_id for claim in first), "the oldest come first"
+
+
+async def test_a_thousand_of_one_server_in_front_hide_nobody(database: Database) -> None:
+    await queue(database, *["a.sick.example"] * 1_000, "b.example", "c.example")
+    taken = await take(database, 64, per_server=32)
+    assert by_server(taken) == {"a.sick.example:995": 32, "b.example:995": 1, "c.example:995": 1}
+
+
+async def test_servers_come_in_turn_when_there_are_more_than_places(database: Database) -> None:
+    await queue(database, *[f"{name}.example" for name in "abc" for _ in range(4)])
+    order, behind = [], ""
+    for _ in range(6):
+        taken = await take(database, 2, per_server=2, behind=behind)
+        order += [claim.server[0] for claim in taken]
+        behind = taken[-1].server
+        await end(database, *taken)
+    assert "".join(order) == "aabbccaabbcc"
+
+
+async def test_places_that_are_left_behind_the_last_server_go_to_the_first(database: Database) -> None:
+    await queue(database, "a.example", "b.example", "c.example")
+    taken = await take(database, behind="b.example:995")
+    assert [claim.server[0] for claim in taken] == ["c", "a", "b"]
+
+
+async def test_a_server_that_does_not_answer_gets_less(database: Database) -> None:
+    name = "we.ird\"$'.example"
+    await queue(database, *[name] * 4, *["b.example"] * 4)
+    taken = await take(database, per_server=3, lowered={f"{name}:995": 1})
+    assert by_server(taken) == {f"{name}:995": 1, "b.example:995": 3}
+
+
+async def test_a_server_is_its_host_however_it_is_written_and_its_port(database: Database) -> None:
+    await queue(database, "POP.example", "pop.example")
+    await queue(database, "pop.example", port=110)
+    assert by_server(await take(database, per_server=1)) == {"pop.example:995": 1, "pop.example:110": 1}
+
+
+async def test_what_a_dead_worker_held_counts_no_more_and_is_taken_within_the_share(
+    database: Database,
+) -> None:
+    await queue(database, *["a.example"] * 3)
+    held = await take(database, per_server=2)
+    again = await take(database, per_server=2, now=LEASE, worker="successor")
+    assert {claim.sync_id: claim.token for claim in again} == {
+        claim.sync_id: claim.token + 1 for claim in held
+    }
+
+
+@pytest.mark.parametrize("limits", [Limits(overall=7), Limits(per_server=7)], ids=["overall", "per server"])
+async def test_workers_that_claim_at_the_same_moment_never_pass_a_limit(
+    database: Database, limits: Limits
+) -> None:
+    await queue(database, *["a.example"] * 30)
+    start = threading.Barrier(1 if database.is_sqlite else 4)
+
+    def change(db: Session) -> list[Claim]:
+        start.wait(10)
+        return claims.claim(db, worker="w", limit=5, now=NOW, lease_expires_at=LEASE, limits=limits)
+
+    taken = await asyncio.gather(*(database.write(change) for _ in range(4)))
+    assert sum(map(len, taken)) == 7
+
+
+async def test_overall_there_is_a_limit_too(database: Database) -> None:
+    await queue(database, "a.example", "b.example", "c.example")
+    (first, _second) = await take(database, overall=2)
+    assert await take(database, overall=2, worker="other") == []
+    await end(database, first)
+    assert len(await take(database, overall=2, worker="other")) == 1
+
+
+async def test_a_sync_that_a_version_without_limits_asked_for_is_claimed_too(database: Database) -> None:
+    await queue(database, "a.example")
+    await database.write(lambda db: db.execute(text("UPDATE syncs SET server = '-'")))
+    assert len(await take(database, per_server=1)) == 1
+
+
+async def test_a_claim_walks_by_the_index_however_much_waits(database: Database) -> None:
+    """On SQLite, whose plan does not go by statistics."""
+    if not database.is_sqlite:
+        return
+    given = {
+        "behind": "", "most": 1, "most_per_server": 1, "lowered": "{}", "now": NOW, "lease": LEASE, "worker": "w",
+    }  # fmt: skip
+
+    def plan(db: Session) -> list[str]:
+        question = text(f"EXPLAIN QUERY PLAN {claims._claim_on('sqlite')}")
+        return [row[3] for row in db.execute(question, given)]
+
+    steps = await database.write(plan)
+    assert sum("COVERING INDEX ix_syncs_server" in step for step in steps) == 2
+    assert not [step for step in steps if step.startswith(("SCAN syncs", "SCAN next"))]
