@@ -47,6 +47,8 @@ from app.web import docs_page, problems
 
 _log = structlog.get_logger()
 
+Clock = Callable[[], datetime]
+
 _ABOUT = """\
 Maildelta knows which mail on a POP3 server is new. Register a mailbox, ask for a sync, read the feed:
 each message once, nothing deleted on the server unasked.
@@ -56,15 +58,22 @@ Every error is a problem document (RFC 9457); programs decide by its `code`.
 """
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The whole service for these settings. Its lifespan migrates the database and runs the jobs."""
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def create_app(settings: Settings, *, clock: Clock = _now) -> FastAPI:
+    """The whole service for these settings. Its lifespan migrates the database and runs the jobs.
+
+    ``clock`` gives the time, in UTC.
+    """
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds mail
     database = Database(settings.effective_database_url)
     wakeups = Wakeups()
     pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="prepare")
     place = None if settings.executor_id or settings.role is Role.API else Place(settings.data_dir)
     worker = place.name if place else settings.executor_id
-    runner = _runner(settings, database, pool, wakeups, worker)
+    runner = _runner(settings, database, pool, wakeups, worker, clock)
     engine = create_engine(
         database_url=database_for_jobs(settings.effective_database_url, data_dir=settings.data_dir),
         executor_id=worker,
@@ -82,7 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
         await database.read(lambda db: db.connection().exec_driver_sql("SELECT last_seq FROM feed").one())
 
     async def read_backlog() -> Backlog:
-        return await database.read(lambda db: backlog(db, now=_now()))
+        return await database.read(lambda db: backlog(db, now=clock()))
 
     gate = Gate(database=database, first_key=settings.first_api_key())
     app = FastAPI(
@@ -104,7 +113,7 @@ def create_app(settings: Settings) -> FastAPI:
         )
     )
     if settings.role is not Role.WORKER:
-        _add_api(app, settings, gate, database, wakeups, work_is_due, runner.tools)
+        _add_api(app, settings, gate, database, wakeups, work_is_due, runner.tools, clock)
     problems.install(app)
     app.add_middleware(RequestLog)
     return app
@@ -118,6 +127,7 @@ def _add_api(
     wakeups: Wakeups,
     work_is_due: Callable[[], None],
     tools: SyncTools,
+    clock: Clock,
 ) -> None:
     app.include_router(
         mailboxes_router(
@@ -128,7 +138,7 @@ def _add_api(
             facts_of=facts_of,
             judge_again=judge_again,
             work_is_due=work_is_due,
-            clock=_now,
+            clock=clock,
         )
     )
     app.include_router(
@@ -137,7 +147,7 @@ def _add_api(
             gate=gate,
             wakeups=wakeups,
             work_is_due=work_is_due,
-            clock=_now,
+            clock=clock,
             monotonic=time.monotonic,
             transcripts=settings.transcripts,
         )
@@ -148,17 +158,17 @@ def _add_api(
         tokens=tools.maildrop.tokens,
         allowed=settings.allowed_private_networks,
         limits=tools.limits,
-        clock=_now,
+        clock=clock,
         monotonic=time.monotonic,
     )
     app.include_router(tryout_router(gate=gate, tryout=tryout))
-    app.include_router(ledger_router(gate=gate, tools=tools, work_is_due=work_is_due, clock=_now))
+    app.include_router(ledger_router(gate=gate, tools=tools, work_is_due=work_is_due, clock=clock))
     app.include_router(
         messages_router(
             database=database, gate=gate, messages_stored=wakeups.messages_stored, monotonic=time.monotonic
         )
     )
-    app.include_router(access_router(database=database, gate=gate, clock=_now))
+    app.include_router(access_router(database=database, gate=gate, clock=clock))
     docs_page.install(app)
 
 
@@ -168,6 +178,7 @@ def _runner(
     pool: ThreadPoolExecutor,
     wakeups: Wakeups,
     worker: str,
+    clock: Clock,
 ) -> SyncRunner:
     limits = pop3.Limits(
         message_octets=settings.max_message_octets,
@@ -187,7 +198,7 @@ def _runner(
         ),
         pool=pool,
         wakeups=wakeups,
-        clock=_now,
+        clock=clock,
         monotonic=time.monotonic,
         chance=random.random,
         lease_seconds=settings.lease_seconds,
@@ -204,7 +215,7 @@ def _runner(
         worker=worker,
         concurrency=settings.sync_concurrency,
         lease_seconds=settings.lease_seconds,
-        clock=_now,
+        clock=clock,
         overall=settings.syncs_overall or None,
         keep_finished=timedelta(days=days) if (days := settings.finished_syncs_days) else None,
     )
@@ -247,7 +258,3 @@ def _lifespan(
                 _log.info("stopped")
 
     return lifespan
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

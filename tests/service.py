@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -135,9 +135,14 @@ async def running(settings: Settings) -> AsyncIterator[Client]:
 
 
 class ServiceProcess:
-    """The service as a process that can be killed and started again on the same data."""
+    """The service as a process that can be killed and started again on the same data.
 
-    def __init__(self, data_dir: Path, *, database_url: str = "", **environment: str) -> None:
+    ``launcher``: a script with its arguments that serves instead, ``{port}`` among them.
+    """
+
+    def __init__(
+        self, data_dir: Path, *, database_url: str = "", launcher: Sequence[str] = (), **environment: str
+    ) -> None:
         self.port = free_port()
         self._data_dir = data_dir
         self._environment = os.environ | {
@@ -149,6 +154,7 @@ class ServiceProcess:
             "MAILDELTA_EXECUTOR_ID": "tests",
             **environment,
         }
+        self._launcher = launcher
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -166,6 +172,8 @@ class ServiceProcess:
     def start(self, *, within: float = 60) -> None:
         """Start it and wait until it is ready."""
         command = [sys.executable, "-m", "app", "serve", "--port", str(self.port)]
+        if self._launcher:
+            command = [sys.executable, *(word.format(port=self.port) for word in self._launcher)]
         self._data_dir.mkdir(exist_ok=True, parents=True)
         with (self._data_dir / "log").open("ab") as log:
             self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
@@ -185,6 +193,14 @@ class ServiceProcess:
         assert self._process is not None
         limit = resource.RLIM_INFINITY if octets is None else octets
         resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+    def freeze(self) -> None:
+        """SIGSTOP: it does nothing, and its connections stay."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT: it goes on where it was, with a clock that jumped."""
+        os.kill(self.pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """SIGKILL, now."""
