@@ -81,7 +81,12 @@ class Settings(BaseSettings):
     max_listing_entries: int = Field(
         2_000_000, gt=0, description="A longer listing ends the sync with `limit_exceeded`."
     )
-    sync_concurrency: int = Field(128, gt=0, description="Syncs that one worker runs at the same time.")
+    sync_concurrency: int = Field(
+        128,
+        gt=0,
+        description="Syncs that one worker runs at the same time. While much is new, each may hold four batches of mail "
+        "in memory (`BATCH_OCTETS`).",
+    )
     syncs_per_host: int = Field(
         0,
         ge=0,
