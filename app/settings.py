@@ -84,8 +84,8 @@ class Settings(BaseSettings):
     sync_concurrency: int = Field(
         128,
         gt=0,
-        description="Syncs that one worker runs at the same time. While much is new, each may hold four batches of mail "
-        "in memory (`BATCH_OCTETS`).",
+        description="Syncs that one worker runs at the same time. While much is new, each may hold four batches of "
+        "mail in memory (`BATCH_OCTETS`).",
     )
     syncs_per_host: int = Field(
         0,

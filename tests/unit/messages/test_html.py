@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.messages import defects
-from app.messages.html import MAX_HTML, MAX_REFERENCES, MAX_TAGS, readable, sanitised, stripped
+from app.messages.html import MAX_DEPTH, MAX_HTML, MAX_REFERENCES, MAX_TAGS, readable, sanitised, stripped
 
 
 def test_scripts_styles_frames_and_forms_go_with_their_content() -> None:
@@ -117,12 +117,33 @@ def test_unclosed_fonts_do_not_multiply() -> None:
 
 
 @pytest.mark.parametrize(
-    "html", ["<div>" * (MAX_TAGS + 1), "&" * (MAX_REFERENCES + 1), "<" * (MAX_REFERENCES + 1)]
+    "html",
+    [
+        "<div>" * (MAX_TAGS + 1),
+        "&" * (MAX_REFERENCES + 1),
+        "<" * (MAX_REFERENCES + 1),
+        "<div>" * (MAX_DEPTH + 1) + "</div>" * (MAX_DEPTH + 1),
+        "<b><br>" * (MAX_DEPTH + 1),
+    ],
 )
 def test_html_that_would_take_quadratic_time_comes_back_as_its_text(html: str) -> None:
     found: list[str] = []
     assert re.fullmatch(r"<pre>[^<>]*</pre>", sanitised("words" + html, found))
     assert found == [defects.HTML_TOO_COMPLEX]
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<table>" + "<tr><td>x" * (3 * MAX_DEPTH) + "</table>",
+        "<p>x" * (3 * MAX_DEPTH),
+        "<ul>" + "<li><b>x</b><br>" * (2 * MAX_DEPTH) + "</ul>",
+    ],
+)
+def test_long_html_is_not_taken_for_deep_html(html: str) -> None:
+    found: list[str] = []
+    assert sanitised(html, found).count("x") == html.count("x")
+    assert found == []
 
 
 @pytest.mark.parametrize(
