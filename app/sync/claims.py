@@ -94,13 +94,14 @@ UPDATE syncs SET
     status = 'running',
     started_at = coalesce(started_at, :now),
     worker = :worker,
-    lease_token = lease_token + 1,
+    lease_token = lease_token + :step,
     lease_expires_at = :lease
 WHERE id IN (SELECT id FROM walk WHERE room > 0) AND status || '' = 'queued'
 RETURNING id, mailbox_id, lease_token, server
 """
 
 _UNLIMITED = 1 << 31
+_MOMENTS = 1 << 30  # microseconds, a quarter of an hour
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +160,9 @@ def claim(
     """Take queued syncs, and running ones whose lease has run out; each gets a new token.
 
     Mail servers come in turn, those after ``behind`` first, and of each the oldest syncs; in this order.
+
+    A database that crashes may forget a claim, for claims are not flushed. So the step to the next token is of the
+    moment: the claim that follows must not get the very token that whoever was forgotten still shows.
     """
     on = db.connection()
     if on.dialect.name == "postgresql":
@@ -170,6 +174,7 @@ def claim(
         "now": now,
         "worker": worker,
         "lease": lease_expires_at,
+        "step": 1 + int(now.timestamp() * 1_000_000) % _MOMENTS,
         "most_per_server": limits.per_server,
         "lowered": json.dumps(limits.lowered),
     }
