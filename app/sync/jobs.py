@@ -101,7 +101,7 @@ class SyncRunner:
 
     async def has_work(self) -> bool:
         """Whether a pass would find something to do; once an hour a look for what is to be forgotten is due."""
-        if self._may_forget(self.clock()):
+        if self._may_forget(self.clock()) and not self._passing:  # a pass under way forgets by itself
             return True
         return await self.database.read(partial(claims.has_work, now=self.clock()))
 
