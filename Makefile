@@ -27,7 +27,7 @@ check: lint types contracts test ## Exactly what CI runs
 soak: .venv/ready-dev ## Play the simulated maildrop for long (SIMULATOR_EXAMPLES=2000)
 	@SIMULATOR_EXAMPLES=$${SIMULATOR_EXAMPLES:-2000} $(BIN)/pytest tests/simulator/test_maildrop.py $(ARGS)
 
-chaos: .venv/ready-dev ## Play hours of mail and faults (CHAOS_MINUTES=600, CHAOS_SEED)
+chaos: .venv/ready-dev ## Play mail and faults for long (CHAOS_MINUTES=600 rounds, CHAOS_SEED)
 	@CHAOS_MINUTES=$${CHAOS_MINUTES:-600} $(BIN)/pytest tests/chaos -k hour $(ARGS)
 
 fuzz: .venv/ready-dev ## Try what must hold for any octets for long (FUZZ_SECONDS=300)

@@ -319,7 +319,7 @@ async def test_after_an_hour_of_mail_and_faults_the_ledger_is_the_truth(tmp_path
             await under_way
         for mailbox_id, maildrop in ids.items():
             await eventually(
-                lambda mailbox_id=mailbox_id, maildrop=maildrop: _complete(client, mailbox_id, maildrop),  # type: ignore[misc]
+                lambda mailbox_id=mailbox_id, maildrop=maildrop: _complete(client, mailbox_id, maildrop),  # type: ignore[misc]  # defaults of a lambda
                 fleet=fleet,
             )
         following.cancel()

@@ -148,7 +148,7 @@ async def test_changes_in_one_transaction_do_not_see_the_objects_of_each_other(d
 
     async with writers_busy(database):
         writes = [asyncio.create_task(database.write(rename)) for _ in range(9)]
-        read = asyncio.create_task(database.write(lambda db: db.get(ApiKey, 1).name))  # type: ignore[union-attr]
+        read = asyncio.create_task(database.write(lambda db: db.get(ApiKey, 1).name))  # type: ignore[union-attr]  # it is there
     await asyncio.gather(*writes)
     assert await read in ({"new"} if database.is_sqlite else {"n", "new"})  # one writer, or eight at once
 

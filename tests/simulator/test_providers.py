@@ -39,7 +39,7 @@ async def test_no_poll_comes_sooner_than_the_provider_wants_and_the_mailbox_says
     database, pool = Database(url), ThreadPoolExecutor(1)
     tools = SyncTools(
         database=database,
-        maildrop=SimulatedMaildrop([Mail(b"a", b"Subject: x\r\n\r\nx\r\n")]),  # type: ignore[arg-type]
+        maildrop=SimulatedMaildrop([Mail(b"a", b"Subject: x\r\n\r\nx\r\n")]),  # type: ignore[arg-type]  # the part of it that a sync uses
         pool=pool,
         wakeups=Wakeups(),
         clock=lambda: NOW,
