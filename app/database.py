@@ -24,6 +24,7 @@ from sqlalchemy import (
     Text,
     create_engine,
     event,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import URL, make_url
@@ -44,6 +45,24 @@ _SQLITE_BUSY_MS = 15_000
 _SQLITE_PAGE_OCTETS = 16 * 1024  # mail is large: fewer, larger pages halve the time of a first sync
 _READER_THREADS = 4
 _POSTGRESQL_WRITERS = 8
+_NAME = "maildelta"  # what PostgreSQL calls our sessions
+
+# PostgreSQL's own idle_in_transaction_session_timeout does not see those who idle behind many rows: the driver ends
+# these with a Flush, which stops that clock.
+_END_FROZEN = text("""
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND usename = current_user AND application_name = :name
+        AND state <> 'idle' AND wait_event = 'ClientRead'
+        AND state_change < clock_timestamp() - make_interval(secs => :seconds)
+""")
+
+# A network that is gone says nothing: without these a connection waits for it for a quarter of an hour and more.
+POSTGRESQL_NETWORK = {
+    "keepalives_idle": 10,  # seconds, as the next
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,  # milliseconds
+}
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -102,6 +121,17 @@ class Database:
         """
         result: Result = await self._writes.do(_Change(change, durable))
         return result
+
+    async def end_frozen(self, *, idle_seconds: float) -> int:
+        """End transactions, of any process, in which PostgreSQL has heard nothing for so long; how many there were.
+
+        A process that is frozen or cut off must not keep its locks: one is on the feed, and everybody needs it.
+        None on SQLite, where nobody can take a lock from another process. Raises StorageFailed.
+        """
+        if self.is_sqlite:
+            return 0
+        named = {"name": _NAME, "seconds": idle_seconds}
+        return len(await self.read(lambda db: db.execute(_END_FROZEN, named).all()))
 
     def close(self) -> None:
         """Wait for the units of work under way and close all connections."""
@@ -215,7 +245,8 @@ def open_engine(url: URL, *, read_only: bool, threads: int) -> Engine:
         max_overflow=0,
         hide_parameters=True,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": 10},
+        connect_args={"connect_timeout": 10, "application_name": _NAME}
+        | {name: value for name, value in POSTGRESQL_NETWORK.items() if name not in url.query},
     )
     if read_only:
         return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)

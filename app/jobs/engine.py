@@ -30,6 +30,7 @@ _WORKFLOW = "run_job"
 _BELLS = "bells"
 _THREADS = 32  # DBOS makes its pool the event loop's default one, and by itself sets no limit
 _CONNECTIONS = 5
+_IDLE_SECONDS = 15.0  # of a transaction of the engine in a frozen process, then PostgreSQL takes its locks
 _LISTENER_SECONDS = 0.1  # it only sleeps, as we use no notifications, but a stop waits until it wakes
 _NEVER_SECONDS = 86_400.0  # we use none of the engine's own schedules
 _UNWIND_SECONDS = 2.0
@@ -143,6 +144,7 @@ class _RunningEngine:
             "dbos_system_schema": _SCHEMA,
             "system_database_url": driver_url(self._database_url),
             "sys_db_pool_size": _CONNECTIONS,
+            "sys_db_idle_transaction_timeout_sec": _IDLE_SECONDS,
             "max_executor_threads": _THREADS,
             "scheduler_polling_interval_sec": _NEVER_SECONDS,
             "notification_listener_polling_interval_sec": _LISTENER_SECONDS,
@@ -345,6 +347,7 @@ class _AskingEngine:
             system_database_url=driver_url(self._database_url),
             system_database_engine=self._sqlite,
             system_database_pool_size=1,
+            sys_db_idle_transaction_timeout_sec=_IDLE_SECONDS,
             dbos_system_schema=_SCHEMA,
             application_name=_APPLICATION,
             lazy=True,

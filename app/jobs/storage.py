@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy
 
+from app.database import POSTGRESQL_NETWORK
 from app.jobs.port import EngineCannotRun
 
 
@@ -36,8 +37,12 @@ def check_runtime(
 
 
 def driver_url(database_url: str) -> str:
-    """The same database, by the driver that we bring along (psycopg 3)."""
-    return database_url.replace("postgresql://", "postgresql+psycopg://", 1)
+    """The same database, by the driver that we bring along (psycopg 3), and the network to it watched."""
+    url = sqlalchemy.make_url(database_url.replace("postgresql://", "postgresql+psycopg://", 1))
+    if url.get_backend_name() == "postgresql":
+        watched = {name: str(value) for name, value in POSTGRESQL_NETWORK.items() if name not in url.query}
+        url = url.update_query_dict(watched)
+    return url.render_as_string(hide_password=False)
 
 
 def sqlite_engine(database_url: str) -> sqlalchemy.Engine:

@@ -22,6 +22,7 @@ SYNCS = "syncs"
 
 _DUE_PER_PASS = 500
 _HEARTBEATS_PER_LEASE = 6
+_FROZEN_PER_LEASE = 3
 _FORGET_EVERY = timedelta(hours=1)
 _FORGOTTEN_PER_BATCH = 1_000
 _ANY_SERVER = ""
@@ -100,7 +101,12 @@ class SyncRunner:
             _log.info("syncs_resumed", count=count)
 
     async def has_work(self) -> bool:
-        """Whether a pass would find something to do; once an hour a look for what is to be forgotten is due."""
+        """Whether a pass would find something to do; once an hour a look for what is to be forgotten is due.
+
+        Sees to it, too, that nobody frozen holds everybody up.
+        """
+        if ended := await self.database.end_frozen(idle_seconds=self.lease_seconds / _FROZEN_PER_LEASE):
+            _log.warning("frozen_transactions_ended", count=ended)
         if self._may_forget(self.clock()) and not self._passing:  # a pass under way forgets by itself
             return True
         return await self.database.read(partial(claims.has_work, now=self.clock()))

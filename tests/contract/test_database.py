@@ -1,6 +1,8 @@
 """What the application relies on in a database, SQLite and PostgreSQL alike."""
 
 import asyncio
+import os
+import socket
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,11 +12,12 @@ from functools import partial
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, inspect, make_url, text
 from sqlmodel import Session, SQLModel
 
 from app.access.models import ApiKey
 from app.database import Database, StorageFailed
+from app.jobs.storage import driver_url
 from app.schema import upgrade
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
@@ -183,3 +186,61 @@ async def test_who_is_cancelled_during_a_commit_goes_on_only_after_it(database: 
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await count_keys(database) == 1
+
+
+async def test_a_transaction_in_which_nothing_happens_is_ended_and_made_again(database: Database) -> None:
+    if database.is_sqlite:
+        assert await database.end_frozen(idle_seconds=0) == 0
+        return
+    is_frozen, thaws = threading.Event(), threading.Event()
+
+    def freeze(db: Session) -> int:
+        db.add(key("frozen"))
+        db.flush()
+        first = not is_frozen.is_set()
+        is_frozen.set()
+        if first:
+            thaws.wait(10)
+        return int(db.execute(text("SELECT count(*) FROM api_keys")).scalar_one())
+
+    writing = asyncio.create_task(database.write(freeze))
+    await asyncio.to_thread(is_frozen.wait, 10)
+    await asyncio.sleep(0.3)
+    assert await database.end_frozen(idle_seconds=60) == 0
+    assert await database.end_frozen(idle_seconds=0.2) == 1
+    thaws.set()
+    assert await writing == 1
+    assert await count_keys(database) == 1
+
+
+async def test_who_idles_behind_many_rows_is_found_too(database: Database) -> None:
+    """There PostgreSQL's own limit does not hold."""
+    thaws = threading.Event()
+    rows = [{"prefix": f"k{n}"} for n in range(3)]
+
+    def freeze(db: Session) -> None:
+        db.connection().execute(text("DELETE FROM api_keys WHERE prefix = :prefix"), rows)
+        thaws.wait(10)
+
+    writing = asyncio.create_task(database.write(freeze))
+    await asyncio.sleep(0.4)
+    ended = await database.end_frozen(idle_seconds=0.1)
+    thaws.set()
+    assert ended == (0 if database.is_sqlite else 1)
+    await asyncio.gather(writing, return_exceptions=True)
+
+
+async def test_a_network_that_is_gone_is_noticed_within_half_a_minute(postgres_url: str) -> None:
+    def options(db: Session) -> tuple[int, ...]:
+        connection = db.connection().connection.driver_connection
+        assert connection is not None
+        with socket.socket(fileno=os.dup(connection.fileno())) as tcp:
+            named = (socket.TCP_USER_TIMEOUT, socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            return tuple(tcp.getsockopt(socket.IPPROTO_TCP, name) for name in named)
+
+    database = Database(postgres_url)
+    milliseconds, idle, interval, count = await database.write(options)
+    database.close()
+    assert 0 < milliseconds <= 30_000
+    assert 0 < idle + interval * count <= 30
+    assert make_url(driver_url(postgres_url)).query["tcp_user_timeout"] == str(milliseconds)

@@ -42,7 +42,8 @@ def test_on_sqlite_the_jobs_have_a_file_apart_from_the_data(tmp_path: Path) -> N
 
 def test_on_postgresql_the_jobs_live_in_the_same_database_by_the_driver_we_ship(tmp_path: Path) -> None:
     assert database_for_jobs(SERVER, data_dir=tmp_path) == SERVER
-    assert driver_url(SERVER) == "postgresql+psycopg://user@localhost/mail"
+    assert driver_url(SERVER).partition("?")[0] == "postgresql+psycopg://user@localhost/mail"
+    assert "tcp_user_timeout=5&" in driver_url(f"{SERVER}?tcp_user_timeout=5") + "&"
 
 
 def test_connections_to_the_jobs_file_wait_for_each_other_and_do_not_sync_each_commit(tmp_path: Path) -> None:
