@@ -10,6 +10,7 @@ _FIRST_MESSAGE_DELAY = timedelta(minutes=1)
 _LONGEST_MESSAGE_DELAY = timedelta(days=1)
 _LONGEST_BACKOFF = timedelta(hours=1)
 _IN_USE_DELAY = timedelta(seconds=30)
+_STORAGE_DELAY = timedelta(seconds=15)  # a database that was restarted is back by then
 _JITTER = 0.1
 _GROWTH = 1.5
 _MOST_QUIET = 50  # more would change no interval: 10 s grow past 31 days in 31 steps
@@ -67,7 +68,10 @@ def after_sync(
     if code is SyncErrorCode.MAILDROP_IN_USE:
         delay = min(_IN_USE_DELAY, interval)
     elif code is not None:
-        delay = max(interval, min(interval * (1 << min(failures - 1, 10)), _LONGEST_BACKOFF))
+        doublings = 1 << min(failures - 1, 10)
+        delay = max(interval, min(interval * doublings, _LONGEST_BACKOFF))
+        if code is SyncErrorCode.STORAGE_FAILED:  # ours, so the server need not be spared
+            delay = min(_STORAGE_DELAY * doublings, delay)
     return RetryDecision(now + max(delay, timedelta(seconds=retry_after_seconds or 0)), MailboxStatus.ACTIVE)
 
 

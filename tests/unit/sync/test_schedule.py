@@ -126,3 +126,14 @@ def test_a_mailbox_that_is_polled_at_all_is_polled_again_some_day(
     assert (decision.next_sync_at is None) == (decision.status is not MailboxStatus.ACTIVE)
     if decision.next_sync_at is not None:
         assert NOW < decision.next_sync_at <= NOW + timedelta(seconds=1.06 * max(interval, longest, 3600))
+
+
+def test_what_the_database_could_not_store_is_tried_again_within_a_minute() -> None:
+    delays = [
+        delay(SyncErrorCode.STORAGE_FAILED, poll_interval_seconds=7200, failures=failures)
+        for failures in range(1, 12)
+    ]
+    assert delays[:3] == [15, 30, 60]
+    assert delays[-1] == 7200
+    assert delay(SyncErrorCode.STORAGE_FAILED, poll_interval_seconds=10) == 10
+    assert delay(SyncErrorCode.STORAGE_FAILED, retry_after_seconds=900) == 900
