@@ -215,6 +215,55 @@ async def test_a_frozen_worker_that_comes_back_writes_nothing(tmp_path: Path) ->
         await eventually(has_noticed, fleet=fleet)
 
 
+async def test_a_worker_frozen_within_a_transaction_does_not_hold_up_all_others(tmp_path: Path) -> None:
+    maildrop = a_full_maildrop(100)
+    async with a_sync_under_way(tmp_path, maildrop) as (fleet, client, mailbox_id, sync_id):
+        one = fleet.worker_of(sync_id)
+
+        async def waits_for_the_gate() -> bool:
+            return bool(await asked(fleet, "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
+
+        with psycopg.connect(fleet.direct_url) as gate:
+            gate.execute("LOCK TABLE messages IN SHARE MODE")
+            await eventually(waits_for_the_gate, fleet=fleet)
+            one.freeze()  # with the feed's row in its hands: everybody who stores needs that
+        maildrop.is_locked = False
+        so_far = await asked(fleet, "SELECT count(*) FROM messages")
+
+        async def goes_on() -> bool:
+            return await asked(fleet, "SELECT count(*) FROM messages") > so_far
+
+        try:
+            await eventually(goes_on, within=4 * LEASE_SECONDS, fleet=fleet)
+        finally:
+            one.thaw()
+        await settled(fleet, client, mailbox_id, maildrop, sync_id)
+
+
+async def asked(fleet: Fleet, question: str) -> list[tuple[Any, ...]]:
+    """What the database says, past the proxy."""
+    with psycopg.connect(fleet.direct_url, autocommit=True) as db:
+        return db.execute(question.encode()).fetchall()
+
+
+async def test_a_worker_whose_clock_jumps_ahead_goes_on_with_what_it_has(tmp_path: Path) -> None:
+    maildrop = a_full_maildrop(100)
+    async with a_sync_under_way(tmp_path, maildrop) as (fleet, client, _mailbox_id, sync_id):
+        one = fleet.worker_of(sync_id)
+        fleet.set_clock(next(name for name, each in fleet.services.items() if each is one), 86_400)
+        assert (await client.ended(sync_id))["status"] == "succeeded", fleet.logs
+
+
+async def test_a_worker_that_dies_with_its_clock_ahead_is_replaced_all_the_same(tmp_path: Path) -> None:
+    maildrop = a_full_maildrop(150)
+    async with a_sync_under_way(tmp_path, maildrop) as (fleet, client, _mailbox_id, sync_id):
+        one = fleet.worker_of(sync_id)
+        fleet.set_clock(next(name for name, each in fleet.services.items() if each is one), 86_400)
+        await asyncio.sleep(LEASE_SECONDS / 3)  # it has renewed its lease by then
+        one.kill()
+        assert (await client.ended(sync_id, within=30))["status"] == "succeeded", fleet.logs
+
+
 async def test_a_database_that_is_restarted_within_a_sync_costs_no_message(tmp_path: Path) -> None:
     maildrop = a_full_maildrop(100)
     async with a_sync_under_way(tmp_path, maildrop) as (fleet, client, mailbox_id, sync_id):
