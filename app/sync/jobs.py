@@ -13,6 +13,7 @@ from app.database import Database, StorageFailed
 from app.jobs.port import Job
 from app.sync import claims, repository
 from app.sync.claims import Limits
+from app.sync.clocks import Clocks
 from app.sync.errors import LeaseLost
 from app.sync.models import SyncId, SyncStatus
 from app.sync.repository import Claim
@@ -55,8 +56,13 @@ class SyncRunner:
     _passing: bool = False
     _own_pass: asyncio.Task[None] | None = None
     _last_server: str = _ANY_SERVER
+    _clocks: Clocks = field(init=False)
+    _renewed_at: datetime | None = None
     _forget_at: datetime | None = None
     _forget_behind: SyncId = _FROM_THE_FIRST
+
+    def __post_init__(self) -> None:
+        self._clocks = Clocks(self.database, self.lease_seconds)
 
     @property
     def under_way(self) -> int:
@@ -103,10 +109,11 @@ class SyncRunner:
     async def has_work(self) -> bool:
         """Whether a pass would find something to do; once an hour a look for what is to be forgotten is due.
 
-        Sees to it, too, that nobody frozen holds everybody up.
+        Sees to it, too, that nobody who is frozen or had a wrong clock holds others up.
         """
         if ended := await self.database.end_frozen(idle_seconds=self.lease_seconds / _FROZEN_PER_LEASE):
             _log.warning("frozen_transactions_ended", count=ended)
+        await self._clocks.put_right(now=self.clock(), monotonic=self.tools.monotonic())
         if self._may_forget(self.clock()) and not self._passing:  # a pass under way forgets by itself
             return True
         return await self.database.read(partial(claims.has_work, now=self.clock()))
@@ -152,11 +159,13 @@ class SyncRunner:
         if (free := self.concurrency - len(self._running)) <= 0:
             return
 
-        limits = self._limits()
+        limits, lapsed = self._limits(), self._lapsed(now)
 
         def change(db: Session) -> tuple[int, list[Claim]]:
-            due = claims.request_due(db, now=now, limit=_DUE_PER_PASS)
             lease = now + timedelta(seconds=self.lease_seconds)
+            if lapsed:
+                claims.renew(db, lapsed, until=lease)
+            due = claims.request_due(db, now=now, limit=_DUE_PER_PASS)
             return due, claims.claim(
                 db,
                 worker=self.worker,
@@ -176,6 +185,17 @@ class SyncRunner:
             self._running[task] = claim
             task.add_done_callback(self._running.pop)
             self.tools.wakeups.syncs_changed.fire(claim.sync_id)
+
+    def _lapsed(self, now: datetime) -> list[Claim]:
+        """Our own claims, if we were frozen or our clock jumped ahead: by it their leases are over, and we would claim
+        them once more, beside ourselves. Who took one over keeps it, for ours has an old token.
+        """
+        if not self._running or self._renewed_at is None:
+            self._renewed_at = now
+        if now - self._renewed_at < timedelta(seconds=self.lease_seconds):
+            return []
+        self._renewed_at = now
+        return list(self._running.values())
 
     def _limits(self) -> Limits:
         servers = self.tools.server_limits
@@ -250,9 +270,11 @@ class SyncRunner:
             held = list(self._running.values())
             if not held:
                 continue
-            until = self.clock() + timedelta(seconds=self.lease_seconds)
+            now = self.clock()
+            until = now + timedelta(seconds=self.lease_seconds)
             try:
                 await self.database.write(partial(claims.renew, held=held, until=until), durable=False)
+                self._renewed_at = now
                 await self._cancel_what_was_asked()
             except StorageFailed as error:
                 _log.warning("leases_not_renewed", reason=str(error))

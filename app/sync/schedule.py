@@ -11,6 +11,7 @@ _LONGEST_MESSAGE_DELAY = timedelta(days=1)
 _LONGEST_BACKOFF = timedelta(hours=1)
 _IN_USE_DELAY = timedelta(seconds=30)
 _STORAGE_DELAY = timedelta(seconds=15)  # a database that was restarted is back by then
+_LONGEST_PLAN = 2 * _LONGEST_BACKOFF
 _JITTER = 0.1
 _GROWTH = 1.5
 _MOST_QUIET = 50  # more would change no interval: 10 s grow past 31 days in 31 steps
@@ -73,6 +74,11 @@ def after_sync(
         if code is SyncErrorCode.STORAGE_FAILED:  # ours, so the server need not be spared
             delay = min(_STORAGE_DELAY * doublings, delay)
     return RetryDecision(now + max(delay, timedelta(seconds=retry_after_seconds or 0)), MailboxStatus.ACTIVE)
+
+
+def is_astray(next_sync_at: datetime, *, longest_interval_seconds: int | None, now: datetime) -> bool:
+    """Whether a mailbox is due so late that only a clock which was ahead can have said so."""
+    return next_sync_at - now > max(2 * timedelta(seconds=longest_interval_seconds or 0), _LONGEST_PLAN)
 
 
 def _grown(interval: int, longest: int | None, quiet_syncs: int) -> float:

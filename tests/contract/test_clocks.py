@@ -1,0 +1,75 @@
+"""What a clock that was ahead left behind is put right, on SQLite and PostgreSQL alike."""
+
+from datetime import timedelta
+from functools import partial
+
+from app.database import Database
+from app.sync import claims
+from app.sync.clocks import Clocks
+from tests.contract.test_repositories import NOW, ask, make_mailbox, take
+
+LEASE_SECONDS = 60
+AHEAD = timedelta(days=1)
+
+
+async def due(database: Database) -> list[int]:
+    """The mailboxes that are due now."""
+    await database.write(partial(claims.request_due, now=NOW, limit=100))
+    return [claim.mailbox_id for claim in await take(database)]
+
+
+async def test_what_a_dead_worker_held_by_a_clock_ahead_is_free_after_one_lease(database: Database) -> None:
+    await ask(database, await make_mailbox(database))
+    (held,) = await take(database, "ahead", now=NOW + AHEAD)
+    clocks = Clocks(database, LEASE_SECONDS)
+    for monotonic in (100, 100 + LEASE_SECONDS - 1):
+        await clocks.put_right(now=NOW, monotonic=monotonic)
+        assert await take(database, "other") == []
+    await clocks.put_right(now=NOW, monotonic=100 + LEASE_SECONDS)
+    (taken,) = await take(database, "other")
+    assert taken.sync_id == held.sync_id
+
+
+async def test_whoever_lives_keeps_its_syncs_though_its_clock_is_ahead(database: Database) -> None:
+    await ask(database, await make_mailbox(database))
+    held = await take(database, "ahead", now=NOW + AHEAD)
+    clocks = Clocks(database, LEASE_SECONDS)
+    for seconds in range(0, 3 * LEASE_SECONDS, 10):
+        until = NOW + AHEAD + timedelta(seconds=seconds)
+        await database.write(partial(claims.renew, held=held, until=until))
+        await clocks.put_right(now=NOW, monotonic=100 + seconds)
+    assert await take(database, "other") == []
+
+
+async def test_a_lease_of_a_right_clock_stays_as_it_is(database: Database) -> None:
+    await ask(database, await make_mailbox(database))
+    await take(database, "w")
+    clocks = Clocks(database, LEASE_SECONDS)
+    for monotonic in (100, 500):
+        await clocks.put_right(now=NOW, monotonic=monotonic)
+    assert await take(database, "other", now=NOW + timedelta(seconds=LEASE_SECONDS - 1)) == []
+
+
+async def test_at_start_and_once_an_hour_what_is_planned_too_far_ahead_is_due(database: Database) -> None:
+    clocks = Clocks(database, LEASE_SECONDS)
+    for hour in (1, 2):
+        lost = await make_mailbox(database, next_sync_at=NOW + AHEAD, poll_interval_seconds=300)
+        await make_mailbox(database, next_sync_at=NOW + AHEAD, poll_interval_seconds=86_400)
+        slow = {"poll_interval_seconds": 300, "poll_interval_max_seconds": 86_400}
+        await make_mailbox(database, next_sync_at=NOW + AHEAD, **slow)
+        await clocks.put_right(now=NOW, monotonic=hour * 3600)
+        assert await due(database) == [lost]
+
+
+async def test_between_these_only_when_the_own_clock_went_back(database: Database) -> None:
+    clocks = Clocks(database, LEASE_SECONDS)
+    await clocks.put_right(now=NOW, monotonic=100)
+    lost = await make_mailbox(database, next_sync_at=NOW + AHEAD, poll_interval_seconds=300)
+    await clocks.put_right(now=NOW, monotonic=100)
+    assert await due(database) == []
+    await clocks.put_right(now=NOW + AHEAD / 2, monotonic=105)
+    await clocks.put_right(now=NOW, monotonic=110)
+    assert await due(database) == [lost]
+    late = await make_mailbox(database, next_sync_at=NOW + AHEAD, poll_interval_seconds=300)
+    await clocks.put_right(now=NOW, monotonic=110 + LEASE_SECONDS)
+    assert await due(database) == [late]
