@@ -246,6 +246,19 @@ async def asked(fleet: Fleet, question: str) -> list[tuple[Any, ...]]:
         return db.execute(question.encode()).fetchall()
 
 
+async def test_a_lone_worker_that_was_frozen_goes_on_and_does_not_stand_in_its_own_way(
+    tmp_path: Path,
+) -> None:
+    maildrop = a_full_maildrop(100)
+    async with a_sync_under_way(tmp_path, maildrop) as (fleet, client, _mailbox_id, sync_id):
+        one = fleet.worker_of(sync_id)
+        next(worker for worker in fleet.workers if worker is not one).kill()
+        one.freeze()
+        await asyncio.sleep(2 * LEASE_SECONDS)
+        one.thaw()
+        assert (await client.ended(sync_id))["status"] == "succeeded", fleet.logs
+
+
 async def test_a_worker_whose_clock_jumps_ahead_goes_on_with_what_it_has(tmp_path: Path) -> None:
     maildrop = a_full_maildrop(100)
     async with a_sync_under_way(tmp_path, maildrop) as (fleet, client, _mailbox_id, sync_id):
