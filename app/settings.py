@@ -110,7 +110,7 @@ class Settings(BaseSettings):
         description="Syncs that ended so many days ago are forgotten, but the last one of each mailbox. 0: never.",
     )
     lease_seconds: float = Field(
-        60.0, gt=0, description="A worker silent for so long loses its syncs to another."
+        45.0, gt=0, description="A worker silent for so long loses its syncs to another."
     )
     tick_seconds: float = Field(
         5.0, gt=0, description="How often due mailboxes and lost work are looked for."

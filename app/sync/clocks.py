@@ -16,12 +16,13 @@ from sqlalchemy import select as select_columns
 from sqlmodel import Session, col
 
 from app.database import Database
-from app.mailboxes.models import Mailbox
+from app.mailboxes.models import Mailbox, MailboxId
+from app.sync import repository
 from app.sync.models import Sync, SyncId, SyncStatus
 from app.sync.schedule import is_astray
 
-_PLANS_EVERY_SECONDS = 3600.0
-_JUMP_SECONDS = 5.0
+_PLANS_EVERY_SECONDS = 60.0
+_SOON = timedelta(hours=1)  # no plan before that is too far ahead
 
 _log = structlog.get_logger()
 
@@ -35,6 +36,14 @@ class Held:
     until: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A mailbox, and for when its next sync is planned."""
+
+    mailbox_id: MailboxId
+    next_sync_at: datetime
+
+
 @dataclass
 class Clocks:
     """Looks, at each tick, whether something is held or planned further ahead than any right clock could say."""
@@ -42,25 +51,17 @@ class Clocks:
     database: Database
     lease_seconds: float
     _held_since: dict[Held, float] = field(default_factory=dict)
-    _plans_at: float = 0.0
-    _ahead: float = float("-inf")
+    _plans_at: float = float("-inf")
 
     async def put_right(self, *, now: datetime, monotonic: float) -> None:
-        """End leases that are too long and not renewed; pull back plans, at first, once an hour, and when our own
-        clock went back.
+        """End leases that are too long and not renewed; at first and once a minute, pull back plans.
 
         ``monotonic``: seconds of a clock that never jumps. Raises StorageFailed.
         """
         await self._end_leases(now, monotonic)
-        ahead = now.timestamp() - monotonic
-        went_back = ahead < self._ahead - _JUMP_SECONDS
-        if went_back or monotonic >= self._plans_at:
-            count = await self.database.write(partial(pull_back_plans, now=now))
-            # A sync that was about to end while the clock was ahead writes its plan a moment later.
-            self._plans_at = monotonic + (self.lease_seconds if went_back else _PLANS_EVERY_SECONDS)
-            if count:
-                _log.warning("plans_pulled_back", count=count)
-        self._ahead = ahead
+        if monotonic >= self._plans_at:
+            self._plans_at = monotonic + _PLANS_EVERY_SECONDS
+            await self._pull_back_plans(now)
 
     async def _end_leases(self, now: datetime, monotonic: float) -> None:
         """By our own clock that never jumps: what nobody renewed for the length of a lease is over."""
@@ -71,6 +72,12 @@ class Clocks:
         if dead:
             await self.database.write(partial(end_leases, held=dead, now=now))
             _log.warning("leases_ended", count=len(dead))
+
+    async def _pull_back_plans(self, now: datetime) -> None:
+        """Let mailboxes that are planned too far ahead be due now."""
+        if plans := await self.database.read(partial(plans_astray, now=now)):
+            await self.database.write(partial(make_due, plans=plans, now=now))
+            _log.warning("plans_pulled_back", count=len(plans))
 
 
 def held_beyond(db: Session, moment: datetime) -> list[Held]:
@@ -89,14 +96,22 @@ def end_leases(db: Session, *, held: Sequence[Held], now: datetime) -> None:
         db.execute(lease.values(lease_expires_at=now))
 
 
-def pull_back_plans(db: Session, *, now: datetime) -> int:
-    """Let mailboxes that are due too late be due now; how many there were."""
+def plans_astray(db: Session, *, now: datetime) -> list[Plan]:
+    """The plans that only a clock which was ahead can have made."""
     interval = func.coalesce(col(Mailbox.poll_interval_max_seconds), col(Mailbox.poll_interval_seconds))
-    planned = select_columns(col(Mailbox.id), col(Mailbox.next_sync_at), interval)
-    late = planned.where(col(Mailbox.next_sync_at) > now + timedelta(hours=1))
-    astray = [
-        row[0] for row in db.execute(late) if is_astray(row[1], longest_interval_seconds=row[2], now=now)
-    ]
-    if astray:
-        db.execute(update(Mailbox), [{"id": mailbox_id, "next_sync_at": now} for mailbox_id in astray])
-    return len(astray)
+    plan = col(Mailbox.next_sync_at)
+    late = select_columns(col(Mailbox.id), plan, interval, col(Mailbox.login_after)).where(plan > now + _SOON)
+    rows = db.execute(late).all()
+    astray = {row[0]: row for row in rows if is_astray(row[1], longest_interval_seconds=row[2], now=now)}
+    asked_for = [row[0] for row in astray.values() if row[3] is not None and row[1] <= row[3]]
+    for sync in repository.latest(db, asked_for):
+        if sync.finished_at is not None and sync.finished_at <= now:  # the server wants so long a pause
+            del astray[sync.mailbox_id]
+    return [Plan(MailboxId(row[0]), row[1]) for row in astray.values()]
+
+
+def make_due(db: Session, *, plans: Sequence[Plan], now: datetime) -> None:
+    """Let these mailboxes be due now, unless they were planned anew meanwhile."""
+    for one in plans:
+        same = (col(Mailbox.id) == one.mailbox_id, col(Mailbox.next_sync_at) == one.next_sync_at)
+        db.execute(update(Mailbox).where(*same).values(next_sync_at=now))

@@ -361,7 +361,8 @@ class _Run:
             failures = row.failures + 1 if failure else 0
             is_over = failure is None and status is not SyncStatus.CANCELLED
             quiet = quiet_syncs_after(row.quiet_syncs, new=self.report.new) if is_over else row.quiet_syncs
-            wait = max(self._login_delay, least_seconds_between_logins(row.host))
+            asked = failure.retry_after_seconds if failure else None
+            wait = max(self._login_delay, least_seconds_between_logins(row.host), asked or 0)
             decision = self._what_follows(row, failure, failures=failures, quiet=quiet, wait=wait, now=now)
             error = _error_document(failure, decision) if failure else None
             repository.finish(
@@ -399,17 +400,16 @@ class _Run:
         *,
         failures: int,
         quiet: int,
-        wait: int,
+        wait: float,
         now: datetime,
     ) -> RetryDecision:
-        asked = failure.retry_after_seconds if failure else None
         return after_sync(
             failure.code if failure else None,
             poll_interval_seconds=mailbox.poll_interval_seconds,
             poll_interval_max_seconds=mailbox.poll_interval_max_seconds,
             quiet_syncs=quiet,
             failures=failures,
-            retry_after_seconds=max(wait, asked or 0),
+            retry_after_seconds=wait,
             now=now,
             chance=self._tools.chance(),
         )

@@ -1,11 +1,13 @@
 """What a clock that was ahead left behind is put right, on SQLite and PostgreSQL alike."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from app.database import Database
-from app.sync import claims
+from app.mailboxes.models import MailboxId
+from app.sync import claims, repository
 from app.sync.clocks import Clocks
+from app.sync.models import SyncStatus
 from tests.contract.test_repositories import NOW, ask, make_mailbox, take
 
 LEASE_SECONDS = 60
@@ -16,6 +18,14 @@ async def due(database: Database) -> list[int]:
     """The mailboxes that are due now."""
     await database.write(partial(claims.request_due, now=NOW, limit=100))
     return [claim.mailbox_id for claim in await take(database)]
+
+
+async def ended(database: Database, mailbox_id: MailboxId, at: datetime) -> None:
+    """It had a sync, which ended then."""
+    await ask(database, mailbox_id)
+    (claim,) = await take(database)
+    end = partial(repository.finish, claim=claim, status=SyncStatus.SUCCEEDED, report={}, error=None, now=at)
+    await database.write(end)
 
 
 async def test_what_a_dead_worker_held_by_a_clock_ahead_is_free_after_one_lease(database: Database) -> None:
@@ -50,26 +60,32 @@ async def test_a_lease_of_a_right_clock_stays_as_it_is(database: Database) -> No
     assert await take(database, "other", now=NOW + timedelta(seconds=LEASE_SECONDS - 1)) == []
 
 
-async def test_at_start_and_once_an_hour_what_is_planned_too_far_ahead_is_due(database: Database) -> None:
+async def test_at_start_and_each_minute_what_is_planned_too_far_ahead_is_due(database: Database) -> None:
     clocks = Clocks(database, LEASE_SECONDS)
-    for hour in (1, 2):
+    for minute in (1, 2):
         lost = await make_mailbox(database, next_sync_at=NOW + AHEAD, poll_interval_seconds=300)
         await make_mailbox(database, next_sync_at=NOW + AHEAD, poll_interval_seconds=86_400)
         slow = {"poll_interval_seconds": 300, "poll_interval_max_seconds": 86_400}
         await make_mailbox(database, next_sync_at=NOW + AHEAD, **slow)
-        await clocks.put_right(now=NOW, monotonic=hour * 3600)
+        await clocks.put_right(now=NOW, monotonic=minute * 60)
         assert await due(database) == [lost]
 
 
-async def test_between_these_only_when_the_own_clock_went_back(database: Database) -> None:
+async def test_between_these_no_mailbox_is_looked_at(database: Database) -> None:
     clocks = Clocks(database, LEASE_SECONDS)
     await clocks.put_right(now=NOW, monotonic=100)
-    lost = await make_mailbox(database, next_sync_at=NOW + AHEAD, poll_interval_seconds=300)
-    await clocks.put_right(now=NOW, monotonic=100)
+    await make_mailbox(database, next_sync_at=NOW + AHEAD, poll_interval_seconds=300)
+    await clocks.put_right(now=NOW, monotonic=159)
     assert await due(database) == []
-    await clocks.put_right(now=NOW + AHEAD / 2, monotonic=105)
-    await clocks.put_right(now=NOW, monotonic=110)
-    assert await due(database) == [lost]
-    late = await make_mailbox(database, next_sync_at=NOW + AHEAD, poll_interval_seconds=300)
-    await clocks.put_right(now=NOW, monotonic=110 + LEASE_SECONDS)
-    assert await due(database) == [late]
+
+
+async def test_a_server_that_wants_a_long_pause_gets_it_unless_a_clock_ahead_heard_it(
+    database: Database,
+) -> None:
+    asked = {"next_sync_at": NOW + AHEAD, "login_after": NOW + AHEAD, "poll_interval_seconds": 300}
+    heard_now = await make_mailbox(database, **asked)
+    await ended(database, heard_now, at=NOW)
+    heard_ahead = await make_mailbox(database, **asked)
+    await ended(database, heard_ahead, at=NOW + AHEAD)
+    await Clocks(database, LEASE_SECONDS).put_right(now=NOW, monotonic=100)
+    assert await due(database) == [heard_ahead]
