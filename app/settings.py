@@ -82,7 +82,7 @@ class Settings(BaseSettings):
         2_000_000, gt=0, description="A longer listing ends the sync with `limit_exceeded`."
     )
     sync_concurrency: int = Field(
-        128,
+        200,
         gt=0,
         description="Syncs that one worker runs at the same time. While much is new, each may hold four batches of "
         "mail in memory (`BATCH_OCTETS`).",

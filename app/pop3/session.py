@@ -3,7 +3,6 @@
 import contextlib
 import re
 import ssl
-import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from app.pop3.errors import (
     Pop3Error,
     ProtocolError,
     ServerPermanent,
-    SpoolFailed,
+    ServerTemporary,
     TlsFailed,
     UidlUnavailable,
     command_error,
@@ -37,6 +36,7 @@ from app.pop3.limits import Limits
 from app.pop3.listing import RawListing, Stat, parse_stat
 from app.pop3.milestones import Announced, Greeted, Protected, Reached, unwatched
 from app.pop3.protocol import Data, Expect, Status, command
+from app.pop3.spool import Spool
 from app.pop3.stream import Stream, client_tls_context
 from app.pop3.transcript import Transcript
 
@@ -53,6 +53,7 @@ class _Commands:
 
 
 _CAPA = _Commands(command("CAPA"), (Expect.MULTILINE,))
+_UTF8 = _Commands(command("UTF8"), (Expect.STATUS,))
 _STAT = _Commands(command("STAT"), (Expect.STATUS,))
 _LISTING = _STAT + _Commands(command("UIDL") + command("LIST"), (Expect.MULTILINE, Expect.MULTILINE))
 
@@ -113,9 +114,12 @@ async def connect(
     transcript: Transcript | None = None,
     reached: Reached = unwatched,
     new_nonce: Callable[[], str] = token_urlsafe,
+    known: Capabilities | None = None,
 ) -> "Pop3Session":
     """Connect, protect the connection as the endpoint asks, read the greeting, ask for the capabilities.
 
+    ``known``: what a session of before with this endpoint ended with as ``known``. CAPA then goes out with USER and
+    PASS, which spares a round trip, and Announced is not reached.
     ``transcript`` is told of all that is sent and received, ``reached`` of each milestone, in the order in which
     they come: with STARTTLS Protected is the last one, once the capabilities were told anew. ``new_nonce`` makes
     what SCRAM needs: printable ASCII without a comma, another one each time.
@@ -143,6 +147,9 @@ async def connect(
     try:
         await session._greet()
         reached(Greeted(session.greeting))
+        if known is not None and endpoint.security is not Security.STARTTLS:
+            session._presume(known)
+            return session
         await session._ask_capabilities()
         reached(Announced(session.capabilities))
         if endpoint.security is Security.STARTTLS:
@@ -158,7 +165,8 @@ async def connect(
 class Pop3Session:
     """One session; ``connect`` makes it. As a context manager it ends with QUIT when it is in order, else it is closed.
 
-    ``greeting``: the server's, without +OK. ``capabilities``: as announced last.
+    ``greeting``: the server's, without +OK. ``capabilities``: as announced last. ``known``: what the next session with
+    the same endpoint may presume; None: nothing.
     """
 
     def __init__(
@@ -178,6 +186,8 @@ class Pop3Session:
         self.greeting = ""
         self._timestamp: str | None = None
         self.capabilities = Capabilities()
+        self.known: Capabilities | None = None
+        self._is_presumed = False
         self._is_listing_wanted = self._is_listing_asked = False
 
     async def __aenter__(self) -> Self:
@@ -214,10 +224,23 @@ class Pop3Session:
         await self._ask_capabilities()
         return protected
 
+    def _presume(self, known: Capabilities) -> None:
+        self.capabilities, self._is_presumed = known, True
+
+    async def _presume_nothing(self) -> None:
+        """For a login that depends on what the server announces: it is asked, if that was left out."""
+        if self._is_presumed:
+            self.capabilities, self._is_presumed = Capabilities(), False
+            await self._ask_capabilities()
+            await self._ask_for_messages_as_they_are()
+
     async def _ask_capabilities(self, commands: _Commands = _CAPA) -> None:
         """CAPA, and what goes out with it. A server that does not know it in this state has told nothing new."""
         await self._dialogue.begin()
         self._send(commands)
+        await self._read_capabilities()
+
+    async def _read_capabilities(self) -> None:
         status, body = await self._dialogue.reply(most_octets=self._limits.capabilities_octets)
         if status.ok:
             self.capabilities = parse_capabilities(body)
@@ -250,11 +273,12 @@ class Pop3Session:
         ServerTemporary, ServerPermanent as the server's answer means.
         """
         self._require_protection()
-        offered = self.capabilities
-        name = sasl.choose_for_password(
-            offered.sasl, offers_user=offered.user, is_clear_text=self._endpoint.security is Security.NONE
-        )
-        if name is None and allow_apop and self._timestamp:
+        is_apop = allow_apop and self._timestamp is not None
+        if is_apop or self._mechanism() is not None:
+            await self._presume_nothing()
+        name = self._mechanism()
+        if name is None and is_apop:
+            assert self._timestamp is not None
             digest = md5(self._timestamp.encode() + password.encode(), usedforsecurity=False).hexdigest()
             self._dialogue.keep_secret(digest)
             line = command("APOP", username, digest)
@@ -267,9 +291,17 @@ class Pop3Session:
         mechanism = sasl.for_password(name, username=username, password=password, nonce=self._new_nonce())
         await self._log_in(username, password, partial(authenticate, self._dialogue, mechanism))
 
+    def _mechanism(self) -> str | None:
+        """How to log in by a password; None: by USER and PASS, or APOP."""
+        offered = self.capabilities
+        return sasl.choose_for_password(
+            offered.sasl, offers_user=offered.user, is_clear_text=self._endpoint.security is Security.NONE
+        )
+
     async def login_with_token(self, username: str, token: str) -> None:
         """By an OAuth2 access token. Raises as ``login`` does, ServerPermanent when the server has no such login."""
         self._require_protection()
+        await self._presume_nothing()
         name = sasl.choose_for_token(self.capabilities.sasl)
         if name is None:
             raise ServerPermanent("The server offers no login by OAuth2: neither OAUTHBEARER nor XOAUTH2.")
@@ -306,15 +338,38 @@ class Pop3Session:
     async def _user_and_pass(self, user: bytes, password: bytes) -> Status:
         """The first refusal, else the answer to PASS. A refused USER gets no PASS, unless it is under way already."""
         if self.capabilities.pipelining:
-            self._dialogue.send(user + password, Expect.STATUS, Expect.STATUS)
-            first, second = await self._dialogue.status(), await self._dialogue.status()
-            return second if first.ok else first
+            return await self._user_and_pass_at_once(
+                _Commands(user + password, (Expect.STATUS, Expect.STATUS))
+            )
         self._dialogue.send(user, Expect.STATUS)
         first = await self._dialogue.status()
         if not first.ok:
             return first
         self._dialogue.send(password, Expect.STATUS)
         return await self._dialogue.status()
+
+    async def _user_and_pass_at_once(self, login: _Commands) -> Status:
+        """With CAPA ahead of them where it was left out. Raises ServerTemporary when the server pipelines no more."""
+        is_presumed, is_utf8 = self._is_presumed, self.capabilities.utf8
+        if is_presumed:
+            self.capabilities, self._is_presumed = Capabilities(), False
+            self._send((_CAPA + _UTF8 if is_utf8 else _CAPA) + login)
+            await self._read_capabilities()
+            if is_utf8:
+                await self._dialogue.status()
+        else:
+            self._send(login)
+        announced = self.capabilities
+        first, second = await self._dialogue.status(), await self._dialogue.status()
+        status = second if first.ok else first
+        if announced.pipelining:
+            self.known = announced
+        elif not status.ok:  # it may have taken one line for another: that says nothing of the password
+            shown = self._dialogue.shown(status.text)
+            raise ServerTemporary(
+                "The server does not pipeline as it did; next time it is asked line by line.", shown
+            )
+        return status
 
     def _send(self, commands: "_Commands") -> None:
         self._dialogue.send(commands.octets, *commands.expected)
@@ -478,7 +533,7 @@ class Pop3Session:
         """In memory up to a limit, then in a temporary file; over the next limit it is read and thrown away."""
         octets = 0
         with contextlib.ExitStack() as closing:
-            spool = _Spool(self._limits.memory_octets)
+            spool = Spool(self._limits.memory_octets)
             closing.callback(spool.close)
             while True:
                 octets += len(data.octets)
@@ -493,35 +548,3 @@ class Pop3Session:
                 return Retrieved(number, too_large=True, octets=octets)
             closing.pop_all()
             return Retrieved(number, spool.content(), octets=octets)
-
-
-class _Spool:
-    """The parts of one body."""
-
-    def __init__(self, memory_octets: int) -> None:
-        self._room = memory_octets
-        self._parts: list[bytes] = []
-        self._file: BinaryIO | None = None
-
-    def write(self, octets: bytes) -> None:
-        self._room -= len(octets)
-        self._parts.append(octets)
-        if self._room < 0:
-            try:
-                if self._file is None:
-                    self._file = tempfile.TemporaryFile()  # noqa: SIM115  whoever gets the body closes it
-                self._file.writelines(self._parts)
-            except OSError as error:
-                raise SpoolFailed(f"A large message could not be kept on disk: {error.strerror}") from error
-            self._parts = []
-
-    def content(self) -> bytes | BinaryIO:
-        if self._file is None:
-            return b"".join(self._parts)
-        self._file.seek(0)
-        return self._file
-
-    def close(self) -> None:
-        self._parts = []
-        if self._file is not None:
-            self._file.close()

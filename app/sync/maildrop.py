@@ -30,6 +30,9 @@ _CODES: tuple[tuple[type[pop3.Pop3Error], SyncErrorCode], ...] = (
 )
 
 
+_Server = tuple[str, int, str]
+_MOST_SERVERS = 10_000
+
 Login = Callable[[pop3.Pop3Session], Awaitable[None]]
 
 
@@ -50,6 +53,7 @@ class Maildrop:
         self._allowed = allowed
         self._limits = limits
         self._monotonic = monotonic
+        self._known: dict[_Server, pop3.Capabilities] = {}
 
     @asynccontextmanager
     async def session(
@@ -87,6 +91,7 @@ class Maildrop:
         transcript: pop3.Transcript | None,
     ) -> pop3.Pop3Session:
         started = self._monotonic()
+        server = mailbox.host, mailbox.port, mailbox.security
         endpoint = pop3.Endpoint(
             host=mailbox.host.strip("[]"),
             addresses=await self._addresses(mailbox),
@@ -100,16 +105,28 @@ class Maildrop:
             allow_cleartext_password=mailbox.allow_cleartext_password,
             transcript=transcript,
             reached=pop3.unwatched if transcript is None else transcript.reached,
+            known=self._known.get(server),
         )
         async with AsyncExitStack() as closing:
             await closing.enter_async_context(session)
             connected = self._monotonic()
             timings["connect"] = round((connected - started) * 1000)
             session.list_with_login()
-            await login(session)
+            try:
+                await login(session)
+            finally:
+                self._remember(server, session.known)
             timings["login"] = round((self._monotonic() - connected) * 1000)
             closing.pop_all()
         return session
+
+    def _remember(self, server: _Server, known: pop3.Capabilities | None) -> None:
+        """For the next session with this server. What broke off within the login is asked step by step then."""
+        self._known.pop(server, None)
+        if known is not None:
+            if len(self._known) >= _MOST_SERVERS:
+                self._known.clear()
+            self._known[server] = known
 
     def _credentials(self, mailbox: Mailbox) -> Credentials:
         assert mailbox.id is not None

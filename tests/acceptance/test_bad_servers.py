@@ -366,3 +366,28 @@ async def test_many_bad_servers_at_once_do_not_hold_up_a_good_one(
                 await one.__aexit__(None, None, None)
     assert [sync["status"] for sync in syncs] == ["failed"] * len(bad) + ["succeeded"]
     assert await stored(service) == digests_of(drop.contents)
+
+
+async def test_a_server_that_is_known_costs_three_round_trips_when_nothing_is_new(
+    service: Client, drop: FakeMaildrop
+) -> None:
+    async with FakePop3Server(drop) as server:
+        mailbox_id = await registered(service, drop, server.port)
+        await service.sync(mailbox_id)
+        server.log.clear()
+        assert (await service.sync(mailbox_id))["status"] == "succeeded"
+        assert server.verbs == ["CAPA", "USER", "PASS", "CAPA", "STAT", "UIDL", "LIST", "QUIT"]
+        assert [heard.verb for heard in server.log if heard.ahead == 0] == ["CAPA", "CAPA", "QUIT"]
+
+
+async def test_a_server_that_pipelines_no_more_is_asked_line_by_line_again(
+    service: Client, drop: FakeMaildrop
+) -> None:
+    async with FakePop3Server(drop) as server:
+        mailbox_id = await registered(service, drop, server.port)
+        await service.sync(mailbox_id)
+        server.capabilities = LOCK_STEP
+        assert (await service.sync(mailbox_id))["status"] == "succeeded"
+        server.log.clear()
+        assert (await service.sync(mailbox_id))["status"] == "succeeded"
+        assert server.most_ahead == 0
