@@ -31,6 +31,7 @@ from app.metrics import Backlog
 from app.occupancy import Place, shared
 from app.schema import upgrade
 from app.settings import Role, Settings
+from app.sync.batches import Room
 from app.sync.facts import facts_of
 from app.sync.jobs import SYNCS, SyncRunner
 from app.sync.ledger_routes import build_router as ledger_router
@@ -205,6 +206,7 @@ def _runner(
         limits=limits,
         batch_messages=settings.batch_messages,
         batch_octets=settings.batch_octets,
+        room=Room(settings.unstored_octets),
         forget_missing_after=timedelta(days=days) if (days := settings.forget_missing_after_days) else None,
         transcripts=settings.transcripts,
         server_limits=ServerLimits(settings.effective_syncs_per_host),

@@ -84,8 +84,7 @@ class Settings(BaseSettings):
     sync_concurrency: int = Field(
         200,
         gt=0,
-        description="Syncs that one worker runs at the same time. While much is new, each may hold four batches of "
-        "mail in memory (`BATCH_OCTETS`).",
+        description="Syncs that one worker runs at the same time.",
     )
     syncs_per_host: int = Field(
         0,
@@ -98,6 +97,12 @@ class Settings(BaseSettings):
     )
     batch_messages: int = Field(500, gt=0, description="Messages per commit, at most.")
     batch_octets: int = Field(4 * 1024 * 1024, gt=0, description="Octets of mail per commit, at most.")
+    unstored_octets: int = Field(
+        64 * 1024 * 1024,
+        gt=0,
+        description="Octets of mail in memory that are not stored yet, of all syncs of a worker. Beyond that each sync "
+        "stores what it has before it reads on.",
+    )
     forget_missing_after_days: int = Field(
         0,
         ge=0,

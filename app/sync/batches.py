@@ -1,7 +1,8 @@
 """Between the wire and the database: retrieved messages in bounded batches, prepared in a thread.
 
 While one batch is committed others are compressed and the next one is received; one more has to wait, and with it
-the reading from the server. So a slow disk slows the server down, and memory stays bounded.
+the reading from the server. So a slow disk slows the server down, and memory stays bounded: for each sync by its
+batches, for all of them by the room that they share.
 """
 
 import asyncio
@@ -31,6 +32,23 @@ class Outcome:
     unwanted: str | None = None
 
 
+@dataclass
+class Room:
+    """What all syncs of the process hold of mail that is not stored yet: octets in memory, at most about so many.
+
+    Nobody waits for another's room, for that one may be a server that sends nothing any more. Beyond the limit each
+    sync stores what it has before it reads on: a message of each is then all that is added.
+    """
+
+    most_octets: int
+    held_octets: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether each is to store what it has."""
+        return self.held_octets >= self.most_octets
+
+
 class Batches:
     """Collects replies and hands them, prepared and in order, to ``commit``, one batch at a time.
 
@@ -45,14 +63,16 @@ class Batches:
         most_messages: int,
         most_octets: int,
         judge: Callable[[Candidate, Prepared], str | None],
+        room: Room,
     ) -> None:
         self._commit = commit
         self._pool = pool
         self._most_messages = most_messages
         self._most_octets = most_octets
         self._judge = judge
+        self._room = room
         self._collected: list[tuple[Candidate, pop3.Retrieved]] = []
-        self._octets = 0
+        self._octets = self._held_octets = 0
         self._under_way: deque[asyncio.Task[None]] = deque()
 
     async def __aenter__(self) -> Self:
@@ -70,21 +90,34 @@ class Batches:
                 task.cancel()
             if self._under_way:
                 await asyncio.wait(self._under_way)
+            self._room.held_octets -= self._held_octets
             _close(self._collected)
 
     async def add(self, candidate: Candidate, reply: pop3.Retrieved) -> None:
         """Take one reply; waits when too many batches are under way. Raises what a commit raised."""
         self._collected.append((candidate, reply))
         self._octets += reply.octets
-        if len(self._collected) >= self._most_messages or self._octets >= self._most_octets:
+        held = len(reply.body) if isinstance(reply.body, bytes) else 0
+        self._held_octets += held
+        self._room.held_octets += held
+        if self._room.is_full:
+            await self._send()
+            await self._until_under_way(0)
+        elif len(self._collected) >= self._most_messages or self._octets >= self._most_octets:
             await self._send()
 
     async def _send(self) -> None:
         await self._until_under_way(_MOST_UNDER_WAY - 1)
         if self._collected:
-            replies, self._collected, self._octets = self._collected, [], 0
+            replies, held = self._collected, self._held_octets
+            self._collected, self._octets, self._held_octets = [], 0, 0
             before = self._under_way[-1] if self._under_way else None
-            self._under_way.append(asyncio.create_task(self._prepare_and_commit(replies, before)))
+            task = asyncio.create_task(self._prepare_and_commit(replies, before))
+            task.add_done_callback(lambda _task: self._leave_room(held))
+            self._under_way.append(task)
+
+    def _leave_room(self, octets: int) -> None:
+        self._room.held_octets -= octets
 
     async def _until_under_way(self, most: int) -> None:
         while len(self._under_way) > most:

@@ -20,7 +20,7 @@ from app.messages.intake import Prepared
 from app.metrics import Metrics
 from app.sync import look, recall, repository, retention
 from app.sync.batch import Places, renamed_away, settle
-from app.sync.batches import Batches, Outcome
+from app.sync.batches import Batches, Outcome, Room
 from app.sync.errors import LeaseLost, SyncCancelled, SyncErrorCode, SyncFailed
 from app.sync.listing import list_maildrop
 from app.sync.look import Look
@@ -64,6 +64,7 @@ class SyncTools:
     limits: pop3.Limits
     batch_messages: int
     batch_octets: int
+    room: Room
     forget_missing_after: timedelta | None = None
     transcripts: bool = False
     metrics: Metrics = field(default_factory=Metrics)
@@ -254,6 +255,7 @@ class _Run:
             most_messages=self._tools.batch_messages,
             most_octets=self._tools.batch_octets,
             judge=judge_late,
+            room=self._tools.room,
         )
         too_large: list[Candidate] = []
         async with batches:

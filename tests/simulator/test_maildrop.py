@@ -26,6 +26,7 @@ from app.messages.models import Message
 from app.schema import upgrade
 from app.sync import claims as claiming
 from app.sync import repository as syncs
+from app.sync.batches import Room
 from app.sync.models import SyncStatus, Trigger
 from app.sync.service import SyncTools, sync_mailbox
 from app.wakeups import Wakeups
@@ -89,6 +90,7 @@ class MaildropMachine(RuleBasedStateMachine):
             limits=pop3.Limits(),
             batch_messages=3,
             batch_octets=1 << 20,
+            room=Room(1 << 20),
         )
         row = Mailbox(
             name="m", host="h", port=110, security="none", username="u", server_retention={"mode": "keep"},

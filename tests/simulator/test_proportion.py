@@ -18,6 +18,7 @@ from app.mailboxes.models import Mailbox, MailboxId
 from app.schema import upgrade
 from app.sync import claims as claiming
 from app.sync import repository as syncs
+from app.sync.batches import Room
 from app.sync.models import SyncStatus, Trigger
 from app.sync.plan import Known
 from app.sync.service import SyncTools, sync_mailbox
@@ -50,6 +51,7 @@ class Bench:
             limits=pop3.Limits(),
             batch_messages=500,
             batch_octets=1 << 22,
+            room=Room(1 << 20),
         )
 
     def _note(self, _connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:

@@ -13,6 +13,7 @@ from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
 from app.schema import upgrade
 from app.sync import claims
+from app.sync.batches import Room
 from app.sync.models import Trigger
 from app.sync.repository import Claim
 from app.sync.service import SyncTools, sync_mailbox
@@ -49,6 +50,7 @@ async def test_no_poll_comes_sooner_than_the_provider_wants_and_the_mailbox_says
         limits=pop3.Limits(),
         batch_messages=500,
         batch_octets=1 << 22,
+        room=Room(1 << 20),
     )
 
     def ask_and_claim(db: Session) -> list[Claim]:
