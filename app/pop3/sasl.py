@@ -5,12 +5,12 @@ All octets here are raw: base64 and lines are the profile's business (RFC 5034).
 
 import hashlib
 import hmac
-import unicodedata
 from base64 import b64decode, b64encode
 from collections.abc import Set
 from typing import Final, Protocol
 
 from app.pop3.errors import InvalidArgument, ProtocolError
+from app.pop3.saslprep import saslprep
 
 LEAST_ITERATIONS: Final = 4096  # RFC 7677 §4; fewer would make the password cheap to guess
 MOST_ITERATIONS: Final = 1_000_000  # about half a second of one core
@@ -146,9 +146,9 @@ class ScramSha256:
     name = "SCRAM-SHA-256"
 
     def __init__(self, username: str, password: str, *, nonce: str) -> None:
-        self._password = unicodedata.normalize("NFKC", password).encode()
+        self._password = saslprep(password).encode()
         self._nonce = nonce
-        self._first_bare = f"n={_saslname(unicodedata.normalize('NFKC', username))},r={nonce}"
+        self._first_bare = f"n={_saslname(saslprep(username))},r={nonce}"
         self._signature: bytes | None = None
         self._is_proven = False
         self._is_refused = False
