@@ -1,7 +1,7 @@
 """PURE  Whether a message is wanted: criteria judged on its headers and size, and the rule that decided."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -32,6 +32,8 @@ class Head:
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
+        self._texts: dict[str, list[str]] = {}
+        self._people: dict[str, list[str]] = {}
 
     @cached_property
     def _headers(self) -> dict[str, list[bytes]]:
@@ -46,15 +48,15 @@ class Head:
 
     def texts(self, name: str) -> list[str]:
         """The values of a header as one line of text each, in their order."""
-        return _bounded(decoded(value, []) for value in self._headers.get(name, ()))
+        if name not in self._texts:
+            self._texts[name] = _bounded(decoded(value, []) for value in self._headers.get(name, ()))
+        return self._texts[name]
 
     def people(self, name: str) -> list[str]:
         """Every name and every address of a header; of a value in which there is none, all of it."""
-        found: list[str] = []
-        for value in self._headers.get(name, ()):
-            read = [part for one in addresses([value], []) for part in (one.name, one.address) if part]
-            found += read or [decoded(value, [])]
-        return _bounded(found)
+        if name not in self._people:
+            self._people[name] = _bounded(_people_in(self._headers.get(name, ())))
+        return self._people[name]
 
     def dates(self) -> list[datetime]:
         """The dates that can be read, in UTC."""
@@ -133,6 +135,12 @@ def _any_fits(condition: Condition, texts: list[str]) -> bool:
     if condition.op == "equals":
         return any(text.casefold().strip() == sought.strip() for text in texts)
     return any(sought in text.casefold() for text in texts)
+
+
+def _people_in(values: Iterable[bytes]) -> Iterator[str]:
+    for value in values:
+        read = [part for one in addresses([value], []) for part in (one.name, one.address) if part]
+        yield from read or [decoded(value, [])]
 
 
 def _bounded(texts: Iterable[str]) -> list[str]:

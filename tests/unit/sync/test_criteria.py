@@ -280,6 +280,13 @@ def test_many_values_together_are_bounded_as_one_is() -> None:
     assert _wanted("to", "contains", "someone00000@", head=people)
 
 
+def test_a_header_is_read_once_however_many_conditions_ask() -> None:
+    head = Head(b"".join(b"To: " + b":;" * 100 + b"\r\n" for _ in range(1_000)) + b"\r\n")
+    assert head.people("to") is head.people("to")
+    assert head.texts("to") is head.texts("to")
+    assert sum(map(len, head.people("to"))) <= MAX_JUDGED
+
+
 _names = st.sampled_from(["subject", "from", "to", "cc", "header:List-Id", "header:x"])
 _texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=["\0"]), min_size=1, max_size=8)
 _moments = st.integers(1950, 2090).map(lambda year: f"{year}-07-01T12:00:00Z")
