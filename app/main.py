@@ -25,7 +25,7 @@ from app.logs import RequestLog
 from app.mailboxes.models import MailboxId
 from app.mailboxes.routes import build_router as mailboxes_router
 from app.mailboxes.secrets import OAuth2, Vault
-from app.mailboxes.service import replace_oauth2
+from app.mailboxes.service import replace_oauth2, stored_oauth2
 from app.messages.routes import build_router as messages_router
 from app.metrics import Backlog
 from app.occupancy import Place, shared
@@ -229,7 +229,12 @@ def _tokens(settings: Settings, database: Database) -> AccessTokens:
     async def keep(mailbox_id: MailboxId, old: OAuth2, new: OAuth2) -> None:
         await database.write(lambda db: replace_oauth2(db, mailbox_id, old=old, new=new, vault=vault))
 
-    return AccessTokens(allowed=settings.allowed_private_networks, keep=keep, monotonic=time.monotonic)
+    async def stored(mailbox_id: MailboxId) -> OAuth2 | None:
+        return await database.read(lambda db: stored_oauth2(db, mailbox_id, vault=vault))
+
+    return AccessTokens(
+        allowed=settings.allowed_private_networks, keep=keep, stored=stored, monotonic=time.monotonic
+    )
 
 
 def _lifespan(

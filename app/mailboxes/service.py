@@ -68,6 +68,13 @@ def replace_oauth2(db: Session, mailbox_id: MailboxId, *, old: OAuth2, new: OAut
         row.credentials = vault.seal(mailbox_id, new)
 
 
+def stored_oauth2(db: Session, mailbox_id: MailboxId, *, vault: Vault) -> OAuth2 | None:
+    """What tokens are got with now; None: the mailbox is gone, or has none. Raises CredentialsUnreadable."""
+    row = repository.get(db, mailbox_id)
+    credentials = vault.open(mailbox_id, row.credentials) if row is not None and row.credentials else None
+    return credentials if isinstance(credentials, OAuth2) else None
+
+
 def existing(db: Session, mailbox_id: MailboxId) -> Mailbox:
     """The mailbox, or 404."""
     row = repository.get(db, mailbox_id)

@@ -27,12 +27,14 @@ SCOPES: Final = {
     OAuth2Provider.MICROSOFT: "https://outlook.office.com/POP.AccessAsUser.All offline_access",
 }
 _WITHIN_SECONDS: Final = 30.0
+_CONNECT_SECONDS: Final = 10.0
 _MOST_OCTETS: Final = 64 * 1024
 _SPARE_SECONDS: Final = 60.0  # a token that ends in the middle of a login is of no use
 _LONGEST_SECONDS: Final = 24 * 3600.0
 _UNKNOWN_SECONDS: Final = 300.0  # RFC 6749 §5.1: expires_in is only recommended
 _CREDENTIALS_ARE_BAD: Final = {"invalid_grant", "invalid_client", "unauthorized_client"}
 _PASSING: Final = {408, 425, 429}
+_LOOKS_FOR_ANOTHERS: Final = (0.0, 0.3, 1.0)  # seconds: who got a new refresh token is about to store it
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +47,21 @@ class Grant:
 
 
 class AccessTokens:
-    """The access tokens of mailboxes. ``keep`` stores, durably, a mailbox's new OAuth2 data in place of the old."""
+    """The access tokens of mailboxes. ``keep`` stores, durably, a mailbox's new OAuth2 data in place of the old;
+    ``stored`` reads them (None: the mailbox is gone, or has a password by now).
+    """
 
     def __init__(
         self,
         *,
         allowed: Sequence[IpNetwork],
         keep: Callable[[MailboxId, OAuth2, OAuth2], Awaitable[None]],
+        stored: Callable[[MailboxId], Awaitable[OAuth2 | None]],
         monotonic: Callable[[], float],
     ) -> None:
         self._allowed = allowed
         self._keep = keep
+        self._stored = stored
         self._monotonic = monotonic
         self._held: dict[MailboxId, tuple[Grant, float]] = {}
 
@@ -67,14 +73,37 @@ class AccessTokens:
         return await self.fresh(mailbox_id, oauth2)
 
     async def fresh(self, mailbox_id: MailboxId, oauth2: OAuth2) -> Grant:
-        """Another token. Its ``oauth2`` takes the place of what was sent. Raises SyncFailed as ``refresh`` does."""
+        """Another token. Its ``oauth2`` takes the place of what was sent. Raises SyncFailed as ``refresh`` does.
+
+        Where refresh tokens are good for once, somebody else may have used this one up. Then the one that they got
+        in its place is stored by now, or soon, and that is tried before it counts as refused.
+        """
         asked = self._monotonic()
-        grant = await refresh(oauth2, allowed=self._allowed)
+        try:
+            grant = await refresh(oauth2, allowed=self._allowed)
+        except SyncFailed as error:
+            if error.code is not SyncErrorCode.AUTH_FAILED:
+                raise
+            anothers = await self._stored_by_another(mailbox_id, oauth2)
+            if anothers is None:
+                raise
+            oauth2 = anothers
+            grant = await refresh(oauth2, allowed=self._allowed)
         if grant.oauth2 != oauth2:
             await self._keep(mailbox_id, oauth2, grant.oauth2)
         self._held = {key: held for key, held in self._held.items() if held[1] > asked}
         self._held[mailbox_id] = grant, asked + grant.seconds - _SPARE_SECONDS
         return grant
+
+    async def _stored_by_another(self, mailbox_id: MailboxId, sent: OAuth2) -> OAuth2 | None:
+        for seconds in _LOOKS_FOR_ANOTHERS:
+            await asyncio.sleep(seconds)
+            stored = await self._stored(mailbox_id)
+            if stored is None:
+                return None
+            if stored != sent:
+                return stored
+        return None
 
 
 async def refresh(
@@ -113,19 +142,30 @@ def _system_tls() -> ssl.SSLContext:
 async def _answer(
     oauth2: OAuth2, allowed: Sequence[IpNetwork], tls: ssl.SSLContext
 ) -> tuple[httpx.Response, bytes]:
-    """Head and body. The name is resolved once, and the address that was judged is the one connected to."""
+    """Head and body. The name is resolved once, and only addresses that were judged are connected to, one by one."""
     url = httpx.URL(oauth2.token_url or TOKEN_URLS[oauth2.provider])
     port = url.port or (443 if url.scheme == "https" else 80)
     addresses = await resolve(url.host, port, allowed=allowed)
-    address = addresses[0]
-    if url.scheme != "https" and not is_inside(address, allowed):
+    if url.scheme != "https":
+        addresses = tuple(each for each in addresses if is_inside(each, allowed))
+    if not addresses:
         detail = "http is for token servers inside MAILDELTA_ALLOWED_PRIVATE_NETWORKS only. Nothing secret was sent."
         raise SyncFailed(SyncErrorCode.ADDRESS_REFUSED, detail)
+    for address in addresses[:-1]:
+        try:
+            return await _answer_from(address, url, oauth2, tls)
+        except (httpx.ConnectError, httpx.ConnectTimeout):
+            continue  # nothing was sent
+    return await _answer_from(addresses[-1], url, oauth2, tls)
+
+
+async def _answer_from(
+    address: str, url: httpx.URL, oauth2: OAuth2, tls: ssl.SSLContext
+) -> tuple[httpx.Response, bytes]:
+    timeout = httpx.Timeout(_WITHIN_SECONDS, connect=_CONNECT_SECONDS)
     headers = {"Host": url.netloc.decode(), "Accept": "application/json", "Accept-Encoding": "identity"}
     async with (
-        httpx.AsyncClient(
-            verify=tls, trust_env=False, follow_redirects=False, timeout=_WITHIN_SECONDS
-        ) as client,
+        httpx.AsyncClient(verify=tls, trust_env=False, follow_redirects=False, timeout=timeout) as client,
         client.stream(
             "POST",
             url.copy_with(host=address),

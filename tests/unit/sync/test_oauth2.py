@@ -1,7 +1,7 @@
 """Refreshing access tokens: what each answer of a token server means."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,27 @@ def server() -> Iterator[TokenServer]:
 def login(server: TokenServer, **changes: Any) -> OAuth2:
     """The server's data as they are sealed."""
     return OAuth2(**(server.oauth2 | {"provider": OAuth2Provider.CUSTOM} | changes))
+
+
+class Store:
+    """What is stored of the mailbox; ``seconds`` pass until it is."""
+
+    def __init__(self, oauth2: OAuth2 | None, *, seconds: float = 0.0) -> None:
+        self.oauth2 = oauth2
+        self.kept: list[tuple[MailboxId, OAuth2, OAuth2]] = []
+        self._seconds = seconds
+
+    async def keep(self, mailbox_id: MailboxId, old: OAuth2, new: OAuth2) -> None:
+        await asyncio.sleep(self._seconds)
+        self.kept.append((mailbox_id, old, new))
+        if self.oauth2 == old:
+            self.oauth2 = new
+
+    async def stored(self, _mailbox_id: MailboxId) -> OAuth2 | None:
+        return self.oauth2
+
+    def tokens(self, monotonic: Callable[[], float] = lambda: 0.0) -> AccessTokens:
+        return AccessTokens(allowed=LOOPBACK, keep=self.keep, stored=self.stored, monotonic=monotonic)
 
 
 async def failure(oauth2: OAuth2) -> SyncFailed:
@@ -97,14 +118,9 @@ async def test_a_server_that_is_not_there_or_speaks_no_tls_is_tried_later(
 async def test_a_token_is_kept_until_shortly_before_its_end_and_for_its_own_data_only(
     server: TokenServer,
 ) -> None:
-    now, kept = [0.0], list[tuple[MailboxId, OAuth2, OAuth2]]()
-
-    async def keep(mailbox_id: MailboxId, old: OAuth2, new: OAuth2) -> None:
-        await asyncio.sleep(0)
-        kept.append((mailbox_id, old, new))
-
-    tokens = AccessTokens(allowed=LOOPBACK, keep=keep, monotonic=lambda: now[0])
-    oauth2 = login(server)
+    now, oauth2 = [0.0], login(server)
+    store = Store(oauth2)
+    tokens = store.tokens(monotonic=lambda: now[0])
     first = await tokens.current(MAILBOX, oauth2)
     now[0] = 3539.0
     assert await tokens.current(MAILBOX, oauth2) == first
@@ -113,11 +129,50 @@ async def test_a_token_is_kept_until_shortly_before_its_end_and_for_its_own_data
     assert second != first
     assert await tokens.current(MailboxId(2), oauth2) != second
     assert await tokens.current(MAILBOX, login(server, scope="other")) != second
-    assert kept == []
+    assert store.kept == []
     server.rotates = True
     third = await tokens.fresh(MAILBOX, oauth2)
-    assert kept == [(MAILBOX, oauth2, third.oauth2)]
+    assert store.kept == [(MAILBOX, oauth2, third.oauth2)]
     assert third.oauth2.refresh_token == server.refresh_token != oauth2.refresh_token
+
+
+async def test_who_comes_late_with_a_refresh_token_that_is_used_up_takes_the_new_one(
+    server: TokenServer,
+) -> None:
+    server.rotates = True
+    oauth2 = login(server)
+    store = Store(oauth2, seconds=0.2)
+    one, other = store.tokens(), store.tokens()
+    grants = await asyncio.gather(one.fresh(MAILBOX, oauth2), other.fresh(MAILBOX, oauth2))
+    assert grants[0].access_token != grants[1].access_token
+    assert [form["refresh_token"] for form in server.requests] == [
+        "refresh-token-0-of-the-tests",
+        "refresh-token-0-of-the-tests",
+        "refresh-token-1-of-the-tests",
+    ]
+    assert store.oauth2 is not None
+    assert store.oauth2.refresh_token == server.refresh_token
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+async def test_a_refresh_token_that_nobody_replaced_is_refused(server: TokenServer, is_gone: bool) -> None:
+    oauth2 = login(server, refresh_token="wrong")
+    tokens = Store(None if is_gone else oauth2).tokens()
+    with pytest.raises(SyncFailed, match="auth_failed"):
+        await tokens.fresh(MAILBOX, oauth2)
+    assert len(server.requests) == 1
+
+
+async def test_each_address_of_a_token_server_is_tried(
+    server: TokenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def both(_host: str, port: int, **_given: Any) -> list[Any]:
+        return [(0, 0, 0, "", (address, port)) for address in ("127.0.0.2", "127.0.0.1")]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both)
+    oauth2 = login(server, token_url=server.url.replace("127.0.0.1", "tokens.example"))
+    assert (await refresh(oauth2, allowed=LOOPBACK)).access_token
+    assert len(server.requests) == 1
 
 
 async def test_no_grant_shows_its_token(server: TokenServer) -> None:
