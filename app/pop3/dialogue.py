@@ -170,6 +170,8 @@ class Dialogue:
 
     async def _event(self, within: float | None) -> Status | Data | Challenge:
         """The next event, reading as much as it needs."""
+        if self._is_closed:
+            raise ConnectionLost("The session is over.")
         try:
             event = self._framer.next_event()
             if isinstance(event, NeedData):

@@ -57,6 +57,8 @@ _UTF8 = _Commands(command("UTF8"), (Expect.STATUS,))
 _STAT = _Commands(command("STAT"), (Expect.STATUS,))
 _LISTING = _STAT + _Commands(command("UIDL") + command("LIST"), (Expect.MULTILINE, Expect.MULTILINE))
 
+_ENDLESS = 2  # times the octets that a message may have: for as many it is hoped that it ends
+
 _TIMESTAMP = re.compile(r"<[!-;=?-~]+@[!-;=?-~]+>")  # RFC 1939 §7, a msg-id
 
 
@@ -165,8 +167,9 @@ async def connect(
 class Pop3Session:
     """One session; ``connect`` makes it. As a context manager it ends with QUIT when it is in order, else it is closed.
 
-    ``greeting``: the server's, without +OK. ``capabilities``: as announced last. ``known``: what the next session with
-    the same endpoint may presume; None: nothing.
+    ``greeting``: the server's, without +OK. ``capabilities``: as announced last. ``awaited``: the message-number whose
+    answer (to TOP or RETR) is due; after an error, the one within which the session ended. ``known``: what the next
+    session with the same endpoint may presume; None: nothing.
     """
 
     def __init__(
@@ -186,6 +189,7 @@ class Pop3Session:
         self.greeting = ""
         self._timestamp: str | None = None
         self.capabilities = Capabilities()
+        self.awaited: int | None = None
         self.known: Capabilities | None = None
         self._is_presumed = False
         self._is_listing_wanted = self._is_listing_asked = False
@@ -512,8 +516,9 @@ class Pop3Session:
             # Refill in halves: a packet of many commands costs as much as one of a single command.
             low = len(under_way) // 2 if sent < len(asked) else 0
             while len(under_way) > low:
-                number, octets = under_way.popleft()
-                reply = await self._retrieved(number, most_octets)
+                self.awaited, octets = under_way.popleft()
+                reply = await self._retrieved(self.awaited, most_octets)
+                self.awaited = None
                 expected -= octets
                 yield reply
 
@@ -530,7 +535,10 @@ class Pop3Session:
         return await self._large(number, data, most_octets)
 
     async def _large(self, number: int, data: Data, most_octets: int) -> Retrieved:
-        """In memory up to a limit, then in a temporary file; over the next limit it is read and thrown away."""
+        """In memory up to a limit, then in a temporary file; over the next limit it is read and thrown away.
+
+        What has not ended at twice that is not waited for: the session ends here.
+        """
         octets = 0
         with contextlib.ExitStack() as closing:
             spool = Spool(self._limits.memory_octets)
@@ -542,6 +550,9 @@ class Pop3Session:
                 else:
                     spool.close()
                 if data.is_last:
+                    break
+                if octets > _ENDLESS * most_octets:
+                    await self.abort()
                     break
                 data = await self._dialogue.data()
             if octets > most_octets:

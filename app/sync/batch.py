@@ -111,7 +111,8 @@ class Batch:
             EntryState.FAILED,
             reason=outcome.reason,
             attempts=attempts,
-            next_attempt_at=next_message_attempt(attempts, self.now),
+            next_attempt_at=next_message_attempt(attempts, self.now, by_chance=outcome.ended_session),
+            is_wanted=outcome.candidate.is_forced,
         )
 
     def _recognised(self) -> list[tuple[Candidate, SameAs]]:

@@ -23,12 +23,16 @@ _MOST_UNDER_WAY = 3
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one candidate: a message to store, or the reason why there is none."""
+    """What became of one candidate: a message to store, or the reason why there is none.
+
+    ``ended_session``: nothing more came in this session, which may be the message's fault, or chance.
+    """
 
     candidate: Candidate
     prepared: Prepared | None
     reason: str | None = None
     is_too_large: bool = False
+    ended_session: bool = False
     unwanted: str | None = None
 
 

@@ -31,8 +31,13 @@ class RetryDecision:
     status: MailboxStatus
 
 
-def next_message_attempt(attempts: int, now: datetime) -> datetime:
-    """When a message that failed ``attempts`` times (1 and up) is tried again: growing delays up to a day."""
+def next_message_attempt(attempts: int, now: datetime, *, by_chance: bool = False) -> datetime:
+    """When a message that failed ``attempts`` times (1 and up) is tried again: growing delays up to a day.
+
+    ``by_chance``: it may have been anybody's fault; then at once, the first time.
+    """
+    if by_chance and attempts == 1:
+        return now
     doublings = 2 * min(attempts - 1, 10)
     return now + min(_FIRST_MESSAGE_DELAY * (1 << doublings), _LONGEST_MESSAGE_DELAY)
 

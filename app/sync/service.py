@@ -1,8 +1,8 @@
 """``sync_mailbox``: list, diff, recognise, retrieve, store. Read it from top to bottom."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,7 +19,7 @@ from app.mailboxes.schemas import ServerFacts
 from app.messages.intake import Prepared
 from app.metrics import Metrics
 from app.sync import look, recall, repository, retention
-from app.sync.batch import Places, renamed_away, settle
+from app.sync.batch import Batch, Places, renamed_away, settle
 from app.sync.batches import Batches, Outcome, Room
 from app.sync.errors import LeaseLost, SyncCancelled, SyncErrorCode, SyncFailed
 from app.sync.listing import list_maildrop
@@ -129,15 +129,17 @@ class _Run:
                     raise SyncFailed(
                         SyncErrorCode.SERVER_TEMPORARY, "The first listing is shorter than STAT said."
                     )
-                sifted = await sift(
-                    session,
-                    seen,
-                    recogniser,
-                    most_octets=self._tools.limits.message_octets,
-                    is_baseline=is_baseline,
-                    judge=judge_by(mailbox.criteria),
-                    now=self._tools.clock(),
-                )
+                undecided = () if seen.diff.is_wholesale else (*seen.diff.fresh, *seen.diff.due)
+                async with self._blaming(session, undecided):
+                    sifted = await sift(
+                        session,
+                        seen,
+                        recogniser,
+                        most_octets=self._tools.limits.message_octets,
+                        is_baseline=is_baseline,
+                        judge=judge_by(mailbox.criteria),
+                        now=self._tools.clock(),
+                    )
                 await self._record_listing(
                     mailbox,
                     seen,
@@ -258,7 +260,7 @@ class _Run:
             room=self._tools.room,
         )
         too_large: list[Candidate] = []
-        async with batches:
+        async with self._blaming(session, sifted.to_retrieve), batches:
             for most_octets, some in _by_limit(sifted.to_retrieve):
                 async for reply in session.retrieve(some, most_octets=most_octets):
                     if reply.too_large:
@@ -266,6 +268,34 @@ class _Run:
                     await batches.add(candidates[reply.number], reply)
         if too_large:
             await self._keep_heads(session, too_large)
+
+    @asynccontextmanager
+    async def _blaming(
+        self, session: pop3.Pop3Session, candidates: Sequence[Candidate]
+    ) -> AsyncIterator[None]:
+        """The message within which the session ends has failed, so that it stands before no other one next time.
+
+        The first time chance may be to blame: it is tried again in the next sync, last of all. Then ever more rarely.
+        """
+        try:
+            yield
+        except pop3.SpoolFailed:
+            raise  # our own disk
+        except pop3.Pop3Error as error:
+            for candidate in candidates:
+                if candidate.number == session.awaited:
+                    reason = f"the session ended within it: {error}"[:1000]
+                    outcome = Outcome(candidate, None, reason=reason, ended_session=True)
+                    batch = Batch(((outcome, None),), frozenset(), self._tools.clock())
+                    if self.report.to_retrieve:
+                        self.report = batch.counted_in(self.report)
+                    await self._tools.database.write(partial(self._store_blamed, batch=batch))
+            raise
+
+    def _store_blamed(self, db: Session, batch: Batch) -> None:
+        self._write_progress(db, self.report)
+        batch.store(db, self._mailbox_id)
+        repository.forget_mark(db, self._mailbox_id)
 
     async def _keep_heads(self, session: pop3.Pop3Session, too_large: Sequence[Candidate]) -> None:
         """Of messages that proved larger than LIST said, and than the limit, the headers are kept."""

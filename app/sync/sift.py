@@ -71,6 +71,7 @@ async def sift(
     large = {c.number for c in [*suspects, *plain] if (c.octets or 0) > most_octets and not c.is_forced}
     asked = [c for c in [*suspects, *plain] if judge is not None or c.number in large]
     asked += [c for c in suspects if judge is None and c.number not in large]
+    asked.sort(key=_tried)
     sifted.heads = await _heads(session, asked, keep=large, judge=judge)
     known = _recognised(suspects, sifted.heads, recogniser, is_wholesale=is_wholesale)
     for candidate in suspects:
@@ -86,7 +87,13 @@ async def sift(
         _hold_if_undecided(seen, recogniser, plain)
     for candidate in plain:
         _place(candidate, sifted, is_large=candidate.number in large)
+    sifted.to_retrieve.sort(key=_tried)
     return sifted
+
+
+def _tried(candidate: Candidate) -> int:
+    """What failed before comes last: a message that ends each session must not stand before the others."""
+    return candidate.attempts
 
 
 async def heads_of(

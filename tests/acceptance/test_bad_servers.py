@@ -213,11 +213,11 @@ async def test_what_came_whole_before_the_connection_was_lost_is_stored(
         assert await stored(service) == digests_of(drop.contents[:5])
         report = sync["report"]
         assert (report["listed"], report["known"], report["new"]) == (10, 0, 10)
-        assert (report["retrieved"], report["failed"], report["to_retrieve"]) == (5, 0, 5)
+        assert (report["retrieved"], report["failed"], report["to_retrieve"]) == (5, 1, 4)
         server.log.clear()
         await is_right_again(service, server, mailbox_id)
         asked = [command for command in server.commands if command.startswith("RETR")]
-        assert asked == [f"RETR {number}" for number in range(6, 11)]
+        assert asked == [f"RETR {number}" for number in (7, 8, 9, 10, 6)]
 
 
 async def test_a_server_that_falls_silent_inside_a_message_costs_that_message_only_its_time(
@@ -235,12 +235,72 @@ async def test_a_server_that_breaks_each_time_is_drained_step_by_step(
 ) -> None:
     async with FakePop3Server(drop) as server:
         mailbox_id = await registered(service, drop, server.port)
-        for number in (3, 4, 8, 10):
+        for number, whole in ((3, (1, 2)), (4, (1, 2)), (8, (1, 2, 5, 6, 7)), (10, (1, 2, 5, 6, 7, 9))):
             server.faults = Faults(cut={f"RETR {number}": 20})
             assert failed_with(await service.sync(mailbox_id))[0] == "connect_failed"
-            assert await stored(service) == digests_of(drop.contents[: number - 1])
+            assert await stored(service) == digests_of(drop.contents[each - 1] for each in whole)
             await server.settled()
         await is_right_again(service, server, mailbox_id)
+
+
+@pytest.mark.parametrize(
+    ("faults", "code"),
+    [
+        (Faults(cut={"RETR 3": 20}), "connect_failed"),
+        (Faults(hang=["RETR 3"]), "timeout"),
+        (Faults(instead={"RETR 3": b"oops"}), "protocol_error"),
+    ],
+    ids=["cut", "hangs", "nonsense"],
+)
+@pytest.mark.parametrize(
+    "capabilities", [(*LOCK_STEP, "PIPELINING"), LOCK_STEP], ids=["pipelined", "lock step"]
+)
+async def test_a_message_that_ends_each_session_stands_before_no_other(
+    service: Client, drop: FakeMaildrop, faults: Faults, code: str, capabilities: tuple[str, ...]
+) -> None:
+    others = digests_of([*drop.contents[:2], *drop.contents[3:]])
+    async with FakePop3Server(drop, faults=faults, capabilities=capabilities) as server:
+        mailbox_id = await registered(service, drop, server.port)
+        for so_far in (digests_of(drop.contents[:2]), others):
+            assert failed_with(await service.sync(mailbox_id))[0] == code
+            assert await stored(service) == so_far
+            await server.settled()
+        entry = (await ledger(service, mailbox_id))["id-3"]
+        assert (entry["state"], entry["attempts"]) == ("failed", 2)
+        assert "the session ended within it" in entry["reason"]
+        drop.deliver(b"Subject: later\r\n\r\n", "later")
+        later = await service.sync(mailbox_id)
+        assert (later["status"], later["report"]["retrieved"]) == ("succeeded", 1), (
+            "it is not tried each time"
+        )
+
+
+async def test_headers_that_end_each_session_stand_before_no_other_message(
+    service: Client, drop: FakeMaildrop
+) -> None:
+    criteria = {"all": [{"field": "subject", "op": "matches", "value": "[0-9]"}]}
+    async with FakePop3Server(drop, faults=Faults(hang=["TOP 3 0"])) as server:
+        mailbox_id = await registered(service, drop, server.port, criteria=criteria)
+        for _ in range(2):
+            assert failed_with(await service.sync(mailbox_id))[0] == "timeout"
+            await server.settled()
+        assert (await service.sync(mailbox_id))["status"] == "succeeded"
+        assert await stored(service) == digests_of([*drop.contents[:2], *drop.contents[3:]])
+
+
+async def test_a_message_without_end_is_given_up_and_not_asked_for_again(
+    service: Client, drop: FakeMaildrop
+) -> None:
+    endless = b"+OK\r\n" + b"x\r\n" * 2_000_000
+    async with FakePop3Server(drop, faults=Faults(instead={"RETR 3": endless})) as server:
+        mailbox_id = await registered(service, drop, server.port)
+        assert failed_with(await service.sync(mailbox_id))[0] == "connect_failed"
+        assert (await ledger(service, mailbox_id))["id-3"]["state"] == "too_large"
+        await server.settled()
+        server.log.clear()
+        assert (await service.sync(mailbox_id))["status"] == "succeeded"
+        assert "RETR 3" not in server.commands
+        assert await stored(service) == digests_of([*drop.contents[:2], *drop.contents[3:]])
 
 
 # One bad message
