@@ -12,6 +12,7 @@ from app.network import AddressRefused, HostUnknown, resolve
 from app.settings import IpNetwork
 from app.sync.errors import SyncErrorCode, SyncFailed
 from app.sync.oauth2 import AccessTokens, Grant
+from app.traces import Steps, Traces
 
 _CODES: tuple[tuple[type[pop3.Pop3Error], SyncErrorCode], ...] = (
     (pop3.ConnectFailed, SyncErrorCode.CONNECT_FAILED),
@@ -29,6 +30,16 @@ _CODES: tuple[tuple[type[pop3.Pop3Error], SyncErrorCode], ...] = (
     (pop3.Pop3Error, SyncErrorCode.PROTOCOL_ERROR),
 )
 
+# What begins where a milestone of ``pop3.connect`` is reached.
+_NEXT: dict[pop3.Security, dict[type[pop3.Milestone], str]] = {
+    pop3.Security.TLS: {pop3.Connected: "tls", pop3.Protected: "greeting", pop3.Greeted: "capabilities"},
+    pop3.Security.STARTTLS: {
+        pop3.Connected: "greeting",
+        pop3.Greeted: "capabilities",
+        pop3.Announced: "starttls",
+    },
+    pop3.Security.NONE: {pop3.Connected: "greeting", pop3.Greeted: "capabilities"},
+}
 
 Login = Callable[[pop3.Pop3Session], Awaitable[None]]
 
@@ -44,8 +55,10 @@ class Maildrop:
         limits: pop3.Limits,
         tokens: AccessTokens,
         monotonic: Callable[[], float],
+        traces: Traces | None = None,
     ) -> None:
         self.tokens = tokens
+        self._traces = traces or Traces()
         self._vault = vault
         self._allowed = allowed
         self._limits = limits
@@ -68,7 +81,8 @@ class Maildrop:
                 lambda session: session.login(mailbox.username, credentials, allow_apop=mailbox.allow_apop)
             )
         else:
-            grant = await self.tokens.current(mailbox_id, credentials)
+            with self._traces.span("oauth2 token"):
+                grant = await self.tokens.current(mailbox_id, credentials)
             try:
                 session = await opened(by_token(mailbox.username, grant))
             except pop3.AuthFailed:
@@ -87,29 +101,34 @@ class Maildrop:
         transcript: pop3.Transcript | None,
     ) -> pop3.Pop3Session:
         started = self._monotonic()
-        endpoint = pop3.Endpoint(
-            host=mailbox.host.strip("[]"),
-            addresses=await self._addresses(mailbox),
-            port=mailbox.port,
-            security=pop3.Security(mailbox.security),
-        )
-        session = await pop3.connect(
-            endpoint,
-            limits=self._limits,
-            tls=_tls_context(mailbox.ca_certificates),
-            allow_cleartext_password=mailbox.allow_cleartext_password,
-            transcript=transcript,
-            reached=pop3.unwatched if transcript is None else transcript.reached,
-        )
-        async with AsyncExitStack() as closing:
-            await closing.enter_async_context(session)
-            connected = self._monotonic()
-            timings["connect"] = round((connected - started) * 1000)
-            session.list_with_login()
-            await login(session)
-            timings["login"] = round((self._monotonic() - connected) * 1000)
-            closing.pop_all()
-        return session
+        with self._traces.steps("pop3") as steps:
+            steps.begin("resolve")
+            endpoint = pop3.Endpoint(
+                host=mailbox.host.strip("[]"),
+                addresses=await self._addresses(mailbox),
+                port=mailbox.port,
+                security=pop3.Security(mailbox.security),
+            )
+            steps.begin("connect")
+            reached = pop3.unwatched if transcript is None else transcript.reached
+            session = await pop3.connect(
+                endpoint,
+                limits=self._limits,
+                tls=_tls_context(mailbox.ca_certificates),
+                allow_cleartext_password=mailbox.allow_cleartext_password,
+                transcript=transcript,
+                reached=_stepping(steps, endpoint.security, reached) if self._traces.is_on else reached,
+            )
+            async with AsyncExitStack() as closing:
+                await closing.enter_async_context(session)
+                connected = self._monotonic()
+                timings["connect"] = round((connected - started) * 1000)
+                steps.begin("login")
+                session.list_with_login()
+                await login(session)
+                timings["login"] = round((self._monotonic() - connected) * 1000)
+                closing.pop_all()
+            return session
 
     def _credentials(self, mailbox: Mailbox) -> Credentials:
         assert mailbox.id is not None
@@ -130,6 +149,17 @@ class Maildrop:
             raise SyncFailed(SyncErrorCode.ADDRESS_REFUSED, str(error)) from error
         except HostUnknown as error:
             raise SyncFailed(SyncErrorCode.CONNECT_FAILED, str(error)) from error
+
+
+def _stepping(
+    steps: Steps, security: pop3.Security, reached: Callable[[pop3.Milestone], None]
+) -> Callable[[pop3.Milestone], None]:
+    def reached_one(milestone: pop3.Milestone) -> None:
+        reached(milestone)
+        if following := _NEXT[security].get(type(milestone)):
+            steps.begin(following)
+
+    return reached_one
 
 
 def by_token(username: str, grant: Grant) -> Login:
