@@ -24,6 +24,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from app import __version__
+from app.errors import AppError
 
 Attributes = Mapping[str, str | int | float]
 Work = Callable[[Any], Any]
@@ -208,11 +209,13 @@ def _name_of(work: Work) -> str:
 
 
 def _tell_error(span: Span, error: BaseException) -> None:
-    kind = type(error).__qualname__
-    if isinstance(error, Exception):
-        _fail(span, kind)
-    else:  # cancelled: no error
-        span.set_attribute("error.type", kind)
+    """By its type. Who was refused by us, or cancelled, has met no failure."""
+    if isinstance(error, AppError):
+        span.set_attribute("error.type", error.code)
+    elif isinstance(error, Exception):
+        _fail(span, type(error).__qualname__)
+    else:
+        span.set_attribute("error.type", type(error).__qualname__)
 
 
 def _fail(span: Span, code: str) -> None:

@@ -35,7 +35,6 @@ class Collector:
         self.octets = b""
         self.status = 200
         self.seconds = 0.0
-        self.headers: list[dict[str, str]] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
 
@@ -75,7 +74,6 @@ class Collector:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                collector.headers.append(dict(self.headers))
                 time.sleep(collector.seconds)
                 if collector.status == 200 and self.path == "/v1/traces":
                     collector._take(body)

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from app.database import Database
+from app.errors import AppError
 from app.traces import Traces, from_environment, log_ids
 from app.traces.export import exporting
 
@@ -51,12 +52,12 @@ def parent_of(span: ReadableSpan) -> int | None:
 
 def id_of(span: ReadableSpan) -> int:
     assert span.context is not None
-    return span.context.span_id
+    span_id: int = span.context.span_id
+    return span_id
 
 
 def one(db: Session) -> int:
-    number: int = db.execute(text("SELECT 1")).scalar_one()
-    return number
+    return int(db.execute(text("SELECT 1")).scalar_one())
 
 
 def broken(db: Session) -> None:
@@ -163,6 +164,21 @@ async def test_a_unit_of_work_that_fails_tells_no_statement(
     assert (span.attributes or {})["error.type"] == "StorageFailed"
     assert "canary" not in span.to_json()
     assert "nowhere" not in span.to_json()
+
+
+async def test_a_refusal_of_ours_is_told_by_its_code_and_is_no_failure(
+    database: Database, traces: Traces, memory: InMemorySpanExporter
+) -> None:
+    def refuse(_db: Session) -> None:
+        raise AppError(404, "mailbox_not_found", "canary")
+
+    with traces.span("request"), pytest.raises(AppError):
+        await database.read(refuse)
+    (span,) = [span for span in memory.get_finished_spans() if span.name.startswith("read ")]
+    assert span.name.endswith("is_no_failure.refuse")
+    assert (span.attributes or {})["error.type"] == "mailbox_not_found"
+    assert span.status.status_code is StatusCode.UNSET
+    assert "canary" not in span.to_json()
 
 
 async def test_work_that_belongs_to_no_trace_makes_none(
