@@ -99,13 +99,14 @@ class Traces:
         """
         if not get_current_span().is_recording():
             return await do(work)
-        name, unit = _name_of(work), _Unit(work)
+        name = _name_of(work)
         attributes = {
             "db.system.name": system,
             "db.operation.name": operation,
             "code.function.name": name,
         }
         with self.span(f"{operation} {name.removeprefix('app.')}", attributes, kind=SpanKind.CLIENT):
+            unit = _Unit(work)
             try:
                 return await do(unit)
             finally:

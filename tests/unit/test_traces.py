@@ -135,7 +135,7 @@ async def test_a_unit_of_work_says_its_name_how_long_it_waited_and_ran(
     wait, run = facts["maildelta.db.wait_ms"], facts["maildelta.db.run_ms"]
     assert isinstance(wait, float)
     assert isinstance(run, float)
-    assert 0 < wait + run <= took_ms
+    assert 0 < wait + run <= took_ms + 1  # by different clocks
 
 
 async def test_units_of_work_that_share_a_transaction_have_a_span_each(
