@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 import uvicorn
 from pydantic import ValidationError
 
-from app import __version__, logs
+from app import __version__, logs, traces
 from app.access.service import Scope, make_key
 from app.backup import BackupRefused, back_up, restore
 from app.database import Database
@@ -46,10 +47,13 @@ def serve(
     """Serve the API and run the syncs (or what MAILDELTA_ROLE says)."""
     settings = _settings()
     logs.configure(settings)
+    tracing = traces.from_environment(os.environ)
+    if tracing.is_on:
+        logs.configure(settings, traces.log_ids)
     jobs_url = database_for_jobs(settings.effective_database_url, data_dir=settings.data_dir)
     try:
         check_runtime(jobs_url)
-        app = create_app(settings)
+        app = create_app(settings, traces=tracing)
     except (EngineCannotRun, OSError, ValueError) as error:
         _fail(str(error))
     if not settings.api_key.get_secret_value():

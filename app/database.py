@@ -33,6 +33,7 @@ from sqlalchemy.types import TypeDecorator
 from sqlmodel import Session
 
 from app.lane import Lane
+from app.traces import Traces
 
 Result = TypeVar("Result")
 _Question = Callable[[Session], Any]
@@ -95,9 +96,11 @@ class Database:
     must have no effect but on ``db``.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, traces: Traces | None = None) -> None:
         self.url = driver_url(url)
-        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._traces = traces or Traces()
+        self._system = self.url.get_backend_name()
+        self.is_sqlite = self._system == "sqlite"
         writers = 1 if self.is_sqlite else _POSTGRESQL_WRITERS
         self._read_engine = open_engine(self.url, read_only=True, threads=_READER_THREADS)
         writer = open_engine(self.url, read_only=False, threads=writers)
@@ -109,7 +112,11 @@ class Database:
 
     async def read(self, question: Callable[[Session], Result]) -> Result:
         """Answer a question in a transaction that sees one state of the database and changes nothing."""
-        answer: Result = await self._reads.do(question)
+        answer: Result = await (
+            self._traces.unit_of_work("read", question, self._reads.do, system=self._system)
+            if self._traces.is_on
+            else self._reads.do(question)
+        )
         return answer
 
     async def write(self, change: Callable[[Session], Result], *, durable: bool = True) -> Result:
@@ -119,7 +126,13 @@ class Database:
         (the progress of a sync), never for mail or the ledger. A kill of the process loses neither.
         Changes that wait for one another are committed together. Raises StorageFailed.
         """
-        result: Result = await self._writes.do(_Change(change, durable))
+        result: Result = await (
+            self._traces.unit_of_work(
+                "write", change, lambda unit: self._writes.do(_Change(unit, durable)), system=self._system
+            )
+            if self._traces.is_on
+            else self._writes.do(_Change(change, durable))
+        )
         return result
 
     async def end_frozen(self, *, idle_seconds: float) -> int:

@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -15,13 +16,17 @@ _log = structlog.get_logger()
 _QUIET_PATHS = {"/livez", "/readyz", "/metrics"}
 
 
-def configure(settings: Settings) -> None:
-    """Send structlog and the standard library's logging to standard error in one form."""
+def configure(settings: Settings, *more: Callable[..., Any]) -> None:
+    """Send structlog and the standard library's logging to standard error in one form.
+
+    ``more``: further processors of structlog, for every line.
+    """
     as_text = settings.log_format is LogFormat.TEXT or (
         settings.log_format is LogFormat.AUTO and sys.stderr.isatty()
     )
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        *more,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),

@@ -43,12 +43,16 @@ from app.sync.server_limits import ServerLimits
 from app.sync.service import SyncTools
 from app.sync.tryout import Tryout
 from app.sync.tryout_routes import build_router as tryout_router
+from app.traces import Traces
 from app.wakeups import Wakeups
 from app.web import docs_page, problems
+from app.web.spans import of_requests
 
 _log = structlog.get_logger()
 
 Clock = Callable[[], datetime]
+
+_SEND_SPANS_WITHIN_SECONDS = 1.0  # at the end, beyond what running work gets
 
 _ABOUT = """\
 Maildelta knows which mail on a POP3 server is new. Register a mailbox, ask for a sync, read the feed:
@@ -63,18 +67,19 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def create_app(settings: Settings, *, clock: Clock = _now) -> FastAPI:
+def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None = None) -> FastAPI:
     """The whole service for these settings. Its lifespan migrates the database and runs the jobs.
 
-    ``clock`` gives the time, in UTC.
+    ``clock`` gives the time, in UTC. ``traces`` are closed at the end.
     """
+    traces = traces or Traces()
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds mail
-    database = Database(settings.effective_database_url)
+    database = Database(settings.effective_database_url, traces=traces)
     wakeups = Wakeups()
     pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="prepare")
     place = None if settings.executor_id or settings.role is Role.API else Place(settings.data_dir)
     worker = place.name if place else settings.executor_id
-    runner = _runner(settings, database, pool, wakeups, worker, clock)
+    runner = _runner(settings, database, pool, wakeups, worker, clock, traces)
     engine = create_engine(
         database_url=database_for_jobs(settings.effective_database_url, data_dir=settings.data_dir),
         executor_id=worker,
@@ -104,6 +109,7 @@ def create_app(settings: Settings, *, clock: Clock = _now) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan(settings, database, pool, runner, engine, place),
+        telemetry=of_requests(traces),
         responses={500: {"model": problems.Problem, "description": "An error of ours."}},
     )
     app.include_router(health_router(is_ready=is_ready))
@@ -151,6 +157,7 @@ def _add_api(
             clock=clock,
             monotonic=time.monotonic,
             transcripts=settings.transcripts,
+            traces=tools.traces,
         )
     )
     tryout = Tryout(
@@ -180,6 +187,7 @@ def _runner(
     wakeups: Wakeups,
     worker: str,
     clock: Clock,
+    traces: Traces,
 ) -> SyncRunner:
     limits = pop3.Limits(
         message_octets=settings.max_message_octets,
@@ -196,6 +204,7 @@ def _runner(
             limits=limits,
             tokens=_tokens(settings, database),
             monotonic=time.monotonic,
+            traces=traces,
         ),
         pool=pool,
         wakeups=wakeups,
@@ -209,6 +218,7 @@ def _runner(
         room=Room(settings.unstored_octets),
         forget_missing_after=timedelta(days=days) if (days := settings.forget_missing_after_days) else None,
         transcripts=settings.transcripts,
+        traces=traces,
         server_limits=ServerLimits(settings.effective_syncs_per_host),
     )
     return SyncRunner(
@@ -263,5 +273,6 @@ def _lifespan(
                 if place is not None:
                     place.leave()
                 _log.info("stopped")
+                await asyncio.to_thread(runner.tools.traces.close, within_seconds=_SEND_SPANS_WITHIN_SECONDS)
 
     return lifespan

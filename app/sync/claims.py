@@ -97,7 +97,7 @@ UPDATE syncs SET
     lease_token = lease_token + :step,
     lease_expires_at = :lease
 WHERE id IN (SELECT id FROM walk WHERE room > 0) AND status || '' = 'queued'
-RETURNING id, mailbox_id, lease_token, server
+RETURNING id, mailbox_id, lease_token, server, traceparent
 """
 
 _UNLIMITED = 1 << 31
@@ -119,9 +119,11 @@ class Limits:
 NO_LIMITS = Limits()
 
 
-def request(db: Session, mailbox_id: MailboxId, trigger: Trigger, *, now: datetime) -> Sync:
-    """The queued or running sync of the mailbox, made now if there is none."""
-    row = _queued(mailbox_id, trigger, now)
+def request(
+    db: Session, mailbox_id: MailboxId, trigger: Trigger, *, now: datetime, traceparent: str | None = None
+) -> Sync:
+    """The queued or running sync of the mailbox, made now if there is none, as a child of the span ``traceparent``."""
+    row = _queued(mailbox_id, trigger, now) | {"traceparent": traceparent}
     insert = _insert_unless_active(db).returning(_SYNCS.c.id)
     inserted = db.connection().execute(insert, [row | {"of": mailbox_id}]).first()
     if inserted is not None:
@@ -184,7 +186,7 @@ def claim(
             rows = on.execute(
                 _claim_on(on.dialect.name), given | {"behind": start, "most": limit - len(claims)}
             )
-            some = [Claim(SyncId(row[0]), MailboxId(row[1]), row[2], row[3]) for row in rows]
+            some = [Claim(SyncId(row[0]), MailboxId(row[1]), *row[2:]) for row in rows]
             claims += sorted(some, key=lambda claim: (claim.server, claim.sync_id))
     return claims
 

@@ -1,6 +1,7 @@
 """Running syncs in the background: claims in batches, leases, heartbeats; and the one job the engine knows."""
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -92,7 +93,8 @@ class SyncRunner:
         engine's next tick finds it if this process dies.
         """
         if not self.wake():
-            self._own_pass = asyncio.create_task(self._pass_of_our_own())
+            # Others' syncs will run in it: not in the context of the request that asked, nor in its span.
+            self._own_pass = asyncio.create_task(self._pass_of_our_own(), context=contextvars.Context())
 
     async def stop(self) -> None:
         """End the pass that was not the engine's, as a cancelled one ends."""
@@ -228,20 +230,26 @@ class SyncRunner:
             self._asked.set()
 
     async def _sync(self, claim: Claim) -> None:
-        with structlog.contextvars.bound_contextvars(
-            mailbox_id=f"mbx_{claim.mailbox_id}", sync_id=f"syn_{claim.sync_id}"
+        ids = {"mailbox_id": f"mbx_{claim.mailbox_id}", "sync_id": f"syn_{claim.sync_id}"}
+        traces = self.tools.traces
+        with (
+            structlog.contextvars.bound_contextvars(**ids),
+            traces.taken_up("sync", claim.traceparent, _facts_of(claim) if traces.is_on else {}),
         ):
             try:
                 await sync_mailbox(claim, tools=self.tools)
             except LeaseLost:
+                traces.tell({}, error="lease_lost")
                 _log.warning("sync_taken_over")
             except StorageFailed as error:
                 # The last word could not be written either: the lease runs out, and the sync is taken up again.
+                traces.tell({}, error="storage_failed")
                 _log.error("sync_unfinished", reason=str(error))
             except asyncio.CancelledError:
                 await self._put_back(claim)
                 raise
             except Exception:
+                traces.tell({}, error="internal_error")
                 _log.exception("sync_broken")
                 await self._end_broken(claim)
 
@@ -294,3 +302,13 @@ class SyncRunner:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+
+def _facts_of(claim: Claim) -> dict[str, str | int]:
+    """What a trace says of a sync at its beginning. A claim of before the limits for each server names none."""
+    host, _, port = claim.server.rpartition(":")
+    facts: dict[str, str | int] = {
+        "maildelta.mailbox.id": f"mbx_{claim.mailbox_id}",
+        "maildelta.sync.id": f"syn_{claim.sync_id}",
+    }
+    return facts | {"server.address": host, "server.port": int(port)} if host else facts

@@ -94,7 +94,9 @@ def build_router(
     async def retrieve(mailbox_id: str, entry_id: str) -> SyncAnswer:
         """Neither criteria nor the size limit stand against it. The answer is the sync that does it."""
         number, entry = mailbox_id_of(mailbox_id), EntryId(decode_id("uid", entry_id))
-        row = await database.write(partial(_want, mailbox_id=number, entry_id=entry, now=clock()))
+        asked_by = tools.traces.traceparent()
+        want = partial(_want, mailbox_id=number, entry_id=entry, now=clock(), traceparent=asked_by)
+        row = await database.write(want)
         work_is_due()
         return schemas.answer(row)
 
@@ -196,14 +198,16 @@ async def import_file(
     )
 
 
-def _want(db: Session, *, mailbox_id: MailboxId, entry_id: EntryId, now: datetime) -> Sync:
+def _want(
+    db: Session, *, mailbox_id: MailboxId, entry_id: EntryId, now: datetime, traceparent: str | None
+) -> Sync:
     existing(db, mailbox_id)
     entry = repository.want(db, mailbox_id, entry_id, now=now)
     if entry is None:
         raise not_found("unique-id entry")
     if not entry.is_wanted:
         raise AppError(409, "not_retrievable", "It is stored already, or not on the server now.")
-    return claims.request(db, mailbox_id, Trigger.MANUAL, now=now)
+    return claims.request(db, mailbox_id, Trigger.MANUAL, now=now, traceparent=traceparent)
 
 
 def _page(

@@ -12,6 +12,7 @@ from app.network import AddressRefused, HostUnknown, resolve
 from app.settings import IpNetwork
 from app.sync.errors import SyncErrorCode, SyncFailed
 from app.sync.oauth2 import AccessTokens, Grant
+from app.traces import Steps, Traces
 
 _CODES: tuple[tuple[type[pop3.Pop3Error], SyncErrorCode], ...] = (
     (pop3.ConnectFailed, SyncErrorCode.CONNECT_FAILED),
@@ -29,6 +30,16 @@ _CODES: tuple[tuple[type[pop3.Pop3Error], SyncErrorCode], ...] = (
     (pop3.Pop3Error, SyncErrorCode.PROTOCOL_ERROR),
 )
 
+# What begins where a milestone of ``pop3.connect`` is reached.
+_NEXT: dict[pop3.Security, dict[type[pop3.Milestone], str]] = {
+    pop3.Security.TLS: {pop3.Connected: "tls", pop3.Protected: "greeting", pop3.Greeted: "capabilities"},
+    pop3.Security.STARTTLS: {
+        pop3.Connected: "greeting",
+        pop3.Greeted: "capabilities",
+        pop3.Announced: "starttls",
+    },
+    pop3.Security.NONE: {pop3.Connected: "greeting", pop3.Greeted: "capabilities"},
+}
 
 _Server = tuple[str, int, str]
 _MOST_SERVERS = 10_000
@@ -47,8 +58,10 @@ class Maildrop:
         limits: pop3.Limits,
         tokens: AccessTokens,
         monotonic: Callable[[], float],
+        traces: Traces | None = None,
     ) -> None:
         self.tokens = tokens
+        self._traces = traces or Traces()
         self._vault = vault
         self._allowed = allowed
         self._limits = limits
@@ -72,7 +85,8 @@ class Maildrop:
                 lambda session: session.login(mailbox.username, credentials, allow_apop=mailbox.allow_apop)
             )
         else:
-            grant = await self.tokens.current(mailbox_id, credentials)
+            with self._traces.span("oauth2 token"):
+                grant = await self.tokens.current(mailbox_id, credentials)
             try:
                 session = await opened(by_token(mailbox.username, grant))
             except pop3.AuthFailed:
@@ -92,33 +106,41 @@ class Maildrop:
     ) -> pop3.Pop3Session:
         started = self._monotonic()
         server = mailbox.host, mailbox.port, mailbox.security
-        endpoint = pop3.Endpoint(
-            host=mailbox.host.strip("[]"),
-            addresses=await self._addresses(mailbox),
-            port=mailbox.port,
-            security=pop3.Security(mailbox.security),
-        )
-        session = await pop3.connect(
-            endpoint,
-            limits=self._limits,
-            tls=_tls_context(mailbox.ca_certificates),
-            allow_cleartext_password=mailbox.allow_cleartext_password,
-            transcript=transcript,
-            reached=pop3.unwatched if transcript is None else transcript.reached,
-            known=self._known.get(server),
-        )
-        async with AsyncExitStack() as closing:
-            await closing.enter_async_context(session)
-            connected = self._monotonic()
-            timings["connect"] = round((connected - started) * 1000)
-            session.list_with_login()
-            try:
-                await login(session)
-            finally:
-                self._remember(server, session.known)
-            timings["login"] = round((self._monotonic() - connected) * 1000)
-            closing.pop_all()
-        return session
+        known = None if mailbox.security == pop3.Security.STARTTLS else self._known.get(server)
+        with self._traces.steps("pop3") as steps:
+            steps.begin("resolve")
+            endpoint = pop3.Endpoint(
+                host=mailbox.host.strip("[]"),
+                addresses=await self._addresses(mailbox),
+                port=mailbox.port,
+                security=pop3.Security(mailbox.security),
+            )
+            steps.begin("connect")
+            reached = pop3.unwatched if transcript is None else transcript.reached
+            if self._traces.is_on:
+                reached = _stepping(steps, endpoint.security, reached, is_known=known is not None)
+            session = await pop3.connect(
+                endpoint,
+                limits=self._limits,
+                tls=_tls_context(mailbox.ca_certificates),
+                allow_cleartext_password=mailbox.allow_cleartext_password,
+                transcript=transcript,
+                reached=reached,
+                known=known,
+            )
+            async with AsyncExitStack() as closing:
+                await closing.enter_async_context(session)
+                connected = self._monotonic()
+                timings["connect"] = round((connected - started) * 1000)
+                steps.begin("login")
+                session.list_with_login()
+                try:
+                    await login(session)
+                finally:
+                    self._remember(server, session.known)
+                timings["login"] = round((self._monotonic() - connected) * 1000)
+                closing.pop_all()
+            return session
 
     def _remember(self, server: _Server, known: pop3.Capabilities | None) -> None:
         """For the next session with this server. What broke off within the login is asked step by step then."""
@@ -147,6 +169,20 @@ class Maildrop:
             raise SyncFailed(SyncErrorCode.ADDRESS_REFUSED, str(error)) from error
         except HostUnknown as error:
             raise SyncFailed(SyncErrorCode.CONNECT_FAILED, str(error)) from error
+
+
+def _stepping(
+    steps: Steps, security: pop3.Security, reached: Callable[[pop3.Milestone], None], *, is_known: bool
+) -> Callable[[pop3.Milestone], None]:
+    """``is_known``: the capabilities are asked for with the login."""
+    following = {kind: step for kind, step in _NEXT[security].items() if not (is_known and kind is pop3.Greeted)}
+
+    def reached_one(milestone: pop3.Milestone) -> None:
+        reached(milestone)
+        if step := following.get(type(milestone)):
+            steps.begin(step)
+
+    return reached_one
 
 
 def by_token(username: str, grant: Grant) -> Login:

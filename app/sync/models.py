@@ -123,7 +123,7 @@ class Sync(SQLModel, table=True):
     At most one sync of a mailbox is queued or running (a partial unique index). ``lease_token`` grows with
     every claim; whoever writes for a sync shows the token, so that a worker that was thought dead and comes
     back can commit nothing. ``server``: host and port of the mailbox when the sync was asked for, by which the
-    limits for each mail server count.
+    limits for each mail server count. ``traceparent``: the span that asked for it (W3C Trace Context), if any.
     """
 
     __tablename__ = "syncs"
@@ -163,6 +163,7 @@ class Sync(SQLModel, table=True):
     lease_expires_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     report: dict[str, Any] = Field(sa_column=Column(Json, nullable=False))
     error: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
+    traceparent: str | None = Field(default=None, sa_column=Column(Text))
 
 
 class SyncTranscript(SQLModel, table=True):

@@ -88,12 +88,16 @@ _DUE_LINES = _KNOWN.where(
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A sync that is ours to run, and the token that proves it. ``server``: host and port, as limits count it."""
+    """A sync that is ours to run, and the token that proves it. ``server``: host and port, as limits count it.
+
+    ``traceparent``: the span that asked for it.
+    """
 
     sync_id: SyncId
     mailbox_id: MailboxId
     token: int
     server: str = NO_SERVER
+    traceparent: str | None = None
 
 
 def backlog(db: Session, *, now: datetime) -> Backlog:

@@ -20,6 +20,7 @@ from app.mailboxes.service import existing
 from app.sync import claims, repository, schemas
 from app.sync.models import ACTIVE, Sync, SyncId, SyncStatus, Trigger
 from app.sync.schemas import SyncAnswer
+from app.traces import Traces
 from app.wakeups import Wakeup, Wakeups
 from app.web.ids import decode_id
 from app.web.pages import After, Limit, Page, decode_cursor, encode_cursor, link_next
@@ -49,6 +50,7 @@ def build_router(
     clock: Callable[[], datetime],
     monotonic: Callable[[], float],
     transcripts: bool,
+    traces: Traces,
 ) -> APIRouter:
     """The routes of syncs. ``work_is_due`` tells the workers that something is queued.
 
@@ -97,7 +99,8 @@ def build_router(
         """List, diff, retrieve what is new, store; in the background. Queued or running: that same sync."""
         number = mailbox_id_of(mailbox_id)
         # Not flushed: a request that a power failure takes away loses no mail.
-        row = await database.write(lambda db: _request(db, number, clock()), durable=False)
+        asked_by = traces.traceparent()
+        row = await database.write(lambda db: _request(db, number, clock(), asked_by), durable=False)
         row = await ended(row, wait)
         response.status_code = 202 if row.status in ACTIVE else 200
         answer = schemas.answer(row)
@@ -197,13 +200,13 @@ def build_router(
     return router
 
 
-def _request(db: Session, mailbox_id: MailboxId, now: datetime) -> Sync:
+def _request(db: Session, mailbox_id: MailboxId, now: datetime, traceparent: str | None) -> Sync:
     mailbox = mailboxes.poll_state(db, mailbox_id)
     if mailbox is None:
         raise not_found("mailbox")
     if refusal := _REFUSED.get(mailbox.status):
         raise AppError(409, *refusal)
-    return claims.request(db, mailbox_id, Trigger.MANUAL, now=now)
+    return claims.request(db, mailbox_id, Trigger.MANUAL, now=now, traceparent=traceparent)
 
 
 def _no_transcript(row: Sync, *, is_on: bool) -> str:

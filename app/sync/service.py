@@ -36,6 +36,7 @@ from app.sync.schedule import RetryDecision, after_sync, quiet_syncs_after
 from app.sync.schemas import Report
 from app.sync.server_limits import ServerLimits
 from app.sync.sift import Sifted, heads_of, judge_by, sift
+from app.traces import Traces
 from app.wakeups import Wakeups
 from app.web.times import as_text
 
@@ -68,6 +69,7 @@ class SyncTools:
     forget_missing_after: timedelta | None = None
     transcripts: bool = False
     metrics: Metrics = field(default_factory=Metrics)
+    traces: Traces = field(default_factory=Traces)
     server_limits: ServerLimits = field(default_factory=lambda: ServerLimits(1))
 
 
@@ -422,7 +424,9 @@ class _Run:
         if status is not SyncStatus.CANCELLED:
             tools.server_limits.ended(self._claim.server, failure.code if failure else None)
         facts = {"status": status.value, **self.report.model_dump(exclude={"phases"})}
-        _log.info("sync_ended", **facts, **({"error": failure.code.value} if failure else {}))
+        code = failure.code.value if failure else None
+        tools.traces.tell({f"maildelta.sync.{name}": fact for name, fact in facts.items()}, error=code)
+        _log.info("sync_ended", **facts, **({"error": code} if code else {}))
         return status
 
     def _what_follows(
@@ -473,7 +477,8 @@ class _Run:
     def _phase(self, name: str) -> Iterator[None]:
         started = self._tools.monotonic()
         try:
-            yield
+            with self._tools.traces.span(f"sync {name}"):
+                yield
         finally:
             took = round((self._tools.monotonic() - started) * 1000)
             self.report.phases[name] = self.report.phases.get(name, 0) + took
