@@ -21,7 +21,7 @@ from app.pop3.errors import (
 )
 from app.pop3.limits import Limits
 from app.pop3.listing import Line, Lines, Listing, RawListing, Stat, parse_listing
-from app.pop3.milestones import Announced, Connected, Greeted, Milestone, Protected, unwatched
+from app.pop3.milestones import Announced, Connected, Greeted, Milestone, Protected, Reached, unwatched
 from app.pop3.session import (
     Endpoint,
     Pop3Session,
@@ -36,7 +36,7 @@ from app.pop3.transcript import Transcript
 __all__ = [
     "Announced", "AuthFailed", "Capabilities", "CleartextRefused", "ConnectFailed", "Connected", "ConnectionLost",
     "Endpoint", "Greeted", "InvalidArgument", "LimitExceeded", "Limits", "Line", "Lines", "Listing", "LoginDelay",
-    "MaildropInUse", "Milestone", "Pop3Error", "Pop3Session", "Protected", "ProtocolError", "RawListing", "Refusal",
-    "Retrieved", "Security", "ServerPermanent", "ServerTemporary", "SpoolFailed", "Stat", "Timeout", "TlsFailed",
-    "Transcript", "UidlUnavailable", "client_tls_context", "connect", "parse_listing", "unwatched",
+    "MaildropInUse", "Milestone", "Pop3Error", "Pop3Session", "Protected", "ProtocolError", "RawListing", "Reached",
+    "Refusal", "Retrieved", "Security", "ServerPermanent", "ServerTemporary", "SpoolFailed", "Stat", "Timeout",
+    "TlsFailed", "Transcript", "UidlUnavailable", "client_tls_context", "connect", "parse_listing", "unwatched",
 ]  # fmt: skip

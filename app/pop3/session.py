@@ -57,7 +57,7 @@ _UTF8 = _Commands(command("UTF8"), (Expect.STATUS,))
 _STAT = _Commands(command("STAT"), (Expect.STATUS,))
 _LISTING = _STAT + _Commands(command("UIDL") + command("LIST"), (Expect.MULTILINE, Expect.MULTILINE))
 
-_ENDLESS = 2  # times the octets that a message may have: for as many it is hoped that it ends
+_HOPE = 16 * 1024 * 1024  # octets over twice what a message may have, for which its end is waited for
 
 _TIMESTAMP = re.compile(r"<[!-;=?-~]+@[!-;=?-~]+>")  # RFC 1939 §7, a msg-id
 
@@ -537,7 +537,7 @@ class Pop3Session:
     async def _large(self, number: int, data: Data, most_octets: int) -> Retrieved:
         """In memory up to a limit, then in a temporary file; over the next limit it is read and thrown away.
 
-        What has not ended at twice that is not waited for: the session ends here.
+        The end of what is more than twice that is not waited for: the session is over then.
         """
         octets = 0
         with contextlib.ExitStack() as closing:
@@ -551,7 +551,7 @@ class Pop3Session:
                     spool.close()
                 if data.is_last:
                     break
-                if octets > _ENDLESS * most_octets:
+                if octets > 2 * most_octets + _HOPE:
                     await self.abort()
                     break
                 data = await self._dialogue.data()

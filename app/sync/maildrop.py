@@ -116,7 +116,7 @@ class Maildrop:
                 security=pop3.Security(mailbox.security),
             )
             steps.begin("connect")
-            reached = pop3.unwatched if transcript is None else transcript.reached
+            reached: pop3.Reached = pop3.unwatched if transcript is None else transcript.reached
             if self._traces.is_on:
                 reached = _stepping(steps, endpoint.security, reached, is_known=known is not None)
             session = await pop3.connect(
@@ -175,7 +175,9 @@ def _stepping(
     steps: Steps, security: pop3.Security, reached: Callable[[pop3.Milestone], None], *, is_known: bool
 ) -> Callable[[pop3.Milestone], None]:
     """``is_known``: the capabilities are asked for with the login."""
-    following = {kind: step for kind, step in _NEXT[security].items() if not (is_known and kind is pop3.Greeted)}
+    following = {
+        kind: step for kind, step in _NEXT[security].items() if not (is_known and kind is pop3.Greeted)
+    }
 
     def reached_one(milestone: pop3.Milestone) -> None:
         reached(milestone)
