@@ -3,16 +3,20 @@
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from benchmarks.clients import ClientFailed
-from benchmarks.scale import polls
+from benchmarks.scale import polls, rows
+from benchmarks.scale.idle import Say
 from benchmarks.scale.page import with_part
 from tests.servers.processes import ServerFailed, ServerMissing
 
-SCALE = Path(__file__).parents[1] / "SCALE.md"
+_ROOT = Path(__file__).parents[2]
+SCALE = _ROOT / "benchmarks" / "SCALE.md"
+PLANS = _ROOT / "docs" / "query-plans.md"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,27 +24,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     say = partial(print, file=sys.stderr, flush=True)
     try:
-        text = _PARTS[options.part](options.small, say)
+        parts = _PARTS[options.part](options, say)
     except (ServerMissing, ServerFailed, ClientFailed) as failure:
         print(failure, file=sys.stderr)
         return 2
-    print(text)
-    if options.write:
-        dated = f"{text}\n\nMeasured on {datetime.now(UTC):%Y-%m-%d}{', small' if options.small else ''}."
-        SCALE.write_text(with_part(SCALE.read_text(), options.part, dated))
+    date = f"Measured on {datetime.now(UTC):%Y-%m-%d}{', small' if options.small else ''}."
+    for part in parts:
+        print(part.text, end="\n\n")
+        if options.write:
+            part.page.write_text(with_part(part.page.read_text(), part.name, f"{part.text}\n\n{date}"))
     return 0
 
 
-_PARTS: Mapping[str, Callable[[bool, Callable[[str], None]], str]] = {
-    "polls": lambda small, say: polls.measured(polls.SMALL if small else polls.Sizes(), say),
-}
+@dataclass(frozen=True)
+class _Part:
+    """A text, the page that it is a part of, and its name there."""
+
+    page: Path
+    name: str
+    text: str
+
+
+def _polls(options: argparse.Namespace, say: Say) -> list[_Part]:
+    return [_Part(SCALE, "polls", polls.measured(polls.SMALL if options.small else polls.Sizes(), say))]
+
+
+def _rows(options: argparse.Namespace, say: Say) -> list[_Part]:
+    parts = []
+    for name in [options.database] if options.database else rows.DATABASES:
+        text, plans = rows.measured(name, rows.SMALL if options.small else rows.Sizes(), say)
+        parts += [_Part(SCALE, f"rows on {name}", text), _Part(PLANS, f"plans on {name}", plans)]
+    return parts
+
+
+_PARTS: Mapping[str, Callable[[argparse.Namespace, Say], list[_Part]]] = {"polls": _polls, "rows": _rows}
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description="Measure how large it can be.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scale", description="Measure how large it can be."
+    )
     parser.add_argument("part", choices=list(_PARTS))
+    parser.add_argument("--database", choices=rows.DATABASES, help="of `rows`: this one only")
     parser.add_argument("--small", action="store_true", help="small sizes: does it work at all?")
-    parser.add_argument("--write", action="store_true", help=f"also into benchmarks/{SCALE.name}")
+    parser.add_argument("--write", action="store_true", help="also into benchmarks/SCALE.md and its like")
     return parser
 
 

@@ -21,7 +21,9 @@ from benchmarks.works import SMALL_MEAN_OCTETS, deliver, retrieve_once
 from tests.servers.dovecot import Dovecot
 
 LEAST_INTERVAL_SECONDS = 10  # that the API takes
-_ALWAYS_DUE_SECONDS = 1  # so that none waits for its time: written into the database, as the API would refuse it
+_ALWAYS_DUE_SECONDS = (
+    1  # so that none waits for its time: written into the database, as the API would refuse it
+)
 _FIRST_SYNCS_SECONDS = 240
 _SETTLED_SECONDS = 3
 

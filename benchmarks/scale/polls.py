@@ -65,7 +65,10 @@ def measured(sizes: Sizes, say: Say) -> str:
         for name, url in databases(postgres, directory):
             ours += _service(name, url, directory / name, accounts, sizes, (dovecot, postgres), say)
         theirs = list(_peers(dovecot, accounts, sizes, directory, say))
-        facts = [*machine_facts(directory), f"Dovecot {'.'.join(map(str, dovecot.version))} on loopback, over TLS"]
+        facts = [
+            *machine_facts(directory),
+            f"Dovecot {'.'.join(map(str, dovecot.version))} on loopback, over TLS",
+        ]
         facts += [client.version() for client in _CLIENTS if not client.missing()]
     return _page(sizes, facts, ours, theirs)
 
@@ -200,7 +203,9 @@ def _peer(
         with ThreadPoolExecutor(len(runs)) as pool:
             costs = list(pool.map(lambda run: run(), runs))
         of_dovecot = family_cpu_seconds(dovecot.pid or 0) - before
-        found.append((max(cost.seconds for cost in costs), sum(cost.cpu_seconds for cost in costs), of_dovecot))
+        found.append(
+            (max(cost.seconds for cost in costs), sum(cost.cpu_seconds for cost in costs), of_dovecot)
+        )
     seconds, cpu, of_dovecot = (median(column) for column in zip(*found, strict=True))
     say(f"{name}: {mailboxes / seconds:.0f}/s, {cpu / mailboxes * 1000:.2f} CPU s of 1,000")
     return Rate(

@@ -1,0 +1,112 @@
+"""Query plans: the statements of a question as they were sent, and what the database does for each, in few words."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event
+
+_BOUNDED = ("json_each", "json_array_elements", "unnest")  # tables that a statement brings along
+_SMALL = ("feed",)  # it has one row
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One statement, and the steps of its plan, outermost first."""
+
+    statement: str
+    steps: tuple[str, ...]
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Steps that read a table or an index from end to end, or sort: fine only where little can be there."""
+        return tuple(step for step in self.steps if is_doubtful(step))
+
+
+class Heard:
+    """The statements that an engine sends, while somebody listens."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.sent: dict[str, Any] = {}
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Each statement once, with the first parameters that it was sent with."""
+        event.listen(self._engine, "before_cursor_execute", self._hear)
+        try:
+            yield
+        finally:
+            event.remove(self._engine, "before_cursor_execute", self._hear)
+
+    def _hear(
+        self, _db: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool
+    ) -> None:  # noqa: FBT001
+        if statement.lstrip().split(None, 1)[0].upper() in {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"}:
+            self.sent.setdefault(statement, parameters[0] if many else parameters)
+
+
+def plans(connection: Connection, sent: dict[str, Any]) -> list[Plan]:
+    """What this database would do for these statements, in the state that the connection sees."""
+    found = []
+    for statement, parameters in sent.items():
+        if connection.dialect.name == "sqlite":
+            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            lines = [row[3] for row in rows]
+            steps = sqlite_steps(lines)
+        else:
+            rows = connection.exec_driver_sql(f"EXPLAIN (COSTS OFF) {statement}", parameters)
+            steps = postgresql_steps([row[0] for row in rows])
+        found.append(Plan(shortened(statement), steps))
+    return found
+
+
+def shortened(statement: str) -> str:
+    """One line, without the columns that are read, given or written."""
+    line = " ".join(statement.split())
+    line = re.sub(r"\bSELECT (?:(?!\bSELECT\b|\bFROM\b).)*? FROM\b", _without_columns, line)
+    line = re.sub(r"(INSERT INTO \w+) \(.*", r"\1 …", line)
+    line = re.sub(r" SET .*? WHERE ", " SET … WHERE ", line)
+    line = re.sub(r" RETURNING .*", " RETURNING …", line)
+    line = re.sub(r"%\((\w+?)\)s(?:::\w+(?: WITH(?:OUT)? TIME ZONE)?)?", "?", line)
+    line = re.sub(r"\((?:\?, )+\?\)", "(?, …)", line)
+    return line if len(line) <= 300 else f"{line[:299]}…"
+
+
+def _without_columns(found: "re.Match[str]") -> str:
+    return found.group() if len(found.group()) < 40 else "SELECT … FROM"
+
+
+def sqlite_steps(lines: Sequence[str]) -> tuple[str, ...]:
+    """What EXPLAIN QUERY PLAN says, without what only groups."""
+    grouping = (
+        "QUERY PLAN",
+        "MULTI-INDEX OR",
+        "INDEX ",
+        "LIST SUBQUERY",
+        "SETUP",
+        "RECURSIVE STEP",
+        "CO-ROUTINE",
+    )
+    return tuple(line for line in lines if not line.startswith(grouping) and "CONSTANT ROW" not in line)
+
+
+def postgresql_steps(lines: Sequence[str]) -> tuple[str, ...]:
+    """The nodes of the tree, without conditions and names of schemas."""
+    nodes = [re.sub(r"^[ ]*(?:->[ ]*)?", "", line) for line in lines if re.match(r"[ ]*->|\w", line)]
+    kinds = re.compile(
+        r"(Index|Index Only|Seq|Bitmap|CTE|WorkTable|Function|Tid|Sort|Incremental|Limit|Delete|Update)\b"
+    )
+    return tuple(node for node in nodes if kinds.match(node) or " Scan" in node)
+
+
+def is_doubtful(step: str) -> bool:
+    """Whether a step reads from end to end or sorts, unless it is over what the statement brings along."""
+    words = step.split()
+    if words[:1] == ["SCAN"]:  # SQLite
+        return words[1] not in {*_BOUNDED, *_SMALL, "walk", "value"} and not words[1].startswith("(")
+    if step.startswith(("USE TEMP B-TREE", "Sort", "Incremental Sort")):
+        return True
+    return step.startswith("Seq Scan on") and words[3] not in _SMALL
