@@ -4,6 +4,7 @@ Mailbox 1 + i mod n has message i, so that the messages of one mailbox lie as fa
 have any has 1,000. All messages share a thousand contents, which nothing that is measured here reads.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,21 +19,30 @@ from app.sync.schemas import Report
 MESSAGES_EACH = 1_000
 INTERVAL_SECONDS = 300
 _CONTENTS = 1_000
+_NUMBERED = ("mailboxes", "contents", "unique_ids", "syncs")
 _LARGE = ("messages", "unique_ids", "syncs", "mailboxes")
 
 
 @dataclass(frozen=True)
 class Amount:
-    """How many rows: messages (and as many ledger lines), mailboxes, and finished syncs."""
+    """How many rows: messages (and as many ledger lines), and mailboxes."""
 
     messages: int
     mailboxes: int
-    syncs: int
 
     @property
     def filled_mailboxes(self) -> int:
         """The first ones have mail, 1,000 messages each."""
         return max(1, self.messages // MESSAGES_EACH)
+
+    @property
+    def syncs(self) -> int:
+        """Finished ones: a tenth of the messages, of the first mailboxes that have mail, 1,000 at most."""
+        return self.messages // 10
+
+    @property
+    def synced_mailboxes(self) -> int:
+        return min(self.filled_mailboxes, 1_000)
 
 
 def generate(url: str, amount: Amount, *, now: datetime, say: Callable[[str], None]) -> None:
@@ -48,6 +58,7 @@ def generate(url: str, amount: Amount, *, now: datetime, say: Callable[[str], No
             "mailboxes": amount.mailboxes,
             "filled": amount.filled_mailboxes,
             "syncs": amount.syncs,
+            "synced": amount.synced_mailboxes,
             "contents": _CONTENTS,
             "now": now.timestamp(),
             "report": Report(
@@ -57,8 +68,14 @@ def generate(url: str, amount: Amount, *, now: datetime, say: Callable[[str], No
         for statement in _STATEMENTS:
             sql = _in_words_of(dialect, statement)
             say(sql.split("(", 1)[0].strip().lower())
-            names = [name for name in given if f":{name}" in sql]
+            names = set(re.findall(r":(\w+)", sql)) & given.keys()
             connection.execute(text(sql), {name: given[name] for name in names})
+        if dialect == "postgresql":  # SQLite does so by itself
+            for table in _NUMBERED:
+                behind = f"(SELECT max(id) FROM {table})"
+                connection.exec_driver_sql(
+                    f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {behind})"
+                )
         for index in indices:
             say(index.split(" ON ")[0].lower())
             connection.exec_driver_sql(index)
@@ -127,9 +144,12 @@ _STATEMENTS = (
     SELECT i, 1 + i % :filled, $digits(i, 16), 1, 'stored', 2000, $moment(:now - 86400 + i / 1000), i, 0, false,
         $digits(i, 32), $digits(i % :contents, 32)
     FROM $series(:messages)""",
+    """INSERT INTO listing_marks (mailbox_id, uidl_octets, uidl_sha256, sizes_octets, sizes_sha256, entries,
+        is_confirmed)
+    SELECT i, 20000, $digits(i, 32), 10000, $digits(i, 32), 1000, true FROM $series(:mailboxes)""",
     """INSERT INTO syncs (id, mailbox_id, server, trigger, status, queued_at, started_at, finished_at, worker,
         lease_token, report)
-    SELECT i, 1 + i % :mailboxes, 'mail' || ((1 + i % :mailboxes) % 1000) || '.example.org' || ':' || 995, 'schedule',
+    SELECT i, 1 + i % :synced, 'mail' || (1 + i % :synced) || '.example.org' || ':' || 995, 'schedule',
         'succeeded', $moment(:now - 600 + 300.0 * i / :syncs), $moment(:now - 600 + 300.0 * i / :syncs),
         $moment(:now - 599 + 300.0 * i / :syncs), 'worker-1', 1, $json(:report)
     FROM $series(:syncs)""",

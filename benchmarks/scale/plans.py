@@ -43,7 +43,7 @@ class Heard:
 
     def _hear(
         self, _db: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool
-    ) -> None:  # noqa: FBT001
+    ) -> None:
         if statement.lstrip().split(None, 1)[0].upper() in {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"}:
             self.sent.setdefault(statement, parameters[0] if many else parameters)
 
