@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.clients import ClientFailed
-from benchmarks.scale import polls, rows
+from benchmarks.scale import polls, rows, workers
 from benchmarks.scale.idle import Say
 from benchmarks.scale.page import with_part
 from tests.servers.processes import ServerFailed, ServerMissing
@@ -57,7 +57,17 @@ def _rows(options: argparse.Namespace, say: Say) -> list[_Part]:
     return parts
 
 
-_PARTS: Mapping[str, Callable[[argparse.Namespace, Say], list[_Part]]] = {"polls": _polls, "rows": _rows}
+def _workers(options: argparse.Namespace, say: Say) -> list[_Part]:
+    return [
+        _Part(SCALE, "workers", workers.measured(workers.SMALL if options.small else workers.Sizes(), say))
+    ]
+
+
+_PARTS: Mapping[str, Callable[[argparse.Namespace, Say], list[_Part]]] = {
+    "polls": _polls,
+    "rows": _rows,
+    "workers": _workers,
+}
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -41,11 +41,10 @@ class Heard:
         finally:
             event.remove(self._engine, "before_cursor_execute", self._hear)
 
-    def _hear(
-        self, _db: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool
-    ) -> None:
+    def _hear(self, _db: Any, _cursor: Any, statement: str, parameters: Any, *told: Any) -> None:
+        is_many = told[-1]
         if statement.lstrip().split(None, 1)[0].upper() in {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"}:
-            self.sent.setdefault(statement, parameters[0] if many else parameters)
+            self.sent.setdefault(statement, parameters[0] if is_many else parameters)
 
 
 def plans(connection: Connection, sent: dict[str, Any]) -> list[Plan]:
