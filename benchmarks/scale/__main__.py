@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.clients import ClientFailed
-from benchmarks.scale import polls, rows, workers
+from benchmarks.scale import paper, polls, rows, workers
 from benchmarks.scale.idle import Say
 from benchmarks.scale.page import with_part
 from tests.servers.processes import ServerFailed, ServerMissing
 
 _ROOT = Path(__file__).parents[2]
 SCALE = _ROOT / "benchmarks" / "SCALE.md"
+OPERATIONS = _ROOT / "docs" / "operations.md"
 PLANS = _ROOT / "docs" / "query-plans.md"
 
 
@@ -63,10 +64,16 @@ def _workers(options: argparse.Namespace, say: Say) -> list[_Part]:
     ]
 
 
+def _paper(options: argparse.Namespace, say: Say) -> list[_Part]:
+    text, told = paper.measured(paper.SMALL if options.small else paper.Sizes(), say)
+    return [_Part(SCALE, "paper", text), _Part(OPERATIONS, "how large", told)]
+
+
 _PARTS: Mapping[str, Callable[[argparse.Namespace, Say], list[_Part]]] = {
     "polls": _polls,
     "rows": _rows,
     "workers": _workers,
+    "paper": _paper,
 }
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from statistics import median
+from textwrap import dedent
 
 from sqlalchemy import Engine, text
 from sqlmodel import Session
@@ -158,20 +159,16 @@ def _page(name: str, sizes: Sizes, facts: Sequence[str], few: Measured, many: Me
             larger.append(f"`{question.name}`")
     verdict = f"More than twice as long: {', '.join(larger)}." if larger else "None takes twice as long."
     columns = ["question", "here", f"ms at {sizes.few:,}", f"ms at {sizes.many:,}", "times"]
-    notes = (
-        (
-            f"{sizes.mailboxes:,} mailboxes in both; as many ledger lines as messages, a tenth as many ended syncs; "
-            f"1,000 messages in each mailbox that has any. {octets(few.octets)} and {octets(many.octets)}, made in "
-            f"{few.seconds_to_make:.0f} and {many.seconds_to_make:.0f} s by the database itself."
-        ),
-        (
-            f"Medians of {sizes.rounds}, each with other cursors and mailboxes, of the service's own function without "
-            "the commit: each is taken back. The statements and their plans: `docs/query-plans.md`."
-        ),
-    )
+    notes = dedent(f"""\
+        - {sizes.mailboxes:,} mailboxes in both; as many ledger lines as messages, a tenth as many ended syncs; 1,000
+          messages in each mailbox that has any. {octets(few.octets)} and {octets(many.octets)}, made in
+          {few.seconds_to_make:.0f} and {many.seconds_to_make:.0f} s by the database itself.
+        - Medians of {sizes.rounds}, each with other cursors and mailboxes, of the service's own function without the
+          commit: each is taken back. The statements and their plans: `docs/query-plans.md`.
+    """)
     return "\n\n".join(
         [f"## The same questions at {sizes.few:,} and {sizes.many:,} messages on {name}", bullets(facts),
-         table(columns, rows, words=2), verdict, bullets(notes)]
+         table(columns, rows, words=2), verdict, notes]
     )  # fmt: skip
 
 

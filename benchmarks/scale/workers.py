@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 from threading import Event, Thread
 
 from benchmarks.clients import Account
@@ -165,23 +166,20 @@ def _page(sizes: Sizes, facts: Sequence[str], lines: Sequence[Line]) -> str:
         f"second workers need {spent[0]:.2f} cores, PostgreSQL {spent[1]:.2f}, Dovecot {spent[2]:.2f}: "
         "once all cores are busy, more workers only take time from the mail server."
     )
-    notes = (
-        (
-            f"{sizes.mailboxes:,} mailboxes, always due; windows of {sizes.seconds:g} s in steady state. Role `worker`, "
-            f"pinned, {_AT_ONCE} syncs at once in each, with one mail server {_MOST * _AT_ONCE}. Dovecot, PostgreSQL and this benchmark go where there is room."
-        ),
-        (
-            f"`each {sizes.share:.0%} of a core`: stopped and continued again and again, so that nothing else is short: "
-            "what the workers cost each other, by locks and at the claim, on a machine with cores enough."
-        ),
-    )
+    notes = dedent(f"""\
+        - {sizes.mailboxes:,} mailboxes, always due; windows of {sizes.seconds:g} s in steady state. Role `worker`,
+          pinned, {_AT_ONCE} syncs at once in each, with one mail server {_MOST * _AT_ONCE}. Dovecot, PostgreSQL and
+          this benchmark go where there is room.
+        - `each {sizes.share:.0%} of a core`: stopped and continued again and again, so that nothing else is short: what
+          the workers cost each other, by locks and at the claim, on a machine with cores enough.
+    """)
     return "\n\n".join(
         [
             "## One worker and two",
             bullets(facts),
             table(columns, rows, words=2),
             bullets(said),
-            bullets(notes),
+            notes,
         ]
     )
 
