@@ -195,9 +195,9 @@ def _page(sizes: Sizes, facts: Sequence[str], window: Window, cost: PerPoll, muc
     ]
     notes = dedent(f"""\
         - Measured with one process (role `all`) on PostgreSQL that flushes to disk, {sizes.mailboxes:,} mailboxes
-          always due, {sizes.seconds:g} s, then taken times the polls: nothing that a poll does depends on how many mailboxes
-          there are (the parts on rows). At its highest pace a poll shares transactions with others; spread thin, it
-          writes up to three by itself (asked for, claimed, ended).
+          always due, {sizes.seconds:g} s, then taken times the polls: nothing that a poll does depends on how many
+          mailboxes there are (the parts on rows). At its highest pace a poll shares transactions with others; spread
+          thin, it writes up to three by itself (asked for, claimed, ended).
         - Workers: {much.workers}. By CPU {much.cores / _BUSY:.1f}, each busy for {_BUSY:.0%} of a core; by sessions
           {much.polls_per_second * _SESSION_SECONDS / _AT_ONCE:.1f}, a poll taking {_SESSION_SECONDS:g} s over the
           internet (assumed), {_AT_ONCE} at once in a worker. Connections: {cost.connections} of the process that was

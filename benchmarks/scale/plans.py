@@ -95,10 +95,7 @@ def sqlite_steps(lines: Sequence[str]) -> tuple[str, ...]:
 def postgresql_steps(lines: Sequence[str]) -> tuple[str, ...]:
     """The nodes of the tree, without conditions and names of schemas."""
     nodes = [re.sub(r"^[ ]*(?:->[ ]*)?", "", line) for line in lines if re.match(r"[ ]*->|\w", line)]
-    kinds = re.compile(
-        r"(Index|Index Only|Seq|Bitmap|CTE|WorkTable|Function|Tid|Sort|Incremental|Limit|Delete|Update)\b"
-    )
-    return tuple(node for node in nodes if kinds.match(node) or " Scan" in node)
+    return tuple(node for node in nodes if " Scan" in node or node.startswith(("Sort", "Incremental Sort")))
 
 
 def is_doubtful(step: str) -> bool:
@@ -108,4 +105,5 @@ def is_doubtful(step: str) -> bool:
         return words[1] not in {*_BOUNDED, *_SMALL, "walk", "value"} and not words[1].startswith("(")
     if step.startswith(("USE TEMP B-TREE", "Sort", "Incremental Sort")):
         return True
-    return step.startswith("Seq Scan on") and words[3] not in _SMALL
+    _before, is_scan, what = step.partition("Seq Scan on ")
+    return bool(is_scan) and what.split()[0] not in _SMALL

@@ -233,8 +233,8 @@ def _page(sizes: Sizes, facts: Sequence[str], ours: Sequence[Rate], theirs: Sequ
         - Windows of {sizes.seconds:g} s in steady state, {sizes.messages} messages in each mailbox, none of them new.
           Polls are the syncs in the database that ended within the window; one that failed spoils the run.
         - `each every 10 s`: as the API allows, so it is asked for a tenth of the mailboxes each second. `all always
-          due`: the interval set to 1 s in the database, which the API refuses, so that more is due than can be done. Nobody
-          asks for a sync; scheduler and job engine run as always.
+          due`: the interval set to 1 s in the database, which the API refuses, so that more is due than can be done.
+          Nobody asks for a sync; scheduler and job engine run as always.
         - Service: all settings as they are by default, but the log at `warning`. PostgreSQL flushes to disk.
         - Peers: whole processes, started anew for each round, median of {sizes.rounds}; mpop, fetchmail and getmail6
           look at one mailbox after the other in one process; `mpop 1 by 1` starts one for each.

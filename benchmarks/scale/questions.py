@@ -10,6 +10,7 @@ from sqlmodel import Session
 
 from app.mailboxes.models import MailboxId
 from app.messages import repository as messages
+from app.messages.models import MessageSeq
 from app.messages.repository import Wanted
 from app.pop3 import RawListing, Stat, parse_listing
 from app.sync import claims, clocks, look, repository
@@ -176,7 +177,7 @@ class _Asked:
         return repository.deletable(db, self._filled(), seen_before=self._now, after=None, limit=_PAGE)
 
     def remove(self, db: Session, _: object) -> None:
-        assert messages.remove(db, messages.MessageSeq(self._place() + 1))
+        assert messages.remove(db, MessageSeq(self._place() + 1))
 
     def _place(self) -> int:
         return self._random.randrange(self._amount.messages)

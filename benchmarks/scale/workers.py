@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,12 +148,9 @@ def _page(sizes: Sizes, facts: Sequence[str], lines: Sequence[Line]) -> str:
         ]
         for line in lines
     ]
-    rates: Mapping[tuple[str, int], float] = {
-        (line.who, line.workers): line.window.polls_per_second for line in lines
-    }
+    by_name = {(line.who, line.workers): line for line in lines}
     said = [
-        f"Two workers, {who}: {rates[who, 2] / rates[who, 1]:.2f} times the polls of one."
-        for who in dict.fromkeys(line.who for line in lines)
+        _beside(by_name[who, 1], by_name[who, _MOST]) for who in dict.fromkeys(line.who for line in lines)
     ]
     two = next(line for line in lines if line.workers == _MOST)
     polls = two.window.polls_per_second
@@ -182,6 +179,12 @@ def _page(sizes: Sizes, facts: Sequence[str], lines: Sequence[Line]) -> str:
             notes,
         ]
     )
+
+
+def _beside(one: Line, two: Line) -> str:
+    polls = two.window.polls_per_second / one.window.polls_per_second
+    cores = two.cores_of_workers() / one.cores_of_workers()
+    return f"Two workers, {one.who}: {polls:.2f} times the polls of one, in {cores:.2f} times its processor time."
 
 
 def _others(window: Window) -> tuple[float, float, float]:
