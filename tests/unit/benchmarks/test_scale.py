@@ -19,7 +19,6 @@ COST = PerPoll(
     transactions=0.5,
     inserted=1,
     updated=3,
-    deleted=0,
     wal_octets=2_000,
     wal_pages=0.01,
     sync_octets=500,
@@ -33,7 +32,7 @@ def test_what_a_poll_costs_is_taken_times_the_polls() -> None:
     assert much.cores == pytest.approx(0.3)
     assert much.cores_of_postgresql == pytest.approx(0.1)
     assert much.transactions == 50
-    assert much.rows == 400
+    assert much.rows == 500
     assert much.wal_octets_per_second == 200_000
     assert much.wal_octets_per_year == 200_000 * 86_400 * 365
     assert much.syncs_per_day == 8_640_000
