@@ -4,10 +4,12 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
+_PAGES = "SELECT sum(pg_stat_get_xact_blocks_fetched(oid)) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
 _BOUNDED = ("json_each", "json_array_elements", "unnest")  # tables that a statement brings along
 _SMALL = ("feed",)  # it has one row
 
@@ -60,6 +62,28 @@ def plans(connection: Connection, sent: dict[str, Any]) -> list[Plan]:
             steps = postgresql_steps([row[0] for row in rows])
         found.append(Plan(shortened(statement), steps))
     return found
+
+
+@contextmanager
+def effort(connection: Connection) -> Iterator[list[int]]:
+    """What the database does in the block, in numbers that no other load changes; they are added at its end.
+
+    SQLite: instructions of its machine. PostgreSQL: pages of our tables and indices that were looked at.
+    """
+    counted: list[int] = []
+    if connection.dialect.name == "sqlite":
+        driver: Any = connection.connection.driver_connection
+        steps = count()
+        driver.set_progress_handler(lambda: next(steps) < 0, 1)
+        try:
+            yield counted
+        finally:
+            driver.set_progress_handler(None, 0)
+        counted.append(next(steps))
+    else:
+        before = connection.exec_driver_sql(_PAGES).scalar_one()
+        yield counted
+        counted.append(int(connection.exec_driver_sql(_PAGES).scalar_one() - before))
 
 
 def shortened(statement: str) -> str:

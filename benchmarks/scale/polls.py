@@ -24,6 +24,7 @@ from tests.servers.postgres import Postgres
 from tests.servers.processes import private_directory, remove_directory
 
 SERVICE, POSTGRESQL, DOVECOT = "service", "PostgreSQL", "Dovecot"
+_CYCLES_SECONDS = 3 * LEAST_INTERVAL_SECONDS  # mailboxes that began together come together for a while
 _MPOP = "mpop"
 _SQLITE_URL = "sqlite:///{place}/data/maildelta.sqlite"
 
@@ -123,7 +124,9 @@ def _service(
 ) -> list[Rate]:
     with one_service(url, place, accounts, processes, say) as polling:
         time.sleep(LEAST_INTERVAL_SECONDS)
-        rates = [_rate(f"Maildelta on {name}, each every 10 s", polling.window(sizes.seconds), len(accounts))]
+        rates = [
+            _rate(f"Maildelta on {name}, each every 10 s", polling.window(_CYCLES_SECONDS), len(accounts))
+        ]
         polling.let_all_be_due()
         rates.append(_rate(_ours(name), polling.window(sizes.seconds), len(accounts)))
     for rate in rates:
@@ -230,8 +233,8 @@ def _page(sizes: Sizes, facts: Sequence[str], ours: Sequence[Rate], theirs: Sequ
         for rate in rates
     ]
     notes = dedent(f"""\
-        - Windows of {sizes.seconds:g} s in steady state, {sizes.messages} messages in each mailbox, none of them new.
-          Polls are the syncs in the database that ended within the window; one that failed spoils the run.
+        - Windows of {_CYCLES_SECONDS} s (every 10 s) and {sizes.seconds:g} s in steady state,
+          {sizes.messages} messages in each mailbox, none of them new. Polls are the syncs in the database that ended within the window; one that failed spoils the run.
         - `each every 10 s`: as the API allows, so it is asked for a tenth of the mailboxes each second. `all always
           due`: the interval set to 1 s in the database, which the API refuses, so that more is due than can be done.
           Nobody asks for a sync; scheduler and job engine run as always.

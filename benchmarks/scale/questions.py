@@ -42,6 +42,16 @@ def questions(amount: Amount, *, now: datetime, random: Random) -> Sequence[Ques
         Question("messages.feed of one mailbox", f"{_PAGE} of 1,000 messages", asked.feed_of_one),
         Question("messages.newest", f"{_PAGE} messages against feed order", asked.newest),
         Question("messages.newest of one mailbox", f"{_PAGE} of 1,000 messages", asked.newest_of_one),
+        Question("repository.forget_finished", "1,000 looked at, none old", asked.forget_finished),
+        Question("ledger: the same listing", "1,000 lines: mark and due lines", asked.same_listing),
+        Question("ledger: ten more", "1,010 lines: the new ones alone", asked.grown_listing),
+        Question("ledger: another listing", "1,000 lines beside the whole ledger", asked.other_listing),
+        Question("repository.counts_by_state", "of one mailbox with 1,000 lines", asked.counts),
+        Question("repository.latest", "the last sync of 10 mailboxes", asked.latest),
+        Question("repository.page", "50 syncs of a mailbox", asked.page),
+        Question("repository.entries", "100 ledger lines of a mailbox", asked.entries),
+        Question("repository.deletable", "100 of a mailbox, the longest known", asked.deletable),
+        # What writes leaves dead rows behind, which whoever comes later has to step over.
         Question("claims.has_work", "nothing is due, nothing queued", asked.has_work),
         Question("claims.request_due", "500 mailboxes are due", asked.request_due),
         Question("claims.claim", "128 of 500 that are queued", asked.claim, asked.prepare_due),
@@ -52,16 +62,7 @@ def questions(amount: Amount, *, now: datetime, random: Random) -> Sequence[Ques
         Question("repository.cancelled_among", "128 are running", asked.cancelled, asked.prepare_claimed),
         Question("repository.backlog", "128 of 500 are running", asked.backlog, asked.prepare_claimed),
         Question("repository.finish", "one of 128", asked.finish, asked.prepare_claimed),
-        Question("repository.forget_finished", "1,000 looked at, none old", asked.forget_finished),
-        Question("ledger: the same listing", "1,000 lines: mark and due lines", asked.same_listing),
-        Question("ledger: ten more", "1,010 lines: the new ones alone", asked.grown_listing),
-        Question("ledger: another listing", "1,000 lines beside the whole ledger", asked.other_listing),
         Question("ledger and feed: store", f"{_SOME} new messages, with their ledger lines", asked.store),
-        Question("repository.counts_by_state", "of one mailbox with 1,000 lines", asked.counts),
-        Question("repository.latest", "the last sync of 10 mailboxes", asked.latest),
-        Question("repository.page", "50 syncs of a mailbox", asked.page),
-        Question("repository.entries", "100 ledger lines of a mailbox", asked.entries),
-        Question("repository.deletable", "100 of a mailbox, the longest known", asked.deletable),
         Question("messages.remove", "one message", asked.remove),
     )
 
@@ -75,11 +76,11 @@ class _Asked:
         self._random = random
 
     def feed(self, db: Session, _: object) -> object:
-        return messages.feed(db, Wanted(), after=self._place(), until=messages.last_place(db), limit=_PAGE)
+        return messages.feed(db, Wanted(), after=self._cursor(), until=messages.last_place(db), limit=_PAGE)
 
     def feed_of_one(self, db: Session, _: object) -> object:
         wanted = Wanted(mailbox_id=self._filled())
-        return messages.feed(db, wanted, after=self._place(), until=messages.last_place(db), limit=_PAGE)
+        return messages.feed(db, wanted, after=self._cursor(), until=messages.last_place(db), limit=_PAGE)
 
     def newest(self, db: Session, _: object) -> object:
         return messages.newest(db, Wanted(), before=self._place(), limit=_PAGE)
@@ -165,7 +166,8 @@ class _Asked:
         return repository.counts_by_state(db, [self._filled()])
 
     def latest(self, db: Session, _: object) -> object:
-        return repository.latest(db, [self._synced() for _ in range(10)])
+        some = self._random.sample(range(self._amount.synced_mailboxes), 10)
+        return repository.latest(db, [MailboxId(1 + number) for number in some])
 
     def page(self, db: Session, _: object) -> object:
         return repository.page(db, self._synced(), before=None, limit=50)
@@ -178,6 +180,10 @@ class _Asked:
 
     def remove(self, db: Session, _: object) -> None:
         assert messages.remove(db, MessageSeq(self._place() + 1))
+
+    def _cursor(self) -> int:
+        """With a full page behind it."""
+        return self._random.randrange(self._amount.messages * 3 // 4)
 
     def _place(self) -> int:
         return self._random.randrange(self._amount.messages)

@@ -18,7 +18,7 @@ from benchmarks.machine import machine_facts
 from benchmarks.scale.generated import Amount, generate
 from benchmarks.scale.idle import Say
 from benchmarks.scale.page import bullets, milliseconds, octets, table
-from benchmarks.scale.plans import Heard, Plan, plans
+from benchmarks.scale.plans import Heard, Plan, effort, plans
 from benchmarks.scale.questions import Question, questions
 from tests.servers.postgres import Postgres
 from tests.servers.processes import private_directory, remove_directory
@@ -39,9 +39,10 @@ SMALL = Sizes(many=200_000, mailboxes=20_000, rounds=20)
 
 @dataclass(frozen=True)
 class Answered:
-    """One question at one size: the median of its seconds, and the plans of its statements."""
+    """One question at one size: the median of its seconds, what the database did (`effort`), and the plans."""
 
     seconds: float
+    effort: int
     plans: Sequence[Plan]
 
 
@@ -116,15 +117,18 @@ def _measured(url: str, amount: Amount, rounds: int, say: Say) -> Measured:
 
 
 def _answered(engine: Engine, question: Question, rounds: int) -> Answered:
-    heard, seconds = Heard(engine), []
+    heard, seconds = Heard(engine), list[float]()
     with Session(engine, expire_on_commit=False) as db:
         prepared = question.prepare(db)
+        _seconds(db, question, prepared)  # what is read for the first time is in memory then
         with heard.listening():
-            seconds.append(_seconds(db, question, prepared))
+            _seconds(db, question, prepared)
         found = plans(db.connection(), heard.sent)
+        with effort(db.connection()) as counted:
+            _seconds(db, question, prepared)
         seconds += [_seconds(db, question, prepared) for _ in range(rounds)]
         db.rollback()
-    return Answered(median(seconds[1:]), found)
+    return Answered(median(seconds), counted[0], found)
 
 
 def _seconds(db: Session, question: Question, prepared: object) -> float:
@@ -150,21 +154,31 @@ def _octets(engine: Engine) -> int:
 
 
 def _page(name: str, sizes: Sizes, facts: Sequence[str], few: Measured, many: Measured) -> str:
-    rows, larger = [], []
+    rows, larger, longer = [], [], []
     for question in _all(sizes):
-        small, large = few.answers[question.name].seconds, many.answers[question.name].seconds
-        rows.append([f"`{question.name}`", question.what, milliseconds(small), milliseconds(large),
-                     f"{large / small:.1f}"])  # fmt: skip
-        if large / small > _NOTABLE:
-            larger.append(f"`{question.name}`")
-    verdict = f"More than twice as long: {', '.join(larger)}." if larger else "None takes twice as long."
-    columns = ["question", "here", f"ms at {sizes.few:,}", f"ms at {sizes.many:,}", "times"]
+        small, large = few.answers[question.name], many.answers[question.name]
+        rows.append([f"`{question.name}`", question.what, milliseconds(small.seconds), milliseconds(large.seconds),
+                     f"{large.seconds / small.seconds:.1f}", f"{small.effort:,}", f"{large.effort:,}",
+                     f"{large.effort / max(small.effort, 1):.1f}"])  # fmt: skip
+        larger += [f"`{question.name}`"] * (large.effort > _NOTABLE * max(small.effort, 1))
+        longer += [f"`{question.name}`"] * (large.seconds > _NOTABLE * small.seconds)
+    unit = "steps" if name == "SQLite" else "pages"
+    verdict = (
+        f"More than twice as many {unit}: {', '.join(larger) or 'none'}. "
+        f"More than twice as long: {', '.join(longer) or 'none'}."
+    )
+    columns = ["question", "here", f"ms at {sizes.few:,}", f"at {sizes.many:,}", "times",
+               f"{unit} at {sizes.few:,}", f"at {sizes.many:,}", "times"]  # fmt: skip
     notes = dedent(f"""\
         - {sizes.mailboxes:,} mailboxes in both; as many ledger lines as messages, a tenth as many ended syncs; 1,000
           messages in each mailbox that has any. {octets(few.octets)} and {octets(many.octets)}, made in
           {few.seconds_to_make:.0f} and {many.seconds_to_make:.0f} s by the database itself.
         - Medians of {sizes.rounds}, each with other cursors and mailboxes, of the service's own function without the
-          commit: each is taken back. The statements and their plans: `docs/query-plans.md`.
+          commit: each is taken back. Steps are instructions of SQLite's machine, pages those of tables and indices that
+          PostgreSQL looked at, in memory or not, of one answer: what it does, whatever else the machine does.
+        - The rows of a mailbox lie among those of others: where ten mailboxes share all pages a page has several rows
+          of one, where ten thousand do it has one. So pages grow up to one for each row that is read, and no further.
+        - The statements and their plans: `docs/query-plans.md`.
     """)
     return "\n\n".join(
         [f"## The same questions at {sizes.few:,} and {sizes.many:,} messages on {name}", bullets(facts),
