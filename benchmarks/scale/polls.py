@@ -234,7 +234,8 @@ def _page(sizes: Sizes, facts: Sequence[str], ours: Sequence[Rate], theirs: Sequ
     ]
     notes = dedent(f"""\
         - Windows of {_CYCLES_SECONDS} s (every 10 s) and {sizes.seconds:g} s in steady state,
-          {sizes.messages} messages in each mailbox, none of them new. Polls are the syncs in the database that ended within the window; one that failed spoils the run.
+          {sizes.messages} messages in each mailbox, none of them new. Polls are the syncs in the
+          database that ended within the window; one that failed spoils the run.
         - `each every 10 s`: as the API allows, so it is asked for a tenth of the mailboxes each second. `all always
           due`: the interval set to 1 s in the database, which the API refuses, so that more is due than can be done.
           Nobody asks for a sync; scheduler and job engine run as always.
