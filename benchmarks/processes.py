@@ -1,5 +1,6 @@
 """What a process costs: its time, its processor seconds, its memory. Linux: /proc."""
 
+import contextlib
 import os
 import subprocess
 import threading
@@ -94,6 +95,24 @@ class RunningProcess:
     def _cpu_seconds(self) -> float:
         fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+
+
+def family_cpu_seconds(pid: int) -> float:
+    """Processor seconds of a process and of all that descend from it, those that have ended and were waited for too."""
+    children: dict[int, list[int]] = {}
+    spent: dict[int, float] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended while we looked
+            fields = path.read_text(errors="replace").rpartition(")")[2].split()
+            number = int(path.parent.name)
+            children.setdefault(int(fields[1]), []).append(number)
+            spent[number] = sum(map(int, fields[11:15])) / _TICKS_PER_SECOND  # its own, and its children's
+    family, found = [pid], 0.0
+    while family:
+        member = family.pop()
+        found += spent.get(member, 0.0)
+        family += children.get(member, ())
+    return found
 
 
 def memory_of(pid: int, field: str) -> int | None:

@@ -42,7 +42,7 @@ class Maildelta:
 
     @contextmanager
     def opened(self, accounts: Sequence[Account], place: Path) -> Iterator[Opened]:
-        with _running(place) as service:
+        with running_service(place) as service:
             with service.mailboxes([self._warm_up]) as warm_up:
                 warm_up.sync()
                 warm_up.sync()
@@ -51,7 +51,7 @@ class Maildelta:
 
 
 @dataclass(frozen=True)
-class _Service:
+class Service:
     """A service that is ready."""
 
     pid: int
@@ -65,12 +65,13 @@ class _Service:
             connections = [stack.enter_context(closing(Connection(self.port, self.key))) for _ in accounts]
             connections[0].connect()
             mailbox_ids = [
-                connections[0].ask("POST", "/mailboxes", _mailbox(each))["id"] for each in accounts
+                connections[0].ask("POST", "/mailboxes", mailbox_of(each))["id"] for each in accounts
             ]
             yield _Mailboxes(self.pid, connections, mailbox_ids)
 
 
-def _mailbox(account: Account) -> dict[str, Any]:
+def mailbox_of(account: Account) -> dict[str, Any]:
+    """What is sent to register a maildrop, to be synced on demand only."""
     protection = (
         {"security": "tls", "ca_certificates": account.ca_file.read_text()}
         if account.ca_file
@@ -124,7 +125,8 @@ def _end(connection: Connection) -> dict[str, Any]:
 
 
 @contextmanager
-def _running(place: Path) -> Iterator[_Service]:
+def running_service(place: Path, **settings: str) -> Iterator[Service]:
+    """A service for the block, with these settings (``MAILDELTA_`` in front) beside those of the benchmark."""
     port, key = free_port(), secrets.token_urlsafe(32)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAILDELTA_")} | {
         "MAILDELTA_DATA_DIR": str(place / "data"),
@@ -134,14 +136,15 @@ def _running(place: Path) -> Iterator[_Service]:
         "MAILDELTA_MAX_MESSAGE_OCTETS": str(_MAX_MESSAGE_OCTETS),
         "PYTHONPATH": str(Path(__file__).parents[1]),
     }
-    log = place / "log"
+    environment |= {f"MAILDELTA_{name.upper()}": value for name, value in settings.items()}
+    log = place / f"log-{port}"
     command = [sys.executable, "-m", "app", "serve", "--port", str(port)]
     with log.open("wb") as sink:
         # In `place`: a developer's .env is no part of the measurement.
         process = subprocess.Popen(command, cwd=place, env=environment, stdout=sink, stderr=sink)
     try:
         _wait_until_ready(process, Connection(port, key), log)
-        yield _Service(process.pid, port, key)
+        yield Service(process.pid, port, key)
     finally:
         process.terminate()
         try:

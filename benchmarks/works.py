@@ -70,7 +70,7 @@ class Bench:
         """One message, from an empty state."""
         account, maildrop = self._user("huge")
         maildrop.maildir.deliver(_large_message(octets))
-        _retrieve_once(account, first=1)
+        retrieve_once(account, first=1)
         runs = self._from_nothing(turns, account, 1, Route.PLAIN)
         maildrop.maildir.clear()
         return [Work(f"A message of {octets / 1e6:,.0f} MB", 1, octets, runs, remark=turns.remark)]
@@ -89,8 +89,8 @@ class Bench:
                 nothing += [self._run(client, opened[client], expected=count) for client in order]
                 if arriving:
                     seed = 100 + number
-                    new_octets = _deliver(maildrop, arriving, mean_octets=SMALL_MEAN_OCTETS, seed=seed)
-                    _retrieve_once(account, first=count + 1)
+                    new_octets = deliver(maildrop, arriving, mean_octets=SMALL_MEAN_OCTETS, seed=seed)
+                    retrieve_once(account, first=count + 1)
                     count += arriving
                     some += [self._run(client, opened[client], expected=count) for client in order]
         listed = standing.messages
@@ -129,8 +129,8 @@ class Bench:
             if count > 50:
                 self._say(f"delivering {count:,} messages")
             account, maildrop = self._user(f"bench{len(self._maildrops)}")
-            octets = _deliver(maildrop, count, mean_octets=mean_octets, seed=seed)
-            _retrieve_once(account, first=1)
+            octets = deliver(maildrop, count, mean_octets=mean_octets, seed=seed)
+            retrieve_once(account, first=1)
             self._maildrops[key] = account, octets
         return self._maildrops[key]
 
@@ -197,7 +197,8 @@ def checked(name: str, cost: Cost, *, kept: int, expected: int) -> Run:
     return Run(name, cost, fault)
 
 
-def _deliver(maildrop: Maildrop, count: int, *, mean_octets: int, seed: int) -> int:
+def deliver(maildrop: Maildrop, count: int, *, mean_octets: int, seed: int) -> int:
+    """Puts so many messages into a maildrop; their octets as on the wire."""
     octets = 0
     for raw in sample_messages(count, seed=seed, mean_octets=mean_octets):
         maildrop.maildir.deliver(raw)
@@ -214,6 +215,6 @@ def _large_message(octets: int) -> bytes:
     return head + base64.encodebytes(Random(4).randbytes(octets * 57 // 78))
 
 
-def _retrieve_once(account: Account, *, first: int) -> None:
+def retrieve_once(account: Account, *, first: int) -> None:
     """So that the first client is not the one for whom Dovecot builds its index and sets its flags."""
     drain(account.host, account.port, account.username, account.password, first)

@@ -57,6 +57,7 @@ class UniqueIdEntry(SQLModel, table=True):
     __tablename__ = "unique_ids"
     __table_args__ = (
         Index("uq_unique_ids_key", "mailbox_id", "unique_id", "occurrence", unique=True),
+        Index("ix_unique_ids_mailbox_id_id", "mailbox_id", "id"),
         Index("ix_unique_ids_state", "mailbox_id", "state", "missing_since", "first_seen_at"),
         Index(
             "ix_unique_ids_waiting",

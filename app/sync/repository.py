@@ -289,7 +289,8 @@ def deletable(
             col(lines.first_seen_at) <= seen_before,
             ~several.exists(),
         )
-        .order_by(col(lines.first_seen_at), col(lines.id))
+        # By what is null in all of them first, as the index has it, or PostgreSQL sorts the whole mailbox.
+        .order_by(col(lines.missing_since), col(lines.first_seen_at), col(lines.id))
         .limit(limit)
     )
     if after is not None:
@@ -425,9 +426,9 @@ def counts_by_state(db: Session, mailbox_ids: Sequence[MailboxId]) -> list[tuple
 
 def latest(db: Session, mailbox_ids: Sequence[MailboxId]) -> Sequence[Sync]:
     """The latest sync of each mailbox."""
-    newest = (
-        select(func.max(Sync.id)).where(col(Sync.mailbox_id).in_(mailbox_ids)).group_by(col(Sync.mailbox_id))
-    )
+    # One step in the index for each mailbox; grouped, it would be one for each sync that they ever had.
+    one = select(func.max(Sync.id)).where(Sync.mailbox_id == Mailbox.id).correlate(Mailbox).scalar_subquery()
+    newest = select(one).where(col(Mailbox.id).in_(mailbox_ids))
     return db.exec(select(Sync).where(col(Sync.id).in_(newest))).all()
 
 

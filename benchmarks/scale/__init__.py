@@ -1,0 +1,1 @@
+"""How large it can be: polls a second, millions of rows, several workers, and what a year of it would take."""

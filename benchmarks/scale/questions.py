@@ -1,0 +1,227 @@
+"""What the service asks of its database again and again: the functions themselves, with what they are asked here."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+from sqlmodel import Session
+
+from app.mailboxes.models import MailboxId
+from app.messages import repository as messages
+from app.messages.models import MessageSeq
+from app.messages.repository import Wanted
+from app.pop3 import RawListing, Stat, parse_listing
+from app.sync import claims, clocks, look, repository
+from app.sync.claims import Limits
+from app.sync.models import SyncId, SyncStatus
+from benchmarks.scale.generated import INTERVAL_SECONDS, Amount
+
+_PAGE = 100
+_LEASE = timedelta(seconds=60)
+_SOME = 20
+_LIMITS = Limits(per_server=64)
+
+
+@dataclass(frozen=True)
+class Question:
+    """One of them. ``prepare`` is not timed; what it gives is handed to ``ask``. Nothing of it is kept."""
+
+    name: str
+    what: str
+    ask: Callable[[Session, Any], object]
+    prepare: Callable[[Session], Any] = lambda _db: None
+
+
+def questions(amount: Amount, *, now: datetime, random: Random) -> Sequence[Question]:
+    """All that are measured. `now` is the moment for which the rows were made."""
+    asked = _Asked(amount, now, random)
+    return (
+        Question("messages.feed", f"{_PAGE} messages behind a cursor", asked.feed),
+        Question("messages.feed of one mailbox", f"{_PAGE} of 1,000 messages", asked.feed_of_one),
+        Question("messages.newest", f"{_PAGE} messages against feed order", asked.newest),
+        Question("messages.newest of one mailbox", f"{_PAGE} of 1,000 messages", asked.newest_of_one),
+        Question("repository.forget_finished", "1,000 looked at, none old", asked.forget_finished),
+        Question("ledger: the same listing", "1,000 lines: mark and due lines", asked.same_listing),
+        Question("ledger: ten more", "1,010 lines: the new ones alone", asked.grown_listing),
+        Question("ledger: another listing", "1,000 lines beside the whole ledger", asked.other_listing),
+        Question("repository.counts_by_state", "of one mailbox with 1,000 lines", asked.counts),
+        Question("repository.latest", "the last sync of 10 mailboxes", asked.latest),
+        Question("repository.page", "50 syncs of a mailbox", asked.page),
+        Question("repository.entries", "100 ledger lines of a mailbox", asked.entries),
+        Question("repository.deletable", "100 of a mailbox, the longest known", asked.deletable),
+        # What writes leaves dead rows behind, which whoever comes later has to step over.
+        Question("claims.has_work", "nothing is due, nothing queued", asked.has_work),
+        Question("claims.request_due", "500 mailboxes are due", asked.request_due),
+        Question("claims.claim", "128 of 500 that are queued", asked.claim, asked.prepare_due),
+        Question("claims.renew", "the leases of 128", asked.renew, asked.prepare_claimed),
+        Question("claims.workers", "128 are running", asked.workers, asked.prepare_claimed),
+        Question("clocks.held_beyond", "128 are running", asked.held_beyond, asked.prepare_claimed),
+        Question("clocks.pull_back_plans", "none is astray", asked.pull_back_plans),
+        Question("repository.cancelled_among", "128 are running", asked.cancelled, asked.prepare_claimed),
+        Question("repository.backlog", "128 of 500 are running", asked.backlog, asked.prepare_claimed),
+        Question("repository.finish", "one of 128", asked.finish, asked.prepare_claimed),
+        Question("ledger and feed: store", f"{_SOME} new messages, with their ledger lines", asked.store),
+        Question("messages.remove", "one message", asked.remove),
+    )
+
+
+class _Asked:
+    """The questions as methods; what is random is so anew at each."""
+
+    def __init__(self, amount: Amount, now: datetime, random: Random) -> None:
+        self._amount = amount
+        self._now = now
+        self._random = random
+
+    def feed(self, db: Session, _: object) -> object:
+        return messages.feed(db, Wanted(), after=self._cursor(), until=messages.last_place(db), limit=_PAGE)
+
+    def feed_of_one(self, db: Session, _: object) -> object:
+        wanted = Wanted(mailbox_id=self._filled())
+        return messages.feed(db, wanted, after=self._cursor(), until=messages.last_place(db), limit=_PAGE)
+
+    def newest(self, db: Session, _: object) -> object:
+        return messages.newest(db, Wanted(), before=self._place(), limit=_PAGE)
+
+    def newest_of_one(self, db: Session, _: object) -> object:
+        return messages.newest(db, Wanted(mailbox_id=self._filled()), before=None, limit=_PAGE)
+
+    def has_work(self, db: Session, _: object) -> object:
+        return claims.has_work(db, now=self._now)
+
+    def request_due(self, db: Session, _: object) -> object:
+        seconds = 500 * INTERVAL_SECONDS / self._amount.mailboxes
+        return claims.request_due(db, now=self._now + timedelta(seconds=seconds + 0.01), limit=500)
+
+    def prepare_due(self, db: Session) -> object:
+        return self.request_due(db, None)
+
+    def claim(self, db: Session, _: object) -> list[repository.Claim]:
+        return claims.claim(
+            db, worker="w", limit=128, now=self._now, lease_expires_at=self._now + _LEASE, limits=_LIMITS
+        )
+
+    def prepare_claimed(self, db: Session) -> list[repository.Claim]:
+        self.request_due(db, None)
+        return self.claim(db, None)
+
+    def renew(self, db: Session, held: list[repository.Claim]) -> None:
+        claims.renew(db, held, until=self._now + 2 * _LEASE)
+
+    def workers(self, db: Session, _: object) -> object:
+        return claims.workers(db, now=self._now)
+
+    def held_beyond(self, db: Session, _: object) -> object:
+        return clocks.held_beyond(db, moment=self._now + 2 * _LEASE)
+
+    def pull_back_plans(self, db: Session, _: object) -> object:
+        return clocks.pull_back_plans(db, now=self._now)
+
+    def cancelled(self, db: Session, held: list[repository.Claim]) -> object:
+        return repository.cancelled_among(db, [claim.sync_id for claim in held])
+
+    def backlog(self, db: Session, _: object) -> object:
+        return repository.backlog(db, now=self._now)
+
+    def finish(self, db: Session, held: list[repository.Claim]) -> None:
+        repository.finish(
+            db, held[0], status=SyncStatus.SUCCEEDED, report={"listed": 10}, error=None, now=self._now
+        )
+
+    def forget_finished(self, db: Session, _: object) -> object:
+        before = self._now - timedelta(days=30)
+        return repository.forget_finished(db, before=before, after=SyncId(0), limit=1_000)
+
+    def same_listing(self, db: Session, _: object) -> object:
+        mailbox = self._filled()
+        return repository.read_mark(db, mailbox), repository.due_lines(db, mailbox, now=self._now)
+
+    def grown_listing(self, db: Session, _: object) -> object:
+        ids = frozenset(b"new-%d" % number for number in range(10))
+        return repository.read_part(db, self._filled(), ids=ids)
+
+    def other_listing(self, db: Session, _: object) -> object:
+        mailbox = self._filled()
+        ledger = repository.read_ledger(db, mailbox)
+        uidl = b"".join(b"%d %s\r\n" % (number, line.unique_id) for number, line in enumerate(ledger, 1))
+        sizes = b"".join(b"%d 2000\r\n" % number for number in range(1, len(ledger) + 1))
+        listing = parse_listing(
+            RawListing(Stat(len(ledger), 2000 * len(ledger)), uidl, sizes), most_entries=10**6
+        )
+        seen = look.whole(listing, ledger, mark=None, now=self._now)
+        assert seen.listed == seen.known > 0
+        return seen
+
+    def store(self, db: Session, _: object) -> None:
+        mailbox, first = self._filled(), messages.take_places(db, _SOME)
+        sha256 = b"%032d" % 1
+        messages.add_contents(db, [{"sha256": sha256, "octets": 1, "blocks": 1, "data": b""}])
+        places = range(first, first + _SOME)
+        messages.add_messages(db, [self._message(mailbox, place, sha256) for place in places])
+        repository.write_entries(db, [self._line(mailbox, place, sha256) for place in places])
+
+    def counts(self, db: Session, _: object) -> object:
+        return repository.counts_by_state(db, [self._filled()])
+
+    def latest(self, db: Session, _: object) -> object:
+        some = self._random.sample(range(self._amount.synced_mailboxes), 10)
+        return repository.latest(db, [MailboxId(1 + number) for number in some])
+
+    def page(self, db: Session, _: object) -> object:
+        return repository.page(db, self._synced(), before=None, limit=50)
+
+    def entries(self, db: Session, _: object) -> object:
+        return repository.entries(db, self._filled(), state=None, after=self._place() // 2, limit=_PAGE)
+
+    def deletable(self, db: Session, _: object) -> object:
+        return repository.deletable(db, self._filled(), seen_before=self._now, after=None, limit=_PAGE)
+
+    def remove(self, db: Session, _: object) -> None:
+        assert messages.remove(db, MessageSeq(self._place() + 1))
+
+    def _cursor(self) -> int:
+        """With a full page behind it."""
+        return self._random.randrange(self._amount.messages * 3 // 4)
+
+    def _place(self) -> int:
+        return self._random.randrange(self._amount.messages)
+
+    def _filled(self) -> MailboxId:
+        return MailboxId(1 + self._random.randrange(self._amount.filled_mailboxes))
+
+    def _synced(self) -> MailboxId:
+        return MailboxId(1 + self._random.randrange(self._amount.synced_mailboxes))
+
+    def _message(self, mailbox: MailboxId, place: int, sha256: bytes) -> dict[str, Any]:
+        return {
+            "to": [],
+            "cc": [],
+            "reply_to": [],
+            "warnings": [],
+            "seq": place,
+            "mailbox_id": mailbox,
+            "unique_id": b"new-%d" % place,
+            "occurrence": 1,
+            "subject": "new",
+            "retrieved_at": self._now,
+            "octets": 1,
+            "raw_sha256": sha256,
+            "has_attachments": False,
+            "snippet": "",
+        }
+
+    def _line(self, mailbox: MailboxId, place: int, sha256: bytes) -> dict[str, Any]:
+        return {
+            "mailbox_id": mailbox,
+            "unique_id": b"new-%d" % place,
+            "occurrence": 1,
+            "state": "stored",
+            "octets": 1,
+            "first_seen_at": self._now,
+            "message_seq": place,
+            "attempts": 1,
+            "is_wanted": False,
+            "content_sha256": sha256,
+        }
