@@ -58,7 +58,7 @@ def questions(amount: Amount, *, now: datetime, random: Random) -> Sequence[Ques
         Question("claims.renew", "the leases of 128", asked.renew, asked.prepare_claimed),
         Question("claims.workers", "128 are running", asked.workers, asked.prepare_claimed),
         Question("clocks.held_beyond", "128 are running", asked.held_beyond, asked.prepare_claimed),
-        Question("clocks.pull_back_plans", "none is astray", asked.pull_back_plans),
+        Question("clocks.plans_astray", "none is astray", asked.plans_astray),
         Question("repository.cancelled_among", "128 are running", asked.cancelled, asked.prepare_claimed),
         Question("repository.backlog", "128 of 500 are running", asked.backlog, asked.prepare_claimed),
         Question("repository.finish", "one of 128", asked.finish, asked.prepare_claimed),
@@ -116,8 +116,8 @@ class _Asked:
     def held_beyond(self, db: Session, _: object) -> object:
         return clocks.held_beyond(db, moment=self._now + 2 * _LEASE)
 
-    def pull_back_plans(self, db: Session, _: object) -> object:
-        return clocks.pull_back_plans(db, now=self._now)
+    def plans_astray(self, db: Session, _: object) -> object:
+        return clocks.plans_astray(db, now=self._now)
 
     def cancelled(self, db: Session, held: list[repository.Claim]) -> object:
         return repository.cancelled_among(db, [claim.sync_id for claim in held])
