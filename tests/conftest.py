@@ -15,13 +15,6 @@ from tests.servers.processes import ServerMissing
 _user_serials = count(1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes, those of a file stay together, and those that need the image."""
-    for item in items:
-        needs_image = item.path.parent.name == "containers"
-        item.add_marker(pytest.mark.xdist_group("image" if needs_image else str(item.path)))
-
-
 @pytest.fixture(scope="session")
 def dovecot_server() -> Iterator[Dovecot]:
     """One Dovecot for the session. A test that restarts or stops one starts its own by `Dovecot.start`."""

@@ -22,14 +22,8 @@ from app.pop3.errors import (
 from app.pop3.limits import Limits
 from app.pop3.listing import Line, Lines, Listing, RawListing, Stat, parse_listing
 from app.pop3.milestones import Announced, Connected, Greeted, Milestone, Protected, Reached, unwatched
-from app.pop3.session import (
-    Endpoint,
-    Pop3Session,
-    Refusal,
-    Retrieved,
-    Security,
-    connect,
-)
+from app.pop3.retrieval import Refusal, Retrieved
+from app.pop3.session import Endpoint, Pop3Session, Security, connect
 from app.pop3.stream import client_tls_context
 from app.pop3.transcript import Transcript
 

@@ -3,7 +3,6 @@
 import contextlib
 import re
 import ssl
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +10,7 @@ from functools import partial
 from hashlib import md5
 from secrets import token_urlsafe
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
 from app.pop3 import sasl
 from app.pop3.authentication import authenticate
@@ -35,8 +34,8 @@ from app.pop3.errors import (
 from app.pop3.limits import Limits
 from app.pop3.listing import RawListing, Stat, parse_stat
 from app.pop3.milestones import Announced, Greeted, Protected, Reached, unwatched
-from app.pop3.protocol import Data, Expect, Status, command
-from app.pop3.spool import Spool
+from app.pop3.protocol import Expect, Status, command
+from app.pop3.retrieval import Refusal, Retrieval, Retrieved, refusal
 from app.pop3.stream import Stream, client_tls_context
 from app.pop3.transcript import Transcript
 
@@ -57,8 +56,6 @@ _UTF8 = _Commands(command("UTF8"), (Expect.STATUS,))
 _STAT = _Commands(command("STAT"), (Expect.STATUS,))
 _LISTING = _STAT + _Commands(command("UIDL") + command("LIST"), (Expect.MULTILINE, Expect.MULTILINE))
 
-_HOPE = 16 * 1024 * 1024  # octets over twice what a message may have, for which its end is waited for
-
 _TIMESTAMP = re.compile(r"<[!-;=?-~]+@[!-;=?-~]+>")  # RFC 1939 §7, a msg-id
 
 
@@ -78,33 +75,6 @@ class Endpoint:
     addresses: tuple[str, ...]
     port: int
     security: Security
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """-ERR to one message: that message's failure only."""
-
-    text: str
-    response_code: str | None
-
-
-@dataclass(slots=True)
-class Retrieved:
-    """The answer for one message: a body, a refusal, or word that it is over the limit.
-
-    ``body``: bytes, or for a large one an open temporary file at its beginning, which whoever got it closes.
-    """
-
-    number: int
-    body: bytes | BinaryIO | None = None
-    refused: Refusal | None = None
-    too_large: bool = False
-    octets: int = 0
-
-    def close(self) -> None:
-        """Remove the temporary file, if there is one."""
-        if self.body is not None and not isinstance(self.body, bytes):
-            self.body.close()
 
 
 async def connect(
@@ -167,9 +137,8 @@ async def connect(
 class Pop3Session:
     """One session; ``connect`` makes it. As a context manager it ends with QUIT when it is in order, else it is closed.
 
-    ``greeting``: the server's, without +OK. ``capabilities``: as announced last. ``awaited``: the message-number whose
-    answer (to TOP or RETR) is due; after an error, the one within which the session ended. ``known``: what the next
-    session with the same endpoint may presume; None: nothing.
+    ``greeting``: the server's, without +OK. ``capabilities``: as announced last. ``known``: what the next session with
+    the same endpoint may presume; None: nothing.
     """
 
     def __init__(
@@ -189,7 +158,7 @@ class Pop3Session:
         self.greeting = ""
         self._timestamp: str | None = None
         self.capabilities = Capabilities()
-        self.awaited: int | None = None
+        self._retrieval = Retrieval(dialogue, limits)
         self.known: Capabilities | None = None
         self._is_presumed = False
         self._is_listing_wanted = self._is_listing_asked = False
@@ -206,6 +175,11 @@ class Pop3Session:
                     await self.quit()
         finally:
             await self.abort()
+
+    @property
+    def awaited(self) -> int | None:
+        """The message-number whose answer to TOP or RETR is due; after an error, within which the session ended."""
+        return self._retrieval.awaited
 
     async def _greet(self) -> None:
         status = await self._dialogue.status()
@@ -417,7 +391,7 @@ class Pop3Session:
     async def top(self, numbers: Sequence[int], *, lines: int = 0) -> AsyncIterator[Retrieved]:
         """The headers of messages and ``lines`` lines of their bodies (RFC 1939 §7), in order."""
         asked = [(number, command("TOP", str(number), str(lines)), 4096) for number in numbers]
-        async for reply in self._pipelined(asked):
+        async for reply in self._pipelined(asked, self._limits.message_octets):
             yield reply
 
     async def retrieve(
@@ -430,8 +404,15 @@ class Pop3Session:
         half-way leaves the session unusable: it is then closed without QUIT.
         """
         asked = [(number, command("RETR", str(number)), octets) for number, octets in entries]
+        most_octets = self._limits.message_octets if most_octets is None else most_octets
         async for reply in self._pipelined(asked, most_octets):
             yield reply
+
+    def _pipelined(
+        self, asked: Sequence[tuple[int, bytes, int]], most_octets: int
+    ) -> AsyncIterator[Retrieved]:
+        window = self._limits.window_commands if self.capabilities.pipelining else 1
+        return self._retrieval.pipelined(asked, window=window, most_octets=most_octets)
 
     async def delete(self, numbers: Sequence[int]) -> list[Refusal | None]:
         """DELE each: it is marked, and goes at QUIT. The refusal of each, None when it was marked."""
@@ -444,7 +425,7 @@ class Pop3Session:
             self._dialogue.send(b"".join(lines), *[Expect.STATUS] * len(chunk))
             for _ in chunk:
                 status = await self._dialogue.status()
-                outcomes.append(None if status.ok else self._refusal(status))
+                outcomes.append(None if status.ok else refusal(self._dialogue, status))
         return outcomes
 
     async def reset(self) -> None:
@@ -488,74 +469,3 @@ class Pop3Session:
         except ProtocolError as error:
             error.reply = self._dialogue.shown(status.text)
             raise
-
-    def _refusal(self, status: Status) -> Refusal:
-        return Refusal(self._dialogue.shown(status.text), response_code(status.text))
-
-    async def _pipelined(
-        self, asked: Sequence[tuple[int, bytes, int]], most_octets: int | None = None
-    ) -> AsyncIterator[Retrieved]:
-        """Send commands in a window bounded by count and by octets expected; yield their answers in order."""
-        await self._dialogue.begin()
-        most_octets = self._limits.message_octets if most_octets is None else most_octets
-        window = self._limits.window_commands if self.capabilities.pipelining else 1
-        under_way: deque[tuple[int, int]] = deque()
-        expected, sent = 0, 0
-        while under_way or sent < len(asked):
-            lines = []
-            while sent < len(asked) and len(under_way) < window:
-                number, line, octets = asked[sent]
-                if under_way and expected + octets > self._limits.window_octets:
-                    break
-                lines.append(line)
-                under_way.append((number, octets))
-                expected += octets
-                sent += 1
-            if lines:
-                self._dialogue.send(b"".join(lines), *[Expect.MULTILINE] * len(lines))
-            # Refill in halves: a packet of many commands costs as much as one of a single command.
-            low = len(under_way) // 2 if sent < len(asked) else 0
-            while len(under_way) > low:
-                self.awaited, octets = under_way.popleft()
-                reply = await self._retrieved(self.awaited, most_octets)
-                self.awaited = None
-                expected -= octets
-                yield reply
-
-    async def _retrieved(self, number: int, most_octets: int) -> Retrieved:
-        status = await self._dialogue.status()
-        if not status.ok:
-            return Retrieved(number, refused=self._refusal(status))
-        data = await self._dialogue.data()
-        if data.is_last:  # the usual case: the whole message is in the buffer
-            octets = len(data.octets)
-            if octets > most_octets:
-                return Retrieved(number, too_large=True, octets=octets)
-            return Retrieved(number, data.octets, octets=octets)
-        return await self._large(number, data, most_octets)
-
-    async def _large(self, number: int, data: Data, most_octets: int) -> Retrieved:
-        """In memory up to a limit, then in a temporary file; over the next limit it is read and thrown away.
-
-        The end of what is more than twice that is not waited for: the session is over then.
-        """
-        octets = 0
-        with contextlib.ExitStack() as closing:
-            spool = Spool(self._limits.memory_octets)
-            closing.callback(spool.close)
-            while True:
-                octets += len(data.octets)
-                if octets <= most_octets:
-                    spool.write(data.octets)
-                else:
-                    spool.close()
-                if data.is_last:
-                    break
-                if octets > 2 * most_octets + _HOPE:
-                    await self.abort()
-                    break
-                data = await self._dialogue.data()
-            if octets > most_octets:
-                return Retrieved(number, too_large=True, octets=octets)
-            closing.pop_all()
-            return Retrieved(number, spool.content(), octets=octets)

@@ -68,7 +68,7 @@ class SimulatedMaildrop:
 
 
 class SimulatedSession:
-    """A session: the maildrop is as it was when the session began."""
+    """A session: the maildrop is as it was when the session began. ``awaited`` as of a real one."""
 
     greeting = "simulated"
     capabilities = pop3.Capabilities({"UIDL": (), "TOP": (), "PIPELINING": ()})
@@ -78,6 +78,7 @@ class SimulatedSession:
         self._whims = maildrop.whims
         self._mails = list(mails)
         self._read: set[int] = set()
+        self.awaited: int | None = None
 
     async def listing(self) -> pop3.RawListing:
         """STAT, UIDL and LIST."""
@@ -102,7 +103,9 @@ class SimulatedSession:
         """Headers of messages."""
         for number in numbers:
             self._maildrop.tops += 1
+            self.awaited = number
             self._spend_reply()
+            self.awaited = None
             mail = self._mails[number - 1]
             if not self._whims.has_top or mail.unique_id in self._whims.refuses:
                 yield pop3.Retrieved(number, refused=pop3.Refusal("no", None))
@@ -116,7 +119,9 @@ class SimulatedSession:
         """Whole messages."""
         for number, _octets in entries:
             self._maildrop.retrievals += 1
+            self.awaited = number
             self._spend_reply()
+            self.awaited = None
             mail = self._mails[number - 1]
             if mail.unique_id in self._whims.refuses:
                 yield pop3.Retrieved(number, refused=pop3.Refusal("[SYS/TEMP] not now", "SYS/TEMP"))
