@@ -230,6 +230,7 @@ def _runner(
         clock=clock,
         overall=settings.syncs_overall or None,
         keep_finished=timedelta(days=days) if (days := settings.finished_syncs_days) else None,
+        keep_quiet=timedelta(days=days) if (days := settings.quiet_polls_days) else None,
     )
 
 

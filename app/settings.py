@@ -114,6 +114,12 @@ class Settings(BaseSettings):
         ge=0,
         description="Syncs that ended so many days ago are forgotten, but the last one of each mailbox. 0: never.",
     )
+    quiet_polls_days: int = Field(
+        1,
+        ge=0,
+        description="Polls that found nothing are forgotten after so many days already: at short intervals they are "
+        "nearly all syncs. 0: like others.",
+    )
     lease_seconds: float = Field(
         45.0, gt=0, description="A worker silent for so long loses its syncs to another."
     )

@@ -52,6 +52,7 @@ class SyncRunner:
     clock: Callable[[], datetime]
     overall: int | None = None
     keep_finished: timedelta | None = None
+    keep_quiet: timedelta | None = None
     _running: dict[asyncio.Task[None], Claim] = field(default_factory=dict)
     _asked: asyncio.Event = field(default_factory=asyncio.Event)
     _passing: bool = False
@@ -215,6 +216,7 @@ class SyncRunner:
         question = partial(
             repository.forget_finished,
             before=now - self.keep_finished,
+            quiet_before=now - min(self.keep_quiet or self.keep_finished, self.keep_finished),
             after=self._forget_behind,
             limit=_FORGOTTEN_PER_BATCH,
         )

@@ -38,6 +38,7 @@ from app.sync.models import (
     SyncId,
     SyncStatus,
     SyncTranscript,
+    Trigger,
     UniqueIdEntry,
 )
 from app.sync.plan import Deletable, Known
@@ -56,6 +57,7 @@ _LEDGER = SQLModel.metadata.tables["unique_ids"]
 _MARKS = SQLModel.metadata.tables["listing_marks"]
 _MAILBOXES = SQLModel.metadata.tables["mailboxes"]
 
+_FINDS = ("new", "missing", "retrieved", "failed", "deleted")  # of a report: what a poll may find
 _ONE = select_columns(_SYNCS).where(_SYNCS.c.id == bindparam("sync"))
 _UPDATE_OURS = update(_SYNCS).where(  # the columns come as parameters
     _SYNCS.c.id == bindparam("sync"),
@@ -208,11 +210,14 @@ def page(db: Session, mailbox_id: MailboxId, *, before: int | None, limit: int) 
     return db.exec(query.order_by(col(Sync.id).desc()).limit(limit)).all()
 
 
-def forget_finished(db: Session, *, before: datetime, after: SyncId, limit: int) -> SyncId | None:
+def forget_finished(
+    db: Session, *, before: datetime, quiet_before: datetime, after: SyncId, limit: int
+) -> SyncId | None:
     """Forget syncs that ended before a moment, looking at ``limit`` of them behind ``after``.
 
-    The last one of each mailbox stays. Gives the id to go on behind; None: all that is old was looked at. Ids
-    grow with time, so the look ends at the first sync that was asked for later.
+    ``quiet_before``, not earlier than ``before``: for polls that found nothing. The last sync of each mailbox stays.
+    Gives the id to go on behind; None: all that is old was looked at. Ids grow with time, so the look ends at the
+    first sync that was asked for later.
     """
     seen = db.execute(
         select_columns(col(Sync.id), col(Sync.queued_at))
@@ -220,13 +225,20 @@ def forget_finished(db: Session, *, before: datetime, after: SyncId, limit: int)
         .order_by(col(Sync.id))
         .limit(limit)
     ).all()
-    old = [row.id for row in seen if row.queued_at < before]
+    old = [row.id for row in seen if row.queued_at < quiet_before]
     if not old:
         return None
     later = aliased(Sync)
     has_later = select(later.id).where(later.mailbox_id == Sync.mailbox_id, col(later.id) > col(Sync.id))
-    looked_at = (col(Sync.id) > after, col(Sync.id) <= old[-1], col(Sync.finished_at) < before)
-    db.execute(delete(Sync).where(*looked_at, has_later.exists()))
+    looked_at = (col(Sync.id) > after, col(Sync.id) <= old[-1])
+    is_quiet = [
+        col(Sync.finished_at) < quiet_before,
+        col(Sync.trigger) == Trigger.SCHEDULE.value,
+        col(Sync.status) == SyncStatus.SUCCEEDED.value,
+        *(_SYNCS.c.report[number].as_integer() == 0 for number in _FINDS),
+    ]
+    is_over = or_(col(Sync.finished_at) < before, and_(*is_quiet))
+    db.execute(delete(Sync).where(*looked_at, is_over, has_later.exists()))
     return SyncId(old[-1]) if len(old) == limit else None
 
 

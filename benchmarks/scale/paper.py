@@ -217,7 +217,7 @@ def _kept(cost: PerPoll, much: Extrapolated) -> str:
     sizes = [f"{octets(much.syncs_per_day * days * cost.sync_octets)} at {days}" for days in _KEPT_DAYS]
     return (
         "The database grows by ended syncs until they are forgotten, then no more. With "
-        f"`MAILDELTA_FINISHED_SYNCS_DAYS`: {', '.join(sizes)} (30 by default). Mail comes on top."
+        f"`MAILDELTA_QUIET_POLLS_DAYS`: {', '.join(sizes)} (1 by default). Mail comes on top."
     )
 
 

@@ -132,7 +132,9 @@ class _Asked:
 
     def forget_finished(self, db: Session, _: object) -> object:
         before = self._now - timedelta(days=30)
-        return repository.forget_finished(db, before=before, after=SyncId(0), limit=1_000)
+        return repository.forget_finished(
+            db, before=before, quiet_before=before, after=SyncId(0), limit=1_000
+        )
 
     def same_listing(self, db: Session, _: object) -> object:
         mailbox = self._filled()

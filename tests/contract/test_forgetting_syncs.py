@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, text
@@ -29,13 +30,13 @@ async def make_mailbox(database: Database) -> MailboxId:
     return await database.write(lambda db: mailboxes.add(db, row))
 
 
-async def ended(database: Database, mailbox_id: MailboxId, *days_ago: float) -> None:
+async def ended(database: Database, mailbox_id: MailboxId, *days_ago: float, **facts: Any) -> None:
     """Syncs of a mailbox that ended so many days ago, each after a minute."""
     rows = [
         {
             "mailbox_id": mailbox_id, "trigger": "schedule", "status": "succeeded", "report": {}, "lease_token": 1,
             "queued_at": NOW - days * DAY, "finished_at": NOW - days * DAY + timedelta(minutes=1),
-        }
+        } | facts
         for days in days_ago
     ]  # fmt: skip
     await database.write(lambda db: db.execute(insert(SQLModel.metadata.tables["syncs"]), rows))
@@ -50,7 +51,9 @@ async def left(database: Database) -> list[int]:
 async def forget(database: Database, *, limit: int, after: int = 0) -> SyncId | None:
     before = NOW - 30 * DAY
     return await database.write(
-        lambda db: syncs.forget_finished(db, before=before, after=SyncId(after), limit=limit)
+        lambda db: syncs.forget_finished(
+            db, before=before, quiet_before=NOW - DAY, after=SyncId(after), limit=limit
+        )
     )
 
 
@@ -60,6 +63,31 @@ async def test_old_syncs_go_and_the_last_one_of_each_mailbox_stays(database: Dat
     await ended(database, busy, 70, 60, 31, 29, 1)
     assert await forget(database, limit=100) is None
     assert await left(database) == [2, 6, 7]
+
+
+NOTHING = {"listed": 10, "known": 10, "new": 0, "missing": 0, "retrieved": 0, "failed": 0, "deleted": 0}
+
+
+@pytest.mark.parametrize(
+    ("facts", "goes"),
+    [
+        ({}, True),
+        ({"report": NOTHING | {"new": 1}}, False),
+        ({"report": NOTHING | {"missing": 1}}, False),
+        ({"report": NOTHING | {"retrieved": 1}}, False),
+        ({"report": NOTHING | {"deleted": 1}}, False),
+        ({"report": {}}, False),
+        ({"trigger": "manual"}, False),
+        ({"status": "failed"}, False),
+    ],
+)
+async def test_a_poll_that_found_nothing_goes_sooner(
+    database: Database, facts: dict[str, Any], goes: bool
+) -> None:
+    mailbox_id = await make_mailbox(database)
+    await ended(database, mailbox_id, 20, 2, 0.5, 0.1, **({"report": NOTHING} | facts))
+    assert await forget(database, limit=100) is None
+    assert await left(database) == ([3, 4] if goes else [1, 2, 3, 4])
 
 
 async def test_one_batch_looks_at_no_more_than_it_may_and_says_where_to_go_on(database: Database) -> None:
