@@ -20,7 +20,7 @@ demo: .venv/ready ## See it work beside a sample maildrop (ARGS=--once: end afte
 
 test: .venv/ready-dev ## Install what the tests need and run all of them
 	@scripts/install-test-servers --with-containers
-	@$(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
+	@$(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
 
 check: lint types contracts test ## Exactly what CI runs
 

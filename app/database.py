@@ -8,7 +8,7 @@ there are several.
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -32,7 +32,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Session
 
-from app.lane import Lane
+from app.lane import Lane, LaneClosed
 from app.traces import Traces
 
 Result = TypeVar("Result")
@@ -112,11 +112,7 @@ class Database:
 
     async def read(self, question: Callable[[Session], Result]) -> Result:
         """Answer a question in a transaction that sees one state of the database and changes nothing."""
-        answer: Result = await (
-            self._traces.unit_of_work("read", question, self._reads.do, system=self._system)
-            if self._traces.is_on
-            else self._reads.do(question)
-        )
+        answer: Result = await self._done("read", question, self._reads.do)
         return answer
 
     async def write(self, change: Callable[[Session], Result], *, durable: bool = True) -> Result:
@@ -126,14 +122,20 @@ class Database:
         (the progress of a sync), never for mail or the ledger. A kill of the process loses neither.
         Changes that wait for one another are committed together. Raises StorageFailed.
         """
-        result: Result = await (
-            self._traces.unit_of_work(
-                "write", change, lambda unit: self._writes.do(_Change(unit, durable)), system=self._system
-            )
-            if self._traces.is_on
-            else self._writes.do(_Change(change, durable))
+        result: Result = await self._done(
+            "write", change, lambda unit: self._writes.do(_Change(unit, durable))
         )
         return result
+
+    async def _done(
+        self, operation: str, work: Callable[[Session], Any], do: Callable[[Any], Awaitable[Any]]
+    ) -> Any:
+        try:
+            if self._traces.is_on:
+                return await self._traces.unit_of_work(operation, work, do, system=self._system)
+            return await do(work)
+        except LaneClosed as error:
+            raise StorageFailed("The database is closed.") from error
 
     async def end_frozen(self, *, idle_seconds: float) -> int:
         """End transactions, of any process, in which PostgreSQL has heard nothing for so long; how many there were.

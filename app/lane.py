@@ -8,12 +8,16 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, Generic, TypeVar
 
 Work = TypeVar("Work")
 
 _MOST_TOGETHER = 64
+
+
+class LaneClosed(Exception):
+    """Nobody works here any more."""
 
 
 class Lane(Generic[Work]):
@@ -26,6 +30,8 @@ class Lane(Generic[Work]):
     def __init__(self, run: Callable[[Sequence[Work]], Sequence[Any]], *, threads: int, name: str) -> None:
         self._run = run
         self._waiting: SimpleQueue[_Waiting[Work] | None] = SimpleQueue()
+        self._is_closed = False
+        self._closing = Lock()  # nothing is put behind the end, where it would wait for ever
         self._threads = [
             Thread(target=self._work_off, name=f"{name}_{n}", daemon=True) for n in range(threads)
         ]
@@ -36,10 +42,13 @@ class Lane(Generic[Work]):
         """The result of one piece of work. Who is cancelled goes on only when it has ended.
 
         A commit under way has an outcome: a sync that was told to stop must not write its last word before its last
-        batch.
+        batch. Raises LaneClosed.
         """
         waiting = _Waiting(work, asyncio.get_running_loop())
-        self._waiting.put(waiting)
+        with self._closing:
+            if self._is_closed:
+                raise LaneClosed
+            self._waiting.put(waiting)
         try:
             return await waiting.told
         except asyncio.CancelledError:
@@ -48,8 +57,10 @@ class Lane(Generic[Work]):
 
     def close(self) -> None:
         """Work off what waits, and end the threads."""
-        for _ in self._threads:
-            self._waiting.put(None)
+        with self._closing:
+            self._is_closed = True
+            for _ in self._threads:
+                self._waiting.put(None)
         for thread in self._threads:
             thread.join()
 

@@ -244,3 +244,14 @@ async def test_a_network_that_is_gone_is_noticed_within_half_a_minute(postgres_u
     assert 0 < milliseconds <= 30_000
     assert 0 < idle + interval * count <= 30
     assert make_url(driver_url(postgres_url)).query["tcp_user_timeout"] == str(milliseconds)
+
+
+async def test_a_closed_database_refuses_work_and_keeps_nobody_waiting(database_url: str) -> None:
+    upgrade(database_url)
+    database = Database(database_url)
+    database.close()
+    async with asyncio.timeout(5):
+        with pytest.raises(StorageFailed, match="closed"):
+            await database.read(lambda _db: None)
+        with pytest.raises(StorageFailed, match="closed"):
+            await database.write(lambda _db: None)
