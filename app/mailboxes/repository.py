@@ -66,6 +66,13 @@ def change(db: Session, mailbox_id: MailboxId, **values: Any) -> None:
         db.connection().execute(_UPDATE, {"mailbox": mailbox_id, **values})
 
 
+def replace_credentials(db: Session, mailbox_id: MailboxId, *, old: bytes, new: bytes) -> bool:
+    """Write ``new`` where ``old`` still stands; False: somebody changed them meanwhile."""
+    is_old = _MAILBOXES.c.credentials == old
+    done = db.connection().execute(_UPDATE.where(is_old).values(credentials=new), {"mailbox": mailbox_id})
+    return done.rowcount > 0
+
+
 def page(db: Session, *, after: int, limit: int) -> Sequence[Mailbox]:
     """Mailboxes by id, oldest first."""
     return db.exec(

@@ -63,14 +63,15 @@ def change(
 
 def replace_oauth2(db: Session, mailbox_id: MailboxId, *, old: OAuth2, new: OAuth2, vault: Vault) -> None:
     """Store what a token server gave in place of ``old``; credentials that were changed meanwhile stay."""
-    row = repository.get(db, mailbox_id)
+    row = repository.snapshot(db, mailbox_id)
     if row is not None and row.credentials and vault.open(mailbox_id, row.credentials) == old:
-        row.credentials = vault.seal(mailbox_id, new)
+        sealed = vault.seal(mailbox_id, new)
+        repository.replace_credentials(db, mailbox_id, old=row.credentials, new=sealed)
 
 
 def stored_oauth2(db: Session, mailbox_id: MailboxId, *, vault: Vault) -> OAuth2 | None:
     """What tokens are got with now; None: the mailbox is gone, or has none. Raises CredentialsUnreadable."""
-    row = repository.get(db, mailbox_id)
+    row = repository.snapshot(db, mailbox_id)
     credentials = vault.open(mailbox_id, row.credentials) if row is not None and row.credentials else None
     return credentials if isinstance(credentials, OAuth2) else None
 

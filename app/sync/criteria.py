@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from itertools import islice
 
 from app.mailboxes.criteria import Condition, Criteria
 from app.messages.decoding import printable
-from app.messages.headers import addresses, date_of, decoded, read_block
+from app.messages.headers import MAX_ADDRESSES, AddressReader, date_of, decoded, read_block
 
 MAX_JUDGED = (
     64 * 1024
@@ -138,8 +139,10 @@ def _any_fits(condition: Condition, texts: list[str]) -> bool:
 
 
 def _people_in(values: Iterable[bytes]) -> Iterator[str]:
+    reader = AddressReader([])
     for value in values:
-        read = [part for one in addresses([value], []) for part in (one.name, one.address) if part]
+        some = islice(reader.read(value), MAX_ADDRESSES)
+        read = [part for one in some for part in (one.name, one.address) if part]
         yield from read or [decoded(value, [])]
 
 

@@ -5,7 +5,7 @@ import json
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import httpx
@@ -64,6 +64,7 @@ class AccessTokens:
         self._stored = stored
         self._monotonic = monotonic
         self._held: dict[MailboxId, tuple[Grant, float]] = {}
+        self._under_way: dict[tuple[MailboxId, OAuth2], asyncio.Task[Grant]] = {}
 
     async def current(self, mailbox_id: MailboxId, oauth2: OAuth2) -> Grant:
         """What is in memory, when it was got with these data and is still good; else as ``fresh``."""
@@ -76,8 +77,21 @@ class AccessTokens:
         """Another token. Its ``oauth2`` takes the place of what was sent. Raises SyncFailed as ``refresh`` does.
 
         Where refresh tokens are good for once, somebody else may have used this one up. Then the one that they got
-        in its place is stored by now, or soon, and that is tried before it counts as refused.
+        in its place is stored by now, or soon, and that is tried before it counts as refused. Who asks with the same
+        data at the same time gets the same: some servers take a token that comes twice for stolen.
         """
+        key = mailbox_id, oauth2
+        if (task := self._under_way.get(key)) is None:
+            task = self._under_way[key] = asyncio.create_task(self._refreshed(mailbox_id, oauth2))
+            task.add_done_callback(partial(self._ended, key))
+        return await asyncio.shield(task)  # what is got must be kept, whoever gives up waiting
+
+    def _ended(self, key: tuple[MailboxId, OAuth2], task: asyncio.Task[Grant]) -> None:
+        del self._under_way[key]
+        if not task.cancelled():
+            task.exception()  # perhaps nobody waits for it any more
+
+    async def _refreshed(self, mailbox_id: MailboxId, oauth2: OAuth2) -> Grant:
         asked = self._monotonic()
         try:
             grant = await refresh(oauth2, allowed=self._allowed)

@@ -74,7 +74,7 @@ class _Sender(SpanExporter):
         return result
 
     def shutdown(self) -> None:
-        self._sender.shutdown()  # type: ignore[no-untyped-call]
+        self._sender.shutdown()  # type: ignore[no-untyped-call]  # the SDK has no types there
 
     def _note_status(self, answer: requests.Response, **_more: Any) -> None:
         self._status = answer.status_code

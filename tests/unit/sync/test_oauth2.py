@@ -154,6 +154,34 @@ async def test_who_comes_late_with_a_refresh_token_that_is_used_up_takes_the_new
     assert store.oauth2.refresh_token == server.refresh_token
 
 
+async def test_who_asks_at_the_same_time_gets_the_same_and_the_token_goes_out_once(
+    server: TokenServer,
+) -> None:
+    server.rotates = True
+    oauth2 = login(server)
+    store = Store(oauth2, seconds=0.1)
+    tokens = store.tokens()
+    grants = await asyncio.gather(*(tokens.fresh(MAILBOX, oauth2) for _ in range(3)))
+    assert grants == [grants[0]] * 3
+    assert len(server.requests) == 1
+    assert await tokens.fresh(MAILBOX, grants[0].oauth2) != grants[0]
+
+
+async def test_what_was_got_is_kept_though_who_asked_gives_up(server: TokenServer) -> None:
+    server.rotates = True
+    oauth2 = login(server)
+    store = Store(oauth2, seconds=0.1)
+    asking = asyncio.create_task(store.tokens().fresh(MAILBOX, oauth2))
+    async with asyncio.timeout(10):
+        while not server.requests:
+            await asyncio.sleep(0.005)
+        asking.cancel()
+        while store.oauth2 == oauth2:
+            await asyncio.sleep(0.01)
+    assert store.oauth2 is not None
+    assert store.oauth2.refresh_token == server.refresh_token
+
+
 @pytest.mark.parametrize("is_gone", [False, True])
 async def test_a_refresh_token_that_nobody_replaced_is_refused(server: TokenServer, is_gone: bool) -> None:
     oauth2 = login(server, refresh_token="wrong")
