@@ -7,11 +7,13 @@ there are several.
 """
 
 import contextlib
+import math
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import (
     JSON,
@@ -32,7 +34,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Session
 
-from app.lane import Lane, LaneClosed
+from app.lane import LATER, Lane, LaneClosed
 from app.traces import Traces
 
 Result = TypeVar("Result")
@@ -46,6 +48,7 @@ _SQLITE_BUSY_MS = 15_000
 _SQLITE_PAGE_OCTETS = 16 * 1024  # mail is large: fewer, larger pages halve the time of a first sync
 _READER_THREADS = 4
 _POSTGRESQL_WRITERS = 8
+_READ_TOGETHER_SECONDS = 0.02  # who asks little does not wait for all who ask much
 _NAME = "maildelta"  # what PostgreSQL calls our sessions
 
 # PostgreSQL's own idle_in_transaction_session_timeout does not see those who idle behind many rows: the driver ends
@@ -83,6 +86,20 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """A unit of work about one of many: those with the same ``func`` that wait together are done by one call of it.
+
+    ``func(db, abouts)`` gives a result for each, in order. If it raises, each is done by a call of its own.
+    """
+
+    func: Callable[[Session, Sequence[Any]], Sequence[Any]]
+    about: Any
+
+    def __call__(self, db: Session) -> Any:
+        return self.func(db, [self.about])[0]
 
 
 class StorageFailed(Exception):
@@ -165,7 +182,7 @@ class Database:
     def _asked(self, questions: Sequence[_Question]) -> Sequence[Any]:
         try:
             with Session(self._read_engine, expire_on_commit=False) as db:
-                return [_unit(db, question) for question in questions]
+                return _worked_off(db, questions, within=_READ_TOGETHER_SECONDS)
         except SQLAlchemyError as error:
             raise _storage_failed(error) from error
 
@@ -195,7 +212,7 @@ class Database:
     def _committed(self, changes: "Sequence[_Change]") -> Sequence[Any]:
         durable = any(change.durable for change in changes)
         with Session(self._write_engines[durable], expire_on_commit=False) as db:
-            results = [_unit(db, change.make) for change in changes]
+            results = _worked_off(db, [change.make for change in changes])
             try:
                 db.commit()
             except SQLAlchemyError as error:
@@ -216,12 +233,27 @@ class _CommitFailed(Exception):
     error: SQLAlchemyError
 
 
-def _unit(db: Session, work: _Question) -> Any:
-    """One unit of work, written down whole; the next one in the transaction must not see its objects."""
-    result = work(db)
-    db.flush()
-    db.expunge_all()
-    return result
+def _worked_off(db: Session, units: Sequence[_Question], *, within: float = math.inf) -> list[Any]:
+    """The result of each; LATER for those that were not begun ``within`` so many seconds.
+
+    Each is written down whole: the next one in the transaction must not see its objects.
+    """
+    alike: dict[Any, list[int]] = {}
+    for number, unit in enumerate(units):
+        alike.setdefault(unit.func if isinstance(unit, OneOf) else number, []).append(number)
+    results: dict[int, Any] = {}
+    until = time.monotonic() + within
+    for func, numbers in alike.items():
+        if results and time.monotonic() >= until:
+            break
+        if isinstance(func, int):
+            results[func] = units[func](db)
+        else:
+            abouts = [cast("OneOf", units[number]).about for number in numbers]
+            results |= zip(numbers, func(db, abouts), strict=True)
+        db.flush()
+        db.expunge_all()
+    return [results.get(number, LATER) for number in range(len(units))]
 
 
 def _outcome(run: Callable[[Any], Sequence[Any]], work: Any) -> Any:

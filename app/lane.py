@@ -6,14 +6,24 @@ that end together need neither two hundred times.
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
+from enum import Enum
+from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 Work = TypeVar("Work")
 
 _MOST_TOGETHER = 64
+_PATIENCE = 0.02  # seconds
+
+
+class _Later(Enum):
+    LATER = "later"
+
+
+LATER: Final = _Later.LATER
 
 
 class LaneClosed(Exception):
@@ -23,15 +33,22 @@ class LaneClosed(Exception):
 class Lane(Generic[Work]):
     """``run`` gets what waits, in order, in one of ``threads`` threads, and gives an outcome for each.
 
-    An outcome is a result, or the exception that whoever waits for it gets; what ``run`` raises is the outcome of
-    all. What is alone is run at once; while all threads are busy the rest gathers, and that is what is run together.
+    An outcome is a result, or the exception that whoever waits for it gets, or LATER: it goes back to what waits, the
+    first in turn. What ``run`` raises is the outcome of all.
+
+    What is alone is run at once. What comes while a thread is at work gathers, and that thread runs it together next;
+    another one comes to its help only where something has waited for ``_PATIENCE`` seconds. Threads that take turns
+    at the interpreter cost more than they spare, unless what they run waits for something else.
     """
 
     def __init__(self, run: Callable[[Sequence[Work]], Sequence[Any]], *, threads: int, name: str) -> None:
         self._run = run
-        self._waiting: SimpleQueue[_Waiting[Work] | None] = SimpleQueue()
+        self._lock = Lock()  # of these four
+        self._waiting: deque[_Waiting[Work]] = deque()
+        self._at_work = 0
         self._is_closed = False
-        self._closing = Lock()  # nothing is put behind the end, where it would wait for ever
+        self._help: asyncio.TimerHandle | None = None
+        self._turns: SimpleQueue[bool] = SimpleQueue()  # one wakes one thread; False: go home
         self._threads = [
             Thread(target=self._work_off, name=f"{name}_{n}", daemon=True) for n in range(threads)
         ]
@@ -44,11 +61,13 @@ class Lane(Generic[Work]):
         A commit under way has an outcome: a sync that was told to stop must not write its last word before its last
         batch. Raises LaneClosed.
         """
-        waiting = _Waiting(work, asyncio.get_running_loop())
-        with self._closing:
-            if self._is_closed:
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(work, loop)
+        with self._lock:
+            if self._is_closed:  # behind the end it would wait for ever
                 raise LaneClosed
-            self._waiting.put(waiting)
+            self._waiting.append(waiting)
+            self._call_a_thread(loop.time())
         try:
             return await waiting.told
         except asyncio.CancelledError:
@@ -57,44 +76,72 @@ class Lane(Generic[Work]):
 
     def close(self) -> None:
         """Work off what waits, and end the threads."""
-        with self._closing:
+        with self._lock:
             self._is_closed = True
-            for _ in self._threads:
-                self._waiting.put(None)
+        for _ in self._threads:
+            self._turns.put(False)
         for thread in self._threads:
             thread.join()
 
-    def _work_off(self) -> None:
-        while (first := self._waiting.get()) is not None:
-            together = [first, *self._more()]
-            try:
-                outcomes = self._run([waiting.work for waiting in together])
-            except BaseException as error:  # whatever it is, this thread goes on, and nobody waits for ever
-                outcomes = [error] * len(together)
-            _tell(together, outcomes)
+    def _call_a_thread(self, now: float) -> None:
+        """The first at once, another one when the oldest has waited too long. In the loop's thread, with the lock."""
+        if not self._waiting or self._at_work == len(self._threads):
+            return
+        oldest = self._waiting[0]
+        if self._at_work == 0 or now >= oldest.since + _PATIENCE:
+            self._at_work += 1
+            self._turns.put(True)
+        elif self._help is None:
+            self._help = oldest.loop.call_at(oldest.since + _PATIENCE, self._look_for_the_late)
 
-    def _more(self) -> "list[_Waiting[Work]]":
-        """This thread's share of what waits besides."""
-        more: list[_Waiting[Work]] = []
-        share = min(self._waiting.qsize() // len(self._threads), _MOST_TOGETHER)
-        with contextlib.suppress(Empty):
-            while len(more) < share:
-                waiting = self._waiting.get_nowait()
-                if waiting is None:  # the end, for another thread
-                    self._waiting.put(None)
-                    break
-                more.append(waiting)
-        return more
+    def _look_for_the_late(self) -> None:
+        with self._lock:
+            self._help = None
+            if self._waiting:
+                self._call_a_thread(self._waiting[0].loop.time())
+
+    def _work_off(self) -> None:
+        while self._turns.get():
+            while together := self._some():
+                try:
+                    outcomes = self._run([waiting.work for waiting in together])
+                except (
+                    BaseException
+                ) as error:  # whatever it is, this thread goes on, and nobody waits for ever
+                    outcomes = [error] * len(together)
+                self._put_back(
+                    [each for each, is_told in zip(together, outcomes, strict=True) if is_told is LATER]
+                )
+                _tell(together, outcomes)
+
+    def _some(self) -> "list[_Waiting[Work]]":
+        """What a thread does next: what waits, its share where others are at work too. Nothing: its turn is over."""
+        with self._lock:
+            share = -(-len(self._waiting) // max(1, self._at_work))
+            if not share:
+                self._at_work -= 1
+            return [self._waiting.popleft() for _ in range(min(share, _MOST_TOGETHER))]
+
+    def _put_back(self, later: "Sequence[_Waiting[Work]]") -> None:
+        """What takes so long is shared by all threads."""
+        if not later:
+            return
+        with self._lock:
+            self._waiting.extendleft(reversed(later))
+            if self._at_work < len(self._threads):
+                self._at_work += 1
+                self._turns.put(True)
 
 
 class _Waiting(Generic[Work]):
     """Work, and who waits for it. All but ``work`` belongs to the event loop's thread."""
 
-    __slots__ = ("_has_ended", "_left", "loop", "told", "work")
+    __slots__ = ("_has_ended", "_left", "loop", "since", "told", "work")
 
     def __init__(self, work: Work, loop: asyncio.AbstractEventLoop) -> None:
         self.work = work
         self.loop = loop
+        self.since = loop.time()
         self.told: asyncio.Future[Any] = loop.create_future()
         self._has_ended = False
         self._left: asyncio.Future[None] | None = None
@@ -123,7 +170,8 @@ def _tell(together: "Sequence[_Waiting[Any]]", outcomes: Sequence[Any]) -> None:
 
     def tell() -> None:
         for waiting, outcome in zip(together, outcomes, strict=True):
-            waiting.end(outcome)
+            if outcome is not LATER:
+                waiting.end(outcome)
 
     # They are of one loop: a database is opened, used and closed in one.
     with contextlib.suppress(RuntimeError):  # it is closed: nobody waits any more

@@ -1,6 +1,6 @@
 """SQL of the mailboxes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, cast
@@ -27,12 +27,11 @@ class PollState:
 
 # Made once: to make a statement and its cache key costs several times its execution.
 _MAILBOXES = SQLModel.metadata.tables["mailboxes"]
-_ONE = select_columns(_MAILBOXES).where(_MAILBOXES.c.id == bindparam("mailbox"))
-
-
-_POLL_STATE = select_columns(
-    *[_MAILBOXES.c[each.name] for each in fields(PollState)],
-).where(_MAILBOXES.c.id == bindparam("mailbox"))
+_AMONG = _MAILBOXES.c.id.in_(bindparam("mailboxes", expanding=True))
+_SNAPSHOTS = select_columns(_MAILBOXES).where(_AMONG)
+_POLL_STATES = select_columns(
+    _MAILBOXES.c.id, *[_MAILBOXES.c[each.name] for each in fields(PollState)]
+).where(_AMONG)
 _UPDATE = update(_MAILBOXES).where(_MAILBOXES.c.id == bindparam("mailbox"))  # the columns come as parameters
 
 
@@ -51,19 +50,39 @@ def get(db: Session, mailbox_id: MailboxId) -> Mailbox | None:
 
 def snapshot(db: Session, mailbox_id: MailboxId) -> Mailbox | None:
     """What stands there now, to be read only: a plain row, for to make the object costs as much as to find it."""
-    return cast("Mailbox | None", db.connection().execute(_ONE, {"mailbox": mailbox_id}).one_or_none())
+    return snapshots(db, [mailbox_id]).get(mailbox_id)
+
+
+def snapshots(db: Session, mailbox_ids: Sequence[MailboxId]) -> dict[MailboxId, Mailbox]:
+    """The same of several, those that are there."""
+    rows = db.connection().execute(_SNAPSHOTS, {"mailboxes": mailbox_ids})
+    return {MailboxId(row.id): cast("Mailbox", row) for row in rows}
 
 
 def poll_state(db: Session, mailbox_id: MailboxId) -> PollState | None:
     """What decides about the next poll."""
-    row = db.connection().execute(_POLL_STATE, {"mailbox": mailbox_id}).one_or_none()
-    return None if row is None else PollState(MailboxStatus(row[0]), *row[1:])
+    return poll_states(db, [mailbox_id]).get(mailbox_id)
+
+
+def poll_states(db: Session, mailbox_ids: Sequence[MailboxId]) -> dict[MailboxId, PollState]:
+    """The same of several, those that are there."""
+    rows = db.connection().execute(_POLL_STATES, {"mailboxes": mailbox_ids})
+    return {MailboxId(row[0]): PollState(MailboxStatus(row[1]), *row[2:]) for row in rows}
 
 
 def change(db: Session, mailbox_id: MailboxId, **values: Any) -> None:
     """Write some columns of a mailbox."""
-    if values:
-        db.connection().execute(_UPDATE, {"mailbox": mailbox_id, **values})
+    change_each(db, [(mailbox_id, values)])
+
+
+def change_each(db: Session, changes: Iterable[tuple[MailboxId, Mapping[str, Any]]]) -> None:
+    """Write some columns of several mailboxes: a statement for each choice of columns."""
+    by_columns: dict[frozenset[str], list[dict[str, Any]]] = {}
+    for mailbox_id, values in changes:
+        if values:
+            by_columns.setdefault(frozenset(values), []).append({"mailbox": mailbox_id, **values})
+    for parameters in by_columns.values():
+        db.connection().execute(_UPDATE, parameters)
 
 
 def replace_credentials(db: Session, mailbox_id: MailboxId, *, old: bytes, new: bytes) -> bool:

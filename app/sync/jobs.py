@@ -1,6 +1,7 @@
 """Running syncs in the background: claims in batches, leases, heartbeats; and the one job the engine knows."""
 
 import asyncio
+import contextlib
 import contextvars
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,7 @@ _HEARTBEATS_PER_LEASE = 6
 _FROZEN_PER_LEASE = 3
 _FORGET_EVERY = timedelta(hours=1)
 _FORGOTTEN_PER_BATCH = 1_000
+_GATHER_SECONDS = 0.05
 _ANY_SERVER = ""
 _FROM_THE_FIRST = SyncId(0)
 
@@ -54,7 +56,8 @@ class SyncRunner:
     keep_finished: timedelta | None = None
     keep_quiet: timedelta | None = None
     _running: dict[asyncio.Task[None], Claim] = field(default_factory=dict)
-    _asked: asyncio.Event = field(default_factory=asyncio.Event)
+    _is_asked: bool = False
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
     _passing: bool = False
     _own_pass: asyncio.Task[None] | None = None
     _last_server: str = _ANY_SERVER
@@ -84,7 +87,7 @@ class SyncRunner:
 
     def wake(self) -> bool:
         """Somebody queued a sync or asked for a cancel: look now. False: no pass is under way; start one."""
-        self._asked.set()
+        self._ask()
         return self._passing
 
     def look_now(self) -> None:
@@ -132,12 +135,14 @@ class SyncRunner:
         self._passing = True
         heartbeat = asyncio.create_task(self._keep_leases())
         try:
-            while self._running or self._asked.is_set():
-                self._asked.clear()
+            while self._is_busy or await self._is_more_to_start():
+                self._is_asked = False
                 await self._cancel_what_was_asked()
                 await self._claim_and_start()
                 await self._forget_some_finished()
-                await self._until_asked_or_ended()
+                if not self._is_busy:
+                    break  # what waits, if anything, has no room
+                await self._until_there_is_news()
         finally:
             self._passing = False
             heartbeat.cancel()
@@ -149,13 +154,23 @@ class SyncRunner:
         except StorageFailed as error:
             _log.error("syncs_not_claimed", reason=str(error))
 
-    async def _until_asked_or_ended(self) -> None:
-        if self._running and not self._asked.is_set():
-            asked = asyncio.create_task(self._asked.wait())
-            try:
-                await asyncio.wait({asked, *self._running}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                asked.cancel()
+    @property
+    def _is_busy(self) -> bool:
+        return self._is_asked or bool(self._running)
+
+    async def _is_more_to_start(self) -> bool:
+        """All have ended. Others may have waited for their places."""
+        return await self.database.read(partial(claims.has_work, now=self.clock()))
+
+    async def _until_there_is_news(self) -> None:
+        """Until somebody asks, or all have ended, or some: then a moment more, to fill their places in one go."""
+        until = None
+        with contextlib.suppress(TimeoutError):
+            while self._running and not self._is_asked:
+                self._news.clear()
+                async with asyncio.timeout_at(until):
+                    await self._news.wait()
+                until = until or asyncio.get_running_loop().time() + _GATHER_SECONDS
 
     async def _claim_and_start(self) -> None:
         now = self.clock()
@@ -181,13 +196,21 @@ class SyncRunner:
 
         due, claimed = await self.database.write(change, durable=False)
         if due == _DUE_PER_PASS:
-            self._asked.set()  # behind those of one server there may be others'
+            self._ask()  # behind those of one server there may be others'
         self._last_server = claimed[-1].server if len(claimed) == free else _ANY_SERVER
         for claim in claimed:
             task = asyncio.create_task(self._sync(claim))
             self._running[task] = claim
-            task.add_done_callback(self._running.pop)
+            task.add_done_callback(self._ended)
             self.tools.wakeups.syncs_changed.fire(claim.sync_id)
+
+    def _ask(self) -> None:
+        self._is_asked = True
+        self._news.set()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._running[task]
+        self._news.set()
 
     def _lapsed(self, now: datetime) -> list[Claim]:
         """Our own claims, if we were frozen or our clock jumped ahead: by it their leases are over, and we would claim
@@ -229,7 +252,7 @@ class SyncRunner:
         if reached is None:
             self._forget_at = now + _FORGET_EVERY
         else:
-            self._asked.set()
+            self._ask()
 
     async def _sync(self, claim: Claim) -> None:
         ids = {"mailbox_id": f"mbx_{claim.mailbox_id}", "sync_id": f"syn_{claim.sync_id}"}

@@ -24,6 +24,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, SQLModel, col, select
 
+from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
 from app.messages.models import Message
 from app.messages.repository import last_place
@@ -64,9 +65,9 @@ _UPDATE_OURS = update(_SYNCS).where(  # the columns come as parameters
     _SYNCS.c.lease_token == bindparam("token"),
     _SYNCS.c.status == bindparam("running"),
 )
-_MARK = select_columns(*[column for column in _MARKS.c if column.name != "mailbox_id"]).where(
-    _MARKS.c.mailbox_id == bindparam("mailbox")
-)
+_MARKS_OF = select_columns(
+    _MARKS.c.mailbox_id, *[column for column in _MARKS.c if column.name != "mailbox_id"]
+).where(_MARKS.c.mailbox_id.in_(bindparam("mailboxes", expanding=True)))
 _KNOWN = select_columns(
     _LEDGER.c.id,
     _LEDGER.c.unique_id,
@@ -81,8 +82,8 @@ _KNOWN = select_columns(
     _LEDGER.c.content_sha256,
     _LEDGER.c.message_seq,
 )
-_DUE_LINES = _KNOWN.where(
-    _LEDGER.c.mailbox_id == bindparam("mailbox"),
+_DUE_LINES = _KNOWN.add_columns(_LEDGER.c.mailbox_id).where(
+    _LEDGER.c.mailbox_id.in_(bindparam("mailboxes", expanding=True)),
     _LEDGER.c.next_attempt_at <= bindparam("now"),
     _LEDGER.c.missing_since.is_(None),
 )
@@ -100,6 +101,26 @@ class Claim:
     token: int
     server: str = NO_SERVER
     traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a sync that is ours ended, and when."""
+
+    claim: Claim
+    status: SyncStatus
+    report: dict[str, Any]
+    error: dict[str, Any] | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a sync begins with: the mailbox, what is remembered of its last listing, and what is to be tried again."""
+
+    mailbox: Mailbox
+    mark: Mark | None
+    due: Sequence[Known]
 
 
 def backlog(db: Session, *, now: datetime) -> Backlog:
@@ -156,17 +177,22 @@ def progress(db: Session, claim: Claim, *, report: dict[str, Any], lease_expires
     _ours(db, claim, report=report, lease_expires_at=lease_expires_at)
 
 
-def finish(
-    db: Session,
-    claim: Claim,
-    *,
-    status: SyncStatus,
-    report: dict[str, Any],
-    error: dict[str, Any] | None,
-    now: datetime,
-) -> None:
-    """End a sync. Raises LeaseLost when it is not ours."""
-    _ours(db, claim, status=status.value, report=report, error=error, finished_at=now, lease_expires_at=None)
+def finish(db: Session, endings: Sequence[Ending]) -> None:
+    """End syncs. Raises LeaseLost when one of them is not ours."""
+    _each_ours(
+        db,
+        [
+            _of(each.claim)
+            | {
+                "status": each.status.value,
+                "report": each.report,
+                "error": each.error,
+                "finished_at": each.at,
+                "lease_expires_at": None,
+            }
+            for each in endings
+        ],
+    )
 
 
 def cancel(db: Session, sync_id: SyncId, *, now: datetime) -> None:
@@ -261,9 +287,18 @@ def missing_with(db: Session, mailbox_id: MailboxId, *, contents: Sequence[bytes
     return [line for some in _slices(contents) for line in _known(db, ours & table.content_sha256.in_(some))]
 
 
-def due_lines(db: Session, mailbox_id: MailboxId, *, now: datetime) -> list[Known]:
-    """Ledger lines whose message is to be tried again, among those that are there."""
-    return _as_known(db.connection().execute(_DUE_LINES, {"mailbox": mailbox_id, "now": now}))
+def read_beginnings(db: Session, asked: Sequence[tuple[MailboxId, datetime]]) -> Sequence[Beginning | None]:
+    """What syncs of these mailboxes begin with, at their moments; None: the mailbox is gone."""
+    ids = [mailbox_id for mailbox_id, _ in asked]
+    rows = mailboxes.snapshots(db, ids)
+    marks = {row[0]: Mark(*row[1:]) for row in db.connection().execute(_MARKS_OF, {"mailboxes": ids})}
+    due: dict[MailboxId, list[Sequence[Any]]] = {}
+    for line in db.connection().execute(_DUE_LINES, {"mailboxes": ids, "now": max(now for _, now in asked)}):
+        due.setdefault(line.mailbox_id, []).append(line[:-1])
+    return [
+        Beginning(rows[each], marks.get(each), _as_known(due.get(each, ()))) if each in rows else None
+        for each in ids
+    ]
 
 
 def judge_again(db: Session, mailbox_id: MailboxId, now: datetime) -> None:
@@ -354,12 +389,6 @@ def want(db: Session, mailbox_id: MailboxId, entry_id: EntryId, *, now: datetime
     return row
 
 
-def read_mark(db: Session, mailbox_id: MailboxId) -> Mark | None:
-    """What is remembered of the last listing."""
-    row = db.connection().execute(_MARK, {"mailbox": mailbox_id}).one_or_none()
-    return None if row is None else Mark(*row)
-
-
 def write_mark(db: Session, mailbox_id: MailboxId, mark: Mark) -> None:
     """Remember a listing that was worked off completely."""
     row = db.get(ListingMark, mailbox_id)
@@ -445,14 +474,17 @@ def latest(db: Session, mailbox_ids: Sequence[MailboxId]) -> Sequence[Sync]:
 
 
 def _ours(db: Session, claim: Claim, **values: Any) -> None:
-    parameters = {
-        "sync": claim.sync_id,
-        "token": claim.token,
-        "running": SyncStatus.RUNNING.value,
-        **values,
-    }
-    if not db.connection().execute(_UPDATE_OURS, parameters).rowcount:
+    _each_ours(db, [_of(claim) | values])
+
+
+def _each_ours(db: Session, parameters: list[dict[str, Any]]) -> None:
+    """Write the same columns of several syncs. Raises LeaseLost when one of them is not ours."""
+    if db.connection().execute(_UPDATE_OURS, parameters).rowcount < len(parameters):
         raise LeaseLost
+
+
+def _of(claim: Claim) -> dict[str, Any]:
+    return {"sync": claim.sync_id, "token": claim.token, "running": SyncStatus.RUNNING.value}
 
 
 def _insert(db: Session) -> Any:

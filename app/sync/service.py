@@ -12,16 +12,17 @@ import structlog
 from sqlmodel import Session
 
 from app import pop3
-from app.database import Database, StorageFailed
+from app.database import Database, OneOf, StorageFailed
 from app.mailboxes import repository as mailboxes
-from app.mailboxes.models import InitialSync, Mailbox, MailboxStatus
+from app.mailboxes.models import InitialSync, Mailbox
 from app.mailboxes.schemas import ServerFacts
 from app.messages.intake import Prepared
 from app.metrics import Metrics
-from app.sync import look, recall, repository, retention
+from app.sync import last_word, look, recall, repository, retention
 from app.sync.batch import Batch, Places, renamed_away, settle
 from app.sync.batches import Batches, Outcome, Room
 from app.sync.errors import LeaseLost, SyncCancelled, SyncErrorCode, SyncFailed
+from app.sync.last_word import LastWord
 from app.sync.listing import list_maildrop
 from app.sync.look import Look
 from app.sync.maildrop import Maildrop, as_sync_failed
@@ -30,20 +31,15 @@ from app.sync.plan import Candidate, Known, ledger_key
 from app.sync.providers import least_seconds_between_logins
 from app.sync.recall import Change, Mark
 from app.sync.recognise import Recogniser
-from app.sync.repository import Claim
+from app.sync.repository import Beginning, Claim
 from app.sync.rows import Row, RowMaker
-from app.sync.schedule import RetryDecision, after_sync, quiet_syncs_after
 from app.sync.schemas import Report
 from app.sync.server_limits import ServerLimits
 from app.sync.sift import Sifted, heads_of, judge_by, sift
 from app.traces import Traces
 from app.wakeups import Wakeups
-from app.web.times import as_text
 
 _log = structlog.get_logger()
-
-# Servers that show a window show some hundred messages (Gmail the oldest few hundred, others the newest 250).
-_WINDOW = 200
 
 _SEVERAL = 5
 
@@ -111,7 +107,11 @@ class _Run:
         self._transcript = pop3.Transcript() if tools.transcripts else None
 
     async def list_diff_retrieve_store(self) -> None:
-        mailbox, mark, due = await self._tools.database.read(self._read_start)
+        asked = OneOf(repository.read_beginnings, (self._mailbox_id, self._started))
+        beginning: Beginning | None = await self._tools.database.read(asked)
+        if beginning is None:
+            raise LeaseLost
+        mailbox = beginning.mailbox
         async with self._tools.maildrop.session(
             mailbox, timings=self.report.phases, transcript=self._transcript
         ) as session:
@@ -119,7 +119,7 @@ class _Run:
             with self._phase("list"):
                 raw, has_uidl = await list_maildrop(session)
             with self._phase("diff"):
-                seen = await self._look(raw, mark, due)
+                seen = await self._look(raw, beginning.mark, beginning.due)
                 self._has_moved = seen.diff.most_gone and not seen.known
                 recogniser = Recogniser(
                     own=seen.diff.own,
@@ -155,10 +155,6 @@ class _Run:
         self._settled = partial(
             self._write_settled, seen=seen, recogniser=recogniser, raw=raw, mailbox=mailbox
         )
-
-    def _read_start(self, db: Session) -> tuple[Mailbox, Mark | None, list[Known]]:
-        mark = repository.read_mark(db, self._mailbox_id)
-        return self._mailbox(db), mark, repository.due_lines(db, self._mailbox_id, now=self._started)
 
     async def _look(self, raw: pop3.RawListing, mark: Mark | None, due_lines: Sequence[Known]) -> Look:
         """Read as little of the ledger as the listing's difference from the last one asks for."""
@@ -385,40 +381,22 @@ class _Run:
 
     async def end(self, status: SyncStatus, failure: SyncFailed | None = None) -> SyncStatus:
         """Write the last word: the sync's status, what follows for the mailbox, and when it is due again."""
-        now, tools = self._tools.clock(), self._tools
-        transcript = self._transcript_of(failure) if failure else None
-
-        def change(db: Session) -> None:
-            row = mailboxes.poll_state(db, self._mailbox_id)
-            if row is None:
-                raise LeaseLost
-            failures = row.failures + 1 if failure else 0
-            is_over = failure is None and status is not SyncStatus.CANCELLED
-            quiet = quiet_syncs_after(row.quiet_syncs, new=self.report.new) if is_over else row.quiet_syncs
-            asked = failure.retry_after_seconds if failure else None
-            wait = max(self._login_delay, least_seconds_between_logins(row.host), asked or 0)
-            decision = self._what_follows(row, failure, failures=failures, quiet=quiet, wait=wait, now=now)
-            error = _error_document(failure, decision) if failure else None
-            repository.finish(
-                db, self._claim, status=status, report=self.report.model_dump(), error=error, now=now
-            )
-            if transcript is not None:
-                repository.write_transcript(db, self._claim, transcript)
-            facts = self._facts | {"failures": failures, "quiet_syncs": quiet, "next_sync_at": None}
-            if wait or not failure:  # else we were perhaps not told
-                facts["login_after"] = now + timedelta(seconds=wait) if wait else None
-            if row.status is MailboxStatus.ACTIVE:
-                facts["next_sync_at"] = decision.next_sync_at
-                if decision.status is not MailboxStatus.ACTIVE:
-                    facts |= {"status": decision.status.value, "next_sync_at": None}
-                    facts["status_detail"] = failure.detail if failure else None
-                elif failure is None and self._is_more_to_do(row):
-                    facts["next_sync_at"] = now + timedelta(seconds=wait)
-            mailboxes.change(db, self._mailbox_id, **facts)
-            if self._settled is not None:
-                self._settled(db)
-
-        await tools.database.write(change, durable=False)
+        tools = self._tools
+        word = LastWord(
+            claim=self._claim,
+            status=status,
+            failure=failure,
+            report=self.report,
+            facts=self._facts,
+            started=self._started,
+            ended=tools.clock(),
+            login_delay=self._login_delay,
+            has_moved=self._has_moved,
+            chance=tools.chance(),
+            settle=self._settled,
+            transcript=self._transcript_of(failure) if failure else None,
+        )
+        await tools.database.write(OneOf(last_word.write, word), durable=False)
         tools.wakeups.sync_ended(self._claim.sync_id)
         tools.metrics.sync_ended(status=status.value, code=failure.code.value if failure else None)
         if status is not SyncStatus.CANCELLED:
@@ -428,33 +406,6 @@ class _Run:
         tools.traces.tell({f"maildelta.sync.{name}": fact for name, fact in facts.items()}, error=code)
         _log.info("sync_ended", **facts, **({"error": code} if code else {}))
         return status
-
-    def _what_follows(
-        self,
-        mailbox: mailboxes.PollState,
-        failure: SyncFailed | None,
-        *,
-        failures: int,
-        quiet: int,
-        wait: float,
-        now: datetime,
-    ) -> RetryDecision:
-        return after_sync(
-            failure.code if failure else None,
-            poll_interval_seconds=mailbox.poll_interval_seconds,
-            poll_interval_max_seconds=mailbox.poll_interval_max_seconds,
-            quiet_syncs=quiet,
-            failures=failures,
-            retry_after_seconds=wait,
-            now=now,
-            chance=self._tools.chance(),
-        )
-
-    def _is_more_to_do(self, mailbox: mailboxes.PollState) -> bool:
-        """A server that shows a window may have more, or somebody asked for a message when it was too late."""
-        was_wanted_since = mailbox.wanted_at is not None and mailbox.wanted_at >= self._started
-        is_window = self.report.retrieved >= _WINDOW or (self._has_moved and self.report.retrieved > 0)
-        return is_window or was_wanted_since
 
     def _judge_again_if_criteria_changed(self, db: Session, mailbox: Mailbox) -> None:
         """What was judged by criteria that are not those of the mailbox any more is judged again."""
@@ -526,12 +477,3 @@ def _server_facts(session: pop3.Pop3Session, seen: Look, mailbox: Mailbox, *, ha
         capabilities=sorted(capabilities.names),
         warnings=warnings,
     )
-
-
-def _error_document(failure: SyncFailed, decision: RetryDecision) -> dict[str, Any]:
-    return {
-        "code": failure.code.value,
-        "detail": failure.detail,
-        "server_reply": failure.server_reply,
-        "retry_at": as_text(decision.next_sync_at) if decision.next_sync_at else None,
-    }

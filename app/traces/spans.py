@@ -5,7 +5,6 @@ A span holds no secret, no mail, no parameter of a statement: errors are told by
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
 from threading import Thread
 from time import perf_counter_ns
 from types import TracebackType
@@ -203,7 +202,7 @@ def log_ids(_logger: object, _method: str, event: MutableMapping[str, Any]) -> M
 
 def _name_of(work: Work) -> str:
     """``app.sync.claims.has_work``, whatever it is wrapped in."""
-    while isinstance(work, partial):
+    while not hasattr(work, "__qualname__") and hasattr(work, "func"):
         work = work.func
     module = getattr(work, "__module__", "")
     return f"{module}.{getattr(work, '__qualname__', type(work).__qualname__)}".replace(".<locals>", "")

@@ -126,9 +126,8 @@ class _Asked:
         return repository.backlog(db, now=self._now)
 
     def finish(self, db: Session, held: list[repository.Claim]) -> None:
-        repository.finish(
-            db, held[0], status=SyncStatus.SUCCEEDED, report={"listed": 10}, error=None, now=self._now
-        )
+        ending = repository.Ending(held[0], SyncStatus.SUCCEEDED, {"listed": 10}, None, self._now)
+        repository.finish(db, [ending])
 
     def forget_finished(self, db: Session, _: object) -> object:
         before = self._now - timedelta(days=30)
@@ -138,7 +137,7 @@ class _Asked:
 
     def same_listing(self, db: Session, _: object) -> object:
         mailbox = self._filled()
-        return repository.read_mark(db, mailbox), repository.due_lines(db, mailbox, now=self._now)
+        return repository.read_beginnings(db, [(mailbox, self._now)])
 
     def grown_listing(self, db: Session, _: object) -> object:
         ids = frozenset(b"new-%d" % number for number in range(10))

@@ -24,8 +24,8 @@ async def ended(database: Database, mailbox_id: MailboxId, at: datetime) -> None
     """It had a sync, which ended then."""
     await ask(database, mailbox_id)
     (claim,) = await take(database)
-    end = partial(repository.finish, claim=claim, status=SyncStatus.SUCCEEDED, report={}, error=None, now=at)
-    await database.write(end)
+    ending = repository.Ending(claim, SyncStatus.SUCCEEDED, {}, None, at)
+    await database.write(partial(repository.finish, endings=[ending]))
 
 
 async def test_what_a_dead_worker_held_by_a_clock_ahead_is_free_after_one_lease(database: Database) -> None:

@@ -56,7 +56,7 @@ async def take(database: Database, limit: int = 1_000, *, now: datetime = NOW, *
 async def end(database: Database, *ended: Claim) -> None:
     def change(db: Session) -> None:
         for claim in ended:
-            syncs.finish(db, claim, status=SyncStatus.SUCCEEDED, report={}, error=None, now=NOW)
+            syncs.finish(db, [syncs.Ending(claim, SyncStatus.SUCCEEDED, {}, None, NOW)])
 
     await database.write(change)
 
@@ -127,13 +127,19 @@ async def test_workers_that_claim_at_the_same_moment_never_pass_a_limit(
     database: Database, limits: Limits
 ) -> None:
     await queue(database, *["a.example"] * 30)
-    start = threading.Barrier(1 if database.is_sqlite else 4)
+    url = database.url.render_as_string(hide_password=False)
+    workers = [Database(url) for _ in range(4)]
+    start = threading.Barrier(1 if database.is_sqlite else len(workers))
 
     def change(db: Session) -> list[Claim]:
         start.wait(10)
         return claims.claim(db, worker="w", limit=5, now=NOW, lease_expires_at=LEASE, limits=limits)
 
-    taken = await asyncio.gather(*(database.write(change) for _ in range(4)))
+    try:
+        taken = await asyncio.gather(*(worker.write(change) for worker in workers))
+    finally:
+        for worker in workers:
+            worker.close()
     assert sum(map(len, taken)) == 7
 
 

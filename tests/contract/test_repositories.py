@@ -230,7 +230,7 @@ async def test_however_many_ask_there_is_one_sync_of_a_mailbox(database: Databas
     (claim,) = await take(database)
     assert await ask(database, mailbox_id) == claim.sync_id
     await database.write(
-        lambda db: syncs.finish(db, claim, status=SyncStatus.SUCCEEDED, report={}, error=None, now=NOW)
+        lambda db: syncs.finish(db, [syncs.Ending(claim, SyncStatus.SUCCEEDED, {}, None, NOW)])
     )
     assert await ask(database, mailbox_id) != claim.sync_id
 
@@ -252,7 +252,7 @@ async def test_who_lost_the_lease_can_write_nothing_more(database: Database) -> 
     for change in (
         partial(syncs.progress, claim=old, report={}, lease_expires_at=LEASE),
         partial(syncs.leave, claim=old, now=NOW),
-        partial(syncs.finish, claim=old, status=SyncStatus.FAILED, report={}, error=None, now=NOW),
+        partial(syncs.finish, endings=[syncs.Ending(old, SyncStatus.FAILED, {}, None, NOW)]),
     ):
         with pytest.raises(LeaseLost):
             await database.write(change)
@@ -308,7 +308,7 @@ async def fail_with_transcript(database: Database, mailbox_id: MailboxId, text: 
     (claim,) = await take(database)
 
     def change(db: Session) -> None:
-        syncs.finish(db, claim, status=SyncStatus.FAILED, report={}, error=None, now=NOW)
+        syncs.finish(db, [syncs.Ending(claim, SyncStatus.FAILED, {}, None, NOW)])
         syncs.write_transcript(db, claim, text)
 
     await database.write(change)
@@ -404,8 +404,8 @@ async def test_the_last_sync_of_a_mailbox_is_found_in_as_many_steps_however_many
     async def sync_once() -> None:
         await ask(database, mailbox_id)
         (claim,) = await take(database)
-        end = partial(syncs.finish, claim=claim, status=SyncStatus.SUCCEEDED, report={}, error=None, now=NOW)
-        await database.write(end)
+        ending = syncs.Ending(claim, SyncStatus.SUCCEEDED, {}, None, NOW)
+        await database.write(partial(syncs.finish, endings=[ending]))
 
     await sync_once()
     after_one = await database.read(steps)

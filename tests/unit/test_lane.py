@@ -1,17 +1,86 @@
 """Work that waits for threads: nobody waits for ever."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from app.lane import Lane, LaneClosed
+from app.lane import LATER, Lane, LaneClosed
 
 
 def doubled(together: Sequence[int]) -> list[int]:
     time.sleep(0.0005)
     return [2 * each for each in together]
+
+
+async def test_what_comes_while_a_thread_is_at_work_is_done_by_the_same_one_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.lane._PATIENCE", 5.0)
+    release = threading.Event()
+    runs: list[tuple[str, list[int]]] = []
+
+    def noted(together: Sequence[int]) -> list[int]:
+        runs.append((threading.current_thread().name, list(together)))
+        release.wait(10)
+        return doubled(together)
+
+    lane: Lane[int] = Lane(noted, threads=4, name="test")
+    try:
+        waiting = [asyncio.create_task(lane.do(number)) for number in range(31)]
+        while not runs:
+            await asyncio.sleep(0)
+        release.set()
+        assert await asyncio.gather(*waiting) == [2 * number for number in range(31)]
+    finally:
+        lane.close()
+    assert len({name for name, _ in runs}) == 1
+    assert len(runs) <= 2
+
+
+async def test_what_has_waited_for_long_gets_a_thread_of_its_own() -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def held(together: Sequence[int]) -> list[int]:
+        if 0 in together:
+            begun.set()
+            release.wait(10)
+        return doubled(together)
+
+    lane = Lane(held, threads=2, name="test")
+    try:
+        slow = asyncio.create_task(lane.do(0))
+        while not begun.is_set():
+            await asyncio.sleep(0)
+        assert await asyncio.wait_for(lane.do(1), 5) == 2
+        assert await asyncio.wait_for(asyncio.gather(*map(lane.do, (2, 3))), 5) == [4, 6]
+        assert not slow.done()
+    finally:
+        release.set()
+        lane.close()
+    assert await slow == 0
+
+
+async def test_what_takes_too_long_to_be_done_together_is_put_back_and_shared_by_all_threads() -> None:
+    runs: list[tuple[str, list[int]]] = []
+    meeting = threading.Barrier(3)
+
+    def the_first(together: Sequence[int]) -> list[Any]:
+        runs.append((threading.current_thread().name, list(together)))
+        if len(runs) > 1:
+            meeting.wait(10)  # which no thread passes alone
+        return [together[0], *[LATER] * (len(together) - 1)]
+
+    lane = Lane(the_first, threads=3, name="test")
+    try:
+        assert await asyncio.gather(*map(lane.do, range(7))) == list(range(7))
+    finally:
+        lane.close()
+    assert len({name for name, _ in runs}) == 3
+    assert sorted(together[0] for _, together in runs) == list(range(7)), "each was done once"
 
 
 async def test_what_waits_when_it_is_closed_is_done_and_what_comes_later_is_refused() -> None:
