@@ -319,6 +319,7 @@ async def test_a_listing_that_shows_little_does_not_keep_the_rest_from_being_del
     async with FakePop3Server(drop) as server:
         mailbox_id = await service.register(drop, server)
         assert (await service.sync(mailbox_id))["report"]["retrieved"] == 560
+        assert (await service.sync(mailbox_id))["report"]["new"] == 0, "so many are followed by another look"
         drop.messages[:] = drop.messages[-20:]
         server.faults = Faults(instead={"STAT": b"+OK 560 99999"})
         change = {"server_retention": {"mode": "delete_after_retrieve"}}
