@@ -135,7 +135,7 @@ class SyncRunner:
         self._passing = True
         heartbeat = asyncio.create_task(self._keep_leases())
         try:
-            while self._is_busy or await self._is_more_to_start():
+            while self._is_busy or await self._is_more_to_start() or self._is_asked:
                 self._is_asked = False
                 await self._cancel_what_was_asked()
                 await self._claim_and_start()

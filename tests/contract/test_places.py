@@ -1,6 +1,7 @@
 """More is due than may run at once: places that become free are taken, without waiting for the next tick."""
 
 import asyncio
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from sqlalchemy import func, select, update
 from sqlmodel import Session, SQLModel
 
 from app.database import Database
+from app.sync import claims
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
 from tests.service import running, settings_for
 
@@ -38,3 +40,27 @@ async def test_what_had_no_room_follows_at_once_when_all_have_ended(
         async with running(settings), asyncio.timeout(20):
             while await database.read(ended) < before + 5:
                 await asyncio.sleep(0.02)
+
+
+async def test_who_asks_while_a_pass_looks_whether_it_is_over_is_not_forgotten(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop = FakeMaildrop()
+    drop.deliver(b"Subject: hello\r\n\r\nx\r\n", "a")
+    settings = settings_for(tmp_path / "data", database_url=database_url, tick_seconds=60.0)
+    looking, has_asked = threading.Event(), threading.Event()
+
+    def nothing_left(_db: Session, *, now: datetime) -> bool:
+        looking.set()
+        has_asked.wait(10)
+        return False
+
+    async with FakePop3Server(drop) as server, running(settings) as service:
+        first, second = [await service.register(drop, server, name=name) for name in ("first", "second")]
+        monkeypatch.setattr(claims, "has_work", nothing_left)
+        assert (await service.sync(first))["status"] == "succeeded"
+        while not looking.is_set():
+            await asyncio.sleep(0.001)
+        asked = (await service.http.post(f"/mailboxes/{second}/sync")).json()
+        has_asked.set()
+        assert (await service.ended(asked["id"], within=10))["status"] == "succeeded"

@@ -253,6 +253,10 @@ async def test_who_lost_the_lease_can_write_nothing_more(database: Database) -> 
         partial(syncs.progress, claim=old, report={}, lease_expires_at=LEASE),
         partial(syncs.leave, claim=old, now=NOW),
         partial(syncs.finish, endings=[syncs.Ending(old, SyncStatus.FAILED, {}, None, NOW)]),
+        partial(
+            syncs.finish,
+            endings=[syncs.Ending(each, SyncStatus.FAILED, {}, None, NOW) for each in (new, old)],
+        ),
     ):
         with pytest.raises(LeaseLost):
             await database.write(change)
