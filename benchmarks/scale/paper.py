@@ -227,8 +227,8 @@ def _for_operators(cost: PerPoll, much: Extrapolated) -> str:
           {much.cores:.1f} cores in {much.workers} workers, {much.cores_of_postgresql:.1f} cores of PostgreSQL, and
           {much.connections} connections to it.
         - {much.transactions:,.0f} transactions and {much.rows:,.0f} rows written a second,
-          {octets(much.wal_octets_per_second)} to {octets(much.most_wal_octets_per_second)} of write-ahead log. That is at
-          the highest pace, where many polls share a transaction; spread thin, one makes up to three.
+          {octets(much.wal_octets_per_second)} to {octets(much.most_wal_octets_per_second)} of write-ahead log. That is
+          at the highest pace, where many polls share a transaction; spread thin, one makes up to three.
         - {_kept(cost, much)}
         - A worker takes a core at most: add workers, not cores. One mail server gets `MAILDELTA_SYNCS_PER_HOST` syncs
           at once of all workers together: raise it if the mailboxes are of one.
