@@ -48,7 +48,7 @@ _SQLITE_BUSY_MS = 15_000
 _SQLITE_PAGE_OCTETS = 16 * 1024  # mail is large: fewer, larger pages halve the time of a first sync
 _READER_THREADS = 4
 _POSTGRESQL_WRITERS = 8
-_READ_TOGETHER_SECONDS = 0.02  # who asks little does not wait for all who ask much
+_TOGETHER_SECONDS = 0.02  # who asks little does not wait for all who ask much
 _NAME = "maildelta"  # what PostgreSQL calls our sessions
 
 # PostgreSQL's own idle_in_transaction_session_timeout does not see those who idle behind many rows: the driver ends
@@ -177,12 +177,12 @@ class Database:
         if len(questions) > 1:
             with contextlib.suppress(Exception):
                 return self._asked(questions)
-        return [_outcome(self._asked, [question]) for question in questions]
+        return _each_alone(lambda question: self._asked([question]), questions)
 
     def _asked(self, questions: Sequence[_Question]) -> Sequence[Any]:
         try:
             with Session(self._read_engine, expire_on_commit=False) as db:
-                return _worked_off(db, questions, within=_READ_TOGETHER_SECONDS)
+                return _worked_off(db, questions, within=_TOGETHER_SECONDS)
         except SQLAlchemyError as error:
             raise _storage_failed(error) from error
 
@@ -195,7 +195,7 @@ class Database:
                 raise _storage_failed(failed.error) from failed.error
             except Exception:  # noqa: S110  whose it is shows when each is alone
                 pass
-        return [_outcome(self._made, change) for change in changes]
+        return _each_alone(self._made, changes)
 
     def _made(self, change: "_Change") -> Sequence[Any]:
         for attempts_left in (2, 1, 0):
@@ -256,11 +256,18 @@ def _worked_off(db: Session, units: Sequence[_Question], *, within: float = math
     return [results.get(number, LATER) for number in range(len(units))]
 
 
-def _outcome(run: Callable[[Any], Sequence[Any]], work: Any) -> Any:
-    try:
-        return run(work)[0]
-    except BaseException as error:
-        return error
+def _each_alone(run: Callable[[Any], Sequence[Any]], works: Sequence[Any]) -> list[Any]:
+    """The outcome of each; LATER where those before took long (nobody answers), so that all threads share the rest."""
+    until = time.monotonic() + _TOGETHER_SECONDS
+    outcomes: list[Any] = []
+    for work in works:
+        if outcomes and time.monotonic() >= until:
+            return outcomes + [LATER] * (len(works) - len(outcomes))
+        try:
+            outcomes.append(run(work)[0])
+        except BaseException as error:
+            outcomes.append(error)
+    return outcomes
 
 
 def driver_url(url: str) -> URL:

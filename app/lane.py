@@ -88,11 +88,13 @@ class Lane(Generic[Work]):
         if not self._waiting or self._at_work == len(self._threads):
             return
         oldest = self._waiting[0]
-        if self._at_work == 0 or now >= oldest.since + _PATIENCE:
+        look_again = oldest.since + _PATIENCE
+        if self._at_work == 0 or now >= look_again:
             self._at_work += 1
             self._turns.put(True)
-        elif self._help is None:
-            self._help = oldest.loop.call_at(oldest.since + _PATIENCE, self._look_for_the_late)
+            look_again = now + _PATIENCE  # that one may get stuck as well, before what is behind
+        if self._help is None:
+            self._help = oldest.loop.call_at(look_again, self._look_for_the_late)
 
     def _look_for_the_late(self) -> None:
         with self._lock:

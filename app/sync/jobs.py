@@ -137,6 +137,7 @@ class SyncRunner:
         try:
             while self._is_busy or await self._is_more_to_start() or self._is_asked:
                 self._is_asked = False
+                self._news.clear()
                 await self._cancel_what_was_asked()
                 await self._claim_and_start()
                 await self._forget_some_finished()
@@ -159,17 +160,21 @@ class SyncRunner:
         return self._is_asked or bool(self._running)
 
     async def _is_more_to_start(self) -> bool:
-        """All have ended. Others may have waited for their places."""
-        return await self.database.read(partial(claims.has_work, now=self.clock()))
+        """All have ended. Others may have waited for their places; if that cannot be seen now, the tick looks again."""
+        try:
+            return await self.database.read(partial(claims.has_work, now=self.clock()))
+        except StorageFailed as error:
+            _log.warning("pass_ended_without_a_look", reason=str(error))
+            return False
 
     async def _until_there_is_news(self) -> None:
         """Until somebody asks, or all have ended, or some: then a moment more, to fill their places in one go."""
         until = None
         with contextlib.suppress(TimeoutError):
             while self._running and not self._is_asked:
-                self._news.clear()
                 async with asyncio.timeout_at(until):
                     await self._news.wait()
+                self._news.clear()
                 until = until or asyncio.get_running_loop().time() + _GATHER_SECONDS
 
     async def _claim_and_start(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlmodel import Session, SQLModel
 
-from app.database import Database
+from app.database import Database, StorageFailed
 from app.sync import claims
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
 from tests.service import running, settings_for
@@ -42,8 +42,9 @@ async def test_what_had_no_room_follows_at_once_when_all_have_ended(
                 await asyncio.sleep(0.02)
 
 
+@pytest.mark.parametrize("fails", [False, True], ids=["finds nothing", "fails"])
 async def test_who_asks_while_a_pass_looks_whether_it_is_over_is_not_forgotten(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    *, fails: bool, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drop = FakeMaildrop()
     drop.deliver(b"Subject: hello\r\n\r\nx\r\n", "a")
@@ -53,6 +54,8 @@ async def test_who_asks_while_a_pass_looks_whether_it_is_over_is_not_forgotten(
     def nothing_left(_db: Session, *, now: datetime) -> bool:
         looking.set()
         has_asked.wait(10)
+        if fails:
+            raise StorageFailed
         return False
 
     async with FakePop3Server(drop) as server, running(settings) as service:

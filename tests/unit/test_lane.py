@@ -64,6 +64,31 @@ async def test_what_has_waited_for_long_gets_a_thread_of_its_own() -> None:
     assert await slow == 0
 
 
+async def test_where_the_helper_gets_stuck_too_another_one_comes() -> None:
+    stuck = [threading.Event(), threading.Event()]
+    release = threading.Event()
+
+    def held(together: Sequence[int]) -> list[int]:
+        if min(together) < len(stuck):
+            stuck[min(together)].set()
+            release.wait(10)
+        return doubled(together)
+
+    lane = Lane(held, threads=3, name="test")
+    try:
+        first = asyncio.create_task(lane.do(0))
+        while not stuck[0].is_set():
+            await asyncio.sleep(0)
+        rest = [asyncio.create_task(lane.do(number)) for number in (1, 2, 3)]
+        assert await asyncio.wait_for(rest[-1], 5) == 6
+        assert stuck[1].is_set()
+        assert not rest[0].done()
+    finally:
+        release.set()
+        lane.close()
+    assert await asyncio.gather(first, *rest) == [0, 2, 4, 6]
+
+
 async def test_what_takes_too_long_to_be_done_together_is_put_back_and_shared_by_all_threads() -> None:
     runs: list[tuple[str, list[int]]] = []
     meeting = threading.Barrier(3)
