@@ -9,11 +9,11 @@ from typing import Any
 import structlog
 from sqlmodel import Session
 
+from app.mail.fingerprint import Fingerprint, fingerprint
+from app.mail.mime import Address, Summary, summarise
 from app.mailboxes.models import MailboxId
 from app.messages import repository
 from app.messages.contents import Packed, Packer, unpack
-from app.messages.fingerprint import Fingerprint, fingerprint
-from app.messages.mime import Address, Summary, summarise
 from app.messages.models import MessageSeq
 
 _log = structlog.get_logger()

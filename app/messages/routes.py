@@ -14,9 +14,10 @@ from app.access.routes import requires
 from app.access.service import Gate, Scope
 from app.database import Database
 from app.errors import not_found
+from app.mail import mime
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
-from app.messages import mime, repository, schemas
+from app.messages import repository, schemas
 from app.messages.contents import unpack
 from app.messages.models import Message, MessageSeq
 from app.messages.repository import Wanted

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, Field
 
-from app.messages.mime import Address, ParsedMessage
+from app.mail.mime import Address, ParsedMessage
 from app.messages.models import Message
 from app.web.ids import encode_id, unique_id_text
 from app.web.times import UtcTime

@@ -7,9 +7,9 @@ from datetime import datetime
 from functools import cached_property
 from itertools import islice
 
+from app.mail.decoding import printable
+from app.mail.headers import MAX_ADDRESSES, AddressReader, date_of, decoded, read_block
 from app.mailboxes.criteria import Condition, Criteria
-from app.messages.decoding import printable
-from app.messages.headers import MAX_ADDRESSES, AddressReader, date_of, decoded, read_block
 
 MAX_JUDGED = (
     64 * 1024

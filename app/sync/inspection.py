@@ -11,10 +11,10 @@ from sqlmodel import Session
 
 from app import pop3
 from app.errors import AppError
+from app.mail.mime import summarise
 from app.mailboxes.criteria import Criteria
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
 from app.mailboxes.service import existing
-from app.messages.mime import summarise
 from app.sync import look, repository
 from app.sync.batch import renamed_away
 from app.sync.errors import SyncFailed

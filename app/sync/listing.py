@@ -4,7 +4,7 @@ from hashlib import sha256
 from typing import IO
 
 from app import pop3
-from app.messages.fingerprint import fingerprint, head_of, headers_digest
+from app.mail.fingerprint import fingerprint, head_of, headers_digest
 
 _DIGITS = 40
 _BLOCK = 512 * 1024

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from app.messages.fingerprint import Fingerprint
+from app.mail.fingerprint import Fingerprint
 from app.sync.import_state import other_spellings
 from app.sync.models import EntryId, EntryState
 from app.sync.plan import Candidate, Known

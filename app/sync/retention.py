@@ -15,9 +15,9 @@ import structlog
 
 from app import pop3
 from app.database import Database
+from app.mail.fingerprint import fingerprint, headers_digest
 from app.mailboxes.models import MailboxId
 from app.messages import intake
-from app.messages.fingerprint import fingerprint, headers_digest
 from app.sync import repository
 from app.sync.plan import Deletable, Listed, ledger_key
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from app.mail.fingerprint import headers_digest
 from app.mailboxes.models import MailboxId
-from app.messages.fingerprint import headers_digest
 from app.sync.models import EntryState
 from app.sync.plan import Candidate, Known
 

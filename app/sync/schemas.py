@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from app.messages.mime import parse
+from app.mail.mime import parse
 from app.sync.errors import SyncErrorCode
 from app.sync.models import EntryState, Sync, SyncStatus, Trigger, UniqueIdEntry
 from app.web.ids import encode_id, unique_id_text

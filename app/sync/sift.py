@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from app import pop3
+from app.mail.fingerprint import headers_digest
 from app.mailboxes.criteria import Criteria
-from app.messages.fingerprint import headers_digest
 from app.sync import criteria as judged
 from app.sync.errors import SyncErrorCode, SyncFailed
 from app.sync.look import Look

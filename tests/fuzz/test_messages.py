@@ -6,15 +6,15 @@ from typing import Final
 import pytest
 from hypothesis import strategies as st
 
+from app.mail.html import readable, sanitised, stripped
+from app.mail.mime import attachment, header_values, parse, summarise
 from app.mailboxes.criteria import Criteria
-from app.messages.html import readable, sanitised, stripped
-from app.messages.mime import attachment, header_values, parse, summarise
 from app.sync.criteria import Head, judge
 from tests.fuzz.laws import law, mutations
 from tests.fuzz.work import assert_linear
 from tests.servers.messages import sample_messages
-from tests.unit.messages.nasty import NASTY, nested
-from tests.unit.messages.test_mime_laws import assert_lawful
+from tests.unit.mail.nasty import NASTY, nested
+from tests.unit.mail.test_mime_laws import assert_lawful
 
 CRITERIA: Final = Criteria.model_validate(
     {

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from app.mail.decoding import printable
 from app.mailboxes.criteria import (
     MAX_CONDITIONS,
     MAX_PATTERN_SIZE,
@@ -19,7 +20,6 @@ from app.mailboxes.criteria import (
     PatternRefused,
     operators,
 )
-from app.messages.decoding import printable
 from app.sync.criteria import MAX_JUDGED, Head, Verdict, judge
 
 HEAD = (

@@ -1,6 +1,6 @@
 """Each ledger line is recognised once, under its own id first; what nothing names is recognised only with cause."""
 
-from app.messages.fingerprint import Fingerprint
+from app.mail.fingerprint import Fingerprint
 from app.sync.models import EntryId, EntryState
 from app.sync.plan import Candidate, Known
 from app.sync.recognise import CopyOf, Recogniser, SameAs

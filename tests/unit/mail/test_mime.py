@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.messages import defects
-from app.messages.mime import Address, Attachment, attachment, header_values, parse, summarise
-from tests.unit.messages.nasty import NASTY, PNG, multipart, nested, with_body
+from app.mail import defects
+from app.mail.mime import Address, Attachment, attachment, header_values, parse, summarise
+from tests.unit.mail.nasty import NASTY, PNG, multipart, nested, with_body
 
 _TEXT = b"Content-Type: text/plain; charset=utf-8\r\n\r\n"
 _HTML = b"Content-Type: text/html; charset=utf-8\r\n\r\n"

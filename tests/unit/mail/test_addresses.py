@@ -1,7 +1,7 @@
 """Addresses: what is unusual is read by the book, and of a field only so much."""
 
-from app.messages import defects
-from app.messages.headers import addresses
+from app.mail import defects
+from app.mail.headers import addresses
 from app.sync.criteria import Head
 
 

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from app.messages import defects
-from app.messages.decoding import decoded_transfer
-from app.messages.headers import Block, decoded, main_value, parameter, read_block, text_parameter
+from app.mail import defects
+from app.mail.decoding import decoded_transfer
+from app.mail.headers import Block, decoded, main_value, parameter, read_block, text_parameter
 
 MAX_DEPTH = 50
 MAX_PARTS = 1_000

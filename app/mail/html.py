@@ -8,7 +8,7 @@ from inscriptis import get_text  # type: ignore[import-untyped]
 from inscriptis.css_profiles import CSS_PROFILES  # type: ignore[import-untyped]
 from inscriptis.model.config import ParserConfig  # type: ignore[import-untyped]
 
-from app.messages import defects
+from app.mail import defects
 
 MAX_HTML = 2_000_000  # characters
 # The parser compares each new block with all that are open: 20,000 <div> that are never closed take it 0.8 s.

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.messages import defects
-from app.messages.html import MAX_DEPTH, MAX_HTML, MAX_REFERENCES, MAX_TAGS, readable, sanitised, stripped
+from app.mail import defects
+from app.mail.html import MAX_DEPTH, MAX_HTML, MAX_REFERENCES, MAX_TAGS, readable, sanitised, stripped
 
 
 def test_scripts_styles_frames_and_forms_go_with_their_content() -> None:

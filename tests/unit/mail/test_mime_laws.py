@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.messages.mime import attachment, header_values, parse, summarise
-from tests.unit.messages.nasty import NASTY
+from app.mail.mime import attachment, header_values, parse, summarise
+from tests.unit.mail.nasty import NASTY
 
 _FRAGMENTS = st.sampled_from(
     [

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.messages import defects
-from app.messages.headers import MAX_HEADERS
-from app.messages.mime import parse, summarise
-from tests.unit.messages.nasty import multipart, with_body
+from app.mail import defects
+from app.mail.headers import MAX_HEADERS
+from app.mail.mime import parse, summarise
+from tests.unit.mail.nasty import multipart, with_body
 
 
 @pytest.mark.parametrize("charset", [b"punycode", b"idna", b"unicode_escape", b"rot13", b"mbcs", b"os.path"])

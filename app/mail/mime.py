@@ -12,9 +12,9 @@ from datetime import datetime
 from enum import Enum
 from html import escape
 
-from app.messages import defects
-from app.messages.decoding import decoded_text, printable
-from app.messages.headers import (
+from app.mail import defects
+from app.mail.decoding import decoded_text, printable
+from app.mail.headers import (
     Address,
     Block,
     addresses,
@@ -22,8 +22,8 @@ from app.messages.headers import (
     decoded,
     read_block,
 )
-from app.messages.html import readable, sanitised, stripped
-from app.messages.parts import Part, leaves
+from app.mail.html import readable, sanitised, stripped
+from app.mail.parts import Part, leaves
 
 __all__ = [
     "Address",

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote_to_bytes
 
-from app.messages import defects
-from app.messages.decoding import clean, decoded_base64, decoded_text, printable
+from app.mail import defects
+from app.mail.decoding import clean, decoded_base64, decoded_text, printable
 
 MAX_HEADER_OCTETS = 256 * 1024
 MAX_HEADERS = 2_000
