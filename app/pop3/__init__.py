@@ -20,7 +20,7 @@ from app.pop3.errors import (
     UidlUnavailable,
 )
 from app.pop3.limits import Limits
-from app.pop3.listing import Line, Lines, Listing, RawListing, Stat, parse_listing
+from app.pop3.listing import Line, Lines, Listing, RawListing, Stat, parse_listing, sizes_by_number
 from app.pop3.milestones import Announced, Connected, Greeted, Milestone, Protected, Reached, unwatched
 from app.pop3.retrieval import Refusal, Retrieved
 from app.pop3.session import Endpoint, Pop3Session, Security, connect
@@ -32,5 +32,6 @@ __all__ = [
     "Endpoint", "Greeted", "InvalidArgument", "LimitExceeded", "Limits", "Line", "Lines", "Listing", "LoginDelay",
     "MaildropInUse", "Milestone", "Pop3Error", "Pop3Session", "Protected", "ProtocolError", "RawListing", "Reached",
     "Refusal", "Retrieved", "Security", "ServerPermanent", "ServerTemporary", "SpoolFailed", "Stat", "Timeout",
-    "TlsFailed", "Transcript", "UidlUnavailable", "client_tls_context", "connect", "parse_listing", "unwatched",
+    "TlsFailed", "Transcript", "UidlUnavailable", "client_tls_context", "connect", "parse_listing",
+    "sizes_by_number", "unwatched",
 ]  # fmt: skip

@@ -2,6 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
+
+MOST_CAPABILITIES: Final = 100  # servers announce a dozen
+MOST_OCTETS: Final = 100  # of each, blanks included
+_MOST_OCTETS_OF_SASL: Final = 512  # RFC 2449 §4: no line is longer. The best mechanism may be named last
+_LONGEST_LINE: Final = 8192
+_LONGEST_LOGIN_DELAY: Final = 24 * 3600  # seconds; servers have announced years
+_LONGEST_EXPIRE: Final = 999_999_999  # days
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +70,37 @@ class Capabilities:
 
     @property
     def login_delay(self) -> int | None:
-        """Seconds that must lie between two logins (RFC 2449 §6.5)."""
-        return _number(self.tags.get("LOGIN-DELAY"))
+        """Seconds that must lie between two logins (RFC 2449 §6.5); at most a day is believed."""
+        return _number(self.tags.get("LOGIN-DELAY"), most=_LONGEST_LOGIN_DELAY)
 
     @property
     def expire(self) -> int | None:
         """Days that mail is kept after it was retrieved; 0 means not at all; None: not said, or never (§6.7)."""
-        return _number(self.tags.get("EXPIRE"))
+        return _number(self.tags.get("EXPIRE"), most=_LONGEST_EXPIRE)
 
 
 def parse_capabilities(body: bytes) -> Capabilities:
-    """Read the lines of a CAPA answer. What cannot be read is left out: it announces nothing."""
+    """Read the lines of a CAPA answer. What cannot be read is left out: it announces nothing.
+
+    Kept, stored and shown are the first hundred, and of each a hundred octets.
+    """
     tags: dict[str, tuple[str, ...]] = {}
     for line in body.split(b"\n"):
         # RFC 2449 §3: printable ASCII. Anything else must not get into what is stored and shown.
-        words = "".join(chr(octet) if 0x20 < octet < 0x7F else " " for octet in line).split()
-        if words:
-            tags[words[0].upper()] = tuple(words[1:])
+        printable = "".join(chr(octet) if 0x20 < octet < 0x7F else " " for octet in line[:_LONGEST_LINE])
+        words = printable.split()
+        if not words:
+            continue
+        name = words[0].upper()
+        most = _MOST_OCTETS_OF_SASL if name == "SASL" else MOST_OCTETS
+        if len(name) <= most and (name in tags or len(tags) < MOST_CAPABILITIES):
+            tags[name] = tuple(" ".join(words)[:most].split()[1:])
     return Capabilities(tags)
 
 
-def _number(arguments: tuple[str, ...] | None) -> int | None:
-    if arguments and arguments[0].isascii() and arguments[0].isdigit():
-        return int(arguments[0][:9])
-    return None
+def _number(arguments: tuple[str, ...] | None, *, most: int) -> int | None:
+    """The first argument, cut to ``most`` before it is read: it may have any number of digits."""
+    if not arguments or not (arguments[0].isascii() and arguments[0].isdigit()):
+        return None
+    digits = arguments[0].lstrip("0") or "0"
+    return most if len(digits) > len(str(most)) else min(int(digits), most)

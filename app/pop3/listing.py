@@ -104,6 +104,16 @@ def parse_stat(text: str) -> Stat:
     return Stat(int(words[0]), int(words[1]) if has_octets else 0)
 
 
+def sizes_by_number(body: bytes) -> dict[int, int | None]:
+    """LIST's answer by itself: each message-number with its octets; None where it says nothing usable of them."""
+    sizes: dict[int, int | None] = {}
+    for number, rest, _line in _lines(body):
+        if number is not None and number not in sizes:
+            size = _SIZE.match(rest)
+            sizes[number] = int(size[1]) if size else None
+    return sizes
+
+
 def parse_listing(raw: RawListing, *, most_entries: int = 2_000_000) -> Listing:
     """Join UIDL with LIST by number. A line that cannot be read spoils that line only.
 

@@ -4,9 +4,11 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from app.pop3.capabilities import Capabilities
+
+_LONGEST_NAME: Final = 100  # characters; RFC 5280 allows 64, and servers make certificates of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class Protected:
     def issuer(self) -> str:
         """Who signed the server's certificate: organisation or common name."""
         names = {name: value for (name, value), *_ in self._certificate("issuer")}
-        return names.get("organizationName") or names.get("commonName") or "an unnamed authority"
+        name = names.get("organizationName") or names.get("commonName") or "an unnamed authority"
+        return str(name)[:_LONGEST_NAME]
 
     @property
     def expires_at(self) -> datetime | None:

@@ -14,7 +14,7 @@ from app.sync.errors import LeaseLost, SyncFailed
 from app.sync.models import SyncStatus
 from app.sync.providers import least_seconds_between_logins
 from app.sync.repository import Claim, Ending
-from app.sync.schedule import RetryDecision, after_sync, quiet_syncs_after
+from app.sync.schedule import RetryDecision, after_sync, quiet_syncs_after, wait_between_logins
 from app.sync.schemas import Report
 from app.web.times import as_text
 
@@ -67,7 +67,7 @@ def _what_follows(word: LastWord, mailbox: mailboxes.PollState) -> tuple[RetryDe
     is_over = failure is None and word.status is not SyncStatus.CANCELLED
     quiet = quiet_syncs_after(mailbox.quiet_syncs, new=word.report.new) if is_over else mailbox.quiet_syncs
     asked = failure.retry_after_seconds if failure else None
-    wait = max(word.login_delay, least_seconds_between_logins(mailbox.host), asked or 0)
+    wait = wait_between_logins(word.login_delay, least_seconds_between_logins(mailbox.host), asked)
     decision = after_sync(
         failure.code if failure else None,
         poll_interval_seconds=mailbox.poll_interval_seconds,

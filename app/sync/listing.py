@@ -23,7 +23,7 @@ async def list_maildrop(session: pop3.Pop3Session) -> tuple[pop3.RawListing, boo
         if error.without_ids is None:
             raise
         raw = error.without_ids
-    sizes = dict(_sizes(raw.sizes))
+    sizes = {number: octets or 0 for number, octets in pop3.sizes_by_number(raw.sizes).items()}
     ids: dict[int, bytes] = {}
     async for reply in session.top(list(sizes), lines=0):
         if isinstance(reply.body, bytes):
@@ -55,8 +55,3 @@ def _id_by_headers(head: bytes, octets: int) -> bytes:
     if digest is not None:
         return b"headers-" + digest.hex().encode()[:_DIGITS]
     return b"headers-%s-%d" % (sha256(head).hexdigest().encode()[:_DIGITS], octets)
-
-
-def _sizes(body: bytes) -> list[tuple[int, int]]:
-    words = (line.split() for line in body.splitlines())
-    return [(int(w[0]), int(w[1])) for w in words if len(w) > 1 and w[0].isdigit() and w[1].isdigit()]

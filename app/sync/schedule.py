@@ -12,6 +12,7 @@ _LONGEST_BACKOFF = timedelta(hours=1)
 _IN_USE_DELAY = timedelta(seconds=30)
 _STORAGE_DELAY = timedelta(seconds=15)  # a database that was restarted is back by then
 _LONGEST_PLAN = 2 * _LONGEST_BACKOFF
+_LONGEST_WAIT = timedelta(days=1)
 _JITTER = 0.1
 _GROWTH = 1.5
 _MOST_QUIET = 50  # more would change no interval: 10 s grow past 31 days in 31 steps
@@ -45,6 +46,14 @@ def next_message_attempt(attempts: int, now: datetime, *, by_chance: bool = Fals
 def quiet_syncs_after(quiet: int, *, new: int) -> int:
     """How many syncs in a row have brought nothing new, after one that brought ``new`` messages."""
     return 0 if new else min(quiet + 1, _MOST_QUIET)
+
+
+def wait_between_logins(*asked: float | None) -> float:
+    """Seconds that server and provider want before the next login: the longest that was asked for, up to a day.
+
+    A server that announces years would never be polled again, whatever it says the next time.
+    """
+    return min(max(0.0, *(each or 0.0 for each in asked)), _LONGEST_WAIT.total_seconds())
 
 
 def after_sync(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -405,6 +406,35 @@ async def test_a_line_that_cannot_be_read_is_a_warning_and_the_others_count(
         mailbox = (await service.http.get(f"/mailboxes/{mailbox_id}")).json()
         assert any("five" in warning for warning in mailbox["server"]["warnings"])
         await is_right_again(service, server, mailbox_id)
+
+
+async def test_numbers_without_bounds_and_words_without_end_change_nothing(
+    service: Client, drop: FakeMaildrop
+) -> None:
+    """A server of no UIDL that says sizes of 5,000 digits, a delay of 30 years and 256 KB of what it can."""
+    long = [f"{'X' * 60}{number} {'argument ' * 20}" for number in range(900)]
+    server = FakePop3Server(
+        drop,
+        capabilities=["LOGIN-DELAY 999999999", "EXPIRE 99999999999999999999", "IMPLEMENTATION " + "word " * 90, *long],
+        faults=Faults(
+            instead={
+                "UIDL": b"-ERR unknown",
+                "LIST": multiline([f"{number} {'9' * 5_000 if number < 3 else 20}" for number in range(1, 11)]
+                                  + [f"{'9' * 5_000} 5"]),
+            }
+        ),
+    )  # fmt: skip
+    async with server:
+        mailbox_id = await registered(service, drop, server.port, poll_interval_seconds=60)
+        sync = await service.sync(mailbox_id)
+        assert sync["status"] == "succeeded", sync
+        assert sync["report"]["retrieved"] == 10
+        mailbox = (await service.http.get(f"/mailboxes/{mailbox_id}")).json()
+        wait = datetime.fromisoformat(mailbox["next_sync_at"]) - datetime.fromisoformat(sync["finished_at"])
+        assert timedelta(hours=23) < wait <= timedelta(days=1)
+        facts = mailbox["server"]
+        assert len(facts["capabilities"]) <= 100
+        assert all(len(fact) <= 100 for fact in [*facts["capabilities"], facts["implementation"]])
 
 
 async def test_many_bad_servers_at_once_do_not_hold_up_a_good_one(

@@ -26,13 +26,19 @@ def test_nothing_is_announced_until_it_is() -> None:
 @pytest.mark.parametrize(
     ("line", "delay"),
     [("LOGIN-DELAY 900", 900), ("LOGIN-DELAY 900 USER", 900), ("login-delay 0", 0), ("LOGIN-DELAY", None),
-     ("LOGIN-DELAY soon", None), ("LOGIN-DELAY -5", None), ("LOGIN-DELAY " + "9" * 500, 999_999_999)],
+     ("LOGIN-DELAY soon", None), ("LOGIN-DELAY -5", None), ("LOGIN-DELAY +5", None), ("LOGIN-DELAY 300,600", None),
+     ("LOGIN-DELAY 86400", 86_400), ("LOGIN-DELAY 86401", 86_400), ("LOGIN-DELAY 999999999", 86_400),
+     ("LOGIN-DELAY " + "9" * 90, 86_400), ("LOGIN-DELAY 00000000000300", 300), ("LOGIN-DELAY 000", 0),
+     ("LOGIN-DELAY " + "9" * 5_000, 86_400)],
 )  # fmt: skip
 def test_the_delay_between_logins(line: str, delay: int | None) -> None:
     assert parse_capabilities(line.encode() + b"\r\n").login_delay == delay
 
 
-@pytest.mark.parametrize(("line", "days"), [("EXPIRE 0", 0), ("EXPIRE 60 USER", 60), ("EXPIRE NEVER", None)])
+@pytest.mark.parametrize(
+    ("line", "days"),
+    [("EXPIRE 0", 0), ("EXPIRE " + "9" * 80, 999_999_999), ("EXPIRE 60 USER", 60), ("EXPIRE NEVER", None)],
+)
 def test_how_long_retrieved_mail_is_kept(line: str, days: int | None) -> None:
     assert parse_capabilities(line.encode() + b"\r\n").expire == days
 
@@ -47,6 +53,22 @@ def test_what_the_server_calls_itself() -> None:
     assert (
         parse_capabilities(b"IMPLEMENTATION Some Server 1.2 (x)\r\n").implementation == "Some Server 1.2 (x)"
     )
+
+
+def test_of_what_is_announced_without_end_a_hundred_are_kept_and_of_each_a_hundred_octets() -> None:
+    body = b"".join(b"CAPABILITY-%d %s\r\n" % (number, b"argument " * 900) for number in range(2_000))
+    body += b"PIPELINING\r\n" + b"N" * 101 + b"\r\n"
+    found = parse_capabilities(b"IMPLEMENTATION " + b"word " * 60 + b"\r\nUIDL\r\n" + body)
+    assert len(found.names) == 100
+    assert found.uidl
+    assert not found.pipelining
+    assert found.implementation == ("word " * 60)[: 100 - len("IMPLEMENTATION ")].strip()
+    assert all(len(" ".join([name, *words])) <= 100 for name, words in found.tags.items())
+
+
+def test_a_mechanism_behind_a_hundred_octets_is_known() -> None:
+    found = parse_capabilities(b"SASL " + b"SOME-MECHANISM " * 12 + b"XOAUTH2\r\n")
+    assert "XOAUTH2" in found.sasl
 
 
 @given(st.binary(max_size=200))

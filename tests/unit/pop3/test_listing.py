@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.pop3.errors import LimitExceeded, ProtocolError
-from app.pop3.listing import Line, Listing, RawListing, Stat, parse_listing, parse_stat
+from app.pop3.listing import Line, Listing, RawListing, Stat, parse_listing, parse_stat, sizes_by_number
 
 
 def listed(uidl: bytes, sizes: bytes = b"", *, count: int = 0) -> Listing:
@@ -42,6 +42,28 @@ def test_a_size_that_is_missing_negative_or_no_number_is_none() -> None:
 
 def test_a_size_over_4_gib_is_taken_as_it_is() -> None:
     assert lines(b"1 a\r\n", b"1 5000000000\r\n")[0].octets == 5_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("line", "sizes"),
+    [
+        (b"1 120 octets", {1: 120}),
+        (b"0001 0120", {1: 120}),
+        (b"1 " + b"9" * 5_000, {1: None}),
+        (b"1 9223372036854775808", {1: None}),
+        (b"1 -5", {1: None}),
+        (b"1", {1: None}),
+        (b"9" * 5_000 + b" 5", {}),
+        ("٣ 5".encode(), {}),
+        (b"+1 5", {}),
+        (b"\xb2 5", {}),
+        (b"0 5", {}),
+        (b"4294967296 5", {}),
+    ],
+)
+def test_numbers_have_bounds_before_they_are_parsed(line: bytes, sizes: dict[int, int | None]) -> None:
+    assert sizes_by_number(line + b"\r\n") == sizes
+    assert sizes_by_number(b"7 70\r\n" + line + b"\r\n") == {7: 70} | sizes
 
 
 def test_words_behind_a_size_are_ignored() -> None:

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from app.mailboxes.models import MailboxStatus
 from app.sync.errors import SyncErrorCode
-from app.sync.schedule import RetryDecision, after_sync, next_message_attempt, quiet_syncs_after
+from app.sync.schedule import (
+    RetryDecision,
+    after_sync,
+    next_message_attempt,
+    quiet_syncs_after,
+    wait_between_logins,
+)
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 
@@ -58,6 +64,14 @@ def test_other_failures_back_off_but_stay_within_an_hour() -> None:
 def test_the_server_may_ask_for_more_patience() -> None:
     assert delay(SyncErrorCode.LOGIN_DELAY, retry_after_seconds=900) == 900
     assert delay(None, retry_after_seconds=900) == 900
+
+
+@pytest.mark.parametrize(
+    ("asked", "wait"),
+    [((0, None), 0), ((10, 300, None), 300), ((-5, None), 0), ((86_401, 10), 86_400), ((1e300, 0), 86_400)],
+)
+def test_a_wait_between_logins_is_believed_up_to_a_day(asked: tuple[float | None, ...], wait: float) -> None:
+    assert wait_between_logins(*asked) == wait
 
 
 def test_the_interval_grows_by_half_with_each_quiet_sync_up_to_its_bound() -> None:
