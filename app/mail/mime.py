@@ -6,7 +6,7 @@ string they give can be stored: no NUL, no lone surrogates, bounded in length.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -28,9 +28,12 @@ from app.mail.parts import Part, leaves
 __all__ = [
     "Address",
     "Attachment",
+    "Octets",
     "ParsedMessage",
     "Summary",
     "attachment",
+    "attachment_facts",
+    "attachment_pieces",
     "header_values",
     "parse",
     "summarise",
@@ -47,7 +50,16 @@ _MAX_SUBJECT = 2_000
 _MAX_MESSAGE_ID = 998
 _MAX_TEXT = 2_000_000
 _ONCE = ("from", "subject", "date", "message-id")
+PIECE_OCTETS = 256 * 1024  # of a decoded attachment, given at a time
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u2060\ufeff]+")
+
+Octets = bytes | Iterable[bytes]
+"""A message: whole, or in pieces of any size, which are read once and in order."""
+
+
+def never() -> bool:
+    """The deadline of those who have none."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +133,12 @@ def summarise(raw: bytes) -> Summary:
     )
 
 
-def parse(raw: bytes) -> ParsedMessage:
+def parse(octets: Octets, *, is_late: Callable[[], bool] = never) -> ParsedMessage:
     """A message read whole: all headers, text, sanitised HTML, the list of attachments. Never raises.
+
+    ``octets`` may come in pieces, each of which is asked for when the one before has been read and is then let go:
+    what is held does not grow with the attachments. ``is_late`` is asked now and then; from when it says True nothing
+    more is begun, and what was read so far is given, with a warning.
 
     Names of headers are in lower case: they are case-insensitive (RFC 5322 §1.2.2) and keys of a JSON object are
     not, so that any other choice leaves a program to search for ``Message-ID``, ``Message-Id`` and ``MESSAGE-ID``.
@@ -130,7 +146,7 @@ def parse(raw: bytes) -> ParsedMessage:
     it has only text.
     """
     found: list[str] = []
-    raw = _with_line_feeds(raw, found)
+    raw = _with_line_feeds(_joined(octets), found)
     block = read_block(raw, 0, len(raw), found)
     _fields(block, found)
     headers: dict[str, list[str]] = {}
@@ -159,6 +175,32 @@ def attachment(raw: bytes, index: int) -> tuple[Attachment, bytes] | None:
             content = part.content(found)
             return _attachment(part, index, content, found), content
     return None
+
+
+def attachment_facts(octets: Octets, index: int, *, is_late: Callable[[], bool] = never) -> Attachment | None:
+    """What ``parse`` says of the attachment with this index, its decoded octets counted; None when there is none.
+
+    It stops behind the attachment, and nothing of it is held. Never raises, but what ``octets`` raises.
+    """
+    found = attachment(_joined(octets), index)
+    return found and found[0]
+
+
+def attachment_pieces(octets: Octets, index: int, *, is_late: Callable[[], bool] = never) -> Iterator[bytes]:
+    """The decoded octets of the attachment with this index, in pieces of at most 256 KiB, made as they are asked for.
+
+    Together as many as ``attachment_facts`` counted: one reading for the facts that an answer begins with, another
+    for its body. Nothing when there is no such attachment. Never raises, but what ``octets`` raises; where ``is_late``
+    says True it ends early.
+    """
+    found = attachment(_joined(octets), index)
+    content = found[1] if found else b""
+    for start in range(0, len(content), PIECE_OCTETS):
+        yield content[start : start + PIECE_OCTETS]
+
+
+def _joined(octets: Octets) -> bytes:
+    return octets if isinstance(octets, bytes) else b"".join(octets)
 
 
 def header_values(raw_headers: bytes, name: str) -> list[str]:

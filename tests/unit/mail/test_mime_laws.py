@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.mail.mime import attachment, header_values, parse, summarise
+from app.mail.mime import (
+    attachment,
+    attachment_facts,
+    attachment_pieces,
+    header_values,
+    parse,
+    summarise,
+)
 from tests.unit.mail.nasty import NASTY
 
 _FRAGMENTS = st.sampled_from(
@@ -65,6 +72,8 @@ def assert_lawful(raw: bytes) -> None:
         assert found is not None
         assert found[0] == part
         assert len(found[1]) == part.octets
+        assert attachment_facts(raw, part.index) == part
+        assert b"".join(attachment_pieces(raw, part.index)) == found[1]
     assert attachment(raw, len(parsed.attachments)) is None
     assert attachment(raw, -1) is None
 
@@ -72,6 +81,20 @@ def assert_lawful(raw: bytes) -> None:
 @given(_MESSAGES)
 def test_any_octets_are_read_without_an_error_into_bounded_text_that_can_be_stored(raw: bytes) -> None:
     assert_lawful(raw)
+
+
+@given(_MESSAGES, st.integers(1, 200))
+def test_a_message_in_pieces_is_the_same_message(raw: bytes, octets: int) -> None:
+    def pieces() -> Iterator[bytes]:
+        return (raw[start : start + octets] for start in range(0, len(raw), octets))
+
+    whole = parse(raw)
+    assert parse(pieces()) == whole
+    for part in whole.attachments[:3]:
+        assert attachment_facts(pieces(), part.index) == part
+        assert sum(map(len, attachment_pieces(pieces(), part.index))) == part.octets
+    assert attachment_facts(pieces(), len(whole.attachments)) is None
+    assert list(attachment_pieces(pieces(), len(whole.attachments))) == []
 
 
 @pytest.mark.parametrize("name", NASTY)
