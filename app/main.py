@@ -5,7 +5,6 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -29,6 +28,7 @@ from app.mailboxes.service import replace_oauth2, stored_oauth2
 from app.messages.routes import build_router as messages_router
 from app.metrics import Backlog
 from app.occupancy import Place, shared
+from app.reading.threads import FairThreads
 from app.schema import upgrade
 from app.settings import Role, Settings
 from app.sync.batches import Room
@@ -76,10 +76,10 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds mail
     database = Database(settings.effective_database_url, traces=traces)
     wakeups = Wakeups()
-    pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="prepare")
+    threads = FairThreads(os.cpu_count() or 1, name="prepare")
     place = None if settings.executor_id or settings.role is Role.API else Place(settings.data_dir)
     worker = place.name if place else settings.executor_id
-    runner = _runner(settings, database, pool, wakeups, worker, clock, traces)
+    runner = _runner(settings, database, threads, wakeups, worker, clock, traces)
     engine = create_engine(
         database_url=database_for_jobs(settings.effective_database_url, data_dir=settings.data_dir),
         executor_id=worker,
@@ -108,7 +108,7 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
         license_info={"name": "MIT", "identifier": "MIT"},
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(settings, database, pool, runner, engine, place),
+        lifespan=_lifespan(settings, database, threads, runner, engine, place),
         telemetry=of_requests(traces),
         responses={500: {"model": problems.Problem, "description": "An error of ours."}},
     )
@@ -183,7 +183,7 @@ def _add_api(
 def _runner(
     settings: Settings,
     database: Database,
-    pool: ThreadPoolExecutor,
+    threads: FairThreads,
     wakeups: Wakeups,
     worker: str,
     clock: Clock,
@@ -206,7 +206,7 @@ def _runner(
             monotonic=time.monotonic,
             traces=traces,
         ),
-        pool=pool,
+        threads=threads,
         wakeups=wakeups,
         clock=clock,
         monotonic=time.monotonic,
@@ -251,7 +251,7 @@ def _tokens(settings: Settings, database: Database) -> AccessTokens:
 def _lifespan(
     settings: Settings,
     database: Database,
-    pool: ThreadPoolExecutor,
+    threads: FairThreads,
     runner: SyncRunner,
     engine: JobEngine,
     place: Place | None,
@@ -269,7 +269,7 @@ def _lifespan(
             finally:
                 await runner.stop()
                 await engine.stop(within_seconds=settings.stop_within_seconds)
-                pool.shutdown(wait=True, cancel_futures=True)
+                threads.close()
                 database.close()
                 if place is not None:
                     place.leave()

@@ -1,14 +1,14 @@
-"""Between the wire and the database: retrieved messages in bounded batches, prepared in a thread.
+"""Between the wire and the database: retrieved messages in bounded batches, prepared in threads.
 
 While one batch is committed others are compressed and the next one is received; one more has to wait, and with it
 the reading from the server. So a slow disk slows the server down, and memory stays bounded: for each sync by its
-batches, for all of them by the room that they share.
+batches, for all of them by the room that they share. The threads they share too, in turns of the mailboxes, so that
+one whose letters are dear to read delays itself.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
@@ -16,6 +16,8 @@ from typing import Self
 from app import pop3
 from app.messages.contents import Packed, Packer
 from app.messages.intake import Prepared, prepare
+from app.reading.shares import Owner
+from app.reading.threads import FairThreads, Steps
 from app.sync.plan import Candidate
 
 _MOST_UNDER_WAY = 3
@@ -63,14 +65,16 @@ class Batches:
         self,
         *,
         commit: Callable[[Sequence[Outcome]], Awaitable[None]],
-        pool: ThreadPoolExecutor,
+        threads: FairThreads,
+        owner: Owner,
         most_messages: int,
         most_octets: int,
         judge: Callable[[Candidate, Prepared], str | None],
         room: Room,
     ) -> None:
         self._commit = commit
-        self._pool = pool
+        self._threads = threads
+        self._owner = owner
         self._most_messages = most_messages
         self._most_octets = most_octets
         self._judge = judge
@@ -132,9 +136,8 @@ class Batches:
         self, replies: Sequence[tuple[Candidate, pop3.Retrieved]], before: asyncio.Task[None] | None
     ) -> None:
         """Prepared beside other batches, committed behind the one before; not at all when that one failed."""
-        loop = asyncio.get_running_loop()
         try:
-            outcomes = await loop.run_in_executor(self._pool, self._prepare, replies)
+            outcomes = await self._threads.run(self._owner, self._prepare(replies))
             if before is not None:
                 await asyncio.wait([before])
                 if before.cancelled() or before.exception() is not None:
@@ -143,10 +146,14 @@ class Batches:
         finally:
             _close(replies)
 
-    def _prepare(self, replies: Sequence[tuple[Candidate, pop3.Retrieved]]) -> list[Outcome]:
+    def _prepare(self, replies: Sequence[tuple[Candidate, pop3.Retrieved]]) -> Steps[list[Outcome]]:
+        """In a thread, a letter a step."""
         packed = iter(Packer().pack([reply.body for _candidate, reply in replies if reply.body is not None]))
-        outcomes = [_outcome(candidate, reply, packed) for candidate, reply in replies]
-        return [self._judged(outcome) for outcome in outcomes]
+        outcomes = []
+        for candidate, reply in replies:
+            outcomes.append(self._judged(_outcome(candidate, reply, packed)))
+            yield
+        return outcomes
 
     def _judged(self, outcome: Outcome) -> Outcome:
         unwanted = self._judge(outcome.candidate, outcome.prepared) if outcome.prepared else None

@@ -15,6 +15,7 @@ from app.mail.mime import summarise
 from app.mailboxes.criteria import Criteria
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
 from app.mailboxes.service import existing
+from app.pop3 import Line
 from app.sync import look, repository
 from app.sync.batch import renamed_away
 from app.sync.errors import SyncFailed
@@ -26,7 +27,7 @@ from app.sync.recognise import Recogniser
 from app.sync.retention import due
 from app.sync.rows import RowMaker
 from app.sync.service import SyncTools
-from app.sync.sift import Sifted, judge_by, sift
+from app.sync.sift import Judge, Sifted, judge_by, sift
 from app.web.ids import unique_id_text
 from app.web.times import UtcTime
 
@@ -99,6 +100,8 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
             most_octets=tools.limits.message_octets,
             is_baseline=False,
             judge=None,
+            threads=tools.threads,
+            owner=(mailbox_id,),
             now=tools.clock(),
             may_hold=False,
         )
@@ -157,21 +160,24 @@ async def preview(mailbox_id: MailboxId, criteria: Criteria | None, *, tools: Sy
         async for reply in session.top(list(lines), lines=0):
             head = reply.body if isinstance(reply.body, bytes) else b""
             reply.close()
-            line, summary = lines[reply.number], summarise(head)
-            rule = judge(head, line.octets) if judge else None
-            items.append(
-                PreviewLine(
-                    unique_id=unique_id_text(line.unique_id),
-                    subject=summary.subject,
-                    sender=summary.from_.address if summary.from_ else None,
-                    date=summary.date,
-                    octets=line.octets,
-                    wanted=rule is None,
-                    rule=rule,
-                )
-            )
+            read = partial(_previewed, lines[reply.number], head, judge=judge)
+            items.append(await tools.threads.call((mailbox_id,), read))
     wanted = sum(item.wanted for item in items)
     return Preview(listed=len(listing.entries), judged=len(items), wanted=wanted, items=items)
+
+
+def _previewed(line: Line, head: bytes, *, judge: Judge | None) -> PreviewLine:
+    summary = summarise(head)
+    rule = judge(head, line.octets) if judge else None
+    return PreviewLine(
+        unique_id=unique_id_text(line.unique_id),
+        subject=summary.subject,
+        sender=summary.from_.address if summary.from_ else None,
+        date=summary.date,
+        octets=line.octets,
+        wanted=rule is None,
+        rule=rule,
+    )
 
 
 async def retention_preview(mailbox_id: MailboxId, *, tools: SyncTools) -> RetentionPreview:

@@ -1,7 +1,6 @@
 """``sync_mailbox``: list, diff, recognise, retrieve, store. Read it from top to bottom."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from app.mailboxes.models import InitialSync, Mailbox
 from app.mailboxes.schemas import ServerFacts
 from app.messages.intake import Prepared
 from app.metrics import Metrics
+from app.reading.threads import FairThreads
 from app.sync import last_word, look, recall, repository, retention
 from app.sync.batch import Batch, Places, renamed_away, settle
 from app.sync.batches import Batches, Outcome, Room
@@ -52,7 +52,7 @@ class SyncTools:
 
     database: Database
     maildrop: Maildrop
-    pool: ThreadPoolExecutor
+    threads: FairThreads
     wakeups: Wakeups
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
@@ -140,6 +140,8 @@ class _Run:
                         most_octets=self._tools.limits.message_octets,
                         is_baseline=is_baseline,
                         judge=judge_by(mailbox.criteria),
+                        threads=self._tools.threads,
+                        owner=(self._mailbox_id,),
                         now=self._tools.clock(),
                     )
                 await self._record_listing(
@@ -251,7 +253,8 @@ class _Run:
 
         batches = Batches(
             commit=partial(self._commit, mailbox=mailbox, seen=seen, recogniser=recogniser),
-            pool=self._tools.pool,
+            threads=self._tools.threads,
+            owner=(self._mailbox_id,),
             most_messages=self._tools.batch_messages,
             most_octets=self._tools.batch_octets,
             judge=judge_late,

@@ -1,14 +1,16 @@
 """Which candidates to retrieve: suspects recognised by their headers, the unwanted and the too large set aside."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from app import pop3
 from app.mail.fingerprint import headers_digest
 from app.mailboxes.criteria import Criteria
+from app.reading.shares import Owner
+from app.reading.threads import FairThreads
 from app.sync import criteria as judged
 from app.sync.errors import SyncErrorCode, SyncFailed
 from app.sync.look import Look
@@ -17,6 +19,8 @@ from app.sync.recognise import Recogniser, SameAs
 
 # So few ledger lines that nothing can recognise are worth no question to a person.
 _FEW = 5
+# Octets of headers that are digested where they arrive: a hop to a thread costs as much.
+_FEW_OCTETS = 16 * 1024
 
 Judge = Callable[[bytes, int | None], str | None]
 """Head and octets of a message -> why the criteria do not want it, or None."""
@@ -51,6 +55,8 @@ async def sift(
     most_octets: int,
     is_baseline: bool,
     judge: Judge | None,
+    threads: FairThreads,
+    owner: Owner,
     now: datetime,
     may_hold: bool = True,
 ) -> Sifted:
@@ -72,7 +78,11 @@ async def sift(
     asked = [c for c in [*suspects, *plain] if judge is not None or c.number in large]
     asked += [c for c in suspects if judge is None and c.number not in large]
     asked.sort(key=_tried)
-    sifted.heads = await _heads(session, asked, keep=large, judge=judge)
+    async for candidate, octets in heads_of(session, asked):
+        if octets is not None:
+            read = partial(_head, candidate, octets, judge=judge, is_kept=candidate.number in large)
+            is_long = judge is not None or len(octets) > _FEW_OCTETS
+            sifted.heads[candidate.number] = await threads.call(owner, read) if is_long else read()
     known = _recognised(suspects, sifted.heads, recogniser, is_wholesale=is_wholesale)
     for candidate in suspects:
         same = known.get(candidate.number)
@@ -122,18 +132,9 @@ def judge_by(criteria: dict[str, Any] | None) -> Judge | None:
     return judge
 
 
-async def _heads(
-    session: pop3.Pop3Session, asked: Sequence[Candidate], *, keep: set[int], judge: Judge | None
-) -> dict[int, Head]:
-    heads: dict[int, Head] = {}
-    async for candidate, octets in heads_of(session, asked):
-        if octets is not None:
-            unwanted = None
-            if judge is not None and not candidate.is_forced:  # in a thread: a pattern may be slow
-                unwanted = await asyncio.to_thread(judge, octets, candidate.octets)
-            kept = octets if candidate.number in keep else None
-            heads[candidate.number] = Head(headers_digest(octets), unwanted, kept)
-    return heads
+def _head(candidate: Candidate, octets: bytes, *, judge: Judge | None, is_kept: bool) -> Head:
+    unwanted = None if judge is None or candidate.is_forced else judge(octets, candidate.octets)
+    return Head(headers_digest(octets), unwanted, octets if is_kept else None)
 
 
 def _of_line(candidate: Candidate, line: Known) -> Candidate:

@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -23,6 +22,7 @@ from app.database import Database
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
 from app.messages.models import Message
+from app.reading.threads import FairThreads
 from app.schema import upgrade
 from app.sync import claims as claiming
 from app.sync import repository as syncs
@@ -72,7 +72,7 @@ class MaildropMachine(RuleBasedStateMachine):
         self.directory = Path(tempfile.mkdtemp())
         shutil.copy(empty_database(), self.directory / "data.sqlite")
         self.database = MortalDatabase(f"sqlite:///{self.directory / 'data.sqlite'}")
-        self.pool = ThreadPoolExecutor(1)
+        self.threads = FairThreads(1, name="prepare")
         self.now = START
         self.maildrop = SimulatedMaildrop()
         self.letters = letters()
@@ -81,7 +81,7 @@ class MaildropMachine(RuleBasedStateMachine):
         self.tools = SyncTools(
             database=self.database,
             maildrop=self.maildrop,  # type: ignore[arg-type]  # the part of it that a sync uses
-            pool=self.pool,
+            threads=self.threads,
             wakeups=Wakeups(),
             clock=lambda: self.now,
             monotonic=lambda: 0.0,
@@ -106,7 +106,7 @@ class MaildropMachine(RuleBasedStateMachine):
             self.heal_and_check()
         finally:
             self.database.close()
-            self.pool.shutdown()
+            self.threads.close()
             self.loop.close()
             shutil.rmtree(self.directory)
 

@@ -1,7 +1,6 @@
 """Work in proportion to change, counted at 100,000 unique-ids: statements, ledger lines read, octets asked for."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +14,7 @@ from app import pop3
 from app.database import Database
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
+from app.reading.threads import FairThreads
 from app.schema import upgrade
 from app.sync import claims as claiming
 from app.sync import repository as syncs
@@ -42,7 +42,7 @@ class Bench:
         self.tools = SyncTools(
             database=self.database,
             maildrop=self.maildrop,  # type: ignore[arg-type]
-            pool=ThreadPoolExecutor(1),
+            threads=FairThreads(1, name="prepare"),
             wakeups=Wakeups(),
             clock=lambda: NOW,
             monotonic=lambda: 0.0,
@@ -87,7 +87,7 @@ class Bench:
         return row.report
 
     def close(self) -> None:
-        self.tools.pool.shutdown()
+        self.tools.threads.close()
         self.database.close()
 
 

@@ -1,6 +1,5 @@
 """A provider's own pace, which no server of the tests can have: by its name."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from app import pop3
 from app.database import Database
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
+from app.reading.threads import FairThreads
 from app.schema import upgrade
 from app.sync import claims
 from app.sync.batches import Room
@@ -37,11 +37,11 @@ async def test_no_poll_comes_sooner_than_the_provider_wants_and_the_mailbox_says
 ) -> None:
     url = f"sqlite:///{tmp_path / 'data.sqlite'}"
     upgrade(url)
-    database, pool = Database(url), ThreadPoolExecutor(1)
+    database, threads = Database(url), FairThreads(1, name="prepare")
     tools = SyncTools(
         database=database,
         maildrop=SimulatedMaildrop([Mail(b"a", b"Subject: x\r\n\r\nx\r\n")]),  # type: ignore[arg-type]  # the part of it that a sync uses
-        pool=pool,
+        threads=threads,
         wakeups=Wakeups(),
         clock=lambda: NOW,
         monotonic=lambda: 0.0,
@@ -68,5 +68,5 @@ async def test_no_poll_comes_sooner_than_the_provider_wants_and_the_mailbox_says
     assert row.next_sync_at == NOW + timedelta(seconds=seconds)
     assert row.server is not None
     assert any(f"{seconds} s" in warning for warning in row.server["warnings"]) is is_told
-    pool.shutdown()
+    threads.close()
     database.close()

@@ -1,12 +1,14 @@
 """Mail that is not stored yet: bounded for each sync, and over all of them."""
 
 import asyncio
+import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from app import pop3
+from app.messages.intake import Prepared
+from app.reading.threads import FairThreads
 from app.sync.batches import Batches, Outcome, Room
 from app.sync.plan import Candidate
 
@@ -15,9 +17,10 @@ MAIL = b"Subject: x\r\n\r\n".ljust(OCTETS, b"x")
 
 
 @pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(2) as pool:
-        yield pool
+def threads() -> Iterator[FairThreads]:
+    threads = FairThreads(2, name="prepare")
+    yield threads
+    threads.close()
 
 
 class Store:
@@ -34,10 +37,11 @@ class Store:
         self.batches.append(len(outcomes))
 
 
-def batches(store: Store, pool: ThreadPoolExecutor, room: Room) -> Batches:
+def batches(store: Store, threads: FairThreads, room: Room) -> Batches:
     return Batches(
         commit=store.commit,
-        pool=pool,
+        threads=threads,
+        owner=("a mailbox",),
         most_messages=10,
         most_octets=1 << 20,
         judge=lambda _candidate, _message: None,
@@ -50,18 +54,18 @@ async def add(batches: Batches, number: int, body: bytes = MAIL) -> None:
     await batches.add(candidate, pop3.Retrieved(number, body, octets=len(body)))
 
 
-async def test_where_there_is_room_batches_are_as_large_as_they_may_be(pool: ThreadPoolExecutor) -> None:
+async def test_where_there_is_room_batches_are_as_large_as_they_may_be(threads: FairThreads) -> None:
     store, room = Store(), Room(1 << 20)
-    async with batches(store, pool, room) as one:
+    async with batches(store, threads, room) as one:
         for number in range(25):
             await add(one, number)
     assert store.batches == [10, 10, 5]
     assert room.held_octets == 0
 
 
-async def test_where_there_is_none_each_sync_stores_what_it_has(pool: ThreadPoolExecutor) -> None:
+async def test_where_there_is_none_each_sync_stores_what_it_has(threads: FairThreads) -> None:
     store, room = Store(), Room(5 * OCTETS)
-    async with batches(store, pool, room) as idle, batches(store, pool, room) as busy:
+    async with batches(store, threads, room) as idle, batches(store, threads, room) as busy:
         for number in range(4):
             await add(idle, number)  # of a server that sends no more for now
         for number in range(3):
@@ -72,9 +76,9 @@ async def test_where_there_is_none_each_sync_stores_what_it_has(pool: ThreadPool
     assert room.held_octets == 0
 
 
-async def test_all_together_hold_little_more_than_the_room(pool: ThreadPoolExecutor) -> None:
+async def test_all_together_hold_little_more_than_the_room(threads: FairThreads) -> None:
     store, room = Store(is_open=False), Room(5 * OCTETS)
-    many = [batches(store, pool, room) for _ in range(20)]
+    many = [batches(store, threads, room) for _ in range(20)]
 
     async def work(one: Batches) -> None:
         async with one:
@@ -91,11 +95,11 @@ async def test_all_together_hold_little_more_than_the_room(pool: ThreadPoolExecu
     assert room.held_octets == 0
 
 
-async def test_a_sync_that_is_cancelled_leaves_its_room(pool: ThreadPoolExecutor) -> None:
+async def test_a_sync_that_is_cancelled_leaves_its_room(threads: FairThreads) -> None:
     store, room = Store(is_open=False), Room(1 << 20)
 
     async def work() -> None:
-        async with batches(store, pool, room) as one:
+        async with batches(store, threads, room) as one:
             for number in range(100):
                 await add(one, number)
 
@@ -108,7 +112,7 @@ async def test_a_sync_that_is_cancelled_leaves_its_room(pool: ThreadPoolExecutor
     assert room.held_octets == 0
 
 
-async def test_a_commit_that_fails_leaves_its_room(pool: ThreadPoolExecutor) -> None:
+async def test_a_commit_that_fails_leaves_its_room(threads: FairThreads) -> None:
     room = Room(1 << 20)
 
     class Broken(Store):
@@ -116,10 +120,52 @@ async def test_a_commit_that_fails_leaves_its_room(pool: ThreadPoolExecutor) -> 
             raise FileExistsError
 
     async def work() -> None:
-        async with batches(Broken(), pool, room) as one:
+        async with batches(Broken(), threads, room) as one:
             for number in range(15):
                 await add(one, number)
 
     with pytest.raises(FileExistsError):
         await work()
     assert room.held_octets == 0
+
+
+async def test_a_mailbox_with_slow_letters_does_not_keep_others_from_storing() -> None:
+    now, begun, go = [0.0], threading.Event(), threading.Event()
+    threads = FairThreads(1, name="prepare", seconds=lambda: now[0])
+    stored: list[str] = []
+
+    def mailbox(name: str, seconds: float) -> Batches:
+        async def commit(outcomes: Sequence[Outcome]) -> None:
+            stored.append(name)
+
+        def judge(candidate: Candidate, _message: Prepared) -> None:
+            now[0] += seconds
+            begun.set()
+            go.wait(30)
+
+        return Batches(
+            commit=commit,
+            threads=threads,
+            owner=(name,),
+            most_messages=40,
+            most_octets=1 << 20,
+            judge=judge,
+            room=Room(1 << 20),
+        )
+
+    async def sync(name: str, seconds: float) -> None:
+        async with mailbox(name, seconds) as one:
+            for number in range(40):
+                await add(one, number)
+
+    syncs = [asyncio.create_task(sync(f"slow {n}", 0.5)) for n in (1, 2)]
+    while not begun.is_set():
+        await asyncio.sleep(0)
+    syncs.append(asyncio.create_task(sync("healthy", 0.0001)))
+    while len(threads._shares) < 2:
+        await asyncio.sleep(0)
+    go.set()
+    await asyncio.gather(*syncs)
+    threads.close()
+    assert stored[0] == "healthy"
+    assert sorted(stored) == ["healthy", "slow 1", "slow 2"]

@@ -1,0 +1,152 @@
+"""Threads whose work takes turns: a long piece of it is put down where others wait, and taken up again later."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Generator
+from threading import Condition, Thread
+from typing import Any, TypeVar
+
+from app.reading.shares import Owner, Shares
+
+Result = TypeVar("Result")
+Steps = Generator[None, None, Result]
+"""Work that yields where it can be put down, and returns its result."""
+
+_SLICE_SECONDS = 0.05  # an ordinary batch of mail is done in one go; a neighbour's wait is not felt
+
+
+class TurnsClosed(Exception):
+    """Nobody works here any more."""
+
+
+class FairThreads:
+    """Runs work in a few threads, in turns between those for whom it is done, by the seconds that it costs them."""
+
+    def __init__(
+        self,
+        threads: int,
+        *,
+        name: str,
+        seconds: Callable[[], float] = time.thread_time,  # what a thread has worked: waiting costs nobody
+    ) -> None:
+        self._seconds = seconds
+        self._shares: Shares[_Job] = Shares()
+        self._changed = Condition()  # its lock is that of the next two as well
+        self._is_closed = False
+        self._threads = [Thread(target=self._work, name=f"{name}_{n}", daemon=True) for n in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    async def run(self, owner: Owner, work: Steps[Result]) -> Result:
+        """The result of the work. Who is cancelled goes on only when no thread is at it any more.
+
+        Raises what the work raises, and TurnsClosed.
+        """
+        job = _Job(work, asyncio.get_running_loop())
+        with self._changed:
+            if self._is_closed:
+                raise TurnsClosed
+            self._shares.add(owner, job)
+            self._changed.notify()
+        try:
+            result: Result = await job.told
+        except asyncio.CancelledError:
+            await self._left(owner, job)
+            raise
+        return result
+
+    async def call(self, owner: Owner, func: Callable[[], Result]) -> Result:
+        """The result of a function that is too short to be put down."""
+        return await self.run(owner, _one_step(func))
+
+    def close(self) -> None:
+        """End the threads after the slice that they are at. What is left raises TurnsClosed."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+        while turn := self._shares.take():
+            owner, job = turn
+            job.tell(error=TurnsClosed())
+            self._shares.done(owner, cost=0.0)
+
+    async def _left(self, owner: Owner, job: "_Job") -> None:
+        with self._changed:
+            job.is_left = True
+            waited = self._shares.remove(owner, job)
+        if waited:
+            job.work.close()
+        elif not job.has_ended.is_set():
+            await job.has_ended.wait()
+
+    def _work(self) -> None:
+        while turn := self._turn():
+            owner, job = turn
+            started = self._seconds()
+            is_done = job.go_on(until=started + _SLICE_SECONDS, seconds=self._seconds)
+            with self._changed:
+                if not is_done and not job.is_left:
+                    self._shares.add(owner, job, first=True)
+                self._shares.done(owner, cost=self._seconds() - started)
+                if not is_done and job.is_left:
+                    job.work.close()
+                    job.tell(error=TurnsClosed())
+
+    def _turn(self) -> "tuple[Owner, _Job] | None":
+        with self._changed:
+            while not self._is_closed:
+                if turn := self._shares.take():
+                    return turn
+                self._changed.wait()
+        return None
+
+
+def _one_step(func: Callable[[], Result]) -> Steps[Result]:
+    result = func()
+    yield
+    return result
+
+
+class _Job:
+    """Steps of work, and who waits for its end."""
+
+    __slots__ = ("has_ended", "is_left", "loop", "told", "work")
+
+    def __init__(self, work: Steps[Any], loop: asyncio.AbstractEventLoop) -> None:
+        self.work = work
+        self.loop = loop
+        self.told: asyncio.Future[Any] = loop.create_future()
+        self.has_ended = asyncio.Event()
+        self.is_left = False
+
+    def go_on(self, *, until: float, seconds: Callable[[], float]) -> bool:
+        """Work on until the end, which is told, or until a step ends after this time; whether it was the end."""
+        try:
+            while not self.is_left:
+                next(self.work)
+                if seconds() >= until:
+                    return False
+        except StopIteration as end:
+            self.tell(result=end.value)
+            return True
+        except BaseException as error:  # whatever it is, this thread goes on, and nobody waits for ever
+            self.tell(error=error)
+            return True
+        return False
+
+    def tell(self, *, result: Any = None, error: BaseException | None = None) -> None:
+        """Tell who waits, in his loop."""
+
+        def told() -> None:
+            self.has_ended.set()
+            if self.told.done():
+                return
+            if error is not None:
+                self.told.set_exception(error)
+            else:
+                self.told.set_result(result)
+
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self.loop.call_soon_threadsafe(told)
