@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import (
@@ -47,6 +48,7 @@ Octets = Text().with_variant(Text(collation="C"), "postgresql")  # ordered as Py
 _SQLITE_BUSY_MS = 15_000
 _SQLITE_PAGE_OCTETS = 16 * 1024  # mail is large: fewer, larger pages halve the time of a first sync
 _READER_THREADS = 4
+_SEARCHER_THREADS = 2
 _POSTGRESQL_WRITERS = 8
 _TOGETHER_SECONDS = 0.02  # who asks little does not wait for all who ask much
 _NAME = "maildelta"  # what PostgreSQL calls our sessions
@@ -124,12 +126,21 @@ class Database:
         self._write_engines = {
             durable: writer.execution_options(durable=durable) for durable in (True, False)
         }
-        self._reads = Lane(self._answers, threads=_READER_THREADS, name="db-read")
+        self._search_engine = open_engine(self.url, read_only=True, threads=_SEARCHER_THREADS)
+        self._reads = Lane(partial(self._answers, self._read_engine), threads=_READER_THREADS, name="db-read")
+        self._searches = Lane(
+            partial(self._answers, self._search_engine), threads=_SEARCHER_THREADS, name="db-search"
+        )
         self._writes = Lane(self._results, threads=writers, name="db-write")
 
     async def read(self, question: Callable[[Session], Result]) -> Result:
         """Answer a question in a transaction that sees one state of the database and changes nothing."""
         answer: Result = await self._done("read", question, self._reads.do)
+        return answer
+
+    async def search(self, question: Callable[[Session], Result]) -> Result:
+        """The same for what looks at many rows: in threads of its own, so that no short question waits behind it."""
+        answer: Result = await self._done("read", question, self._searches.do)
         return answer
 
     async def write(self, change: Callable[[Session], Result], *, durable: bool = True) -> Result:
@@ -169,19 +180,21 @@ class Database:
         """Wait for the units of work under way and close all connections."""
         self._writes.close()
         self._reads.close()
+        self._searches.close()
         self._write_engines[True].dispose()  # they share one pool
         self._read_engine.dispose()
+        self._search_engine.dispose()
 
-    def _answers(self, questions: Sequence[_Question]) -> Sequence[Any]:
+    def _answers(self, engine: Engine, questions: Sequence[_Question]) -> Sequence[Any]:
         """The answers, from one state. Where one cannot be had, each is asked for in a transaction of its own."""
         if len(questions) > 1:
             with contextlib.suppress(Exception):
-                return self._asked(questions)
-        return _each_alone(lambda question: self._asked([question]), questions)
+                return self._asked(engine, questions)
+        return _each_alone(lambda question: self._asked(engine, [question]), questions)
 
-    def _asked(self, questions: Sequence[_Question]) -> Sequence[Any]:
+    def _asked(self, engine: Engine, questions: Sequence[_Question]) -> Sequence[Any]:
         try:
-            with Session(self._read_engine, expire_on_commit=False) as db:
+            with Session(engine, expire_on_commit=False) as db:
                 return _worked_off(db, questions, within=_TOGETHER_SECONDS)
         except SQLAlchemyError as error:
             raise _storage_failed(error) from error

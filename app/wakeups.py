@@ -47,11 +47,17 @@ class Wakeup:
 
 @dataclass(frozen=True)
 class Wakeups:
-    """All of one process. Those of syncs are about a sync's id."""
+    """All of one process. Those of messages are about a mailbox's id, and about None: any; those of syncs about a
+    sync's id."""
 
     messages_stored: Wakeup = field(default_factory=Wakeup)
     syncs_changed: Wakeup = field(default_factory=Wakeup)
     syncs_ended: Wakeup = field(default_factory=Wakeup)
+
+    def stored(self, mailbox_id: int) -> None:
+        """Wake those who wait for a mailbox's messages, and those who wait for anybody's."""
+        self.messages_stored.fire(mailbox_id)
+        self.messages_stored.fire()
 
     def sync_ended(self, sync_id: int) -> None:
         """Wake those who wait for the end of a sync, and those who follow it."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, cast, delete, or_, update
+from sqlalchemy import ColumnElement, Text, UnaryExpression, cast, delete, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
 
@@ -24,6 +24,11 @@ class Wanted:
     since: datetime | None = None
     until: datetime | None = None
     has_attachments: bool | None = None
+
+    @property
+    def is_search(self) -> bool:
+        """Whether messages have to be looked into: there may be many that do not fit before one that does."""
+        return self != Wanted(mailbox_id=self.mailbox_id)
 
     def of(self, mailbox_id: MailboxId) -> "Wanted":
         """The same, of one mailbox."""
@@ -60,19 +65,24 @@ def last_place(db: Session) -> int:
     return db.exec(select(Feed.last_seq)).one()
 
 
-def feed(db: Session, wanted: Wanted, *, after: int, until: int, limit: int) -> Sequence[Message]:
-    """Messages in feed order, behind ``after`` up to ``until``."""
-    places = (col(Message.seq) > after, col(Message.seq) <= until)
+def between(
+    db: Session, wanted: Wanted, *, above: int, below: int, newest: bool = False, limit: int
+) -> Sequence[Message]:
+    """Messages whose places are above one and below another, in feed order or the newest first."""
+    places = (col(Message.seq) > above, col(Message.seq) < below)
     query = select(Message).where(*places, *_conditions(wanted))
-    return db.exec(query.order_by(col(Message.seq)).limit(limit)).all()
+    return db.exec(query.order_by(_by_place(newest=newest)).limit(limit)).all()
 
 
-def newest(db: Session, wanted: Wanted, *, before: int | None, limit: int) -> Sequence[Message]:
-    """Messages against feed order, from before ``before`` on."""
-    query = select(Message).where(*_conditions(wanted))
-    if before is not None:
-        query = query.where(col(Message.seq) < before)
-    return db.exec(query.order_by(col(Message.seq).desc()).limit(limit)).all()
+def bound(
+    db: Session, mailbox_id: MailboxId | None, *, above: int, below: int, newest: bool, most: int
+) -> int | None:
+    """The place of the last of ``most`` messages there, in this order; None when there are no more than that."""
+    query = select(Message.seq).where(col(Message.seq) > above, col(Message.seq) < below)
+    if mailbox_id is not None:
+        query = query.where(Message.mailbox_id == mailbox_id)
+    last = db.exec(query.order_by(_by_place(newest=newest)).offset(most - 1).limit(2)).all()
+    return last[0] if len(last) > 1 else None
 
 
 def get(db: Session, seq: MessageSeq) -> Message | None:
@@ -105,6 +115,11 @@ def further_block(db: Session, sha256: bytes, number: int) -> bytes | None:
     return db.exec(
         select(ContentBlock.data).where(ContentBlock.sha256 == sha256, ContentBlock.number == number)
     ).first()
+
+
+def _by_place(*, newest: bool) -> UnaryExpression[int]:
+    place = col(Message.seq)
+    return place.desc() if newest else place.asc()
 
 
 def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:

@@ -2,13 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from enum import StrEnum
 from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from sqlmodel import Session
 
 from app.access.routes import requires
 from app.access.service import Gate, Scope
@@ -19,12 +17,13 @@ from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
 from app.messages import repository, schemas
 from app.messages.contents import unpack
+from app.messages.feed import Feed, Look, Order
 from app.messages.models import Message, MessageSeq
 from app.messages.repository import Wanted
 from app.messages.schemas import FeedPage, MessageWhole
 from app.wakeups import Wakeup
 from app.web.ids import decode_id
-from app.web.pages import After, Limit, decode_cursor, encode_cursor, link_next
+from app.web.pages import After, Limit, decode_cursor, link_next
 from app.web.problems import documented
 from app.web.times import UtcTime
 
@@ -35,16 +34,10 @@ Wait = Annotated[
     Query(
         ge=0,
         le=LONGEST_WAIT_SECONDS,
-        description="Seconds to wait for a first message when there is none (long poll).",
+        description="Seconds to wait for a first message when there is none (long poll). With filters, the search goes "
+        "on within them beyond what one call looks at.",
     ),
 ]
-
-
-class Order(StrEnum):
-    """Feed order, or the other way round for people who look at the latest mail."""
-
-    FEED = "feed"
-    NEWEST = "newest"
 
 
 def _wanted(
@@ -80,6 +73,7 @@ def build_router(
     """The routes of the messages. ``monotonic`` is in seconds."""
     router = APIRouter(tags=["Messages"])
     may_read, may_admin = requires(gate, Scope.READ), requires(gate, Scope.ADMIN)
+    reader = Feed(database=database, messages_stored=messages_stored, monotonic=monotonic)
 
     async def page(
         request: Request,
@@ -90,15 +84,8 @@ def build_router(
         wait: int,
         order: Order,
     ) -> FeedPage:
-        position = decode_cursor(after)
-        deadline = monotonic() + wait
-        while True:
-            ticket = messages_stored.ticket()
-            found = await database.read(lambda db: _page(db, wanted, position, limit, order))
-            remaining = deadline - monotonic()
-            if found.items or remaining <= 0 or await request.is_disconnected():
-                break
-            await Wakeup.wait(ticket, at_most=remaining)
+        asked = Look(wanted, order, decode_cursor(after), limit)
+        found = await reader.page(asked, wait=wait, is_gone=request.is_disconnected)
         link_next(request, response, found.next_cursor)
         return found
 
@@ -219,20 +206,6 @@ _DOWNLOAD = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "sandbox; default-src 'none'",
 }
-
-
-def _page(db: Session, wanted: Wanted, position: int | None, limit: int, order: Order) -> FeedPage:
-    if order is Order.NEWEST:
-        rows = repository.newest(db, wanted, before=position, limit=limit + 1)
-        more = len(rows) > limit
-        cursor = encode_cursor(rows[limit - 1].seq) if more else None
-    else:
-        # The end is read first: all places up to it are committed and visible to what is read after it.
-        end = repository.last_place(db)
-        rows = repository.feed(db, wanted, after=position or 0, until=end, limit=limit + 1)
-        more = len(rows) > limit
-        cursor = encode_cursor(rows[limit - 1].seq if more else max(end, position or 0))
-    return FeedPage(items=[schemas.answer(row) for row in rows[:limit]], next_cursor=cursor, has_more=more)
 
 
 async def _blocks(database: Database, sha256: bytes) -> AsyncIterator[bytes]:

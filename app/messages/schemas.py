@@ -64,8 +64,13 @@ class FeedPage(BaseModel):
     """A page of the feed. ``next_cursor`` is there even at the end: pass it as ``after`` next time."""
 
     items: list[MessageAnswer]
-    next_cursor: str | None
-    has_more: bool
+    next_cursor: str | None = Field(
+        description="The place that was looked at last: what to pass as `after` next time, also when `items` is empty."
+    )
+    has_more: bool = Field(
+        description="There is more behind `next_cursor`. With filters one call looks at 10,000 messages at most: then "
+        "`items` may be short, or empty, and the search goes on with `next_cursor`."
+    )
 
 
 def answer(row: Message) -> MessageAnswer:

@@ -357,7 +357,7 @@ class _Run:
             messages=report.retrieved - self.report.retrieved, octets=report.octets - self.report.octets
         )
         self.report = report
-        self._tools.wakeups.messages_stored.fire()
+        self._tools.wakeups.stored(self._mailbox_id)
         self._tools.wakeups.syncs_changed.fire(self._claim.sync_id)
         if is_cancelled:
             raise SyncCancelled

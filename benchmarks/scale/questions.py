@@ -76,17 +76,28 @@ class _Asked:
         self._random = random
 
     def feed(self, db: Session, _: object) -> object:
-        return messages.feed(db, Wanted(), after=self._cursor(), until=messages.last_place(db), limit=_PAGE)
+        return messages.between(
+            db, Wanted(), above=self._cursor(), below=messages.last_place(db) + 1, limit=_PAGE
+        )
 
     def feed_of_one(self, db: Session, _: object) -> object:
         wanted = Wanted(mailbox_id=self._filled())
-        return messages.feed(db, wanted, after=self._cursor(), until=messages.last_place(db), limit=_PAGE)
+        return messages.between(
+            db, wanted, above=self._cursor(), below=messages.last_place(db) + 1, limit=_PAGE
+        )
 
     def newest(self, db: Session, _: object) -> object:
-        return messages.newest(db, Wanted(), before=self._place(), limit=_PAGE)
+        return messages.between(db, Wanted(), above=0, below=self._place(), newest=True, limit=_PAGE)
 
     def newest_of_one(self, db: Session, _: object) -> object:
-        return messages.newest(db, Wanted(mailbox_id=self._filled()), before=None, limit=_PAGE)
+        return messages.between(
+            db,
+            Wanted(mailbox_id=self._filled()),
+            above=0,
+            below=messages.last_place(db) + 1,
+            newest=True,
+            limit=_PAGE,
+        )
 
     def has_work(self, db: Session, _: object) -> object:
         return claims.has_work(db, now=self._now)

@@ -54,7 +54,7 @@ async def put(database: Database, mailbox_id: MailboxId, *batch: Prepared) -> li
 async def feed(database: Database, wanted: Wanted = Wanted()) -> list[str]:  # noqa: B008
     def question(db: Session) -> list[str]:
         end = messages.last_place(db)
-        return [row.subject for row in messages.feed(db, wanted, after=0, until=end, limit=EVERYTHING)]
+        return [row.subject for row in messages.between(db, wanted, above=0, below=end + 1, limit=EVERYTHING)]
 
     return await database.read(question)
 
@@ -96,7 +96,7 @@ async def test_a_reader_that_follows_the_feed_never_skips_while_many_write(datab
             def question(db: Session) -> list[int]:
                 end = messages.last_place(db)
                 after = seen[-1] if seen else 0
-                rows = messages.feed(db, Wanted(), after=after, until=end, limit=EVERYTHING)
+                rows = messages.between(db, Wanted(), above=after, below=end + 1, limit=EVERYTHING)
                 return [row.seq for row in rows]
 
             seen.extend(await database.read(question))

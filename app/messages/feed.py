@@ -1,0 +1,135 @@
+"""Reading the feed: one bounded look at it, and waiting for what comes (long poll).
+
+A look by filters may have to pass many messages that do not fit. It passes at most ``MOST_LOOKED_AT``, and says how far
+it came; who waits goes on from there, and later looks only at what has been stored since.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import partial
+
+from sqlmodel import Session
+
+from app.database import Database
+from app.messages import repository, schemas
+from app.messages.repository import Wanted
+from app.messages.schemas import FeedPage
+from app.wakeups import Wakeup
+from app.web.pages import encode_cursor
+
+MOST_LOOKED_AT = 10_000
+_GATHER_SECONDS = 0.05  # commits within it are looked at together by who has found nothing
+
+
+class Order(StrEnum):
+    """Feed order, or the other way round for people who look at the latest mail."""
+
+    FEED = "feed"
+    NEWEST = "newest"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is asked for, and where: from the place ``start`` on in this order (None: from its beginning).
+
+    ``floor``, newest first: nothing at this place or before it, for that was looked at already.
+    """
+
+    wanted: Wanted
+    order: Order
+    start: int | None
+    limit: int
+    floor: int = 0
+    most_looked_at: int = MOST_LOOKED_AT
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page, the place up to which the look came (None: over everything), and the last place that there was."""
+
+    page: FeedPage
+    reached: int | None
+    end: int
+
+
+def look(db: Session, asked: Look) -> Found:
+    """One bounded look at the feed."""
+    # The end is read first: all places up to it are committed and visible to what is read after it.
+    end, start = repository.last_place(db), asked.start
+    newest = asked.order is Order.NEWEST
+    above = asked.floor if newest else start or 0
+    below = end + 1 if start is None or not newest else min(start, end + 1)
+    bound = None
+    if asked.wanted.is_search:
+        bound = repository.bound(
+            db, asked.wanted.mailbox_id, above=above, below=below, newest=newest, most=asked.most_looked_at
+        )
+    if bound is not None:
+        above, below = (bound - 1, below) if newest else (above, bound + 1)
+    rows = repository.between(
+        db, asked.wanted, above=above, below=below, newest=newest, limit=asked.limit + 1
+    )
+    is_full = len(rows) > asked.limit
+    reached = rows[asked.limit - 1].seq if is_full else bound
+    place = reached if reached is not None or newest else max(end, start or 0)
+    page = FeedPage(
+        items=[schemas.answer(row) for row in rows[: asked.limit]],
+        next_cursor=None if place is None else encode_cursor(place),
+        has_more=reached is not None,
+    )
+    return Found(page, reached, end)
+
+
+@dataclass
+class Feed:
+    """Reads pages of the feed and waits for their first message.
+
+    ``messages_stored`` fires about a mailbox's id, and about None. Those who wait for the same thing look together.
+    """
+
+    database: Database
+    messages_stored: Wakeup
+    monotonic: Callable[[], float]
+    _under_way: dict[tuple[asyncio.Event, Look], asyncio.Task[Found]] = field(default_factory=dict)
+
+    async def page(self, first: Look, *, wait: float, is_gone: Callable[[], Awaitable[bool]]) -> FeedPage:
+        """The page; when it has no message, what comes within ``wait`` seconds. ``is_gone``: nobody reads it."""
+        deadline = self.monotonic() + wait
+        asked, top = first, None
+        while True:
+            ticket, looked_at = self.messages_stored.ticket(first.wanted.mailbox_id), self.monotonic()
+            found = await self._found(ticket, asked)
+            if found.page.items or self.monotonic() >= deadline or await is_gone():
+                return found.page
+            top = found.end if top is None else top
+            if found.reached is not None:
+                asked = replace(asked, start=found.reached)
+                continue
+            if first.order is Order.FEED:
+                asked = replace(first, start=max(found.end, first.start or 0))
+            elif first.start is None:
+                asked, top = replace(first, floor=top), None  # down from there nothing fits
+            else:
+                return found.page  # what comes is newer than the cursor
+            await self._news(ticket, looked_at, deadline)
+
+    async def _found(self, ticket: asyncio.Event, asked: Look) -> Found:
+        """One look for all who ask the same since the same commit: it began after that one."""
+        key = ticket, asked
+        if (task := self._under_way.get(key)) is None:
+            read = self.database.search if asked.wanted.is_search else self.database.read
+            task = self._under_way[key] = asyncio.ensure_future(read(partial(look, asked=asked)))
+            task.add_done_callback(partial(self._has_looked, key))
+        return await asyncio.shield(task)
+
+    def _has_looked(self, key: tuple[asyncio.Event, Look], task: asyncio.Task[Found]) -> None:
+        del self._under_way[key]
+        if not task.cancelled():
+            task.exception()  # all who waited for it may have gone: it is nobody's then
+
+    async def _news(self, ticket: asyncio.Event, looked_at: float, deadline: float) -> None:
+        await Wakeup.wait(ticket, at_most=deadline - self.monotonic())
+        now = self.monotonic()
+        await asyncio.sleep(max(0.0, min(looked_at + _GATHER_SECONDS, deadline) - now))

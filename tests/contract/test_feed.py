@@ -1,0 +1,229 @@
+"""Reading the feed by filters, in bounded looks, and waiting for it; on SQLite and PostgreSQL alike."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import pytest
+from sqlalchemy import insert
+from sqlmodel import Session, SQLModel
+
+from app.database import Database
+from app.mailboxes import repository as mailboxes
+from app.mailboxes.models import Mailbox, MailboxId
+from app.messages import repository
+from app.messages.feed import MOST_LOOKED_AT, Feed, Found, Look, Order, look
+from app.messages.repository import Wanted
+from app.messages.schemas import FeedPage
+from app.wakeups import Wakeups
+from app.web.pages import decode_cursor
+
+NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
+MOST = MOST_LOOKED_AT
+Result = TypeVar("Result")
+
+
+async def make_mailbox(database: Database) -> MailboxId:
+    row = Mailbox(
+        name="m", host="pop.example.org", port=995, security="tls", username="u",
+        server_retention={"mode": "keep"}, created_at=NOW,
+    )  # fmt: skip
+    return await database.write(lambda db: mailboxes.add(db, row))
+
+
+def add(db: Session, mailbox_id: MailboxId, subjects: list[str]) -> int:
+    """Message rows with one content; the place of the first."""
+    tables = SQLModel.metadata.tables
+    repository.add_contents(db, [{"sha256": b"x" * 32, "octets": 1, "blocks": 1, "data": b""}])
+    first = repository.take_places(db, len(subjects))
+    blank: dict[str, Any] = {
+        "mailbox_id": mailbox_id, "occurrence": 1, "to": [], "cc": [], "reply_to": [], "retrieved_at": NOW,
+        "octets": 1, "raw_sha256": b"x" * 32, "has_attachments": False, "snippet": "", "warnings": [],
+    }  # fmt: skip
+    rows = [
+        blank | {"seq": seq, "subject": subject, "unique_id": str(seq).encode()}
+        for seq, subject in enumerate(subjects, first)
+    ]
+    db.execute(insert(tables["messages"]), rows)
+    return first
+
+
+async def put(database: Database, mailbox_id: MailboxId, *subjects: str) -> int:
+    return await database.write(lambda db: add(db, mailbox_id, list(subjects)))
+
+
+async def ask(database: Database, wanted: Wanted, *, start: int | None = None, **given: Any) -> Found:
+    asked = replace(Look(wanted, Order.FEED, start, 50), **given)
+    return await database.search(lambda db: look(db, asked))
+
+
+async def walk(
+    database: Database, wanted: Wanted, order: Order, limit: int = 50, most: int = 7
+) -> tuple[list[str], int]:
+    """All that a client gets which follows the cursor while there is more, and in how many calls."""
+    subjects: list[str] = []
+    start, calls = None, 0
+    while True:
+        found = await ask(database, wanted, start=start, order=order, limit=limit, most_looked_at=most)
+        calls += 1
+        subjects += [item.subject for item in found.page.items]
+        if not found.page.has_more:
+            return subjects, calls
+        reached = decode_cursor(found.page.next_cursor)
+        assert reached is not None
+        assert start is None or (reached > start if order is Order.FEED else reached < start)
+        start = reached
+
+
+@pytest.mark.parametrize("order", list(Order))
+async def test_a_search_looks_at_ten_thousand_messages_and_says_how_far_it_came(
+    database: Database, order: Order
+) -> None:
+    mailbox_id = await make_mailbox(database)
+    await put(database, mailbox_id, *["other"] * (MOST + 1))
+    found = await ask(database, Wanted(subject="wanted"), order=order)
+    assert found.page.items == []
+    assert found.page.has_more
+    assert found.reached == (MOST if order is Order.FEED else 2)
+    assert decode_cursor(found.page.next_cursor) == found.reached
+    rest = await ask(database, Wanted(subject="wanted"), order=order, start=found.reached)
+    assert rest.page.items == []
+    assert not rest.page.has_more
+    plain = await ask(database, Wanted(), order=order)
+    assert len(plain.page.items) == 50
+
+
+@pytest.mark.parametrize("order", list(Order))
+@pytest.mark.parametrize("limit", [1, 50])
+async def test_who_follows_the_cursor_of_a_search_skips_nothing_and_comes_to_an_end(
+    database: Database,
+    order: Order,
+    limit: int,
+) -> None:
+    first, second = await make_mailbox(database), await make_mailbox(database)
+    for number in range(6):
+        await put(
+            database, first, *[f"wanted {number}.{n}" if n % 8 in {0, 7} else "other" for n in range(8)]
+        )
+        await put(database, second, *["wanted too"] * 5, *["other"] * 9)
+    ours = [f"wanted {number}.{n}" for number in range(6) for n in (0, 7)]
+    expected = ours if order is Order.FEED else ours[::-1]
+    subjects, _ = await walk(database, Wanted(mailbox_id=first, subject="WANTED"), order, limit)
+    assert subjects == expected
+    everybody, calls = await walk(database, Wanted(subject="wanted"), order, limit)
+    assert [subject for subject in everybody if subject != "wanted too"] == expected
+    assert len(everybody) == 12 + 30
+    assert calls <= 22 // 7 * 6 + 42
+    assert await walk(database, Wanted(since=NOW + timedelta(days=9999)), order) == ([], 19)
+    past, _ = await walk(database, Wanted(since=NOW - timedelta(days=9999)), order)
+    assert len(past) == 6 * 22
+
+
+@dataclass
+class Counting:
+    """A database that notes which looks were made, by whom."""
+
+    database: Database
+    asked: list[tuple[str, Look]] = field(default_factory=list)
+
+    async def read(self, question: Callable[[Session], Result]) -> Result:
+        self.asked.append(("read", question.keywords["asked"]))  # type: ignore[attr-defined]
+        return await self.database.read(question)
+
+    async def search(self, question: Callable[[Session], Result]) -> Result:
+        self.asked.append(("search", question.keywords["asked"]))  # type: ignore[attr-defined]
+        return await self.database.search(question)
+
+
+def reader_of(counting: Counting, wakeups: Wakeups) -> Feed:
+    return Feed(counting, wakeups.messages_stored, time.monotonic)  # type: ignore[arg-type]
+
+
+async def stays() -> bool:
+    return False
+
+
+async def until_asked(counting: Counting, count: int) -> None:
+    while len(counting.asked) < count:
+        await asyncio.sleep(0.01)
+
+
+async def test_a_long_poll_by_filters_looks_only_behind_the_last_place_it_has_seen(
+    database: Database,
+) -> None:
+    mailbox_id, wakeups, counting = await make_mailbox(database), Wakeups(), Counting(database)
+    await put(database, mailbox_id, *["other"] * 25)
+    asked = Look(Wanted(subject="wanted"), Order.FEED, None, 50, most_looked_at=10)
+    poll = asyncio.create_task(reader_of(counting, wakeups).page(asked, wait=20, is_gone=stays))
+    await until_asked(counting, 3)
+    assert [one.start for _, one in counting.asked] == [None, 10, 20]  # it goes on by itself
+    await put(database, mailbox_id, "other still")
+    wakeups.stored(mailbox_id)
+    await until_asked(counting, 4)
+    assert counting.asked[3][1].start == 25
+    await put(database, mailbox_id, "wanted")
+    wakeups.stored(mailbox_id)
+    page = await poll
+    assert [item.subject for item in page.items] == ["wanted"]
+    assert {kind for kind, _ in counting.asked} == {"search"}
+
+
+async def test_a_long_poll_of_the_newest_does_not_go_down_twice(
+    database: Database,
+) -> None:
+    mailbox_id, wakeups, counting = await make_mailbox(database), Wakeups(), Counting(database)
+    await put(database, mailbox_id, *["other"] * 15)
+    asked = Look(Wanted(subject="wanted"), Order.NEWEST, None, 50, most_looked_at=10)
+    reader = reader_of(counting, wakeups)
+    poll = asyncio.create_task(reader.page(asked, wait=20, is_gone=stays))
+    await until_asked(counting, 2)
+    await put(database, mailbox_id, "wanted")
+    wakeups.stored(mailbox_id)
+    page = await poll
+    assert [item.subject for item in page.items] == ["wanted"]
+    assert page.next_cursor is None
+    assert counting.asked[-1][1].floor == 15
+    behind = await reader.page(replace(asked, start=3), wait=20, is_gone=stays)  # nothing can come there
+    assert behind == FeedPage(items=[], next_cursor=None, has_more=False)
+
+
+async def test_long_polls_that_ask_the_same_look_once_for_each_commit(database: Database) -> None:
+    mailbox_id, other = await make_mailbox(database), await make_mailbox(database)
+    wakeups, counting = Wakeups(), Counting(database)
+    reader = reader_of(counting, wakeups)
+    asked = Look(Wanted(mailbox_id=mailbox_id), Order.FEED, None, 50, most_looked_at=10)
+    polls = [asyncio.create_task(reader.page(asked, wait=20, is_gone=stays)) for _ in range(200)]
+    await until_asked(counting, 1)
+    await put(database, other, "of another")
+    wakeups.stored(other)
+    await put(database, mailbox_id, "ours")
+    wakeups.stored(mailbox_id)
+    pages = await asyncio.gather(*polls)
+    assert {item.subject for page in pages for item in page.items} == {"ours"}
+    assert len(counting.asked) <= 4
+    assert {kind for kind, _ in counting.asked} == {"read"}
+
+
+async def test_a_long_poll_whose_time_is_over_says_how_far_it_came(
+    database: Database,
+) -> None:
+    mailbox_id, wakeups = await make_mailbox(database), Wakeups()
+    await put(database, mailbox_id, *["other"] * 25)
+    asked = Look(Wanted(subject="wanted"), Order.FEED, None, 50, most_looked_at=10)
+    page = await reader_of(Counting(database), wakeups).page(asked, wait=0, is_gone=stays)
+    assert (page.items, decode_cursor(page.next_cursor), page.has_more) == ([], 10, True)
+
+
+async def test_plain_reads_do_not_queue_behind_searches(database: Database) -> None:
+    """Searches that do not end occupy all their threads: a read is answered all the same."""
+    goes_on = threading.Event()
+    searches = [asyncio.create_task(database.search(lambda _db: goes_on.wait(60))) for _ in range(8)]
+    await asyncio.sleep(0)
+    assert await database.read(repository.last_place) == 0
+    assert await database.write(lambda db: repository.take_places(db, 1)) == 1
+    goes_on.set()
+    assert all(await asyncio.gather(*searches))
