@@ -32,6 +32,7 @@ _MEANT: Mapping[str, tuple[Any, ...]] = {
     "mailboxes.server": (None, {"greeting": "+OK", "capabilities": [], "warnings": []}, None),
     "unique_ids.state": ("stored", "filtered", "failed"),
     "unique_ids.message_seq": (1, None, None),
+    "learnt.facts": ({"sent": 1}, {}, {"more": 2}),
     "api_keys.scopes": (["read"], ["sync"], ["admin"]),
     "messages.subject": ("", "ÄÖ 日本 \U0001f4ec", "a'b\\c"),
     "messages.to": ([{"name": "Ada", "address": "ada@example.org"}], [], []),

@@ -50,6 +50,9 @@ class Mailbox(SQLModel, table=True):
     ca_certificates: str | None = Field(default=None, sa_column=Column(Text))
     poll_interval_seconds: int | None = Field(default=None, sa_column=Column(Integer))
     poll_interval_max_seconds: int | None = Field(default=None, sa_column=Column(Integer))
+    delete_short: bool = Field(
+        default=False, sa_column=Column(Boolean, nullable=False, server_default=false())
+    )
     initial_sync: str = Field(default=InitialSync.ALL.value, sa_column=Column(Text, nullable=False))
     server_retention: dict[str, Any] = Field(sa_column=Column(Json, nullable=False))
     criteria: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))

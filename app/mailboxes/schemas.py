@@ -68,6 +68,12 @@ CaCertificates = Annotated[
 ]
 
 
+_DELETE_SHORT = (
+    "true: messages that the server sends shorter than it says, each time they are retrieved, are deleted there as the "
+    "others are. Else they stay, for what is stored of them may not be all."
+)
+
+
 class RetentionMode(StrEnum):
     """What becomes of mail on the server."""
 
@@ -221,6 +227,7 @@ class NewMailbox(_Checks):
         description="`from_now`: mail that is there at the first sync is known, not retrieved.",
     )
     server_retention: ServerRetention = Field(default_factory=ServerRetention)
+    delete_short: bool = Field(False, description=_DELETE_SHORT)
     criteria: Criteria | None = Field(None, description="Which messages to retrieve; null: all.")
 
     @model_validator(mode="after")
@@ -256,6 +263,7 @@ class MailboxChange(_Checks):
     poll_interval_seconds: PollInterval | None = Field(default=None)
     poll_interval_max_seconds: LongestPollInterval | None = Field(default=None)
     server_retention: ServerRetention = Field(default_factory=ServerRetention)
+    delete_short: bool = Field(default=False, description=_DELETE_SHORT)
     criteria: Criteria | None = Field(
         default=None, description="Messages that were filtered are judged again by the new criteria."
     )
@@ -280,6 +288,10 @@ class Counts(BaseModel):
     failed: int = 0
     too_large: int = 0
     baseline: int = 0
+    not_whole: int = Field(
+        0,
+        description="Of the stored ones, those whose copy is not confirmed whole: they are not deleted on the server.",
+    )
     missing: int = Field(0, description="Of all these, those that the last listing did not show.")
 
 
@@ -316,6 +328,7 @@ class MailboxAnswer(BaseModel):
     poll_interval_seconds: int | None
     poll_interval_max_seconds: int | None
     initial_sync: InitialSync
+    delete_short: bool
     server_retention: dict[str, Any] = Field(examples=[{"mode": "keep"}])
     criteria: dict[str, Any] | None
     status: MailboxStatus

@@ -18,9 +18,6 @@ from app.messages.models import MessageSeq
 
 _log = structlog.get_logger()
 
-# A body this much shorter than LIST said was probably cut by the server; sizes are hints, so it is told, no more.
-_SHORT_BY = 0.5
-
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -39,14 +36,11 @@ class Prepared:
         return self.packed.octets
 
 
-def prepare(packed: Packed, *, unique_id: bytes, occurrence: int, announced_octets: int | None) -> Prepared:
+def prepare(packed: Packed, *, unique_id: bytes, occurrence: int) -> Prepared:
     """Summarise a message. For a worker thread: no database, no network."""
     summary = _summary_of(packed.head)
-    warnings = summary.warnings
-    if announced_octets and packed.octets < announced_octets * _SHORT_BY:
-        warnings += (f"The server announced {announced_octets} octets and sent {packed.octets}.",)
     marks = fingerprint(packed.head, packed.sha256)
-    return Prepared(unique_id, occurrence, packed, summary, marks, warnings)
+    return Prepared(unique_id, occurrence, packed, summary, marks, summary.warnings)
 
 
 def is_intact(db: Session, sha256: bytes) -> bool:

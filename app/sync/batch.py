@@ -1,7 +1,7 @@
 """One batch of outcomes: what each proved to be, and how all of it is stored in one transaction."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlmodel import Session
@@ -17,6 +17,7 @@ from app.sync.recognise import CopyOf, Recogniser, SameAs, Verdict
 from app.sync.rows import Row, RowMaker
 from app.sync.schedule import next_message_attempt
 from app.sync.schemas import Report
+from app.sync.wholeness import Habit, fit, usable, wholeness_of
 
 Places = dict[tuple[bytes, int], MessageSeq]
 """(unique-id, occurrence) -> place in the feed, of the messages that a batch stored."""
@@ -86,12 +87,14 @@ class Batch:
         candidate, message = outcome.candidate, outcome.prepared
         if message is None:
             return self._failed(make, outcome)
+        is_whole = outcome.wholeness.is_whole
+        whole = {"is_whole": is_whole, "doubt": None if is_whole else outcome.wholeness.doubt}
         if isinstance(verdict, SameAs):
-            return make.same(candidate, verdict.line)
+            return make.same(candidate, verdict.line) | whole
         marks = message.fingerprint
         if isinstance(verdict, CopyOf):
             seq = _place_of(verdict, places)
-            return make.copy(candidate, of=verdict.occurrence, message_seq=seq, content=marks.content)
+            return make.copy(candidate, of=verdict.occurrence, message_seq=seq, content=marks.content) | whole
         if outcome.unwanted is not None:
             return make.filtered(candidate, outcome.unwanted, marks.headers)
         return make.row(
@@ -100,6 +103,7 @@ class Batch:
             message_seq=places[candidate.unique_id, candidate.occurrence],
             headers_sha256=marks.headers,
             content_sha256=marks.content,
+            **whole,
         )
 
     def _failed(self, make: RowMaker, outcome: Outcome) -> Row:
@@ -136,10 +140,27 @@ class Batch:
 
 
 def settle(
-    outcomes: Sequence[Outcome], recogniser: Recogniser, *, shared: frozenset[bytes], now: datetime
-) -> Batch:
-    """Find out what each retrieved message proves to be."""
-    return Batch(tuple((outcome, _verdict(outcome, recogniser, shared)) for outcome in outcomes), shared, now)
+    outcomes: Sequence[Outcome],
+    recogniser: Recogniser,
+    *,
+    shared: frozenset[bytes],
+    total: int,
+    habit: Habit,
+    now: datetime,
+) -> tuple[Batch, Habit]:
+    """Find out what each retrieved message proves to be, and whether it is whole; and how the server's sizes fit now.
+
+    ``total``: STAT's octets. ``habit``: how its sizes fitted before.
+    """
+    sizes = [(outcome, usable(outcome.candidate.octets, total)) for outcome in outcomes]
+    habit = habit.with_more(
+        fit(outcome.size, listed)
+        for outcome, listed in sizes
+        if outcome.size is not None and not outcome.candidate.attempts
+    )
+    judged = [_judged(outcome, listed, habit) for outcome, listed in sizes]
+    settled = tuple((outcome, _verdict(outcome, recogniser, shared)) for outcome in judged)
+    return Batch(settled, shared, now), habit
 
 
 def renamed_away(recognised: Iterable[tuple[Candidate, SameAs]]) -> list[EntryId]:
@@ -149,6 +170,16 @@ def renamed_away(recognised: Iterable[tuple[Candidate, SameAs]]) -> list[EntryId
         for candidate, same in recognised
         if same.line.unique_id != candidate.unique_id and not same.line.is_missing
     ]
+
+
+def _judged(outcome: Outcome, listed: int | None, habit: Habit) -> Outcome:
+    if outcome.prepared is None or outcome.size is None:
+        return outcome
+    wholeness = wholeness_of(outcome.size, listed, habit)
+    if wholeness.warning is None:
+        return outcome
+    message = replace(outcome.prepared, warnings=(*outcome.prepared.warnings, wholeness.warning))
+    return replace(outcome, prepared=message, wholeness=wholeness)
 
 
 def _verdict(outcome: Outcome, recogniser: Recogniser, shared: frozenset[bytes]) -> Verdict:

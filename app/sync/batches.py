@@ -19,6 +19,7 @@ from app.messages.intake import Prepared, prepare
 from app.reading.shares import Owner
 from app.reading.threads import FairThreads, Steps
 from app.sync.plan import Candidate
+from app.sync.wholeness import WHOLE, Size, Wholeness, measured
 
 _MOST_UNDER_WAY = 3
 
@@ -27,7 +28,8 @@ _MOST_UNDER_WAY = 3
 class Outcome:
     """What became of one candidate: a message to store, or the reason why there is none.
 
-    ``ended_session``: nothing more came in this session, which may be the message's fault, or chance.
+    ``size``: how long a retrieved body is; ``wholeness``: whether it is confirmed whole. ``ended_session``: nothing
+    more came in this session, which may be the message's fault, or chance.
     """
 
     candidate: Candidate
@@ -36,6 +38,8 @@ class Outcome:
     is_too_large: bool = False
     ended_session: bool = False
     unwanted: str | None = None
+    size: Size | None = None
+    wholeness: Wholeness = WHOLE
 
 
 @dataclass
@@ -170,10 +174,6 @@ def _outcome(candidate: Candidate, reply: pop3.Retrieved, packed: Iterator[Packe
         return Outcome(candidate, None, reason=f"the server refused it: {reply.refused.text}"[:1000])
     if reply.too_large:
         return Outcome(candidate, None, is_too_large=True)
-    message = prepare(
-        next(packed),
-        unique_id=candidate.unique_id,
-        occurrence=candidate.occurrence,
-        announced_octets=candidate.octets,
-    )
-    return Outcome(candidate, message)
+    assert reply.body is not None
+    message = prepare(next(packed), unique_id=candidate.unique_id, occurrence=candidate.occurrence)
+    return Outcome(candidate, message, size=measured(reply.body))

@@ -15,11 +15,12 @@ def facts_of(db: Session, mailbox_ids: Sequence[MailboxId]) -> dict[MailboxId, M
     if not mailbox_ids:
         return {}
     facts = {mailbox_id: MailboxFacts() for mailbox_id in mailbox_ids}
-    for mailbox_id, state, count, missing in repository.counts_by_state(db, mailbox_ids):
+    for mailbox_id, state, count, missing, not_whole in repository.counts_by_state(db, mailbox_ids):
         counts: Counts = facts[mailbox_id].counts
         setattr(counts, state, count)
         counts.unique_ids += count
         counts.missing += missing
+        counts.not_whole += not_whole
     for sync in repository.latest(db, mailbox_ids):
         assert sync.id is not None
         facts[MailboxId(sync.mailbox_id)].last_sync = LastSync(

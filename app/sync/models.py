@@ -49,6 +49,8 @@ class Trigger(StrEnum):
 class UniqueIdEntry(SQLModel, table=True):
     """One line of the ledger: a unique-id that was seen, and what became of it.
 
+    ``is_whole``: the stored copy is confirmed whole (``wholeness``); null: a version stored it that did not ask.
+    ``doubt``: why it is not, or why the message is retrieved again; ``doubtful_sha256``: what came the last time.
     ``unique_id`` is compared octet by octet (a binary column: no collation may fold ``aB`` and ``Ab``).
     While the entry is not missing its last sighting is the mailbox's ``listed_at``: a sync that finds
     everything in its place writes nothing here.
@@ -95,6 +97,9 @@ class UniqueIdEntry(SQLModel, table=True):
     headers_sha256: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
     content_sha256: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
     head: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    is_whole: bool | None = Field(default=None, sa_column=Column(Boolean))
+    doubt: str | None = Field(default=None, sa_column=Column(Text))
+    doubtful_sha256: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
 
 
 class ListingMark(SQLModel, table=True):
@@ -116,6 +121,17 @@ class ListingMark(SQLModel, table=True):
     sizes_sha256: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     entries: int = Field(sa_column=Column(Integer, nullable=False))
     is_confirmed: bool = Field(sa_column=Column(Boolean, nullable=False))
+
+
+class Learnt(SQLModel, table=True):
+    """What was learnt about a server, or about one mailbox at it (``learnt``); forgotten when it is old."""
+
+    __tablename__ = "learnt"
+
+    subject: str = Field(sa_column=Column(Octets, primary_key=True))
+    name: str = Field(sa_column=Column(Text, primary_key=True))
+    facts: dict[str, Any] = Field(sa_column=Column(Json, nullable=False))
+    learnt_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
 
 
 class Sync(SQLModel, table=True):

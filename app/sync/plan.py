@@ -41,6 +41,9 @@ class Known:
     headers: bytes | None = None
     content: bytes | None = None
     message_seq: int | None = None
+    is_whole: bool | None = None
+    doubt: str | None = None
+    doubtful: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

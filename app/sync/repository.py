@@ -44,6 +44,7 @@ from app.sync.models import (
 )
 from app.sync.plan import Deletable, Known
 from app.sync.recall import Mark
+from app.sync.wholeness import SLACK, Doubt
 
 TRANSCRIPTS_KEPT = 3  # of each mailbox, the latest
 
@@ -81,6 +82,9 @@ _KNOWN = select_columns(
     _LEDGER.c.headers_sha256,
     _LEDGER.c.content_sha256,
     _LEDGER.c.message_seq,
+    _LEDGER.c.is_whole,
+    _LEDGER.c.doubt,
+    _LEDGER.c.doubtful_sha256,
 )
 _DUE_LINES = _KNOWN.add_columns(_LEDGER.c.mailbox_id).where(
     _LEDGER.c.mailbox_id.in_(bindparam("mailboxes", expanding=True)),
@@ -335,6 +339,7 @@ def deletable(
             col(lines.missing_since).is_(None),
             col(lines.first_seen_at) <= seen_before,
             ~several.exists(),
+            _may_be_deleted(lines),
         )
         # By what is null in all of them first, as the index has it, or PostgreSQL sorts the whole mailbox.
         .order_by(col(lines.missing_since), col(lines.first_seen_at), col(lines.id))
@@ -344,6 +349,16 @@ def deletable(
         place = tuple_(col(lines.first_seen_at), col(lines.id))
         query = query.where(place > (after.first_seen_at, after.entry_id))
     return [Deletable(*row) for row in db.execute(query)]
+
+
+def _may_be_deleted(lines: Any) -> ColumnElement[bool]:
+    """Confirmed when it was retrieved; of older lines what stands in them, as far as that goes. Short ones where the
+    owner says so."""
+    stored, listed = col(Message.octets), col(lines.octets)
+    was_alike = and_(col(lines.is_whole).is_(None), listed <= stored + SLACK, 2 * listed >= stored)
+    is_accepted = select(Mailbox.id).where(Mailbox.id == lines.mailbox_id, col(Mailbox.delete_short)).exists()
+    is_short = and_(col(lines.doubt) == Doubt.SHORT.value, is_accepted)
+    return or_(col(lines.is_whole).is_(True), was_alike, is_short)
 
 
 def forget_missing(db: Session, mailbox_id: MailboxId, *, before: datetime) -> None:
@@ -410,7 +425,10 @@ def write_entries(db: Session, rows: Sequence[dict[str, Any]]) -> None:
     table = SQLModel.metadata.tables["unique_ids"]
     insert = _insert(db)(table)
     new, old = insert.excluded, table.c
-    given = ("state", "octets", "message_seq", "attempts", "headers_sha256", "content_sha256")
+    given = (
+        *("state", "octets", "message_seq", "attempts", "headers_sha256", "content_sha256"),
+        *("is_whole", "doubt", "doubtful_sha256"),
+    )
     # Somebody may have asked for the message meanwhile: that holds until it is stored.
     waits = and_(old.is_wanted, new.state != EntryState.STORED.value)
     statement = insert.on_conflict_do_update(
@@ -454,15 +472,25 @@ def entries(
     return [(row, bool(has_message)) for row, has_message in found]
 
 
-def counts_by_state(db: Session, mailbox_ids: Sequence[MailboxId]) -> list[tuple[MailboxId, str, int, int]]:
-    """For each mailbox and state: how many ledger lines, and how many of them are missing on the server."""
+def counts_by_state(
+    db: Session, mailbox_ids: Sequence[MailboxId]
+) -> list[tuple[MailboxId, str, int, int, int]]:
+    """For each mailbox and state: how many ledger lines, how many of them are missing on the server, and of how many
+    others the stored copy is not confirmed whole."""
     table = SQLModel.metadata.tables["unique_ids"].c
+    is_kept = and_(table.is_whole.is_(False), table.missing_since.is_(None))
     query = (
-        select_columns(table.mailbox_id, table.state, func.count(), func.count(table.missing_since))
+        select_columns(
+            table.mailbox_id,
+            table.state,
+            func.count(),
+            func.count(table.missing_since),
+            func.count(case((is_kept, 1))),
+        )
         .where(table.mailbox_id.in_(mailbox_ids))
         .group_by(table.mailbox_id, table.state)
     )
-    return [(MailboxId(row[0]), row[1], row[2], row[3]) for row in db.execute(query)]
+    return [(MailboxId(row[0]), *row[1:]) for row in db.execute(query)]
 
 
 def latest(db: Session, mailbox_ids: Sequence[MailboxId]) -> Sequence[Sync]:

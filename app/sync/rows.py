@@ -32,6 +32,9 @@ class RowMaker:
             "headers_sha256": None,
             "content_sha256": None,
             "head": None,
+            "is_whole": None,
+            "doubt": None,
+            "doubtful_sha256": None,
         }
         return blank | {
             "mailbox_id": self.mailbox_id,
@@ -67,6 +70,9 @@ class RowMaker:
             next_attempt_at=line.next_attempt_at,
             headers_sha256=line.headers,
             content_sha256=line.content,
+            is_whole=line.is_whole,
+            doubt=line.doubt,
+            doubtful_sha256=line.doubtful,
             reason="recognised under a new unique-id" if is_renamed else None,
         )
 

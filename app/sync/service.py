@@ -36,6 +36,7 @@ from app.sync.rows import Row, RowMaker
 from app.sync.schemas import Report
 from app.sync.server_limits import ServerLimits
 from app.sync.sift import Sifted, heads_of, judge_by, sift
+from app.sync.wholeness import Habit
 from app.traces import Traces
 from app.wakeups import Wakeups
 
@@ -102,6 +103,7 @@ class _Run:
         self._started = tools.clock()
         self._facts: dict[str, Any] = {}
         self._is_as_before = False
+        self._habit = Habit.none()
         self._has_moved = False
         self._deleted: list[EntryId] = []
         self._transcript = pop3.Transcript() if tools.transcripts else None
@@ -152,7 +154,9 @@ class _Run:
                     _server_facts(session, seen, mailbox, has_uidl=has_uidl),
                 )
             with self._phase("retrieve"):
-                await self._retrieve_and_store(session, mailbox, sifted, seen, recogniser)
+                await self._retrieve_and_store(
+                    session, mailbox, sifted, seen, recogniser, total=raw.stat.octets
+                )
             await self._delete_on_server(session, mailbox, raw)
         self._settled = partial(
             self._write_settled, seen=seen, recogniser=recogniser, raw=raw, mailbox=mailbox
@@ -239,6 +243,8 @@ class _Run:
         sifted: Sifted,
         seen: Look,
         recogniser: Recogniser,
+        *,
+        total: int,
     ) -> None:
         if not sifted.to_retrieve:
             return
@@ -252,7 +258,7 @@ class _Run:
             return judge(message.packed.head, message.octets)
 
         batches = Batches(
-            commit=partial(self._commit, mailbox=mailbox, seen=seen, recogniser=recogniser),
+            commit=partial(self._commit, mailbox=mailbox, seen=seen, recogniser=recogniser, total=total),
             threads=self._tools.threads,
             owner=(self._mailbox_id,),
             most_messages=self._tools.batch_messages,
@@ -334,14 +340,27 @@ class _Run:
             self.report.deleted = len(self._deleted)
 
     async def _commit(
-        self, outcomes: Sequence[Outcome], *, mailbox: Mailbox, seen: Look, recogniser: Recogniser
+        self,
+        outcomes: Sequence[Outcome],
+        *,
+        mailbox: Mailbox,
+        seen: Look,
+        recogniser: Recogniser,
+        total: int,
     ) -> None:
         """Commit a batch: messages, ledger lines and feed places together, and the progress of the sync."""
         if not seen.is_whole:
             contents = [o.prepared.fingerprint.content for o in outcomes if o.prepared]
             question = partial(repository.missing_with, mailbox_id=self._mailbox_id, contents=contents)
             recogniser.add(await self._tools.database.read(question))
-        batch = settle(outcomes, recogniser, shared=seen.diff.shared, now=self._tools.clock())
+        batch, self._habit = settle(
+            outcomes,
+            recogniser,
+            shared=seen.diff.shared,
+            total=total,
+            habit=self._habit,
+            now=self._tools.clock(),
+        )
         report = batch.counted_in(self.report)
 
         def change(db: Session) -> tuple[bool, Places]:

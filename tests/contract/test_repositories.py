@@ -44,7 +44,7 @@ async def make_mailbox(database: Database, **fields: Any) -> MailboxId:
 def mail(subject: str, body: str = "x", *, unique_id: bytes | None = None) -> Prepared:
     raw = f"Subject: {subject}\r\nFrom: Ada <ada@example.org>\r\n\r\n{body}\r\n".encode()
     (packed,) = Packer().pack([raw])
-    return prepare(packed, unique_id=unique_id or subject.encode(), occurrence=1, announced_octets=None)
+    return prepare(packed, unique_id=unique_id or subject.encode(), occurrence=1)
 
 
 async def put(database: Database, mailbox_id: MailboxId, *batch: Prepared) -> list[MessageSeq]:
@@ -146,7 +146,7 @@ async def test_a_large_message_is_stored_in_blocks_and_read_back(database: Datab
     mailbox_id = await make_mailbox(database)
     raw = b"Subject: large\r\n\r\n" + bytes(range(256)) * (2 * BLOCK_OCTETS // 256) + b"\r\n"
     (packed,) = Packer().pack([BytesIO(raw)])
-    large = prepare(packed, unique_id=b"l", occurrence=1, announced_octets=None)
+    large = prepare(packed, unique_id=b"l", occurrence=1)
     await put(database, mailbox_id, large, mail("small"))
     sha256 = large.packed.sha256
     first = await database.read(lambda db: messages.first_block(db, sha256))
