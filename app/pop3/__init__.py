@@ -22,16 +22,19 @@ from app.pop3.errors import (
 from app.pop3.limits import Limits
 from app.pop3.listing import Line, Lines, Listing, RawListing, Stat, parse_listing, sizes_by_number
 from app.pop3.milestones import Announced, Connected, Greeted, Milestone, Protected, Reached, unwatched
+from app.pop3.redaction import Redaction
+from app.pop3.refusals import Meaning, meaning_of
 from app.pop3.retrieval import Refusal, Retrieved
 from app.pop3.session import Endpoint, Pop3Session, Security, connect
 from app.pop3.stream import client_tls_context
 from app.pop3.transcript import Transcript
 
 __all__ = [
-    "Announced", "AuthFailed", "Capabilities", "CleartextRefused", "ConnectFailed", "Connected", "ConnectionLost",
-    "Endpoint", "Greeted", "InvalidArgument", "LimitExceeded", "Limits", "Line", "Lines", "Listing", "LoginDelay",
-    "MaildropInUse", "Milestone", "Pop3Error", "Pop3Session", "Protected", "ProtocolError", "RawListing", "Reached",
-    "Refusal", "Retrieved", "Security", "ServerPermanent", "ServerTemporary", "SpoolFailed", "Stat", "Timeout",
-    "TlsFailed", "Transcript", "UidlUnavailable", "client_tls_context", "connect", "parse_listing",
-    "sizes_by_number", "unwatched",
+    "Announced", "AuthFailed", "Capabilities", "CleartextRefused", "ConnectFailed", "Connected",
+    "ConnectionLost", "Endpoint", "Greeted", "InvalidArgument", "LimitExceeded", "Limits", "Line", "Lines",
+    "Listing", "LoginDelay", "MaildropInUse", "Meaning", "Milestone", "Pop3Error", "Pop3Session", "Protected",
+    "ProtocolError", "RawListing", "Reached", "Redaction", "Refusal", "Retrieved", "Security",
+    "ServerPermanent", "ServerTemporary", "SpoolFailed", "Stat", "Timeout", "TlsFailed", "Transcript",
+    "UidlUnavailable", "client_tls_context", "connect", "meaning_of", "parse_listing", "sizes_by_number",
+    "unwatched",
 ]  # fmt: skip

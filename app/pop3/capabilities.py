@@ -4,11 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from app.pop3.redaction import Redaction
+
 MOST_CAPABILITIES: Final = 100  # servers announce a dozen
 MOST_OCTETS: Final = 100  # of each, blanks included
 _MOST_OCTETS_OF_SASL: Final = 512  # RFC 2449 §4: no line is longer. The best mechanism may be named last
 _LONGEST_LINE: Final = 8192
 _LONGEST_LOGIN_DELAY: Final = 24 * 3600  # seconds; servers have announced years
+# https://www.iana.org/assignments/pop3-extension-mechanism
+_REGISTERED: Final = frozenset((
+    "TOP", "USER", "SASL", "RESP-CODES", "LOGIN-DELAY", "PIPELINING", "EXPIRE", "UIDL", "IMPLEMENTATION", "STLS",
+    "AUTH-RESP-CODE", "UTF8", "LANG", "APOP",
+))  # fmt: skip
 _LONGEST_EXPIRE: Final = 999_999_999  # days
 
 
@@ -77,6 +84,16 @@ class Capabilities:
     def expire(self) -> int | None:
         """Days that mail is kept after it was retrieved; 0 means not at all; None: not said, or never (§6.7)."""
         return _number(self.tags.get("EXPIRE"), most=_LONGEST_EXPIRE)
+
+    def judged_by(self, redaction: Redaction) -> "Capabilities":
+        """Without what repeats a secret; what IANA has registered is no secret, whatever the secret is."""
+        tags = dict(self.tags)
+        for name, arguments in self.tags.items():
+            if name == "IMPLEMENTATION":
+                tags[name] = (redaction.shown(" ".join(arguments)),)
+            elif name not in _REGISTERED and redaction.is_repeated_in(name):
+                del tags[name]
+        return Capabilities(tags)
 
 
 def parse_capabilities(body: bytes) -> Capabilities:

@@ -2,33 +2,39 @@
 
 import asyncio
 import ssl
-from typing import Final
 
 from app.pop3.errors import ConnectionLost, LimitExceeded, Pop3Error, ProtocolError, Timeout, TlsFailed
 from app.pop3.limits import Limits
 from app.pop3.milestones import Protected
 from app.pop3.protocol import Challenge, Data, Expect, Framer, NeedData, Status
 from app.pop3.redaction import Redaction
+from app.pop3.refusals import meaning_of
 from app.pop3.stream import Stream
 from app.pop3.transcript import Transcript
-
-_MOST_TEXT: Final = 500  # characters of a server's words that an error carries
 
 
 class Dialogue:
     """One connection's exchange. Interrupted inside a reply it is broken, and never used again.
 
-    ``transcript``, when there is one, is told of all that is sent and received.
+    ``transcript``, when there is one, is told of all that is sent and received. ``redaction`` judges what is shown of
+    the server's words.
     """
 
-    def __init__(self, stream: Stream, limits: Limits, *, transcript: Transcript | None = None) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        limits: Limits,
+        *,
+        transcript: Transcript | None = None,
+        redaction: Redaction | None = None,
+    ) -> None:
         self._stream = stream
         self._limits = limits
         self._transcript = transcript
         self._framer = Framer(stream.inbox, line_octets=limits.line_octets)
         self._framer.expect(Expect.STATUS)  # the greeting
         self._deadline = asyncio.get_running_loop().time() + limits.session_timeout
-        self._redactions: list[Redaction] = []
+        self.redaction = redaction or Redaction()
         self._is_broken = False
         self._is_closed = False
 
@@ -38,17 +44,12 @@ class Dialogue:
         return not self._is_broken and not self._is_closed and self._framer.is_between_replies
 
     def keep_secret(self, secret: str) -> None:
-        """From now on this too does not appear in what is shown of the server's words."""
-        redaction = Redaction(secret)
-        self._redactions.append(redaction)
-        if self._transcript is not None:
-            self._transcript.hide_by(redaction)
+        """From now on the server's words are not shown where they repeat this either."""
+        self.redaction.add(secret)
 
     def shown(self, text: str) -> str:
-        """A server's words as they may be shown: without the secret, and not too many."""
-        for redaction in self._redactions:
-            text = redaction.hide(text)
-        return text[:_MOST_TEXT]
+        """A server's words as they may be shown: whole (and not too many), or not at all."""
+        return self.redaction.shown(text)
 
     def allow(self, seconds: float) -> None:
         """At least so many seconds more, though the session's time may be over."""
@@ -73,10 +74,11 @@ class Dialogue:
         try:
             self._framer.next_event()
         except ProtocolError as error:
-            words = self.shown(error.reply or "")
+            words = error.reply or ""
             if words.upper().startswith("-ERR"):
-                return ConnectionLost(f"The server ended the session: {words}", words[4:].strip())
-            return ProtocolError(error.detail, words)
+                shown = self.shown(words[4:].strip())
+                return ConnectionLost(f"The server ended the session: -ERR {shown}", shown)
+            return ProtocolError(error.detail, self.shown(words))
         except LimitExceeded as error:
             return error
         return ProtocolError("The server spoke without being asked.")
@@ -180,6 +182,7 @@ class Dialogue:
             self._is_broken = True
             if isinstance(error, Pop3Error):
                 if error.reply is not None:
+                    error.meaning = meaning_of(error.reply)
                     error.reply = self.shown(error.reply)
                 self._noted(error)
             raise

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.pop3.refusals import Meaning, meaning_of
+
 if TYPE_CHECKING:
     from app.pop3.listing import RawListing
 
@@ -13,13 +15,14 @@ if TYPE_CHECKING:
 class Pop3Error(Exception):
     """Base of all errors of this package.
 
-    ``reply``: the server's own words, secrets removed, when there are some. ``response_code``: RFC 2449 §8,
-    upper case without brackets.
+    ``reply``: the server's own words, when there are some and they repeat no secret. ``response_code``: RFC 2449 §8,
+    upper case without brackets. ``meaning``: what the words say, judged before they are withheld.
     """
 
     detail: str
     reply: str | None = None
     response_code: str | None = None
+    meaning: Meaning | None = None
 
     def __str__(self) -> str:
         return self.detail
@@ -147,18 +150,18 @@ def response_code(text: str) -> str | None:
     return found[1].upper() if found else None
 
 
-def greeting_error(text: str) -> Pop3Error:
-    """What a greeting of -ERR means. ``text`` is what stood behind -ERR.
+def greeting_error(text: str, *, shown: str | None = None) -> Pop3Error:
+    """What a greeting of -ERR means. ``text`` is what stood behind -ERR, ``shown`` what may be shown of it.
 
     Nobody has judged our credentials yet, so it is never AuthFailed: RFC 3206's AUTH would stop a mailbox for good.
     """
     kind = _kind_by_code(text) or (LoginDelay if _DELAY_WORDS.search(text) else ServerTemporary)
     kind = ServerTemporary if kind is AuthFailed else kind
-    return _error(kind, "greeted us with an error", text, shown=text)
+    return _error(kind, "greeted us with an error", text, shown=text if shown is None else shown)
 
 
 def login_error(text: str, *, echoes: Sequence[str] = (), shown: str | None = None) -> Pop3Error:
-    """What an -ERR at login means. ``text`` is what stood behind -ERR, ``shown`` the same without secrets.
+    """What an -ERR at login means. ``text`` is what stood behind -ERR, ``shown`` what may be shown of it.
 
     A response code decides where there is one. Without one, words that speak of a lock or of a passing trouble
     mean "later"; all else is a wrong password, for a repeated wrong password gets accounts locked. ``echoes`` are
@@ -212,4 +215,4 @@ def _without(text: str, echoes: Sequence[str]) -> str:
 
 def _error(kind: type[Pop3Error], what: str, text: str, *, shown: str) -> Pop3Error:
     shown = shown.strip() or "(it gave no reason)"
-    return kind(f"The server {what}: {shown}"[:600], shown[:500], response_code(text))
+    return kind(f"The server {what}: {shown}"[:600], shown[:500], response_code(text), meaning_of(text))

@@ -1,77 +1,178 @@
-"""PURE  Keeps a password out of what a server says, for some echo what they were sent."""
+"""PURE  A server's words are shown whole or not at all: not at all where they repeat part of a secret, in any form."""
 
 import re
-from base64 import b64encode
-from collections.abc import Iterator
+import unicodedata
+from base64 import b64decode
+from binascii import a2b_qp
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from html import unescape
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
-_HIDDEN: Final = "***"
-_SHORT: Final = 4
-_LEAST_PREFIX: Final = 8
-_BASE64 = "[A-Za-z0-9+/_-]"
+from app.pop3.refusals import is_known
+
+WITHHELD: Final = "(withheld: it repeats part of what was sent)"
+MOST_SHOWN: Final = 500  # characters
+_MOST_JUDGED: Final = (
+    1000  # what is behind is not shown; some more, so that no cut hides what the shown part holds
+)
+_MOST_DECODED: Final = 4000
+_IN_A_ROW: Final = 6
+_WORD: Final = 4  # letters
+_DECODINGS: Final = 2  # one within another
+_GAP: Final = (
+    "\N{LATIN LETTER BILABIAL CLICK}"  # stands for octets that are no text; a letter, so that it stays
+)
+_NO_LETTER: Final = re.compile(r"[\W_]+")
+_LETTERS: Final = re.compile(r"[^\W\d_]+")
+_BLANK: Final = re.compile(r"\s+")
+_ESCAPE: Final = re.compile(r"\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|.)", re.DOTALL)
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/]+")
+_BETWEEN_HEX: Final = re.compile(r"\\x|0x|[\W_]", re.IGNORECASE)
+_HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2})+[0-9A-Fa-f]?")
+
+_Pieces = Mapping[int, frozenset[str]]  # by their length
 
 
 class Redaction:
-    """Replaces a secret by stars, in plain and within base64 (SASL sends it so). An empty secret changes nothing."""
+    """Judges texts by secrets. A text is withheld when it holds, case folded, decoded as servers encode what they
+    echo (up to twice), without blanks and punctuation: six characters in a row of a secret, a word of it of four
+    letters or more, or all of a shorter one. It is shown all the same when it is a sentence that we know
+    (``refusals``): "incorrect password" repeats no password.
 
-    def __init__(self, secret: str = "") -> None:
-        self._secret = secret
-        self._tail = secret[_LEAST_PREFIX:]
+    The cost is bounded: of a text as much is judged as is shown, and some more.
+    """
 
-    @cached_property
-    def _patterns(self) -> list[re.Pattern[str]]:
-        """Compiled when something is to be shown: most sessions show nothing, and it would cost as much as TLS."""
-        patterns = [*_patterns(self._secret), *_base64_patterns(self._secret)]
-        return [re.compile(pattern, re.IGNORECASE) for pattern in patterns]
+    def __init__(self, *secrets: str) -> None:
+        self._secrets = {secret for secret in secrets if secret}
 
     def __repr__(self) -> str:
         return "Redaction()"
 
-    def hide(self, text: str) -> str:
-        """The text without the secret, and without a long beginning of it: servers cut long lines when they echo."""
-        for pattern in self._patterns:
-            text = self._without_beginning(pattern, text) if self._tail else pattern.sub(_HIDDEN, text)
-        return text
+    def add(self, secret: str) -> bool:
+        """One more secret from now on; whether it is a new one."""
+        if not secret or secret in self._secrets:
+            return False
+        self._secrets.add(secret)
+        self.__dict__.pop("_pieces", None)
+        return True
 
-    def _without_beginning(self, pattern: re.Pattern[str], text: str) -> str:
-        """Hide what the pattern finds, and behind it as much as goes on as the secret does.
+    def shown(self, text: str) -> str:
+        """The text, at most 500 characters of it, or WITHHELD in its place."""
+        if not self._secrets or is_known(text):
+            return text[:MOST_SHOWN]
+        return WITHHELD if self.is_repeated_in(text) else text[:MOST_SHOWN]
 
-        Not by a pattern: a token has thousands of characters, and would need as many groups.
+    def is_repeated_in(self, text: str) -> bool:
+        """Whether the text repeats part of a secret."""
+        level = {text[:_MOST_JUDGED]}
+        for depth in range(_DECODINGS + 1):
+            if any(self._is_in(form) for form in level):
+                return True
+            if depth < _DECODINGS:
+                level = {each[:_MOST_DECODED] for form in level for each in self._decoded(form)}
+        return False
+
+    @cached_property
+    def _pieces(self) -> tuple[_Pieces, _Pieces]:
+        """What is looked for in texts as they are, and in texts of letters and digits alone. Made when something is to
+        be shown: most sessions show nothing.
         """
-        pieces, done = [], 0
-        while found := pattern.search(text, done):
-            pieces += [text[done : found.start()], _HIDDEN]
-            done = found.end()
-            for wanted in self._tail:
-                if text[done : done + 1].lower() != wanted.lower():
-                    break
-                done += 1
-        return "".join([*pieces, text[done:]])
+        as_they_are, bare = set[str](), set[str]()
+        for secret in self._secrets:
+            folded, letters = _folded(secret), _bare(secret)
+            as_they_are.update(piece for piece in _in_a_row(folded) if not piece.isalnum() and piece.strip())
+            if len(letters) >= _WORD or len(folded) < _IN_A_ROW:
+                bare.update(_in_a_row(letters))
+            bare.update(word for word in _LETTERS.findall(folded) if _WORD <= len(word) < _IN_A_ROW)
+        return _by_length(as_they_are), _by_length(bare)
+
+    @cached_property
+    def _least(self) -> int:
+        """The fewest characters that can repeat something."""
+        return min((length for pieces in self._pieces for length in pieces), default=_IN_A_ROW)
+
+    def _is_in(self, text: str) -> bool:
+        as_they_are, bare = self._pieces
+        return _holds(_folded(text), as_they_are) or _holds(_bare(text), bare)
+
+    def _decoded(self, text: str) -> Iterator[str]:
+        """What the text, or parts of it, would be if it were encoded."""
+        if "%" in text:
+            yield from _texts(unquote_to_bytes(text.encode("utf-8", "replace")))
+        if "&" in text:
+            yield unescape(text)
+        if "\\" in text:
+            yield _unescaped(text)
+        if "=" in text:
+            yield from _texts(a2b_qp(text.encode("utf-8", "replace")))
+        closed = (
+            _BLANK.sub("", text).replace("-", "+").replace("_", "/")
+        )  # RFC 4648 §5 has two other characters
+        for run in {*_BASE64.findall(closed), *_BASE64.findall(_NO_LETTER.sub("", text))}:
+            if len(run) * 3 >= self._least * 4 - 3:
+                for start in range(min(4, len(run))):  # wherever in a group of four it begins
+                    yield from _texts(_base64(run[start:]))
+        for run in _HEX.findall(_BETWEEN_HEX.sub("", text)):
+            if len(run) >= 2 * self._least:
+                for start in (0, 1):
+                    yield from _texts(bytes.fromhex(run[start : start + (len(run) - start) // 2 * 2]))
 
 
-def _patterns(secret: str) -> list[str]:
-    if not secret:
-        return []
-    exact = re.escape(secret)
-    if len(secret) < _SHORT:
-        # Such letters stand in half of all words. It is an echo when it stands behind PASS, quoted, or alone.
-        return [rf"(?<=PASS ){exact}(?!\w)", rf"(?<=[\"'<(\[`]){exact}(?=[\"'>)\]`])", rf"^\s*{exact}\s*$"]
-    return [re.escape(secret[:_LEAST_PREFIX])]
+def _holds(text: str, pieces: _Pieces) -> bool:
+    for length, some in pieces.items():
+        if not some.isdisjoint([text[at : at + length] for at in range(len(text) - length + 1)]):
+            return True
+    return False
 
 
-def _base64_patterns(secret: str) -> Iterator[str]:
-    """Each run of base64 that holds the secret, or a long beginning of it, with whatever stands around it.
+def _in_a_row(secret: str) -> Iterator[str]:
+    """All of a short one, else each six characters of it."""
+    for at in range(max(len(secret) - _IN_A_ROW, 0) + 1):
+        yield secret[at : at + _IN_A_ROW]
 
-    Where in a group of three octets the secret begins decides what it looks like; at its ends are characters in
-    which other octets have a part.
-    """
-    if len(secret) < _SHORT:
+
+def _by_length(pieces: Iterable[str]) -> _Pieces:
+    some: dict[int, set[str]] = {}
+    for piece in pieces:
+        if piece:
+            some.setdefault(len(piece), set()).add(piece)
+    return {length: frozenset(found) for length, found in some.items()}
+
+
+def _folded(text: str) -> str:
+    return (text if text.isascii() else unicodedata.normalize("NFKC", text)).casefold()
+
+
+def _bare(text: str) -> str:
+    return _NO_LETTER.sub("", _folded(text))
+
+
+def _texts(octets: bytes) -> Iterator[str]:
+    """As UTF-8 or UTF-16, and as the octets that a server of before these would have sent."""
+    octets = octets.replace(b"\0", b"")
+    if octets.isascii():
+        yield octets.decode()
         return
-    octets = secret.encode("utf-8", "replace")
-    for before, shared in ((0, 0), (1, 2), (2, 3)):
-        whole = (before + len(octets)) * 8 // 6
-        form = b64encode(bytes(before) + octets).decode()[shared:whole][: 2 * _LEAST_PREFIX]
-        # RFC 4648 §5 has two other characters. A run is looked at from its beginning, once: the time stays linear.
-        either = re.escape(form).replace(r"\+", "[+-]").replace("/", "[/_]")
-        yield f"(?<!{_BASE64}){_BASE64}*?{either}{_BASE64}*=*"
+    yield octets.decode("utf-8", "replace").replace("\N{REPLACEMENT CHARACTER}", _GAP)
+    yield octets.decode("latin-1")
+
+
+def _base64(run: str) -> bytes:
+    if len(run) % 4 == 1:
+        run = run[:-1]
+    return b64decode(run + "=" * (-len(run) % 4))
+
+
+def _unescaped(text: str) -> str:
+    """As in JSON (RFC 8259 §7), and with ``\\xNN``."""
+
+    def character(found: re.Match[str]) -> str:
+        escaped = found[1]
+        if len(escaped) > 1:
+            return chr(int(escaped[1:], 16))
+        return " " if escaped in "bfnrt" else escaped
+
+    octets = _ESCAPE.sub(character, text).encode("utf-16", "surrogatepass")
+    return octets.decode("utf-16", "replace")

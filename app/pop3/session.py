@@ -35,6 +35,7 @@ from app.pop3.limits import Limits
 from app.pop3.listing import RawListing, Stat, parse_stat
 from app.pop3.milestones import Announced, Greeted, Protected, Reached, unwatched
 from app.pop3.protocol import Expect, Status, command
+from app.pop3.redaction import Redaction
 from app.pop3.retrieval import Refusal, Retrieval, Retrieved, refusal
 from app.pop3.stream import Stream, client_tls_context
 from app.pop3.transcript import Transcript
@@ -87,6 +88,7 @@ async def connect(
     reached: Reached = unwatched,
     new_nonce: Callable[[], str] = token_urlsafe,
     known: Capabilities | None = None,
+    secrets: Sequence[str] = (),
 ) -> "Pop3Session":
     """Connect, protect the connection as the endpoint asks, read the greeting, ask for the capabilities.
 
@@ -94,12 +96,16 @@ async def connect(
     PASS, which spares a round trip, and Announced is not reached.
     ``transcript`` is told of all that is sent and received, ``reached`` of each milestone, in the order in which
     they come: with STARTTLS Protected is the last one, once the capabilities were told anew. ``new_nonce`` makes
-    what SCRAM needs: printable ASCII without a comma, another one each time.
+    what SCRAM needs: printable ASCII without a comma, another one each time. ``secrets`` are not repeated in anything
+    that is shown of the server's words: from the greeting on, for a server may know them from sessions of before.
 
     Raises ConnectFailed, TlsFailed, Timeout, ConnectionLost, ProtocolError, LimitExceeded, and for a greeting of
     -ERR what its words mean.
     """
     limits = limits or Limits()
+    redaction = Redaction(*secrets)
+    if transcript is not None:
+        transcript.judge_by(redaction)
     context = tls if tls is not None or endpoint.security is Security.NONE else client_tls_context()
     stream = await Stream.open(
         endpoint.addresses,
@@ -110,7 +116,7 @@ async def connect(
         reached=reached,
     )
     session = Pop3Session(
-        Dialogue(stream, limits, transcript=transcript),
+        Dialogue(stream, limits, redaction=redaction, transcript=transcript),
         limits,
         endpoint=endpoint,
         allow_cleartext_password=allow_cleartext_password,
@@ -181,11 +187,15 @@ class Pop3Session:
         """The message-number whose answer to TOP or RETR is due; after an error, within which the session ended."""
         return self._retrieval.awaited
 
+    def shown(self, text: str) -> str:
+        """Words of the server as they may be shown: whole (and not too many), or not at all."""
+        return self._dialogue.shown(text)
+
     async def _greet(self) -> None:
         status = await self._dialogue.status()
         if not status.ok:
-            raise greeting_error(status.text)
-        self.greeting = self._dialogue.shown(status.text)
+            raise greeting_error(status.text, shown=self._dialogue.shown(status.text))
+        self.greeting = self.shown(status.text)
         found = _TIMESTAMP.search(status.text)
         self._timestamp = found[0] if found else None
 
@@ -221,7 +231,7 @@ class Pop3Session:
     async def _read_capabilities(self) -> None:
         status, body = await self._dialogue.reply(most_octets=self._limits.capabilities_octets)
         if status.ok:
-            self.capabilities = parse_capabilities(body)
+            self.capabilities = parse_capabilities(body).judged_by(self._dialogue.redaction)
 
     async def _ask_for_messages_as_they_are(self) -> None:
         """UTF8 (RFC 6856 §2.1), where it is announced; never before STLS. A refusal changes nothing.

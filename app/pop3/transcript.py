@@ -1,16 +1,22 @@
 """PURE  A bounded record of what was sent and received, fit to be shown: no mail and no secret in it."""
 
+import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Final
 
 from app.pop3.milestones import Connected, Milestone, Protected
 from app.pop3.protocol import Data, Event, Status
-from app.pop3.redaction import Redaction
+from app.pop3.redaction import WITHHELD, Redaction
 
 MOST_OCTETS: Final = 64 * 1024
 _HIDDEN: Final = "***"
 _LONGEST_LINE: Final = 500  # characters
+_LONGEST_KEPT: Final = 2 * _LONGEST_LINE  # what is cut inside a line may be cut inside a secret
+_OURS: Final = re.compile(
+    r"\* (?:\d+ (?:octets|lines) |connected to |protected by ).*|\* |S: \+OK ?|S: -ERR ?|S: |C: \S+ ?",
+    re.DOTALL,
+)
 _LINES_SHOWN: Final = {"CAPA": 60, "UIDL": 3, "LIST": 3}  # of a body; of all others none
 _NAKED: Final = frozenset(  # these commands have no secret behind them, at any rate not by themselves
     ("CAPA", "STLS", "USER", "STAT", "UIDL", "LIST", "TOP", "RETR", "DELE", "RSET", "NOOP", "QUIT", "UTF8")
@@ -24,10 +30,12 @@ class Transcript:
 
     ``C:`` the client, ``S:`` the server, ``*`` neither. Of the arguments of commands only those are kept that
     cannot be secret; a line that is no command of POP3 (an answer within AUTH) is hidden whole. Of bodies only
-    their octets are counted, but for a few lines of listings. Every line is without its secret before it is cut.
+    their octets are counted, but for a few lines of listings. Words that repeat a secret are withheld when the text
+    is asked for: by then all secrets are known.
     """
 
     def __init__(self, *, most_octets: int = MOST_OCTETS) -> None:
+        self._most_octets = most_octets
         self._lines = _HeadAndTail(most_octets)
         self._redactions: list[Redaction] = []
         self._unanswered: deque[str] = deque()
@@ -35,10 +43,9 @@ class Transcript:
         self._body_octets = 0
         self._body_lines: list[bytes] = []
 
-    def hide_by(self, redaction: Redaction) -> None:
-        """From now on this hides, in what is recorded already too."""
+    def judge_by(self, redaction: Redaction) -> None:
+        """What repeats one of its secrets is not shown, what is recorded already included."""
         self._redactions.append(redaction)
-        self._lines.change(redaction.hide)
 
     def note(self, text: str) -> None:
         """Something that was not on the wire: how it ended, say."""
@@ -79,8 +86,21 @@ class Transcript:
         self._add("S: ", text)
 
     def text(self) -> str:
-        """The whole record, with a line end behind each line."""
-        return self._lines.text()
+        """The whole record, with a line end behind each line. It may take some hundred milliseconds."""
+        lines = self._lines.lines()
+        judged = {line: self._judged(line)[:_LONGEST_LINE] for line in set(lines)}
+        shown = _HeadAndTail(self._most_octets, [judged[line] for line in lines])
+        return "".join(f"{line}\n" for line in shown.lines())
+
+    def _judged(self, line: str) -> str:
+        """What is ours is shown: prefix, the status, and the command's word."""
+        ours = _OURS.match(line)
+        assert ours is not None
+        words = line[ours.end() :]
+        for redaction in self._redactions:
+            if redaction.shown(words) == WITHHELD:
+                return ours[0] + WITHHELD
+        return line
 
     def _body(self, data: Data) -> None:
         if not self._body_octets:
@@ -99,14 +119,7 @@ class Transcript:
         self._body_octets, self._body_lines = 0, []
 
     def _add(self, prefix: str, text: str) -> None:
-        # Twice: taking out what cannot be shown may make a secret of what was none.
-        shown = self._hidden(_printable(self._hidden(text)))
-        self._lines.add(prefix + shown[:_LONGEST_LINE])
-
-    def _hidden(self, text: str) -> str:
-        for redaction in self._redactions:
-            text = redaction.hide(text)
-        return text
+        self._lines.add(prefix + _printable(text[:_LONGEST_KEPT]))
 
 
 def _command(verb: str, arguments: str) -> str:
@@ -128,13 +141,17 @@ def _printable(text: str) -> str:
 class _HeadAndTail:
     """Lines of at most so many octets altogether; what does not fit goes from the middle."""
 
-    def __init__(self, most_octets: int) -> None:
+    def __init__(self, most_octets: int, lines: Sequence[str] = ()) -> None:
         self._most_head = most_octets // 2
         self._most_tail = most_octets - self._most_head - len(_left_out(10**15, 10**15))
         self._head: list[str] = []
         self._tail: deque[str] = deque()
         self._head_octets = self._tail_octets = 0
         self._lines_out = self._octets_out = 0
+        if sum(map(_octets, lines)) <= most_octets:
+            self._head, lines = list(lines), ()
+        for line in lines:
+            self.add(line)
 
     def add(self, line: str) -> None:
         octets = _octets(line)
@@ -150,15 +167,10 @@ class _HeadAndTail:
             self._lines_out += 1
             self._octets_out += gone
 
-    def change(self, line_to_line: Callable[[str], str]) -> None:
-        """Change what is held. No line gets longer by it."""
-        self._head = [line_to_line(line)[: len(line)] for line in self._head]
-        self._tail = deque(line_to_line(line)[: len(line)] for line in self._tail)
-        self._head_octets, self._tail_octets = sum(map(_octets, self._head)), sum(map(_octets, self._tail))
-
-    def text(self) -> str:
+    def lines(self) -> list[str]:
+        """All that is held, and a note where the middle was."""
         middle = [_left_out(self._lines_out, self._octets_out)] if self._lines_out else []
-        return "".join(f"{line}\n" for line in [*self._head, *middle, *self._tail])
+        return [*self._head, *middle, *self._tail]
 
 
 def _left_out(lines: int, octets: int) -> str:

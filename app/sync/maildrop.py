@@ -82,17 +82,18 @@ class Maildrop:
         opened = partial(self._logged_in, mailbox, timings=timings, transcript=transcript)
         if isinstance(credentials, str):
             session = await opened(
-                lambda session: session.login(mailbox.username, credentials, allow_apop=mailbox.allow_apop)
+                lambda session: session.login(mailbox.username, credentials, allow_apop=mailbox.allow_apop),
+                secrets=[credentials],
             )
         else:
             with self._traces.span("oauth2 token"):
                 grant = await self.tokens.current(mailbox_id, credentials)
             try:
-                session = await opened(by_token(mailbox.username, grant))
+                session = await opened(by_token(mailbox.username, grant), secrets=grant.secrets)
             except pop3.AuthFailed:
                 # Tokens are revoked before their time too. Once more and no more: a ban would follow.
                 grant = await self.tokens.fresh(mailbox_id, grant.oauth2)
-                session = await opened(by_token(mailbox.username, grant))
+                session = await opened(by_token(mailbox.username, grant), secrets=grant.secrets)
         async with session:
             yield session
 
@@ -101,6 +102,7 @@ class Maildrop:
         mailbox: Mailbox,
         login: Login,
         *,
+        secrets: Sequence[str],
         timings: dict[str, int],
         transcript: pop3.Transcript | None,
     ) -> pop3.Pop3Session:
@@ -127,6 +129,7 @@ class Maildrop:
                 transcript=transcript,
                 reached=reached,
                 known=known,
+                secrets=secrets,
             )
             async with AsyncExitStack() as closing:
                 await closing.enter_async_context(session)

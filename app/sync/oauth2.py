@@ -14,7 +14,6 @@ from app.mailboxes.models import MailboxId
 from app.mailboxes.secrets import OAuth2, OAuth2Provider
 from app.network import AddressRefused, HostUnknown, is_inside, resolve
 from app.pop3 import client_tls_context
-from app.pop3.redaction import Redaction
 from app.settings import IpNetwork
 from app.sync.errors import SyncErrorCode, SyncFailed
 
@@ -33,6 +32,39 @@ _SPARE_SECONDS: Final = 60.0  # a token that ends in the middle of a login is of
 _LONGEST_SECONDS: Final = 24 * 3600.0
 _UNKNOWN_SECONDS: Final = 300.0  # RFC 6749 §5.1: expires_in is only recommended
 _CREDENTIALS_ARE_BAD: Final = {"invalid_grant", "invalid_client", "unauthorized_client"}
+# https://www.iana.org/assignments/oauth-parameters, "OAuth Extensions Error Registry", with those of RFC 6749 itself
+_REGISTERED_ERRORS: Final = frozenset(
+    (
+        # RFC 6749 §5.2, §4.1.2.1
+        *(
+            "invalid_request",
+            "invalid_client",
+            "invalid_grant",
+            "unauthorized_client",
+            "unsupported_grant_type",
+        ),
+        *(
+            "invalid_scope",
+            "access_denied",
+            "unsupported_response_type",
+            "server_error",
+            "temporarily_unavailable",
+        ),
+        # OpenID Connect Core §3.1.2.6, Unmet Authentication Requirements
+        *("interaction_required", "login_required", "account_selection_required", "consent_required"),
+        *(
+            "invalid_request_uri",
+            "invalid_request_object",
+            "request_not_supported",
+            "request_uri_not_supported",
+        ),
+        *("registration_not_supported", "unmet_authentication_requirements"),
+        # RFC 8628 §3.5, RFC 6750 §3.1, RFC 7009 §2.2.1, RFC 8707 §2, RFC 9396 §5, RFC 9449 §5, RFC 9470 §3
+        *("authorization_pending", "slow_down", "expired_token", "invalid_token", "insufficient_scope"),
+        *("unsupported_token_type", "invalid_target", "invalid_authorization_details", "invalid_dpop_proof"),
+        *("use_dpop_nonce", "insufficient_user_authentication"),
+    )
+)
 _PASSING: Final = {408, 425, 429}
 _LOOKS_FOR_ANOTHERS: Final = (0.0, 0.3, 1.0)  # seconds: who got a new refresh token is about to store it
 
@@ -44,6 +76,13 @@ class Grant:
     access_token: str = field(repr=False)
     seconds: float
     oauth2: OAuth2
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """All that must not be repeated to anybody."""
+        return tuple(
+            each for each in (self.access_token, self.oauth2.refresh_token, self.oauth2.client_secret) if each
+        )
 
 
 class AccessTokens:
@@ -127,9 +166,9 @@ async def refresh(
 
     Raises SyncFailed: ``auth_failed`` when the refresh token or the client is refused, ``server_temporary``,
     ``server_permanent``, ``connect_failed``, ``timeout``, ``address_refused``, ``limit_exceeded`` and
-    ``protocol_error``. Its words are the server's, secrets removed.
+    ``protocol_error``. Of the server's words only a registered ``error`` is told: it has seen every secret, and may
+    repeat it in any form.
     """
-    secrets = [secret for secret in (oauth2.refresh_token, oauth2.client_secret) if secret]
     try:
         async with asyncio.timeout(_WITHIN_SECONDS):
             answer, octets = await _answer(oauth2, allowed, tls or _system_tls())
@@ -144,7 +183,7 @@ async def refresh(
         raise SyncFailed(SyncErrorCode.CONNECT_FAILED, str(error)) from error
     document = _document(octets)
     if answer.status_code != 200:
-        raise _refusal(answer, document, secrets)
+        raise _refusal(answer, document)
     return _grant(oauth2, document)
 
 
@@ -217,13 +256,10 @@ def _document(octets: bytes) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _refusal(answer: httpx.Response, document: dict[str, Any], secrets: Sequence[str]) -> SyncFailed:
+def _refusal(answer: httpx.Response, document: dict[str, Any]) -> SyncFailed:
     """What an answer that is not 200 means (RFC 6749 §5.2)."""
-    error, status = str(document.get("error", "")), answer.status_code
-    words = ": ".join(str(document[name]) for name in ("error", "error_description") if name in document)
-    for secret in secrets:
-        words = Redaction(secret).hide(words)
-    words = "".join(c if c.isprintable() else " " for c in words)[:500]
+    told, status = document.get("error"), answer.status_code
+    error = told if isinstance(told, str) and told in _REGISTERED_ERRORS else None
     if error in _CREDENTIALS_ARE_BAD and status < 500:
         code = SyncErrorCode.AUTH_FAILED
     elif status >= 500 or status in _PASSING or error in {"temporarily_unavailable", "slow_down"}:
@@ -235,8 +271,8 @@ def _refusal(answer: httpx.Response, document: dict[str, Any], secrets: Sequence
     wait = answer.headers.get("Retry-After", "")
     return SyncFailed(
         code,
-        f"The token server refused with HTTP status {status}: {words or '(it gave no reason)'}",
-        server_reply=words or None,
+        f"The token server refused with HTTP status {status}: {error or '(it gave no reason that is known)'}",
+        server_reply=error,
         retry_after_seconds=float(wait) if wait.isascii() and wait.isdigit() and len(wait) < 6 else None,
     )
 

@@ -145,7 +145,8 @@ def build_router(
     async def transcript(sync_id: str) -> str:
         """The commands (`C:`) and answers (`S:`) on the wire, for whoever has to find out what went wrong.
 
-        No password and no mail is in it: arguments that may be secret are `***`, bodies are counted. At most 64 KiB;
+        No password and no mail is in it: arguments that may be secret are `***`, answers that repeat part of
+        a secret are withheld, bodies are counted. At most 64 KiB;
         the middle of a longer one is left out. Only with the setting `MAILDELTA_TRANSCRIPTS`, and only of the
         latest three failed syncs of each mailbox.
         """

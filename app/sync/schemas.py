@@ -35,7 +35,9 @@ class SyncErrorAnswer(BaseModel):
 
     code: SyncErrorCode
     detail: str
-    server_reply: str | None = Field(description="The server's own words.")
+    server_reply: str | None = Field(
+        description="The server's own words; withheld where they repeat part of a secret."
+    )
     retry_at: UtcTime | None = Field(description="When it is tried again without being asked.")
 
 

@@ -1,5 +1,6 @@
 """``sync_mailbox``: list, diff, recognise, retrieve, store. Read it from top to bottom."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -416,7 +417,7 @@ class _Run:
             has_moved=self._has_moved,
             chance=tools.chance(),
             settle=self._settled,
-            transcript=self._transcript_of(failure) if failure else None,
+            transcript=await asyncio.to_thread(self._transcript_of, failure) if failure else None,
         )
         await tools.database.write(OneOf(last_word.write, word), durable=False)
         tools.wakeups.sync_ended(self._claim.sync_id)
@@ -475,7 +476,8 @@ def _rows_before_retrieval(sifted: Sifted, make: RowMaker) -> list[Row]:
 
 def _server_facts(session: pop3.Pop3Session, seen: Look, mailbox: Mailbox, *, has_uidl: bool) -> ServerFacts:
     capabilities = session.capabilities
-    warnings = [f"The listing has a line that cannot be read: {line}" for line in seen.malformed[:10]]
+    unread = [session.shown(line) for line in seen.malformed[:10]]
+    warnings = [f"The listing has a line that cannot be read: {line}" for line in unread]
     if seen.is_short:
         warnings.append("The listing shows fewer messages than STAT said; nothing was marked missing.")
     if not has_uidl:

@@ -76,20 +76,32 @@ class Tryout:
 
     async def run(self, wanted: MailboxToTry) -> TryoutReport:
         """Every step until one fails. Raises AppError when ``mailbox_id`` names no mailbox."""
-        login = await self._login(wanted)
+        login, secrets = await self._login(wanted)
+        redaction = pop3.Redaction(*secrets)
         security = pop3.Security(wanted.security)
         endpoint = pop3.Endpoint(wanted.host.strip("[]"), (), wanted.effective_port, security)
-        log = _Log(security, wanted.poll_interval_seconds, clock=self.clock, monotonic=self.monotonic)
+        log = _Log(
+            security,
+            wanted.poll_interval_seconds,
+            shown=redaction.shown,
+            clock=self.clock,
+            monotonic=self.monotonic,
+        )
         try:
             endpoint = replace(endpoint, addresses=await self._addresses(wanted))
             log.passed(", ".join(endpoint.addresses))
-            await self._connect_and_look(endpoint, wanted, login, log)
+            await self._connect_and_look(endpoint, wanted, login, secrets, log)
         except (AddressRefused, HostUnknown, SyncFailed, pop3.Pop3Error) as error:
             log.failed(error, diagnose(error, await self._circumstances(error, endpoint, wanted, log)))
         return TryoutReport(ok=all(step.ok for step in log.steps), steps=log.steps)
 
     async def _connect_and_look(
-        self, endpoint: pop3.Endpoint, wanted: MailboxToTry, login: Login | SyncFailed, log: "_Log"
+        self,
+        endpoint: pop3.Endpoint,
+        wanted: MailboxToTry,
+        login: Login | SyncFailed,
+        secrets: Sequence[str],
+        log: "_Log",
     ) -> None:
         session = await pop3.connect(
             endpoint,
@@ -97,6 +109,7 @@ class Tryout:
             tls=pop3.client_tls_context(wanted.ca_certificates),
             allow_cleartext_password=wanted.allow_cleartext_password,
             reached=log.reached,
+            secrets=secrets,
         )
         async with session:
             if isinstance(login, SyncFailed):
@@ -125,19 +138,26 @@ class Tryout:
             warnings.append("Some messages share a unique-id; they will be told apart by their content.")
         return f"unique-ids: {len(ids)}", warnings
 
-    async def _login(self, wanted: MailboxToTry) -> Login | SyncFailed:
-        """How to log in; when that cannot be, how that step fails. Tokens are always fresh: they are tried too."""
+    async def _login(self, wanted: MailboxToTry) -> tuple[Login | SyncFailed, Sequence[str]]:
+        """How to log in, and the secrets of it; when it cannot be, how that step fails. Tokens are always fresh: they
+        are tried too.
+        """
         try:
-            if (sent := credentials_of(wanted)) is not None:
-                if isinstance(sent, str):
-                    return lambda session: session.login(wanted.username, sent, allow_apop=wanted.allow_apop)
-                return by_token(wanted.username, await refresh(sent, allowed=self.allowed))
-            mailbox_id, stored = await self._stored(wanted)
-            if isinstance(stored, str):
-                return lambda session: session.login(wanted.username, stored, allow_apop=wanted.allow_apop)
-            return by_token(wanted.username, await self.tokens.fresh(mailbox_id, stored))
+            mailbox_id, credentials = None, credentials_of(wanted)
+            if credentials is None:
+                mailbox_id, credentials = await self._stored(wanted)
+            if isinstance(credentials, str):
+                return self._by_password(wanted, credentials), [credentials]
+            if mailbox_id is None:
+                grant = await refresh(credentials, allowed=self.allowed)
+            else:
+                grant = await self.tokens.fresh(mailbox_id, credentials)
+            return by_token(wanted.username, grant), grant.secrets
         except SyncFailed as error:
-            return error
+            return error, ()
+
+    def _by_password(self, wanted: MailboxToTry, password: str) -> Login:
+        return lambda session: session.login(wanted.username, password, allow_apop=wanted.allow_apop)
 
     async def _stored(self, wanted: MailboxToTry) -> tuple[MailboxId, Credentials]:
         if wanted.mailbox_id is None:
@@ -222,6 +242,7 @@ class _Log:
         security: pop3.Security,
         poll_interval_seconds: int | None,
         *,
+        shown: Callable[[str], str],
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
     ) -> None:
@@ -230,6 +251,7 @@ class _Log:
         self._order = steps_of(security)
         self._poll_interval_seconds = poll_interval_seconds
         self._warned: set[str] = set()
+        self._shown = shown
         self._clock = clock
         self._monotonic = monotonic
         self._since = monotonic()
@@ -276,7 +298,7 @@ class _Log:
         if ends is not None and ends - self._clock() < _EXPIRES_SOON:
             warnings.append(f"The certificate expires soon, on {ends.date()}.")
         until = f", valid until {ends.date()}" if ends else ""
-        self.passed(f"{tls.version}, certificate by {tls.issuer}{until}", warnings)
+        self.passed(f"{tls.version}, certificate by {self._shown(tls.issuer)}{until}", warnings)
 
     def _add(self, **fields: Any) -> None:
         now = self._monotonic()

@@ -181,7 +181,7 @@ def _plain(words: str, at: Circumstances) -> Diagnosis:
             f"Port {at.port} speaks POP3 without TLS: the greeting came in clear text.",
             f"Use security 'tls' with port 995, or 'starttls' with port {at.port}.",
         )
-    return _another_service(words, at)
+    return _another_service(pop3.meaning_of(words), at)
 
 
 def _greeting(error: Exception, at: Circumstances) -> Diagnosis | None:
@@ -192,7 +192,7 @@ def _greeting(error: Exception, at: Circumstances) -> Diagnosis | None:
         )
     match error:
         case pop3.ProtocolError() | pop3.LimitExceeded():
-            return _another_service(error.reply or "", at)
+            return _another_service(error.meaning, at)
         case pop3.Timeout():
             return Diagnosis(
                 "The server takes the connection and says nothing.",
@@ -207,24 +207,23 @@ def _greeting(error: Exception, at: Circumstances) -> Diagnosis | None:
     return None
 
 
-def _another_service(words: str, at: Circumstances) -> Diagnosis:
-    kinds = (("220", "SMTP"), ("* ", "IMAP"), ("HTTP/", "HTTP"), ("SSH-", "SSH"))
-    kind = next((kind for start, kind in kinds if words.upper().startswith(start)), None)
-    who = f"a server for {kind}" if kind else "something that is not POP3"
+def _another_service(meaning: pop3.Meaning | None, at: Circumstances) -> Diagnosis:
+    kinds = {pop3.Meaning.SMTP, pop3.Meaning.IMAP, pop3.Meaning.HTTP, pop3.Meaning.SSH}
+    who = meaning.value if meaning in kinds else "something that is not POP3"
     return Diagnosis(f"On port {at.port} answers {who}.", f"Use the port of the POP3 server: {_USUAL_PORTS}.")
 
 
 def _auth(error: Exception, at: Circumstances) -> Diagnosis | None:
-    words = (getattr(error, "reply", None) or "").lower()
+    meaning = error.meaning if isinstance(error, pop3.Pop3Error) else None
     match error:
         case pop3.AuthFailed():
-            return _provider(words, at) or Diagnosis("User name or password is wrong.", _right_login(at))
+            return _provider(meaning, at) or Diagnosis("User name or password is wrong.", _right_login(at))
         case pop3.ConnectionLost():
-            return _provider(words, at) or Diagnosis(
+            return _provider(meaning, at) or Diagnosis(
                 "The server ended the connection at the login: some answer a wrong password so, or block an address.",
                 _right_login(at),
             )
-        case pop3.ServerTemporary() | pop3.ServerPermanent() if "lock" in words:
+        case pop3.ServerTemporary() | pop3.ServerPermanent() if meaning is pop3.Meaning.LOCKED_ACCOUNT:
             return Diagnosis(
                 "The account is locked, mostly after many wrong logins.",
                 "Unlock it at the provider, or wait until it is open again. Try less often meanwhile.",
@@ -254,9 +253,9 @@ def _auth(error: Exception, at: Circumstances) -> Diagnosis | None:
     return None
 
 
-def _provider(words: str, at: Circumstances) -> Diagnosis | None:
+def _provider(meaning: pop3.Meaning | None, at: Circumstances) -> Diagnosis | None:
     """What these answer to the right password of the account, too."""
-    if _is_at(at.host, "gmail.com", "googlemail.com") or "web login" in words:
+    if _is_at(at.host, "gmail.com", "googlemail.com") or meaning is pop3.Meaning.WEB_LOGIN:
         return Diagnosis(
             "Google takes no account password from programs. Or user name and password are wrong.",
             "Switch POP on in Gmail's settings, and log in with an app password (which needs 2-step verification) or "
@@ -267,7 +266,7 @@ def _provider(words: str, at: Circumstances) -> Diagnosis | None:
             "Microsoft 365 and Outlook take no passwords by POP3. Or the account is throttled, which they answer so.",
             "Log in with oauth2, provider 'microsoft', and see that POP is switched on for the account.",
         )
-    if _is_at(at.host, "yahoo.com", "aol.com") or "app password" in words or "application-specific" in words:
+    if _is_at(at.host, "yahoo.com", "aol.com") or meaning is pop3.Meaning.APP_PASSWORD:
         return Diagnosis(
             "The provider takes no account password from programs. Or user name and password are wrong.",
             "Make an app password at the provider, and log in with that.",

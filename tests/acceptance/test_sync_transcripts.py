@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.pop3.redaction import WITHHELD
 from tests.acceptance.test_api import assert_problem
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults
 from tests.servers.dovecot import Dovecot, Maildrop
@@ -55,7 +56,7 @@ async def test_the_transcript_of_a_failed_sync_ends_with_what_failed(
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     lines = answer.text.splitlines()
     assert lines[:2] == [f"* connected to 127.0.0.1 port {server.port}", "S: +OK \ufffd[31mhello"]
-    assert lines[-3:] == ["C: RETR 4", "S: oops, ***", "* protocol_error: The server's answer is not POP3."]
+    assert lines[-3:] == ["C: RETR 4", f"S: {WITHHELD}", "* protocol_error: The server's answer is not POP3."]
     assert lines[6:9] == ["C: USER reader", "S: +OK send PASS", "C: PASS ***"]
     assert "* 36 octets of the answer to RETR are not shown" in lines
     assert "C: UIDL" in lines

@@ -86,7 +86,7 @@ def test_any_answer_to_stat_is_a_count_or_a_protocol_error(text: str) -> None:
 
 @law(_TEXTS, _SECRETS, examples=500)
 def test_any_words_of_a_refusal_are_one_of_our_errors_without_the_secret(text: str, secret: str) -> None:
-    shown = Redaction(secret).hide(text)
+    shown = Redaction(secret).shown(text)
     if len(secret) >= 4:
         assert secret not in shown
     found = [
@@ -114,9 +114,9 @@ WORK: Final[dict[str, Callable[[str], object]]] = {
     "greeting": greeting_error,
     "login": lambda text: login_error(text, echoes=("reader", SECRET)),
     "command": lambda text: command_error("STAT", text),
-    "redaction": Redaction(SECRET).hide,
-    "redaction of a long secret": Redaction("xa" * 100).hide,
-    "redaction of a short secret": Redaction("a").hide,
+    "redaction": Redaction(SECRET).shown,
+    "redaction of a long secret": Redaction("xa" * 100).shown,
+    "redaction of a short secret": Redaction("a").shown,
 }
 _PARTS = st.lists(_WORDS | _LINES.map(lambda line: line.decode("latin-1")), max_size=3).map("".join)
 

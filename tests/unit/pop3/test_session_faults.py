@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from app import pop3
+from app.pop3.redaction import WITHHELD
 from tests.fakes.pop3_server import LOCK_STEP, FakeMaildrop, FakePop3Server, Faults, multiline, server_tls
 from tests.servers.certificates import CertificateAuthority, CertificateKind
-from tests.unit.pop3.clients import all_of, logged_in, opened
+from tests.unit.pop3.clients import all_of, endpoint, limits, logged_in, opened
 
 
 def trusting(authority: CertificateAuthority) -> dict[str, Any]:
@@ -331,18 +332,69 @@ async def test_a_refused_message_does_not_show_the_password_either(drop: FakeMai
     async with FakePop3Server(drop, faults=faults) as server, logged_in(server) as session:
         refused = (await all_of(session, 3))[1].refused
         assert refused is not None
-        assert refused.text == "***"
+        assert refused.text == WITHHELD
 
 
-@pytest.mark.parametrize("password", ["", "a", "in", "or"])
-async def test_an_empty_or_short_password_does_not_turn_texts_into_stars(password: str) -> None:
-    faults = Faults(instead={"PASS": b"-ERR invalid user or a lock in use? PASS " + password.encode()})
+@pytest.mark.parametrize(
+    ("password", "reply", "is_shown"),
+    [
+        ("", "invalid user or a lock in use? PASS", True),
+        ("in", "invalid user or a lock in use? PASS", False),
+        ("in", "Invalid password.", True),
+        ("a", "no!", True),
+    ],
+)
+async def test_a_short_password_leaves_sentences_that_we_know(
+    password: str, reply: str, is_shown: bool
+) -> None:
+    faults = Faults(instead={"PASS": f"-ERR {reply}".encode()})
     async with FakePop3Server(FakeMaildrop(password=password), faults=faults) as server:
         with pytest.raises(pop3.Pop3Error) as caught:
             async with await opened(server) as session:
                 await session.login("reader", password)
-        stars = " ***" if password else ""
-        assert caught.value.reply == "invalid user or a lock in use? PASS" + stars
+        assert caught.value.reply == (reply if is_shown else WITHHELD)
+
+
+async def test_what_words_mean_is_judged_before_they_are_withheld() -> None:
+    faults = Faults(instead={"PASS": b"-ERR mailbox of correct horse is in use, locked by another session"})
+    drop = FakeMaildrop(password="correct horse")
+    async with FakePop3Server(drop, faults=faults) as server:
+        with pytest.raises(pop3.MaildropInUse) as caught:
+            async with await opened(server) as session:
+                await session.login("reader", drop.password)
+    assert caught.value.reply == WITHHELD
+
+
+@pytest.mark.parametrize(
+    "greeting", [b"+OK correct horse\r\n", b"-ERR correct horse\r\n", b"220 correct horse\r\n"]
+)
+async def test_a_server_that_knows_the_password_of_before_does_not_tell_it_in_its_greeting(
+    greeting: bytes,
+) -> None:
+    transcript = pop3.Transcript()
+    told: list[object] = []
+    async with FakePop3Server(FakeMaildrop(), faults=Faults(greeting=greeting)) as server:
+        try:
+            session = await pop3.connect(
+                endpoint(server), limits=limits(), transcript=transcript, reached=told.append,
+                secrets=["correct horse"],
+            )  # fmt: skip
+            told.append(session.greeting)
+            await session.abort()
+        except pop3.Pop3Error as error:
+            told += [repr(error), str(error), error.meaning]
+    assert greeting[:3] != b"220" or told[-1] is pop3.Meaning.SMTP
+    assert WITHHELD in transcript.text()
+    assert "horse" not in f"{told} {transcript.text()}"
+
+
+async def test_capabilities_that_repeat_the_password_are_not_shown() -> None:
+    announced = ["UIDL", "X-Horse-1", "HORSE", "IMPLEMENTATION correct-horse 2", "SASL PLAIN"]
+    async with FakePop3Server(FakeMaildrop(), capabilities=announced) as server:
+        session = await pop3.connect(endpoint(server), limits=limits(), secrets=["correct horse"])
+        await session.abort()
+    assert session.capabilities.names == {"UIDL", "IMPLEMENTATION", "SASL"}
+    assert session.capabilities.implementation == WITHHELD
 
 
 # Capabilities

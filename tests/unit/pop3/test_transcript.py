@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app import pop3
 from app.pop3.protocol import Challenge, Data, Event, Expect, Framer, NeedData, Status, command
-from app.pop3.redaction import Redaction
+from app.pop3.redaction import WITHHELD, Redaction
 from app.pop3.transcript import Transcript
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults, multiline
 from tests.unit.pop3.clients import all_of, endpoint, limits
@@ -62,7 +62,7 @@ def test_law_no_secret_comes_through_in_any_form_however_it_is_cut(
 ) -> None:
     transcript = Transcript()
     if not is_known_late:
-        transcript.hide_by(Redaction(secret))
+        transcript.judge_by(Redaction(secret))
     transcript.sent(command("USER", "reader") + b"PASS " + secret.encode() + b"\r\n")
     transcript.sent(b"AUTH PLAIN " + b64encode(f"\0reader\0{secret}".encode()) + b"\r\n")
     transcript.sent(b64encode(secret.encode()) + b"\r\n")
@@ -74,7 +74,7 @@ def test_law_no_secret_comes_through_in_any_form_however_it_is_cut(
         transcript.received_amiss(said.decode())
         transcript.note(said.decode())
     if is_known_late:
-        transcript.hide_by(Redaction(secret))
+        transcript.judge_by(Redaction(secret))
     assert not shows(transcript.text(), secret)
 
 
@@ -98,7 +98,7 @@ def test_law_whatever_is_fed_the_text_is_bounded(
             transcript.sent(one + b"\r\n")
         else:
             transcript.received(one)
-    transcript.hide_by(Redaction(secret))
+    transcript.judge_by(Redaction(secret))
     assert len(transcript.text().encode()) <= most_octets
 
 
@@ -169,11 +169,27 @@ def test_what_may_be_secret_is_not_recorded_though_nobody_named_the_secret(
     assert transcript.text() == (f"C: {shown}\n" if shown else "")
 
 
-def test_a_long_line_is_cut_once_its_secret_is_out() -> None:
+def test_a_long_line_that_holds_a_secret_is_withheld_whole() -> None:
     transcript = Transcript()
-    transcript.hide_by(Redaction("correct horse"))
+    transcript.judge_by(Redaction("correct horse"))
     transcript.received(Status(False, "x" * 490 + "correct horse" + "y" * 100))
-    assert transcript.text() == "S: -ERR " + "x" * 490 + "***" + "yy\n"
+    assert transcript.text() == f"S: -ERR {WITHHELD}\n"
+
+
+def test_a_long_line_is_cut_and_a_secret_at_the_cut_is_seen() -> None:
+    transcript = Transcript()
+    transcript.judge_by(Redaction("correct horse"))
+    transcript.received(Status(False, "x" * 1_000))
+    transcript.received(Status(False, "x" * 489 + "correct horse"))
+    assert transcript.text() == "S: -ERR " + "x" * 492 + f"\nS: -ERR {WITHHELD}\n"
+
+
+def test_lines_that_grow_by_being_withheld_stay_within_the_bound() -> None:
+    transcript = Transcript(most_octets=2_000)
+    transcript.judge_by(Redaction("correct horse"))
+    for _ in range(1_000):
+        transcript.received(Status(False, "horse"))
+    assert len(transcript.text()) <= 2_000
 
 
 def test_what_a_terminal_would_obey_is_not_in_it() -> None:
@@ -199,8 +215,8 @@ async def test_a_dialogue_tells_its_transcript_everything_up_to_what_went_wrong(
                 await all_of(session, 2)
     assert transcript.text() == (
         "S: +OK fake server ready\nC: CAPA\nS: +OK\nS: UIDL\nC: USER reader\nS: +OK send PASS\nC: PASS ***\n"
-        "S: +OK logged in\nC: CAPA\nS: +OK\nS: UIDL\nC: NOOP\nS: +OK PASS *** to you too\nC: RETR 1\nS: +OK\n"
-        "* 25 octets of the answer to RETR are not shown\nC: RETR 2\nS: oops, ***\n"
+        f"S: +OK logged in\nC: CAPA\nS: +OK\nS: UIDL\nC: NOOP\nS: +OK {WITHHELD}\nC: RETR 1\nS: +OK\n"
+        f"* 25 octets of the answer to RETR are not shown\nC: RETR 2\nS: {WITHHELD}\n"
     )
 
 

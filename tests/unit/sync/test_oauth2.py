@@ -1,6 +1,7 @@
 """Refreshing access tokens: what each answer of a token server means."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 from pathlib import Path
@@ -95,9 +96,29 @@ async def test_each_answer_has_its_code(server: TokenServer, status: int, body: 
         assert failed.retry_after_seconds == 77
 
 
-async def test_a_server_that_repeats_the_secret_is_not_quoted_with_it(server: TokenServer) -> None:
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ("invalid_grant", "invalid_grant"),
+        ("interaction_required", "interaction_required"),
+        ("slow_down", "slow_down"),
+        ("the-wrong-one-of-a-user", None),
+        ("%74%68%65-wrong-one", None),
+        ({"error": "invalid_grant"}, None),
+        (["invalid_grant"], None),
+        (None, None),
+    ],
+)
+async def test_of_a_token_servers_words_only_a_registered_error_is_told(
+    server: TokenServer, error: object, told: str | None
+) -> None:
+    document = {"error": error, "error_description": "the-wrong-one-of-a-user", "error_uri": "http://x/user"}
+    server.answer = 400, JSON | {"WWW-Authenticate": "wrong-one"}, json.dumps(document).encode()
     failed = await failure(login(server, refresh_token="the-wrong-one-of-a-user"))
-    assert failed.server_reply == "invalid_grant: no such token: ***"
+    assert failed.server_reply == told
+    assert failed.detail == (
+        f"The token server refused with HTTP status 400: {told or '(it gave no reason that is known)'}"
+    )
 
 
 async def test_private_addresses_are_not_asked(server: TokenServer) -> None:
