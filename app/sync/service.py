@@ -19,11 +19,12 @@ from app.mailboxes.schemas import ServerFacts
 from app.messages.intake import Prepared
 from app.metrics import Metrics
 from app.reading.threads import FairThreads
-from app.sync import last_word, look, recall, repository, retention
+from app.sync import look, recall, repository, retention
 from app.sync.batch import Batch, Places, renamed_away, settle
 from app.sync.batches import Batches, Outcome, Room
 from app.sync.errors import LeaseLost, SyncCancelled, SyncErrorCode, SyncFailed
 from app.sync.last_word import LastWord
+from app.sync.lease import Lease
 from app.sync.listing import list_maildrop
 from app.sync.look import Look
 from app.sync.maildrop import Maildrop, as_sync_failed
@@ -76,7 +77,8 @@ async def sync_mailbox(claim: Claim, *, tools: SyncTools) -> SyncStatus:
 
     Whatever goes wrong, what was committed stays, and the next sync starts from there.
     """
-    run = _Run(claim, tools)
+    lease = Lease(claim, tools.database, clock=tools.clock, seconds=tools.lease_seconds)
+    run = _Run(lease, tools)
     try:
         await run.list_diff_retrieve_store()
     except SyncCancelled:
@@ -94,9 +96,10 @@ async def sync_mailbox(claim: Claim, *, tools: SyncTools) -> SyncStatus:
 class _Run:
     """One sync under way: its report, and the steps in their order."""
 
-    def __init__(self, claim: Claim, tools: SyncTools) -> None:
-        self._claim = claim
-        self._mailbox_id = claim.mailbox_id
+    def __init__(self, lease: Lease, tools: SyncTools) -> None:
+        self._lease = lease
+        self._claim = lease.claim
+        self._mailbox_id = lease.claim.mailbox_id
         self._tools = tools
         self.report = Report()
         self._settled: Callable[[Session], None] | None = None
@@ -111,7 +114,7 @@ class _Run:
 
     async def list_diff_retrieve_store(self) -> None:
         asked = OneOf(repository.read_beginnings, (self._mailbox_id, self._started))
-        beginning: Beginning | None = await self._tools.database.read(asked)
+        beginning: Beginning | None = await self._lease.read(asked)
         if beginning is None:
             raise LeaseLost
         mailbox = beginning.mailbox
@@ -174,7 +177,7 @@ class _Run:
             grown = pop3.parse_listing(recall.grown_part(raw, mark), most_entries=most)
             ids = frozenset(ledger_key(line.unique_id) for line in grown.entries)
             due = frozenset(line.unique_id for line in due_lines) - ids
-            known = await self._tools.database.read(
+            known = await self._lease.read(
                 partial(repository.read_part, mailbox_id=self._mailbox_id, ids=ids | due)
             )
             shown_before = any(line.unique_id in ids and not line.is_missing for line in known)
@@ -187,7 +190,7 @@ class _Run:
                     lines = look.only(pop3.parse_listing(raw, most_entries=most).entries, ids | due)
                 return look.part(lines, known, listed=listed, malformed=grown.malformed, now=now)
         listing = pop3.parse_listing(raw, most_entries=most)
-        ledger = await self._tools.database.read(partial(repository.read_ledger, mailbox_id=self._mailbox_id))
+        ledger = await self._lease.read(partial(repository.read_ledger, mailbox_id=self._mailbox_id))
         return look.whole(listing, ledger, mark=mark, now=now)
 
     async def _record_listing(
@@ -225,7 +228,6 @@ class _Run:
             return
 
         def change(db: Session) -> None:
-            self._write_progress(db, report)
             repository.mark_missing(db, missing, now=now, last_seen_at=mailbox.listed_at)
             repository.write_entries(db, rows)
             repository.forget_mark(db, self._mailbox_id)
@@ -233,7 +235,7 @@ class _Run:
                 self._judge_again_if_criteria_changed(db, mailbox)
             mailboxes.change(db, self._mailbox_id, **self._facts)
 
-        await self._tools.database.write(change, durable=bool(rows))
+        await self._lease.write(change, report=report, durable=bool(rows))
         self._facts = {}
         self._tools.wakeups.syncs_changed.fire(self._claim.sync_id)
 
@@ -297,11 +299,10 @@ class _Run:
                     batch = Batch(((outcome, None),), frozenset(), self._tools.clock())
                     if self.report.to_retrieve:
                         self.report = batch.counted_in(self.report)
-                    await self._tools.database.write(partial(self._store_blamed, batch=batch))
+                    await self._lease.write(partial(self._store_blamed, batch=batch), report=self.report)
             raise
 
     def _store_blamed(self, db: Session, batch: Batch) -> None:
-        self._write_progress(db, self.report)
         batch.store(db, self._mailbox_id)
         repository.forget_mark(db, self._mailbox_id)
 
@@ -311,7 +312,7 @@ class _Run:
         rows = [
             make.too_large(candidate, head=head) async for candidate, head in heads_of(session, too_large)
         ]
-        await self._tools.database.write(partial(repository.write_entries, rows=rows))
+        await self._lease.write(partial(repository.write_entries, rows=rows), report=self.report)
 
     async def _delete_on_server(
         self, session: pop3.Pop3Session, mailbox: Mailbox, raw: pop3.RawListing
@@ -319,7 +320,7 @@ class _Run:
         """Delete what the mailbox's retention asks for; it is gone only when QUIT was answered with +OK."""
         most = self._tools.limits.listing_entries
         if mailbox.server_retention["mode"] != "keep":  # it may have been told to keep meanwhile
-            mailbox = await self._tools.database.read(self._mailbox)
+            mailbox = await self._lease.read(self._mailbox)
         if session.capabilities.expire == 0 and mailbox.server_retention["mode"] == "keep":
             await session.abort()  # EXPIRE 0: QUIT may delete what was retrieved (RFC 2449 §6.7)
             return
@@ -353,7 +354,7 @@ class _Run:
         if not seen.is_whole:
             contents = [o.prepared.fingerprint.content for o in outcomes if o.prepared]
             question = partial(repository.missing_with, mailbox_id=self._mailbox_id, contents=contents)
-            recogniser.add(await self._tools.database.read(question))
+            recogniser.add(await self._lease.read(question))
         batch, self._habit = settle(
             outcomes,
             recogniser,
@@ -365,13 +366,12 @@ class _Run:
         report = batch.counted_in(self.report)
 
         def change(db: Session) -> tuple[bool, Places]:
-            self._write_progress(db, report)
             places = batch.store(db, self._mailbox_id)
             if any(outcome.unwanted for outcome in outcomes):
                 self._judge_again_if_criteria_changed(db, mailbox)
             return bool(repository.cancelled_among(db, [self._claim.sync_id])), places
 
-        is_cancelled, places = await self._tools.database.write(change)
+        is_cancelled, places = await self._lease.write(change, report=report)
         batch.remember(recogniser, places)
         self._tools.metrics.retrieved(
             messages=report.retrieved - self.report.retrieved, octets=report.octets - self.report.octets
@@ -398,10 +398,6 @@ class _Run:
             before = now - self._tools.forget_missing_after
             repository.forget_missing(db, self._mailbox_id, before=before)
 
-    def _write_progress(self, db: Session, report: Report) -> None:
-        lease = self._tools.clock() + timedelta(seconds=self._tools.lease_seconds)
-        repository.progress(db, self._claim, report=report.model_dump(), lease_expires_at=lease)
-
     async def end(self, status: SyncStatus, failure: SyncFailed | None = None) -> SyncStatus:
         """Write the last word: the sync's status, what follows for the mailbox, and when it is due again."""
         tools = self._tools
@@ -419,7 +415,7 @@ class _Run:
             settle=self._settled,
             transcript=await asyncio.to_thread(self._transcript_of, failure) if failure else None,
         )
-        await tools.database.write(OneOf(last_word.write, word), durable=False)
+        await self._lease.end(word)
         tools.wakeups.sync_ended(self._claim.sync_id)
         tools.metrics.sync_ended(status=status.value, code=failure.code.value if failure else None)
         if status is not SyncStatus.CANCELLED:

@@ -90,6 +90,14 @@ class FakeMaildrop:
         return [as_sent(message.content) for message in self.messages]
 
 
+class Gate:
+    """Where an answer waits: ``reached`` once a command is there, until it is ``opened``."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self.opened = asyncio.Event()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Faults:
     """What goes wrong. A command is named by its verb (``RETR``) or with its argument (``RETR 3``), which wins.
@@ -98,7 +106,7 @@ class Faults:
     ``instead``: octets sent in place of the answer; a line end is added to a lone status line.
     ``behind``: octets sent in the same packet behind the answer. ``cut``: so many octets of the answer, then the
     connection is lost. ``drip``: the answer comes octet by octet with so many seconds between. ``hang``: no
-    answer.
+    answer. ``hold``: the answer waits at a gate.
     """
 
     greeting: bytes | None = None
@@ -109,6 +117,7 @@ class Faults:
     cut: Mapping[str, int] = field(default_factory=dict)
     drip: Mapping[str, float] = field(default_factory=dict)
     hang: Collection[str] = ()
+    hold: Mapping[str, "Gate"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -303,6 +312,9 @@ class _Session:
         if faults.is_silent or {name, verb.upper()} & set(faults.hang):
             await self._is_deserted.wait()
             raise _Gone
+        if (gate := _of(faults.hold, name)) is not None:
+            gate.reached.set()
+            await gate.opened.wait()
         answers: dict[str, Callable[[str], bytes]] = {
             "CAPA": self._capa, "STLS": self._stls, "USER": self._user, "PASS": self._pass, "STAT": self._stat,
             "UIDL": self._uidl, "LIST": self._list, "RETR": self._retr, "TOP": self._top, "DELE": self._dele,
