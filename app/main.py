@@ -21,6 +21,7 @@ from app.jobs.engine import create_engine
 from app.jobs.port import JobEngine
 from app.jobs.storage import database_for_jobs
 from app.logs import RequestLog
+from app.lookups import Lookups
 from app.mailboxes.models import MailboxId
 from app.mailboxes.routes import build_router as mailboxes_router
 from app.mailboxes.secrets import OAuth2, Vault
@@ -79,7 +80,10 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
     threads = FairThreads(os.cpu_count() or 1, name="prepare")
     place = None if settings.executor_id or settings.role is Role.API else Place(settings.data_dir)
     worker = place.name if place else settings.executor_id
-    runner = _runner(settings, database, threads, wakeups, worker, clock, traces)
+    lookups = Lookups(
+        within=settings.lookup_timeout_seconds, monotonic=time.monotonic, name_servers=settings.name_servers
+    )
+    runner = _runner(settings, database, lookups, threads, wakeups, worker, clock, traces)
     engine = create_engine(
         database_url=database_for_jobs(settings.effective_database_url, data_dir=settings.data_dir),
         executor_id=worker,
@@ -108,7 +112,7 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
         license_info={"name": "MIT", "identifier": "MIT"},
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(settings, database, threads, runner, engine, place),
+        lifespan=_lifespan(settings, database, lookups, threads, runner, engine, place),
         telemetry=of_requests(traces),
         responses={500: {"model": problems.Problem, "description": "An error of ours."}},
     )
@@ -120,7 +124,7 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
         )
     )
     if settings.role is not Role.WORKER:
-        _add_api(app, settings, gate, database, wakeups, work_is_due, runner.tools, clock)
+        _add_api(app, settings, gate, database, lookups, wakeups, work_is_due, runner.tools, clock)
     problems.install(app)
     app.add_middleware(RequestLog)
     return app
@@ -131,6 +135,7 @@ def _add_api(
     settings: Settings,
     gate: Gate,
     database: Database,
+    lookups: Lookups,
     wakeups: Wakeups,
     work_is_due: Callable[[], None],
     tools: SyncTools,
@@ -165,6 +170,7 @@ def _add_api(
         vault=Vault(settings.secret_keys()),
         tokens=tools.maildrop.tokens,
         allowed=settings.allowed_private_networks,
+        lookups=lookups,
         limits=tools.limits,
         clock=clock,
         monotonic=time.monotonic,
@@ -183,6 +189,7 @@ def _add_api(
 def _runner(
     settings: Settings,
     database: Database,
+    lookups: Lookups,
     threads: FairThreads,
     wakeups: Wakeups,
     worker: str,
@@ -201,8 +208,9 @@ def _runner(
         maildrop=Maildrop(
             vault=Vault(settings.secret_keys()),
             allowed=settings.allowed_private_networks,
+            lookups=lookups,
             limits=limits,
-            tokens=_tokens(settings, database),
+            tokens=_tokens(settings, database, lookups),
             monotonic=time.monotonic,
             traces=traces,
         ),
@@ -234,7 +242,7 @@ def _runner(
     )
 
 
-def _tokens(settings: Settings, database: Database) -> AccessTokens:
+def _tokens(settings: Settings, database: Database, lookups: Lookups) -> AccessTokens:
     vault = Vault(settings.secret_keys())
 
     async def keep(mailbox_id: MailboxId, old: OAuth2, new: OAuth2) -> None:
@@ -244,13 +252,18 @@ def _tokens(settings: Settings, database: Database) -> AccessTokens:
         return await database.read(lambda db: stored_oauth2(db, mailbox_id, vault=vault))
 
     return AccessTokens(
-        allowed=settings.allowed_private_networks, keep=keep, stored=stored, monotonic=time.monotonic
+        allowed=settings.allowed_private_networks,
+        lookups=lookups,
+        keep=keep,
+        stored=stored,
+        monotonic=time.monotonic,
     )
 
 
 def _lifespan(
     settings: Settings,
     database: Database,
+    lookups: Lookups,
     threads: FairThreads,
     runner: SyncRunner,
     engine: JobEngine,
@@ -269,6 +282,7 @@ def _lifespan(
             finally:
                 await runner.stop()
                 await engine.stop(within_seconds=settings.stop_within_seconds)
+                await lookups.close()
                 threads.close()
                 database.close()
                 if place is not None:

@@ -4,12 +4,12 @@ A mailbox's host comes from outside. It is resolved once, every address is judge
 the one connected to, so that a name cannot change its meaning in between (DNS rebinding).
 """
 
-import asyncio
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
+from app.lookups import Lookups
 from app.settings import IpNetwork
 
 IpAddress = IPv4Address | IPv6Address
@@ -30,17 +30,6 @@ class AddressRefused(Exception):
             f"{self.host} is at {self.address}, which is not a public address. "
             "MAILDELTA_ALLOWED_PRIVATE_NETWORKS lists the private networks that may be used."
         )
-
-
-@dataclass
-class HostUnknown(Exception):
-    """The name has no address."""
-
-    host: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"The name {self.host} could not be resolved: {self.reason}"
 
 
 def is_allowed(address: str, allowed: Sequence[IpNetwork]) -> bool:
@@ -79,25 +68,18 @@ def literal_address(host: str) -> str | None:
         return None
 
 
-async def resolve(host: str, port: int, *, allowed: Sequence[IpNetwork]) -> tuple[str, ...]:
+async def resolve(host: str, *, allowed: Sequence[IpNetwork], lookups: Lookups) -> tuple[str, ...]:
     """The addresses of ``host`` that we are willing to connect to, in the resolver's order.
 
     Raises HostUnknown when there is none at all, AddressRefused when there are some and none is allowed.
     """
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError) as error:
-        raise HostUnknown(host, _reason(error)) from error
-    addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+    name = host.strip("[]")
+    literal = literal_address(name)
+    addresses = await lookups.addresses(name) if literal is None else (literal,)
     good = tuple(address for address in addresses if is_allowed(address, allowed))
     if not good:
-        raise AddressRefused(host, addresses[0] if addresses else "no address")
+        raise AddressRefused(host, addresses[0])
     return good
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror or "no answer") if isinstance(error, socket.gaierror) else "not a valid name"
 
 
 def _unmapped(ip: IpAddress) -> IpAddress:

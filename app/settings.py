@@ -75,6 +75,12 @@ class Settings(BaseSettings):
     connect_timeout_seconds: float = Field(15.0, gt=0, description="Connecting, TLS included.")
     reply_timeout_seconds: float = Field(60.0, gt=0, description="No progress within a reply.")
     session_timeout_seconds: float = Field(1800.0, gt=0, description="One POP3 session.")
+    lookup_timeout_seconds: float = Field(10.0, gt=0, description="Looking up the address of a name.")
+    name_servers: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Whom to ask for addresses, comma-separated, as `address` or `address:port`. Empty: the name "
+        "servers of the system.",
+    )
     max_message_octets: int = Field(
         100 * 1024 * 1024, gt=0, description="A larger message is not retrieved: ledger state `too_large`."
     )
@@ -143,6 +149,13 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
+
+    @field_validator("name_servers", mode="before")
+    @classmethod
+    def _split_name_servers(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip() for part in value.split(",") if part.strip())
 
     @field_validator("database_url")
     @classmethod

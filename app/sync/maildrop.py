@@ -6,9 +6,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import lru_cache, partial
 
 from app import pop3
+from app.lookups import HostUnknown, Lookups
 from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.secrets import Credentials, CredentialsUnreadable, Vault
-from app.network import AddressRefused, HostUnknown, resolve
+from app.network import AddressRefused, resolve
 from app.settings import IpNetwork
 from app.sync.errors import SyncErrorCode, SyncFailed
 from app.sync.oauth2 import AccessTokens, Grant
@@ -55,6 +56,7 @@ class Maildrop:
         *,
         vault: Vault,
         allowed: Sequence[IpNetwork],
+        lookups: Lookups,
         limits: pop3.Limits,
         tokens: AccessTokens,
         monotonic: Callable[[], float],
@@ -64,6 +66,7 @@ class Maildrop:
         self._traces = traces or Traces()
         self._vault = vault
         self._allowed = allowed
+        self._lookups = lookups
         self._limits = limits
         self._monotonic = monotonic
         self._known: dict[_Server, pop3.Capabilities] = {}
@@ -167,7 +170,7 @@ class Maildrop:
 
     async def _addresses(self, mailbox: Mailbox) -> tuple[str, ...]:
         try:
-            return await resolve(mailbox.host, mailbox.port, allowed=self._allowed)
+            return await resolve(mailbox.host, allowed=self._allowed, lookups=self._lookups)
         except AddressRefused as error:
             raise SyncFailed(SyncErrorCode.ADDRESS_REFUSED, str(error)) from error
         except HostUnknown as error:

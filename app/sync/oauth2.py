@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import httpx
 
+from app.lookups import HostUnknown, Lookups
 from app.mailboxes.models import MailboxId
 from app.mailboxes.secrets import OAuth2, OAuth2Provider
-from app.network import AddressRefused, HostUnknown, is_inside, resolve
+from app.network import AddressRefused, is_inside, resolve
 from app.pop3 import client_tls_context
 from app.settings import IpNetwork
 from app.sync.errors import SyncErrorCode, SyncFailed
@@ -94,11 +95,13 @@ class AccessTokens:
         self,
         *,
         allowed: Sequence[IpNetwork],
+        lookups: Lookups,
         keep: Callable[[MailboxId, OAuth2, OAuth2], Awaitable[None]],
         stored: Callable[[MailboxId], Awaitable[OAuth2 | None]],
         monotonic: Callable[[], float],
     ) -> None:
         self._allowed = allowed
+        self._lookups = lookups
         self._keep = keep
         self._stored = stored
         self._monotonic = monotonic
@@ -133,7 +136,7 @@ class AccessTokens:
     async def _refreshed(self, mailbox_id: MailboxId, oauth2: OAuth2) -> Grant:
         asked = self._monotonic()
         try:
-            grant = await refresh(oauth2, allowed=self._allowed)
+            grant = await refresh(oauth2, allowed=self._allowed, lookups=self._lookups)
         except SyncFailed as error:
             if error.code is not SyncErrorCode.AUTH_FAILED:
                 raise
@@ -141,7 +144,7 @@ class AccessTokens:
             if anothers is None:
                 raise
             oauth2 = anothers
-            grant = await refresh(oauth2, allowed=self._allowed)
+            grant = await refresh(oauth2, allowed=self._allowed, lookups=self._lookups)
         if grant.oauth2 != oauth2:
             await self._keep(mailbox_id, oauth2, grant.oauth2)
         self._held = {key: held for key, held in self._held.items() if held[1] > asked}
@@ -160,7 +163,7 @@ class AccessTokens:
 
 
 async def refresh(
-    oauth2: OAuth2, *, allowed: Sequence[IpNetwork], tls: ssl.SSLContext | None = None
+    oauth2: OAuth2, *, allowed: Sequence[IpNetwork], lookups: Lookups, tls: ssl.SSLContext | None = None
 ) -> Grant:
     """Ask the provider's token server for an access token. ``tls``: None trusts whom the system trusts.
 
@@ -171,7 +174,7 @@ async def refresh(
     """
     try:
         async with asyncio.timeout(_WITHIN_SECONDS):
-            answer, octets = await _answer(oauth2, allowed, tls or _system_tls())
+            answer, octets = await _answer(oauth2, allowed, lookups, tls or _system_tls())
     except (TimeoutError, httpx.TimeoutException) as error:
         raise SyncFailed(SyncErrorCode.TIMEOUT, "The token server did not answer in time.") from error
     except httpx.HTTPError as error:
@@ -193,12 +196,11 @@ def _system_tls() -> ssl.SSLContext:
 
 
 async def _answer(
-    oauth2: OAuth2, allowed: Sequence[IpNetwork], tls: ssl.SSLContext
+    oauth2: OAuth2, allowed: Sequence[IpNetwork], lookups: Lookups, tls: ssl.SSLContext
 ) -> tuple[httpx.Response, bytes]:
     """Head and body. The name is resolved once, and only addresses that were judged are connected to, one by one."""
     url = httpx.URL(oauth2.token_url or TOKEN_URLS[oauth2.provider])
-    port = url.port or (443 if url.scheme == "https" else 80)
-    addresses = await resolve(url.host, port, allowed=allowed)
+    addresses = await resolve(url.host, allowed=allowed, lookups=lookups)
     if url.scheme != "https":
         addresses = tuple(each for each in addresses if is_inside(each, allowed))
     if not addresses:

@@ -1,6 +1,5 @@
 """Trying a mailbox's settings, step by step, for a person who wants to know what is wrong. Nothing is stored."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -12,11 +11,12 @@ from pydantic import BaseModel, Field
 from app import pop3
 from app.database import Database
 from app.errors import AppError, invalid_request
+from app.lookups import HostUnknown, Lookups
 from app.mailboxes.models import MailboxId
 from app.mailboxes.schemas import Name, NewMailbox, credentials_of
 from app.mailboxes.secrets import Credentials, CredentialsUnreadable, Vault
 from app.mailboxes.service import existing
-from app.network import AddressRefused, HostUnknown, resolve
+from app.network import AddressRefused, resolve
 from app.settings import IpNetwork
 from app.sync.errors import SyncErrorCode, SyncFailed
 from app.sync.maildrop import Login, as_sync_failed, by_token
@@ -70,6 +70,7 @@ class Tryout:
     vault: Vault
     tokens: AccessTokens
     allowed: Sequence[IpNetwork]
+    lookups: Lookups
     limits: pop3.Limits
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
@@ -88,7 +89,8 @@ class Tryout:
             monotonic=self.monotonic,
         )
         try:
-            endpoint = replace(endpoint, addresses=await self._addresses(wanted))
+            addresses = await resolve(wanted.host, allowed=self.allowed, lookups=self.lookups)
+            endpoint = replace(endpoint, addresses=addresses)
             log.passed(", ".join(endpoint.addresses))
             await self._connect_and_look(endpoint, wanted, login, secrets, log)
         except (AddressRefused, HostUnknown, SyncFailed, pop3.Pop3Error) as error:
@@ -149,7 +151,7 @@ class Tryout:
             if isinstance(credentials, str):
                 return self._by_password(wanted, credentials), [credentials]
             if mailbox_id is None:
-                grant = await refresh(credentials, allowed=self.allowed)
+                grant = await refresh(credentials, allowed=self.allowed, lookups=self.lookups)
             else:
                 grant = await self.tokens.fresh(mailbox_id, credentials)
             return by_token(wanted.username, grant), grant.secrets
@@ -174,15 +176,6 @@ class Tryout:
         except CredentialsUnreadable as error:
             detail = f"{error} Was MAILDELTA_SECRET_KEY changed?"
             raise SyncFailed(SyncErrorCode.AUTH_FAILED, detail) from error
-
-    async def _addresses(self, wanted: MailboxToTry) -> tuple[str, ...]:
-        """Those that the guard lets through: before anything is connected to, and for the second look too."""
-        within = self.limits.connect_timeout
-        try:
-            async with asyncio.timeout(within):
-                return await resolve(wanted.host, wanted.effective_port, allowed=self.allowed)
-        except TimeoutError as error:
-            raise pop3.Timeout(f"The name {wanted.host} was not resolved within {within:g} s.") from error
 
     async def _circumstances(
         self, error: Exception, endpoint: pop3.Endpoint, wanted: MailboxToTry, log: "_Log"

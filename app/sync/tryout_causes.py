@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app import pop3
-from app.network import AddressRefused, HostUnknown
+from app.lookups import HostUnknown, NameServerSilent
+from app.network import AddressRefused
 from app.sync.errors import SyncErrorCode, SyncFailed
 
 
@@ -97,15 +98,17 @@ def _dns(error: Exception, at: Circumstances) -> Diagnosis | None:
                 "If the mail server is meant to be there, add its network to MAILDELTA_ALLOWED_PRIVATE_NETWORKS and "
                 "start the service again. Else check the host name.",
             )
+        case NameServerSilent():
+            return Diagnosis(
+                "No name server that could know the name answered in time.",
+                "Try again in a minute. If other names work, the domain's own name servers are down: tell whoever runs "
+                "them. If none does, check the name server that this service uses.",
+            )
         case HostUnknown():
             return Diagnosis(
                 f"There is no address for the name {at.host}.",
                 "Check the spelling of host; providers often call it pop.example.org or mail.example.org. If it is "
                 "right, check the name server that this service uses.",
-            )
-        case pop3.Timeout():
-            return Diagnosis(
-                "The name server did not answer in time.", "Check the name server that this service uses."
             )
     return None
 

@@ -1,10 +1,13 @@
 """The guard against requests to addresses that a stranger has no business with."""
 
+from collections.abc import AsyncIterator
 from ipaddress import ip_network
 
 import pytest
 
-from app.network import AddressRefused, HostUnknown, is_allowed, literal_address, resolve
+from app.lookups import HostUnknown, Lookups
+from app.network import AddressRefused, is_allowed, literal_address, resolve
+from tests.fakes.name_server import FakeNameServer
 
 
 @pytest.mark.parametrize(
@@ -46,14 +49,35 @@ def test_a_name_is_no_address(host: str) -> None:
     assert literal_address(host) is None
 
 
-async def test_a_name_that_means_loopback_is_refused_unless_listed() -> None:
+@pytest.fixture
+async def lookups() -> AsyncIterator[Lookups]:
+    async with FakeNameServer({"pop.example": ["10.0.0.1", "8.8.8.8"]}) as server:
+        lookups = Lookups(within=5.0, monotonic=lambda: 0.0, name_servers=[server.address])
+        yield lookups
+        await lookups.close()
+
+
+async def test_a_name_that_means_loopback_is_refused_unless_listed(lookups: Lookups) -> None:
     with pytest.raises(AddressRefused, match="MAILDELTA_ALLOWED_PRIVATE_NETWORKS"):
-        await resolve("localhost", 110, allowed=())
+        await resolve("localhost", allowed=(), lookups=lookups)
     networks = (ip_network("127.0.0.0/8"),)
-    assert await resolve("localhost", 110, allowed=networks) == ("127.0.0.1",)
+    assert await resolve("localhost", allowed=networks, lookups=lookups) == ("127.0.0.1",)
+
+
+async def test_an_answer_that_is_kept_is_judged_again_at_each_use(lookups: Lookups) -> None:
+    assert await resolve("pop.example", allowed=(), lookups=lookups) == ("8.8.8.8",)
+    networks = (ip_network("10.0.0.0/8"),)
+    assert set(await resolve("pop.example", allowed=networks, lookups=lookups)) == {"10.0.0.1", "8.8.8.8"}
+    assert await resolve("pop.example", allowed=(), lookups=lookups) == ("8.8.8.8",)
+
+
+@pytest.mark.parametrize("host", ["127.1", "[::1]", "2130706433"])
+async def test_an_address_is_judged_without_asking_anybody(host: str, lookups: Lookups) -> None:
+    with pytest.raises(AddressRefused):
+        await resolve(host, allowed=(), lookups=lookups)
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "x" * 300])
-async def test_an_unknown_name_is_said_to_be_unknown(host: str) -> None:
+async def test_an_unknown_name_is_said_to_be_unknown(host: str, lookups: Lookups) -> None:
     with pytest.raises(HostUnknown):
-        await resolve(host, 110, allowed=())
+        await resolve(host, allowed=(), lookups=lookups)

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from app.lookups import Lookups
 from app.mailboxes.models import MailboxId
 from app.mailboxes.secrets import OAuth2, OAuth2Provider
 from app.pop3 import client_tls_context
 from app.sync.errors import SyncFailed
 from app.sync.oauth2 import AccessTokens, refresh
+from tests.fakes.name_server import FakeNameServer
 from tests.servers.certificates import CertificateAuthority
 from tests.servers.token_server import TokenServer
 
@@ -34,6 +36,11 @@ def login(server: TokenServer, **changes: Any) -> OAuth2:
     return OAuth2(**(server.oauth2 | {"provider": OAuth2Provider.CUSTOM} | changes))
 
 
+def names(*name_servers: str) -> Lookups:
+    """Look-ups with no more than those of the hosts file, or of these name servers."""
+    return Lookups(within=0.5, monotonic=lambda: 0.0, name_servers=name_servers)
+
+
 class Store:
     """What is stored of the mailbox; ``seconds`` pass until it is."""
 
@@ -52,13 +59,15 @@ class Store:
         return self.oauth2
 
     def tokens(self, monotonic: Callable[[], float] = lambda: 0.0) -> AccessTokens:
-        return AccessTokens(allowed=LOOPBACK, keep=self.keep, stored=self.stored, monotonic=monotonic)
+        return AccessTokens(
+            allowed=LOOPBACK, lookups=names(), keep=self.keep, stored=self.stored, monotonic=monotonic
+        )
 
 
 async def failure(oauth2: OAuth2) -> SyncFailed:
     """How the refresh fails; without its secrets."""
     with pytest.raises(SyncFailed) as caught:
-        await refresh(oauth2, allowed=LOOPBACK)
+        await refresh(oauth2, allowed=LOOPBACK, lookups=names())
     assert oauth2.refresh_token not in str(caught.value) + repr(caught.value)
     assert str(oauth2.client_secret) not in str(caught.value) + repr(caught.value)
     return caught.value
@@ -123,9 +132,9 @@ async def test_of_a_token_servers_words_only_a_registered_error_is_told(
 
 async def test_private_addresses_are_not_asked(server: TokenServer) -> None:
     with pytest.raises(SyncFailed, match="address_refused"):
-        await refresh(login(server), allowed=())
+        await refresh(login(server), allowed=(), lookups=names())
     with pytest.raises(SyncFailed, match="address_refused"):
-        await refresh(login(server, token_url="http://8.8.8.8/token"), allowed=LOOPBACK)
+        await refresh(login(server, token_url="http://8.8.8.8/token"), allowed=LOOPBACK, lookups=names())
     assert server.requests == []
 
 
@@ -212,20 +221,32 @@ async def test_a_refresh_token_that_nobody_replaced_is_refused(server: TokenServ
     assert len(server.requests) == 1
 
 
-async def test_each_address_of_a_token_server_is_tried(
-    server: TokenServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def both(_host: str, port: int, **_given: Any) -> list[Any]:
-        return [(0, 0, 0, "", (address, port)) for address in ("127.0.0.2", "127.0.0.1")]
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both)
+async def test_each_address_of_a_token_server_is_tried(server: TokenServer) -> None:
     oauth2 = login(server, token_url=server.url.replace("127.0.0.1", "tokens.example"))
-    assert (await refresh(oauth2, allowed=LOOPBACK)).access_token
+    async with FakeNameServer({"tokens.example": ["127.0.0.2", "127.0.0.1"]}) as name_server:
+        lookups = names(name_server.address)
+        assert (await refresh(oauth2, allowed=LOOPBACK, lookups=lookups)).access_token
+        await lookups.close()
     assert len(server.requests) == 1
 
 
+async def test_a_token_server_whose_name_server_is_silent_is_not_waited_for_longer_than_others(
+    server: TokenServer,
+) -> None:
+    oauth2 = login(server, token_url=server.url.replace("127.0.0.1", "tokens.example"))
+    async with FakeNameServer(silent=["example"]) as name_server:
+        lookups = names(name_server.address)
+        for _ in range(2):
+            with pytest.raises(
+                SyncFailed, match=r"connect_failed: The name tokens.example .* no name server"
+            ):
+                await refresh(oauth2, allowed=LOOPBACK, lookups=lookups)
+        await lookups.close()
+    assert not server.requests
+
+
 async def test_no_grant_shows_its_token(server: TokenServer) -> None:
-    grant = await refresh(login(server), allowed=LOOPBACK)
+    grant = await refresh(login(server), allowed=LOOPBACK, lookups=names())
     assert "access-token-" not in repr(grant)
     assert "refresh-token-" not in repr(grant)
 
@@ -238,7 +259,7 @@ async def test_how_long_a_token_is_good_is_read_with_care(
     server: TokenServer, expires_in: object, seconds: float
 ) -> None:
     server.expires_in = expires_in
-    assert (await refresh(login(server), allowed=LOOPBACK)).seconds == seconds
+    assert (await refresh(login(server), allowed=LOOPBACK, lookups=names())).seconds == seconds
 
 
 @pytest.mark.parametrize(("hosts", "works"), [(("localhost",), True), (("example.org", "127.0.0.1"), False)])
@@ -250,8 +271,8 @@ async def test_tls_is_verified_against_the_name_and_not_the_address(
     with TokenServer.start("u", certificate=authority.issue("server", hosts=hosts)) as server:
         oauth2 = login(server, token_url=f"https://localhost:{server.port}/token")
         if works:
-            assert (await refresh(oauth2, allowed=LOOPBACK, tls=tls)).access_token
+            assert (await refresh(oauth2, allowed=LOOPBACK, lookups=names(), tls=tls)).access_token
         else:
             with pytest.raises(SyncFailed, match="connect_failed"):
-                await refresh(oauth2, allowed=LOOPBACK, tls=tls)
+                await refresh(oauth2, allowed=LOOPBACK, lookups=names(), tls=tls)
         assert len(server.requests) == (1 if works else 0)

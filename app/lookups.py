@@ -1,0 +1,144 @@
+"""Names to addresses: by c-ares, which waits for many name servers at once without a thread for each.
+
+``getaddrinfo`` waits in a thread that nothing can call off, for as long as the system says: a few silent name servers
+hold all threads that there are. See docs/decisions/0020-look-ups.md.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from socket import AF_UNSPEC, SOCK_STREAM
+from typing import Final
+
+import aiodns
+from pycares.errno import ARES_ETIMEOUT
+
+GOOD_FOR_SECONDS: Final = 30.0
+SILENT_FOR_SECONDS: Final = 30.0
+_MOST_KEPT: Final = 10_000  # names
+_TRIES: Final = 2
+
+
+@dataclass
+class HostUnknown(Exception):
+    """The name has no address, as far as can be found out."""
+
+    host: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"The name {self.host} could not be resolved: {self.reason}"
+
+
+class NameServerSilent(HostUnknown):
+    """Nobody who could know the name said anything in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """How a look-up ended, and until when the same is said again."""
+
+    outcome: tuple[str, ...] | NameServerSilent
+    until: float
+
+
+@dataclass(eq=False)
+class Lookups:
+    """Looks names up: each once at a time, however many ask; different ones beside each other.
+
+    ``within``: seconds for one look-up. ``name_servers``: whom to ask (``address`` or ``address:port``); empty: those
+    of the system. A good answer serves for half a minute, and so does silence: mailboxes of a name server that says
+    nothing cost no more than a question now and then. Whoever is given addresses judges them again, each time.
+    """
+
+    within: float
+    monotonic: Callable[[], float]
+    name_servers: Sequence[str] = ()
+    most_at_once: int = 1_000
+    _resolver: aiodns.DNSResolver | None = None
+    _places: asyncio.Semaphore | None = None
+    _kept: dict[str, _Kept] = field(default_factory=dict)
+    _under_way: dict[str, asyncio.Task[tuple[str, ...]]] = field(default_factory=dict)
+
+    async def addresses(self, name: str) -> tuple[str, ...]:
+        """All addresses of a name, in the order in which to try them (RFC 6724). Raises HostUnknown."""
+        name = name.lower()
+        kept = self._kept.get(name)
+        if kept is not None and self.monotonic() < kept.until:
+            if isinstance(kept.outcome, NameServerSilent):
+                raise NameServerSilent(name, kept.outcome.reason)
+            return kept.outcome
+        if (task := self._under_way.get(name)) is None:
+            task = self._under_way[name] = asyncio.create_task(self._looked_up(name))
+            task.add_done_callback(lambda task: self._ended(name, task))
+        return await asyncio.shield(task)  # whoever gives up waiting is perhaps not the only one
+
+    async def close(self) -> None:
+        """Give up what is under way, and let go of the sockets."""
+        for task in list(self._under_way.values()):
+            task.cancel()
+        if self._resolver is not None:
+            await self._resolver.close()
+
+    async def _looked_up(self, name: str) -> tuple[str, ...]:
+        try:
+            outcome = await self._asked(name)
+        except NameServerSilent as error:
+            self._keep(name, error, SILENT_FOR_SECONDS)
+            raise
+        self._keep(name, outcome, GOOD_FOR_SECONDS)
+        return outcome
+
+    async def _asked(self, name: str) -> tuple[str, ...]:
+        if self._places is None:
+            self._places = asyncio.Semaphore(self.most_at_once)
+        is_asked = False
+        try:
+            async with asyncio.timeout(self.within), self._places:
+                is_asked = True
+                found = await self._answer(_as_ascii(name))
+        except TimeoutError as error:
+            if not is_asked:
+                raise HostUnknown(name, "too many other names are being looked up") from error
+            raise self._silence(name) from error
+        except aiodns.error.DNSError as error:
+            code, reason = error.args
+            raise self._silence(name) if code == ARES_ETIMEOUT else HostUnknown(name, reason) from error
+        if not found:
+            raise HostUnknown(name, "it has no address")
+        return found
+
+    async def _answer(self, name: str) -> tuple[str, ...]:
+        if self._resolver is None:  # here, for it belongs to the loop that runs now
+            self._resolver = aiodns.DNSResolver(
+                self.name_servers or None, timeout=self.within / (1 << _TRIES), tries=_TRIES
+            )
+        found = await self._resolver.getaddrinfo(name, family=AF_UNSPEC, type=SOCK_STREAM)
+        addresses = (node.addr[0] for node in found.nodes)
+        return tuple(dict.fromkeys(each.decode() if isinstance(each, bytes) else each for each in addresses))
+
+    def _silence(self, name: str) -> NameServerSilent:
+        return NameServerSilent(
+            name, f"no name server answered within {self.within:g} s. Check the one that this service uses."
+        )
+
+    def _keep(self, name: str, outcome: tuple[str, ...] | NameServerSilent, seconds: float) -> None:
+        self._kept.pop(name, None)
+        if len(self._kept) >= _MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
+        self._kept[name] = _Kept(outcome, self.monotonic() + seconds)
+
+    def _ended(self, name: str, task: asyncio.Task[tuple[str, ...]]) -> None:
+        del self._under_way[name]
+        if not task.cancelled():
+            task.exception()  # perhaps nobody waits for it any more
+
+
+def _as_ascii(name: str) -> str:
+    """The name as name servers know it (RFC 3490)."""
+    if name.isascii():
+        return name
+    try:
+        return name.encode("idna").decode()
+    except UnicodeError as error:
+        raise HostUnknown(name, "not a valid name") from error
