@@ -43,9 +43,11 @@ def add(db: Session, row: Mailbox) -> MailboxId:
     return MailboxId(row.id)
 
 
-def get(db: Session, mailbox_id: MailboxId) -> Mailbox | None:
-    """The mailbox with this id."""
-    return db.get(Mailbox, mailbox_id)
+def get(db: Session, mailbox_id: MailboxId, *, to_change: bool = False) -> Mailbox | None:
+    """The mailbox with this id. ``to_change``: its row is locked, so that nothing is decided by what was there before
+    (SQLite has one writer anyhow).
+    """
+    return db.get(Mailbox, mailbox_id, with_for_update=to_change or None)
 
 
 def snapshot(db: Session, mailbox_id: MailboxId) -> Mailbox | None:

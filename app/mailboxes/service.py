@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 
 from sqlmodel import Session
 
-from app.errors import invalid_request, not_found
+from app.errors import AppError, InputFault, invalid_request, not_found
 from app.mailboxes import repository
+from app.mailboxes.destination import Destination, fields_that_need_credentials
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
 from app.mailboxes.schemas import (
     DEFAULT_PORTS,
@@ -17,12 +18,21 @@ from app.mailboxes.schemas import (
     Security,
     credentials_of,
 )
-from app.mailboxes.secrets import Credentials, OAuth2, Vault
+from app.mailboxes.secrets import (
+    AuthMethod,
+    Binding,
+    Credentials,
+    CredentialsUnreadable,
+    OAuth2,
+    Vault,
+    auth_method,
+)
 from app.network import is_allowed, is_inside, literal_address
 from app.settings import IpNetwork
 
 # A change to one of these may be what a refused login was waiting for.
 _LOGIN_FIELDS = {"host", "port", "security", "username", "password", "oauth2", "ca_certificates"}
+_CREDENTIALS = {"password", "oauth2"}
 _POLL_FIELDS = {"poll_interval_seconds", "poll_interval_max_seconds"}
 
 
@@ -32,8 +42,8 @@ def register(db: Session, new: NewMailbox, *, vault: Vault, now: datetime) -> Ma
     due = now if new.poll_interval_seconds else None
     _refuse_turned_interval(new.poll_interval_seconds, new.poll_interval_max_seconds)
     row = Mailbox(**columns, port=new.effective_port, created_at=now, next_sync_at=due)
-    mailbox_id = repository.add(db, row)
-    _seal(row, mailbox_id, credentials_of(new), vault)
+    repository.add(db, row)
+    _seal(row, credentials_of(new), vault)
     return row
 
 
@@ -41,8 +51,9 @@ def change(
     db: Session, mailbox_id: MailboxId, wanted: MailboxChange, *, vault: Vault, now: datetime
 ) -> Mailbox:
     """Change what is named. New login data let a mailbox whose login was refused be polled again."""
-    row = existing(db, mailbox_id)
+    row = existing(db, mailbox_id, to_change=True)
     named = wanted.model_fields_set
+    before, bound = _destination(row), Binding.of(row)
     for field, value in wanted.model_dump(
         include=named - {"password", "oauth2", "paused"} - ({"port"} if wanted.port is None else set()),
         mode="json",
@@ -51,7 +62,10 @@ def change(
     if named & {"port", "security"} and wanted.port is None:
         row.port = DEFAULT_PORTS[Security(row.security)]
     if named & {"password", "oauth2"}:
-        _seal(row, mailbox_id, credentials_of(wanted), vault)
+        _seal(row, credentials_of(wanted), vault)
+    elif row.credentials:
+        refuse_new_destination(row.credentials, before, _destination(row))
+        _bind_anew(row, bound, vault)
     if row.security == Security.NONE and row.credentials and not row.allow_cleartext_password:
         raise invalid_request(
             "/allow_cleartext_password", "with security 'none' a stored password needs this to be true"
@@ -63,25 +77,61 @@ def change(
 
 def replace_oauth2(db: Session, mailbox_id: MailboxId, *, old: OAuth2, new: OAuth2, vault: Vault) -> None:
     """Store what a token server gave in place of ``old``; credentials that were changed meanwhile stay."""
-    row = repository.snapshot(db, mailbox_id)
-    if row is not None and row.credentials and vault.open(mailbox_id, row.credentials) == old:
-        sealed = vault.seal(mailbox_id, new)
-        repository.replace_credentials(db, mailbox_id, old=row.credentials, new=sealed)
+    is_done = False
+    while (
+        not is_done
+    ):  # sealed anew meanwhile, for a stronger protection or by a newer key: it is still the old data
+        row = repository.snapshot(db, mailbox_id)
+        if row is None or not row.credentials or vault.open(row.credentials, Binding.of(row)) != old:
+            return
+        sealed = vault.seal(new, Binding.of(row))
+        is_done = repository.replace_credentials(db, mailbox_id, old=row.credentials, new=sealed)
 
 
 def stored_oauth2(db: Session, mailbox_id: MailboxId, *, vault: Vault) -> OAuth2 | None:
     """What tokens are got with now; None: the mailbox is gone, or has none. Raises CredentialsUnreadable."""
     row = repository.snapshot(db, mailbox_id)
-    credentials = vault.open(mailbox_id, row.credentials) if row is not None and row.credentials else None
+    if row is None or not row.credentials:
+        return None
+    credentials = vault.open(row.credentials, Binding.of(row))
     return credentials if isinstance(credentials, OAuth2) else None
 
 
-def existing(db: Session, mailbox_id: MailboxId) -> Mailbox:
-    """The mailbox, or 404."""
-    row = repository.get(db, mailbox_id)
+def existing(db: Session, mailbox_id: MailboxId, *, to_change: bool = False) -> Mailbox:
+    """The mailbox, or 404. ``to_change``: nobody else changes it until this transaction ends."""
+    row = repository.get(db, mailbox_id, to_change=to_change)
     if row is None:
         raise not_found("mailbox")
     return row
+
+
+def refuse_new_destination(sealed: bytes, old: Destination, new: Destination) -> None:
+    """Stored credentials go nowhere new, nor less protected: whoever wants that sends them in the same request."""
+    if fields := fields_that_need_credentials(old, new):
+        detail = (
+            f"with another {' or '.join(fields)} the stored credentials would go where they were not given for: "
+            "send them in the same request"
+        )
+        pointers = ["/oauth2", "/password"] if auth_method(sealed) is AuthMethod.OAUTH2 else ["/password"]
+        raise AppError(
+            422,
+            "invalid_request",
+            "The request is not valid.",
+            tuple(InputFault(pointer, detail) for pointer in pointers),
+        )
+
+
+def destination_of(mailbox: Mailbox | NewMailbox, *, port: int) -> Destination:
+    """Where the credentials of a mailbox go."""
+    return Destination(
+        host=mailbox.host,
+        port=port,
+        security=str(mailbox.security),
+        username=mailbox.username,
+        allow_cleartext_password=mailbox.allow_cleartext_password,
+        allow_apop=mailbox.allow_apop,
+        ca_certificates=mailbox.ca_certificates,
+    )
 
 
 def refuse_literal(host: str, allowed: Sequence[IpNetwork]) -> None:
@@ -128,6 +178,8 @@ def _settle_status(row: Mailbox, wanted: MailboxChange, now: datetime) -> None:
         row.status, row.status_detail = MailboxStatus.ACTIVE.value, None
     if row.status == MailboxStatus.AUTH_FAILED and named & _LOGIN_FIELDS:
         row.status, row.status_detail = MailboxStatus.ACTIVE.value, None
+    if row.status == MailboxStatus.ACTIVE and named & _CREDENTIALS:
+        row.status_detail = None
     polled = row.poll_interval_seconds is not None and row.status == MailboxStatus.ACTIVE
     if named & _POLL_FIELDS:
         row.quiet_syncs = 0
@@ -139,5 +191,21 @@ def _settle_status(row: Mailbox, wanted: MailboxChange, now: datetime) -> None:
         row.next_sync_at = max(now, row.login_after or now)
 
 
-def _seal(row: Mailbox, mailbox_id: MailboxId, credentials: Credentials | None, vault: Vault) -> None:
-    row.credentials = vault.seal(mailbox_id, credentials) if credentials else None
+def _destination(row: Mailbox) -> Destination:
+    return destination_of(row, port=row.port)
+
+
+def _seal(row: Mailbox, credentials: Credentials | None, vault: Vault) -> None:
+    row.credentials = vault.seal(credentials, Binding.of(row)) if credentials else None
+
+
+def _bind_anew(row: Mailbox, bound: Binding, vault: Vault) -> None:
+    """Seal the stored credentials for where they go now, where a change may take them along."""
+    binding = Binding.of(row)
+    if binding == bound or not row.credentials:
+        return
+    try:
+        row.credentials = vault.seal(vault.open(row.credentials, bound), binding)
+    except CredentialsUnreadable as error:
+        detail = "the stored credentials cannot be opened by the secret key of this service: send them anew"
+        raise invalid_request("/password", detail) from error

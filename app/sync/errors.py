@@ -20,6 +20,13 @@ class SyncErrorCode(StrEnum):
     ADDRESS_REFUSED = "address_refused"
     NEEDS_REVIEW = "needs_review"
     STORAGE_FAILED = "storage_failed"
+    CREDENTIALS_UNREADABLE = "credentials_unreadable"
+
+
+UNREADABLE = (
+    "No secret key of this service opens the stored credentials. Start it with the key that they were stored with "
+    "(MAILDELTA_SECRET_KEY), or send the credentials again. The mail server was not asked."
+)
 
 
 @dataclass

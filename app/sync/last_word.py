@@ -10,7 +10,7 @@ from sqlmodel import Session
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxStatus
 from app.sync import repository
-from app.sync.errors import LeaseLost, SyncFailed
+from app.sync.errors import LeaseLost, SyncErrorCode, SyncFailed
 from app.sync.models import SyncStatus
 from app.sync.providers import least_seconds_between_logins
 from app.sync.repository import Claim, Ending
@@ -82,7 +82,9 @@ def _what_follows(word: LastWord, mailbox: mailboxes.PollState) -> tuple[RetryDe
     if wait or not failure:  # else we were perhaps not told
         facts["login_after"] = now + timedelta(seconds=wait) if wait else None
     if mailbox.status is MailboxStatus.ACTIVE:
+        is_unreadable = failure is not None and failure.code is SyncErrorCode.CREDENTIALS_UNREADABLE
         facts["next_sync_at"] = decision.next_sync_at
+        facts["status_detail"] = failure.detail if failure and is_unreadable else None
         if decision.status is not MailboxStatus.ACTIVE:
             facts |= {"status": decision.status.value, "next_sync_at": None}
             facts["status_detail"] = failure.detail if failure else None

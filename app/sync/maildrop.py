@@ -8,10 +8,10 @@ from functools import lru_cache, partial
 from app import pop3
 from app.lookups import HostUnknown, Lookups
 from app.mailboxes.models import Mailbox, MailboxId
-from app.mailboxes.secrets import Credentials, CredentialsUnreadable, Vault
+from app.mailboxes.secrets import Binding, Credentials, CredentialsUnreadable, Vault
 from app.network import AddressRefused, resolve
 from app.settings import IpNetwork
-from app.sync.errors import SyncErrorCode, SyncFailed
+from app.sync.errors import UNREADABLE, SyncErrorCode, SyncFailed
 from app.sync.oauth2 import AccessTokens, Grant
 from app.traces import Steps, Traces
 
@@ -157,16 +157,12 @@ class Maildrop:
             self._known[server] = known
 
     def _credentials(self, mailbox: Mailbox) -> Credentials:
-        assert mailbox.id is not None
         if mailbox.credentials is None:
             raise SyncFailed(SyncErrorCode.AUTH_FAILED, "The mailbox has no password.")
         try:
-            return self._vault.open(MailboxId(mailbox.id), mailbox.credentials)
+            return self._vault.open(mailbox.credentials, Binding.of(mailbox))
         except CredentialsUnreadable as error:
-            detail = (
-                "The stored password cannot be decrypted: was MAILDELTA_SECRET_KEY changed? Set it again."
-            )
-            raise SyncFailed(SyncErrorCode.AUTH_FAILED, detail) from error
+            raise SyncFailed(SyncErrorCode.CREDENTIALS_UNREADABLE, UNREADABLE) from error
 
     async def _addresses(self, mailbox: Mailbox) -> tuple[str, ...]:
         try:

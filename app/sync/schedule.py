@@ -82,7 +82,7 @@ def after_sync(
     delay = interval * (1 + _JITTER * (chance - 0.5))
     if code is SyncErrorCode.MAILDROP_IN_USE:
         delay = min(_IN_USE_DELAY, interval)
-    elif code is not None:
+    elif code not in {None, SyncErrorCode.CREDENTIALS_UNREADABLE}:  # with these nobody has to be spared
         doublings = 1 << min(failures - 1, 10)
         delay = max(interval, min(interval * doublings, _LONGEST_BACKOFF))
         if code is SyncErrorCode.STORAGE_FAILED:  # ours, so the server need not be spared

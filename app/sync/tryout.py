@@ -14,11 +14,11 @@ from app.errors import AppError, invalid_request
 from app.lookups import HostUnknown, Lookups
 from app.mailboxes.models import MailboxId
 from app.mailboxes.schemas import Name, NewMailbox, credentials_of
-from app.mailboxes.secrets import Credentials, CredentialsUnreadable, Vault
-from app.mailboxes.service import existing
+from app.mailboxes.secrets import Binding, Credentials, CredentialsUnreadable, Vault
+from app.mailboxes.service import destination_of, existing, refuse_new_destination
 from app.network import AddressRefused, resolve
 from app.settings import IpNetwork
-from app.sync.errors import SyncErrorCode, SyncFailed
+from app.sync.errors import UNREADABLE, SyncErrorCode, SyncFailed
 from app.sync.maildrop import Login, as_sync_failed, by_token
 from app.sync.oauth2 import AccessTokens, refresh
 from app.sync.tryout_causes import Circumstances, Diagnosis, Step, diagnose, steps_of, warnings_of
@@ -38,7 +38,8 @@ class MailboxToTry(NewMailbox):
     mailbox_id: str | None = Field(
         None,
         examples=["mbx_7"],
-        description="Without `password` and `oauth2`: log in with what is stored for this mailbox.",
+        description="Without `password` and `oauth2`: log in with what is stored for this mailbox: where its "
+        "row leads, or better protected. Elsewhere a password is not sent unless it is in the body.",
     )
 
 
@@ -145,7 +146,8 @@ class Tryout:
         are tried too.
         """
         try:
-            mailbox_id, credentials = None, credentials_of(wanted)
+            mailbox_id: MailboxId | None = None
+            credentials = credentials_of(wanted)
             if credentials is None:
                 mailbox_id, credentials = await self._stored(wanted)
             if isinstance(credentials, str):
@@ -171,11 +173,15 @@ class Tryout:
             raise invalid_request("/mailbox_id", error.detail) from error
         if row.credentials is None:
             raise SyncFailed(SyncErrorCode.AUTH_FAILED, "The mailbox has no password.")
+        refuse_new_destination(
+            row.credentials,
+            destination_of(row, port=row.port),
+            destination_of(wanted, port=wanted.effective_port),
+        )
         try:
-            return mailbox_id, self.vault.open(mailbox_id, row.credentials)
+            return mailbox_id, self.vault.open(row.credentials, Binding.of(row))
         except CredentialsUnreadable as error:
-            detail = f"{error} Was MAILDELTA_SECRET_KEY changed?"
-            raise SyncFailed(SyncErrorCode.AUTH_FAILED, detail) from error
+            raise SyncFailed(SyncErrorCode.CREDENTIALS_UNREADABLE, UNREADABLE) from error
 
     async def _circumstances(
         self, error: Exception, endpoint: pop3.Endpoint, wanted: MailboxToTry, log: "_Log"

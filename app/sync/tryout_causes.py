@@ -241,6 +241,11 @@ def _auth(error: Exception, at: Circumstances) -> Diagnosis | None:
                 "The user name or the password cannot be sent: POP3 has room for 255 octets in a line.",
                 "Use a shorter password, such as an app password.",
             )
+        case SyncFailed(code=SyncErrorCode.CREDENTIALS_UNREADABLE):
+            return Diagnosis(
+                "The stored credentials were sealed by another secret key than this service has.",
+                "Start the service with the key of then in MAILDELTA_SECRET_KEY, or send the credentials again.",
+            )
         case SyncFailed(code=SyncErrorCode.AUTH_FAILED) if error.server_reply:
             return Diagnosis(
                 "The token server refuses the refresh token or the client: revoked, expired, or of another client.",

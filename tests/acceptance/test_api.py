@@ -44,7 +44,7 @@ async def test_a_mailbox_is_registered_read_changed_listed_and_removed(service: 
     assert mailbox["created_at"].endswith("Z")
     assert (await service.http.get(made.headers["location"])).json() == mailbox
     changed = await service.http.patch(
-        made.headers["location"], json={"name": "Bills", "security": "starttls"}
+        made.headers["location"], json={"name": "Bills", "security": "starttls", "password": "hush"}
     )
     assert (changed.json()["name"], changed.json()["port"]) == ("Bills", 110)
     assert [item["name"] for item in (await service.http.get("/mailboxes")).json()["items"]] == ["Bills"]

@@ -177,8 +177,8 @@ async def test_a_stored_mailbox_lends_its_password_to_changed_settings(
     service: Client, drop: FakeMaildrop
 ) -> None:
     async with FakePop3Server(drop) as server:
-        made = await service.http.post("/mailboxes", json=settings_of(drop, 1) | {"name": "x"})
-        body = settings_of(drop, server.port, mailbox_id=made.json()["id"])
+        made = await service.http.post("/mailboxes", json=settings_of(drop, server.port) | {"name": "x"})
+        body = settings_of(drop, server.port, mailbox_id=made.json()["id"], poll_interval_seconds=600)
         del body["password"]
         assert (await tried(service, body))["ok"]
         for unknown in ("mbx_99", "x"):
@@ -395,8 +395,8 @@ async def test_a_password_that_pop3_cannot_carry_is_not_sent_in_part(
 async def test_a_password_is_not_sent_in_clear_unless_that_is_said(
     service: Client, drop: FakeMaildrop
 ) -> None:
-    made = await service.http.post("/mailboxes", json=settings_of(drop, 1) | {"name": "x"})
     async with FakePop3Server(drop) as server:
+        made = await service.http.post("/mailboxes", json=settings_of(drop, server.port) | {"name": "x"})
         body = {"host": "127.0.0.1", "port": server.port, "security": "none", "username": drop.username}
         report = await tried(service, body | {"mailbox_id": made.json()["id"]})
         assert failure(report)[0] == "auth"

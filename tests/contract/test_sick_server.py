@@ -9,7 +9,7 @@ from sqlmodel import Session, SQLModel
 
 from app.database import Database
 from app.mailboxes.models import MailboxId
-from app.mailboxes.secrets import Vault
+from app.mailboxes.secrets import Binding, Vault
 from app.settings import Settings
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults
 from tests.service import running, settings_for
@@ -25,7 +25,8 @@ async def register(database: Database, settings: Settings, server: FakePop3Serve
     rows = [
         {
             "id": number, "name": f"sick {number}", "host": server.host, "port": server.port, "security": "none",
-            "username": "reader", "credentials": vault.seal(MailboxId(number), "x"), "poll_interval_seconds": 3600,
+            "username": "reader", "poll_interval_seconds": 3600,
+            "credentials": vault.seal("x", Binding(MailboxId(number), server.host, server.port, "reader")),
             "allow_cleartext_password": True, "initial_sync": "all", "server_retention": {"mode": "keep"},
             "status": "active", "ids_changed": False, "failures": 0, "next_sync_at": due, "created_at": due,
         }

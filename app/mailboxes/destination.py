@@ -1,0 +1,72 @@
+"""PURE  Where stored credentials are sent, and whether a change may take them along."""
+
+import unicodedata
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+
+_RANKS: Final = {"none": 0, "starttls": 1, "tls": 2}
+_USUAL_PORTS: Final = frozenset((110, 995))
+# IDNA 2003, which resolvers of Python use, and IDNA 2008 give these different names.
+_AMBIGUOUS: Final = frozenset("\N{LATIN SMALL LETTER SHARP S}\N{GREEK SMALL LETTER FINAL SIGMA}\u200c\u200d")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """To whom credentials are sent, and how they are protected on the way."""
+
+    host: str
+    port: int
+    security: str
+    username: str
+    allow_cleartext_password: bool = False
+    allow_apop: bool = False
+    ca_certificates: str | None = None
+
+
+def fields_that_need_credentials(old: Destination, new: Destination) -> tuple[str, ...]:
+    """Which changes would send stored credentials somewhere new, or less protected than when they were given.
+
+    Empty when they may go along: nothing of it changes, the protection gets stronger, or the same host is reached by
+    TLS from the start instead of STARTTLS or clear text, which is the other of the two usual ports.
+    """
+    is_stronger = _RANKS[new.security] > _RANKS[old.security]
+    is_move_to_tls = is_stronger and new.security == "tls" and {old.port, new.port} <= _USUAL_PORTS
+    needs = {
+        "host": canonical_host(old.host) != canonical_host(new.host),
+        "port": old.port != new.port and not is_move_to_tls,
+        "username": old.username != new.username,
+        "security": _RANKS[new.security] < _RANKS[old.security],
+        "allow_cleartext_password": new.allow_cleartext_password and not old.allow_cleartext_password,
+        "allow_apop": new.allow_apop and not old.allow_apop,
+        "ca_certificates": not _trusts_no_others(old.ca_certificates, new.ca_certificates),
+    }
+    return tuple(field for field, needed in needs.items() if needed)
+
+
+def canonical_host(host: str) -> str:
+    """The same text for the same host: addresses in one form, names in lower case, as A-labels, without a last dot."""
+    text = unicodedata.normalize("NFC", host.strip("[]")).lower().rstrip(".")
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        pass
+    if text.isascii() or not _AMBIGUOUS.isdisjoint(text):
+        return text
+    try:
+        return text.encode("idna").decode().lower()
+    except UnicodeError:
+        return text
+
+
+def _trusts_no_others(old: str | None, new: str | None) -> bool:
+    """Whether all whom ``new`` trusts were trusted before. None: whom the system trusts, which may be anybody."""
+    if old is None or new is None:
+        return old is new
+    return _certificates(new) <= _certificates(old)
+
+
+def _certificates(pem: str) -> frozenset[str]:
+    """The certificates of a PEM text, however it is broken into lines, and whatever stands between them."""
+    blocks = pem.split("-----BEGIN ")[1:]
+    return frozenset("".join(block.partition("-----END ")[0].split()) for block in blocks)
