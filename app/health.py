@@ -10,6 +10,7 @@ from app.access.service import Gate, Scope
 from app.database import StorageFailed
 from app.metrics import CONTENT_TYPE, Backlog, Metrics
 from app.web.problems import documented
+from app.web.routing import Router
 
 _BACKLOG_SECONDS = 5.0
 
@@ -22,7 +23,7 @@ class Health(BaseModel):
 
 def build_router(*, is_ready: Callable[[], Awaitable[None]]) -> APIRouter:
     """The routes of health; they need no key. ``is_ready`` raises StorageFailed when the database is away."""
-    router = APIRouter(tags=["Health"])
+    router = Router(tags=["Health"])
 
     @router.get("/livez", summary="The process is alive")
     async def live() -> Health:
@@ -48,7 +49,7 @@ def build_metrics_router(
     monotonic: Callable[[], float],
 ) -> APIRouter:
     """The route of the metrics, for keys with ``read``. However many ask, the database is asked every 5 s."""
-    router = APIRouter(tags=["Health"], dependencies=[requires(gate, Scope.READ)])
+    router = Router(tags=["Health"], dependencies=[requires(gate, Scope.READ)])
     known: tuple[float, Backlog | None] | None = None
 
     @router.get(

@@ -1,19 +1,20 @@
 """Structured logs: one line per event, with the mailbox and sync it belongs to."""
 
 import logging
+import math
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import structlog
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.settings import LogFormat, Settings
 
 _log = structlog.get_logger()
 
-_QUIET_PATHS = {"/livez", "/readyz", "/metrics"}
+_SPARSE_SECONDS = 10.0
 
 
 def configure(settings: Settings, *more: Callable[..., Any]) -> None:
@@ -60,27 +61,19 @@ def configure(settings: Settings, *more: Callable[..., Any]) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-class RequestLog:
-    """ASGI middleware: one line per answered request. No headers, no query: they may hold what is private."""
+class Sparse:
+    """Log lines that strangers can cause at will: of each event one at once, then one in ten seconds with a count."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._said_at: dict[str, float] = {}
+        self._unsaid: Counter[str] = Counter()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _QUIET_PATHS:
-            await self._app(scope, receive, send)
+    def warning(self, event: str, *, reason: str, **facts: Any) -> None:
+        """``reason`` is one of a few words of ours."""
+        now = self._monotonic()
+        if now - self._said_at.get(reason, -math.inf) < _SPARSE_SECONDS:
+            self._unsaid[reason] += 1
             return
-        started = time.monotonic()
-        status = 0
-
-        async def noting_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noting_status)
-        finally:
-            took_ms = round((time.monotonic() - started) * 1000)
-            _log.info("request", method=scope["method"], path=scope["path"], status=status, took_ms=took_ms)
+        self._said_at[reason] = now
+        _log.warning(event, reason=reason, **facts, unsaid_before=self._unsaid.pop(reason, 0))

@@ -20,7 +20,6 @@ from app.health import build_router as health_router
 from app.jobs.engine import create_engine
 from app.jobs.port import JobEngine
 from app.jobs.storage import database_for_jobs
-from app.logs import RequestLog
 from app.lookups import Lookups
 from app.mailboxes.models import MailboxId
 from app.mailboxes.routes import build_router as mailboxes_router
@@ -47,6 +46,9 @@ from app.sync.tryout_routes import build_router as tryout_router
 from app.traces import Traces
 from app.wakeups import Wakeups
 from app.web import docs_page, problems
+from app.web.bodies import BodyLimits
+from app.web.front import Front
+from app.web.rates import Rate
 from app.web.spans import of_requests
 
 _log = structlog.get_logger()
@@ -103,7 +105,14 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
     async def read_backlog() -> Backlog:
         return await database.read(lambda db: backlog(db, now=clock()))
 
-    gate = Gate(database=database, first_key=settings.first_api_key())
+    gate = Gate(
+        database=database,
+        first_key=settings.first_api_key(),
+        wrong_keys=Rate(settings.wrong_keys_per_minute),
+        requests=Rate(settings.requests_per_minute),
+        waiting=settings.waiting_requests_per_key,
+        monotonic=time.monotonic,
+    )
     app = FastAPI(
         title="Maildelta",
         version=__version__,
@@ -112,6 +121,7 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
         license_info={"name": "MIT", "identifier": "MIT"},
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # they would go where the Host header says, and without the key
         lifespan=_lifespan(settings, database, lookups, threads, runner, engine, place),
         telemetry=of_requests(traces),
         responses={500: {"model": problems.Problem, "description": "An error of ours."}},
@@ -126,7 +136,8 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
     if settings.role is not Role.WORKER:
         _add_api(app, settings, gate, database, lookups, wakeups, work_is_due, runner.tools, clock)
     problems.install(app)
-    app.add_middleware(RequestLog)
+    app.state.body_limits = BodyLimits(settings.max_body_octets, settings.body_timeout_seconds)
+    app.add_middleware(Front, trusted=settings.trusted_proxies, per_address=settings.connections_per_address)
     return app
 
 
@@ -176,7 +187,15 @@ def _add_api(
         monotonic=time.monotonic,
     )
     app.include_router(tryout_router(gate=gate, tryout=tryout))
-    app.include_router(ledger_router(gate=gate, tools=tools, work_is_due=work_is_due, clock=clock))
+    app.include_router(
+        ledger_router(
+            gate=gate,
+            tools=tools,
+            work_is_due=work_is_due,
+            clock=clock,
+            import_limits=BodyLimits(settings.max_import_octets, settings.body_timeout_seconds),
+        )
+    )
     app.include_router(
         messages_router(
             database=database, gate=gate, messages_stored=wakeups.messages_stored, monotonic=time.monotonic

@@ -7,15 +7,53 @@ the one connected to, so that a name cannot change its meaning in between (DNS r
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from app.lookups import Lookups
 from app.settings import IpNetwork
 
 IpAddress = IPv4Address | IPv6Address
 
-_NAT64 = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"))  # RFC 6052, RFC 8215
-_COMPATIBLE = IPv6Network("::/96")  # RFC 4291 §2.5.5.1, deprecated, yet still routed by some stacks
+# Never connected to unless a setting lists them, whatever the interpreter's tables say: those differ between
+# versions, and IANA's registries grow. RFC 6890 and the special-purpose registries, with what was withdrawn since.
+REFUSED = tuple(
+    ip_network(text)
+    for text in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",  # shared by carriers' customers; 100.100.100.200 is a cloud's metadata
+        "127.0.0.0/8",
+        "168.63.129.16/32",  # a cloud's host, public by number alone
+        "169.254.0.0/16",  # 169.254.169.254 and its neighbours are clouds' metadata
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",  # anycast of 6to4, withdrawn
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+        "::/96",  # unspecified, loopback, and addresses compatible with IPv4 (RFC 4291 §2.5.5.1)
+        "::ffff:0:0:0/96",  # translated IPv4 (RFC 2765)
+        "64:ff9b::/96",  # NAT64 carries an IPv4 address inside, private ones too
+        "64:ff9b:1::/48",
+        "100::/64",
+        "100:0:0:1::/64",
+        "2001::/23",  # protocols: Teredo, benchmarks, ORCHID
+        "2001:db8::/32",
+        "2002::/16",  # 6to4
+        "3fff::/20",
+        "5f00::/16",
+        "fc00::/7",  # fd00:ec2::254 is a cloud's metadata
+        "fe80::/10",
+        "fec0::/10",  # site-local, deprecated, yet still routed by some
+        "ff00::/8",
+    )
+)
+_ISATAP = 0x0000_5EFE  # RFC 5214 §6.1: an IPv4 address follows, behind any prefix
+_ISATAP_UNIVERSAL = 0x0200_0000  # the bit of the interface id that says the IPv4 address is a global one
 
 
 @dataclass
@@ -35,18 +73,14 @@ class AddressRefused(Exception):
 def is_allowed(address: str, allowed: Sequence[IpNetwork]) -> bool:
     """Whether we connect to this address: a public one, or one inside a listed network.
 
-    ``is_global`` alone is not enough: it is true for multicast, and for NAT64, 6to4 and Teredo addresses that
-    carry a private IPv4 address inside. Those are refused, the carried address notwithstanding.
+    Addresses that carry an IPv4 address inside (NAT64, 6to4, Teredo, ISATAP) are refused, whatever the carried one is.
     """
     if is_inside(address, allowed):
         return True
     ip = _unmapped(ip_address(address.partition("%")[0]))
-    if not ip.is_global or ip.is_multicast or ip.is_reserved:
+    if not ip.is_global or ip.is_multicast or ip.is_reserved or _is_isatap(ip):
         return False
-    if isinstance(ip, IPv6Address):
-        carries_ipv4 = ip.sixtofour is not None or ip.teredo is not None or ip in _COMPATIBLE
-        return not carries_ipv4 and not any(ip in network for network in _NAT64)
-    return True
+    return not any(ip.version == network.version and ip in network for network in REFUSED)
 
 
 def is_inside(address: str, networks: Sequence[IpNetwork]) -> bool:
@@ -80,6 +114,12 @@ async def resolve(host: str, *, allowed: Sequence[IpNetwork], lookups: Lookups) 
     if not good:
         raise AddressRefused(host, addresses[0])
     return good
+
+
+def _is_isatap(ip: IpAddress) -> bool:
+    return (
+        ip.version == 6 and (int(ip) >> 32 & 0xFFFF_FFFF) | _ISATAP_UNIVERSAL == _ISATAP | _ISATAP_UNIVERSAL
+    )
 
 
 def _unmapped(ip: IpAddress) -> IpAddress:

@@ -65,6 +65,47 @@ class Settings(BaseSettings):
         description="CIDRs, comma-separated, that mail and token servers may live in although they are loopback, "
         "private or link-local. Everything else of that kind is refused.",
     )
+    trusted_proxies: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
+        (),
+        description="CIDRs, comma-separated, of the proxies in front. Of what they send, the right-most address in "
+        "`X-Forwarded-For` (without it, in `Forwarded`) that is none of theirs is the client: it counts for limits "
+        "and stands in the log.",
+    )
+    connections: int = Field(2000, gt=0, description="HTTP connections at the same time.")
+    connections_per_address: int = Field(
+        256,
+        gt=0,
+        description="Of these, from one address (of IPv6: one /64). Behind a trusted proxy so many requests.",
+    )
+    waiting_requests_per_key: int = Field(
+        1000, gt=0, description="Requests of one API key that wait at the same time (`wait=`, event streams)."
+    )
+    requests_per_minute: int = Field(
+        0, ge=0, description="Requests of one API key a minute, of one process; more are 429. 0: no limit."
+    )
+    wrong_keys_per_minute: int = Field(
+        30, ge=0, description="Wrong API keys from one address that are 401; more are 429. 0: no limit."
+    )
+    max_header_octets: int = Field(
+        32 * 1024, ge=1024, description="The header block of a request (431), and its URL (414)."
+    )
+    header_timeout_seconds: float = Field(
+        10.0, gt=0, description="From the first octet of a request to the end of its header block."
+    )
+    max_body_octets: int = Field(1024 * 1024, gt=0, description="The body of a request (413).")
+    max_import_octets: int = Field(
+        64 * 1024 * 1024, gt=0, description="The body of an import, which is read in blocks (413)."
+    )
+    body_timeout_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="What a body gets to come, beside one second for each 16 KiB (408). A client that takes less "
+        "than that of an answer for so long is cut off.",
+    )
+    idle_timeout_seconds: float = Field(
+        75.0, gt=0, description="A connection without a request is closed after so long."
+    )
+
     role: Role = Field(Role.ALL, description="`all` (API and worker in one process), `api` or `worker`.")
     executor_id: str = Field(
         "",
@@ -143,7 +184,7 @@ class Settings(BaseSettings):
     log_format: LogFormat = Field(LogFormat.AUTO, description="`json`, `text`; `auto`: text on a terminal.")
     log_level: str = Field("info", description="`debug`, `info`, `warning` or `error`.")
 
-    @field_validator("allowed_private_networks", mode="before")
+    @field_validator("allowed_private_networks", "trusted_proxies", mode="before")
     @classmethod
     def _split_networks(cls, value: object) -> object:
         if not isinstance(value, str):

@@ -4,9 +4,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
 
+import structlog
 from fastapi import APIRouter, Depends, Request, Response, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, Field
+from starlette.datastructures import Headers, QueryParams
+from starlette.types import Scope as Asgi
 
 from app.access import repository
 from app.access.models import ApiKey
@@ -16,7 +19,13 @@ from app.errors import not_found
 from app.web.ids import decode_id, encode_id
 from app.web.pages import After, Limit, Page, decode_cursor, encode_cursor, link_next
 from app.web.problems import documented
+from app.web.routing import Doorkeeper, Router
+from app.web.text import Line
 from app.web.times import UtcTime
+
+_log = structlog.get_logger()
+
+_CALLER = "maildelta.caller"  # where the scope of a request holds who asks
 
 _bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer <key>`.")
 
@@ -24,7 +33,7 @@ _bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: 
 class NewApiKey(BaseModel, extra="forbid"):
     """What to make."""
 
-    name: str = Field(min_length=1, max_length=200, examples=["invoice import"])
+    name: Line = Field(min_length=1, max_length=200, examples=["invoice import"])
     scopes: list[Scope] = Field(
         min_length=1, max_length=3, examples=[["read"]], description="`sync` includes `read`, `admin` all."
     )
@@ -47,26 +56,67 @@ class ApiKeyMade(ApiKeyAnswer):
 
 
 def requires(gate: Gate, scope: Scope) -> Any:
-    """A route's dependency: the caller's key is valid and has this scope."""
+    """A route's dependency, of its ``dependencies``: the caller's key is valid and has this scope."""
+    return Depends(Admission(gate, scope))
 
-    async def caller(
-        request: Request, _documented: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
-    ) -> Caller:
-        return await gate.admit(request.headers.get("authorization"), scope)
 
-    return Depends(caller)
+class Admission(Doorkeeper):
+    """Judges the key before anything else of a request is looked at."""
+
+    def __init__(self, gate: Gate, needed: Scope) -> None:
+        self._gate = gate
+        self._needed = needed
+
+    async def __call__(
+        self, _documented: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+    ) -> None:
+        """As a dependency it only stands in the OpenAPI document."""
+
+    async def admit(self, scope: Asgi) -> None:
+        """Raises 401, 403 or 429."""
+        authorization = Headers(scope=scope).get("authorization")
+        address = scope["client"][0] if scope.get("client") else ""
+        caller = await self._gate.admit(authorization, self._needed, client=address)
+        if _waits(scope):
+            self._gate.begin_to_wait(caller)
+        scope[_CALLER] = caller
+        scope["maildelta.key"] = caller.key
+        if is_known := scope.get("maildelta.is_known"):
+            is_known()
+
+    def leave(self, scope: Asgi) -> None:
+        """The answer was sent, or nobody is there to get it."""
+        if _waits(scope) and (caller := scope.get(_CALLER)):
+            self._gate.end_to_wait(caller)
+
+
+def _waits(scope: Asgi) -> bool:
+    """Long polls, and streams of events: they cost little more than their place, so a key may have many."""
+    if scope["path"].endswith("/events"):
+        return True
+    return bool(scope["query_string"]) and bool(
+        (QueryParams(scope["query_string"]).get("wait") or "0").strip("0")
+    )
+
+
+def _caller(request: Request) -> Caller:
+    caller: Caller = request.scope[_CALLER]
+    return caller
+
+
+By = Annotated[Caller, Depends(_caller)]  # who asks, where a route ``requires`` a scope
 
 
 def build_router(*, database: Database, gate: Gate, clock: Callable[[], datetime]) -> APIRouter:
     """The routes of the API keys; all need ``admin``."""
-    router = APIRouter(tags=["API keys"], dependencies=[requires(gate, Scope.ADMIN)])
+    router = Router(tags=["API keys"], dependencies=[requires(gate, Scope.ADMIN)])
 
     @router.post("/api-keys", status_code=201, responses=documented(), summary="Make an API key")
-    async def create(body: NewApiKey, response: Response) -> ApiKeyMade:
+    async def create(body: NewApiKey, by: By) -> ApiKeyMade:
         row, key = await database.write(
             lambda db: make_key(db, name=body.name, scopes=body.scopes, now=clock())
         )
-        response.headers["Cache-Control"] = "no-store"
+        _log.info("api_key_made", api_key=encode_id("key", row.id or 0), scopes=row.scopes, **by.trail)
         return ApiKeyMade(**_shape(row).model_dump(), key=key)
 
     @router.get("/api-keys", responses=documented(400), summary="List the API keys")
@@ -82,10 +132,11 @@ def build_router(*, database: Database, gate: Gate, clock: Callable[[], datetime
     @router.delete(
         "/api-keys/{key_id}", status_code=204, responses=documented(404), summary="Revoke an API key"
     )
-    async def revoke(key_id: str) -> None:
+    async def revoke(key_id: str, by: By) -> None:
         number = decode_id("key", key_id)
         if not await database.write(lambda db: repository.remove(db, number)):
             raise not_found("API key")
+        _log.info("api_key_revoked", api_key=key_id, **by.trail)
 
     return router
 

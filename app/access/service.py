@@ -1,7 +1,11 @@
 """Keys: made, recognised, and asked whether they suffice."""
 
 import hmac
+import math
+import re
 import secrets
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,8 +17,11 @@ from app.access import repository
 from app.access.models import ApiKey
 from app.database import Database
 from app.errors import AppError
+from app.web.clients import counted_as
+from app.web.rates import Rate
 
 PREFIX_LENGTH = 12
+_KEY = re.compile(r"md_[A-Za-z0-9_-]{43}", re.ASCII)  # as ``make_key`` makes them
 
 
 class Scope(StrEnum):
@@ -34,38 +41,89 @@ _INCLUDED = {
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the name of the key and what it may do."""
+    """Who asks: the id of the key (the first admin key has none), what it may do, and from where."""
 
-    name: str
+    key_id: int | None
     scopes: frozenset[Scope]
+    client: str
+
+    @property
+    def trail(self) -> dict[str, str]:
+        """Who it was, for the log."""
+        return {"by": self.key, "client": self.client}
+
+    @property
+    def key(self) -> str:
+        """The key's name in the log."""
+        return "first-key" if self.key_id is None else f"key_{self.key_id}"
 
 
 class Gate:
-    """Recognises bearer keys: the first admin key of the settings, and those in the database."""
+    """Recognises bearer keys: the first admin key of the settings, and those in the database.
 
-    def __init__(self, *, database: Database, first_key: str) -> None:
+    ``wrong_keys`` and ``requests``: how many are let through, by address and by key. ``waiting``: how many requests of
+    one key may wait at the same time.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        first_key: str,
+        wrong_keys: Rate,
+        requests: Rate,
+        waiting: int,
+        monotonic: Callable[[], float],
+    ) -> None:
         self._database = database
         self._first_digest = digest(first_key)
+        self._wrong_keys = wrong_keys
+        self._requests = requests
+        self._most_waiting = waiting
+        self._waiting: Counter[str] = Counter()
+        self._monotonic = monotonic
 
-    async def admit(self, authorization: str | None, needed: Scope) -> Caller:
-        """The caller behind an ``Authorization`` header. Raises 401, or 403 when the scope is lacking."""
-        caller = await self._recognise(authorization)
+    async def admit(self, authorization: str | None, needed: Scope, *, client: str = "") -> Caller:
+        """The caller behind an ``Authorization`` header. Raises 401, 403 when the scope is lacking, or 429."""
+        caller = await self._recognise(authorization, client)
         if needed not in caller.scopes:
             raise AppError(403, "forbidden", f"This API key lacks the scope '{needed}'.")
+        if wait := self._requests.spend(caller.key, now=self._monotonic()):
+            raise _too_many("This API key has asked too often.", wait)
         return caller
 
-    async def _recognise(self, authorization: str | None) -> Caller:
+    def begin_to_wait(self, caller: Caller) -> None:
+        """One more request of this key waits. Raises 429."""
+        if self._waiting[caller.key] >= self._most_waiting:
+            raise _too_many("This API key has too many requests that wait.", 1)
+        self._waiting[caller.key] += 1
+
+    def end_to_wait(self, caller: Caller) -> None:
+        """One fewer."""
+        self._waiting[caller.key] -= 1
+        if not self._waiting[caller.key]:
+            del self._waiting[caller.key]
+
+    async def _recognise(self, authorization: str | None, client: str) -> Caller:
         scheme, _, key = (authorization or "").partition(" ")
         key = key.strip()
         if scheme.lower() != "bearer" or not key:
             raise _unauthorized("Send 'Authorization: Bearer <API key>'.")
         if hmac.compare_digest(digest(key), self._first_digest):
-            return Caller("first admin key", frozenset(Scope))
-        found = await self._database.read(lambda db: repository.by_prefix(db, key[:PREFIX_LENGTH]))
+            return Caller(None, frozenset(Scope), client)
+        found = await self._found(key)
         if found is None or not hmac.compare_digest(digest(key), found.sha256):
+            # A right key is never refused for others' wrong ones: many may share an address.
+            if wait := self._wrong_keys.spend(counted_as(client), now=self._monotonic()):
+                raise _too_many("Too many wrong API keys came from this address.", wait)
             raise _unauthorized("This API key is not valid.")
         scopes = frozenset[Scope]().union(*(_INCLUDED[Scope(scope)] for scope in found.scopes))
-        return Caller(found.name, scopes)
+        return Caller(found.id, scopes, client)
+
+    async def _found(self, key: str) -> ApiKey | None:
+        if not _KEY.fullmatch(key):
+            return None  # the database need not be asked
+        return await self._database.read(lambda db: repository.by_prefix(db, key[:PREFIX_LENGTH]))
 
 
 def make_key(db: Session, *, name: str, scopes: list[Scope], now: datetime) -> tuple[ApiKey, str]:
@@ -84,6 +142,10 @@ def make_key(db: Session, *, name: str, scopes: list[Scope], now: datetime) -> t
 def digest(key: str) -> bytes:
     """sha256: the keys are 256 random bits, which no password hash could make harder to guess."""
     return sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def _too_many(detail: str, wait: float) -> AppError:
+    return AppError(429, "too_many_requests", detail, headers={"Retry-After": str(math.ceil(wait))})
 
 
 def _unauthorized(detail: str) -> AppError:

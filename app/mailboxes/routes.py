@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Query, Request, Response
 from sqlmodel import Session
 
-from app.access.routes import requires
+from app.access.routes import By, requires
 from app.access.service import Gate, Scope
 from app.database import Database
 from app.errors import invalid_request
@@ -19,6 +20,9 @@ from app.settings import IpNetwork
 from app.web.ids import decode_id, encode_id
 from app.web.pages import After, Limit, Page, decode_cursor, encode_cursor, link_next
 from app.web.problems import documented
+from app.web.routing import Router
+
+_log = structlog.get_logger()
 
 FactsOf = Callable[[Session, Sequence[MailboxId]], dict[MailboxId, MailboxFacts]]
 
@@ -43,7 +47,7 @@ def build_router(
 
     ``judge_again`` is told of changed criteria.
     """
-    router = APIRouter(tags=["Mailboxes"])
+    router = Router(tags=["Mailboxes"])
     may_read, may_admin = requires(gate, Scope.READ), requires(gate, Scope.ADMIN)
 
     def shaped(db: Session, mailbox_id: MailboxId) -> MailboxAnswer:
@@ -57,7 +61,7 @@ def build_router(
         responses=documented(),
         summary="Register a mailbox",
     )
-    async def register(body: NewMailbox, response: Response) -> MailboxAnswer:
+    async def register(body: NewMailbox, response: Response, by: By) -> MailboxAnswer:
         service.refuse_literal(body.host, allowed)
         service.refuse_token_url(body.oauth2, allowed)
 
@@ -67,6 +71,7 @@ def build_router(
         made = await database.write(change)
         if made.next_sync_at:
             work_is_due()
+        _log.info("mailbox_registered", mailbox=made.id, **by.trail)
         response.headers["Location"] = f"/mailboxes/{made.id}"
         return made
 
@@ -108,7 +113,7 @@ def build_router(
         responses=documented(404),
         summary="Change a mailbox",
     )
-    async def change(mailbox_id: str, body: MailboxChange) -> MailboxAnswer:
+    async def change(mailbox_id: str, body: MailboxChange, by: By) -> MailboxAnswer:
         number = mailbox_id_of(mailbox_id)
         if "host" in body.model_fields_set:
             service.refuse_literal(body.host, allowed)
@@ -122,6 +127,7 @@ def build_router(
             return shaped(db, number)
 
         changed = await database.write(change)
+        _log.info("mailbox_changed", mailbox=changed.id, fields=sorted(body.model_fields_set), **by.trail)
         if changed.next_sync_at:
             work_is_due()
         return changed
@@ -135,6 +141,7 @@ def build_router(
     )
     async def remove(
         mailbox_id: str,
+        by: By,
         confirm: Annotated[
             str | None, Query(description="The mailbox's name or id: a sign that this one is meant.")
         ] = None,
@@ -148,5 +155,6 @@ def build_router(
             repository.remove(db, number)
 
         await database.write(change)
+        _log.info("mailbox_removed", mailbox=mailbox_id, **by.trail)
 
     return router

@@ -19,6 +19,7 @@ from app.mailboxes.criteria import Criteria
 from app.mailboxes.models import InitialSync, Mailbox, MailboxStatus
 from app.mailboxes.secrets import AuthMethod, Credentials, OAuth2, OAuth2Provider, auth_method
 from app.web.ids import encode_id
+from app.web.text import Line
 from app.web.times import UtcTime
 
 
@@ -32,7 +33,7 @@ class Security(StrEnum):
 
 DEFAULT_PORTS = {Security.TLS: 995, Security.STARTTLS: 110, Security.NONE: 110}
 
-Name = Annotated[str, Field(min_length=1, max_length=200, examples=["Invoices"])]
+Name = Annotated[Line, Field(min_length=1, max_length=200, examples=["Invoices"])]
 Host = Annotated[
     str, Field(min_length=1, max_length=253, pattern=r"^[^\s/@\x00-\x1f\x7f]+$", examples=["pop.example.org"])
 ]
@@ -111,7 +112,7 @@ def _checked_certificates(value: str | None) -> str | None:
     if value is not None:
         try:
             ssl.create_default_context(cadata=value)
-        except (ssl.SSLError, ValueError) as error:
+        except (ssl.SSLError, ValueError, TypeError) as error:  # TypeError: it is not ASCII
             raise ValueError("holds no PEM certificate that can be read") from error
     return value
 

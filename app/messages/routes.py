@@ -25,6 +25,7 @@ from app.wakeups import Wakeup
 from app.web.ids import decode_id
 from app.web.pages import After, Limit, decode_cursor, link_next
 from app.web.problems import documented
+from app.web.routing import Router
 from app.web.times import UtcTime
 
 LONGEST_WAIT_SECONDS = 60
@@ -51,17 +52,13 @@ def _wanted(
     has_attachments: Annotated[bool | None, Query()] = None,
 ) -> Wanted:
     return Wanted(
-        subject=_without_nul(subject),
-        sender=_without_nul(sender),
-        recipient=_without_nul(to),
+        subject=subject,
+        sender=sender,
+        recipient=to,
         since=since,
         until=until,
         has_attachments=has_attachments,
     )
-
-
-def _without_nul(text: str | None) -> str | None:
-    return text.replace("\0", "") if text else None
 
 
 Filters = Annotated[Wanted, Depends(_wanted)]
@@ -71,7 +68,7 @@ def build_router(
     *, database: Database, gate: Gate, messages_stored: Wakeup, monotonic: Callable[[], float]
 ) -> APIRouter:
     """The routes of the messages. ``monotonic`` is in seconds."""
-    router = APIRouter(tags=["Messages"])
+    router = Router(tags=["Messages"])
     may_read, may_admin = requires(gate, Scope.READ), requires(gate, Scope.ADMIN)
     reader = Feed(database=database, messages_stored=messages_stored, monotonic=monotonic)
 
@@ -157,7 +154,7 @@ def build_router(
     )
     async def raw(message_id: str, request: Request) -> Response:
         row = await found(message_id)
-        headers = {"ETag": f'"{row.raw_sha256.hex()}"', "Cache-Control": "private, immutable"} | _DOWNLOAD
+        headers = {"ETag": f'"{row.raw_sha256.hex()}"', "Cache-Control": "no-store"} | _DOWNLOAD
         if headers["ETag"] in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         headers["Content-Disposition"] = f'attachment; filename="{message_id}.eml"'

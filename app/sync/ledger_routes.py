@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from tempfile import SpooledTemporaryFile
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Request, Response
@@ -24,11 +25,17 @@ from app.sync.models import EntryId, EntryState, Sync, Trigger
 from app.sync.plan import ledger_key
 from app.sync.schemas import SyncAnswer, UniqueIdAnswer
 from app.sync.service import SyncTools
+from app.web.bodies import BodyLimits, blocks
 from app.web.ids import decode_id
 from app.web.pages import After, Limit, Page, decode_cursor, encode_cursor, link_next
 from app.web.problems import documented
+from app.web.routing import Router
 
-_LARGEST_STATE_FILE = 64 * 1024 * 1024
+_IN_MEMORY = 1024 * 1024  # octets of a state file that is coming; more wait in a temporary file
+_STATE_FILE = {
+    "required": True,
+    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+}
 _OF_THE_SERVER = "connect_failed: The mail server could not be asked; `code` is one of a sync's error codes."
 
 
@@ -54,11 +61,16 @@ class Imported(BaseModel):
 
 
 def build_router(
-    *, gate: Gate, tools: SyncTools, work_is_due: Callable[[], None], clock: Callable[[], datetime]
+    *,
+    gate: Gate,
+    tools: SyncTools,
+    work_is_due: Callable[[], None],
+    clock: Callable[[], datetime],
+    import_limits: BodyLimits,
 ) -> APIRouter:
     """The routes of the ledger."""
-    router = APIRouter(tags=["Ledger"])
-    database = tools.database
+    router = Router(tags=["Ledger"])
+    database, one_import = tools.database, asyncio.Lock()
     may_read, may_sync, may_admin = (requires(gate, scope) for scope in (Scope.READ, Scope.SYNC, Scope.ADMIN))
 
     @router.get(
@@ -103,12 +115,13 @@ def build_router(
     @router.post(
         "/mailboxes/{mailbox_id}/unique-ids/import",
         dependencies=[may_admin],
-        responses=documented(404),
+        responses=documented(404, 413),
+        openapi_extra={"requestBody": _STATE_FILE},
         summary="Import what another client has seen",
     )
     async def import_known(
+        request: Request,
         mailbox_id: str,
-        data: Annotated[bytes, Body(media_type="application/octet-stream")],
         file_format: Annotated[
             StateFormat | None, Query(alias="format", description="Default: found out from the file.")
         ] = None,
@@ -118,9 +131,14 @@ def build_router(
         Its unique-ids become known: changing to Maildelta downloads nothing again.
         """
         number = mailbox_id_of(mailbox_id)
-        if len(data) > _LARGEST_STATE_FILE:
-            raise invalid_request("", "the file is larger than 64 MiB")
-        return await import_file(number, data, file_format=file_format, tools=tools, now=clock())
+        await database.read(partial(existing, mailbox_id=number))
+        with SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
+            async for block in blocks(request, import_limits):
+                file.write(block)
+            file.seek(0)
+            async with one_import:  # many at once need no more memory than one
+                data = file.read()
+                return await import_file(number, data, file_format=file_format, tools=tools, now=clock())
 
     @router.post(
         "/mailboxes/{mailbox_id}/rebaseline",

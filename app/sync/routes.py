@@ -25,6 +25,7 @@ from app.wakeups import Wakeup, Wakeups
 from app.web.ids import decode_id
 from app.web.pages import After, Limit, Page, decode_cursor, encode_cursor, link_next
 from app.web.problems import documented
+from app.web.routing import Router
 
 LONGEST_WAIT_SECONDS = 60
 
@@ -56,7 +57,7 @@ def build_router(
 
     ``transcripts``: whether the settings have failed syncs keep theirs.
     """
-    router = APIRouter(tags=["Syncs"])
+    router = Router(tags=["Syncs"])
     may_read, may_sync = requires(gate, Scope.READ), requires(gate, Scope.SYNC)
 
     async def found(sync_id: SyncId) -> Sync:

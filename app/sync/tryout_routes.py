@@ -6,11 +6,12 @@ from app.access.routes import requires
 from app.access.service import Gate, Scope
 from app.sync.tryout import MailboxToTry, Tryout, TryoutReport
 from app.web.problems import documented
+from app.web.routing import Router
 
 
 def build_router(*, gate: Gate, tryout: Tryout) -> APIRouter:
     """The route that tries a mailbox's settings."""
-    router = APIRouter(tags=["Mailboxes"])
+    router = Router(tags=["Mailboxes"])
 
     @router.post(
         "/mailboxes/test",

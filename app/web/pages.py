@@ -3,11 +3,13 @@
 import base64
 import binascii
 from typing import Annotated, Generic, TypeVar
+from urllib.parse import quote, urlencode
 
 from fastapi import Query, Request, Response
 from pydantic import BaseModel, Field
 
 from app.errors import AppError
+from app.web.routing import Route
 
 Item = TypeVar("Item")
 
@@ -48,7 +50,9 @@ def decode_cursor(cursor: str | None) -> int | None:
 
 
 def link_next(request: Request, response: Response, cursor: str | None) -> None:
-    """Say where the next page is in a ``Link`` header too (RFC 8288)."""
+    """Say where the next page is in a ``Link`` header too (RFC 8288), by the parameters that the route knows."""
     if cursor is not None:
-        url = request.url.include_query_params(after=cursor)
-        response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+        route: Route = request.scope["route"]
+        asked = [each for each in request.query_params.multi_items() if each[0] in route.query_names]
+        query = urlencode([*((name, value) for name, value in asked if name != "after"), ("after", cursor)])
+        response.headers["Link"] = f'<{quote(request.url.path)}?{query}>; rel="next"'

@@ -13,12 +13,14 @@ from starlette.exceptions import HTTPException
 
 from app.database import StorageFailed
 from app.errors import AppError, InputFault
+from app.web.headers import guarded
 
 MEDIA_TYPE = "application/problem+json"
 
 _log = structlog.get_logger()
 
-_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
+_MOST_FAULTS = 100
 
 
 class Fault(BaseModel):
@@ -46,8 +48,17 @@ _MEANINGS = {
     401: ("unauthorized", "The API key is missing or not valid."),
     403: ("forbidden", "The API key lacks the scope that this operation needs."),
     404: ("not_found", "There is nothing with this id."),
+    408: ("request_timeout", "The body did not come in time."),
     409: ("conflict", "The state of the resource does not allow it."),
+    413: ("body_too_large", "The body has more octets than is allowed."),
+    414: ("uri_too_long", "The URL has more octets than is allowed."),
+    415: ("unsupported_media_type", "The body is of another media type than the operation takes."),
     422: ("invalid_request", "The request is not valid; `errors` says where."),
+    429: (
+        "too_many_requests",
+        "Too many requests, waiting requests or wrong API keys; `Retry-After` says when.",
+    ),
+    431: ("headers_too_large", "The header fields have more octets than is allowed."),
     502: ("connect_failed", "The mail server could not be asked."),
     503: ("storage_failed", "The database cannot do its work at the moment."),
 }
@@ -59,7 +70,7 @@ def documented(*statuses: int, **codes: str) -> dict[int | str, dict[str, Any]]:
     ``codes`` names a more telling code and sentence for a status: ``s409="mailbox_paused: …"``.
     """
     answers: dict[int | str, dict[str, Any]] = {}
-    for status in sorted({401, 403, 422, 503, *statuses}):
+    for status in sorted({401, 403, 422, 429, 503, *statuses}):
         code, meaning = _MEANINGS[status]
         if told := codes.get(f"s{status}"):
             code, _, meaning = told.partition(": ")
@@ -89,7 +100,7 @@ def install(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _with_problem_type(describe())
+            app.openapi_schema = _with_all_errors(describe())
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
@@ -100,10 +111,17 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-def _with_problem_type(document: dict[str, Any]) -> dict[str, Any]:
-    """The framework documents errors with the media type of the operation; ours have one of their own."""
+def _with_all_errors(document: dict[str, Any]) -> dict[str, Any]:
+    """Add what any operation can answer, and say the media type of errors, for which the framework takes its own."""
     for operations in document["paths"].values():
         for operation in operations.values():
+            takes_body = "requestBody" in operation
+            for status in (400, 408, 414, 431, *((413, 415) if takes_body else ())):
+                code, meaning = (
+                    ("bad_request", "The request is not HTTP.") if status == 400 else _MEANINGS[status]
+                )
+                content = {"application/json": {"example": problem_body(status, code, meaning)}}
+                operation["responses"].setdefault(str(status), {"description": meaning, "content": content})
             for status, response in operation["responses"].items():
                 if status >= "400":
                     example = response.get("content", {}).get("application/json", {}).get("example")
@@ -134,7 +152,9 @@ async def _http_error(_request: Request, error: Exception) -> Response:
 
 async def _validation_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = tuple(InputFault(_pointer(item["loc"]), _sentence(item)) for item in error.errors())
+    faults = tuple(
+        InputFault(_pointer(item["loc"]), _sentence(item)) for item in error.errors()[:_MOST_FAULTS]
+    )
     return problem(AppError(422, "invalid_request", "The request is not valid.", faults))
 
 
@@ -146,7 +166,9 @@ async def _storage_failed(_request: Request, error: Exception) -> Response:
 
 async def _unexpected(_request: Request, error: Exception) -> Response:
     _log.error("unexpected_error", exc_info=error)
-    return problem(AppError(500, "internal_error", "An error of ours; the log of the service has it."))
+    answer = problem(AppError(500, "internal_error", "An error of ours; the log of the service has it."))
+    answer.raw_headers = guarded(answer.raw_headers)  # it is made outside of what guards all others
+    return answer
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:

@@ -1,9 +1,12 @@
 """Times as the contract wants them: RFC 3339 in UTC with ``Z``."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer
+
+_WRITTEN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]", re.ASCII)  # RFC 3339; pydantic reads the rest
 
 
 def as_text(moment: datetime) -> str:
@@ -11,10 +14,22 @@ def as_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _as_written(value: object) -> object:
+    """Numbers are no times here, though pydantic takes them (as seconds or milliseconds, by their size)."""
+    if isinstance(value, datetime) or (isinstance(value, str) and _WRITTEN.match(value)):
+        return value
+    raise ValueError("must be a time: 2026-11-23T02:47:00Z")
+
+
 def _in_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("a time needs a zone: 2026-11-23T02:47:00Z")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("the time is outside the years 1 to 9999 in UTC") from error
 
 
-UtcTime = Annotated[datetime, AfterValidator(_in_utc), PlainSerializer(as_text, return_type=str)]
+UtcTime = Annotated[
+    datetime, BeforeValidator(_as_written), AfterValidator(_in_utc), PlainSerializer(as_text, return_type=str)
+]

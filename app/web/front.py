@@ -1,0 +1,110 @@
+"""What holds for every request and every answer: whose it is, one line in the log, the headers that guard a browser."""
+
+import re
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import AppError
+from app.settings import IpNetwork
+from app.web.clients import client_address, counted_as, is_trusted
+from app.web.headers import guarded
+from app.web.problems import problem
+
+_log = structlog.get_logger()
+
+_QUIET_PATHS = {"/livez", "/readyz", "/metrics"}
+_REFUSED = {401, 403, 408, 413, 414, 415, 429, 431}
+_OUR_ID = re.compile(r"[a-z]{3}_[1-9][0-9]{0,17}", re.ASCII)
+
+
+class Front:
+    """ASGI middleware, the outermost. ``trusted``: proxies; ``per_address``: requests at the same time of one client.
+
+    A connection is counted by the server itself; behind a proxy all clients share its connections, so there their
+    requests are counted instead.
+    """
+
+    def __init__(self, app: ASGIApp, *, trusted: Sequence[IpNetwork], per_address: int) -> None:
+        self._app = app
+        self._trusted = tuple(trusted)
+        self._per_address = per_address
+        self._under_way: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        peer = scope["client"][0] if scope.get("client") else ""
+        if is_trusted(peer, self._trusted):
+            await self._forwarded(peer, scope, receive, send)
+        else:
+            await self._logged(scope, receive, send)
+
+    async def _forwarded(self, peer: str, scope: Scope, receive: Receive, send: Send) -> None:
+        address = client_address(peer, scope["headers"], self._trusted)
+        scope["client"] = (address, 0)
+        counted = counted_as(address)
+        self._under_way[counted] += 1
+        try:
+            await self._logged(
+                scope, receive, send, is_one_too_many=self._under_way[counted] > self._per_address
+            )
+        finally:
+            self._under_way[counted] -= 1
+            if not self._under_way[counted]:
+                del self._under_way[counted]
+
+    async def _logged(
+        self, scope: Scope, receive: Receive, send: Send, *, is_one_too_many: bool = False
+    ) -> None:
+        started = time.monotonic()
+        status = 0
+
+        async def guarding(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = guarded(message.get("headers", ()))
+            await send(message)
+
+        app = _TOO_MANY if is_one_too_many else self._app
+        try:
+            await app(scope, receive, guarding)
+        except Exception:
+            status = 500
+            raise
+        finally:
+            if scope["path"] not in _QUIET_PATHS or status in _REFUSED:
+                _log_request(scope, status=status, took_ms=round((time.monotonic() - started) * 1000))
+
+
+_TOO_MANY = problem(
+    AppError(
+        429,
+        "too_many_requests",
+        "This address has too many requests under way.",
+        headers={"Retry-After": "1"},
+    )
+)
+
+
+def _log_request(scope: Scope, **facts: Any) -> None:
+    """One line. No header, no query, no path as it was typed: they may hold what is private, or be made to mislead."""
+    ids = {name: word for name, word in scope.get("path_params", {}).items() if _OUR_ID.fullmatch(str(word))}
+    route = getattr(scope.get("route"), "path", None)
+    client = scope["client"][0] if scope.get("client") else None
+    event = "request_refused" if facts["status"] in _REFUSED else "request"
+    _log.info(
+        event,
+        method=scope["method"],
+        route=route,
+        **ids,
+        **facts,
+        key=scope.get("maildelta.key"),
+        client=client,
+    )
