@@ -1,21 +1,12 @@
-"""PURE  Octets -> octets and text that can be stored: transfer encodings, charsets, forbidden characters."""
+"""PURE  Octets -> text that can be stored: charsets, forbidden characters."""
 
-import binascii
 import codecs
 import re
-from collections.abc import Iterator
 from encodings import normalize_encoding
 from encodings.aliases import aliases
 from functools import lru_cache
 
 from app.mail import defects
-
-_BASE64_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
-_NOT_BASE64 = bytes(set(range(256)) - set(_BASE64_ALPHABET))
-_WHITESPACE = b" \t\r\n\f\v"
-_AS_IT_IS = frozenset({"", "7bit", "8bit", "binary", "7-bit", "8-bit"})
-_UU = frozenset({"x-uuencode", "uuencode", "x-uue", "uue"})
-_UU_BEGIN = re.compile(rb"^begin[ \t]+[0-7]{3,4}[ \t][^\n]*\n", re.MULTILINE)
 
 # Names are looked up here and not by codecs.lookup() alone: that imports a module for each name and remembers each
 # one that it did not find, so that strangers' mail would fill our memory. Left out are codecs that are not charsets,
@@ -113,61 +104,3 @@ def _decoded(data: bytes, codec: str, found: list[str], *, cut: bool) -> str:
         return clean(data.decode(codec, "replace"))
     except (UnicodeError, LookupError, ValueError):  # UTF-16 refuses some input whatever the error handler
         return clean(data.decode("latin-1"))
-
-
-def decoded_transfer(data: bytes, encoding: str, found: list[str]) -> bytes:
-    """Undo a Content-Transfer-Encoding (RFC 2045 §6); ``encoding`` in lower case. Never raises."""
-    if encoding == "base64":
-        return decoded_base64(data, found)
-    if encoding == "quoted-printable":
-        return binascii.a2b_qp(data)
-    if encoding in _AS_IT_IS:
-        return data
-    if encoding in _UU:
-        return _decoded_uu(data, found)
-    found.append(defects.UNKNOWN_ENCODING)
-    return data
-
-
-def decoded_base64(data: bytes, found: list[str]) -> bytes:
-    """Base64 with whatever is in between left out, padding missing or in the middle (blocks that were joined)."""
-    core = data.translate(None, _NOT_BASE64)
-    # Characters other than line ends that do not belong there are to be ignored, but tell of damage (§6.8).
-    if len(core) % 4 or len(core) != len(data.translate(None, _WHITESPACE)):
-        found.append(defects.BAD_BASE64)
-    if b"=" not in core.rstrip(b"="):
-        return _base64_run(core.rstrip(b"="))
-    return b"".join(_base64_run(run) for run in core.split(b"=") if run)
-
-
-def _base64_run(run: bytes) -> bytes:
-    if len(run) % 4 == 1:
-        run = run[:-1]
-    return binascii.a2b_base64(run + b"=" * (-len(run) % 4))
-
-
-def _decoded_uu(data: bytes, found: list[str]) -> bytes:
-    begin = _UU_BEGIN.search(data)
-    if begin is None:
-        found.append(defects.BAD_UUENCODE)
-        return data
-    return b"".join(_uu_lines(data[begin.end() :], found))
-
-
-def _uu_lines(data: bytes, found: list[str]) -> Iterator[bytes]:
-    for line in data.splitlines():
-        if line.rstrip() == b"end":
-            return
-        if not line.strip(b"` \t"):
-            continue
-        try:
-            yield binascii.a2b_uu(line)
-        except binascii.Error:
-            found.append(defects.BAD_UUENCODE)
-            # Some encoders pad the last group with garbage: take as many characters as the length byte asks for.
-            wanted = (((line[0] - 32) & 63) * 4 + 5) // 3
-            try:
-                yield binascii.a2b_uu(line[:wanted])
-            except binascii.Error:
-                continue
-    found.append(defects.BAD_UUENCODE)

@@ -6,14 +6,16 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from urllib.parse import unquote_to_bytes
 
 from app.mail import defects
-from app.mail.decoding import clean, decoded_base64, decoded_text, printable
+from app.mail.budget import Budget, Work
+from app.mail.decoding import clean, decoded_text, printable
+from app.mail.transfer import decoded_base64
 
 MAX_HEADER_OCTETS = 256 * 1024
 MAX_HEADERS = 2_000
-_USUAL_HEADER_OCTETS = 8 * 1024
 MAX_ADDRESSES = 500
 MAX_NAME = 500  # characters of a display name or an address
 # Characters, of all values of one field together, given to the standard library: it takes up to 3 µs for each.
@@ -47,10 +49,9 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The headers in their order, names in lower case, values raw and unfolded; and where the body begins."""
+    """The headers in their order, names in lower case, values raw and unfolded."""
 
     headers: list[tuple[str, bytes]]
-    body_start: int
 
     def first(self, name: str) -> bytes:
         """The first value of a header, b"" when there is none."""
@@ -60,45 +61,28 @@ class Block:
         return b""
 
 
-def read_block(raw: bytes, start: int, end: int, found: list[str]) -> Block:
-    """Split the headers that begin at ``start``. They end at the first empty line (RFC 5322 §2.1)."""
-    if raw.startswith((b"\n", b"\r\n"), start, end):
-        return Block([], start + (1 if raw[start] == 10 else 2))
-    stop, body_start = _end_of_headers(raw, start, end)
-    if stop - start > MAX_HEADER_OCTETS:
-        stop = raw.rfind(b"\n", start, start + MAX_HEADER_OCTETS) + 1 or start + MAX_HEADER_OCTETS
-        found.append(defects.HEADERS_CUT)
-    if raw.startswith((b"From ", b">From "), start, stop):  # the separator line of an mbox file (RFC 4155)
-        start = raw.find(b"\n", start, stop) + 1 or stop
+def split_headers(data: bytes, budget: Budget, found: list[str]) -> Block | None:
+    """The headers of a block that ends with its last one; None when there is none among its lines."""
+    # The separator line of an mbox file (RFC 4155)
+    start = data.find(b"\n") + 1 or len(data) if data.startswith((b"From ", b">From ")) else 0
     headers: list[tuple[str, bytes]] = []
+    lines = _LINE.finditer(data, start)
     broken = False
-    for name, value, rest in _LINE.findall(raw, start, stop):
+    for line in islice(lines, MAX_HEADERS):
+        name, value, rest = line.groups()
         if rest:
             broken = True
         else:
             unfolded = value.replace(b"\r\n", b"").replace(b"\n", b"") if b"\n" in value else value
             headers.append((name.decode("ascii").lower(), unfolded.strip()))
     if broken and not headers:
-        return Block([], start)  # no header at all: what looks like headers is the body
+        return None
     if broken:
         found.append(defects.BROKEN_HEADER_LINE)
-    if len(headers) > MAX_HEADERS:
-        del headers[MAX_HEADERS:]
+    if next(lines, None) is not None:
         found.append(defects.HEADERS_CUT)
-    return Block(headers, body_start)
-
-
-def _end_of_headers(raw: bytes, start: int, end: int) -> tuple[int, int]:
-    # Of the two line ends one never comes: looking for it through the whole body would be the dearest step of all.
-    near = min(end, start + _USUAL_HEADER_OCTETS)
-    crlf = raw.find(b"\n\r\n", start, near)
-    lf = raw.find(b"\n\n", start, near if crlf < 0 else crlf)
-    if crlf < 0 and lf < 0 and near < end:
-        crlf = raw.find(b"\n\r\n", start, end)
-        lf = raw.find(b"\n\n", start, end if crlf < 0 else crlf)
-    if lf >= 0:
-        return lf + 1, lf + 2
-    return (crlf + 1, crlf + 3) if crlf >= 0 else (end, end)
+    del headers[budget.take(Work.HEADERS, len(headers)) :]
+    return Block(headers)
 
 
 def decoded(value: bytes, found: list[str]) -> str:

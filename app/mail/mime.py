@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from html import escape
 
 from app.mail import defects
+from app.mail.budget import Budget, Work, never
 from app.mail.decoding import decoded_text, printable
 from app.mail.headers import (
     Address,
@@ -20,10 +20,10 @@ from app.mail.headers import (
     addresses,
     date_of,
     decoded,
-    read_block,
 )
-from app.mail.html import readable, sanitised, stripped
+from app.mail.html import preformatted, read_html, stripped
 from app.mail.parts import Part, leaves
+from app.mail.scanner import Octets, Scanner
 
 __all__ = [
     "Address",
@@ -48,18 +48,8 @@ _SNIPPET_LENGTH = 200
 _ENOUGH = 190  # characters: blanks at the end go
 _MAX_SUBJECT = 2_000
 _MAX_MESSAGE_ID = 998
-_MAX_TEXT = 2_000_000
 _ONCE = ("from", "subject", "date", "message-id")
-PIECE_OCTETS = 256 * 1024  # of a decoded attachment, given at a time
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u2060\ufeff]+")
-
-Octets = bytes | Iterable[bytes]
-"""A message: whole, or in pieces of any size, which are read once and in order."""
-
-
-def never() -> bool:
-    """The deadline of those who have none."""
-    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +91,29 @@ class ParsedMessage:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """A part that is shown, decoded. ``alternative``: see ``Part``."""
+
+    alternative: int
+    text: str
+    is_html: bool
+
+
 class _Role(Enum):
     TEXT = "text"
     HTML = "html"
     ATTACHMENT = "attachment"
 
 
-def summarise(raw: bytes) -> Summary:
+def summarise(raw: bytes, *, is_late: Callable[[], bool] = never) -> Summary:
     """The feed's view of a message, from its first 512 KiB at most. Never raises."""
     found: list[str] = []
-    raw = _with_line_feeds(raw, found)
-    end = min(len(raw), SUMMARY_OCTETS)
-    block = read_block(raw, 0, end, found)
+    budget = Budget(found, is_late)
+    scanner = Scanner(raw[:SUMMARY_OCTETS], budget, found)
+    block = scanner.block()
     fields = _fields(block, found)
-    has_attachments, snippet = _glimpse(raw, block, end, found)
+    has_attachments, snippet = _glimpse(leaves(scanner, block, budget, found), budget, found)
     subject = decoded(fields["subject"][0], found) if "subject" in fields else ""
     if len(subject) > _MAX_SUBJECT:
         found.append(defects.LONG_VALUE_CUT)
@@ -129,7 +128,7 @@ def summarise(raw: bytes) -> Summary:
         date=date_of(fields["date"][0], found) if "date" in fields else None,
         has_attachments=has_attachments,
         snippet=snippet,
-        warnings=_warnings(found, is_cut=end >= SUMMARY_OCTETS),
+        warnings=_warnings(found, is_cut=len(raw) >= SUMMARY_OCTETS),
     )
 
 
@@ -146,35 +145,35 @@ def parse(octets: Octets, *, is_late: Callable[[], bool] = never) -> ParsedMessa
     it has only text.
     """
     found: list[str] = []
-    raw = _with_line_feeds(_joined(octets), found)
-    block = read_block(raw, 0, len(raw), found)
+    budget = Budget(found, is_late)
+    scanner = Scanner(octets, budget, found)
+    block = scanner.block()
     _fields(block, found)
     headers: dict[str, list[str]] = {}
     for name, value in block.headers:
         headers.setdefault(name, []).append(decoded(value, found))
-    bodies: list[tuple[_Role, Part]] = []
+    bodies: list[_Body] = []
     attachments: list[Attachment] = []
-    for part in leaves(raw, block, len(raw), found):
+    for part in leaves(scanner, block, budget, found):
         role = _role(part)
         if role is _Role.ATTACHMENT:
-            attachments.append(_attachment(part, len(attachments), part.content(found), found))
+            content = part.content(budget, found)
+            attachments.append(_attachment(part, len(attachments), sum(map(len, content)), found))
         else:
-            bodies.append((role, part))
-    text, html = _bodies(bodies, found)
+            bodies.append(_Body(part.alternative, _text(part, budget, found), role is _Role.HTML))
+    text, html = _shown(bodies, budget, found)
     return ParsedMessage(headers, text, html, tuple(attachments), _warnings(found, is_cut=False))
 
 
-def attachment(raw: bytes, index: int) -> tuple[Attachment, bytes] | None:
+def attachment(raw: Octets, index: int) -> tuple[Attachment, bytes] | None:
     """The attachment that ``parse`` gave this index, and its decoded octets; None when there is none. Never raises."""
     found: list[str] = []
-    raw = _with_line_feeds(raw, found)
-    block = read_block(raw, 0, len(raw), found)
-    parts = (part for part in leaves(raw, block, len(raw), found) if _role(part) is _Role.ATTACHMENT)
-    for number, part in enumerate(parts):
-        if number == index:
-            content = part.content(found)
-            return _attachment(part, index, content, found), content
-    return None
+    budget = Budget(found)
+    part = _attached(raw, index, budget, found)
+    if part is None:
+        return None
+    content = b"".join(part.content(budget, found))
+    return _attachment(part, index, len(content), found), content
 
 
 def attachment_facts(octets: Octets, index: int, *, is_late: Callable[[], bool] = never) -> Attachment | None:
@@ -182,8 +181,12 @@ def attachment_facts(octets: Octets, index: int, *, is_late: Callable[[], bool] 
 
     It stops behind the attachment, and nothing of it is held. Never raises, but what ``octets`` raises.
     """
-    found = attachment(_joined(octets), index)
-    return found and found[0]
+    found: list[str] = []
+    budget = Budget(found, is_late)
+    part = _attached(octets, index, budget, found)
+    if part is None:
+        return None
+    return _attachment(part, index, sum(map(len, part.content(budget, found))), found)
 
 
 def attachment_pieces(octets: Octets, index: int, *, is_late: Callable[[], bool] = never) -> Iterator[bytes]:
@@ -193,31 +196,31 @@ def attachment_pieces(octets: Octets, index: int, *, is_late: Callable[[], bool]
     for its body. Nothing when there is no such attachment. Never raises, but what ``octets`` raises; where ``is_late``
     says True it ends early.
     """
-    found = attachment(_joined(octets), index)
-    content = found[1] if found else b""
-    for start in range(0, len(content), PIECE_OCTETS):
-        yield content[start : start + PIECE_OCTETS]
+    found: list[str] = []
+    budget = Budget(found, is_late)
+    part = _attached(octets, index, budget, found)
+    return filter(None, part.content(budget, found)) if part else iter(())
 
 
-def _joined(octets: Octets) -> bytes:
-    return octets if isinstance(octets, bytes) else b"".join(octets)
+def _attached(octets: Octets, index: int, budget: Budget, found: list[str]) -> Part | None:
+    """The body parts before it are decoded as ``parse`` does: what they cost counts."""
+    scanner = Scanner(octets, budget, found)
+    number = 0
+    for part in leaves(scanner, scanner.block(), budget, found):
+        if _role(part) is not _Role.ATTACHMENT:
+            continue
+        if number == index:
+            return part
+        number += 1
+    return None
 
 
 def header_values(raw_headers: bytes, name: str) -> list[str]:
     """The decoded values of one header, in order; the name in any case. Takes headers alone or a whole message."""
     found: list[str] = []
-    raw = _with_line_feeds(raw_headers, found)
     wanted = name.lower()
-    block = read_block(raw, 0, len(raw), found)
+    block = Scanner(raw_headers, Budget(found), found).block()
     return [decoded(value, found) for known, value in block.headers if known == wanted]
-
-
-def _with_line_feeds(raw: bytes, found: list[str]) -> bytes:
-    """Messages from the classic Macintosh, and of scripts that think so, end their lines with CR alone."""
-    if raw.find(b"\n", 0, 65_536) >= 0 or raw.find(b"\r", 0, 65_536) < 0:
-        return raw
-    found.append(defects.BARE_CR)
-    return raw.replace(b"\r", b"\n")
 
 
 def _fields(block: Block, found: list[str]) -> dict[str, list[bytes]]:
@@ -237,33 +240,31 @@ def _message_id(value: bytes) -> str | None:
     return (text[start : end + 1] if 0 <= start < end else text)[:_MAX_MESSAGE_ID] or None
 
 
-def _glimpse(raw: bytes, block: Block, end: int, found: list[str]) -> tuple[bool, str]:
+def _glimpse(parts: Iterable[Part], budget: Budget, found: list[str]) -> tuple[bool, str]:
     """Whether something is attached, and the first words: only as many parts are looked for as that takes."""
     has_attachments, snippet = False, ""
-    html: Part | None = None
-    for part in leaves(raw, block, end, found):
+    of_html: str | None = None
+    for part in parts:
         role = _role(part)
         if role is _Role.ATTACHMENT:
             has_attachments = has_attachments or not _is_inline(part)
         elif role is _Role.TEXT and not snippet:
-            snippet = _first_words(part, found)
-        elif role is _Role.HTML and html is None:
-            html = part
+            snippet = _first_words(part, budget, found)
+        elif role is _Role.HTML and of_html is None and not snippet:
+            of_html = _first_words(part, budget, found)
         if has_attachments and snippet:
             break
-    if html is not None and not snippet:
-        snippet = _first_words(html, found)
-    return has_attachments, snippet
+    return has_attachments, snippet or of_html or ""
 
 
-def _first_words(part: Part, found: list[str]) -> str:
+def _first_words(part: Part, budget: Budget, found: list[str]) -> str:
     """The snippet of a text part, from its start if that has enough of them."""
     snippet, is_html = "", part.content_type == "text/html"
     for octets in _SNIPPET_OCTETS:
-        at_most = 4 * octets if is_html else octets
-        text = _text(part, found, at_most=at_most)
+        data, is_cut = part.beginning(4 * octets if is_html else octets, budget, found)
+        text = decoded_text(data, part.charset, found, cut=is_cut)
         snippet = _snippet(stripped(text) if is_html else text)
-        if len(snippet) >= _ENOUGH or part.end - part.block.body_start <= at_most:
+        if len(snippet) >= _ENOUGH or not is_cut:
             break
     return snippet
 
@@ -306,49 +307,55 @@ def _is_inline(part: Part) -> bool:
     return part.parent == "alternative" and part.filename([]) is None
 
 
-def _attachment(part: Part, index: int, content: bytes, found: list[str]) -> Attachment:
+def _attachment(part: Part, index: int, octets: int, found: list[str]) -> Attachment:
     filename = part.filename(found)
     if filename is None and part.content_type == "message/rfc822":
         filename = "message.eml"
-    return Attachment(index, filename, part.content_type, len(content), _is_inline(part), part.content_id)
+    return Attachment(index, filename, part.content_type, octets, _is_inline(part), part.content_id)
 
 
-def _text(part: Part, found: list[str], *, at_most: int | None = None) -> str:
-    is_cut = at_most is not None and part.end - part.block.body_start > at_most
-    content = part.content([] if is_cut else found, at_most=at_most)
-    return decoded_text(content, part.charset, found, cut=is_cut).replace("\r\n", "\n")
+def _text(part: Part, budget: Budget, found: list[str]) -> str:
+    kept: list[bytes] = []
+    is_cut = False
+    for piece in part.content(budget, found):
+        granted = budget.take(Work.TEXT_OCTETS, len(piece))
+        kept.append(piece[:granted])
+        is_cut = granted < len(piece)
+        if is_cut:
+            break
+    return decoded_text(b"".join(kept), part.charset, found, cut=is_cut).replace("\r\n", "\n")
 
 
-def _bodies(bodies: list[tuple[_Role, Part]], found: list[str]) -> tuple[str | None, str | None]:
+def _shown(bodies: list[_Body], budget: Budget, found: list[str]) -> tuple[str | None, str | None]:
     """The text and the HTML of all bodies. Of alternatives each side takes its own form, or else the other one."""
     if not bodies:
         return None, None
     texts: list[str] = []
     htmls: list[str] = []
-    has_html = any(role is _Role.HTML for role, _ in bodies)
+    has_html = any(body.is_html for body in bodies)
     for group in _alternatives(bodies):
-        plain = [_text(part, found) for role, part in group if role is _Role.TEXT]
-        marked = [_text(part, found) for role, part in group if role is _Role.HTML]
-        is_empty = not any(text.strip() for text in plain)
-        texts += [readable(html, found) for html in marked] if marked and is_empty else plain
-        if has_html:
-            htmls += [sanitised(html, found) for html in marked] or [
-                f"<pre>{escape(text)}</pre>" for text in plain
-            ]
-    text = "\n".join(texts)
-    if len(text) > _MAX_TEXT:
-        found.append(defects.TEXT_CUT)
-    return text[:_MAX_TEXT], "\n".join(htmls) if has_html else None
+        plain = [body.text for body in group if not body.is_html]
+        marked = [body.text for body in group if body.is_html]
+        is_text_wanted = bool(marked) and not any(text.strip() for text in plain)
+        if not is_text_wanted:
+            texts += (text[: budget.take(Work.CHARACTERS, len(text))] for text in plain)
+        for html in marked:
+            page = read_html(html, budget, found, text=is_text_wanted)
+            texts += [page.text] if is_text_wanted else []
+            htmls.append(page.markup)
+        if has_html and not marked:
+            htmls += [preformatted(text, budget) for text in plain]
+    return "\n".join(texts), "\n".join(htmls) if has_html else None
 
 
-def _alternatives(bodies: Iterable[tuple[_Role, Part]]) -> Iterator[list[tuple[_Role, Part]]]:
+def _alternatives(bodies: Iterable[_Body]) -> Iterator[list[_Body]]:
     """Neighbours out of one multipart/alternative together; every other body alone."""
-    group: list[tuple[_Role, Part]] = []
-    for role, part in bodies:
-        if group and (part.alternative < 0 or part.alternative != group[-1][1].alternative):
+    group: list[_Body] = []
+    for body in bodies:
+        if group and (body.alternative < 0 or body.alternative != group[-1].alternative):
             yield group
             group = []
-        group.append((role, part))
+        group.append(body)
     if group:
         yield group
 

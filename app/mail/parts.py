@@ -1,40 +1,42 @@
-"""PURE  The tree of parts of a message (RFC 2046), as ranges of its octets: nothing is copied, nothing recurses."""
+"""PURE  The tree of parts of a message (RFC 2046), walked while the message is scanned: nothing recurses."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from app.mail import defects
-from app.mail.decoding import decoded_transfer
-from app.mail.headers import Block, decoded, main_value, parameter, read_block, text_parameter
+from app.mail.budget import Budget, Work
+from app.mail.headers import Block, decoded, main_value, parameter, text_parameter
+from app.mail.scanner import MAX_BOUNDARY, Scanner
+from app.mail.transfer import decoded_pieces
 
 MAX_DEPTH = 50
-MAX_PARTS = 1_000
+_MAX_PREAMBLE = 2 * 1024 * 1024  # octets, kept in case that no boundary comes and they are the text
 MAX_FILENAME = 180  # characters; file systems stop at 255 octets
 _LONGEST_ENDING = 20
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}\Z")
-_AFTER_MARK = re.compile(rb"(--)?[ \t]*+\r?(?:\n|\Z)")
 _ENCODING = re.compile(r"[\w-]+")
 _CONTENT_ID = re.compile(r"<([^<>]*+)>")
 # U+202A to U+202E and U+2066 to U+2069 turn the reading direction, so that gpj.exe reads exe.jpg.
 _NOT_IN_FILENAMES = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Part:
-    """One part: its headers, where its body lies in the raw message, and where it stands in the tree.
+    """One part: its headers, where it stands in the tree, and its body, which can be read once.
 
     ``parent`` is the multipart subtype around it ("" at the root), ``place`` its number in there, ``alternative``
-    the start of the innermost multipart/alternative around it, or -1.
+    tells one multipart/alternative around it from another, -1 when there is none.
     """
 
-    raw: bytes
     block: Block
-    end: int
     content_type: str
     parent: str
     place: int
     alternative: int
+    _pieces: Iterator[bytes]  # of the body, encoded
+    _start: bytes = b""
 
     @property
     def disposition(self) -> str:
@@ -60,13 +62,28 @@ class Part:
             name = text_parameter(self.block.first("content-type"), b"name", found)
         return None if name is None else _safe_filename(name)
 
-    def content(self, found: list[str], *, at_most: int | None = None) -> bytes:
-        """The decoded body; with ``at_most``, of only so many octets of the encoded one."""
-        end = self.end if at_most is None else min(self.end, self.block.body_start + at_most)
-        data = self.raw[self.block.body_start : end]
+    def put_back(self, pieces: Iterable[bytes]) -> None:
+        """The body is this."""
+        self._pieces = iter(pieces)
+
+    @property
+    def _encoding(self) -> str:
         value = self.block.first("content-transfer-encoding")
         name = _ENCODING.search(main_value(value)) if value else None
-        return decoded_transfer(data, name[0] if name else "", found)
+        return name[0] if name else ""
+
+    def content(self, budget: Budget, found: list[str]) -> Iterator[bytes]:
+        """The decoded body, in pieces of at most 256 KiB."""
+        start, self._start = self._start, b""
+        return decoded_pieces(chain((start,), self._pieces), self._encoding, budget, found)
+
+    def beginning(self, octets: int, budget: Budget, found: list[str]) -> tuple[bytes, bool]:
+        """What the first so many encoded octets are decoded, and whether there are more. May be asked for again."""
+        while len(self._start) <= octets and (piece := next(self._pieces, None)) is not None:
+            self._start += piece
+        is_cut = len(self._start) > octets
+        pieces = decoded_pieces((self._start[:octets],), self._encoding, budget, [] if is_cut else found)
+        return b"".join(pieces), is_cut
 
 
 def _safe_filename(name: str) -> str | None:
@@ -79,84 +96,88 @@ def _safe_filename(name: str) -> str | None:
     return name or None
 
 
-def leaves(raw: bytes, block: Block, end: int, found: list[str]) -> Iterator[Part]:
-    """The parts that are no multiparts, in order, found as they are asked for. Messages in parts stay closed."""
-    root = _part(raw, block, end, parent="", place=0, alternative=-1, found=found)
-    stack: list[Iterator[Part]] = [iter((root,))]
-    seen = 0
-    while stack:
-        part = next(stack[-1], None)
-        if part is None:
-            stack.pop()
-            continue
-        seen += 1
-        if seen > MAX_PARTS:
-            found.append(defects.TOO_MANY_PARTS)
-            return
-        children = _children(part, found) if part.content_type.startswith("multipart/") else None
-        if children is None:
+@dataclass(slots=True)
+class _Multipart:
+    subtype: str
+    alternative: int
+    children: int = 0
+
+
+def leaves(scanner: Scanner, block: Block, budget: Budget, found: list[str]) -> Iterator[Part]:
+    """The parts that are no multiparts, in order, found as they are asked for. Messages in parts stay closed.
+
+    ``block``: the headers of the message, which the scanner has just read. What nobody read of a part is passed over
+    when the next one is asked for.
+    """
+    around: list[_Multipart] = []
+    number = 0
+    following: Block | None = block
+    while following is not None and budget.take(Work.PARTS):
+        number += 1
+        parent = around[-1] if around else _Multipart("", -1)
+        part = _part(scanner, following, parent, found)
+        parent.children += 1
+        if not part.content_type.startswith("multipart/"):
             yield part
-        elif len(stack) > MAX_DEPTH:
+        elif len(around) > MAX_DEPTH:
             found.append(defects.TOO_DEEP)
             yield part
+        elif _opened(scanner, part):
+            is_alternative = part.content_type == "multipart/alternative"
+            around.append(
+                _Multipart(part.content_type[10:], number if is_alternative else parent.alternative)
+            )
         else:
-            stack.append(children)
+            found.append(defects.NO_BOUNDARY)
+            part.content_type = "text/plain"
+            yield part
+        following = _next_block(scanner, around, budget, found)
 
 
-def _part(
-    raw: bytes, block: Block, end: int, *, parent: str, place: int, alternative: int, found: list[str]
-) -> Part:
+def _part(scanner: Scanner, block: Block, parent: _Multipart, found: list[str]) -> Part:
     content_type = main_value(block.first("content-type"))
-    boundary_is_missing = False
-    if content_type.startswith("multipart/"):
-        mark = _mark(block)
-        boundary_is_missing = mark is None or _next_mark(raw, mark, block.body_start, end)[0] < 0
     if not content_type:  # RFC 2046 §5.1.5: in a digest, what says nothing is a message
-        content_type = "message/rfc822" if parent == "digest" else "text/plain"
-    elif boundary_is_missing:
-        found.append(defects.NO_BOUNDARY)
-        content_type = "text/plain"
-    elif not _MEDIA_TYPE.match(content_type):
+        content_type = "message/rfc822" if parent.subtype == "digest" else "text/plain"
+    elif not _MEDIA_TYPE.match(content_type) and not content_type.startswith("multipart/"):
         found.append(defects.BAD_CONTENT_TYPE)
         content_type = "text/plain"  # RFC 2045 §5.2
-    return Part(raw, block, end, content_type, parent, place, alternative)
+    return Part(block, content_type, parent.subtype, parent.children, parent.alternative, scanner.body())
 
 
-def _mark(block: Block) -> bytes | None:
-    boundary = (parameter(block.first("content-type"), b"boundary") or b"").rstrip()
-    return b"--" + boundary if boundary else None
+def _opened(scanner: Scanner, part: Part) -> bool:
+    """Whether the multipart has a boundary that comes. If not, the part has got what stands there as its body."""
+    boundary = (parameter(part.block.first("content-type"), b"boundary") or b"").rstrip()
+    if not 0 < len(boundary) <= MAX_BOUNDARY:
+        return False
+    level = scanner.open(boundary)
+    preamble: list[bytes] = []
+    octets = 0
+    for piece in scanner.body():
+        if octets < _MAX_PREAMBLE:
+            preamble.append(piece)
+            octets += len(piece)
+    if scanner.delimiter is not None and scanner.delimiter.level == level:
+        return True
+    scanner.close(level)
+    part.put_back(preamble)
+    return False
 
 
-def _children(multipart: Part, found: list[str]) -> Iterator[Part]:
-    raw, end, subtype = multipart.raw, multipart.end, multipart.content_type[10:]
-    mark = _mark(multipart.block) or b""
-    alternative = multipart.block.body_start if subtype == "alternative" else multipart.alternative
-    start, after, is_last = _next_mark(raw, mark, multipart.block.body_start, end)
-    place = 0
-    while start >= 0 and not is_last:
-        part_start = after
-        start, after, is_last = _next_mark(raw, mark, part_start, end)
-        part_end = end if start < 0 else _before_line_end(raw, part_start, start)
-        block = read_block(raw, part_start, part_end, found)
-        yield _part(raw, block, part_end, parent=subtype, place=place, alternative=alternative, found=found)
-        place += 1
-    if start < 0:
+def _next_block(scanner: Scanner, around: list[_Multipart], budget: Budget, found: list[str]) -> Block | None:
+    """The headers of the next part; None when there is none, or when there were too many headers."""
+    delimiter = scanner.skip()
+    while around and delimiter is not None:
+        level = delimiter.level
+        if level + 1 < len(around):
+            found.append(defects.NOT_CLOSED)
+        if not delimiter.closes:
+            del around[level + 1 :]
+            scanner.close(level + 1)
+            block = scanner.block()
+            return block if budget.left(Work.HEADERS) and budget.left(Work.HEADER_OCTETS) else None
+        del around[level:]
+        scanner.close(level)
+        delimiter = scanner.skip_epilogue() if around else None
+    if around:
         found.append(defects.NOT_CLOSED)
-
-
-def _next_mark(raw: bytes, mark: bytes, start: int, end: int) -> tuple[int, int, bool]:
-    """Where the next delimiter line begins (-1: nowhere) and ends, and whether it closes the multipart."""
-    at = start if raw.startswith(mark, start, end) else raw.find(b"\n" + mark, start, end) + 1 or -1
-    while at >= 0:
-        line = _AFTER_MARK.match(raw, at + len(mark), end)
-        if line:
-            return at, line.end(), line[1] is not None
-        at = raw.find(b"\n" + mark, at, end) + 1 or -1
-    return -1, end, False
-
-
-def _before_line_end(raw: bytes, start: int, mark: int) -> int:
-    """The line end before a delimiter belongs to the delimiter (RFC 2046 §5.1.1)."""
-    if raw.startswith(b"\r\n", mark - 2) and mark - 2 >= start:
-        return mark - 2
-    return max(mark - 1, start)
+    return None

@@ -7,8 +7,10 @@ from datetime import datetime
 from functools import cached_property
 from itertools import islice
 
+from app.mail.budget import Budget
 from app.mail.decoding import printable
-from app.mail.headers import MAX_ADDRESSES, AddressReader, date_of, decoded, read_block
+from app.mail.headers import MAX_ADDRESSES, AddressReader, date_of, decoded
+from app.mail.scanner import Scanner
 from app.mailboxes.criteria import Condition, Criteria
 
 MAX_JUDGED = (
@@ -39,7 +41,7 @@ class Head:
     @cached_property
     def _headers(self) -> dict[str, list[bytes]]:
         headers: dict[str, list[bytes]] = {}
-        for name, value in read_block(self._raw, 0, len(self._raw), []).headers:
+        for name, value in Scanner(self._raw, Budget([]), []).block().headers:
             headers.setdefault(name, []).append(value)
         return headers
 
