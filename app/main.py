@@ -31,10 +31,12 @@ from app.occupancy import Place, shared
 from app.reading.threads import FairThreads
 from app.schema import upgrade
 from app.settings import Role, Settings
+from app.slices import Slices
 from app.sync.batches import Room
 from app.sync.facts import facts_of
 from app.sync.jobs import SYNCS, SyncRunner
 from app.sync.ledger_routes import build_router as ledger_router
+from app.sync.listing_room import ListingRoom
 from app.sync.maildrop import Maildrop
 from app.sync.oauth2 import AccessTokens
 from app.sync.repository import backlog, judge_again
@@ -243,6 +245,8 @@ def _runner(
         batch_messages=settings.batch_messages,
         batch_octets=settings.batch_octets,
         room=Room(settings.unstored_octets),
+        slices=Slices(),
+        listing_room=ListingRoom(settings.listing_entries_overall),
         forget_missing_after=timedelta(days=days) if (days := settings.forget_missing_after_days) else None,
         transcripts=settings.transcripts,
         traces=traces,
@@ -303,6 +307,7 @@ def _lifespan(
                 await engine.stop(within_seconds=settings.stop_within_seconds)
                 await lookups.close()
                 threads.close()
+                runner.tools.slices.close()
                 database.close()
                 if place is not None:
                     place.leave()

@@ -126,7 +126,16 @@ class Settings(BaseSettings):
         100 * 1024 * 1024, gt=0, description="A larger message is not retrieved: ledger state `too_large`."
     )
     max_listing_entries: int = Field(
-        2_000_000, gt=0, description="A longer listing ends the sync with `limit_exceeded`."
+        200_000,
+        gt=0,
+        description="A longer listing ends the sync with `limit_exceeded`, unless the mailbox listed half as many "
+        "before.",
+    )
+    listing_entries_overall: int = Field(
+        1_000_000,
+        gt=0,
+        description="Entries of long listings in memory, of all syncs of a worker, at about 350 octets each at most. "
+        "Beyond that the sync that began first goes on, and others wait. Of each listing the first 5,000 are free.",
     )
     sync_concurrency: int = Field(
         200,

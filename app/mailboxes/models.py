@@ -32,7 +32,8 @@ class Mailbox(SQLModel, table=True):
     """One maildrop that we poll: where it is, how to log in, and what we last saw there.
 
     ``login_after``: no poll comes before it, whatever is changed, for the server or the provider wants so much
-    time between two logins. ``quiet_syncs``: how many in a row have brought nothing new.
+    time between two logins. ``quiet_syncs``: how many in a row have brought nothing new. ``listed_entries``: how many
+    messages the last listing showed.
     """
 
     __tablename__ = "mailboxes"
@@ -59,6 +60,7 @@ class Mailbox(SQLModel, table=True):
     status: str = Field(default=MailboxStatus.ACTIVE.value, sa_column=Column(Text, nullable=False))
     status_detail: str | None = Field(default=None, sa_column=Column(Text))
     server: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
+    listed_entries: int | None = Field(default=None, sa_column=Column(Integer))
     listed_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     ids_changed: bool = Field(default=False, sa_column=Column(Boolean, nullable=False))
     failures: int = Field(default=0, sa_column=Column(Integer, nullable=False))

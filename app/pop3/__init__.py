@@ -1,6 +1,7 @@
 """A POP3 client (RFC 1939, 2449, 2595, 8314): pipelined, exact to the octet, bounded. Standard library only."""
 
 from app.pop3.capabilities import Capabilities
+from app.pop3.dialogue import Took, nobody_counts
 from app.pop3.errors import (
     AuthFailed,
     CleartextRefused,
@@ -20,7 +21,18 @@ from app.pop3.errors import (
     UidlUnavailable,
 )
 from app.pop3.limits import Limits
-from app.pop3.listing import Line, Lines, Listing, RawListing, Stat, parse_listing, sizes_by_number
+from app.pop3.listing import (
+    Line,
+    Lines,
+    Listing,
+    RawListing,
+    Sliced,
+    Stat,
+    in_one_go,
+    parse_listing,
+    parsing,
+    sizes_by_number,
+)
 from app.pop3.milestones import Announced, Connected, Greeted, Milestone, Protected, Reached, unwatched
 from app.pop3.redaction import Redaction
 from app.pop3.refusals import Meaning, meaning_of
@@ -34,7 +46,7 @@ __all__ = [
     "ConnectionLost", "Endpoint", "Greeted", "InvalidArgument", "LimitExceeded", "Limits", "Line", "Lines",
     "Listing", "LoginDelay", "MaildropInUse", "Meaning", "Milestone", "Pop3Error", "Pop3Session", "Protected",
     "ProtocolError", "RawListing", "Reached", "Redaction", "Refusal", "Retrieved", "Security",
-    "ServerPermanent", "ServerTemporary", "SpoolFailed", "Stat", "Timeout", "TlsFailed", "Transcript",
-    "UidlUnavailable", "client_tls_context", "connect", "meaning_of", "parse_listing", "sizes_by_number",
-    "unwatched",
+    "ServerPermanent", "ServerTemporary", "Sliced", "SpoolFailed", "Stat", "Timeout", "TlsFailed", "Took",
+    "Transcript", "UidlUnavailable", "client_tls_context", "connect", "in_one_go", "meaning_of",
+    "nobody_counts", "parse_listing", "parsing", "sizes_by_number", "unwatched",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Awaitable, Callable
 
 from app.pop3.errors import ConnectionLost, LimitExceeded, Pop3Error, ProtocolError, Timeout, TlsFailed
 from app.pop3.limits import Limits
@@ -11,6 +12,13 @@ from app.pop3.redaction import Redaction
 from app.pop3.refusals import meaning_of
 from app.pop3.stream import Stream
 from app.pop3.transcript import Transcript
+
+Took = Callable[[int, int], Awaitable[None]]
+"""Called with the lines and octets of a part of a listing."""
+
+
+async def nobody_counts(_lines: int, _octets: int) -> None:
+    """Whatever comes is taken."""
 
 
 class Dialogue:
@@ -124,26 +132,41 @@ class Dialogue:
             raise ProtocolError("The body of a reply was due.")
         return event
 
-    async def reply(self, *, most_octets: int, most_lines: int | None = None) -> tuple[Status, bytes]:
-        """A status and, when it is +OK, the whole body behind it. Raises LimitExceeded; then it is over."""
+    async def reply(
+        self, *, most_octets: int, most_lines: int | None = None, took: Took = nobody_counts
+    ) -> tuple[Status, bytearray]:
+        """A status and, when it is +OK, the whole body behind it. Raises LimitExceeded; then it is over.
+
+        ``took`` is told of the lines and octets of each part, and may have the rest wait.
+        """
+        body, lines = bytearray(), 0
         status = await self.status()
         if not status.ok:
-            return status, b""
-        parts, octets, lines = [], 0, 0
+            return status, body
         while True:
             data = await self.data()
-            parts.append(data.octets)
-            octets += len(data.octets)
-            if octets > most_octets:
+            body += (
+                data.octets
+            )  # joined in the end, a long listing would hold the interpreter for a tenth of a second
+            if len(body) > most_octets:
                 self._is_broken = True
                 raise LimitExceeded(f"A reply has more than {most_octets} octets.")
             if most_lines is not None:
-                lines += data.octets.count(b"\n")
+                more = data.octets.count(b"\n")
+                lines += more
                 if lines > most_lines:
                     self._is_broken = True
                     raise LimitExceeded(f"A listing has more than {most_lines} entries.")
+                await self._taken(took, more, len(data.octets))
             if data.is_last:
-                return status, b"".join(parts)
+                return status, body
+
+    async def _taken(self, took: Took, lines: int, octets: int) -> None:
+        try:
+            await took(lines, octets)
+        except BaseException:  # inside a reply
+            self._is_broken = True
+            raise
 
     async def start_tls(self, context: ssl.SSLContext, *, server_name: str) -> Protected:
         """Go over to TLS, behind the +OK to STLS; what it is like. Raises TlsFailed and Timeout; then it is over."""

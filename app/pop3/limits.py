@@ -13,7 +13,7 @@ class Limits:
 
     line_octets: int = 8192
     capabilities_octets: int = 256 * 1024
-    listing_entries: int = 2_000_000
+    listing_entries: int = 200_000
     listing_octets: int = 256 * 1024 * 1024
     message_octets: int = 100 * 1024 * 1024
     memory_octets: int = 4 * 1024 * 1024

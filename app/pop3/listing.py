@@ -1,18 +1,36 @@
-"""PURE  UIDL and LIST answers -> a listing."""
+"""PURE  UIDL and LIST answers -> a listing.
+
+An honest maildrop may hold millions of messages. So a listing is kept in columns (20 octets an entry and its
+unique-id) and read in slices of some thousand lines: whoever reads a long one lets others to the interpreter between.
+"""
 
 import re
-from collections.abc import Iterator, Sequence
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, overload
+from hashlib import sha256
+from itertools import accumulate, islice, pairwise
+from operator import lt
+from typing import Final, NamedTuple, TypeVar, overload
 
 from app.pop3.errors import LimitExceeded, ProtocolError
 
+Result = TypeVar("Result")
+Sliced = Generator[None, None, Result]
+"""Work that gives way after each slice; it returns its result."""
+
+Body = bytes | bytearray
+
 _LARGEST_NUMBER: Final = 2**31 - 1
+_LONGEST_ID: Final = 4096  # octets; RFC 1939 §7 allows 70
 _EXCERPT: Final = 80
 _MOST_NOTED: Final = 100
+_SLICE_OCTETS: Final = 64 * 1024
+_SLICE_LINES: Final = 4096
 
 # Two words on every line and nothing else: then the words can be taken all at once. RFC 1939 has no other lines.
-_PLAIN_UIDL = re.compile(rb"(?:[0-9]{1,10}[ \t]+\S+[ \t]*\r?\n)*+")
+_PLAIN_UIDL = re.compile(rb"(?:[0-9]{1,10}[ \t]+\S{1,%d}[ \t]*\r?\n)*+" % _LONGEST_ID)
 _PLAIN_SIZES = re.compile(rb"(?:[0-9]{1,10}[ \t]+[0-9]{1,18}[ \t]*\r?\n)*+")
 _NUMBER = re.compile(rb"([0-9]{1,10})(?:[ \t]+|$)")
 _SIZE = re.compile(rb"([0-9]{1,18})(?:[ \t]|$)")
@@ -34,35 +52,67 @@ class Line(NamedTuple):
     octets: int | None
 
 
+class _Columns:
+    """Numbers, unique-ids one behind the other and where each ends, and octets (-1: none that are usable)."""
+
+    __slots__ = ("ends", "ids", "numbers", "octets")
+
+    def __init__(self) -> None:
+        self.numbers = array("i")
+        self.ids = bytearray()
+        self.ends = array("Q", [0])  # of the one before, that is where each begins, and the end of all
+        self.octets = array("q")
+
+    def append(self, numbers: Sequence[int], ids: Sequence[bytes]) -> None:
+        self.numbers.extend(numbers)
+        self.ids += b"".join(ids)
+        self.ends.extend(islice(accumulate(map(len, ids), initial=self.ends[-1]), 1, None))
+
+
 class Lines(Sequence[Line]):
-    """The messages of a listing. A Line is made when it is looked at: keeping 100,000 of them costs the garbage
-    collector more time than reading the listing does."""
+    """The messages of a listing. A Line is made when it is looked at: to keep a million of them costs hundreds of
+    megabytes, and the garbage collector more time than reading the listing does."""
 
-    __slots__ = ("_columns",)
+    __slots__ = ("_columns", "_range")
 
-    def __init__(
-        self,
-        numbers: Sequence[int] = (),
-        unique_ids: Sequence[bytes] = (),
-        octets: Sequence[int | None] = (),
-    ) -> None:
-        self._columns = (numbers, unique_ids, octets)
+    def __init__(self, columns: _Columns | None = None, places: range | None = None) -> None:
+        self._columns = columns or _Columns()
+        self._range = range(len(self._columns.numbers)) if places is None else places
 
     def __len__(self) -> int:
-        return len(self._columns[0])
+        return len(self._range)
 
     @overload
     def __getitem__(self, index: int) -> Line: ...
     @overload
     def __getitem__(self, index: slice) -> "Lines": ...
     def __getitem__(self, index: int | slice) -> "Line | Lines":
-        numbers, unique_ids, octets = self._columns
         if isinstance(index, slice):
-            return Lines(numbers[index], unique_ids[index], octets[index])
-        return Line(numbers[index], unique_ids[index], octets[index])
+            return Lines(self._columns, self._range[index])
+        columns, place = self._columns, self._range[index]
+        octets = columns.octets[place]
+        return Line(columns.numbers[place], self.unique_id(index), None if octets < 0 else octets)
+
+    def unique_id(self, index: int) -> bytes:
+        """That of one line; cheaper than the line."""
+        columns, place = self._columns, self._range[index]
+        return bytes(columns.ids[columns.ends[place] : columns.ends[place + 1]])
 
     def __iter__(self) -> Iterator[Line]:
-        return map(Line, *self._columns)
+        columns, places = self._columns, self._range
+        for start in range(0, len(places), _SLICE_LINES):
+            some = places[start : start + _SLICE_LINES]
+            if some.step != 1:
+                yield from map(self.__getitem__, range(start, start + len(some)))
+                continue
+            ends = columns.ends[some.start : some.stop + 1]
+            ids = bytes(columns.ids[ends[0] : ends[-1]])
+            yield from map(
+                Line,
+                columns.numbers[some.start : some.stop],
+                [ids[begin - ends[0] : end - ends[0]] for begin, end in pairwise(ends)],
+                [None if size < 0 else size for size in columns.octets[some.start : some.stop]],
+            )
 
     def __repr__(self) -> str:
         return f"<{len(self)} lines>"
@@ -73,8 +123,8 @@ class RawListing:
     """The answers as they came, dot-unstuffed: cheap to compare with those of last time."""
 
     stat: Stat
-    uidl: bytes
-    sizes: bytes
+    uidl: Body
+    sizes: Body
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +154,7 @@ def parse_stat(text: str) -> Stat:
     return Stat(int(words[0]), int(words[1]) if has_octets else 0)
 
 
-def sizes_by_number(body: bytes) -> dict[int, int | None]:
+def sizes_by_number(body: Body) -> dict[int, int | None]:
     """LIST's answer by itself: each message-number with its octets; None where it says nothing usable of them."""
     sizes: dict[int, int | None] = {}
     for number, rest, _line in _lines(body):
@@ -115,53 +165,202 @@ def sizes_by_number(body: bytes) -> dict[int, int | None]:
 
 
 def parse_listing(raw: RawListing, *, most_entries: int = 2_000_000) -> Listing:
+    """``parsing`` at one go: for a short listing."""
+    return in_one_go(parsing(raw, most_entries=most_entries))
+
+
+def in_one_go(work: Sliced[Result]) -> Result:
+    """Do sliced work without giving way."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+
+
+def parsing(
+    raw: RawListing, *, most_entries: int = 2_000_000, slice_octets: int = _SLICE_OCTETS
+) -> Sliced[Listing]:
     """Join UIDL with LIST by number. A line that cannot be read spoils that line only.
 
     Tolerated: runs of spaces and tabs, trailing blanks, ids of any octets and length, gaps, any order, ids that
-    come twice. A number that comes twice counts once. Raises LimitExceeded.
+    come twice. A number that comes twice counts once. Of an id of more than 4 KiB its start and its digest are kept.
+    Raises LimitExceeded.
     """
-    if max(raw.uidl.count(b"\n"), raw.sizes.count(b"\n")) > most_entries:
-        raise LimitExceeded(f"The listing has more than {most_entries} entries.")
-    numbers, ids, malformed = _unique_ids(raw.uidl)
-    return Listing(raw.stat, Lines(numbers, ids, _sizes(raw.sizes, numbers)), tuple(malformed))
+    columns, malformed = yield from _unique_ids(_slices(raw.uidl, slice_octets), most_entries)
+    yield from _join_sizes(columns, _slices(raw.sizes, slice_octets), most_entries)
+    return Listing(raw.stat, Lines(columns), tuple(malformed))
 
 
-def _unique_ids(body: bytes) -> tuple[list[int], list[bytes], list[str]]:
-    """The numbers, their unique-ids, and excerpts of what could not be read."""
-    if _PLAIN_UIDL.fullmatch(body):
-        words = body.split()
-        numbers = list(map(int, words[0::2]))
-        if _are_sound(numbers):
-            return numbers, words[1::2], []
-    found: dict[int, bytes] = {}
-    malformed: list[str] = []
-    for number, rest, line in _lines(body):
-        if number is not None and rest and number not in found:
-            found[number] = rest
-        elif len(malformed) < _MOST_NOTED:
-            malformed.append(repr(line[:_EXCERPT])[1:])
-    return list(found), list(found.values()), malformed
+def _unique_ids(parts: Iterable[bytes], most: int) -> Sliced[tuple[_Columns, list[str]]]:
+    """Numbers and unique-ids, and excerpts of what could not be read."""
+    columns, malformed, lines = _Columns(), _Excerpts(), 0
+    seen: set[int] | None = None  # only where numbers do not grow
+    for octets in parts:
+        lines = _counted(octets, lines, most)
+        numbers, ids = _plain(octets) or _line_by_line(octets, malformed)
+        if seen is None and not _is_growing(columns.numbers, numbers):
+            seen = yield from _set_of(columns.numbers)
+        if seen is not None:
+            numbers, ids = _each_once(numbers, ids, seen, malformed)
+        columns.append(numbers, ids)
+        yield
+    return columns, malformed.texts
 
 
-def _sizes(body: bytes, numbers: list[int]) -> list[int | None]:
-    """The octets of each of the numbers."""
+def _join_sizes(columns: _Columns, parts: Iterable[bytes], most: int) -> Sliced[None]:
+    """Fill in the octets of each number."""
+    listed, octets, lines = array("i"), array("q"), 0
+    for part in parts:
+        lines = _counted(part, lines, most)
+        numbers, sizes = _plain_sizes(part) or _sizes_line_by_line(part)
+        listed.extend(numbers)
+        octets.extend(sizes)
+        yield
+    if listed == columns.numbers:  # the usual listing
+        columns.octets = octets
+        return
+    yield
+    is_growing = yield from _grows(listed)
     by_number: dict[int, int] = {}
-    if _PLAIN_SIZES.fullmatch(body):
-        words = body.split()
-        listed, octets = list(map(int, words[0::2])), list(map(int, words[1::2]))
-        if listed == numbers:
-            return list(octets)
-        by_number = dict(zip(listed, octets, strict=True))
-    else:
-        for number, rest, _line in _lines(body):
-            if number is not None and (size := _SIZE.match(rest)):
-                by_number[number] = int(size[1])
-    return list(map(by_number.get, numbers))
+    for start in range(0, 0 if is_growing else len(listed), _SLICE_LINES):
+        some = slice(start, start + _SLICE_LINES)
+        by_number.update(zip(listed[some], octets[some], strict=True))
+        yield
+    for start in range(0, len(columns.numbers), _SLICE_LINES):
+        wanted = columns.numbers[start : start + _SLICE_LINES]
+        if is_growing:
+            some = slice(bisect_left(listed, min(wanted)), bisect_right(listed, max(wanted)))
+            by_number = dict(zip(listed[some], octets[some], strict=True))
+        columns.octets.extend(by_number.get(number, -1) for number in wanted)
+        yield
 
 
-def _lines(body: bytes) -> Iterator[tuple[int | None, bytes, bytes]]:
+def _slices(body: Body, octets: int) -> Iterator[bytes]:
+    """The body in parts that end with a line."""
+    start = 0
+    with memoryview(body) as view:
+        while start < len(body):
+            stop = start + octets
+            line_end = body.rfind(b"\n", start, stop) if stop < len(body) else len(body) - 1
+            if line_end < 0:
+                line_end = body.find(b"\n", stop)
+            stop = line_end + 1 or len(body)
+            yield bytes(view[start:stop])
+            start = stop
+
+
+def _counted(octets: bytes, lines: int, most: int) -> int:
+    lines += octets.count(b"\n")
+    if lines > most:
+        raise LimitExceeded(f"The listing has more than {most} entries.")
+    return lines
+
+
+class _Excerpts:
+    """Lines that could not be read, the first hundred of them, cut."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def add(self, line: bytes) -> None:
+        if len(self.texts) < _MOST_NOTED:
+            self.texts.append(repr(line[:_EXCERPT])[1:])
+
+
+def _plain(octets: bytes) -> tuple[list[int], list[bytes]] | None:
+    if not _PLAIN_UIDL.fullmatch(octets):
+        return None
+    words = octets.split()
+    numbers = list(map(int, words[0::2]))
+    if not numbers or (min(numbers) > 0 and max(numbers) <= _LARGEST_NUMBER):
+        return numbers, words[1::2]
+    return None
+
+
+def _line_by_line(octets: bytes, malformed: _Excerpts) -> tuple[list[int], list[bytes]]:
+    numbers: list[int] = []
+    ids: list[bytes] = []
+    for number, rest, line in _lines(octets):
+        if number is not None and rest:
+            numbers.append(number)
+            ids.append(_bounded(rest))
+        else:
+            malformed.add(line)
+    return numbers, ids
+
+
+def _bounded(unique_id: bytes) -> bytes:
+    """An id of at most 4 KiB; a longer one as its start and its digest, so that two are still told apart."""
+    if len(unique_id) <= _LONGEST_ID:
+        return unique_id
+    return unique_id[: _LONGEST_ID - 32] + sha256(unique_id).digest()
+
+
+def _plain_sizes(octets: bytes) -> tuple[list[int], list[int]] | None:
+    if not _PLAIN_SIZES.fullmatch(octets):
+        return None
+    words = octets.split()
+    numbers = list(map(int, words[0::2]))
+    if numbers and max(numbers) > _LARGEST_NUMBER:
+        return None
+    return numbers, list(map(int, words[1::2]))
+
+
+def _sizes_line_by_line(octets: bytes) -> tuple[list[int], list[int]]:
+    numbers: list[int] = []
+    sizes: list[int] = []
+    for number, rest, _line in _lines(octets):
+        if number is not None and (size := _SIZE.match(rest)):
+            numbers.append(number)
+            sizes.append(int(size[1]))
+    return numbers, sizes
+
+
+def _is_growing(before: Sequence[int], numbers: Sequence[int]) -> bool:
+    """Whether each number is larger than the one before it, so that none comes twice."""
+    if before and numbers and numbers[0] <= before[-1]:
+        return False
+    return all(map(lt, numbers, islice(numbers, 1, None)))
+
+
+def _grows(numbers: "array[int]") -> Sliced[bool]:
+    for start in range(0, len(numbers), _SLICE_LINES):
+        before = numbers[max(0, start - 1) : start]
+        if not _is_growing(before, numbers[start : start + _SLICE_LINES]):
+            return False
+        yield
+    return True
+
+
+def _set_of(numbers: "array[int]") -> Sliced[set[int]]:
+    found: set[int] = set()
+    for start in range(0, len(numbers), _SLICE_LINES):
+        found.update(numbers[start : start + _SLICE_LINES])
+        yield
+    return found
+
+
+def _each_once(
+    numbers: Sequence[int], ids: Sequence[bytes], seen: set[int], malformed: _Excerpts
+) -> tuple[list[int], list[bytes]]:
+    """Those whose number comes for the first time."""
+    new_numbers: list[int] = []
+    new_ids: list[bytes] = []
+    for number, unique_id in zip(numbers, ids, strict=True):
+        if number in seen:
+            malformed.add(b"%d %b" % (number, unique_id))
+        else:
+            seen.add(number)
+            new_numbers.append(number)
+            new_ids.append(unique_id)
+    return new_numbers, new_ids
+
+
+def _lines(body: Body) -> Iterator[tuple[int | None, bytes, bytes]]:
     """Each line as its number, what follows it, and itself; None when it does not begin with a message-number."""
-    for line in body.replace(b"\r\n", b"\n").split(b"\n"):
+    for line in bytes(body).replace(b"\r\n", b"\n").split(b"\n"):
         words = line.strip(b" \t\r")
         if not words:
             continue
@@ -170,13 +369,6 @@ def _lines(body: bytes) -> Iterator[tuple[int | None, bytes, bytes]]:
             yield int(found[1]), words[found.end() :], line
         else:
             yield None, b"", line
-
-
-def _are_sound(numbers: list[int]) -> bool:
-    count = len(numbers)
-    if numbers == list(range(1, count + 1)):  # the usual listing
-        return True
-    return min(numbers) > 0 and max(numbers) <= _LARGEST_NUMBER and len(set(numbers)) == count
 
 
 def _is_number(word: str) -> bool:

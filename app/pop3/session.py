@@ -15,7 +15,7 @@ from typing import Self
 from app.pop3 import sasl
 from app.pop3.authentication import authenticate
 from app.pop3.capabilities import Capabilities, parse_capabilities
-from app.pop3.dialogue import Dialogue
+from app.pop3.dialogue import Dialogue, Took, nobody_counts
 from app.pop3.errors import (
     CleartextRefused,
     ConnectionLost,
@@ -56,6 +56,9 @@ _CAPA = _Commands(command("CAPA"), (Expect.MULTILINE,))
 _UTF8 = _Commands(command("UTF8"), (Expect.STATUS,))
 _STAT = _Commands(command("STAT"), (Expect.STATUS,))
 _LISTING = _STAT + _Commands(command("UIDL") + command("LIST"), (Expect.MULTILINE, Expect.MULTILINE))
+
+_OCTETS_PER_ENTRY = 256  # on the average; RFC 1939 §7 has unique-ids of 70
+_LEAST_LISTING = 16 * 1024 * 1024  # octets
 
 _TIMESTAMP = re.compile(r"<[!-;=?-~]+@[!-;=?-~]+>")  # RFC 1939 §7, a msg-id
 
@@ -231,7 +234,7 @@ class Pop3Session:
     async def _read_capabilities(self) -> None:
         status, body = await self._dialogue.reply(most_octets=self._limits.capabilities_octets)
         if status.ok:
-            self.capabilities = parse_capabilities(body).judged_by(self._dialogue.redaction)
+            self.capabilities = parse_capabilities(bytes(body)).judged_by(self._dialogue.redaction)
 
     async def _ask_for_messages_as_they_are(self) -> None:
         """UTF8 (RFC 6856 §2.1), where it is announced; never before STLS. A refusal changes nothing.
@@ -366,8 +369,11 @@ class Pop3Session:
         """How many messages there are, and how many octets."""
         return self._stat_of(await self._simple("STAT"))
 
-    async def listing(self) -> RawListing:
+    async def listing(self, *, most_entries: int | None = None, took: Took = nobody_counts) -> RawListing:
         """STAT, UIDL and LIST, in one go where the server pipelines.
+
+        ``most_entries``: another limit than that of the session. ``took`` is told of the lines and octets of UIDL as
+        they come, and may have the rest wait.
 
         Raises UidlUnavailable when the server does not know UIDL; a UIDL that is announced and fails is temporary.
         """
@@ -378,8 +384,8 @@ class Pop3Session:
             self._send(_LISTING if is_asked else _STAT)
         self._is_listing_asked = False
         stat = await dialogue.status()
-        uidl, unique_ids = await self._list_answer("UIDL", is_asked=is_asked)
-        sizes, octets = await self._list_answer("LIST", is_asked=is_asked)
+        uidl, unique_ids = await self._list_answer("UIDL", most_entries, took, is_asked=is_asked)
+        sizes, octets = await self._list_answer("LIST", most_entries, nobody_counts, is_asked=is_asked)
         announced = self._stat_of(stat)
         if not uidl.ok and not self.capabilities.uidl and response_code(uidl.text) is None:
             shown = dialogue.shown(uidl.text)
@@ -390,13 +396,14 @@ class Pop3Session:
         self._require("LIST", sizes)
         return RawListing(announced, unique_ids, octets)
 
-    async def _list_answer(self, word: str, *, is_asked: bool) -> tuple[Status, bytes]:
+    async def _list_answer(
+        self, word: str, most_entries: int | None, took: Took, *, is_asked: bool
+    ) -> tuple[Status, bytearray]:
         if not is_asked:
             self._dialogue.send(command(word), Expect.MULTILINE)
-        limits = self._limits
-        return await self._dialogue.reply(
-            most_octets=limits.listing_octets, most_lines=limits.listing_entries
-        )
+        most = most_entries or self._limits.listing_entries
+        octets = min(self._limits.listing_octets, max(_LEAST_LISTING, most * _OCTETS_PER_ENTRY))
+        return await self._dialogue.reply(most_octets=octets, most_lines=most, took=took)
 
     async def top(self, numbers: Sequence[int], *, lines: int = 0) -> AsyncIterator[Retrieved]:
         """The headers of messages and ``lines`` lines of their bodies (RFC 1939 §7), in order."""

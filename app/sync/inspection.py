@@ -1,5 +1,6 @@
 """Looking into a maildrop for a person who has to decide: nothing is retrieved, nothing is changed unasked."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -19,7 +20,7 @@ from app.pop3 import Line
 from app.sync import look, repository
 from app.sync.batch import renamed_away
 from app.sync.errors import SyncFailed
-from app.sync.listing import list_maildrop
+from app.sync.listing import list_maildrop, most_entries
 from app.sync.maildrop import as_sync_failed
 from app.sync.models import EntryId, EntryState
 from app.sync.plan import Candidate
@@ -85,11 +86,10 @@ class RetentionPreview(BaseModel):
 async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: SyncTools) -> Rebaseline:
     """Compare the maildrop with the ledger; with a ``decision``, carry it out and let the mailbox be polled."""
     mailbox = await tools.database.read(partial(existing, mailbox_id=mailbox_id))
-    async with _session(mailbox, tools) as session:
-        raw, _has_uidl = await list_maildrop(session)
-        listing = pop3.parse_listing(raw, most_entries=tools.limits.listing_entries)
+    async with _listed(mailbox, tools) as (session, raw):
+        listing = await _parsed(raw, mailbox, tools)
         ledger = await tools.database.read(partial(repository.read_ledger, mailbox_id=mailbox_id))
-        seen = look.whole(listing, ledger, mark=None, now=tools.clock())
+        seen = await asyncio.to_thread(partial(look.whole, listing, ledger, mark=None, now=tools.clock()))
         # Somebody decides about a change of ids: all that is unknown may be what is gone.
         seen = replace(seen, diff=replace(seen.diff, is_wholesale=bool(seen.diff.fresh)))
         recogniser = Recogniser(own=seen.diff.own, absent=seen.diff.gone + seen.diff.away, ids_changed=True)
@@ -153,9 +153,8 @@ async def preview(mailbox_id: MailboxId, criteria: Criteria | None, *, tools: Sy
     mailbox = await tools.database.read(partial(existing, mailbox_id=mailbox_id))
     judge = judge_by(criteria.model_dump(mode="json") if criteria else None)
     items: list[PreviewLine] = []
-    async with _session(mailbox, tools) as session:
-        raw, _has_uidl = await list_maildrop(session)
-        listing = pop3.parse_listing(raw, most_entries=tools.limits.listing_entries)
+    async with _listed(mailbox, tools) as (session, raw):
+        listing = await _parsed(raw, mailbox, tools)
         lines = {line.number: line for line in listing.entries[-MOST_PREVIEWED:]}
         async for reply in session.top(list(lines), lines=0):
             head = reply.body if isinstance(reply.body, bytes) else b""
@@ -183,23 +182,39 @@ def _previewed(line: Line, head: bytes, *, judge: Judge | None) -> PreviewLine:
 async def retention_preview(mailbox_id: MailboxId, *, tools: SyncTools) -> RetentionPreview:
     """What would be deleted on the server now. Nothing is."""
     mailbox = await tools.database.read(partial(existing, mailbox_id=mailbox_id))
-    async with _session(mailbox, tools) as session:
-        raw, _has_uidl = await list_maildrop(session)
-    most = tools.limits.listing_entries
+    async with _listed(mailbox, tools) as (_session, raw):
+        pass
     found = await due(
-        tools.database, mailbox_id, mailbox.server_retention, raw, now=tools.clock(), most_entries=most
+        tools.database,
+        mailbox_id,
+        mailbox.server_retention,
+        raw,
+        now=tools.clock(),
+        most_entries=most_entries(mailbox.listed_entries, tools.limits),
+        slices=tools.slices,
     )
     return RetentionPreview(
         listed=raw.stat.count, to_delete=[unique_id_text(line.unique_id) for line in found.values()]
     )
 
 
+async def _parsed(raw: pop3.RawListing, mailbox: Mailbox, tools: SyncTools) -> pop3.Listing:
+    return await tools.slices.do(
+        pop3.parsing(raw, most_entries=most_entries(mailbox.listed_entries, tools.limits))
+    )
+
+
 @asynccontextmanager
-async def _session(mailbox: Mailbox, tools: SyncTools) -> AsyncIterator[pop3.Pop3Session]:
+async def _listed(
+    mailbox: Mailbox, tools: SyncTools
+) -> AsyncIterator[tuple[pop3.Pop3Session, pop3.RawListing]]:
     """A session for a request that waits for it: a mail server's trouble is 502 with the sync's own codes."""
+    most = most_entries(mailbox.listed_entries, tools.limits)
     try:
-        async with tools.maildrop.session(mailbox, timings={}) as session:
-            yield session
+        with tools.listing_room.part() as part:
+            async with tools.maildrop.session(mailbox, timings={}) as session:
+                raw, _has_uidl = await list_maildrop(session, most_entries=most, took=part.took)
+                yield session, raw
     except SyncFailed as error:
         raise AppError(502, error.code.value, error.detail) from error
     except pop3.Pop3Error as error:

@@ -1,5 +1,6 @@
 """The listing of a maildrop, also where the server knows no UIDL: then what a message is stands in for its id."""
 
+import asyncio
 from hashlib import sha256
 from typing import IO
 
@@ -10,20 +11,28 @@ _DIGITS = 40
 _BLOCK = 512 * 1024
 
 
-async def list_maildrop(session: pop3.Pop3Session) -> tuple[pop3.RawListing, bool]:
-    """STAT, UIDL and LIST; and whether the unique-ids are the server's own.
+def most_entries(listed_before: int | None, limits: pop3.Limits) -> int:
+    """PURE  How long a mailbox's listing may be: as long as any, and one that was longer may double."""
+    return max(limits.listing_entries, 2 * (listed_before or 0))
+
+
+async def list_maildrop(
+    session: pop3.Pop3Session, *, most_entries: int, took: pop3.Took = pop3.nobody_counts
+) -> tuple[pop3.RawListing, bool]:
+    """STAT, UIDL and LIST; and whether the unique-ids are the server's own. ``took`` may have a long one wait.
 
     A server without UIDL is asked for the headers of every message (TOP), at every sync: their digest is the id,
     with the size where the headers do not name the message. Where TOP fails too, the digest of the whole message
     is. A message whose headers cannot be had either way is not listed, which shows as a short listing.
     """
     try:
-        return await session.listing(), True
+        return await session.listing(most_entries=most_entries, took=took), True
     except pop3.UidlUnavailable as error:
         if error.without_ids is None:
             raise
         raw = error.without_ids
-    sizes = {number: octets or 0 for number, octets in pop3.sizes_by_number(raw.sizes).items()}
+    by_number = await asyncio.to_thread(pop3.sizes_by_number, raw.sizes)
+    sizes = {number: octets or 0 for number, octets in by_number.items()}
     ids: dict[int, bytes] = {}
     async for reply in session.top(list(sizes), lines=0):
         if isinstance(reply.body, bytes):

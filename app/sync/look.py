@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from app.pop3 import Line, Listing
+from app.pop3 import Line, Listing, Sliced
 from app.sync.plan import Diff, Known, diff, ledger_key
 from app.sync.recall import Mark
+
+_SLICE_LINES = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,12 @@ def part(
     )
 
 
-def only(lines: Sequence[Line], ids: frozenset[bytes]) -> list[Line]:
+def only(lines: Sequence[Line], ids: frozenset[bytes]) -> Sliced[list[Line]]:
     """The lines that show one of these ledger keys."""
-    return [line for line in lines if ledger_key(line.unique_id) in ids]
+    found: list[Line] = []
+    for place, line in enumerate(lines, 1):
+        if ledger_key(line.unique_id) in ids:
+            found.append(line)
+        if not place % _SLICE_LINES:
+            yield
+    return found

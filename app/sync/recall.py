@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 
-from app.pop3 import RawListing, Stat
+from app.pop3 import RawListing, Sliced, Stat
+
+_SLICE_OCTETS = 1024 * 1024
 
 
 class Change(StrEnum):
@@ -32,19 +34,14 @@ class Mark:
     is_confirmed: bool = True
 
 
-def mark_of(raw: RawListing, *, entries: int, is_confirmed: bool) -> Mark:
+def marking(raw: RawListing, *, entries: int, is_confirmed: bool) -> Sliced[Mark]:
     """The mark that a listing leaves. ``is_confirmed`` is false for one that was suddenly empty."""
-    return Mark(
-        len(raw.uidl),
-        sha256(raw.uidl).digest(),
-        len(raw.sizes),
-        sha256(raw.sizes).digest(),
-        entries,
-        is_confirmed,
-    )
+    uidl = yield from _digest(raw.uidl, len(raw.uidl))
+    sizes = yield from _digest(raw.sizes, len(raw.sizes))
+    return Mark(len(raw.uidl), uidl, len(raw.sizes), sizes, entries, is_confirmed)
 
 
-def compare(raw: RawListing, mark: Mark | None) -> Change:
+def comparing(raw: RawListing, mark: Mark | None) -> Sliced[Change]:
     """Compare a listing with the mark of the last one. Both answers must have grown, or neither."""
     if (
         mark is None
@@ -53,14 +50,24 @@ def compare(raw: RawListing, mark: Mark | None) -> Change:
         or len(raw.sizes) < mark.sizes_octets
     ):
         return Change.OTHER
-    if sha256(memoryview(raw.uidl)[: mark.uidl_octets]).digest() != mark.uidl_sha256:
+    if (yield from _digest(raw.uidl, mark.uidl_octets)) != mark.uidl_sha256:
         return Change.OTHER
-    if sha256(memoryview(raw.sizes)[: mark.sizes_octets]).digest() != mark.sizes_sha256:
+    if (yield from _digest(raw.sizes, mark.sizes_octets)) != mark.sizes_sha256:
         return Change.OTHER
     uidl_grew, sizes_grew = len(raw.uidl) > mark.uidl_octets, len(raw.sizes) > mark.sizes_octets
     if uidl_grew != sizes_grew:
         return Change.OTHER
     return Change.GROWN if uidl_grew else Change.NONE
+
+
+def _digest(body: bytes | bytearray, octets: int) -> Sliced[bytes]:
+    digest = sha256()
+    with memoryview(body) as view:
+        for start in range(0, octets, _SLICE_OCTETS):
+            digest.update(view[start : min(start + _SLICE_OCTETS, octets)])
+            if octets > _SLICE_OCTETS:
+                yield
+    return digest.digest()
 
 
 def grown_part(raw: RawListing, mark: Mark) -> RawListing:

@@ -4,7 +4,6 @@ DELE marks, and only QUIT makes it real (RFC 1939 §5, §6). A session that is l
 nothing: the messages are listed again, and are marked again.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,10 +17,13 @@ from app.database import Database
 from app.mail.fingerprint import fingerprint, headers_digest
 from app.mailboxes.models import MailboxId
 from app.messages import intake
+from app.pop3 import Sliced
+from app.slices import Slices
 from app.sync import repository
 from app.sync.plan import Deletable, Listed, ledger_key
 
 MOST_PER_SESSION = 500
+_SLICE_LINES = 2048
 MOST_OCTETS_PER_SESSION = 256 * 1024 * 1024  # read back at some 300 MB/s
 
 _log = structlog.get_logger()
@@ -36,11 +38,19 @@ def seen_before(retention: dict[str, Any], now: datetime) -> datetime | None:
     return None
 
 
-def numbers_of(lines: Sequence[Listed]) -> dict[bytes, int]:
+def numbers_of(lines: Sequence[Listed]) -> Sliced[dict[bytes, int]]:
     """PURE  The message-number of each ledger key that this listing shows exactly once: others are not touched."""
-    keys = [ledger_key(line.unique_id) for line in lines]
-    copies = Counter(keys)
-    return {key: line.number for key, line in zip(keys, lines, strict=True) if copies[key] == 1}
+    numbers: dict[bytes, int] = {}
+    shared: set[bytes] = set()
+    for place, line in enumerate(lines, 1):
+        key = ledger_key(line.unique_id)
+        if numbers.setdefault(key, line.number) != line.number:
+            shared.add(key)
+        if not place % _SLICE_LINES:
+            yield
+    for key in shared:
+        del numbers[key]
+    return numbers
 
 
 async def due(
@@ -51,6 +61,7 @@ async def due(
     *,
     now: datetime,
     most_entries: int,
+    slices: Slices,
 ) -> dict[int, Deletable]:
     """What of this listing may be deleted, by message-number. Each stored content was read back whole.
 
@@ -70,7 +81,8 @@ async def due(
         )
         page = await database.read(question)
         if page and numbers is None:
-            numbers = numbers_of(pop3.parse_listing(raw, most_entries=most_entries).entries)
+            listing = await slices.do(pop3.parsing(raw, most_entries=most_entries))
+            numbers = await slices.do(numbers_of(listing.entries))
         for line in page:
             if numbers is None or line.unique_id not in numbers:
                 continue

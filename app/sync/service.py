@@ -19,13 +19,15 @@ from app.mailboxes.schemas import ServerFacts
 from app.messages.intake import Prepared
 from app.metrics import Metrics
 from app.reading.threads import FairThreads
+from app.slices import Slices
 from app.sync import look, recall, repository, retention
 from app.sync.batch import Batch, Places, renamed_away, settle
 from app.sync.batches import Batches, Outcome, Room
 from app.sync.errors import LeaseLost, SyncCancelled, SyncErrorCode, SyncFailed
 from app.sync.last_word import LastWord
 from app.sync.lease import Lease
-from app.sync.listing import list_maildrop
+from app.sync.listing import list_maildrop, most_entries
+from app.sync.listing_room import ListingRoom, Part
 from app.sync.look import Look
 from app.sync.maildrop import Maildrop, as_sync_failed
 from app.sync.models import EntryId, EntryState, SyncStatus
@@ -70,6 +72,8 @@ class SyncTools:
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=Traces)
     server_limits: ServerLimits = field(default_factory=lambda: ServerLimits(1))
+    slices: Slices = field(default_factory=Slices)
+    listing_room: ListingRoom = field(default_factory=lambda: ListingRoom(1_000_000))
 
 
 async def sync_mailbox(claim: Claim, *, tools: SyncTools) -> SyncStatus:
@@ -117,15 +121,20 @@ class _Run:
         beginning: Beginning | None = await self._lease.read(asked)
         if beginning is None:
             raise LeaseLost
+        with self._tools.listing_room.part() as part:
+            await self._in_session(beginning, part)
+
+    async def _in_session(self, beginning: Beginning, part: Part) -> None:
         mailbox = beginning.mailbox
+        most = most_entries(mailbox.listed_entries, self._tools.limits)
         async with self._tools.maildrop.session(
             mailbox, timings=self.report.phases, transcript=self._transcript
         ) as session:
             self._login_delay = session.capabilities.login_delay or 0
             with self._phase("list"):
-                raw, has_uidl = await list_maildrop(session)
+                raw, has_uidl = await list_maildrop(session, most_entries=most, took=part.took)
             with self._phase("diff"):
-                seen = await self._look(raw, beginning.mark, beginning.due)
+                seen = await self._look(raw, beginning.mark, beginning.due, most)
                 self._has_moved = seen.diff.most_gone and not seen.known
                 recogniser = Recogniser(
                     own=seen.diff.own,
@@ -161,20 +170,26 @@ class _Run:
                 await self._retrieve_and_store(
                     session, mailbox, sifted, seen, recogniser, total=raw.stat.octets
                 )
-            await self._delete_on_server(session, mailbox, raw)
+            await self._delete_on_server(session, mailbox, raw, most)
+        mark = None
+        if not (seen.is_short or self._is_as_before):
+            marking = recall.marking(raw, entries=seen.listed, is_confirmed=seen.is_confirmed)
+            mark = await self._tools.slices.do(marking)
         self._settled = partial(
-            self._write_settled, seen=seen, recogniser=recogniser, raw=raw, mailbox=mailbox
+            self._write_settled, seen=seen, recogniser=recogniser, mark=mark, mailbox=mailbox
         )
 
-    async def _look(self, raw: pop3.RawListing, mark: Mark | None, due_lines: Sequence[Known]) -> Look:
+    async def _look(
+        self, raw: pop3.RawListing, mark: Mark | None, due_lines: Sequence[Known], most: int
+    ) -> Look:
         """Read as little of the ledger as the listing's difference from the last one asks for."""
-        now, most = self._tools.clock(), self._tools.limits.listing_entries
-        change = recall.compare(raw, mark) if mark is not None else Change.OTHER
+        now, slices = self._tools.clock(), self._tools.slices
+        change = await slices.do(recall.comparing(raw, mark))
         if change is Change.NONE and mark is not None and not due_lines:
             self._is_as_before = True
             return look.part((), (), listed=mark.entries, malformed=(), now=now)
         if mark is not None and change is not Change.OTHER:
-            grown = pop3.parse_listing(recall.grown_part(raw, mark), most_entries=most)
+            grown = await slices.do(pop3.parsing(recall.grown_part(raw, mark), most_entries=most))
             ids = frozenset(ledger_key(line.unique_id) for line in grown.entries)
             due = frozenset(line.unique_id for line in due_lines) - ids
             known = await self._lease.read(
@@ -187,9 +202,10 @@ class _Run:
             if not shown_before and not came_back and listed >= raw.stat.count:
                 lines = list(grown.entries)
                 if due:
-                    lines = look.only(pop3.parse_listing(raw, most_entries=most).entries, ids | due)
+                    listing = await slices.do(pop3.parsing(raw, most_entries=most))
+                    lines = await slices.do(look.only(listing.entries, ids | due))
                 return look.part(lines, known, listed=listed, malformed=grown.malformed, now=now)
-        listing = pop3.parse_listing(raw, most_entries=most)
+        listing = await slices.do(pop3.parsing(raw, most_entries=most))
         ledger = await self._lease.read(partial(repository.read_ledger, mailbox_id=self._mailbox_id))
         return look.whole(listing, ledger, mark=mark, now=now)
 
@@ -219,6 +235,8 @@ class _Run:
             }
         )
         self._facts = {"listed_at": now}
+        if mailbox.listed_entries != seen.listed:
+            self._facts["listed_entries"] = seen.listed
         if seen.diff.most_gone:
             self._facts["ids_changed"] = True  # it may hide some of the new names for now, or do it again
         if mailbox.server != (server := facts.model_dump()):
@@ -315,10 +333,9 @@ class _Run:
         await self._lease.write(partial(repository.write_entries, rows=rows), report=self.report)
 
     async def _delete_on_server(
-        self, session: pop3.Pop3Session, mailbox: Mailbox, raw: pop3.RawListing
+        self, session: pop3.Pop3Session, mailbox: Mailbox, raw: pop3.RawListing, most: int
     ) -> None:
         """Delete what the mailbox's retention asks for; it is gone only when QUIT was answered with +OK."""
-        most = self._tools.limits.listing_entries
         if mailbox.server_retention["mode"] != "keep":  # it may have been told to keep meanwhile
             mailbox = await self._lease.read(self._mailbox)
         if session.capabilities.expire == 0 and mailbox.server_retention["mode"] == "keep":
@@ -331,6 +348,7 @@ class _Run:
             raw,
             now=self._tools.clock(),
             most_entries=most,
+            slices=self._tools.slices,
         )
         if found:
             with self._phase("delete"):
@@ -383,7 +401,7 @@ class _Run:
             raise SyncCancelled
 
     def _write_settled(
-        self, db: Session, *, seen: Look, recogniser: Recogniser, raw: pop3.RawListing, mailbox: Mailbox
+        self, db: Session, *, seen: Look, recogniser: Recogniser, mark: Mark | None, mailbox: Mailbox
     ) -> None:
         """With the last word: what no listed message proved to be is missing, and the listing is remembered."""
         now = self._tools.clock()
@@ -391,8 +409,7 @@ class _Run:
             lost = [line.entry_id for line in seen.diff.present if line.entry_id not in recogniser.found]
             repository.mark_missing(db, lost, now=now, last_seen_at=mailbox.listed_at)
         repository.mark_missing(db, self._deleted, now=now, last_seen_at=now)
-        if not (seen.is_short or self._is_as_before):
-            mark = recall.mark_of(raw, entries=seen.listed, is_confirmed=seen.is_confirmed)
+        if mark is not None:
             repository.write_mark(db, self._mailbox_id, mark)
         if self._tools.forget_missing_after is not None:
             before = now - self._tools.forget_missing_after

@@ -1,5 +1,6 @@
 """Trying a mailbox's settings, step by step, for a person who wants to know what is wrong. Nothing is stored."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -130,16 +131,7 @@ class Tryout:
         except pop3.UidlUnavailable as error:
             warning = "Messages will be told apart by their headers, which are read at every sync."
             return error.detail, [warning]
-        listing = pop3.parse_listing(raw, most_entries=self.limits.listing_entries)
-        ids = [line.unique_id for line in listing.entries]
-        warnings = []
-        if listing.is_short:
-            warnings.append(
-                "The listing shows fewer messages than STAT said, or has lines that cannot be read."
-            )
-        if len(set(ids)) < len(ids):
-            warnings.append("Some messages share a unique-id; they will be told apart by their content.")
-        return f"unique-ids: {len(ids)}", warnings
+        return await asyncio.to_thread(_ids_of, raw, self.limits)
 
     async def _login(self, wanted: MailboxToTry) -> tuple[Login | SyncFailed, Sequence[str]]:
         """How to log in, and the secrets of it; when it cannot be, how that step fails. Tokens are always fresh: they
@@ -231,6 +223,17 @@ class Tryout:
 
     def _brief(self) -> pop3.Limits:
         return _patient(self.limits, reply=_LONGEST_PROBE, session=2 * _LONGEST_PROBE)
+
+
+def _ids_of(raw: pop3.RawListing, limits: pop3.Limits) -> tuple[str, list[str]]:
+    listing = pop3.parse_listing(raw, most_entries=limits.listing_entries)
+    ids = {line.unique_id for line in listing.entries}
+    warnings = []
+    if listing.is_short:
+        warnings.append("The listing shows fewer messages than STAT said, or has lines that cannot be read.")
+    if len(ids) < len(listing.entries):
+        warnings.append("Some messages share a unique-id; they will be told apart by their content.")
+    return f"unique-ids: {len(listing.entries)}", warnings
 
 
 class _Log:

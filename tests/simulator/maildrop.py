@@ -80,7 +80,11 @@ class SimulatedSession:
         self._read: set[int] = set()
         self.awaited: int | None = None
 
-    async def listing(self) -> pop3.RawListing:
+    def shown(self, text: str) -> str:
+        """Its words as they may be shown: it knows no secrets."""
+        return text
+
+    async def listing(self, *, most_entries: int, took: pop3.Took) -> pop3.RawListing:
         """STAT, UIDL and LIST."""
         self._spend_reply()
         if self._whims.empty_sessions:

@@ -2,13 +2,24 @@
 
 import contextlib
 import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.pop3.errors import LimitExceeded, ProtocolError
-from app.pop3.listing import Line, Listing, RawListing, Stat, parse_listing, parse_stat, sizes_by_number
+from app.pop3.listing import (
+    Line,
+    Listing,
+    RawListing,
+    Stat,
+    in_one_go,
+    parse_listing,
+    parse_stat,
+    parsing,
+    sizes_by_number,
+)
 
 
 def listed(uidl: bytes, sizes: bytes = b"", *, count: int = 0) -> Listing:
@@ -80,7 +91,7 @@ def test_blanks_around_the_words_do_not_matter(line: bytes) -> None:
 
 @pytest.mark.parametrize(
     "unique_id",
-    [b"with two spaces  in it", b"x" * 71, b"x" * 70_000, bytes(range(0x80, 0x100)), b"a\x00b", b"\x0bv", b"f\x0c",
+    [b"with two spaces  in it", b"x" * 71, b"x" * 4096, bytes(range(0x80, 0x100)), b"a\x00b", b"\x0bv", b"f\x0c",
      b"a\x0b\x0cb", b"<mail@host>", b".", b"..", b"1", b"\x85"],
 )  # fmt: skip
 def test_an_id_is_exactly_the_octets_that_came(unique_id: bytes) -> None:
@@ -125,6 +136,13 @@ def test_excerpts_of_broken_lines_are_few_and_short() -> None:
     found = listed((b"?" * 5_000 + b"\r\n") * 300)
     assert len(found.malformed) == 100
     assert max(map(len, found.malformed)) < 100
+
+
+def test_ids_of_more_than_four_kib_are_kept_as_start_and_digest_and_told_apart() -> None:
+    found = lines(b"1 " + b"x" * 70_000 + b"\r\n2 " + b"x" * 70_001 + b"\r\n3 b\r\n")
+    assert [line.number for line in found] == [1, 2, 3]
+    assert [len(line.unique_id) for line in found] == [4096, 4096, 1]
+    assert found[0].unique_id != found[1].unique_id
 
 
 def test_bare_line_feeds_end_lines_too() -> None:
@@ -186,6 +204,33 @@ def test_law_what_was_listed_is_what_is_read(rows: list[tuple[int, bytes, int]])
     assert found.malformed == ()
 
 
+listing_lines = st.lists(
+    st.tuples(st.integers(0, 12), st.sampled_from([b"a", b"b c", b"", b"x" * 5_000]), st.integers(0, 99)),
+    max_size=12,
+)
+
+
+@given(listing_lines, listing_lines, st.booleans(), st.integers(1, 64))
+def test_law_slices_of_any_length_give_the_same_listing(
+    ids: list[tuple[int, bytes, int]], sizes: list[tuple[int, bytes, int]], is_sorted: bool, octets: int
+) -> None:
+    order: Callable[[list[tuple[int, bytes, int]]], list[tuple[int, bytes, int]]] = (
+        sorted if is_sorted else list
+    )
+    raw = RawListing(
+        Stat(0, 0),
+        b"\r\n".join(b"%d %b" % line[:2] for line in order(ids)),
+        b"".join(b"%d %d\n" % (number, size) for number, _, size in order(sizes)),
+    )
+    whole, sliced = parse_listing(raw), in_one_go(parsing(raw, slice_octets=octets))
+    assert list(sliced.entries) == list(whole.entries)
+    assert sorted(sliced.malformed) == sorted(whole.malformed)
+    by_number = {number: size for number, _, size in order(sizes)}
+    assert [line.octets for line in whole.entries] == [
+        by_number.get(line.number) for line in whole.entries if line.number
+    ]
+
+
 @given(st.binary(max_size=300), st.binary(max_size=300), st.integers(0, 9))
 def test_law_any_octets_give_a_listing(uidl: bytes, sizes: bytes, count: int) -> None:
     found = listed(uidl, sizes, count=count)
@@ -204,6 +249,21 @@ def test_the_lines_of_a_listing_are_a_sequence() -> None:
     assert (len(entries), entries[1], entries[-1].number) == (3, Line(2, b"b", None), 3)
     assert [line.number for line in entries[1:]] == [2, 3]
     assert Line(2, b"b", None) in entries
+    assert [line.number for line in entries[::-1]] == [3, 2, 1]
+    assert list(entries[-2:]) == [Line(2, b"b", None), Line(3, b"c", None)]
+
+
+def test_a_long_listing_is_read_in_slices_of_some_thousand_lines() -> None:
+    """No call into the interpreter is longer than a slice, in whatever order the numbers come."""
+    count = 50_000
+    for numbers in (range(1, count + 1), range(count, 0, -1), range(7, 40_000 * count, 40_000)):
+        uidl = b"".join(b"%d id%d\r\n" % (number, number) for number in numbers)
+        sizes = b"".join(b"%d 5\r\n" % number for number in numbers if number != numbers[17])
+        slices = sum(1 for _ in parsing(RawListing(Stat(count, 0), uidl, sizes)))
+        assert slices > count / 4096
+        entries = listed(uidl, sizes).entries
+        assert [line.number for line in entries] == list(numbers)
+        assert [line.octets for line in entries[:100]].count(None) == 1
 
 
 def test_a_hundred_thousand_lines_are_read_in_bulk(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,49 @@
+"""Long pure work off the event loop: a slice of each in turn, in one thread.
+
+A thread that computes for seconds takes the interpreter from the event loop for some milliseconds each time, and one
+long call into C for as long as that lasts. So the work gives way after some thousand rows, and goes on when the event
+loop has done what came meanwhile.
+"""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from app.pop3 import Sliced
+
+Result = TypeVar("Result")
+
+_SLICE_SECONDS = 0.003
+
+
+class Slices:
+    """Does sliced work. What ends within its first slice is done at once, without a thread."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="slices")
+
+    async def do(self, work: Sliced[Result]) -> Result:
+        """The result of the work. Raises what it raises."""
+        has_ended, result = _go_on(work, seconds=0)
+        while not has_ended:
+            loop = asyncio.get_running_loop()
+            has_ended, result = await loop.run_in_executor(self._thread, _go_on, work, _SLICE_SECONDS)
+        done: Result = result
+        return done
+
+    def close(self) -> None:
+        """End the thread."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+
+def _go_on(work: Sliced[Any], seconds: float) -> tuple[bool, Any]:
+    """Some slices; whether it has ended, and with what."""
+    until = time.perf_counter() + seconds
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return True, end.value
+        if time.perf_counter() >= until:
+            return False, None

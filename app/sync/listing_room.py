@@ -1,0 +1,78 @@
+"""How much all syncs of a process hold of long listings.
+
+Many maildrops can be long at once. Beyond the limit the sync that needed room first goes on, and the others wait where
+they are, in the order in which they came; so all get on, whatever their servers said before of their lengths. Short
+listings never wait.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+
+FREE_ENTRIES = 5_000
+_OCTETS_PER_ENTRY = 128  # what is longer counts as several
+
+
+class ListingRoom:
+    """Entries of listings in memory, at most about so many beyond the free ones of each."""
+
+    def __init__(self, most_entries: int) -> None:
+        self._most = most_entries
+        self._held: dict[Part, int] = {}  # the first that needed room comes first
+        self._left = asyncio.Event()
+
+    @property
+    def held(self) -> int:
+        """How many entries are held now."""
+        return sum(self._held.values())
+
+    @contextmanager
+    def part(self) -> "Iterator[Part]":
+        """One sync's part; it is given back at the end."""
+        part = Part(self)
+        try:
+            yield part
+        finally:
+            self.give_back(part, 0)
+
+    async def take(self, part: "Part", entries: int) -> None:
+        """Let a part grow to so many entries, as soon as there is room or it is the eldest."""
+        entries -= FREE_ENTRIES
+        if entries <= self._held.get(part, 0):
+            return
+        self._held.setdefault(part, 0)
+        while self.held - self._held.get(part, 0) + entries > self._most and part not in islice(
+            self._held, 1
+        ):
+            left = self._left
+            await left.wait()
+        self._held[part] = entries
+
+    def give_back(self, part: "Part", entries: int) -> None:
+        """A part has become smaller."""
+        entries = max(0, entries - FREE_ENTRIES)
+        if entries < self._held.get(part, 0) or (not entries and part in self._held):
+            self._held[part] = entries
+            if not entries:
+                del self._held[part]
+            self._left.set()
+            self._left = asyncio.Event()
+
+
+class Part:
+    """What one sync holds."""
+
+    def __init__(self, room: ListingRoom) -> None:
+        self._room = room
+        self._entries = self._octets = 0
+
+    async def took(self, entries: int, octets: int) -> None:
+        """So much more has come; returns when there is room for it."""
+        self._entries += entries
+        self._octets += octets
+        await self._room.take(self, max(self._entries, self._octets // _OCTETS_PER_ENTRY))
+
+    def keep(self, entries: int) -> None:
+        """Only so many are needed from now on."""
+        self._room.give_back(self, entries)
