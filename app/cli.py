@@ -16,13 +16,14 @@ from pydantic import ValidationError
 from app import __version__, logs, traces
 from app.access.service import Scope, make_key
 from app.backup import BackupRefused, back_up, restore
-from app.database import Database
+from app.database import Database, StorageFailed
 from app.demo import story
 from app.jobs.port import EngineCannotRun
 from app.jobs.storage import check_runtime, database_for_jobs
+from app.mailboxes.keyring import SecretKeyMissing, forget_unreadable, open_vault, seal_anew
 from app.main import create_app
 from app.migrate_data import CannotMove, Moved, migrate_data
-from app.occupancy import DatabaseInUse
+from app.occupancy import DatabaseInUse, shared
 from app.schema import upgrade
 from app.settings import Settings
 
@@ -32,6 +33,9 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+secret_key = typer.Typer(help="The key that stored credentials are sealed by.", no_args_is_help=True)
+cli.add_typer(secret_key, name="secret-key")
 
 
 def main() -> None:
@@ -43,9 +47,16 @@ def main() -> None:
 def serve(
     host: Annotated[str | None, typer.Option(help="Default: MAILDELTA_HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="Default: MAILDELTA_PORT.")] = None,
+    *,
+    without_secrets: Annotated[
+        bool,
+        typer.Option("--without-secrets", help="Serve what is stored, without the secret key and syncs."),
+    ] = False,
 ) -> None:
     """Serve the API and run the syncs (or what MAILDELTA_ROLE says)."""
     settings = _settings()
+    if without_secrets:
+        settings = settings.model_copy(update={"without_secrets": True})
     logs.configure(settings)
     tracing = traces.from_environment(os.environ)
     if tracing.is_on:
@@ -54,7 +65,7 @@ def serve(
     try:
         check_runtime(jobs_url)
         app = create_app(settings, traces=tracing)
-    except (EngineCannotRun, OSError, ValueError) as error:
+    except (EngineCannotRun, SecretKeyMissing, StorageFailed, OSError, ValueError) as error:
         _fail(str(error))
     if not settings.api_key.get_secret_value():
         typer.echo(f"The admin key is in {settings.api_key_file} ('maildelta show-key' prints it).", err=True)
@@ -193,6 +204,64 @@ def import_known(
     )
     for warning in told["warnings"]:
         typer.echo(warning, err=True)
+
+
+@secret_key.command("rotate")
+def rotate(
+    *,
+    new_key: Annotated[
+        bool, typer.Option("--new-key", help="Make a new key first, in front of those in the key file.")
+    ] = False,
+) -> None:
+    """Seal all stored credentials anew by the newest key, while services run that have the older ones too.
+
+    Interrupted at any moment, run it again (without --new-key).
+    """
+    settings = _settings()
+    url = settings.effective_database_url
+    try:
+        if new_key:
+            settings.add_secret_key()
+        vault = open_vault(settings)
+        if vault.is_closed:
+            _fail("MAILDELTA_WITHOUT_SECRETS is set: there is no key to seal by.")
+        with shared(url):
+            database = Database(url)
+            try:
+                sealed = asyncio.run(seal_anew(database, vault))
+            finally:
+                database.close()
+    except (SecretKeyMissing, DatabaseInUse, StorageFailed, OSError, ValueError) as error:
+        _fail(str(error))
+    typer.echo(f"Sealed anew: {sealed.done}. By the newest key are now: {sealed.current}.")
+    if sealed.unreadable:
+        typer.echo(f"No key opens: {sealed.unreadable}. Keep all keys, and send these credentials again.")
+    else:
+        typer.echo(
+            "Once every service was started with the newest key, run this again; then remove the older keys."
+        )
+
+
+@secret_key.command("forget")
+def forget(
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; else it is only said what it would be.")] = False,
+) -> None:
+    """For a key that is lost: remove the stored credentials that no key opens. Mail and mailboxes stay."""
+    settings = _settings()
+    if not yes:
+        _fail("This removes the credentials of every mailbox that no key opens, for good: say --yes.")
+    url = settings.effective_database_url
+    try:
+        with shared(url):
+            database = Database(url)
+            try:
+                count = asyncio.run(forget_unreadable(database, settings.secret_keys()))
+            finally:
+                database.close()
+    except (DatabaseInUse, StorageFailed, OSError, ValueError) as error:
+        _fail(str(error))
+    typer.echo(f"Mailboxes without credentials now: {count}. Send them again, by PATCH.")
 
 
 @cli.command()

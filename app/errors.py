@@ -30,6 +30,15 @@ def not_found(what: str) -> AppError:
     return AppError(404, "not_found", f"There is no such {what}.")
 
 
+def without_secrets() -> AppError:
+    """409: the service was started without its secret key."""
+    detail = (
+        "This service runs without its secret key (--without-secrets): it serves what is stored. Credentials can be "
+        "neither stored nor used, and no sync runs."
+    )
+    return AppError(409, "without_secrets", detail)
+
+
 def invalid_request(pointer: str, detail: str) -> AppError:
     """422 with one fault; several faults come from the schemas."""
     return AppError(422, "invalid_request", "The request is not valid.", (InputFault(pointer, detail),))

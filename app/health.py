@@ -1,9 +1,10 @@
 """Is the process alive, can it do its work, and how much of it?"""
 
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from app.access.routes import requires
 from app.access.service import Gate, Scope
@@ -18,10 +19,13 @@ _BACKLOG_SECONDS = 5.0
 class Health(BaseModel):
     """All is well; anything else is a problem document."""
 
-    status: str = "ok"
+    status: Literal["ok", "without_secrets"] = Field(
+        "ok",
+        description="`without_secrets`: started without the secret key. What is stored is served; no sync runs.",
+    )
 
 
-def build_router(*, is_ready: Callable[[], Awaitable[None]]) -> APIRouter:
+def build_router(*, is_ready: Callable[[], Awaitable[None]], has_secrets: bool) -> APIRouter:
     """The routes of health; they need no key. ``is_ready`` raises StorageFailed when the database is away."""
     router = Router(tags=["Health"])
 
@@ -36,7 +40,7 @@ def build_router(*, is_ready: Callable[[], Awaitable[None]]) -> APIRouter:
     )
     async def ready() -> Health:
         await is_ready()
-        return Health()
+        return Health(status="ok" if has_secrets else "without_secrets")
 
     return router
 

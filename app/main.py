@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import structlog
 from fastapi import FastAPI
@@ -21,7 +22,9 @@ from app.jobs.engine import create_engine
 from app.jobs.port import JobEngine
 from app.jobs.storage import database_for_jobs
 from app.lookups import Lookups
+from app.mailboxes.keyring import open_vault, seal_old_forms_anew
 from app.mailboxes.models import MailboxId
+from app.mailboxes.repository import try_unreadable_again
 from app.mailboxes.routes import build_router as mailboxes_router
 from app.mailboxes.secrets import OAuth2, Vault
 from app.mailboxes.service import replace_oauth2, stored_oauth2
@@ -87,19 +90,21 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
     lookups = Lookups(
         within=settings.lookup_timeout_seconds, monotonic=time.monotonic, name_servers=settings.name_servers
     )
-    runner = _runner(settings, database, lookups, threads, wakeups, worker, clock, traces)
+    vault = open_vault(settings)
+    runner = _runner(settings, database, vault, lookups, threads, wakeups, worker, clock, traces)
+    runs_syncs = settings.role is not Role.API and not vault.is_closed
     engine = create_engine(
         database_url=database_for_jobs(settings.effective_database_url, data_dir=settings.data_dir),
         executor_id=worker,
         jobs=[runner.job(every_seconds=settings.tick_seconds)],
-        runs_jobs=settings.role is not Role.API,
+        runs_jobs=runs_syncs,
     )
 
     def work_is_due() -> None:
-        if settings.role is Role.API:
-            engine.ask(SYNCS)
-        else:
+        if runs_syncs:
             runner.look_now()
+        elif not vault.is_closed:
+            engine.ask(SYNCS)
 
     async def is_ready() -> None:
         await database.read(lambda db: db.connection().exec_driver_sql("SELECT last_seq FROM feed").one())
@@ -124,11 +129,11 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # they would go where the Host header says, and without the key
-        lifespan=_lifespan(settings, database, lookups, threads, runner, engine, place),
+        lifespan=_lifespan(settings, database, vault, clock, lookups, threads, runner, engine, place),
         telemetry=of_requests(traces),
         responses={500: {"model": problems.Problem, "description": "An error of ours."}},
     )
-    app.include_router(health_router(is_ready=is_ready))
+    app.include_router(health_router(is_ready=is_ready, has_secrets=not vault.is_closed))
     runner.tools.metrics.watch_sessions(lambda: runner.under_way)
     app.include_router(
         build_metrics_router(
@@ -136,7 +141,7 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
         )
     )
     if settings.role is not Role.WORKER:
-        _add_api(app, settings, gate, database, lookups, wakeups, work_is_due, runner.tools, clock)
+        _add_api(app, settings, gate, database, vault, lookups, wakeups, work_is_due, runner.tools, clock)
     problems.install(app)
     app.state.body_limits = BodyLimits(settings.max_body_octets, settings.body_timeout_seconds)
     app.add_middleware(Front, trusted=settings.trusted_proxies, per_address=settings.connections_per_address)
@@ -148,6 +153,7 @@ def _add_api(
     settings: Settings,
     gate: Gate,
     database: Database,
+    vault: Vault,
     lookups: Lookups,
     wakeups: Wakeups,
     work_is_due: Callable[[], None],
@@ -158,7 +164,7 @@ def _add_api(
         mailboxes_router(
             database=database,
             gate=gate,
-            vault=Vault(settings.secret_keys()),
+            vault=vault,
             allowed=settings.allowed_private_networks,
             facts_of=facts_of,
             judge_again=judge_again,
@@ -175,12 +181,13 @@ def _add_api(
             clock=clock,
             monotonic=time.monotonic,
             transcripts=settings.transcripts,
+            has_secrets=not vault.is_closed,
             traces=tools.traces,
         )
     )
     tryout = Tryout(
         database=database,
-        vault=Vault(settings.secret_keys()),
+        vault=vault,
         tokens=tools.maildrop.tokens,
         allowed=settings.allowed_private_networks,
         lookups=lookups,
@@ -210,6 +217,7 @@ def _add_api(
 def _runner(
     settings: Settings,
     database: Database,
+    vault: Vault,
     lookups: Lookups,
     threads: FairThreads,
     wakeups: Wakeups,
@@ -227,11 +235,11 @@ def _runner(
     tools = SyncTools(
         database=database,
         maildrop=Maildrop(
-            vault=Vault(settings.secret_keys()),
+            vault=vault,
             allowed=settings.allowed_private_networks,
             lookups=lookups,
             limits=limits,
-            tokens=_tokens(settings, database, lookups),
+            tokens=_tokens(settings, database, lookups, vault),
             monotonic=time.monotonic,
             traces=traces,
         ),
@@ -265,9 +273,7 @@ def _runner(
     )
 
 
-def _tokens(settings: Settings, database: Database, lookups: Lookups) -> AccessTokens:
-    vault = Vault(settings.secret_keys())
-
+def _tokens(settings: Settings, database: Database, lookups: Lookups, vault: Vault) -> AccessTokens:
     async def keep(mailbox_id: MailboxId, old: OAuth2, new: OAuth2) -> None:
         await database.write(lambda db: replace_oauth2(db, mailbox_id, old=old, new=new, vault=vault))
 
@@ -286,6 +292,8 @@ def _tokens(settings: Settings, database: Database, lookups: Lookups) -> AccessT
 def _lifespan(
     settings: Settings,
     database: Database,
+    vault: Vault,
+    clock: Clock,
     lookups: Lookups,
     threads: FairThreads,
     runner: SyncRunner,
@@ -296,10 +304,14 @@ def _lifespan(
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         with shared(settings.effective_database_url):
             await asyncio.to_thread(upgrade, settings.effective_database_url)
+            if not vault.is_closed:
+                await _make_secrets_ready(database, vault, clock)
             if settings.role is not Role.API:
                 await runner.take_back()
             await engine.start()
-            _log.info("started", version=__version__, role=settings.role.value)
+            _log.info(
+                "started", version=__version__, role=settings.role.value, without_secrets=vault.is_closed
+            )
             try:
                 yield
             finally:
@@ -315,3 +327,12 @@ def _lifespan(
                 await asyncio.to_thread(runner.tools.traces.close, within_seconds=_SEND_SPANS_WITHIN_SECONDS)
 
     return lifespan
+
+
+async def _make_secrets_ready(database: Database, vault: Vault, clock: Clock) -> None:
+    sealed = await seal_old_forms_anew(database, vault)
+    told_before = "The stored password cannot be decrypted: was MAILDELTA_SECRET_KEY changed? Set it again."
+    again = await database.write(partial(try_unreadable_again, now=clock(), told_before=told_before))
+    if sealed.done or sealed.unreadable or again:
+        facts = {"sealed_anew": sealed.done, "unreadable": sealed.unreadable, "tried_again": again}
+        _log.info("credentials_looked_through", **facts)

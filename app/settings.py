@@ -1,6 +1,10 @@
 """Settings: read once from the environment (prefix ``MAILDELTA_``), ``.env`` or secret files, then passed down."""
 
+import os
 import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -52,7 +56,12 @@ class Settings(BaseSettings):
     secret_key: SecretStr = Field(
         SecretStr(""),
         description="Encrypts stored credentials. Several, comma-separated, newest first, for rotation. "
-        "Empty: made on first start in `DATA_DIR`, mode 0600.",
+        "Empty: made on first start in `DATA_DIR`, mode 0600, unless the database holds credentials already.",
+    )
+    without_secrets: bool = Field(
+        False,
+        description="`true`: start without a secret key and serve what is stored. No sync runs, and credentials can be "
+        "neither stored nor used. The same as `maildelta serve --without-secrets`.",
     )
     api_key: SecretStr = Field(
         SecretStr(""),
@@ -240,12 +249,32 @@ class Settings(BaseSettings):
         return self.data_dir / "api-key"
 
     def secret_keys(self) -> tuple[str, ...]:
-        """The keys that stored credentials may be encrypted with, newest first; made when there is none."""
-        text = self.secret_key.get_secret_value() or _kept_secret(self.secret_key_file)
+        """The keys that stored credentials may be encrypted with, newest first; none: there is none yet."""
+        text = self.secret_key.get_secret_value()
+        if not text and self.secret_key_file.exists():
+            text = self.secret_key_file.read_text()
+            if not text.strip(" ,\n"):
+                raise ValueError(f"{self.secret_key_file} is empty: put the key back that was in it")
         keys = tuple(part.strip() for part in text.split(",") if part.strip())
         if any(len(key) < 16 for key in keys):
             raise ValueError("MAILDELTA_SECRET_KEY: a key needs at least 16 characters")
         return keys
+
+    def make_secret_key(self) -> str:
+        """The first key, in its file. The caller knows that nothing is encrypted yet. Two that make it get the same."""
+        return _kept_secret(self.secret_key_file)
+
+    def add_secret_key(self) -> None:
+        """A new key, in front of those that are in the file. Raises ValueError where the keys come from elsewhere."""
+        if self.secret_key.get_secret_value():
+            raise ValueError("the keys come from MAILDELTA_SECRET_KEY: put a new one in front of it yourself")
+        if not self.secret_keys():
+            raise ValueError(f"there is no key in {self.secret_key_file} yet")
+        with _locked(self.secret_key_file):
+            keys = [secrets.token_urlsafe(32), *self.secret_keys()]
+            draft = _draft(self.secret_key_file, ",".join(keys))
+            draft.replace(self.secret_key_file)
+            _flush(self.data_dir)
 
     def first_api_key(self) -> str:
         """The admin key of the settings; made when there is none."""
@@ -263,13 +292,43 @@ def _kept_secret(path: Path) -> str:
     """
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_urlsafe(32) + "\n")
+        draft = _draft(path, secrets.token_urlsafe(32))
         try:
             path.hardlink_to(draft)
+            _flush(path.parent)
         except FileExistsError:
             pass
         finally:
             draft.unlink()
     return path.read_text().strip()
+
+
+def _draft(path: Path, text: str) -> Path:
+    """A file beside it, readable by us alone and on the disk, whatever happens next."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    draft.touch(mode=0o600)
+    draft.write_text(text + "\n")
+    _flush(draft)
+    return draft
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One at a time. Where the system knows no such locks everybody is let in."""
+    handle = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if sys.platform != "win32":
+            import fcntl  # noqa: PLC0415  Windows has none
+
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import bindparam, delete, update
+from sqlalchemy import LargeBinary, bindparam, case, delete, func, literal, update
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, SQLModel, col, select
 
@@ -87,11 +87,39 @@ def change_each(db: Session, changes: Iterable[tuple[MailboxId, Mapping[str, Any
         db.connection().execute(_UPDATE, parameters)
 
 
-def replace_credentials(db: Session, mailbox_id: MailboxId, *, old: bytes, new: bytes) -> bool:
+def replace_credentials(db: Session, mailbox_id: MailboxId, *, old: bytes, new: bytes | None) -> bool:
     """Write ``new`` where ``old`` still stands; False: somebody changed them meanwhile."""
     is_old = _MAILBOXES.c.credentials == old
     done = db.connection().execute(_UPDATE.where(is_old).values(credentials=new), {"mailbox": mailbox_id})
     return done.rowcount > 0
+
+
+def sealed(
+    db: Session, *, after: MailboxId, limit: int, forms: Sequence[bytes] | None = None
+) -> Sequence[Mailbox]:
+    """Mailboxes with credentials, by id, as plain rows to be read only. ``forms``: only those whose first octet is one
+    of these.
+    """
+    rows = _MAILBOXES.c
+    question = select_columns(rows.id, rows.host, rows.port, rows.username, rows.credentials)
+    question = question.where(rows.id > after, rows.credentials.is_not(None)).order_by(rows.id).limit(limit)
+    if forms is not None:
+        question = question.where(func.substr(rows.credentials, 1, 1, type_=LargeBinary).in_(forms))
+    return [cast("Mailbox", row) for row in db.connection().execute(question)]
+
+
+def try_unreadable_again(db: Session, *, now: datetime, told_before: str) -> int:
+    """Mailboxes whose credentials could not be opened are due, for the key may be another one now; how many.
+
+    ``told_before``: what an earlier version said of a mailbox that it stopped for that reason.
+    """
+    rows = _MAILBOXES.c
+    is_active = (rows.status == MailboxStatus.ACTIVE.value) & rows.status_detail.is_not(None)
+    is_stopped = (rows.status == MailboxStatus.AUTH_FAILED.value) & (rows.status_detail == told_before)
+    due = case((rows.poll_interval_seconds.is_not(None), literal(now, rows.next_sync_at.type)), else_=None)
+    again = update(_MAILBOXES).where(is_active | is_stopped)
+    values = again.values(status=MailboxStatus.ACTIVE.value, status_detail=None, next_sync_at=due)
+    return db.connection().execute(values).rowcount
 
 
 def page(db: Session, *, after: int, limit: int) -> Sequence[Mailbox]:

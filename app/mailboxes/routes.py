@@ -24,6 +24,8 @@ from app.web.routing import Router
 
 _log = structlog.get_logger()
 
+_WITHOUT_SECRETS = "without_secrets: The service runs without its secret key, and can store no credentials."
+
 FactsOf = Callable[[Session, Sequence[MailboxId]], dict[MailboxId, MailboxFacts]]
 
 
@@ -58,7 +60,7 @@ def build_router(
         "/mailboxes",
         status_code=201,
         dependencies=[may_admin],
-        responses=documented(),
+        responses=documented(409, s409=_WITHOUT_SECRETS),
         summary="Register a mailbox",
     )
     async def register(body: NewMailbox, response: Response, by: By) -> MailboxAnswer:
@@ -110,7 +112,7 @@ def build_router(
     @router.patch(
         "/mailboxes/{mailbox_id}",
         dependencies=[may_admin],
-        responses=documented(404),
+        responses=documented(404, 409, s409=_WITHOUT_SECRETS),
         summary="Change a mailbox",
     )
     async def change(mailbox_id: str, body: MailboxChange, by: By) -> MailboxAnswer:

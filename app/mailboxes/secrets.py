@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from hashlib import sha256
@@ -96,11 +97,30 @@ class Vault:
     nor for another host, port or user.
     """
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[str], *, newer: Callable[[], Sequence[str]] | None = None) -> None:
+        """``newer`` reads the keys once more, where none opens something: they may have been rotated meanwhile."""
         if not keys:
             raise ValueError("at least one secret key is needed")
+        self._newer = newer
+        self._use(keys)
+
+    def _use(self, keys: Sequence[str]) -> None:
         digests = [sha256(b"maildelta credentials:" + key.encode()).digest() for key in keys]
         self._keys = [(sha256(digest).digest()[:1], AESGCM(digest)) for digest in digests]
+        self._texts = tuple(keys)
+
+    @classmethod
+    def closed(cls) -> "Vault":
+        """One without a key: it opens nothing, and must not be asked to seal."""
+        vault = cls.__new__(cls)
+        vault._newer = None
+        vault._use(())
+        return vault
+
+    @property
+    def is_closed(self) -> bool:
+        """There is no key."""
+        return not self._keys
 
     def seal(self, credentials: Credentials, binding: Binding) -> bytes:
         """Encrypt a password, or OAuth2 data."""
@@ -114,10 +134,29 @@ class Vault:
 
     def open(self, sealed: bytes, binding: Binding) -> Credentials:
         """What was sealed for this binding. Raises CredentialsUnreadable."""
+        text = self._opened(sealed, binding)
+        if text is None and self._has_newer():
+            text = self._opened(sealed, binding)
+        if text is None:
+            raise CredentialsUnreadable("No secret key of this service opens the stored credentials.")
+        return _oauth2(text) if auth_method(sealed) is AuthMethod.OAUTH2 else text
+
+    def _has_newer(self) -> bool:
+        """Whether the keys are others by now; then these are used."""
+        keys: Sequence[str] = ()
+        if self._newer is not None:
+            with suppress(OSError, ValueError):
+                keys = self._newer()
+        if not keys or tuple(keys) == self._texts:
+            return False
+        self._use(keys)
+        return True
+
+    def _opened(self, sealed: bytes, binding: Binding) -> str | None:
         for key_id, key in self._keys:
             if sealed[1:2] == key_id and (text := _decrypted(key, sealed, binding)) is not None:
-                return _oauth2(text) if auth_method(sealed) is AuthMethod.OAUTH2 else text
-        raise CredentialsUnreadable("No secret key of this service opens the stored credentials.")
+                return text
+        return None
 
     def is_current(self, sealed: bytes, binding: Binding) -> bool:
         """Whether it is of the present form, and sealed by the newest key."""

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from sqlmodel import Session
 
-from app.errors import AppError, InputFault, invalid_request, not_found
+from app.errors import AppError, InputFault, invalid_request, not_found, without_secrets
 from app.mailboxes import repository
 from app.mailboxes.destination import Destination, fields_that_need_credentials
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
@@ -196,6 +196,8 @@ def _destination(row: Mailbox) -> Destination:
 
 
 def _seal(row: Mailbox, credentials: Credentials | None, vault: Vault) -> None:
+    if credentials and vault.is_closed:
+        raise without_secrets()
     row.credentials = vault.seal(credentials, Binding.of(row)) if credentials else None
 
 
@@ -204,6 +206,8 @@ def _bind_anew(row: Mailbox, bound: Binding, vault: Vault) -> None:
     binding = Binding.of(row)
     if binding == bound or not row.credentials:
         return
+    if vault.is_closed:
+        raise without_secrets()
     try:
         row.credentials = vault.seal(vault.open(row.credentials, bound), binding)
     except CredentialsUnreadable as error:

@@ -12,7 +12,7 @@ from sqlmodel import Session
 from app.access.routes import requires
 from app.access.service import Gate, Scope
 from app.database import Database
-from app.errors import AppError, not_found
+from app.errors import AppError, not_found, without_secrets
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId, MailboxStatus
 from app.mailboxes.routes import mailbox_id_of
@@ -51,6 +51,7 @@ def build_router(
     clock: Callable[[], datetime],
     monotonic: Callable[[], float],
     transcripts: bool,
+    has_secrets: bool,
     traces: Traces,
 ) -> APIRouter:
     """The routes of syncs. ``work_is_due`` tells the workers that something is queued.
@@ -85,7 +86,8 @@ def build_router(
         responses=documented(
             404,
             409,
-            s409="mailbox_paused: The mailbox is paused (or mailbox_auth_failed, mailbox_needs_review).",
+            s409="mailbox_paused: The mailbox is paused (or mailbox_auth_failed, mailbox_needs_review, "
+            "without_secrets).",
         )
         | {200: {"model": SyncAnswer, "description": "With `wait`: the sync has ended."}},
         summary="Ask for a sync",
@@ -99,6 +101,8 @@ def build_router(
     ) -> SyncAnswer:
         """List, diff, retrieve what is new, store; in the background. Queued or running: that same sync."""
         number = mailbox_id_of(mailbox_id)
+        if not has_secrets:
+            raise without_secrets()
         # Not flushed: a request that a power failure takes away loses no mail.
         asked_by = traces.traceparent()
         row = await database.write(lambda db: _request(db, number, clock(), asked_by), durable=False)

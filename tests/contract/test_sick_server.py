@@ -21,7 +21,7 @@ ROUND = 6.0  # seconds until a sync of the sick server gives up
 
 async def register(database: Database, settings: Settings, server: FakePop3Server, count: int) -> None:
     """So many mailboxes of a server, all of them due long since."""
-    vault, due = Vault(settings.secret_keys()), datetime(2026, 1, 1, tzinfo=UTC)
+    vault, due = Vault([settings.make_secret_key()]), datetime(2026, 1, 1, tzinfo=UTC)
     rows = [
         {
             "id": number, "name": f"sick {number}", "host": server.host, "port": server.port, "security": "none",

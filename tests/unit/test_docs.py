@@ -67,7 +67,7 @@ def test_the_commands_that_a_document_names_exist(document: Path) -> None:
     commands = {
         command.name or (command.callback.__name__ if command.callback else "")
         for command in cli.registered_commands
-    }
+    } | {group.name for group in cli.registered_groups}
     named = set(re.findall(r"(?:`|/)maildelta ([a-z-]+)", document.read_text()))
     assert named <= commands
 

@@ -50,12 +50,38 @@ def test_a_secret_is_made_once_and_is_ours_alone(tmp_path: Path) -> None:
     key = settings.first_api_key()
     assert Settings(data_dir=tmp_path / "data").first_api_key() == key
     assert stat.S_IMODE(settings.api_key_file.stat().st_mode) == 0o600
-    assert settings.secret_keys() != (key,)
+    assert settings.make_secret_key() != key
+    assert stat.S_IMODE(settings.secret_key_file.stat().st_mode) == 0o600
+    assert settings.secret_keys() == (settings.make_secret_key(),)
+
+
+def test_no_secret_key_is_made_by_looking_for_one(tmp_path: Path) -> None:
+    assert Settings(data_dir=tmp_path).secret_keys() == ()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_key_file_that_lost_its_key_is_no_reason_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "secret-key").write_text("\n")
+    with pytest.raises(ValueError, match="put the key back"):
+        Settings(data_dir=tmp_path).secret_keys()
+
+
+def test_a_new_key_stands_in_front_of_the_older_ones_however_many_add_one_at_once(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    first = settings.make_secret_key()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: settings.add_secret_key(), range(4)))
+    keys = settings.secret_keys()
+    assert len(set(keys)) == 5
+    assert keys[-1] == first
+    assert stat.S_IMODE(settings.secret_key_file.stat().st_mode) == 0o600
+    with pytest.raises(ValueError, match="MAILDELTA_SECRET_KEY"):
+        Settings(data_dir=tmp_path, secret_key="a-key-of-the-environment").add_secret_key()
 
 
 def test_processes_that_start_together_agree_on_the_secret(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        keys = set(pool.map(lambda _: Settings(data_dir=tmp_path).secret_keys(), range(8)))
+        keys = set(pool.map(lambda _: Settings(data_dir=tmp_path).make_secret_key(), range(8)))
     assert len(keys) == 1
 
 
