@@ -28,6 +28,7 @@ from app.mailboxes.repository import try_unreadable_again
 from app.mailboxes.routes import build_router as mailboxes_router
 from app.mailboxes.secrets import OAuth2, Vault
 from app.mailboxes.service import replace_oauth2, stored_oauth2
+from app.messages.rereading import Rereader
 from app.messages.routes import build_router as messages_router
 from app.metrics import Backlog
 from app.occupancy import Place, shared
@@ -289,6 +290,16 @@ def _tokens(settings: Settings, database: Database, lookups: Lookups, vault: Vau
     )
 
 
+async def _reread(settings: Settings, database: Database) -> None:
+    """In the background, where work is done, and where a mistake of ours must stop nothing else."""
+    if settings.role is Role.API:
+        return
+    try:
+        await Rereader(database=database, monotonic=time.monotonic).run()
+    except Exception:
+        _log.exception("rereading_failed")
+
+
 def _lifespan(
     settings: Settings,
     database: Database,
@@ -309,12 +320,15 @@ def _lifespan(
             if settings.role is not Role.API:
                 await runner.take_back()
             await engine.start()
+            rereading = asyncio.create_task(_reread(settings, database))
             _log.info(
                 "started", version=__version__, role=settings.role.value, without_secrets=vault.is_closed
             )
             try:
                 yield
             finally:
+                rereading.cancel()
+                await asyncio.wait([rereading])
                 await runner.stop()
                 await engine.stop(within_seconds=settings.stop_within_seconds)
                 await lookups.close()

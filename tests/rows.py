@@ -35,6 +35,7 @@ _MEANT: Mapping[str, tuple[Any, ...]] = {
     "learnt.facts": ({"sent": 1}, {}, {"more": 2}),
     "api_keys.scopes": (["read"], ["sync"], ["admin"]),
     "messages.subject": ("", "ÄÖ 日本 \U0001f4ec", "a'b\\c"),
+    "messages.authors": ([{"name": "Ada", "address": "ada@example.org"}], None, []),
     "messages.to": ([{"name": "Ada", "address": "ada@example.org"}], [], []),
     "messages.cc": ([], [], []),
     "messages.reply_to": ([], [], []),

@@ -5,12 +5,18 @@ HEADERS_CUT = "The message has more headers than are read; the rest was left out
 BROKEN_HEADER_LINE = "A line among the headers is not a header and was left out."
 REPEATED_HEADER = "A header that may come once comes more than once; the first was taken."
 LONG_VALUE_CUT = "A very long value was cut."
-HEADER_8BIT = "A header holds 8-bit characters that are not UTF-8; they were read as Latin-1."
+HEADER_8BIT = (
+    "A header holds 8-bit characters that are not UTF-8; they were read as the text's or windows-1252."
+)
 BROKEN_ENCODED_WORD = "An encoded word in a header is broken."
-UNKNOWN_CHARSET = "A charset is not known; its text was read as UTF-8 or Latin-1."
+UNKNOWN_CHARSET = "A charset is not known; its text was read as UTF-8 or windows-1252."
 WRONG_CHARSET = "Some text is not valid in its charset; what is not was replaced."
 BAD_DATE = "The date cannot be read."
+DATE_WITHOUT_ZONE = "The date names no zone; it was taken for UTC."
 BAD_ADDRESS = "An address cannot be read."
+NAME_LIKE_ADDRESS = "The name beside an address looks like another address."
+AMBIGUOUS_SENDER = "It is not certain who wrote the message: several senders are named; the first was taken."
+INVISIBLE = "Invisible characters, or some that turn the reading direction, were left out."
 ADDRESSES_CUT = "There are more addresses than are read; the rest was left out."
 BARE_CR = "Lines end with CR alone; they were read as if they ended with LF."
 BAD_CONTENT_TYPE = "A content type cannot be read; the part was taken for plain text."
@@ -26,3 +32,14 @@ HTML_TOO_COMPLEX = "The HTML has more tags than are read; the rest was left out.
 HTML_TOO_DEEP = "The HTML is nested too deep; what is innermost is shown without its formatting."
 TOO_COSTLY = "The message costs more work than is spent on one; what was read so far is given."
 TOOK_TOO_LONG = "Reading the message took too long; what was read so far is given."
+UNREADABLE = "The message could not be read."
+
+_FORMER = (
+    "A header holds 8-bit characters that are not UTF-8; they were read as Latin-1.",
+    "A charset is not known; its text was read as UTF-8 or Latin-1.",
+    "The HTML is too complex to be shown as such; its text is given.",
+)
+ALL = frozenset(
+    {*_FORMER, *(value for name, value in globals().copy().items() if name.isupper() and name[0] != "_")}
+)
+"""Every sentence of the reader, those of earlier versions too; other warnings of a message come from elsewhere."""

@@ -7,27 +7,25 @@ string they give can be stored: no NUL, no lone surrogates, bounded in length.
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, fields
 from enum import Enum
 
 from app.mail import defects
 from app.mail.budget import Budget, Work, never
 from app.mail.decoding import decoded_text, printable
-from app.mail.headers import (
-    Address,
-    Block,
-    addresses,
-    date_of,
-    decoded,
-)
+from app.mail.envelope import Envelope, envelope_of, fields_of
 from app.mail.html import preformatted, read_html, stripped
 from app.mail.parts import Part, leaves
+from app.mail.people import Address
 from app.mail.scanner import Octets, Scanner
+from app.mail.words import decoded
 
 __all__ = [
+    "UNREADABLE",
+    "VERSION",
     "Address",
     "Attachment",
+    "Envelope",
     "Octets",
     "ParsedMessage",
     "Summary",
@@ -39,6 +37,9 @@ __all__ = [
     "summarise",
 ]
 
+VERSION = 1
+"""Of the reader. Whoever changes what ``summarise`` gives raises it: then what is stored is read again."""
+
 SUMMARY_OCTETS = 512 * 1024  # of a message, looked at for its summary
 _SNIPPET_OCTETS = (
     2 * 1024,
@@ -46,23 +47,13 @@ _SNIPPET_OCTETS = (
 )  # of the text, as few as do; of HTML four times that, for style sheets
 _SNIPPET_LENGTH = 200
 _ENOUGH = 190  # characters: blanks at the end go
-_MAX_SUBJECT = 2_000
-_MAX_MESSAGE_ID = 998
-_ONCE = ("from", "subject", "date", "message-id")
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u2060\ufeff]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """What a row of the feed shows. ``date`` is in UTC; ``snippet`` has at most 200 characters."""
+class Summary(Envelope):
+    """What a row of the feed shows. ``snippet`` has at most 200 characters."""
 
-    message_id: str | None
-    subject: str
-    from_: Address | None
-    to: tuple[Address, ...]
-    cc: tuple[Address, ...]
-    reply_to: tuple[Address, ...]
-    date: datetime | None
     has_attachments: bool
     snippet: str
     warnings: tuple[str, ...]
@@ -100,6 +91,23 @@ class _Body:
     is_html: bool
 
 
+UNREADABLE = Summary(
+    message_id=None,
+    subject="",
+    from_=None,
+    authors=(),
+    from_ambiguous=False,
+    to=(),
+    cc=(),
+    reply_to=(),
+    date=None,
+    has_attachments=False,
+    snippet="",
+    warnings=(defects.UNREADABLE,),
+)
+"""Of a message that only a mistake of ours keeps from being read."""
+
+
 class _Role(Enum):
     TEXT = "text"
     HTML = "html"
@@ -112,22 +120,12 @@ def summarise(raw: bytes, *, is_late: Callable[[], bool] = never) -> Summary:
     budget = Budget(found, is_late)
     scanner = Scanner(raw[:SUMMARY_OCTETS], budget, found)
     block = scanner.block()
-    fields = _fields(block, found)
-    has_attachments, snippet = _glimpse(leaves(scanner, block, budget, found), budget, found)
-    subject = decoded(fields["subject"][0], found) if "subject" in fields else ""
-    if len(subject) > _MAX_SUBJECT:
-        found.append(defects.LONG_VALUE_CUT)
-    sender = addresses(fields.get("from", ()), found)
+    glimpse = _glimpse(leaves(scanner, block, budget, found), budget, found)
+    envelope = envelope_of(block, found, charset=glimpse.charset)
     return Summary(
-        message_id=_message_id(fields["message-id"][0]) if "message-id" in fields else None,
-        subject=subject[:_MAX_SUBJECT],
-        from_=sender[0] if sender else None,
-        to=addresses(fields.get("to", ()), found),
-        cc=addresses(fields.get("cc", ()), found),
-        reply_to=addresses(fields.get("reply-to", ()), found),
-        date=date_of(fields["date"][0], found) if "date" in fields else None,
-        has_attachments=has_attachments,
-        snippet=snippet,
+        **{field.name: getattr(envelope, field.name) for field in fields(Envelope)},
+        has_attachments=glimpse.has_attachments,
+        snippet=glimpse.snippet,
         warnings=_warnings(found, is_cut=len(raw) >= SUMMARY_OCTETS),
     )
 
@@ -148,10 +146,7 @@ def parse(octets: Octets, *, is_late: Callable[[], bool] = never) -> ParsedMessa
     budget = Budget(found, is_late)
     scanner = Scanner(octets, budget, found)
     block = scanner.block()
-    _fields(block, found)
-    headers: dict[str, list[str]] = {}
-    for name, value in block.headers:
-        headers.setdefault(name, []).append(decoded(value, found))
+    charset = ""
     bodies: list[_Body] = []
     attachments: list[Attachment] = []
     for part in leaves(scanner, block, budget, found):
@@ -160,7 +155,12 @@ def parse(octets: Octets, *, is_late: Callable[[], bool] = never) -> ParsedMessa
             content = part.content(budget, found)
             attachments.append(_attachment(part, len(attachments), sum(map(len, content)), found))
         else:
+            charset = charset or part.charset
             bodies.append(_Body(part.alternative, _text(part, budget, found), role is _Role.HTML))
+    headers = {
+        name: [decoded(value, found, charset=charset) for value in values]
+        for name, values in fields_of(block, found).items()
+    }
     text, html = _shown(bodies, budget, found)
     return ParsedMessage(headers, text, html, tuple(attachments), _warnings(found, is_cut=False))
 
@@ -223,38 +223,33 @@ def header_values(raw_headers: bytes, name: str) -> list[str]:
     return [decoded(value, found) for known, value in block.headers if known == wanted]
 
 
-def _fields(block: Block, found: list[str]) -> dict[str, list[bytes]]:
-    if not block.headers:
-        found.append(defects.NO_HEADERS)
-    fields: dict[str, list[bytes]] = {}
-    for name, value in block.headers:
-        fields.setdefault(name, []).append(value)
-    if len(fields) < len(block.headers) and any(len(fields.get(name, ())) > 1 for name in _ONCE):
-        found.append(defects.REPEATED_HEADER)
-    return fields
+@dataclass(slots=True)
+class _Glimpse:
+    """Whether something is attached, the first words, and the charset of the first text."""
+
+    has_attachments: bool = False
+    snippet: str = ""
+    charset: str = ""
 
 
-def _message_id(value: bytes) -> str | None:
-    text = "".join(printable(value.decode("latin-1")).split())
-    start, end = text.find("<"), text.find(">")
-    return (text[start : end + 1] if 0 <= start < end else text)[:_MAX_MESSAGE_ID] or None
-
-
-def _glimpse(parts: Iterable[Part], budget: Budget, found: list[str]) -> tuple[bool, str]:
-    """Whether something is attached, and the first words: only as many parts are looked for as that takes."""
-    has_attachments, snippet = False, ""
+def _glimpse(parts: Iterable[Part], budget: Budget, found: list[str]) -> _Glimpse:
+    """Only as many parts are looked for as it takes."""
+    seen = _Glimpse()
     of_html: str | None = None
     for part in parts:
         role = _role(part)
         if role is _Role.ATTACHMENT:
-            has_attachments = has_attachments or not _is_inline(part)
-        elif role is _Role.TEXT and not snippet:
-            snippet = _first_words(part, budget, found)
-        elif role is _Role.HTML and of_html is None and not snippet:
+            seen.has_attachments = seen.has_attachments or not _is_inline(part)
+            continue
+        seen.charset = seen.charset or part.charset
+        if role is _Role.TEXT and not seen.snippet:
+            seen.snippet = _first_words(part, budget, found)
+        elif role is _Role.HTML and of_html is None and not seen.snippet:
             of_html = _first_words(part, budget, found)
-        if has_attachments and snippet:
+        if seen.has_attachments and seen.snippet:
             break
-    return has_attachments, snippet or of_html or ""
+    seen.snippet = seen.snippet or of_html or ""
+    return seen
 
 
 def _first_words(part: Part, budget: Budget, found: list[str]) -> str:

@@ -7,9 +7,11 @@ from itertools import chain
 
 from app.mail import defects
 from app.mail.budget import Budget, Work
-from app.mail.headers import Block, decoded, main_value, parameter, text_parameter
+from app.mail.envelope import charset_of
+from app.mail.headers import Block, main_value, parameter, text_parameter
 from app.mail.scanner import MAX_BOUNDARY, Scanner
 from app.mail.transfer import decoded_pieces
+from app.mail.words import decoded
 
 MAX_DEPTH = 50
 _MAX_PREAMBLE = 2 * 1024 * 1024  # octets, kept in case that no boundary comes and they are the text
@@ -53,7 +55,7 @@ class Part:
     @property
     def charset(self) -> str:
         """As the sender wrote it, or ""."""
-        return (parameter(self.block.first("content-type"), b"charset") or b"").decode("latin-1")
+        return charset_of(self.block)
 
     def filename(self, found: list[str]) -> str | None:
         """A name that is safe to save under: no folders, no control characters, not too long; or None."""

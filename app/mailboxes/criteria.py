@@ -39,7 +39,7 @@ _TEXT_OPERATORS = ("contains", "equals", "matches", "exists")
 _DATE_OPERATORS = ("before", "after", "exists")
 _OCTETS_OPERATORS = ("lt", "gt", "equals")
 
-_FIELD = r"^(subject|from|to|cc|date|octets|header:[!-9;-~]{1,100})$"  # names of headers: RFC 5322 §3.6.8
+_FIELD = r"^(subject|from|from_address|to|cc|date|octets|header:[!-9;-~]{1,100})$"  # names of headers: RFC 5322 §3.6.8
 _MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -87,8 +87,9 @@ class Condition(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     field: Annotated[StrictStr, Field(pattern=_FIELD, examples=["subject", "header:List-Id"])] = Field(
-        description="`subject`, `from`, `to`, `cc` (each by name or address), `date` (the sender's), `octets` (as "
-        "the server counts) or `header:<name>`. When a header comes several times, any of them may fit.",
+        description="`subject`, `from`, `to`, `cc` (each by name or address), `from_address` (the sender's address "
+        "alone; never true, with `not` neither, where it is uncertain who that is), `date` (the sender's), `octets` "
+        "(as the server counts) or `header:<name>`. When a header comes several times, any of them may fit.",
     )
     op: Operator = Field(
         description="Text: `contains` and `equals`, both whatever the case, `matches` (an RE2 pattern, found "

@@ -10,7 +10,7 @@ import structlog
 from sqlmodel import Session
 
 from app.mail.fingerprint import Fingerprint, fingerprint
-from app.mail.mime import Address, Summary, summarise
+from app.mail.mime import UNREADABLE, Address, Summary, summarise
 from app.mailboxes.models import MailboxId
 from app.messages import repository
 from app.messages.contents import Packed, Packer, unpack
@@ -38,7 +38,7 @@ class Prepared:
 
 def prepare(packed: Packed, *, unique_id: bytes, occurrence: int) -> Prepared:
     """Summarise a message. For a worker thread: no database, no network."""
-    summary = _summary_of(packed.head)
+    summary = summary_of(packed.head)
     marks = fingerprint(packed.head, packed.sha256)
     return Prepared(unique_id, occurrence, packed, summary, marks, summary.warnings)
 
@@ -84,13 +84,13 @@ def store(
     return places
 
 
-def _summary_of(head: bytes) -> Summary:
+def summary_of(head: bytes) -> Summary:
     """Store first, parse after: even a mistake of our parser must not keep a message out of the store."""
     try:
         return summarise(head)
     except Exception:
         _log.exception("summary_failed")
-        return Summary(None, "", None, (), (), (), None, False, "", ("The message could not be read.",))
+        return UNREADABLE
 
 
 def _content_row(packed: Packed) -> dict[str, Any]:
@@ -98,26 +98,33 @@ def _content_row(packed: Packed) -> dict[str, Any]:
 
 
 def _message_row(message: Prepared, mailbox_id: MailboxId, seq: MessageSeq, now: datetime) -> dict[str, Any]:
-    summary = message.summary
     return {
         "seq": seq,
         "mailbox_id": mailbox_id,
         "unique_id": message.unique_id,
         "occurrence": message.occurrence,
+        "retrieved_at": now,
+        "octets": message.packed.octets,
+        "raw_sha256": message.packed.sha256,
+        "warnings": list(message.warnings),
+    } | columns_of(message.summary)
+
+
+def columns_of(summary: Summary) -> dict[str, Any]:
+    """What a message's row holds of its summary, but its warnings."""
+    return {
         "message_id": summary.message_id,
         "subject": summary.subject,
         "from_name": summary.from_.name if summary.from_ else None,
         "from_address": summary.from_.address if summary.from_ else None,
+        "authors": _addresses(summary.authors),
+        "from_ambiguous": summary.from_ambiguous,
         "to": _addresses(summary.to),
         "cc": _addresses(summary.cc),
         "reply_to": _addresses(summary.reply_to),
         "date": summary.date,
-        "retrieved_at": now,
-        "octets": message.packed.octets,
-        "raw_sha256": message.packed.sha256,
         "has_attachments": summary.has_attachments,
         "snippet": summary.snippet,
-        "warnings": list(message.warnings),
     }
 
 

@@ -69,6 +69,9 @@ class Message(SQLModel, table=True):
     subject: str = Field(sa_column=Column(Text, nullable=False))
     from_name: str | None = Field(default=None, sa_column=Column(Text))
     from_address: str | None = Field(default=None, sa_column=Column(Text))
+    # Null, both: read by a version that did not ask, until it is read again.
+    authors: list[dict[str, Any]] | None = Field(default=None, sa_column=Column(Json))
+    from_ambiguous: bool | None = Field(default=None, sa_column=Column(Boolean))
     to: list[dict[str, Any]] = Field(sa_column=Column("to", Json, nullable=False))
     cc: list[dict[str, Any]] = Field(sa_column=Column(Json, nullable=False))
     reply_to: list[dict[str, Any]] = Field(sa_column=Column(Json, nullable=False))
@@ -79,3 +82,18 @@ class Message(SQLModel, table=True):
     has_attachments: bool = Field(sa_column=Column(Boolean, nullable=False))
     snippet: str = Field(sa_column=Column(Text, nullable=False))
     warnings: list[str] = Field(sa_column=Column(Json, nullable=False))
+
+
+class Rereading(SQLModel, table=True):
+    """One row: how far stored messages have been read again by the newest reader.
+
+    ``version``: of the reader that is at it; ``done_seq``: the last place that it has read; ``last_seq``: where it
+    ends, for what came later was read by that reader when it was stored.
+    """
+
+    __tablename__ = "rereading"
+
+    id: int = Field(default=1, sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    version: int = Field(sa_column=Column(Integer, nullable=False))
+    done_seq: int = Field(sa_column=Column(BigInt, nullable=False))
+    last_seq: int = Field(sa_column=Column(BigInt, nullable=False))

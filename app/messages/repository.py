@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, UnaryExpression, cast, delete, or_, update
+from sqlalchemy import ColumnElement, Text, UnaryExpression, cast, delete, func, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
 
+from app.mail.people import in_unicode
 from app.mailboxes.models import MailboxId
-from app.messages.models import Content, ContentBlock, Feed, Message, MessageSeq
+from app.messages.models import Content, ContentBlock, Feed, Message, MessageSeq, Rereading
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Wanted:
     mailbox_id: MailboxId | None = None
     subject: str | None = None
     sender: str | None = None
+    from_address: str | None = None  # in its canonical form
     recipient: str | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -90,6 +92,75 @@ def get(db: Session, seq: MessageSeq) -> Message | None:
     return db.get(Message, seq)
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What reading a message again starts from."""
+
+    seq: MessageSeq
+    raw_sha256: bytes
+    warnings: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ToReread:
+    """The messages behind the place ``done`` up to ``reached``, in order."""
+
+    messages: Sequence[Stored]
+    done: int
+    reached: int
+
+
+def stored_at(db: Session, *, seq: MessageSeq) -> Stored | None:
+    """The message at this place."""
+    row = get(db, seq)
+    return None if row is None else Stored(MessageSeq(row.seq), row.raw_sha256, row.warnings)
+
+
+def begin_rereading(db: Session, *, version: int) -> None:
+    """Start from the first place if this version has not been at it. An older version changes nothing."""
+    end = last_place(db)
+    _insert_new(db, Rereading, [{"id": 1, "version": version, "done_seq": 0, "last_seq": end}], ["id"])
+    db.execute(
+        update(Rereading)
+        .where(col(Rereading.version) < version)
+        .values(version=version, done_seq=0, last_seq=end)
+    )
+
+
+def to_reread(db: Session, *, version: int, limit: int) -> ToReread | None:
+    """What comes next; None: nothing is left, or another version is at it."""
+    row = db.get(Rereading, 1)
+    if row is None or row.version != version or row.done_seq >= row.last_seq:
+        return None
+    query = select(Message.seq, Message.raw_sha256, Message.warnings).where(
+        col(Message.seq) > row.done_seq, col(Message.seq) <= row.last_seq
+    )
+    found = db.exec(query.order_by(col(Message.seq)).limit(limit)).all()
+    messages = [Stored(MessageSeq(seq), sha256, list(warnings)) for seq, sha256, warnings in found]
+    return ToReread(messages, row.done_seq, messages[-1].seq if len(messages) == limit else row.last_seq)
+
+
+def advance_rereading(db: Session, *, version: int, done: int, reached: int) -> bool:
+    """Whether it was still at ``done``; it is at ``reached`` now."""
+    statement = (
+        update(Rereading)
+        .where(col(Rereading.version) == version, col(Rereading.done_seq) == done)
+        .values(done_seq=reached)
+    )
+    return bool(db.execute(statement).rowcount)  # type: ignore[attr-defined]
+
+
+def is_rereading(db: Session) -> bool:
+    """Whether some messages are still as an earlier reader read them."""
+    row = db.get(Rereading, 1)
+    return row is None or row.done_seq < row.last_seq
+
+
+def change(db: Session, seq: MessageSeq, columns: dict[str, Any]) -> None:
+    """Change columns of a message, if it is there."""
+    db.execute(update(Message).where(col(Message.seq) == seq).values(columns))
+
+
 def warn(db: Session, seq: MessageSeq, warning: str) -> None:
     """Add a warning to a message that is there and does not have it yet."""
     row = get(db, seq)
@@ -131,6 +202,8 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     if wanted.sender is not None:
         both = (col(Message.from_name), col(Message.from_address))
         conditions.append(or_(*(_holds(column, wanted.sender) for column in both)))
+    if wanted.from_address is not None:
+        conditions += [col(Message.from_ambiguous).is_(False), _is_address(wanted.from_address)]
     if wanted.recipient is not None:
         both_lists = (cast(col(Message.to), Text), cast(col(Message.cc), Text))
         conditions.append(or_(*(_holds(column, wanted.recipient) for column in both_lists)))
@@ -141,6 +214,13 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     if wanted.has_attachments is not None:
         conditions.append(col(Message.has_attachments) == wanted.has_attachments)
     return conditions
+
+
+def _is_address(canonical_address: str) -> ColumnElement[bool]:
+    """In ASCII letters of any case; a domain may be stored as U-labels or as A-labels."""
+    written = {canonical_address, in_unicode(canonical_address)}
+    is_one: ColumnElement[bool] = func.lower(col(Message.from_address)).in_(written)
+    return is_one
 
 
 def _holds(column: Any, text: str) -> ColumnElement[bool]:

@@ -13,6 +13,7 @@ from app.access.service import Gate, Scope
 from app.database import Database
 from app.errors import not_found
 from app.mail import mime
+from app.mail.people import canonical
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
 from app.messages import repository, schemas
@@ -20,6 +21,7 @@ from app.messages.contents import unpack
 from app.messages.feed import Feed, Look, Order
 from app.messages.models import Message, MessageSeq
 from app.messages.repository import Wanted
+from app.messages.rereading import Rereader
 from app.messages.schemas import FeedPage, MessageWhole
 from app.wakeups import Wakeup
 from app.web.ids import decode_id
@@ -46,6 +48,14 @@ def _wanted(
     sender: Annotated[
         str | None, Query(alias="from", max_length=500, description="Name or address holds this text.")
     ] = None,
+    from_address: Annotated[
+        str | None,
+        Query(
+            max_length=500,
+            description="The sender's address is this one, exactly (ASCII letters in any case). Messages whose "
+            "sender is uncertain (`from_ambiguous`) never match.",
+        ),
+    ] = None,
     to: Annotated[str | None, Query(max_length=500, description="To or Cc holds this text.")] = None,
     since: Annotated[UtcTime | None, Query(description="Retrieved at or after this time.")] = None,
     until: Annotated[UtcTime | None, Query(description="Retrieved before this time.")] = None,
@@ -54,6 +64,7 @@ def _wanted(
     return Wanted(
         subject=subject,
         sender=sender,
+        from_address=canonical(from_address) if from_address is not None else None,
         recipient=to,
         since=since,
         until=until,
@@ -70,6 +81,7 @@ def build_router(
     """The routes of the messages. ``monotonic`` is in seconds."""
     router = Router(tags=["Messages"])
     may_read, may_admin = requires(gate, Scope.READ), requires(gate, Scope.ADMIN)
+    rereader = Rereader(database=database, monotonic=monotonic)
     reader = Feed(database=database, messages_stored=messages_stored, monotonic=monotonic)
 
     async def page(
@@ -181,6 +193,18 @@ def build_router(
         disposition = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
         headers = {"Content-Disposition": disposition} | _DOWNLOAD
         return Response(data, media_type=facts.content_type, headers=headers)
+
+    @router.post(
+        "/messages/{message_id}/reparse",
+        dependencies=[may_admin],
+        responses=documented(404),
+        summary="Read a stored message again",
+    )
+    async def reparse(message_id: str) -> MessageWhole:
+        """By the reader of this version, as happens by itself after an upgrade. Its place, id and raw octets stay."""
+        if not await rereader.one(MessageSeq(decode_id("msg", message_id))):
+            raise not_found("message")
+        return await read(message_id)
 
     @router.delete(
         "/messages/{message_id}",

@@ -37,6 +37,11 @@ class MessageAnswer(BaseModel):
     message_id: str | None = Field(examples=["<1234@example.org>"])
     subject: str = Field(examples=["Invoice 2026-117"])
     from_: AddressAnswer | None = Field(alias="from", serialization_alias="from")
+    authors: list[AddressAnswer] = Field(description="All whom From names; `from` is the first of them.")
+    from_ambiguous: bool | None = Field(
+        description="True: several From fields, authors or addresses; decide nothing by `from`. Null: read by an "
+        "earlier version, and not yet again."
+    )
     to: list[AddressAnswer]
     cc: list[AddressAnswer]
     reply_to: list[AddressAnswer]
@@ -106,10 +111,13 @@ def whole(row: Message, parsed: ParsedMessage) -> MessageWhole:
 def _fields(row: Message) -> dict[str, object]:
     fields: dict[str, object] = row.model_dump(exclude={"from_name", "from_address"})
     sender = Address(row.from_name or "", row.from_address or "") if row.from_address is not None else None
+    sender_answer = {"name": sender.name, "address": sender.address} if sender else None
+    if row.authors is None:
+        fields["authors"] = [sender_answer] if sender_answer else []
     return fields | {
         "id": encode_id("msg", row.seq),
         "mailbox_id": encode_id("mbx", row.mailbox_id),
         "unique_id": unique_id_text(row.unique_id),
         "raw_sha256": row.raw_sha256.hex(),
-        "from": {"name": sender.name, "address": sender.address} if sender else None,
+        "from": sender_answer,
     }

@@ -8,9 +8,13 @@ from functools import cached_property
 from itertools import islice
 
 from app.mail.budget import Budget
+from app.mail.dates import date_of
 from app.mail.decoding import printable
-from app.mail.headers import MAX_ADDRESSES, AddressReader, date_of, decoded
+from app.mail.envelope import charset_of, is_ambiguous
+from app.mail.headers import Block
+from app.mail.people import MAX_ADDRESSES, Address, addresses, canonical, people_in
 from app.mail.scanner import Scanner
+from app.mail.words import decoded
 from app.mailboxes.criteria import Condition, Criteria
 
 MAX_JUDGED = (
@@ -39,11 +43,33 @@ class Head:
         self._people: dict[str, list[str]] = {}
 
     @cached_property
+    def _block(self) -> Block:
+        return Scanner(self._raw, Budget([]), []).block()
+
+    @cached_property
     def _headers(self) -> dict[str, list[bytes]]:
         headers: dict[str, list[bytes]] = {}
-        for name, value in Scanner(self._raw, Budget([]), []).block().headers:
+        for name, value in self._block.headers:
             headers.setdefault(name, []).append(value)
         return headers
+
+    @cached_property
+    def _charset(self) -> str:
+        return charset_of(self._block)
+
+    @cached_property
+    def _authors(self) -> tuple[Address, ...]:
+        return addresses(self._headers.get("from", ()), [], charset=self._charset)
+
+    @cached_property
+    def from_ambiguous(self) -> bool:
+        """Whether it is uncertain who wrote the message."""
+        return is_ambiguous(len(self._headers.get("from", ())), self._authors)
+
+    def from_address(self) -> list[str]:
+        """The address of the sender in its canonical form; none where none can be read or it is uncertain."""
+        known = [] if self.from_ambiguous else [canonical(author.address) for author in self._authors]
+        return [address for address in known if address]
 
     def has(self, name: str) -> bool:
         """Whether the header is there, with or without a value."""
@@ -52,13 +78,15 @@ class Head:
     def texts(self, name: str) -> list[str]:
         """The values of a header as one line of text each, in their order."""
         if name not in self._texts:
-            self._texts[name] = _bounded(decoded(value, []) for value in self._headers.get(name, ()))
+            self._texts[name] = _bounded(
+                decoded(value, [], charset=self._charset) for value in self._headers.get(name, ())
+            )
         return self._texts[name]
 
     def people(self, name: str) -> list[str]:
         """Every name and every address of a header; of a value in which there is none, all of it."""
         if name not in self._people:
-            self._people[name] = _bounded(_people_in(self._headers.get(name, ())))
+            self._people[name] = _bounded(_people_in(self._headers.get(name, ()), self._charset))
         return self._people[name]
 
     def dates(self) -> list[datetime]:
@@ -82,6 +110,8 @@ def _judged(item: Condition | Criteria, head: Head, octets: int | None) -> Verdi
     """The verdict on a part: of several rules the one that decided, as far as a single one did."""
     if isinstance(item, Condition):
         is_true = _holds(item, head, octets) is not item.negated
+        if item.field == "from_address" and head.from_ambiguous:
+            is_true = False  # nothing is decided by a sender whom others may see differently
         return Verdict(is_true, f"{_sentence(item)} is {'true' if is_true else 'false'}")
     decides = item.kind == "any"
     for inner in item.items:
@@ -100,12 +130,22 @@ def _holds(condition: Condition, head: Head, octets: int | None) -> bool:
             return octets is not None and _compares(condition, octets)
         case "date":
             return any(_is_on_its_side(condition, moment) for moment in head.dates())
+        case "from_address":
+            return _address_fits(condition, head.from_address())
         case _ if condition.op == "exists":
             return head.has(name)
         case "from" | "to" | "cc":
             return _any_fits(condition, head.people(name))
         case _:
             return _any_fits(condition, head.texts(name))
+
+
+def _address_fits(condition: Condition, found: list[str]) -> bool:
+    if condition.op == "exists":
+        return bool(found)
+    if condition.op == "equals":
+        return canonical(str(condition.value)) in found
+    return _any_fits(condition, found)
 
 
 def _compares(condition: Condition, octets: int) -> bool:
@@ -140,12 +180,11 @@ def _any_fits(condition: Condition, texts: list[str]) -> bool:
     return any(sought in text.casefold() for text in texts)
 
 
-def _people_in(values: Iterable[bytes]) -> Iterator[str]:
-    reader = AddressReader([])
+def _people_in(values: Iterable[bytes], charset: str) -> Iterator[str]:
     for value in values:
-        some = islice(reader.read(value), MAX_ADDRESSES)
+        some = islice(people_in(value, [], charset=charset), MAX_ADDRESSES)
         read = [part for one in some for part in (one.name, one.address) if part]
-        yield from read or [decoded(value, [])]
+        yield from read or [decoded(value, [], charset=charset)]
 
 
 def _bounded(texts: Iterable[str]) -> list[str]:

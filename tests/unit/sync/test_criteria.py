@@ -390,3 +390,50 @@ def test_the_schema_of_criteria_shows_both_kinds_of_items() -> None:
 def test_times_with_a_zone_are_compared_as_moments() -> None:
     moment = Condition.model_validate({**BEFORE, "value": "2026-11-02t12:00:00.25+02:30"}).moment
     assert (moment.isoformat(), moment.utcoffset()) == ("2026-11-02T09:30:00.250000+00:00", timedelta(0))
+
+
+CERTAIN = b"From: Max <Max@B\xc3\xbccher.Example>\r\n\r\n"
+UNCERTAIN = [
+    b"From: max@example.org\r\nFrom: evil@example.net\r\n\r\n",
+    b"From: max@example.org, evil@example.net\r\n\r\n",
+    b"From: <max@example.org> <evil@example.net>\r\n\r\n",
+    b"From: max@example.org <evil>\r\n\r\n",
+]
+
+
+def is_wanted_by_address(head: bytes, op: str, value: str | None, *, negated: bool = False) -> bool:
+    condition = {"field": "from_address", "op": op, "value": value, "not": negated}
+    return judge(Criteria.model_validate({"all": [condition]}), head=Head(head), octets=None).wanted
+
+
+@pytest.mark.parametrize(
+    ("op", "value"),
+    [
+        ("equals", "max@xn--bcher-kva.example"),
+        ("equals", "MAX@bücher.example"),
+        ("contains", "@xn--bcher"),
+        ("matches", "^max@"),
+        ("exists", None),
+    ],
+)
+def test_the_address_of_the_sender_is_judged_alone(op: str, value: str | None) -> None:
+    assert is_wanted_by_address(CERTAIN, op, value)
+    assert not is_wanted_by_address(CERTAIN, op, value, negated=True)
+
+
+def test_a_name_is_no_address_of_the_sender() -> None:
+    head = b"From: ceo@bank.example <evil@evil.example>\r\n\r\n"
+    assert not is_wanted_by_address(head, "contains", "bank")
+    assert is_wanted_by_address(head, "equals", "evil@evil.example")
+
+
+@pytest.mark.parametrize("head", UNCERTAIN)
+@pytest.mark.parametrize("negated", [True, False])
+def test_no_condition_on_an_uncertain_sender_is_met(head: bytes, negated: bool) -> None:
+    for op, value in [
+        ("equals", "max@example.org"),
+        ("contains", "evil"),
+        ("matches", "."),
+        ("exists", None),
+    ]:
+        assert not is_wanted_by_address(head, op, value, negated=negated)

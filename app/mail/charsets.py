@@ -1,0 +1,222 @@
+"""PURE  What a charset's name means, and octets -> text, as the WHATWG Encoding Standard has both.
+
+Labels and decoders are the standard's, for mail is written by the same programs as web pages, and under the same
+wrong names. Three things are read as mail has them: the standard's ``replacement`` labels (ISO-2022-KR, HZ) and UTF-7
+are decoded, and us-ascii, x-user-defined and no name at all say nothing: UTF-8 where it is valid, ISO-2022-JP where
+its escapes are, else windows-1252.
+"""
+
+import codecs
+import re
+from encodings.aliases import aliases
+from functools import lru_cache
+from typing import Final
+
+from webencodings.labels import LABELS  # type: ignore[import-untyped]
+
+UTF_8: Final = "utf_8"
+UNDECLARED: Final = ""  # the codec of what says nothing
+WINDOWS_1252: Final = "windows-1252"
+_UTF_16: Final = "utf_16"
+_LONGEST_LABEL = 60
+
+# Names are looked up here and not by codecs.lookup() alone: that imports a module for each name and remembers each
+# one that it did not find, so that strangers' mail would fill our memory. Left out are codecs that are not charsets,
+# that depend on the machine, or that take quadratic time (punycode, idna).
+_REFUSED = frozenset(
+    {
+        *("base64_codec", "bz2_codec", "hex_codec", "quopri_codec", "rot_13", "uu_codec", "zlib_codec"),
+        *("mbcs", "oem", "tactis", "idna", "punycode", "raw_unicode_escape", "unicode_escape", "undefined"),
+    }
+)
+_PYTHON_ONLY = {"cp720", "cp856", "cp1006", "koi8_t"}
+# Of the standard's encodings those that Python has under another name, or in a form that lacks characters.
+_CODECS = {
+    "big5": "cp950",
+    "euc-jp": "euc_jp",
+    "euc-kr": "cp949",
+    "gbk": "gb18030",
+    "ibm866": "cp866",
+    "iso-2022-jp": "iso2022_jp_ext",
+    "iso-8859-8-i": "iso8859_8",
+    "shift_jis": "cp932",
+    "utf-8": UTF_8,
+    "utf-16be": "utf_16_be",
+    "utf-16le": _UTF_16,  # a byte order mark decides
+    "x-user-defined": UNDECLARED,
+}
+_AS_MAIL_HAS_THEM = {"iso2022kr": "iso2022_kr", "csiso2022kr": "iso2022_kr", "hzgb2312": "hz"}
+_FURTHER = {"utf8mb4": UTF_8, "utf8sig": UTF_8, "win936": "gb18030", "macce": "mac_latin2"}
+_SAYS_NOTHING = frozenset({"", "unknown8bit", "unknown", "default", "iso", "8bit", "7bit", "none", "binary"})
+# Single octets that Python leaves undefined are C1 controls in the standard's tables of these.
+_SINGLE = {
+    "koi8-u": "koi8_u",
+    "macintosh": "mac_roman",
+    "windows-874": "cp874",
+    "x-mac-cyrillic": "mac_cyrillic",
+    **{f"windows-125{n}": f"cp125{n}" for n in range(9)},
+}
+_KOI8_RU = {0xAE: "\u045e", 0xBE: "\u040e"}  # the standard's KOI8-U has the Belarusian letter of KOI8-RU
+_UNDEFINED = "\ufffe"  # what charmap_decode takes for undefined
+
+# JIS X 0208 as Windows reads it, which is what the standard's index has.
+_AS_WINDOWS = str.maketrans("\u301c\u2016\u2212\u00a2\u00a3\u00ac", "\uff5e\u2225\uff0d\uffe0\uffe1\uffe2")
+_JAPANESE = frozenset({"euc_jp", "iso2022_jp_ext"})
+_ESCAPES = (b"\x1b$", b"\x1b(I", b"\x1b(J")
+_MENDING = "mail-mending"
+REPLACEMENT = "\ufffd"
+
+
+def codec_of(label: str) -> str | None:
+    """The name by which ``text_of`` knows a charset; UNDECLARED for what says nothing, None for what nobody knows."""
+    return _codec_of(label[:_LONGEST_LABEL])
+
+
+def text_of(data: bytes, codec: str, *, cut: bool = False) -> tuple[str, bool]:
+    """Octets as text, and whether all of them were valid. ``cut``: a last character may lack its end. Never raises."""
+    if codec == UNDECLARED:
+        return _undeclared(data, cut=cut)
+    if codec in _SINGLE:
+        return _single(data, codec)
+    if codec == _UTF_16:
+        codec = "utf_16_be" if data.startswith(codecs.BOM_UTF16_BE) else "utf_16_le"
+    text = _strict(data, codec, cut=cut)
+    is_valid = text is not None
+    if text is None:
+        try:
+            text = data.decode(codec, _MENDING)
+            is_valid = REPLACEMENT not in text
+        except (
+            UnicodeError,
+            LookupError,
+            ValueError,
+        ):  # UTF-16 refuses some input whatever the error handler
+            return data.decode("latin-1"), False
+    if codec in _JAPANESE:
+        text = text.translate(_AS_WINDOWS)
+    return text.removeprefix("\ufeff"), is_valid
+
+
+def is_iso_2022_jp(data: bytes) -> bool:
+    """Whether octets that name no charset hold its escapes (RFC 1468)."""
+    return b"\x1b" in data and any(escape in data for escape in _ESCAPES) and data.isascii()
+
+
+@lru_cache(maxsize=256)
+def _codec_of(label: str) -> str | None:
+    label = _bare(label)
+    squeezed = _squeezed(label)
+    if squeezed in _AS_MAIL_HAS_THEM:
+        return _AS_MAIL_HAS_THEM[squeezed]
+    if squeezed in _SAYS_NOTHING or _PYTHON.get(squeezed) == "ascii":
+        return UNDECLARED
+    name: str | None = LABELS.get(label) or _STANDARD.get(squeezed)
+    if name is None or name == "replacement":
+        further: str | None = _FURTHER.get(squeezed) or _PYTHON.get(squeezed)
+        return _CODECS.get(further, further) if further else None
+    return name if name in _SINGLE else _CODECS.get(name, name)
+
+
+def _bare(label: str) -> str:
+    """Without what senders put around it: quotes (also those of undone quoted-printable), remarks, a language."""
+    label = re.sub(r"^(?:=?3d)(?=[\"'])", "", label.strip().lower())
+    return re.split(r"[\s(;,*\"']", label.strip(" \t\"'"), maxsplit=1)[0]
+
+
+def _squeezed(label: str) -> str:
+    """Letters and digits: so many senders write cp-850, UTF8, iso_8859.1 or windows1251."""
+    label = re.sub(r"^(?:x[-_])+", "", label)
+    return re.sub(r"[^a-z0-9]", "", label).replace("windows", "win") if label.isascii() else "?"
+
+
+_STANDARD = {_squeezed(label): name for label, name in LABELS.items()}
+_PYTHON = {
+    _squeezed(alias): codec
+    for alias, codec in [
+        *aliases.items(),
+        *((codec, codec) for codec in {*aliases.values(), *_PYTHON_ONLY}),
+    ]
+    if codec not in _REFUSED
+}
+
+
+def _undeclared(data: bytes, *, cut: bool) -> tuple[str, bool]:
+    if is_iso_2022_jp(data):
+        text, is_valid = text_of(data, "iso2022_jp_ext", cut=cut)
+        if is_valid:
+            return text, True
+    text_or_none = _strict(data, UTF_8, cut=cut)
+    if text_or_none is not None:
+        return text_or_none.removeprefix("\ufeff"), True
+    return _single(data, WINDOWS_1252)[0], False
+
+
+def _single(data: bytes, codec: str) -> tuple[str, bool]:
+    try:
+        return codecs.charmap_decode(data, "strict", _table(codec))[0], True
+    except UnicodeError:
+        return codecs.charmap_decode(data, "replace", _table(codec))[0], False
+
+
+@lru_cache
+def _table(codec: str) -> str:
+    """256 characters, as the standard's index of a single-byte encoding."""
+    return "".join(_character(octet, codec) for octet in range(256))
+
+
+def _character(octet: int, codec: str) -> str:
+    if codec == "koi8-u" and octet in _KOI8_RU:
+        return _KOI8_RU[octet]
+    try:
+        return bytes([octet]).decode(_SINGLE[codec])
+    except UnicodeError:
+        return chr(octet) if 0x80 <= octet <= 0x9F else _UNDEFINED
+
+
+def _strict(data: bytes, codec: str, *, cut: bool) -> str | None:
+    try:
+        if cut:
+            return codecs.getincrementaldecoder(codec)("strict").decode(data, final=False)
+        return data.decode(codec)
+    except (UnicodeError, LookupError, ValueError):
+        return None
+
+
+def _mend(error: UnicodeError) -> tuple[str, int]:
+    """What the standard's decoders read and Python's do not; else one replacement character for one octet."""
+    assert isinstance(error, UnicodeDecodeError)
+    start, data = error.start, error.object
+    if error.encoding == "gb18030" and data[start] == 0x80:
+        return "€", start + 1
+    found = _pair(error.encoding, data[start : start + 2])
+    if found is not None:
+        return found, start + 2
+    if start + 1 < error.end and data[start + 1] >= 0x80:
+        return REPLACEMENT, error.end
+    return REPLACEMENT, start + 1  # an ASCII character behind half a character is not part of it
+
+
+def _pair(encoding: str, pair: bytes) -> str | None:
+    if len(pair) < 2:
+        return None
+    if encoding in _JAPANESE:
+        return _row_and_cell(pair[0] & 0x7F, pair[1] & 0x7F)
+    try:
+        return pair.decode("big5hkscs") if encoding == "cp950" else None
+    except UnicodeError:
+        return None
+
+
+def _row_and_cell(row: int, cell: int) -> str | None:
+    """A pair of JIS X 0208 with the extensions of NEC and IBM, by way of Shift_JIS, whose codec has them."""
+    if not (0x21 <= row <= 0x7E and 0x21 <= cell <= 0x7E):
+        return None
+    lead = (row + 1) // 2 + (0x70 if row < 0x5F else 0xB0)
+    trail = cell + ((0x1F if cell < 0x60 else 0x20) if row % 2 else 0x7E)
+    try:
+        return bytes((lead, trail)).decode("cp932")
+    except UnicodeError:
+        return None
+
+
+codecs.register_error(_MENDING, _mend)

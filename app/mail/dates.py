@@ -1,0 +1,222 @@
+"""PURE  The moment that a Date header means (RFC 5322 §3.3 and §4.3, and what mail programs write instead).
+
+A date is read when it has a day, a month, a year and a time in any of the usual orders; a zone that is not understood
+makes it unreadable, for a wrong moment that nobody is told of is worse than none. No zone at all means UTC, and is
+told.
+"""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+from app.mail import defects
+
+_LONGEST = 200  # octets looked at
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = {name: number for number, name in enumerate(_MONTHS, 1)}
+_LONG_MONTHS = (
+    *("january", "february", "march", "april", "june", "july", "august", "september"),
+    *("october", "november", "december", "sept"),
+)
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+_USUAL = re.compile(
+    r"(?:[A-Za-z]{3},)?\s*(\d{1,2})\s(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\s(\d{4})\s"
+    r"(\d\d):(\d\d):(\d\d)\s([+-])([01]\d|2[0-3])([0-5]\d)(?:\s*\([^()]*\))?\Z",
+    re.ASCII,
+)
+_COMMENT = re.compile(r"\([^()]*+\)")
+_TIME = re.compile(r"(?<![\d:.])(\d{1,2})[:.](\d\d)(?:[:.](\d\d)(?:[.,]\d+)?)?(?![\d:])", re.ASCII)
+_HALF = re.compile(r"\s*([ap])\.?m\b\.?", re.IGNORECASE)
+_YEAR_FIRST = re.compile(r"\b(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?=T|\b)", re.ASCII | re.IGNORECASE)
+_DAY_FIRST = re.compile(
+    r"\b(\d{1,2})\.(\d{1,2})\.(\d{4})\b", re.ASCII
+)  # as German and Russian programs write it
+_WORD = re.compile(r"[A-Za-z]+|\d+", re.ASCII)
+_OFFSET = re.compile(r"([+-])(?:(\d\d)(\d\d)|(\d{1,2})(?::(\d\d))?)(?![\d:])", re.ASCII)
+_ZONE_NAME = re.compile(r"[A-Za-z]+(?:\d[A-Za-z]+)?", re.ASCII)
+
+# RFC 5322 §4.3, and others that stand for one offset wherever they are written. IST (India, Israel, Ireland) and the
+# letters that RFC 822 had the wrong way round stand for several, and so for none.
+_ZONES: Final = {
+    **dict.fromkeys(("ut", "utc", "gmt", "z", "wet"), 0),
+    "est": -300,
+    "edt": -240,
+    "cst": -360,
+    "cdt": -300,
+    "mst": -420,
+    "mdt": -360,
+    "pst": -480,
+    "pdt": -420,
+    "akst": -540,
+    "akdt": -480,
+    "hst": -600,
+    "nst": -210,
+    "ndt": -150,
+    "brt": -180,
+    "art": -180,
+    **dict.fromkeys(("cet", "met", "mez", "west", "bst", "wat"), 60),
+    **dict.fromkeys(("cest", "mest", "mesz", "eet", "sast", "cat"), 120),
+    **dict.fromkeys(("eest", "msk", "eat", "trt"), 180),
+    "msd": 240,
+    "pkt": 300,
+    "npt": 345,
+    "wib": 420,
+    "hkt": 480,
+    "awst": 480,
+    "jst": 540,
+    "kst": 540,
+    "acst": 570,
+    "aest": 600,
+    "acdt": 630,
+    "aedt": 660,
+    "nzst": 720,
+    "nzdt": 780,
+}
+_WITH_SUMMER = {"est5edt": -300, "cst6cdt": -360, "mst7mdt": -420, "pst8pdt": -480}
+
+
+def date_of(value: bytes, found: list[str]) -> datetime | None:
+    """The moment in UTC, or None with a warning.
+
+    Only years 1900 to 9998: at the ends of the calendar a change of zone overflows, in the database driver too.
+    """
+    text = value[:_LONGEST].decode("latin-1")
+    try:
+        moment = _usual(text) or _unusual(text, found)
+    except (ValueError, OverflowError):
+        moment = None
+    if moment is None or not 1900 <= moment.year <= 9998:
+        found.append(defects.BAD_DATE)
+        return None
+    return moment
+
+
+def _usual(text: str) -> datetime | None:
+    match = _USUAL.match(text)
+    if match is None:
+        return None
+    day, month, year, hour, minute, second, sign, zone_hours, zone_minutes = match.groups()
+    offset = timedelta(hours=int(zone_hours), minutes=int(zone_minutes))
+    # 60 is a leap second (RFC 5322 §3.3), which datetime does not know.
+    local = datetime(
+        int(year), _MONTH[month.lower()], int(day), int(hour), int(minute), min(int(second), 59), tzinfo=UTC
+    )
+    return local - offset if sign == "+" else local + offset
+
+
+def _unusual(text: str, found: list[str]) -> datetime | None:
+    """By its parts, in whatever order: comments out, the time, what is left of the zone, the day."""
+    text = _without_comments(text).replace('"', " ").strip()
+    clock = _TIME.search(text, _behind_numeric_day(text))
+    if clock is None:
+        return None
+    hour, minute, second = int(clock[1]), int(clock[2]), int(clock[3] or 0)
+    before, after = text[: clock.start()], text[clock.end() :]
+    if half := _HALF.match(after):
+        if not 1 <= hour <= 12:
+            return None
+        hour = hour % 12 + (12 if half[1] in "pP" else 0)
+        after = after[half.end() :]
+    day, after = _day(before, after)
+    if day is None or second > 60:
+        return None
+    local = datetime(day.year, day.month, day.day, hour, minute, min(second, 59), tzinfo=UTC)
+    offset = _offset(after.strip(" ,;\t"), local)
+    if offset is None:
+        return None
+    if not after.strip(" ,;\t"):
+        found.append(defects.DATE_WITHOUT_ZONE)
+    return local - offset
+
+
+def _without_comments(text: str) -> str:
+    for _ in range(5):  # they nest
+        text, count = _COMMENT.subn(" ", text)
+        if not count:
+            break
+    return text.partition("(")[0]
+
+
+def _behind_numeric_day(text: str) -> int:
+    match = _DAY_FIRST.search(text) or _YEAR_FIRST.search(text)
+    return match.end() if match else 0
+
+
+def _day(before: str, after: str) -> tuple[date | None, str]:
+    """The day, of what stands before the time; the year may stand behind it (asctime). And what is left there."""
+    if match := _YEAR_FIRST.search(before):
+        return date(int(match[1]), int(match[2]), int(match[3])), after
+    if match := _DAY_FIRST.search(before):
+        return date(int(match[3]), int(match[2]), int(match[1])), after
+    month, numbers = 0, []
+    for word in _WORD.findall(before):
+        if word.isdigit():
+            numbers.append(word)
+        elif (name := word.lower()) in _MONTH or name in _LONG_MONTHS:
+            month = _MONTH[name[:3]]
+        elif name[:3] not in _WEEKDAYS and name not in {"st", "nd", "rd", "th", "at", "t", "of"}:
+            return None, after
+    if len(numbers) == 1:  # Mon Nov  2 10:00:00 CET 2026
+        year = re.search(r"(?<![\d:+-])\d{4}(?!\d)", after, re.ASCII)
+        if year is None:
+            return None, after
+        numbers.append(year[0])
+        after = after[: year.start()] + " " + after[year.end() :]
+    if not month or len(numbers) != 2:
+        return None, after
+    if len(numbers[0]) == 4:
+        numbers.reverse()
+    return date(_year(numbers[1]), month, int(numbers[0])), after
+
+
+def _year(digits: str) -> int:
+    """RFC 5322 §4.3: two digits below 50 are of this century, three and the others are counted from 1900."""
+    year = int(digits)
+    if len(digits) == 2:
+        return year + (2000 if year < 50 else 1900)
+    return year + 1900 if len(digits) == 3 else year
+
+
+def _offset(zone: str, local: datetime) -> timedelta | None:
+    """What the zone is ahead of UTC. Numbers count before names: ``GMT +0100 (CET)``. None: it is not understood."""
+    if not zone:
+        return timedelta()
+    if match := _OFFSET.search(zone):
+        name = zone[: match.start()].strip(" ,;\t").lower()
+        hours, minutes = int(match[2] or match[4]), int(match[3] or match[5] or 0)
+        if hours > 23 or minutes > 59 or (name and not _is_known(name)) or _OFFSET.search(zone, match.end()):
+            return None
+        return timedelta(hours=hours, minutes=minutes) * (1 if match[1] == "+" else -1)
+    match = _ZONE_NAME.match(zone)
+    if match is None or ((rest := zone[match.end() :].strip(" ,;.\t")) and not _is_known(rest.lower())):
+        return None
+    name = match[0].lower()
+    if name in _WITH_SUMMER:
+        minutes = _WITH_SUMMER[name] + (60 if _is_american_summer(local) else 0)
+    elif name in _ZONES:
+        minutes = _ZONES[name]
+    else:
+        return None
+    if rest and rest.lower() in _ZONES and _ZONES[rest.lower()] != minutes:
+        return None
+    return timedelta(minutes=minutes)
+
+
+def _is_known(name: str) -> bool:
+    return name in _ZONES or name in _WITH_SUMMER
+
+
+def _is_american_summer(local: datetime) -> bool:
+    """Daylight saving time of the United States, since 1987: from two to two on Sundays."""
+    if local.year >= 2007:
+        first, last = _sunday(local.year, 3, 8), _sunday(local.year, 11, 1)
+    else:
+        first, last = _sunday(local.year, 4, 1), _sunday(local.year, 10, 25)
+    return first <= local < last
+
+
+def _sunday(year: int, month: int, not_before: int) -> datetime:
+    day = date(year, month, not_before)
+    day += timedelta(days=(6 - day.weekday()) % 7)
+    return datetime(day.year, day.month, day.day, 2, tzinfo=UTC)

@@ -1,0 +1,302 @@
+"""PURE  Who is named in an address header (RFC 5322 §3.4), as mail programs show it.
+
+A value is split into persons at commas and semicolons that stand outside quoted strings, comments and angle brackets.
+Of a person, what stands in ``<…@…>`` is the address and what stands before it the name; without brackets the word with
+an ``@`` is the address. What holds no ``@`` is no person of its own when one follows: ``Doe, John <john@example.org>``.
+Encoded words are read when all of that is known. One pass from left to right; nothing is gone back over.
+"""
+
+import contextlib
+import re
+import string
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import groupby
+
+from app.mail import defects
+from app.mail.decoding import shown
+from app.mail.words import Masked, masked, unmasked
+
+MAX_ADDRESSES = 500
+MAX_NAME = 500  # characters of a display name or an address
+
+_LONGEST_DOMAIN = 253
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
+_USUAL = re.compile(
+    r"""\s*+(?:(?:"([^"\\]*+)"|([^"\\<>()\[\],:;@]*+))\s*+<([^<>()\[\]\\",:;\s@\x00]++@[^<>()\[\]\\",:;\s@\x00]++)>"""
+    r"""|([^<>()\[\]\\",:;\s@\x00]++@[^<>()\[\]\\",:;\s@\x00]++))\s*+(?:,\s*+|\Z)"""
+)
+_SPECIAL = re.compile(r'["(),;:<\\]')
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
+_ANGLE = re.compile(r'<((?:[^<>"]++|"(?:[^"\\]|\\.)*+")*+)>', re.DOTALL)
+_PLAIN_ANGLE = re.compile(r"<([^<>]*+)>")
+_UNCLOSED_ANGLE = re.compile(r"<([^<>,;]*+)")
+_IN_COMMENT = re.compile(r"[()]|\\.", re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_EMPTY = re.compile(r"[\s,]*+")
+_AROUND_AT = re.compile(r"\s*+@\s*+")
+_INNER_COMMENT = re.compile(r"\([^()]*+\)")
+_ADDRESS_IN_NAME = re.compile(r"[^\s@<>()\[\]\"',;:]++@[^\s@<>()\[\]\"',;:]++")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Somebody: a name, which may be empty, and an address, empty when none could be read."""
+
+    name: str
+    address: str
+
+
+def addresses(values: Iterable[bytes], found: list[str], *, charset: str = "") -> tuple[Address, ...]:
+    """The people of all values of one field, at most 500. A person with several addresses is there with each."""
+    result: list[Address] = []
+    for value in values:
+        for address in people_in(value, found, charset=charset):
+            if len(result) == MAX_ADDRESSES:
+                found.append(defects.ADDRESSES_CUT)
+                return tuple(result)
+            result.append(address)
+    return tuple(result)
+
+
+def people_in(value: bytes, found: list[str], *, charset: str = "") -> Iterator[Address]:
+    """The people of one value, as they are read. ``charset`` as for ``words.decoded``."""
+    given = masked(value, found, charset=charset)
+    position = 0
+    while match := _USUAL.match(given.text, position):
+        quoted, phrase, angle, bare = match.groups()
+        yield _address(quoted or phrase or "", angle or bare, given, found)
+        position = match.end()
+    if position < len(given.text):
+        for name, address in _Scan(given.text, position, found).people():
+            yield _address(name, address, given, found)
+
+
+class _Kind(Enum):
+    TEXT = "text"
+    QUOTED = "quoted"  # without its quotes
+    LOCAL = "local"  # a quoted local part, as it came: "john doe"@example.org
+    COMMENT = "comment"  # without its parentheses
+    ANGLE = "angle"  # without its brackets
+
+
+_Piece = tuple[_Kind, str]
+
+
+class _Scan:
+    """One pass over a masked value from where it is no longer usual."""
+
+    def __init__(self, text: str, position: int, found: list[str]) -> None:
+        self._text = text
+        self._at = position
+        self._found = found
+        self._last_semicolon = text.rfind(";")
+        self._end = len(text.rstrip(" \t,;"))
+        self._comments_close = True
+        self._held = ""  # names that had no address of their own: they belong to the next one
+        self._pieces: list[_Piece] = []
+
+    def people(self) -> Iterator[tuple[str, str]]:
+        """Names and addresses, masked; the address is empty where there is none."""
+        text = self._text
+        while special := _SPECIAL.search(text, self._at):
+            if special.start() > self._at:
+                self._add(_Kind.TEXT, text[self._at : special.start()])
+            self._at = special.end()
+            if special[0] in ",;":
+                yield from self._end_of_person(is_end_of_list=special[0] == ";")
+                self._at = _EMPTY.match(text, self._at).end()  # type: ignore[union-attr]  # it matches nothing too
+            else:
+                self._take(special[0], special.start())
+        self._add(_Kind.TEXT, text[self._at :])
+        yield from self._end_of_person(is_end_of_list=True)
+
+    def _add(self, kind: _Kind, text: str) -> None:
+        self._pieces.append((kind, text))
+
+    def _end_of_person(self, *, is_end_of_list: bool) -> Iterator[tuple[str, str]]:
+        pieces, self._pieces = self._pieces, []
+        name, found = _read(pieces)
+        name = ", ".join(part for part in (self._held, name) if part)
+        self._held = ""
+        if found:
+            for address in found:
+                yield name, address
+        elif not is_end_of_list:
+            self._held = name[: 2 * MAX_NAME]
+        elif name:
+            self._found.append(defects.BAD_ADDRESS)
+            yield name, ""
+
+    def _take(self, special: str, start: int) -> None:
+        match special:
+            case ":":
+                self._colon()
+            case '"':
+                self._quoted(start)
+            case "(":
+                self._comment(start)
+            case "<":
+                self._angle(start)
+            case _:
+                self._add(_Kind.TEXT, self._text[self._at : self._at + 1])  # what a backslash protects
+                self._at += 1
+
+    def _colon(self) -> None:
+        """The name of a group ends here (its members are people of their own), or it is one of many odd colons."""
+        is_group = self._at <= self._last_semicolon or self._at >= self._end
+        if len(self._pieces) <= 2 and not any("@" in text for _, text in self._pieces):
+            is_mailto = bool(self._pieces) and self._pieces[-1][1].strip().lower() == "mailto"
+            if is_group or is_mailto:
+                self._pieces = []
+                return
+        self._add(_Kind.TEXT, ":")
+
+    def _quoted(self, start: int) -> None:
+        match = _QUOTED.match(self._text, start)
+        if match is None:
+            return  # a quote that is never closed opens nothing
+        self._at = match.end()
+        if self._text.startswith("@", self._at):
+            self._add(_Kind.LOCAL, match[0])
+        else:
+            self._add(_Kind.QUOTED, _ESCAPED.sub(r"\1", match[1]))
+
+    def _comment(self, start: int) -> None:
+        end = _end_of_comment(self._text, start) if self._comments_close else -1
+        if end < 0:
+            self._comments_close = False  # nor would those behind it: each would be looked for to the end
+            self._add(_Kind.TEXT, "(")
+        else:
+            self._add(_Kind.COMMENT, _ESCAPED.sub(r"\1", self._text[start + 1 : end - 1]))
+            self._at = end
+
+    def _angle(self, start: int) -> None:
+        match = _ANGLE.match(self._text, start) or _PLAIN_ANGLE.match(self._text, start)
+        if match is None:
+            match = _UNCLOSED_ANGLE.match(self._text, start)
+            if match is None or "@" not in match[1]:
+                self._add(_Kind.TEXT, "<")
+                return
+            self._found.append(defects.BAD_ADDRESS)
+        self._at = match.end()
+        self._add(_Kind.ANGLE, match[1])
+
+
+def _end_of_comment(text: str, start: int) -> int:
+    """Behind the parenthesis that closes the one at ``start``; -1 where none does. Comments nest (RFC 5322 §3.2.2)."""
+    depth = 0
+    for mark in _IN_COMMENT.finditer(text, start):
+        depth += {"(": 1, ")": -1}.get(mark[0], 0)
+        if depth == 0:
+            return mark.end()
+    return -1
+
+
+def _read(pieces: Sequence[_Piece]) -> tuple[str, list[str]]:
+    """The name and the addresses of one person: several where it is not certain which one is meant."""
+    angles = [number for number, (kind, text) in enumerate(pieces) if kind is _Kind.ANGLE and "@" in text]
+    if angles:
+        rest = [piece for piece in pieces[angles[0] + 1 :] if piece[0] is not _Kind.ANGLE]
+        return (
+            _name(pieces[: angles[0]]) or _name(rest),
+            _unlike(address for number in angles for address in _of_angle(pieces[number][1])),
+        )
+    odd = [text.strip() for kind, text in pieces if kind is _Kind.ANGLE and text.strip()]
+    pieces = [piece for piece in pieces if piece[0] is not _Kind.ANGLE]
+    words = list(_words(pieces))
+    found = [word.strip("'") for word, is_address in words if is_address]
+    if found:
+        name = " ".join(word for word, is_address in words if not is_address)
+        return name or _comment(pieces), _unlike([*found, *odd])
+    if odd:
+        return _name(pieces), _unlike(odd)
+    comment = _comment(pieces)
+    if comment and len(words) == 1:
+        return comment, [words[0][0]]  # root (Cron Daemon)
+    return _name(pieces), []
+
+
+def _words(pieces: Sequence[_Piece]) -> Iterator[tuple[str, bool]]:
+    """What stands outside comments, word by word, and whether a word is an address."""
+    local = ""
+    for kind, some in groupby(pieces, key=lambda piece: piece[0]):
+        text = "".join(piece[1] for piece in some)
+        if kind is _Kind.LOCAL:
+            local = text
+        elif kind is _Kind.TEXT:
+            for word in _AROUND_AT.sub("@", text).split():
+                yield local + word, bool(local) or "@" in word.strip("@'")
+                local = ""
+        elif kind is _Kind.QUOTED and text.strip():
+            yield _line(text), False
+
+
+def _name(pieces: Sequence[_Piece]) -> str:
+    """As it is written, its comments too: ``Max (Sales) <max@example.org>``. Of a comment alone what it holds."""
+    if all(kind is _Kind.COMMENT or not text.strip() for kind, text in pieces):
+        return _comment(pieces)
+    around = {_Kind.COMMENT: "({})", _Kind.ANGLE: "<{}>"}
+    name = _line("".join(around.get(kind, "{}").format(text) for kind, text in pieces))
+    return name if name.strip("<>") else ""
+
+
+def _comment(pieces: Sequence[_Piece]) -> str:
+    return _line(" ".join(text for kind, text in pieces if kind is _Kind.COMMENT))
+
+
+def _of_angle(content: str) -> list[str]:
+    """What is in angle brackets, without comments, blanks, a source route (RFC 5322 §4.4) or ``mailto:``."""
+    content = "".join(_INNER_COMMENT.sub("", content).split())
+    if content.startswith("@") and ":" in content:
+        content = content.partition(":")[2]
+    if content[:7].lower() == "mailto:":
+        content = content[7:]
+    several = [one for one in re.split("[,;]", content) if one]
+    return several if len(several) > 1 and '"' not in content else [content]
+
+
+def _unlike(found: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(found))
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _address(name: str, address: str, given: Masked, found: list[str]) -> Address:
+    name = shown(unmasked(name, given.words), found).strip()
+    address = shown(unmasked(address, given.raw), found).strip()
+    if len(name) > MAX_NAME or len(address) > MAX_NAME:
+        found.append(defects.LONG_VALUE_CUT)
+    name, address = name[:MAX_NAME], address[:MAX_NAME]
+    if "@" in unicodedata.normalize("NFKC", name) and looks_like_another(name, address):
+        found.append(defects.NAME_LIKE_ADDRESS)
+    return Address(name, address)
+
+
+def canonical(address: str) -> str:
+    """An address as it is compared: ASCII letters in lower case, the domain as A-labels (RFC 5890) where it has any."""
+    local, at, domain = address.strip().rpartition("@")
+    if not domain.isascii() and len(domain) <= _LONGEST_DOMAIN:  # the codec takes quadratic time
+        with contextlib.suppress(UnicodeError):
+            domain = domain.encode("idna").decode("ascii")
+    return f"{local}{at}{domain.rstrip('.')}".translate(_LOWER)
+
+
+def in_unicode(address: str) -> str:
+    """A canonical address with the A-labels of its domain as U-labels, as some senders write them."""
+    local, at, domain = address.rpartition("@")
+    if "xn--" in domain:
+        with contextlib.suppress(UnicodeError):
+            domain = domain[:_LONGEST_DOMAIN].encode("ascii").decode("idna")
+    return f"{local}{at}{domain}"
+
+
+def looks_like_another(name: str, address: str) -> bool:
+    """Whether a name holds an address, in letters of any width, that is not the one beside it."""
+    plain = unicodedata.normalize("NFKC", name)
+    return any(one[0].casefold() != address.casefold() for one in _ADDRESS_IN_NAME.finditer(plain))

@@ -1,0 +1,131 @@
+"""What is stored is read again after an upgrade, on SQLite and PostgreSQL alike."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlmodel import Session
+
+from app.database import Database
+from app.mail import defects
+from app.messages import repository
+from app.messages.models import MessageSeq
+from app.messages.repository import Wanted
+from app.messages.rereading import MESSAGES_PER_BATCH, Rereader
+from tests.contract.test_repositories import mail, make_mailbox, put
+
+STALE = "subject = 'stale', from_address = 'stale@example.org', authors = NULL, from_ambiguous = NULL"
+
+
+async def no_rest(_seconds: float) -> None:
+    await asyncio.sleep(0)
+
+
+def rereader(database: Database, version: int = 1) -> Rereader:
+    return Rereader(database=database, monotonic=time.monotonic, sleep=no_rest, version=version)
+
+
+async def make_stale(database: Database, warnings: str = "[]") -> None:
+    """As an earlier version left them."""
+    await database.write(lambda db: db.execute(text(f"UPDATE messages SET {STALE}, warnings = '{warnings}'")))
+
+
+async def rows(database: Database) -> list[Any]:
+    def question(db: Session) -> list[Any]:
+        end = repository.last_place(db)
+        found = repository.between(db, Wanted(), above=0, below=end + 1, limit=1_000)
+        return [row.model_copy() for row in found]
+
+    return await database.read(question)
+
+
+async def test_all_is_read_again_once_in_batches_and_keeps_its_place(database: Database) -> None:
+    mailbox_id = await make_mailbox(database)
+    count = 2 * MESSAGES_PER_BATCH + 3
+    places = await put(database, mailbox_id, *(mail(f"s{n}") for n in range(count)))
+    await make_stale(database)
+    await rereader(database).run()
+    read = await rows(database)
+    assert [row.seq for row in read] == places
+    assert [row.subject for row in read] == [f"s{n}" for n in range(count)]
+    assert {row.from_address for row in read} == {"ada@example.org"}
+    assert {row.from_ambiguous for row in read} == {False}
+    assert not await database.read(repository.is_rereading)
+    await make_stale(database)
+    await rereader(database).run()
+    assert {row.subject for row in await rows(database)} == {"stale"}  # once for each version
+    await rereader(database, version=2).run()
+    assert [row.subject for row in await rows(database)] == [f"s{n}" for n in range(count)]
+
+
+async def test_warnings_that_are_not_the_readers_stay(database: Database) -> None:
+    await put(database, await make_mailbox(database), mail("a"))
+    await make_stale(database, f'["{defects.BAD_DATE}", "The server holds further copies."]')
+    await rereader(database).run()
+    assert [row.warnings for row in await rows(database)] == [["The server holds further copies."]]
+
+
+async def test_what_is_killed_goes_on_where_it_was(database: Database) -> None:
+    await put(database, await make_mailbox(database), *(mail(f"s{n}") for n in range(3 * MESSAGES_PER_BATCH)))
+    await make_stale(database)
+    batches = 0
+
+    async def die_in_the_second_rest(_seconds: float) -> None:
+        nonlocal batches
+        batches += 1
+        if batches == 2:
+            raise asyncio.CancelledError
+
+    first = Rereader(database=database, monotonic=time.monotonic, sleep=die_in_the_second_rest, version=1)
+    with pytest.raises(asyncio.CancelledError):
+        await first.run()
+    assert await database.read(repository.is_rereading)
+    assert [row.subject for row in await rows(database)].count("stale") == MESSAGES_PER_BATCH
+    await rereader(database).run()
+    assert "stale" not in [row.subject for row in await rows(database)]
+
+
+async def test_several_at_once_do_no_harm(database: Database) -> None:
+    await put(database, await make_mailbox(database), *(mail(f"s{n}") for n in range(2 * MESSAGES_PER_BATCH)))
+    await make_stale(database)
+    await asyncio.gather(*(rereader(database).run() for _ in range(3)))
+    assert [row.subject for row in await rows(database)] == [f"s{n}" for n in range(2 * MESSAGES_PER_BATCH)]
+
+
+async def test_an_older_version_leaves_a_newer_one_alone(database: Database) -> None:
+    await put(database, await make_mailbox(database), mail("a"))
+    await rereader(database, version=3).run()
+    await make_stale(database)
+    await rereader(database, version=2).run()
+    assert {row.subject for row in await rows(database)} == {"stale"}
+
+
+async def test_one_is_read_again_when_asked_for(database: Database) -> None:
+    (first, _) = await put(database, await make_mailbox(database), mail("a"), mail("b"))
+    await make_stale(database)
+    assert await rereader(database).one(first)
+    assert [row.subject for row in await rows(database)] == ["a", "stale"]
+    assert not await rereader(database).one(MessageSeq(99))
+
+
+async def test_only_a_certain_sender_is_found_by_address(database: Database) -> None:
+    mailbox_id = await make_mailbox(database)
+    await put(database, mailbox_id, mail("a", "x"))
+
+    async def found(address: str) -> int:
+        wanted = Wanted(from_address=address)
+        end = await database.read(repository.last_place)
+        return len(
+            await database.read(
+                lambda db: [r.seq for r in repository.between(db, wanted, above=0, below=end + 1, limit=9)]
+            )
+        )
+
+    assert await found("ada@example.org") == 1
+    assert await found("ada") == 0
+    await database.write(lambda db: db.execute(text("UPDATE messages SET from_address = 'Ada@Example.org'")))
+    assert await found("ada@example.org") == 1
+    await database.write(lambda db: db.execute(text("UPDATE messages SET from_ambiguous = NULL")))
+    assert await found("ada@example.org") == 0

@@ -1,0 +1,114 @@
+"""What names of charsets mean, and their octets, as the WHATWG Encoding Standard and mail have them."""
+
+import pytest
+
+from app.mail.charsets import UNDECLARED, codec_of, text_of
+
+
+def text(data: bytes, label: str) -> str:
+    codec = codec_of(label)
+    assert codec is not None
+    return text_of(data, codec)[0]
+
+
+@pytest.mark.parametrize(
+    ("label", "data", "expected"),
+    [
+        ("windows-31j", b"\x87\x40", "①"),
+        ("shift_jis", b"\x81\x60", "\uff5e"),
+        ("x-sjis", b"\x83\x5c", "ソ"),
+        ("x-cp1251", b"\xcf", "П"),
+        ("Windows1251", b"\xcf", "П"),
+        ("cp-850", b"\x81", "ü"),
+        ("koi8-ru", b"\xae\xbe", "ўЎ"),
+        ("koi8-u", b"\xa4", "є"),
+        ("x-euc-jp", b"\xc6\xfc", "日"),
+        ("euc-jp", b"\xad\xa1\xa1\xc1", "①\uff5e"),
+        ("iso-2022-jp", b"\x1b$B-!F|\x1b(I1\x1b(B", "①日ｱ"),
+        ("csISO2022JP", b"\x1b$BF|\x1b(B", "日"),
+        ("big5", b"\x87\x40\xa4\xa4", "䏰中"),
+        ("big5-hkscs", b"\xa4\xa4", "中"),
+        ("iso-8859-2 (Plain)", b"\xb1", "ą"),
+        ('"iso-8859-2"', b"\xb1", "ą"),
+        ('3D"iso-8859-2"', b"\xb1", "ą"),
+        ("iso-8859-2;", b"\xb1", "ą"),
+        ("iso-8859-2*pl", b"\xb1", "ą"),
+        ("ISO8859_2", b"\xb1", "ą"),
+        ("iso-8859-1", b"\x80\x81", "€\x81"),
+        ("latin1", b"\x93", "“"),
+        ("iso-8859-9", b"\xfd\x80", "\u0131€"),
+        ("iso-8859-11", b"\xa1\x85", "ก…"),
+        ("tis-620", b"\xa1", "ก"),
+        ("iso-8859-8-i", b"\xe0", "א"),
+        ("gb2312", b"\x80\xc4\xe3", "€你"),
+        ("gb2312", b"\x8a\x5a", "奪"),
+        ("ks_c_5601-1987", b"\xb0\xa2", "각"),
+        ("ks_c_5601-1987", b"\x8c\x63", "똠"),
+        ("macintosh", b"\xdb", "€"),
+        ("x-mac-cyrillic", b"\xff", "€"),
+        ("ibm866", b"\x80", "\u0410"),
+        ("utf-16", b"\xff\xfea\x00", "a"),
+        ("utf-16", b"a\x00", "a"),
+        ("utf-16be", b"\xfe\xff\x00a", "a"),
+        ("unicode-1-1-utf-7", b"+AGE-", "a"),
+        ("utf-7", b"+AGE-", "a"),
+        ("iso-2022-kr", b"\x1b$)C\x0e0!\x0f", "가"),
+        ("hz-gb-2312", b"~{Dc~}", "你"),
+        ("UTF 8", "ü".encode(), "ü"),
+        ("utf8mb4", "ü".encode(), "ü"),
+    ],
+)
+def test_a_charset_is_what_the_standard_and_mail_mean_by_it(label: str, data: bytes, expected: str) -> None:
+    assert text(data, label) == expected
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "",
+        "us-ascii",
+        "ANSI_X3.4-1968",
+        "ascii",
+        "iso646-us",
+        "646",
+        "x-user-defined",
+        "unknown-8bit",
+        "x-unknown",
+    ],
+)
+def test_what_says_nothing_is_read_as_it_is_valid(label: str) -> None:
+    assert codec_of(label) == UNDECLARED
+    assert text_of("für".encode(), UNDECLARED) == ("für", True)
+    assert text_of(b"\x93Hi\x94 5 \x80", UNDECLARED) == ("“Hi” 5 €", False)
+    assert text_of(b"\x1b$B-!F|\x1b(B \x1b(I1\x1b(B", UNDECLARED) == ("①日 ｱ", True)
+    assert text_of(b"\x1b[31mred", UNDECLARED) == ("\x1b[31mred", True)
+
+
+@pytest.mark.parametrize("label", ["punycode", "idna", "rot13", "mbcs", "zlib", "os.path", "x" * 500, "ü"])
+def test_what_is_no_charset_is_unknown(label: str) -> None:
+    assert codec_of(label) is None
+
+
+@pytest.mark.parametrize(
+    "label", ["utf-8", "euc-jp", "iso-2022-jp", "gbk", "big5", "euc-kr", "utf-16", "iso-8859-3"]
+)
+def test_octets_that_are_not_valid_are_replaced_and_it_is_told(label: str) -> None:
+    data = b"a\xff\x80\xa5" if label != "utf-16" else b"\xff\xfea\x00\x00\xd8b"
+    found, is_valid = text_of(data, str(codec_of(label)))
+    assert "\ufffd" in found or label == "utf-16"
+    assert not is_valid
+
+
+def test_a_character_that_is_cut_at_the_end_is_no_fault_where_it_is_cut() -> None:
+    for label, data in [
+        ("utf-8", "ü".encode()),
+        ("gbk", b"\xc4\xe3"),
+        ("euc-jp", b"\xc6\xfc"),
+        ("utf-16le", b"a\0b\0"),
+    ]:
+        assert text_of(data[:-1], str(codec_of(label)), cut=True)[1]
+
+
+def test_an_ascii_character_behind_half_a_character_is_not_swallowed() -> None:
+    assert text(b"\xa4<b>", "big5").endswith("<b>")
+    assert text(b'\x81"x', "shift_jis").endswith('"x')

@@ -1,0 +1,97 @@
+"""The moment that a Date header means, or none; never a wrong one in silence."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from app.mail import defects
+from app.mail.dates import date_of
+
+
+def at(hour: int, minute: int = 0, *, day: int = 2, month: int = 11, year: int = 2026) -> datetime:
+    return datetime(year, month, day, hour, minute, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "moment"),
+    [
+        ("Mon, 2 Nov 2026 10:00:00 +02:00", at(8)),
+        ("2 Nov 2026 10:00:00 GMT+0100", at(9)),
+        ("2 Nov 2026 10:00:00 GMT +0100 (CET)", at(9)),
+        ("Mon Nov 02 2026 10:00:00 GMT+0100 (Central European Standard Time)", at(9)),
+        ("2 Nov 2026 10:00:00 UTC+1", at(9)),
+        ("2 Nov 2026 10:00:00 GMT-05:30", at(15, 30)),
+        ("2 Nov 2026 10:00:00+0100", at(9)),
+        ("2 Nov 2026 10:00:00 PM +0100", at(21)),
+        ("2 Nov 2026 12:00:00 AM +0000", at(0)),
+        ("2 Nov 2026 12:00 p.m. +0000", at(12)),
+        ("Nov 2, 2026 10:00:00 AM PST", at(18)),
+        ("2026-11-02T10:00:00+01:00", at(9)),
+        ("2026-11-02T10:00:00Z", at(10)),
+        ("2026-11-02 10:00:00.123456 +0100", at(9)),
+        ("2026/11/02 10:00:00 +0100", at(9)),
+        ("02.11.2026 10:00:00 +0100", at(9)),
+        ("Mon (x), 2 (y) Nov 2026 (z (z)) 10:00 (t) +0100 (u)", at(9)),
+        ("2 Jul 2026 10:00:00 EST5EDT", at(14, month=7)),
+        ("2 Jan 2026 10:00:00 EST5EDT", at(15, month=1)),
+        ("8 Mar 2026 01:59:00 PST8PDT", at(9, 59, day=8, month=3)),
+        ("8 Mar 2026 03:00:00 PST8PDT", at(10, day=8, month=3)),
+        ("2 Apr 2000 01:00:00 EST5EDT", at(6, day=2, month=4, year=2000)),
+        ("2 Nov 2026 10:00:00 JST", at(1)),
+        ("2 Nov 2026 10:00:00 MEZ", at(9)),
+        ("2 Jul 2026 10:00:00 MESZ", at(8, month=7)),
+        ("2 Nov 2026 10:00:00 EST", at(15)),
+        ("2 Nov 2026 10:00:00 EST -0500", at(15)),
+        ("2 Nov 2026 10:00:00 +0530 (IST)", at(4, 30)),
+        ("Mon Nov  2 10:00:00 CET 2026", at(9)),
+        ("Mon, 02-Nov-26 10:00:00 GMT", at(10)),
+        ("2nd November 2026 at 10:00 UTC", at(10)),
+        ("Mon, 2 Nov 126 10.00.00 +0000", at(10)),
+        ('Mon, 2 Nov 2026 10:00:00 "GMT"', at(10)),
+        ("Mon, 2 Nov 2026 10:00:00 -0000", at(10)),
+        ("mon, 2 nov 2026 10:00:00 gmt", at(10)),
+    ],
+)
+def test_a_date_is_the_moment_meant(value: str, moment: datetime) -> None:
+    found: list[str] = []
+    assert date_of(value.encode(), found) == moment
+    assert found == []
+
+
+@pytest.mark.parametrize("value", ["2 Nov 2026 10:00:00", "Mon Nov  2 10:00:00 2026", "2026-11-02T10:00:00"])
+def test_a_date_without_zone_is_taken_for_utc_and_it_is_told(value: str) -> None:
+    found: list[str] = []
+    assert date_of(value.encode(), found) == at(10)
+    assert found == [defects.DATE_WITHOUT_ZONE]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2 Nov 2026 10:00:00 IST",  # of India, Israel or Ireland
+        "2 Nov 2026 10:00:00 A",  # RFC 822 had the letters the wrong way round
+        "2 Nov 2026 10:00:00 Europe/Berlin",
+        "2 Nov 2026 10:00:00 XYZ",
+        "2 Nov 2026 10:00:00 XYZ+0100",
+        "2 Nov 2026 10:00:00 +0100 +0200",
+        "2 Nov 2026 10:00:00 EST CET",
+        "2 Nov 2026 10:00:00 +9999",
+        "2 Nov 2026 10:00:00 +010",
+        "2 Nov 2026 10:00:00 0100",
+        "11/02/2026 10:00:00 +0000",  # the day of a month or the month of a day
+        "2 Nov 2026 24:00:00 +0000",
+        "2 Nov 2026 13:00:00 PM +0000",
+        "2 Nov 2026 10:61:00 +0000",
+        "31 Feb 2026 10:00:00 +0000",
+        "2 Mai 2026 10:00:00 +0200",
+        "2 Nov 2026",
+        "10:00:00 +0000",
+        "",
+        "yesterday",
+        "\u0662 Nov 2026 10:00:00 +0000",
+    ],
+)
+def test_what_is_not_understood_is_no_moment_and_it_is_told(value: str) -> None:
+    found: list[str] = []
+    assert date_of(value.encode(), found) is None
+    assert found == [defects.BAD_DATE]

@@ -1,0 +1,166 @@
+"""Who is named in an address header: what mail programs show, and what a careless reader would be told."""
+
+import pytest
+
+from app.mail import defects
+from app.mail.people import Address, addresses, canonical
+from app.sync.criteria import Head
+from tests.fuzz.work import assert_linear
+
+
+def read(value: str | bytes, charset: str = "") -> list[tuple[str, str]]:
+    octets = value.encode() if isinstance(value, str) else value
+    return [(one.name, one.address) for one in addresses([octets], [], charset=charset)]
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ("ceo@bank.example <evil@evil.example>", "ceo@bank.example"),
+        ("ceo@bank.example<evil@evil.example>", "ceo@bank.example"),
+        ('"ceo@bank.example" <evil@evil.example>', "ceo@bank.example"),
+        ("Boss ceo@bank.example <evil@evil.example>", "Boss ceo@bank.example"),
+        ("ceo@bank.example via List <evil@evil.example>", "ceo@bank.example via List"),
+        ("ceo@bank.example, Boss <evil@evil.example>", None),
+        ("evil@evil.example (<ceo@bank.example>)", "<ceo@bank.example>"),
+        ("evil@evil.example (ceo@bank.example)", "ceo@bank.example"),
+        ("=?utf-8?q?ceo=40bank.example?= <evil@evil.example>", "ceo@bank.example"),
+        ("=?utf-8?q?ceo=40bank.example=3Cceo=40bank.example=3E?= <evil@evil.example>",
+         "ceo@bank.example<ceo@bank.example>"),
+        ("=?utf-8?q?<ceo@bank.example>,?= <evil@evil.example>", "<ceo@bank.example>,"),
+        ("ceo\uff20bank.example <evil@evil.example>", "ceo\uff20bank.example"),
+        ("\u202eceo@bank.example\u202c <evil@evil.example>", "ceo@bank.example"),
+        ('"Boss <ceo@bank.example>" <evil@evil.example>', "Boss <ceo@bank.example>"),
+        ('"a \\" <ceo@bank.example>" <evil@evil.example>', 'a " <ceo@bank.example>'),
+        ("(<ceo@bank.example>) <evil@evil.example>", "<ceo@bank.example>"),
+    ],
+)  # fmt: skip
+def test_nobody_takes_the_place_of_the_sender_by_a_name(value: str, name: str | None) -> None:
+    found: list[str] = []
+    read = addresses([value.encode()], found)
+    if name is None:
+        assert [one.address for one in read] == ["ceo@bank.example", "evil@evil.example"]
+    else:
+        assert read == (Address(name, "evil@evil.example"),)
+        assert defects.NAME_LIKE_ADDRESS in found
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("<a@x> <b@x>", ["a@x", "b@x"]),
+        ("Max <a@x> via <b@x>", ["a@x", "b@x"]),
+        ("<a@x,b@x>", ["a@x", "b@x"]),
+        ("a@x b@x", ["a@x", "b@x"]),
+        ("ceo@bank.example <evil>", ["ceo@bank.example", "evil"]),
+        ("a@x, b@x", ["a@x", "b@x"]),
+        ("a@x; b@x", ["a@x", "b@x"]),
+        ("team: a@x, b@x;", ["a@x", "b@x"]),
+        ("<a@x> <a@x>", ["a@x"]),
+        ("<a> <b>", ["a", "b"]),
+    ],
+)
+def test_where_it_is_uncertain_who_is_meant_all_are_given(value: str, expected: list[str]) -> None:
+    assert [address for _, address in read(value)] == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("Doe, John <john@example.org>", ("Doe, John", "john@example.org")),
+        ("Doe, John, Dr. <john@example.org>", ("Doe, John, Dr.", "john@example.org")),
+        ("=?utf-8?Q?M=C3=BCller,_Jos?= <j@x>", ("Müller, Jos", "j@x")),
+        ("=?utf-8?Q?a;b@c?= =?utf-8?Q?,?= <j@x>", ("a;b@c,", "j@x")),
+        ("[EXT] Max <m@x>", ("[EXT] Max", "m@x")),
+        ("<@a,@b:max@x>", ("", "max@x")),
+        ("root (Cron Daemon)", ("Cron Daemon", "root")),
+        ("root@host (Cron Daemon)", ("Cron Daemon", "root@host")),
+        ("Max <mailto:max@x>", ("Max", "max@x")),
+        ("mailto:max@x", ("", "max@x")),
+        ("=?utf-8?q?J=C3=B6rg?= j@x", ("Jörg", "j@x")),
+        ("j@x =?utf-8?q?J=C3=B6rg?=", ("Jörg", "j@x")),
+        ("Max (Sales) <m@x>", ("Max (Sales)", "m@x")),
+        ("Max <m@x> (Sales)", ("Max", "m@x")),
+        ("<m@x> Max", ("Max", "m@x")),
+        ('"john doe"@x.org', ("", '"john doe"@x.org')),
+        ('<"a>b"@x.org>', ("", '"a>b"@x.org')),
+        ("Max < m @ x.org (here) >", ("Max", "m@x.org")),
+        ("m @ x.org", ("", "m@x.org")),
+        ('"Max" "Maier" <m@x>', ("Max Maier", "m@x")),
+        ('"Max <m@x>', ("Max", "m@x")),
+        ('Max "the <m@x>', ("Max the", "m@x")),
+        ("Max (the <m@x>", ("Max (the", "m@x")),
+        ("Max <m@x", ("Max", "m@x")),
+        ("<<m@x>>", ("", "m@x")),
+        ("Max <the> <m@x>", ("Max <the>", "m@x")),
+        ("Support: Max <m@x>", ("Support: Max", "m@x")),
+        ("MAILER-DAEMON <>", ("MAILER-DAEMON", "")),
+        ("Max <max>", ("Max", "max")),
+        ("Ada Lovelace", ("Ada Lovelace", "")),
+        ("Max (a (nested) one) <m@x>", ("Max (a (nested) one)", "m@x")),
+        ("m@x (a \\) b)", ("a ) b", "m@x")),
+        ("A\\, B <c@d>", ("A, B", "c@d")),
+        ("Max\u200b\u00ad M <m@x>", ("Max M", "m@x")),
+        ("<=?utf-8?q?a?=@x>", ("", "=?utf-8?q?a?=@x")),
+        ("@handle <m@x>", ("@handle", "m@x")),
+    ],
+)  # fmt: skip
+def test_one_person_is_one_person(value: str, expected: tuple[str, str]) -> None:
+    assert read(value) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("'max@x' <max@x>, b@x <b@x>", [("'max@x'", "max@x"), ("b@x", "b@x")]),
+        ("Max <m@x>, Doe, J. <j@x>, z@x", [("Max", "m@x"), ("Doe, J.", "j@x"), ("", "z@x")]),
+        ("g: a@x, B <b@x>; c@x", [("", "a@x"), ("B", "b@x"), ("", "c@x")]),
+        ("g: a@x; h: b@x;", [("", "a@x"), ("", "b@x")]),
+        ("undisclosed-recipients:;", []),
+        ("undisclosed-recipients:", []),
+        (", ,, ;,", []),
+        ("<>", []),
+        ("a@b,,c@d, ", [("", "a@b"), ("", "c@d")]),
+    ],
+)
+def test_several_persons_are_several(value: str, expected: list[tuple[str, str]]) -> None:
+    assert read(value) == expected
+
+
+@pytest.mark.parametrize("encoding", ["shift_jis", "gbk", "big5", "euc_jp", "iso2022_jp"])
+def test_octets_of_other_charsets_that_look_like_marks_are_none(encoding: str) -> None:
+    """The second octet of a character may be @ , ; < or a backslash, and within ISO-2022-JP any of them."""
+    names = {"shift_jis": "表ソ", "gbk": "乗誠", "big5": "功許", "euc_jp": "表現", "iso2022_jp": "表現を見"}
+    name = names[encoding]
+    value = name.encode(encoding) + b" <m@x>, b@x"
+    assert read(value, encoding) == [(name, "m@x"), ("", "b@x")]
+
+
+def test_raw_octets_within_an_encoded_word_are_octets_of_its_charset() -> None:
+    assert read(b"=?iso-8859-1?Q?Fr\xf6sche?= <f@x>") == [("Frösche", "f@x")]
+    assert read(b"=?gb2312?Q?\xc4\xe3\xba\xc3?= <f@x>") == [("你好", "f@x")]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Max@Example.ORG", "max@example.org"),
+        ("max@bücher.example", "max@xn--bcher-kva.example"),
+        ("max@example.org.", "max@example.org"),
+    ],
+)
+def test_addresses_are_compared_in_one_form(one: str, other: str) -> None:
+    assert canonical(one) == canonical(other)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [b", ", b"(", b"<", b'"', b"a@b ", b"<a@b>", b"g:", b"g:;", b";", b"\\", b"((a)", b'<"', b"()", b"@", b"a,",
+     b"<@a:", b"=?utf-8?q?a?= ,", b"=?utf-8?q?", b"=?a?q?b?", b'("', b'"a" ', b": ", b"a@b,c d,", b"\x1b$B", b"\xff<"],
+)  # fmt: skip
+def test_the_work_grows_with_the_value(unit: bytes) -> None:
+    def work(size: int) -> object:
+        value = unit * (size // len(unit))
+        return lambda: (addresses([value], []), Head(b"From: " + value).from_address())
+
+    assert_linear(work, 8_000)  # type: ignore[arg-type]

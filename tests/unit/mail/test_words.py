@@ -1,0 +1,72 @@
+"""Encoded words and raw 8-bit characters in headers."""
+
+import pytest
+
+from app.mail import defects
+from app.mail.mime import parse, summarise
+from app.mail.words import decoded
+from tests.unit.mail.nasty import multipart
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b"=?iso-8859-1?Q?Fr\xf6sche?=", "Frösche"),
+        (b"=?iso-8859-1?Q?\xc3\xbc?=", "Ã¼"),  # never read again as UTF-8
+        (b"=?gb2312?Q?\xc4\xe3\xba\xc3?=", "你好"),
+        (b"=?utf-8?Q?What??=", "What?"),
+        (b"=?utf-8?Q?a?b?= c", "a?b c"),
+        (b"=?utf-8?Q?What?=3D?=", "What?="),
+        (b"=?utf-8?Q?a?==?utf-8?Q?b?=", "ab"),
+        (b"=?utf-8?B?aGk=?==?utf-8?B?aGk=?=", "hihi"),
+        (b"=?utf-8?B?4pg=?= =?utf-8?B?gw==?=", "\N{SNOWMAN}"),
+        (b"=?utf-8?Q?=E2=98?=\t =?utf-8?Q?=83?=", "\N{SNOWMAN}"),
+        (b"=?utf-8?B?4pg=?= =?utf-8?Q?=83?=", "\N{SNOWMAN}"),
+        (b"=?utf-8*de?Q?a_b?=", "a b"),
+        (b"=?utf-8?Q?a b?=", "a b"),
+        (b"=?UTF-8?q?=c3=bc?=", "ü"),
+        (b"=?us-ascii?Q?=FC?=", "ü"),
+        (b"=?iso-2022-jp?B?GyRCRnw=?= =?iso-2022-jp?B?S1wbKEI=?=", "日本"),  # cut between two escapes
+        (b"\x1b$BF|K\\\x1b(B and more", "日本 and more"),
+        (b"a =?utf-8?Q?b?= c", "a b c"),
+        (b"=?utf-8?Q?unfinished", "=?utf-8?Q?unfinished"),
+        (b"=?x?= ?= =? a", "=?x?= ?= =? a"),
+        (b"\x93Hi\x94 5 \x80", "“Hi” 5 €"),
+        ("für".encode(), "für"),
+    ],
+)
+def test_a_value_is_the_text_that_its_sender_wrote(value: bytes, expected: str) -> None:
+    assert decoded(value, []) == expected
+
+
+@pytest.mark.parametrize("encoding", ["koi8-r", "shift_jis", "gbk", "windows-1251", "iso-8859-7"])
+def test_raw_octets_are_read_in_the_charset_of_the_text(encoding: str) -> None:
+    words = {"shift_jis": "表ソ予定", "gbk": "乗你好", "iso-8859-7": "Γειά"}.get(encoding, "Привет")
+    subject = words.encode(encoding)
+    text = b"Content-Type: text/plain; charset=" + encoding.encode() + b"\r\n\r\n" + subject
+    single = b"Subject: " + subject + b"\r\nFrom: " + subject + b" <a@x>\r\n" + text
+    assert summarise(single).subject == parse(single).headers["subject"][0] == words
+    assert summarise(single).authors[0].name == words
+    several = multipart(text).replace(b"Subject: parts", b"Subject: " + subject)
+    assert summarise(several).subject == parse(several).headers["subject"][0] == words
+    assert defects.HEADER_8BIT in summarise(single).warnings
+
+
+def test_what_cannot_be_seen_or_turns_around_is_left_out_of_subjects_and_it_is_told() -> None:
+    summary = summarise("Subject: invoice\u202efdp.exe \u2066x\u2069 a\u200bb\u00ad\r\n\r\n".encode())
+    assert summary.subject == "invoicefdp.exe x ab"
+    assert defects.INVISIBLE in summary.warnings
+
+
+@pytest.mark.parametrize("subject", ["👨‍👩‍👧 family", "می‌خواهم", "עברית", "नमस्ते", "naïve"])
+def test_what_scripts_and_emoji_need_stays(subject: str) -> None:
+    summary = summarise(f"Subject: {subject}\r\n\r\n".encode())
+    assert (summary.subject, summary.warnings) == (subject, ())
+
+
+def test_a_file_name_cut_into_sections_may_be_one_encoded_word() -> None:
+    raw = multipart(
+        b'Content-Type: application/pdf\r\nContent-Disposition: attachment; filename*0="=?utf-8?Q?r=C3=A9";'
+        b' filename*1="s.pdf?="\r\n\r\nx'
+    )
+    assert parse(raw).attachments[0].filename == "rés.pdf"
