@@ -3,6 +3,9 @@
 NO_HEADERS = "The message has no headers."
 HEADERS_CUT = "The message has more headers than are read; the rest was left out."
 BROKEN_HEADER_LINE = "A line among the headers is not a header and was left out."
+NO_EMPTY_LINE = "No empty line stands between the headers and the text; the text begins where no header is."
+CR_CR_LF = "Lines end with CR CR LF."
+BYTE_ORDER_MARK = "The headers begin with a byte order mark."
 REPEATED_HEADER = "A header that may come once comes more than once; the first was taken."
 LONG_VALUE_CUT = "A very long value was cut."
 HEADER_8BIT = (

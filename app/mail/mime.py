@@ -318,7 +318,14 @@ def _text(part: Part, budget: Budget, found: list[str]) -> str:
         is_cut = granted < len(piece)
         if is_cut:
             break
-    return decoded_text(b"".join(kept), part.charset, found, cut=is_cut).replace("\r\n", "\n")
+    return _with_line_feeds(decoded_text(b"".join(kept), part.charset, found, cut=is_cut))
+
+
+def _with_line_feeds(text: str) -> str:
+    if "\r" not in text:
+        return text
+    text = text.replace("\r\r\n", "\n").replace("\r\n", "\n")
+    return text if "\n" in text.rstrip("\n") else text.replace("\r", "\n")  # lines of CR alone
 
 
 def _shown(bodies: list[_Body], budget: Budget, found: list[str]) -> tuple[str | None, str | None]:

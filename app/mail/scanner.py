@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from app.mail import defects
 from app.mail.budget import Budget, Work
-from app.mail.headers import MAX_HEADER_OCTETS, Block, split_headers
+from app.mail.headers import MAX_HEADER_OCTETS, Block, cr_headers, split_headers
 
 Octets = bytes | Iterable[bytes]
 """A message: whole, or in pieces of any size, which are read once and in order."""
@@ -23,7 +23,8 @@ _LEAST_READ = 64 * 1024  # octets: smaller pieces are joined
 _CR_ALONE = 64 * 1024  # octets without any LF: then CR ends lines
 _STEPS_OF_A_LINE = 2
 _LF, _HYPHEN = b"\n-"
-_STOP = re.compile(rb"\n(?=\r?\n|--)")  # before an empty line, or what may be a delimiter
+_STOP = re.compile(rb"\n(?=\r{0,2}\n|--)")  # before an empty line, or what may be a delimiter
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Delimiter(NamedTuple):
@@ -52,15 +53,22 @@ class Scanner:
         self._levels: dict[bytes, int] = {}
         self._needle = b""  # what every delimiter begins with, its line end before it
         self._require(_CR_ALONE + 1)
-        if self._data.find(b"\n", 0, _CR_ALONE + 1) < 0 <= self._data.find(b"\r", 0, _CR_ALONE):
+        if self._has_only_cr():
             self._read_cr_as_line_feed()
+
+    def _has_only_cr(self) -> bool:
+        """No LF near the start, but for one at the very end, which a server adds (RFC 1939 §3)."""
+        line_feed = self._data.find(b"\n", 0, _CR_ALONE + 1)
+        end = _CR_ALONE if line_feed < 0 else line_feed - 1
+        is_last = line_feed < 0 or not self._data[line_feed : line_feed + _MAX_LINE].strip(b"\r\n")
+        return is_last and self._data.find(b"\r", 0, max(end, 0)) >= 0
 
     def _read_cr_as_line_feed(self) -> None:
         """Messages from the classic Macintosh, and of scripts that think so, end their lines with CR alone."""
         self._found.append(defects.BARE_CR)
         data, source = self._data, self._source or iter(())
         first = (data[at : at + PIECE_OCTETS] for at in range(0, len(data), PIECE_OCTETS))
-        self._source = (piece.replace(b"\r", b"\n") for piece in chain(first, source))
+        self._source = (piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n") for piece in chain(first, source))
         self._data = b""
 
     def open(self, boundary: bytes) -> int:
@@ -83,21 +91,30 @@ class Scanner:
         """The headers that begin here. They end at the first empty line (RFC 5322 §2.1), or at a delimiter."""
         self._is_over = False
         self._require(_MAX_LINE)
+        if self._data.startswith(_BYTE_ORDER_MARK, self._at):
+            self._found.append(defects.BYTE_ORDER_MARK)
+            self._at += len(_BYTE_ORDER_MARK)
         start = self._at
         if self._is_delimiter(start):
             return Block([])
         if blank := _empty_line(self._data, start):
             self._at += blank
             return Block([])
+        by_cr, body = cr_headers(self._data, start)
+        if by_cr:
+            self._found.append(defects.BARE_CR)
+            self._at = body
+            return split_headers(by_cr[:MAX_HEADER_OCTETS], self._budget, self._found)[0]
         size = self._size_of_headers()
         start, data = self._at, self._data
         stop = start + self._budget.take(Work.HEADER_OCTETS, min(size, MAX_HEADER_OCTETS))
         if stop < start + size:
             stop = data.rfind(b"\n", start, stop) + 1 or stop
             self._found.append(defects.HEADERS_CUT)
-        block = split_headers(data[start:stop], self._budget, self._found)
-        if block is None:  # what looks like headers is the body
-            return Block([])
+        block, end = split_headers(data[start:stop], self._budget, self._found)
+        if end < stop - start:  # what follows, or all of it, is the body
+            self._at += end
+            return block
         self._at += size
         self._to_body(is_cut=size > MAX_HEADER_OCTETS)
         return block
@@ -247,9 +264,8 @@ def _common_start(marks: list[bytes]) -> bytes:
 
 def _empty_line(data: bytes, at: int) -> int:
     """The octets of the empty line that begins here, 0 when it is none."""
-    if data.startswith(b"\n", at):
-        return 1
-    return 2 if data.startswith(b"\r\n", at) else 0
+    ends = (end for end in (b"\n", b"\r\n", b"\r\r\n") if data.startswith(end, at))
+    return len(next(ends, b""))
 
 
 def _before_line_end(data: bytes, start: int, line: int) -> int:
