@@ -4,6 +4,7 @@ from app.pop3.capabilities import Capabilities
 from app.pop3.dialogue import Took, nobody_counts
 from app.pop3.errors import (
     AuthFailed,
+    BodyRunsOn,
     CleartextRefused,
     ConnectFailed,
     ConnectionLost,
@@ -36,17 +37,18 @@ from app.pop3.listing import (
 from app.pop3.milestones import Announced, Connected, Greeted, Milestone, Protected, Reached, unwatched
 from app.pop3.redaction import Redaction
 from app.pop3.refusals import Meaning, meaning_of
-from app.pop3.retrieval import Refusal, Retrieved
+from app.pop3.retrieval import Ending, Refusal, Retrieved
 from app.pop3.session import Endpoint, Pop3Session, Security, connect
+from app.pop3.sizes import Meter, Size
 from app.pop3.stream import client_tls_context
 from app.pop3.transcript import Transcript
 
 __all__ = [
-    "Announced", "AuthFailed", "Capabilities", "CleartextRefused", "ConnectFailed", "Connected",
-    "ConnectionLost", "Endpoint", "Greeted", "InvalidArgument", "LimitExceeded", "Limits", "Line", "Lines",
-    "Listing", "LoginDelay", "MaildropInUse", "Meaning", "Milestone", "Pop3Error", "Pop3Session", "Protected",
+    "Announced", "AuthFailed", "BodyRunsOn", "Capabilities", "CleartextRefused", "ConnectFailed", "Connected",
+    "ConnectionLost", "Ending", "Endpoint", "Greeted", "InvalidArgument", "LimitExceeded", "Limits", "Line", "Lines",
+    "Listing", "LoginDelay", "MaildropInUse", "Meaning", "Meter", "Milestone", "Pop3Error", "Pop3Session", "Protected",
     "ProtocolError", "RawListing", "Reached", "Redaction", "Refusal", "Retrieved", "Security",
-    "ServerPermanent", "ServerTemporary", "Sliced", "SpoolFailed", "Stat", "Timeout", "TlsFailed", "Took",
+    "ServerPermanent", "ServerTemporary", "Size", "Sliced", "SpoolFailed", "Stat", "Timeout", "TlsFailed", "Took",
     "Transcript", "UidlUnavailable", "client_tls_context", "connect", "in_one_go", "meaning_of",
     "nobody_counts", "parse_listing", "parsing", "sizes_by_number", "unwatched",
 ]  # fmt: skip

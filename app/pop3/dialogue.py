@@ -1,17 +1,22 @@
 """Commands out, replies in: the framing on the stream, with the time-outs, and whether the session is still sound."""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from app.pop3.errors import ConnectionLost, LimitExceeded, Pop3Error, ProtocolError, Timeout, TlsFailed
 from app.pop3.limits import Limits
 from app.pop3.milestones import Protected
-from app.pop3.protocol import Challenge, Data, Expect, Framer, NeedData, Status
+from app.pop3.protocol import Challenge, Data, Expect, Framer, NeedData, Status, command
 from app.pop3.redaction import Redaction
 from app.pop3.refusals import meaning_of
 from app.pop3.stream import Stream
 from app.pop3.transcript import Transcript
+
+SILENCE: Final = 1.0  # seconds
+_NOOP: Final = command("NOOP")
 
 Took = Callable[[int, int], Awaitable[None]]
 """Called with the lines and octets of a part of a listing."""
@@ -45,6 +50,17 @@ class Dialogue:
         self.redaction = redaction or Redaction()
         self._is_broken = False
         self._is_closed = False
+        self._is_unconfirmed = False
+
+    @property
+    def is_over(self) -> bool:
+        """It was closed."""
+        return self._is_closed
+
+    @property
+    def is_unconfirmed(self) -> bool:
+        """What was read last is a body: whether its end mark was one shows what comes next."""
+        return self._is_unconfirmed
 
     @property
     def is_in_order(self) -> bool:
@@ -125,9 +141,13 @@ class Dialogue:
             raise ProtocolError("A status line was due.")
         return event
 
-    async def data(self) -> Data:
-        """The next part of a multi-line reply."""
-        event = await self._event(None)
+    async def data(self, *, is_end: Callable[[bytes], bool] | None = None) -> Data:
+        """The next part of a multi-line reply.
+
+        ``is_end`` is asked whenever nothing has come for a second: whether what is held, which ends with LF ``.`` CRLF,
+        is the whole rest, although RFC 1939 §3 ends no reply so.
+        """
+        event = await self._event(None, is_end=is_end)
         if not isinstance(event, Data):
             raise ProtocolError("The body of a reply was due.")
         return event
@@ -193,14 +213,30 @@ class Dialogue:
             self._is_closed = True
             await self._stream.abort()
 
-    async def _event(self, within: float | None) -> Status | Data | Challenge:
+    async def confirm(self) -> Status:
+        """NOOP: what was read last is over, for a status comes next. A refusal is an answer too."""
+        await self.begin()
+        self.send(_NOOP, Expect.STATUS)
+        return await self.status()
+
+    async def silence(self) -> None:
+        """Wait for nothing. Raises ProtocolError when something comes all the same."""
+        with contextlib.suppress(TimeoutError):
+            await self._stream.more(
+                asyncio.get_running_loop().time() + min(SILENCE, self._limits.reply_timeout / 2)
+            )
+        self._refuse_what_came_unasked()
+
+    async def _event(
+        self, within: float | None, *, is_end: Callable[[bytes], bool] | None = None
+    ) -> Status | Data | Challenge:
         """The next event, reading as much as it needs."""
         if self._is_closed:
             raise ConnectionLost("The session is over.")
         try:
             event = self._framer.next_event()
             if isinstance(event, NeedData):
-                event = await self._event_from_stream(within or self._limits.reply_timeout)
+                event = await self._event_from_stream(within or self._limits.reply_timeout, is_end)
         except BaseException as error:
             self._is_broken = True
             if isinstance(error, Pop3Error):
@@ -209,6 +245,7 @@ class Dialogue:
                     error.reply = self.shown(error.reply)
                 self._noted(error)
             raise
+        self._is_unconfirmed = isinstance(event, Data)
         if self._transcript is not None:
             self._transcript.received(event)
         return event
@@ -219,10 +256,14 @@ class Dialogue:
             self._transcript.received_amiss(error.reply)
         return error
 
-    async def _event_from_stream(self, within: float) -> Status | Data | Challenge:
+    async def _event_from_stream(
+        self, within: float, is_end: Callable[[bytes], bool] | None
+    ) -> Status | Data | Challenge:
         loop = asyncio.get_running_loop()
         progress, until = 0, loop.time() + within
         while True:
+            if is_end is not None and await self._may_be_ended(within) and is_end(self._framer.unended):
+                return self._framer.end_as_a_file()
             octets = await self._more(min(until, self._deadline), within)
             event = self._framer.next_event()
             if not isinstance(event, NeedData):
@@ -230,6 +271,13 @@ class Dialogue:
             progress += octets
             if progress >= self._limits.progress_octets:
                 progress, until = 0, loop.time() + within
+
+    async def _may_be_ended(self, within: float) -> bool:
+        """What is held looks like an end of its own, and nothing more comes for a second (or half of ``within``)."""
+        if not self._framer.may_be_ended:
+            return False
+        soon = asyncio.get_running_loop().time() + min(SILENCE, within / 2)
+        return await self._stream.is_silent(min(soon, self._deadline))
 
     async def _more(self, until: float, within: float) -> int:
         loop = asyncio.get_running_loop()

@@ -81,6 +81,10 @@ class ProtocolError(Pop3Error):
     """What came is not POP3. The session is over."""
 
 
+class BodyRunsOn(ProtocolError):
+    """A message holds what may be the next answers. Next time messages are to be asked for one at a time."""
+
+
 class LimitExceeded(Pop3Error):
     """More came than we are willing to take. The session is over."""
 

@@ -16,6 +16,8 @@ PIECE_OCTETS: Final = 256 * 1024
 _CRLF: Final = b"\r\n"
 _LF: Final = b"\n"
 LONGEST_COMMAND: Final = 255  # RFC 2449 §4, CRLF included
+_MOST_BLANK: Final = 4  # empty lines behind a body
+FILE_END: Final = b"\n.\r\n"  # as a file with LF lies on disk, and the end mark behind it
 
 
 class NeedData:
@@ -101,6 +103,7 @@ class Framer:
         self._eol = _LF
         self._at_line_start = True
         self._has_dots = False
+        self._blank_room = 0
 
     @property
     def is_between_replies(self) -> bool:
@@ -114,8 +117,28 @@ class Framer:
 
     @property
     def leftover(self) -> int:
-        """Octets received and not yet used."""
+        """Octets received and not yet used. Empty lines behind a body are nothing: some servers send one."""
+        if self._blank_room and self._state is _State.STATUS:
+            self._skip_blank_lines()
+            if self._inbox.held == 1 and self._inbox.data[self._inbox.start] == 0x0D:
+                return 0  # the first half of one more
         return self._inbox.held
+
+    @property
+    def may_be_ended(self) -> bool:
+        """What is held of a body ends with LF ``.`` CRLF, as a file does that is sent as it lies on disk."""
+        inbox = self._inbox
+        return self._state is _State.BODY and inbox.data.endswith(FILE_END, inbox.start, inbox.end)
+
+    @property
+    def unended(self) -> bytes:
+        """What is held of a body that has not ended."""
+        inbox = self._inbox
+        return inbox.taken(inbox.start, inbox.end) if self._state is _State.BODY else b""
+
+    def end_as_a_file(self) -> Data:
+        """The rest of a body that ``may_be_ended``, without the mark."""
+        return self._end(self._inbox.end - len(FILE_END) + 1, self._inbox.end)
 
     @property
     def held_octets(self) -> int:
@@ -143,6 +166,8 @@ class Framer:
 
     def _next_status(self) -> Event:
         inbox = self._inbox
+        if self._blank_room:
+            self._skip_blank_lines()
         start = inbox.start
         end = inbox.data.find(b"\n", start + self._scanned, inbox.end)
         length = end - start if end >= 0 else inbox.held
@@ -167,9 +192,21 @@ class Framer:
             return Challenge(line[1:].strip())
         status = _status_of(line)
         self._used(end + 1)
+        self._blank_room = 0
         if self._expected.popleft() is Expect.MULTILINE and status.ok:
             self._state, self._at_line_start, self._has_dots = _State.BODY, True, False
         return status
+
+    def _skip_blank_lines(self) -> None:
+        inbox = self._inbox
+        while self._blank_room:
+            length = next(
+                (len(e) for e in (_CRLF, _LF) if inbox.data.startswith(e, inbox.start, inbox.end)), 0
+            )
+            if not length:
+                return
+            self._used(inbox.start + length)
+            self._blank_room -= 1
 
     def _next_data(self) -> Event:
         eol, inbox = self._eol, self._inbox
@@ -203,7 +240,7 @@ class Framer:
     def _end(self, stop: int, position: int) -> Data:
         data = Data(self._unstuffed(stop), is_last=True)
         self._used(position)
-        self._state = _State.STATUS
+        self._state, self._blank_room = _State.STATUS, _MOST_BLANK
         return data
 
     def _piece(self, safe: int) -> Data:

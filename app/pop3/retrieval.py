@@ -1,18 +1,30 @@
-"""Answers to TOP and RETR: a window of commands ahead of them, bodies in memory or in a temporary file."""
+"""Answers to TOP and RETR: a window of commands ahead of them, bodies in memory or in a temporary file.
+
+An end mark alone does not end a body: what comes behind it says whether it was one. So an answer is handed on when the
+status of the next one was read, the last one behind a NOOP.
+"""
 
 import contextlib
+import re
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from enum import Enum, auto
+from typing import BinaryIO, Final
 
 from app.pop3.dialogue import Dialogue
-from app.pop3.errors import response_code
+from app.pop3.errors import BodyRunsOn, LimitExceeded, Pop3Error, ProtocolError, response_code
 from app.pop3.limits import Limits
-from app.pop3.protocol import Data, Expect, Status
+from app.pop3.protocol import FILE_END, Data, Expect, Status
+from app.pop3.sizes import Meter
 from app.pop3.spool import Spool
 
 _HOPE = 16 * 1024 * 1024  # octets over twice what a message may have, for which its end is waited for
+
+# The end of a file with LF, and the next answer behind it, or nothing yet. Whoever gets bare LF into a letter can forge
+# it: so it is never an end by itself.
+_INNER_END: Final = re.compile(rb"(?<!\r)\n\.\r\n(?:\+OK|-ERR)", re.IGNORECASE)
+_CARRIED: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +35,23 @@ class Refusal:
     response_code: str | None
 
 
+class Ending(Enum):
+    """What came behind a body."""
+
+    ANSWERED = auto()  # the status of the next answer
+    AS_FILE = (
+        auto()
+    )  # the same, and a second of silence before and after: the body ended as a file with LF does
+    NONSENSE = auto()  # no status: where it ended is not known
+    LOST = auto()  # nothing: the connection ended, or went silent
+
+
 @dataclass(slots=True)
 class Retrieved:
     """The answer for one message: a body, a refusal, or word that it is over the limit.
 
     ``body``: bytes, or for a large one an open temporary file at its beginning, which whoever got it closes.
+    ``has_inner_end``: it holds what may be the end of a file and a status line, and was asked for alone.
     """
 
     number: int
@@ -35,11 +59,23 @@ class Retrieved:
     refused: Refusal | None = None
     too_large: bool = False
     octets: int = 0
+    ending: Ending = Ending.ANSWERED
+    has_inner_end: bool = False
 
     def close(self) -> None:
         """Remove the temporary file, if there is one."""
         if self.body is not None and not isinstance(self.body, bytes):
             self.body.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A command for one message. ``octets`` that are expected; ``listed``: what LIST said of the whole message."""
+
+    number: int
+    line: bytes
+    octets: int
+    listed: int | None = None
 
 
 def refusal(dialogue: Dialogue, status: Status) -> Refusal:
@@ -49,7 +85,7 @@ def refusal(dialogue: Dialogue, status: Status) -> Refusal:
 
 class Retrieval:
     """Asks for messages. ``awaited``: the message-number whose answer is due; after an error, the one within which the
-    session ended.
+    session ended, where that one is to blame.
     """
 
     def __init__(self, dialogue: Dialogue, limits: Limits) -> None:
@@ -57,49 +93,104 @@ class Retrieval:
         self._limits = limits
         self.awaited: int | None = None
 
-    async def pipelined(
-        self, asked: Sequence[tuple[int, bytes, int]], *, window: int, most_octets: int
+    async def answers(
+        self, asked: Sequence[Asked], *, window: int, most_octets: int, is_confirmed: bool = True
     ) -> AsyncIterator[Retrieved]:
-        """Send commands (message-number, line, octets expected), so many ahead of their answers, and no more octets
-        than the limit; yield the answers in order. A body may have ``most_octets``.
+        """Send commands, at most ``window`` ahead of their answers, and yield the answers in order.
+
+        A body may have ``most_octets``. When the session breaks, the answer before comes with its ``ending``, and then
+        the error is raised. ``is_confirmed``: a NOOP follows the last one.
         """
         await self._dialogue.begin()
-        under_way: deque[tuple[int, int]] = deque()
+        held: Retrieved | None = None
+        try:
+            for one in self._due(asked, window):
+                self.awaited = one.number
+                status = await self._dialogue.status()
+                if held is not None:
+                    whole, held = held, None
+                    yield whole
+                reply = await self._answer(one, status, most_octets, is_alone=window == 1)
+                self.awaited = None
+                if reply.body is None:
+                    yield reply
+                else:
+                    held = reply
+                    if held.ending is Ending.AS_FILE or held.has_inner_end:
+                        await self._confirm(held)
+                        whole, held = held, None
+                        yield whole
+            if held is not None:
+                if is_confirmed:
+                    await self._confirm(held)
+                whole, held = held, None
+                yield whole
+        except Pop3Error as error:
+            if held is None or not self._is_handed_on(held, error):
+                raise
+            doubtful, held = held, None
+            yield doubtful
+            raise
+        finally:
+            if held is not None:
+                held.close()
+
+    def _is_handed_on(self, held: Retrieved, error: Pop3Error) -> bool:
+        """Nobody knows whether the end mark of the answer before was one, if what followed is no status."""
+        if held.ending is Ending.AS_FILE:
+            self.awaited = held.number
+            return False
+        held.ending = Ending.LOST
+        if isinstance(error, ProtocolError | LimitExceeded):
+            held.ending, self.awaited = Ending.NONSENSE, None  # the one behind is innocent
+        return True
+
+    def _due(self, asked: Sequence[Asked], window: int) -> Iterator[Asked]:
+        """Whose answer is due next, once it was asked for; no more octets ahead than the limit."""
+        under_way: deque[Asked] = deque()
         expected, sent = 0, 0
         while under_way or sent < len(asked):
             lines = []
             while sent < len(asked) and len(under_way) < window:
-                number, line, octets = asked[sent]
-                if under_way and expected + octets > self._limits.window_octets:
+                one = asked[sent]
+                if under_way and expected + one.octets > self._limits.window_octets:
                     break
-                lines.append(line)
-                under_way.append((number, octets))
-                expected += octets
+                lines.append(one.line)
+                under_way.append(one)
+                expected += one.octets
                 sent += 1
             if lines:
                 self._dialogue.send(b"".join(lines), *[Expect.MULTILINE] * len(lines))
             # Refill in halves: a packet of many commands costs as much as one of a single command.
             low = len(under_way) // 2 if sent < len(asked) else 0
             while len(under_way) > low:
-                self.awaited, octets = under_way.popleft()
-                reply = await self._retrieved(self.awaited, most_octets)
-                self.awaited = None
-                expected -= octets
-                yield reply
+                one = under_way.popleft()
+                yield one
+                expected -= one.octets
 
-    async def _retrieved(self, number: int, most_octets: int) -> Retrieved:
-        status = await self._dialogue.status()
+    async def _confirm(self, held: Retrieved) -> None:
+        """NOOP, and for the end of a file a second in which nothing comes."""
+        status = await self._dialogue.confirm()
+        if held.ending is Ending.AS_FILE:
+            if not status.ok:
+                raise ProtocolError("NOOP was refused, behind a message that ended as a file does.")
+            await self._dialogue.silence()
+
+    async def _answer(self, one: Asked, status: Status, most_octets: int, *, is_alone: bool) -> Retrieved:
         if not status.ok:
-            return Retrieved(number, refused=refusal(self._dialogue, status))
-        data = await self._dialogue.data()
-        if data.is_last:  # the usual case: the whole message is in the buffer
-            octets = len(data.octets)
-            if octets > most_octets:
-                return Retrieved(number, too_large=True, octets=octets)
-            return Retrieved(number, data.octets, octets=octets)
-        return await self._large(number, data, most_octets)
+            return Retrieved(one.number, refused=refusal(self._dialogue, status))
+        end = _End(one.listed, is_alone=is_alone)
+        data = await self._dialogue.data(is_end=end.is_here)
+        end.passed(data)
+        if not data.is_last:
+            return await self._large(one.number, data, most_octets, end)
+        # The usual case: the whole message is in the buffer.
+        octets = len(data.octets)
+        if octets > most_octets:
+            return Retrieved(one.number, too_large=True, octets=octets)
+        return end.noted(Retrieved(one.number, data.octets, octets=octets))
 
-    async def _large(self, number: int, data: Data, most_octets: int) -> Retrieved:
+    async def _large(self, number: int, data: Data, most_octets: int, end: "_End") -> Retrieved:
         """In memory up to a limit, then in a temporary file; over the next limit it is read and thrown away.
 
         The end of what is more than twice that is not waited for: the session is over then.
@@ -119,8 +210,67 @@ class Retrieval:
                 if octets > 2 * most_octets + _HOPE:
                     await self._dialogue.abort()
                     break
-                data = await self._dialogue.data()
+                data = await self._dialogue.data(is_end=end.is_here)
+                end.passed(data)
             if octets > most_octets:
                 return Retrieved(number, too_large=True, octets=octets)
             closing.pop_all()
-            return Retrieved(number, spool.content(), octets=octets)
+            return end.noted(Retrieved(number, spool.content(), octets=octets))
+
+
+class _End:
+    """Where a body ends that may end as a file with LF does: LF ``.`` CRLF.
+
+    Behind it, the next answers would be read as a part of this message. Whoever gets bare LF into a letter can forge
+    such an end; so it is one only where the message was asked for alone, and is exactly as long as LIST said.
+    """
+
+    def __init__(self, listed: int | None, *, is_alone: bool) -> None:
+        self._listed = listed
+        self._is_alone = is_alone
+        self._meter = Meter()
+        self._tail = b""
+        self._is_as_file = self._has_inner_end = False
+
+    def passed(self, data: Data) -> None:
+        """So much of the body has come. Raises BodyRunsOn where it holds what may be the answers to other commands."""
+        if self._is_alone:
+            self._meter.add(data.octets)
+        else:
+            self._meter.octets += len(data.octets)
+        if self._meter.octets > (self._listed or 0) and FILE_END in data.octets:
+            self._has_inner_end |= _INNER_END.search(self._tail + data.octets) is not None
+        self._tail = data.octets[-_CARRIED:]
+        if self._has_inner_end and not self._is_alone:
+            raise self._runs_on()
+
+    def is_here(self, held: bytes) -> bool:
+        """Nothing has come for a second, and what is held ends with LF ``.`` CRLF."""
+        rest = held[: 1 - len(FILE_END)]
+        if (
+            not self._is_alone
+            and self._meter.octets + len(held) > (self._listed or 0)
+            and _INNER_END.search(held)
+        ):
+            raise self._runs_on()
+        size = self._meter.with_more(rest)
+        if not size.is_exactly(self._listed):
+            return False
+        if not self._is_alone:
+            raise self._runs_on()
+        self._is_as_file = True
+        return True
+
+    def noted(self, reply: Retrieved) -> Retrieved:
+        """The reply, with what was found out about its end."""
+        reply.has_inner_end = self._has_inner_end
+        if self._is_as_file:
+            reply.ending = Ending.AS_FILE
+        return reply
+
+    @staticmethod
+    def _runs_on() -> BodyRunsOn:
+        return BodyRunsOn(
+            "A message runs on into the next answers: the server may end it as its file lies on disk, with LF. It is "
+            "asked for one message at a time now."
+        )

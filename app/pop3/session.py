@@ -19,6 +19,7 @@ from app.pop3.dialogue import Dialogue, Took, nobody_counts
 from app.pop3.errors import (
     CleartextRefused,
     ConnectionLost,
+    LimitExceeded,
     LoginDelay,
     Pop3Error,
     ProtocolError,
@@ -36,7 +37,7 @@ from app.pop3.listing import RawListing, Stat, parse_stat
 from app.pop3.milestones import Announced, Greeted, Protected, Reached, unwatched
 from app.pop3.protocol import Expect, Status, command
 from app.pop3.redaction import Redaction
-from app.pop3.retrieval import Refusal, Retrieval, Retrieved, refusal
+from app.pop3.retrieval import Asked, Refusal, Retrieval, Retrieved, refusal
 from app.pop3.stream import Stream, client_tls_context
 from app.pop3.transcript import Transcript
 
@@ -171,6 +172,7 @@ class Pop3Session:
         self.known: Capabilities | None = None
         self._is_presumed = False
         self._is_listing_wanted = self._is_listing_asked = False
+        self._is_one_at_a_time = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -319,7 +321,7 @@ class Pop3Session:
             if isinstance(refusal, LoginDelay):
                 refusal.retry_after = self.capabilities.login_delay
             raise refusal
-        self._is_listing_asked = self._is_listing_wanted and self.capabilities.pipelining
+        self._is_listing_asked = self._is_listing_wanted and self._pipelines
         await self._ask_capabilities(_CAPA + _LISTING if self._is_listing_asked else _CAPA)
 
     async def _one_line(self, line: bytes) -> Status:
@@ -328,7 +330,7 @@ class Pop3Session:
 
     async def _user_and_pass(self, user: bytes, password: bytes) -> Status:
         """The first refusal, else the answer to PASS. A refused USER gets no PASS, unless it is under way already."""
-        if self.capabilities.pipelining:
+        if self._pipelines:
             return await self._user_and_pass_at_once(
                 _Commands(user + password, (Expect.STATUS, Expect.STATUS))
             )
@@ -378,7 +380,7 @@ class Pop3Session:
         Raises UidlUnavailable when the server does not know UIDL; a UIDL that is announced and fails is temporary.
         """
         dialogue = self._dialogue
-        is_asked = self._is_listing_asked or self.capabilities.pipelining
+        is_asked = self._is_listing_asked or self._pipelines
         if not self._is_listing_asked:
             await dialogue.begin()
             self._send(_LISTING if is_asked else _STAT)
@@ -407,37 +409,54 @@ class Pop3Session:
 
     async def top(self, numbers: Sequence[int], *, lines: int = 0) -> AsyncIterator[Retrieved]:
         """The headers of messages and ``lines`` lines of their bodies (RFC 1939 §7), in order."""
-        asked = [(number, command("TOP", str(number), str(lines)), 4096) for number in numbers]
-        async for reply in self._pipelined(asked, self._limits.message_octets):
+        asked = [Asked(number, command("TOP", str(number), str(lines)), 4096) for number in numbers]
+        async for reply in self._retrieval.answers(
+            asked, window=self._window, most_octets=self._limits.message_octets, is_confirmed=False
+        ):
             yield reply
 
     async def retrieve(
-        self, entries: Sequence[tuple[int, int]], *, most_octets: int | None = None
+        self, entries: Sequence[tuple[int, int]], *, most_octets: int | None = None, alone: bool = False
     ) -> AsyncIterator[Retrieved]:
         """RETR each (message-number, octets as LIST said or 0), in order. -ERR to one is that one's refusal.
 
-        ``most_octets``: another limit for these messages than that of the session.
+        A message is yielded once the status of the next answer was read, the last one behind a NOOP. If the session
+        breaks there, the message comes with its ``ending`` first, and then the error is raised.
+        ``most_octets``: another limit for these messages than that of the session. ``alone``: each one by itself, with
+        a NOOP behind it.
         Nothing is read while the caller is busy, so that a slow caller slows the server down. A caller that stops
         half-way leaves the session unusable: it is then closed without QUIT.
         """
-        asked = [(number, command("RETR", str(number)), octets) for number, octets in entries]
+        asked = [
+            Asked(number, command("RETR", str(number)), octets, octets or None) for number, octets in entries
+        ]
         most_octets = self._limits.message_octets if most_octets is None else most_octets
-        async for reply in self._pipelined(asked, most_octets):
-            yield reply
+        is_alone = alone or self._is_one_at_a_time
+        for some in [[one] for one in asked] if is_alone else [asked]:
+            async for reply in self._retrieval.answers(
+                some, window=1 if is_alone else self._window, most_octets=most_octets
+            ):
+                yield reply
 
-    def _pipelined(
-        self, asked: Sequence[tuple[int, bytes, int]], most_octets: int
-    ) -> AsyncIterator[Retrieved]:
-        window = self._limits.window_commands if self.capabilities.pipelining else 1
-        return self._retrieval.pipelined(asked, window=window, most_octets=most_octets)
+    @property
+    def _window(self) -> int:
+        """How many commands go ahead of their answers."""
+        return self._limits.window_commands if self._pipelines else 1
+
+    @property
+    def _pipelines(self) -> bool:
+        return self.capabilities.pipelining and not self._is_one_at_a_time
+
+    def ask_one_at_a_time(self) -> None:
+        """Whatever the server announces, no command goes ahead of an answer, and each message is retrieved alone."""
+        self._is_one_at_a_time = True
 
     async def delete(self, numbers: Sequence[int]) -> list[Refusal | None]:
         """DELE each: it is marked, and goes at QUIT. The refusal of each, None when it was marked."""
         await self._dialogue.begin()
         outcomes: list[Refusal | None] = []
-        window = self._limits.window_commands if self.capabilities.pipelining else 1
-        for start in range(0, len(numbers), window):
-            chunk = numbers[start : start + window]
+        for start in range(0, len(numbers), self._window):
+            chunk = numbers[start : start + self._window]
             lines = [command("DELE", str(number)) for number in chunk]
             self._dialogue.send(b"".join(lines), *[Expect.STATUS] * len(chunk))
             for _ in chunk:
@@ -452,6 +471,25 @@ class Pop3Session:
     async def noop(self) -> None:
         """NOOP."""
         self._require("NOOP", await self._simple("NOOP"))
+
+    async def confirm(self) -> None:
+        """See to it that the last answer is over: a status comes behind it, that of NOOP if need be."""
+        if self._dialogue.is_unconfirmed:
+            await self._dialogue.confirm()
+
+    async def leave(self) -> None:
+        """QUIT. How it is answered matters only where it shows that the answer before was not whole: then ProtocolError
+        or LimitExceeded is raised."""
+        is_unconfirmed = self._dialogue.is_unconfirmed
+        if self._dialogue.is_over:
+            return
+        try:
+            await self.quit()
+        except (ProtocolError, LimitExceeded):
+            if is_unconfirmed:
+                raise
+        except Pop3Error:
+            pass
 
     async def quit(self) -> None:
         """QUIT: only now do marked messages go. Raises when the server says that it could not remove them.

@@ -143,6 +143,14 @@ class Stream:
         """
         return await self._incoming.more(until)
 
+    async def is_silent(self, until: float) -> bool:
+        """Wait until octets have come, or the connection has ended; whether the loop's clock said ``until`` first."""
+        try:
+            await self._incoming.wait(until)
+        except TimeoutError:
+            return True
+        return False
+
     async def close(self) -> None:
         """Close in order: what was written goes out, TLS says goodbye. At most a second, then at once."""
         self._transport.close()
@@ -205,10 +213,14 @@ class _Incoming(asyncio.BufferedProtocol):
         if not self._closed.done():
             self._closed.set_result(None)
 
-    async def more(self, until: float) -> int:
-        """Wait until octets have come since this was asked last; how many."""
+    async def wait(self, until: float) -> None:
+        """Wait until octets have come since ``more`` was asked last, or the connection has ended."""
         if not self._fresh:
             await self._something(until)
+
+    async def more(self, until: float) -> int:
+        """Wait until octets have come since this was asked last; how many."""
+        await self.wait(until)
         if not self._fresh:
             if self._failure is not None:
                 raise ConnectionLost(f"the connection was lost: {_reason(self._failure)}") from self._failure

@@ -17,7 +17,7 @@ from app.sync.recognise import CopyOf, Recogniser, SameAs, Verdict
 from app.sync.rows import Row, RowMaker
 from app.sync.schedule import next_message_attempt
 from app.sync.schemas import Report
-from app.sync.wholeness import Habit, fit, usable, wholeness_of
+from app.sync.wholeness import Doubt, Habit, fit, usable, wholeness_of
 
 Places = dict[tuple[bytes, int], MessageSeq]
 """(unique-id, occurrence) -> place in the feed, of the messages that a batch stored."""
@@ -109,6 +109,17 @@ class Batch:
     def _failed(self, make: RowMaker, outcome: Outcome) -> Row:
         if outcome.is_too_large:
             return make.too_large(outcome.candidate)
+        wholeness = outcome.wholeness
+        if wholeness.again_in is not None:
+            return make.row(
+                outcome.candidate,
+                EntryState.FAILED,
+                reason=outcome.reason,
+                attempts=wholeness.attempts,
+                next_attempt_at=self.now + wholeness.again_in,
+                doubt=wholeness.doubt,
+                doubtful_sha256=outcome.copy.digest if outcome.copy else None,
+            )
         attempts = outcome.candidate.attempts + 1
         return make.row(
             outcome.candidate,
@@ -117,6 +128,7 @@ class Batch:
             attempts=attempts,
             next_attempt_at=next_message_attempt(attempts, self.now, by_chance=outcome.ended_session),
             is_wanted=outcome.candidate.is_forced,
+            doubt=Doubt.ENDED if outcome.ended_session else None,
         )
 
     def _recognised(self) -> list[tuple[Candidate, SameAs]]:
@@ -154,9 +166,9 @@ def settle(
     """
     sizes = [(outcome, usable(outcome.candidate.octets, total)) for outcome in outcomes]
     habit = habit.with_more(
-        fit(outcome.size, listed)
+        fit(outcome.copy, listed)
         for outcome, listed in sizes
-        if outcome.size is not None and not outcome.candidate.attempts
+        if outcome.copy is not None and outcome.candidate.before.doubt is None
     )
     judged = [_judged(outcome, listed, habit) for outcome, listed in sizes]
     settled = tuple((outcome, _verdict(outcome, recogniser, shared)) for outcome in judged)
@@ -173,9 +185,12 @@ def renamed_away(recognised: Iterable[tuple[Candidate, SameAs]]) -> list[EntryId
 
 
 def _judged(outcome: Outcome, listed: int | None, habit: Habit) -> Outcome:
-    if outcome.prepared is None or outcome.size is None:
+    candidate = outcome.candidate
+    if outcome.prepared is None or outcome.copy is None:
         return outcome
-    wholeness = wholeness_of(outcome.size, listed, habit)
+    wholeness = wholeness_of(outcome.copy, listed, habit, candidate.before, is_wanted=candidate.is_forced)
+    if wholeness.again_in is not None:
+        return replace(outcome, prepared=None, reason=wholeness.warning, wholeness=wholeness)
     if wholeness.warning is None:
         return outcome
     message = replace(outcome.prepared, warnings=(*outcome.prepared.warnings, wholeness.warning))

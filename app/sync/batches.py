@@ -19,7 +19,7 @@ from app.messages.intake import Prepared, prepare
 from app.reading.shares import Owner
 from app.reading.threads import FairThreads, Steps
 from app.sync.plan import Candidate
-from app.sync.wholeness import WHOLE, Size, Wholeness, measured
+from app.sync.wholeness import WHOLE, Copy, Wholeness, measured
 
 _MOST_UNDER_WAY = 3
 
@@ -28,7 +28,7 @@ _MOST_UNDER_WAY = 3
 class Outcome:
     """What became of one candidate: a message to store, or the reason why there is none.
 
-    ``size``: how long a retrieved body is; ``wholeness``: whether it is confirmed whole. ``ended_session``: nothing
+    ``copy``: what came of it; ``wholeness``: whether it is confirmed whole. ``ended_session``: nothing
     more came in this session, which may be the message's fault, or chance.
     """
 
@@ -38,7 +38,7 @@ class Outcome:
     is_too_large: bool = False
     ended_session: bool = False
     unwanted: str | None = None
-    size: Size | None = None
+    copy: Copy | None = None
     wholeness: Wholeness = WHOLE
 
 
@@ -176,4 +176,10 @@ def _outcome(candidate: Candidate, reply: pop3.Retrieved, packed: Iterator[Packe
         return Outcome(candidate, None, is_too_large=True)
     assert reply.body is not None
     message = prepare(next(packed), unique_id=candidate.unique_id, occurrence=candidate.occurrence)
-    return Outcome(candidate, message, size=measured(reply.body))
+    copy = measured(
+        reply.body,
+        digest=message.packed.sha256,
+        ending=reply.ending,
+        has_inner_end=reply.has_inner_end,
+    )
+    return Outcome(candidate, message, copy=copy)

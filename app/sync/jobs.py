@@ -13,7 +13,7 @@ from sqlmodel import Session
 
 from app.database import Database, StorageFailed
 from app.jobs.port import Job
-from app.sync import claims, repository
+from app.sync import claims, learnt, repository
 from app.sync.claims import Limits
 from app.sync.clocks import Clocks
 from app.sync.errors import LeaseLost
@@ -241,13 +241,18 @@ class SyncRunner:
         now = self.clock()
         if self.keep_finished is None or not self._may_forget(now):
             return
-        question = partial(
+        finished = partial(
             repository.forget_finished,
             before=now - self.keep_finished,
             quiet_before=now - min(self.keep_quiet or self.keep_finished, self.keep_finished),
             after=self._forget_behind,
             limit=_FORGOTTEN_PER_BATCH,
         )
+
+        def question(db: Session) -> SyncId | None:
+            learnt.forget_old(db, now=now)
+            return finished(db)
+
         try:
             reached = await self.database.write(question, durable=False)
         except StorageFailed as error:

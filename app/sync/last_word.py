@@ -9,8 +9,9 @@ from sqlmodel import Session
 
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxStatus
-from app.sync import repository
+from app.sync import learnt, repository
 from app.sync.errors import LeaseLost, SyncErrorCode, SyncFailed
+from app.sync.learnt import Facts, Lesson
 from app.sync.models import SyncStatus
 from app.sync.providers import least_seconds_between_logins
 from app.sync.repository import Claim, Ending
@@ -28,6 +29,7 @@ class LastWord:
 
     ``facts``: columns of the mailbox that it found out. ``login_delay``: seconds that the server wants between two
     logins. ``has_moved``: most of what was known is not shown any more. ``settle``: what is written besides.
+    ``learnt``: of the server and of the mailbox there.
     """
 
     claim: Claim
@@ -39,6 +41,7 @@ class LastWord:
     ended: datetime
     login_delay: int
     has_moved: bool
+    learnt: Mapping[Lesson, Facts | None]
     chance: float
     settle: Callable[[Session], None] | None
     transcript: str | None
@@ -55,6 +58,7 @@ def write(db: Session, words: Sequence[LastWord]) -> Sequence[None]:
     for word in words:
         if word.transcript is not None:
             repository.write_transcript(db, word.claim, word.transcript)
+        learnt.write(db, word.learnt, now=word.ended)
         if word.settle is not None:
             word.settle(db)
     return [None] * len(words)

@@ -73,16 +73,24 @@ class Maildrop:
 
     @asynccontextmanager
     async def session(
-        self, mailbox: Mailbox, *, timings: dict[str, int], transcript: pop3.Transcript | None = None
+        self,
+        mailbox: Mailbox,
+        *,
+        timings: dict[str, int],
+        transcript: pop3.Transcript | None = None,
+        one_at_a_time: bool = False,
     ) -> AsyncIterator[pop3.Pop3Session]:
         """A session of the mailbox, logged in, to be listed first; QUIT at the end. Raises SyncFailed and the client's
         errors.
 
         ``timings`` receives the milliseconds of ``connect`` and ``login``, ``transcript`` what is said.
+        ``one_at_a_time``: no command goes ahead of an answer, whatever the server announces.
         """
         assert mailbox.id is not None
         mailbox_id, credentials = MailboxId(mailbox.id), self._credentials(mailbox)
-        opened = partial(self._logged_in, mailbox, timings=timings, transcript=transcript)
+        opened = partial(
+            self._logged_in, mailbox, timings=timings, transcript=transcript, one_at_a_time=one_at_a_time
+        )
         if isinstance(credentials, str):
             session = await opened(
                 lambda session: session.login(mailbox.username, credentials, allow_apop=mailbox.allow_apop),
@@ -108,10 +116,12 @@ class Maildrop:
         secrets: Sequence[str],
         timings: dict[str, int],
         transcript: pop3.Transcript | None,
+        one_at_a_time: bool,
     ) -> pop3.Pop3Session:
         started = self._monotonic()
         server = mailbox.host, mailbox.port, mailbox.security
-        known = None if mailbox.security == pop3.Security.STARTTLS else self._known.get(server)
+        is_presumed = not one_at_a_time and mailbox.security != pop3.Security.STARTTLS
+        known = self._known.get(server) if is_presumed else None
         with self._traces.steps("pop3") as steps:
             steps.begin("resolve")
             endpoint = pop3.Endpoint(
@@ -140,10 +150,13 @@ class Maildrop:
                 timings["connect"] = round((connected - started) * 1000)
                 steps.begin("login")
                 session.list_with_login()
+                if one_at_a_time:
+                    session.ask_one_at_a_time()
                 try:
                     await login(session)
                 finally:
-                    self._remember(server, session.known)
+                    if not one_at_a_time:
+                        self._remember(server, session.known)
                 timings["login"] = round((self._monotonic() - connected) * 1000)
                 closing.pop_all()
             return session

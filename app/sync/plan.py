@@ -4,10 +4,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import Enum, auto
 from hashlib import sha256
 from typing import Protocol
 
 from app.sync.models import EntryId, EntryState
+from app.sync.wholeness import ASKED_FIRST, Before, Doubt
 
 # Longer unique-ids (RFC 1939 allows 70 octets, servers send more) are kept as their start and their digest:
 # a database index has a limit, and the comparison stays exact.
@@ -59,6 +61,14 @@ class Deletable:
     content: bytes | None
 
 
+class Turn(Enum):
+    """When a message is asked for. Alone is what may taint what stands beside it, or was tainted."""
+
+    FIRST = auto()  # and alone: nothing behind its end mark confirmed it
+    WITH_OTHERS = auto()
+    LAST = auto()  # and alone: a session ended within it
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A listed message that is not simply known.
@@ -77,6 +87,19 @@ class Candidate:
     def attempts(self) -> int:
         """How often it was tried before."""
         return self.entry.attempts if self.entry else 0
+
+    @property
+    def before(self) -> Before:
+        """What came of it the last time, when that was in doubt."""
+        return Before(self.entry.doubt, self.entry.attempts, self.entry.doubtful) if self.entry else Before()
+
+    @property
+    def turn(self) -> Turn:
+        """When it is asked for."""
+        doubt = self.before.doubt
+        if doubt in ASKED_FIRST:
+            return Turn.FIRST
+        return Turn.LAST if doubt == Doubt.ENDED else Turn.WITH_OTHERS
 
     @property
     def is_forced(self) -> bool:

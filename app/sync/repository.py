@@ -29,7 +29,9 @@ from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
 from app.messages.models import Message
 from app.messages.repository import last_place
 from app.metrics import Backlog
+from app.sync import learnt
 from app.sync.errors import LeaseLost, SyncErrorCode
+from app.sync.learnt import Learnt
 from app.sync.models import (
     NO_SERVER,
     EntryId,
@@ -120,11 +122,13 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """What a sync begins with: the mailbox, what is remembered of its last listing, and what is to be tried again."""
+    """What a sync begins with: the mailbox, what is remembered of its last listing, what is to be tried again,
+    and what was learnt of its server."""
 
     mailbox: Mailbox
     mark: Mark | None
     due: Sequence[Known]
+    learnt: Learnt
 
 
 def backlog(db: Session, *, now: datetime) -> Backlog:
@@ -299,8 +303,11 @@ def read_beginnings(db: Session, asked: Sequence[tuple[MailboxId, datetime]]) ->
     due: dict[MailboxId, list[Sequence[Any]]] = {}
     for line in db.connection().execute(_DUE_LINES, {"mailboxes": ids, "now": max(now for _, now in asked)}):
         due.setdefault(line.mailbox_id, []).append(line[:-1])
+    lessons = learnt.read(db, rows.values(), now=min((now for _, now in asked)))
     return [
-        Beginning(rows[each], marks.get(each), _as_known(due.get(each, ()))) if each in rows else None
+        Beginning(rows[each], marks.get(each), _as_known(due.get(each, ())), lessons[each])
+        if each in rows
+        else None
         for each in ids
     ]
 

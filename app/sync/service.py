@@ -1,7 +1,7 @@
 """``sync_mailbox``: list, diff, recognise, retrieve, store. Read it from top to bottom."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -25,13 +25,14 @@ from app.sync.batch import Batch, Places, renamed_away, settle
 from app.sync.batches import Batches, Outcome, Room
 from app.sync.errors import LeaseLost, SyncCancelled, SyncErrorCode, SyncFailed
 from app.sync.last_word import LastWord
+from app.sync.learnt import Facts, Learnt, Lesson
 from app.sync.lease import Lease
 from app.sync.listing import list_maildrop, most_entries
 from app.sync.listing_room import ListingRoom, Part
 from app.sync.look import Look
 from app.sync.maildrop import Maildrop, as_sync_failed
 from app.sync.models import EntryId, EntryState, SyncStatus
-from app.sync.plan import Candidate, Known, ledger_key
+from app.sync.plan import Candidate, Known, Turn, ledger_key
 from app.sync.providers import least_seconds_between_logins
 from app.sync.recall import Change, Mark
 from app.sync.recognise import Recogniser
@@ -112,6 +113,7 @@ class _Run:
         self._facts: dict[str, Any] = {}
         self._is_as_before = False
         self._habit = Habit.none()
+        self._learnt: Learnt | None = None
         self._has_moved = False
         self._deleted: list[EntryId] = []
         self._transcript = pop3.Transcript() if tools.transcripts else None
@@ -125,10 +127,14 @@ class _Run:
             await self._in_session(beginning, part)
 
     async def _in_session(self, beginning: Beginning, part: Part) -> None:
-        mailbox = beginning.mailbox
+        mailbox, self._learnt = beginning.mailbox, beginning.learnt
+        self._habit = self._learnt.habit
         most = most_entries(mailbox.listed_entries, self._tools.limits)
         async with self._tools.maildrop.session(
-            mailbox, timings=self.report.phases, transcript=self._transcript
+            mailbox,
+            timings=self.report.phases,
+            transcript=self._transcript,
+            one_at_a_time=beginning.learnt.is_one_at_a_time,
         ) as session:
             self._login_delay = session.capabilities.login_delay or 0
             with self._phase("list"):
@@ -160,17 +166,19 @@ class _Run:
                         now=self._tools.clock(),
                     )
                 await self._record_listing(
+                    session,
                     mailbox,
                     seen,
                     recogniser,
                     sifted,
-                    _server_facts(session, seen, mailbox, has_uidl=has_uidl),
+                    _server_facts(session, seen, mailbox, beginning.learnt, has_uidl=has_uidl),
                 )
             with self._phase("retrieve"):
                 await self._retrieve_and_store(
-                    session, mailbox, sifted, seen, recogniser, total=raw.stat.octets
+                    session, mailbox, sifted, seen, recogniser, total=raw.stat.octets, learnt=beginning.learnt
                 )
             await self._delete_on_server(session, mailbox, raw, most)
+            await session.leave()
         mark = None
         if not (seen.is_short or self._is_as_before):
             marking = recall.marking(raw, entries=seen.listed, is_confirmed=seen.is_confirmed)
@@ -210,7 +218,13 @@ class _Run:
         return look.whole(listing, ledger, mark=mark, now=now)
 
     async def _record_listing(
-        self, mailbox: Mailbox, seen: Look, recogniser: Recogniser, sifted: Sifted, facts: ServerFacts
+        self,
+        session: pop3.Pop3Session,
+        mailbox: Mailbox,
+        seen: Look,
+        recogniser: Recogniser,
+        sifted: Sifted,
+        facts: ServerFacts,
     ) -> None:
         """Commit what is known before anything is retrieved: recognised, baseline, too large, missing.
 
@@ -244,6 +258,8 @@ class _Run:
         self.report = report
         if not (rows or sifted.to_retrieve or missing):
             return
+        if rows or missing:
+            await session.confirm()  # else what follows says whether the listing was one
 
         def change(db: Session) -> None:
             repository.mark_missing(db, missing, now=now, last_seen_at=mailbox.listed_at)
@@ -266,6 +282,7 @@ class _Run:
         recogniser: Recogniser,
         *,
         total: int,
+        learnt: Learnt,
     ) -> None:
         if not sifted.to_retrieve:
             return
@@ -289,11 +306,14 @@ class _Run:
         )
         too_large: list[Candidate] = []
         async with self._blaming(session, sifted.to_retrieve), batches:
-            for most_octets, some in _by_limit(sifted.to_retrieve):
-                async for reply in session.retrieve(some, most_octets=most_octets):
+            for most_octets, alone, some in _in_turn(sifted.to_retrieve):
+                async for reply in session.retrieve(some, most_octets=most_octets, alone=alone):
                     if reply.too_large:
                         too_large.append(candidates[reply.number])
+                    if reply.ending is pop3.Ending.AS_FILE:
+                        learnt.ends_as_files()
                     await batches.add(candidates[reply.number], reply)
+        learnt.ended_well()
         if too_large:
             await self._keep_heads(session, too_large)
 
@@ -310,6 +330,8 @@ class _Run:
         except pop3.SpoolFailed:
             raise  # our own disk
         except pop3.Pop3Error as error:
+            if isinstance(error, pop3.BodyRunsOn) and self._learnt is not None:
+                self._learnt.runs_on()
             for candidate in candidates:
                 if candidate.number == session.awaited:
                     reason = f"the session ended within it: {error}"[:1000]
@@ -428,6 +450,7 @@ class _Run:
             ended=tools.clock(),
             login_delay=self._login_delay,
             has_moved=self._has_moved,
+            learnt=self._lessons(),
             chance=tools.chance(),
             settle=self._settled,
             transcript=await asyncio.to_thread(self._transcript_of, failure) if failure else None,
@@ -442,6 +465,12 @@ class _Run:
         tools.traces.tell({f"maildelta.sync.{name}": fact for name, fact in facts.items()}, error=code)
         _log.info("sync_ended", **facts, **({"error": code} if code else {}))
         return status
+
+    def _lessons(self) -> Mapping[Lesson, Facts | None]:
+        if self._learnt is None:
+            return {}
+        self._learnt.fits(self._habit)
+        return self._learnt.changes
 
     def _judge_again_if_criteria_changed(self, db: Session, mailbox: Mailbox) -> None:
         """What was judged by criteria that are not those of the mailbox any more is judged again."""
@@ -471,12 +500,16 @@ class _Run:
             self.report.phases[name] = self.report.phases.get(name, 0) + took
 
 
-def _by_limit(candidates: Sequence[Candidate]) -> Iterator[tuple[int | None, list[tuple[int, int]]]]:
-    """What to retrieve with the session's limit, and what somebody asked for whatever its size."""
-    for is_forced, limit in ((False, None), (True, _NO_LIMIT)):
-        some = [(c.number, c.octets or 0) for c in candidates if c.is_forced is is_forced]
-        if some:
-            yield limit, some
+def _in_turn(candidates: Sequence[Candidate]) -> Iterator[tuple[int | None, bool, list[tuple[int, int]]]]:
+    """What to retrieve in which turn, and whether alone; with the session's limit, or whatever its size as somebody
+    asked."""
+    for turn in Turn:
+        for is_forced, limit in ((False, None), (True, _NO_LIMIT)):
+            some = [
+                (c.number, c.octets or 0) for c in candidates if (c.turn, c.is_forced) == (turn, is_forced)
+            ]
+            if some:
+                yield limit, turn is not Turn.WITH_OTHERS, some
 
 
 def _rows_before_retrieval(sifted: Sifted, make: RowMaker) -> list[Row]:
@@ -487,12 +520,15 @@ def _rows_before_retrieval(sifted: Sifted, make: RowMaker) -> list[Row]:
     return rows
 
 
-def _server_facts(session: pop3.Pop3Session, seen: Look, mailbox: Mailbox, *, has_uidl: bool) -> ServerFacts:
+def _server_facts(
+    session: pop3.Pop3Session, seen: Look, mailbox: Mailbox, learnt: Learnt, *, has_uidl: bool
+) -> ServerFacts:
     capabilities = session.capabilities
     unread = [session.shown(line) for line in seen.malformed[:10]]
     warnings = [f"The listing has a line that cannot be read: {line}" for line in unread]
     if seen.is_short:
         warnings.append("The listing shows fewer messages than STAT said; nothing was marked missing.")
+    warnings += learnt.warnings
     if not has_uidl:
         warnings.append(
             "The server has no UIDL: messages are told apart by their headers, read at every sync."

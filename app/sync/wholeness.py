@@ -1,4 +1,4 @@
-"""PURE  Is what was retrieved the whole message? By what LIST said of it, in the session that retrieved it.
+"""PURE  Is what was retrieved the whole message? By what LIST said of it, and by what came behind it.
 
 An end mark confirms nothing: servers end bodies in order that they cut short. LIST's size does, when it is one: some
 count line ends as they send them (RFC 1939 §11), some as they lie on disk, a few guess. What is not confirmed whole
@@ -7,14 +7,20 @@ is never deleted on a server.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import IO, Final
 
+from app.pop3.retrieval import Ending
+from app.pop3.sizes import Meter, Size
+
 SLACK: Final = 256  # octets
 _END_MARK: Final = 3
-_MOST_TALLIED: Final = 1000
+_MOST_TALLIED: Final = 100
 _LEAST_LEARNT: Final = 20
 _BLOCK: Final = 512 * 1024
+_SHORT_AGAIN_IN: Final = (timedelta(0), timedelta(minutes=10), timedelta(days=1))
+_DOUBTFUL_AGAIN_IN: Final = (timedelta(0), timedelta(minutes=1), timedelta(minutes=16))
 
 
 class Doubt(StrEnum):
@@ -22,6 +28,13 @@ class Doubt(StrEnum):
 
     SHORT = "short"  # shorter than LIST said
     UNSIZED = "unsized"  # LIST said nothing that could confirm it
+    TAINTED = "tainted"  # what came behind it is no answer: its end mark may have been none
+    LOST = "lost"  # nothing came behind it, and its size is another than LIST said
+    ENDED = "ended"  # the session ended within it
+
+
+ASKED_FIRST: Final = frozenset({Doubt.TAINTED.value, Doubt.LOST.value})
+"""Doubts after which a message is asked for before all others, and alone."""
 
 
 class Fit(StrEnum):
@@ -35,27 +48,8 @@ class Fit(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """How long a body is, however a server may count it.
-
-    ``octets`` as they came; ``lf`` and ``crlf``: with all line ends as the one or the other; ``dots``: lines that were
-    stuffed; ``head``: the header block, without the blank line behind it.
-    """
-
-    octets: int
-    lf: int
-    crlf: int
-    dots: int
-    head: int
-
-    def is_exactly(self, listed: int | None) -> bool:
-        """LIST said just this, in one way of counting or another."""
-        return listed is not None and listed in {self.octets, self.lf, self.crlf}
-
-
-@dataclass(frozen=True, slots=True)
 class Habit:
-    """How a server's sizes fitted what came, over all messages that were looked at: so far, and in this session."""
+    """How a server's sizes fitted what came, over the messages that were looked at."""
 
     counts: Mapping[str, int]
 
@@ -85,11 +79,37 @@ class Habit:
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """What was retrieved. ``head``: octets of the header block, without the blank line behind it."""
+
+    size: Size
+    head: int
+    digest: bytes = b""
+    ending: Ending = Ending.ANSWERED
+    has_inner_end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What the ledger has of the last time: the doubt then, how often it was charged, the digest of what came."""
+
+    doubt: str | None = None
+    attempts: int = 0
+    digest: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Wholeness:
-    """Whether a copy is confirmed whole; if not, the doubt, and the warning that the message gets."""
+    """Whether a copy is confirmed whole; if not, why.
+
+    ``warning``: for whoever reads the message. ``again_in``: it is not stored, and asked for again after so long, with
+    ``attempts`` charged by then.
+    """
 
     doubt: Doubt | None = None
     warning: str | None = None
+    again_in: timedelta | None = None
+    attempts: int = 0
 
     @property
     def is_whole(self) -> bool:
@@ -98,6 +118,7 @@ class Wholeness:
 
 
 WHOLE: Final = Wholeness()
+_FIRST_TIME: Final = Before()
 
 
 def usable(listed: int | None, total: int) -> int | None:
@@ -108,25 +129,25 @@ def usable(listed: int | None, total: int) -> int | None:
     return None if listed is None or 0 < total < listed - SLACK else listed
 
 
-def measured(body: bytes | IO[bytes]) -> Size:
+def measured(
+    body: bytes | IO[bytes],
+    *,
+    digest: bytes = b"",
+    ending: Ending = Ending.ANSWERED,
+    has_inner_end: bool = False,
+) -> Copy:
     """Measure a body; a file from its beginning."""
-    octets = pairs = ends = dots = 0
-    head: bytes | None = None
-    before = b"\n"  # the last octet of the block before: line ends and dots may stand astride
+    meter = Meter()
+    start: bytes | None = None
     for block in _blocks(body):
-        if head is None:
-            head = block
-        octets += len(block)
-        pairs += block.count(b"\r\n") + (before == b"\r" and block.startswith(b"\n"))
-        ends += block.count(b"\n")
-        dots += block.count(b"\n.") + (before == b"\n" and block.startswith(b"."))
-        before = block[-1:]
-    lf = octets - pairs
-    return Size(octets, lf, lf + ends, dots, _head_length(head or b""))
+        start = block if start is None else start
+        meter.add(block)
+    return Copy(meter.size, _head_length(start or b""), digest, ending, has_inner_end)
 
 
-def fit(size: Size, listed: int | None) -> Fit:
+def fit(copy: Copy, listed: int | None) -> Fit:
     """How LIST's size fits."""
+    size = copy.size
     if listed is None:
         return Fit.NONE
     if listed == size.octets:
@@ -138,10 +159,49 @@ def fit(size: Size, listed: int | None) -> Fit:
     return Fit.OTHER
 
 
-def wholeness_of(size: Size, listed: int | None, habit: Habit) -> Wholeness:
-    """Is it whole? ``listed``: LIST's size where it is ``usable``."""
-    if listed is None or listed <= size.head:
-        told = "no size" if listed is None else f"{listed} octets, less than its header block has"
+def wholeness_of(
+    copy: Copy, listed: int | None, habit: Habit, before: Before = _FIRST_TIME, *, is_wanted: bool = False
+) -> Wholeness:
+    """Is it whole, and if not: is it stored all the same, or asked for again?
+
+    ``listed``: LIST's size where it is ``usable``. ``is_wanted``: somebody asked for this very message.
+    """
+    is_exact = copy.size.is_exactly(listed)
+    if copy.ending is Ending.NONSENSE or (copy.ending is Ending.LOST and not is_exact):
+        return _without_end(copy, before)
+    found = _by_size(copy, listed, habit)
+    if found.doubt is Doubt.SHORT and not (is_wanted or habit.overstates):
+        tried = before.attempts if before.doubt == Doubt.SHORT else 0
+        if tried < len(_SHORT_AGAIN_IN):
+            return Wholeness(found.doubt, found.warning, _SHORT_AGAIN_IN[tried], tried + 1)
+    if found.is_whole and copy.has_inner_end:
+        return Wholeness(
+            None,
+            "It holds what some servers end a message with, and an answer behind it; it was asked for alone.",
+        )
+    return found
+
+
+def _without_end(copy: Copy, before: Before) -> Wholeness:
+    """Nobody knows whether the end mark was one. Asked for once more, alone, and stored if it comes out the same."""
+    doubt, told = (
+        Doubt.LOST,
+        "The connection ended behind the message, which is not as long as the server said",
+    )
+    if copy.ending is Ending.NONSENSE:
+        doubt, told = Doubt.TAINTED, "What the server sent behind the message is no answer"
+    is_second = before.doubt in ASKED_FIRST
+    is_same = doubt is Doubt.LOST or before.digest == copy.digest
+    if is_second and (is_same or before.attempts + 1 >= len(_DOUBTFUL_AGAIN_IN)):
+        return Wholeness(doubt, f"{told}: the message may be cut short, and is not deleted there.")
+    attempts = before.attempts + 1 if is_second else 0
+    return Wholeness(doubt, f"{told}: it is asked for again, alone.", _DOUBTFUL_AGAIN_IN[attempts], attempts)
+
+
+def _by_size(copy: Copy, listed: int | None, habit: Habit) -> Wholeness:
+    size = copy.size
+    if listed is None or listed <= copy.head:
+        told = "no size" if listed is None else f"{listed} octets, no more than its header block has"
         return Wholeness(
             Doubt.UNSIZED,
             f"The server announced {told}: nothing confirms that the message is whole, and it is not deleted there.",
@@ -153,8 +213,7 @@ def wholeness_of(size: Size, listed: int | None, habit: Habit) -> Wholeness:
         return WHOLE
     return Wholeness(
         Doubt.SHORT,
-        f"The server announced {listed} octets and sent {size.octets}: the message may be cut short, and is not "
-        "deleted there.",
+        f"The server announced {listed} octets and sent {size.octets}: the message may be cut short.",
     )
 
 
@@ -164,8 +223,7 @@ def _slack(size: Size) -> int:
 
 def _blocks(body: bytes | IO[bytes]) -> Iterator[bytes]:
     if isinstance(body, bytes):
-        if body:
-            yield body
+        yield body
         return
     body.seek(0)
     while block := body.read(_BLOCK):
@@ -173,5 +231,7 @@ def _blocks(body: bytes | IO[bytes]) -> Iterator[bytes]:
 
 
 def _head_length(block: bytes) -> int:
-    ends = [at + len(eol) for eol in (b"\r\n", b"\n") if (at := block.find(eol + eol)) >= 0]
-    return min(ends, default=len(block))
+    sent = block.find(b"\r\n\r\n")
+    sent = len(block) if sent < 0 else sent + 2
+    as_file = block.find(b"\n\n", 0, sent)
+    return sent if as_file < 0 else as_file + 1

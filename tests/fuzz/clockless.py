@@ -100,6 +100,12 @@ class PlayedServer(Stream):
         async with asyncio.timeout_at(until):
             return await self._more()
 
+    async def is_silent(self, until: float) -> bool:
+        if self._coming or self._endless is not None or self._closes:
+            return False
+        await asyncio.sleep(until - asyncio.get_running_loop().time())
+        return True
+
     async def _more(self) -> int:
         await asyncio.sleep(self._pace)
         octets = self._next_octets()

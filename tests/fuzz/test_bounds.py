@@ -177,7 +177,7 @@ def test_a_message_is_whole_in_memory_on_disk_or_too_large_by_its_octets_alone(
     contents = [(unit * (size // len(unit) + 1))[:size] for size, unit in messages]
     bodies = [b"+OK\r\n" + stuffed(content) for content in contents]
     answers = [Answer(b"".join(bodies))] if pipelined else [Answer(body) for body in bodies]
-    server = PlayedServer([GREETING, *answers], chunk=chunk)
+    server = PlayedServer([GREETING, *answers, Answer(b"+OK\r\n")], chunk=chunk)
 
     async def played() -> list[pop3.Retrieved]:
         session = await begun(server, PIPELINING if pipelined else NONE)

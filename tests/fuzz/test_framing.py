@@ -14,7 +14,7 @@ from tests.fuzz.laws import law, mutations
 from tests.fuzz.work import assert_linear
 from tests.transcripts.test_transcripts import FILES, read
 
-LINE, PIECE = 64, 24
+LINE, PIECE, MOST_BLANK = 64, 24, 4
 KINDS = (Expect.STATUS, Expect.MULTILINE, Expect.MULTILINE, Expect.STATUS, *[Expect.MULTILINE] * 6)
 
 
@@ -54,6 +54,8 @@ def modelled(wire: bytes, kinds: Iterable[Expect], line_octets: int) -> Heard:
         body = lines[: lines.index(b".")]
         at += sum(len(line) + len(eol) for line in [*body, b"."])
         replies.append((True, text, b"".join(unstuffed(line) + eol for line in body)))
+        for _ in range(MOST_BLANK):  # behind a body an empty line is nothing
+            at += 2 if wire.startswith(b"\r\n", at) else 1 if wire.startswith(b"\n", at) else 0
 
 
 def is_status(line: bytes) -> bool:

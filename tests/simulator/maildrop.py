@@ -57,7 +57,12 @@ class SimulatedMaildrop:
 
     @asynccontextmanager
     async def session(
-        self, mailbox: Mailbox, *, timings: dict[str, int], transcript: pop3.Transcript | None = None
+        self,
+        mailbox: Mailbox,
+        *,
+        timings: dict[str, int],
+        transcript: pop3.Transcript | None = None,
+        one_at_a_time: bool = False,
     ) -> AsyncIterator["SimulatedSession"]:
         """In the place of ``Maildrop.session``."""
         self.sessions += 1
@@ -118,21 +123,42 @@ class SimulatedSession:
                 yield pop3.Retrieved(number, head, octets=len(head))
 
     async def retrieve(
-        self, entries: Sequence[tuple[int, int]], *, most_octets: int | None = None
+        self, entries: Sequence[tuple[int, int]], *, most_octets: int | None = None, alone: bool = False
     ) -> AsyncIterator[pop3.Retrieved]:
-        """Whole messages."""
-        for number, _octets in entries:
-            self._maildrop.retrievals += 1
-            self.awaited = number
-            self._spend_reply()
-            self.awaited = None
-            mail = self._mails[number - 1]
-            if mail.unique_id in self._whims.refuses:
-                yield pop3.Retrieved(number, refused=pop3.Refusal("[SYS/TEMP] not now", "SYS/TEMP"))
-                continue
-            body = self._served(mail)
-            mail.was_read = True
-            yield pop3.Retrieved(number, body, octets=len(body))
+        """Whole messages, each once something came behind it."""
+        held: pop3.Retrieved | None = None
+        try:
+            for number, _octets in entries:
+                self._maildrop.retrievals += 1
+                self.awaited = number
+                self._spend_reply()
+                self.awaited = None
+                if held is not None:
+                    yield held
+                held = self._retrieved(number)
+            self._spend_reply()  # of NOOP
+        except pop3.ConnectionLost:
+            if held is not None:
+                held.ending = pop3.Ending.LOST
+                yield held
+            raise
+        if held is not None:
+            yield held
+
+    def _retrieved(self, number: int) -> pop3.Retrieved:
+        mail = self._mails[number - 1]
+        if mail.unique_id in self._whims.refuses:
+            return pop3.Retrieved(number, refused=pop3.Refusal("[SYS/TEMP] not now", "SYS/TEMP"))
+        body = self._served(mail)
+        mail.was_read = True
+        return pop3.Retrieved(number, body, octets=len(body))
+
+    async def confirm(self) -> None:
+        """NOOP."""
+        self._spend_reply()
+
+    async def leave(self) -> None:
+        """QUIT."""
 
     async def delete(self, numbers: Sequence[int]) -> list[pop3.Refusal | None]:
         """Nobody asked for it in this simulation."""
