@@ -1,7 +1,33 @@
-"""PURE  The reader of mail: raw octets -> what a person sees. Knows nothing of the application.
+"""PURE  The reader of mail: raw octets -> what a person sees of them. Knows nothing of the application.
 
-``mime`` is the entry: ``summarise`` for the feed, ``parse`` and ``attachment_facts``, ``attachment_pieces`` for one
-message. All of them walk over the octets once, in pieces: ``scanner`` finds header blocks and delimiter lines,
-``parts`` the tree, ``transfer`` and ``decoding`` undo encodings, ``nesting`` reads HTML once for both ``html`` and
-``text``. Whatever is read or written counts against one ``budget``, before it is done.
+The standard library, and for two things a library each: ``webencodings`` for the names of charsets, ``nh3`` for HTML
+made safe. ``mime`` is the entry: ``summarise`` gives what a list shows of a message, ``parse`` all of it,
+``attachment_facts`` and ``attachment_pieces`` one part, ``header_values`` one header. All take any octets, never raise,
+cost what ``budget`` allows, give strings that can be stored, and tell in ``warnings`` (``defects``) what was odd.
+
+They walk over the octets once, in pieces: ``scanner`` finds header blocks and delimiter lines, ``parts`` the tree,
+``transfer`` and ``decoding`` undo encodings, ``nesting`` reads HTML once for both ``html`` and ``text``; ``envelope``
+reads who, when and what about from the headers, with ``people``, ``dates``, ``words`` and ``charsets``.
+
+| what is odd | what we do | as | where |
+| --- | --- | --- | --- |
+| ``ceo@bank.example <evil@evil.example>`` | the address is in the brackets; a warning | RFC 5322 §3.4 | people |
+| several From fields, authors or addresses | all in ``authors``; ``from_ambiguous`` | RFC 5322 §3.6.2 | envelope |
+| ``Doe, John <john@…>``, ``root (Cron Daemon)`` | one person | mail programs | people |
+| ``@ , ;`` within an encoded word or a character | no part of the structure | RFC 2047 §5 | words |
+| raw octets within an encoded word | octets of its charset | mail programs | words |
+| words cut in mid-character | joined before they are decoded | mail programs | words |
+| raw 8-bit headers | UTF-8, else the text's charset or windows-1252 | RFC 6532 | words |
+| U+202E and others that turn or hide text | left out of subjects and names | UTS 39 | decoding |
+| ``gb2312``, ``iso-8859-1``, ``windows-31j`` … | the superset that is meant | WHATWG Encoding | charsets |
+| no charset, us-ascii, unknown-8bit | UTF-8, ISO-2022-JP, else windows-1252 | WHATWG Encoding | charsets |
+| ISO-2022-KR, HZ, UTF-7 | decoded, though pages may not have them | mail programs | charsets |
+| ``+02:00``, ``GMT+0100``, PM, RFC 3339, asctime | the moment meant | RFC 5322 §4.3 | dates |
+| a zone that several places have, or nobody | no date | RFC 5322 §4.3 | dates |
+| no zone | UTC, and it is told | RFC 5322 §3.3 | dates |
+| no empty line before the text | it begins where no header is | mail programs | headers |
+| CR CR LF, CR alone | line ends, unless LF ends headers too | mail programs | scanner |
+| words, sections, charsets in parameters | read | RFC 2231 | headers |
+| boundaries that begin one another, or miss | the outermost counts; told | RFC 2046 §5.1.2 | scanner |
+| HTML of any kind | safe HTML; text by our own writer | nh3 | html, text |
 """

@@ -26,6 +26,7 @@ _USUAL = re.compile(
     re.ASCII,
 )
 _COMMENT = re.compile(r"\([^()]*+\)")
+_AROUND_COLON = re.compile(r"\s*+:\s*+")
 _TIME = re.compile(r"(?<![\d:.])(\d{1,2})[:.](\d\d)(?:[:.](\d\d)(?:[.,]\d+)?)?(?![\d:])", re.ASCII)
 _HALF = re.compile(r"\s*([ap])\.?m\b\.?", re.IGNORECASE)
 _YEAR_FIRST = re.compile(r"\b(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?=T|\b)", re.ASCII | re.IGNORECASE)
@@ -107,7 +108,7 @@ def _usual(text: str) -> datetime | None:
 
 def _unusual(text: str, found: list[str]) -> datetime | None:
     """By its parts, in whatever order: comments out, the time, what is left of the zone, the day."""
-    text = _without_comments(text).replace('"', " ").strip()
+    text = _AROUND_COLON.sub(":", _without_comments(text).replace('"', " ")).strip()
     clock = _TIME.search(text, _behind_numeric_day(text))
     if clock is None:
         return None

@@ -14,6 +14,7 @@ MAX_HEADER_OCTETS = 256 * 1024
 MAX_HEADERS = 2_000
 # Possessive all over: no input makes these go back over what they have read.
 _LINE = re.compile(rb"^(?:([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)|([^\r\n][^\n]*+))", re.MULTILINE)
+_MBOX_LINE = re.compile(rb">?From (?![ \t]*+:)")  # the separator line of an mbox file (RFC 4155)
 _LINE_END = re.compile(rb"\r*+\n")
 _BLANK_LINE = re.compile(rb"\n[ \t]++\r*+\n")
 _HEADER = re.compile(rb"[!-9;-~]++[ \t]*+:")
@@ -50,8 +51,7 @@ def split_headers(data: bytes, budget: Budget, found: list[str]) -> tuple[Block,
 
     That is before the end of ``data`` where no empty line stands before the body; at 0 where no line is a header.
     """
-    # The separator line of an mbox file (RFC 4155)
-    start = data.find(b"\n") + 1 or len(data) if data.startswith((b"From ", b">From ")) else 0
+    start = data.find(b"\n") + 1 or len(data) if _MBOX_LINE.match(data) else 0
     headers: list[tuple[str, bytes]] = []
     lines = _LINE.finditer(data, start)
     odd = -1

@@ -36,6 +36,7 @@ _PLAIN_ANGLE = re.compile(r"<([^<>]*+)>")
 _UNCLOSED_ANGLE = re.compile(r"<([^<>,;]*+)")
 _IN_COMMENT = re.compile(r"[()]|\\.", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_PIECES_OF_A_GROUP = 16  # its name, with comments
 _EMPTY = re.compile(r"[\s,]*+")
 _AROUND_AT = re.compile(r"\s*+@\s*+")
 _INNER_COMMENT = re.compile(r"\([^()]*+\)")
@@ -148,7 +149,7 @@ class _Scan:
     def _colon(self) -> None:
         """The name of a group ends here (its members are people of their own), or it is one of many odd colons."""
         is_group = self._at <= self._last_semicolon or self._at >= self._end
-        if len(self._pieces) <= 2 and not any("@" in text for _, text in self._pieces):
+        if len(self._pieces) <= _PIECES_OF_A_GROUP and not any("@" in text for _, text in self._pieces):
             is_mailto = bool(self._pieces) and self._pieces[-1][1].strip().lower() == "mailto"
             if is_group or is_mailto:
                 self._pieces = []
@@ -214,6 +215,8 @@ def _read(pieces: Sequence[_Piece]) -> tuple[str, list[str]]:
         return name or _comment(pieces), _unlike([*found, *odd])
     if odd:
         return _name(pieces), _unlike(odd)
+    if not words:
+        return "", []  # a comment alone is nobody
     comment = _comment(pieces)
     if comment and len(words) == 1:
         return comment, [words[0][0]]  # root (Cron Daemon)

@@ -32,6 +32,7 @@ def at(hour: int, minute: int = 0, *, day: int = 2, month: int = 11, year: int =
         ("2026/11/02 10:00:00 +0100", at(9)),
         ("02.11.2026 10:00:00 +0100", at(9)),
         ("Mon (x), 2 (y) Nov 2026 (z (z)) 10:00 (t) +0100 (u)", at(9)),
+        ("Mon, 2 Nov 2026 10(comment):   00  :  00 -0600", at(16)),
         ("2 Jul 2026 10:00:00 EST5EDT", at(14, month=7)),
         ("2 Jan 2026 10:00:00 EST5EDT", at(15, month=1)),
         ("8 Mar 2026 01:59:00 PST8PDT", at(9, 59, day=8, month=3)),

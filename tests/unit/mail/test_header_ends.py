@@ -75,3 +75,7 @@ def test_a_cr_within_a_value_is_no_line_end() -> None:
     assert summary.from_ is not None
     assert summary.from_.address == "a@x"
     assert not summary.from_ambiguous
+
+
+def test_a_from_header_with_blanks_before_its_colon_is_no_line_of_an_mbox() -> None:
+    assert [one.address for one in summarise(b"From  : Ada <a@x>\r\n\r\nHello\r\n").authors] == ["a@x"]

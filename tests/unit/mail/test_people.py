@@ -118,6 +118,12 @@ def test_one_person_is_one_person(value: str, expected: tuple[str, str]) -> None
         ("g: a@x; h: b@x;", [("", "a@x"), ("", "b@x")]),
         ("undisclosed-recipients:;", []),
         ("undisclosed-recipients:", []),
+        ("(Empty list)(start)Undisclosed recipients  :(nobody(that I know))  ;", []),
+        (
+            "A Group(Some people)  :Chris <c@public.example>, joe@x ;",
+            [("Chris", "c@public.example"), ("", "joe@x")],
+        ),
+        ("(only a comment)", []),
         (", ,, ;,", []),
         ("<>", []),
         ("a@b,,c@d, ", [("", "a@b"), ("", "c@d")]),

@@ -100,9 +100,12 @@ async def test_a_drip_is_no_progress(drop: FakeMaildrop, command: str) -> None:
 
 async def test_slow_progress_is_progress(drop: FakeMaildrop) -> None:
     drop.messages[1] = drop.deliver(b"y" * 300, "long")
-    changes = {"reply_timeout": 0.25, "progress_octets": 10}
+    changes = {
+        "reply_timeout": 1.5,
+        "progress_octets": 10,
+    }  # twice as long in all, and ten times what is needed
     async with (
-        FakePop3Server(drop, faults=Faults(drip={"RETR 2": 0.002})) as server,
+        FakePop3Server(drop, faults=Faults(drip={"RETR 2": 0.01})) as server,
         logged_in(server, **changes) as s,
     ):
         assert [reply.body for reply in await all_of(s, 3)] == drop.contents[:3]
