@@ -27,7 +27,7 @@ from app.mailboxes.models import MailboxId
 from app.mailboxes.repository import try_unreadable_again
 from app.mailboxes.routes import build_router as mailboxes_router
 from app.mailboxes.secrets import OAuth2, Vault
-from app.mailboxes.service import replace_oauth2, stored_oauth2
+from app.mailboxes.service import LedgerOfMailbox, replace_oauth2, stored_oauth2
 from app.messages.rereading import Rereader
 from app.messages.routes import build_router as messages_router
 from app.metrics import Backlog
@@ -43,7 +43,7 @@ from app.sync.ledger_routes import build_router as ledger_router
 from app.sync.listing_room import ListingRoom
 from app.sync.maildrop import Maildrop
 from app.sync.oauth2 import AccessTokens
-from app.sync.repository import backlog, judge_again
+from app.sync.repository import backlog, begin_maildrop, is_known, judge_again, look_anew
 from app.sync.routes import build_router as sync_router
 from app.sync.server_limits import ServerLimits
 from app.sync.service import SyncTools
@@ -168,7 +168,7 @@ def _add_api(
             vault=vault,
             allowed=settings.allowed_private_networks,
             facts_of=facts_of,
-            judge_again=judge_again,
+            ledger=LedgerOfMailbox(is_known, begin_maildrop, look_anew, judge_again),
             work_is_due=work_is_due,
             clock=clock,
         )

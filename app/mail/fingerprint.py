@@ -4,6 +4,9 @@ Two digests are kept with a ledger line. ``headers``: of the header block, when 
 §3.6.4 Message-ID, or Received, or Date); what TOP gives is enough for it. ``content``: of the whole message.
 Both leave out what mail servers write into a message while it lies there (mbox servers note in ``Status`` that
 it was read, and its size grows), or every retrieved message would come back as another one.
+
+Movers, scanners and lists write further fields, which no list of names could hold. ``names`` is the digest of those
+that stay, Message-ID, Date and From: whoever can send mail can choose them, so that they only propose.
 """
 
 import re
@@ -16,15 +19,22 @@ _VOLATILE = re.compile(
     rb"[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*(?:\n|\Z)",
     re.IGNORECASE | re.MULTILINE,
 )
+_THREE = re.compile(
+    rb"^(message-id|date|from)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.IGNORECASE | re.MULTILINE
+)
 _MOST_HEAD = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What a message is recognised by. ``headers`` is None when they do not name it."""
+    """What a message is recognised by. ``headers`` is None when they do not name it, ``names`` when it has neither a
+    Message-ID nor a Date, ``head_octets`` when the header block is too long to be told.
+    """
 
     headers: bytes | None
     content: bytes
+    names: bytes | None = None
+    head_octets: int | None = None
 
 
 def head_of(raw: bytes) -> bytes:
@@ -37,10 +47,29 @@ def head_of(raw: bytes) -> bytes:
 
 def headers_digest(head: bytes) -> bytes | None:
     """The digest of a header block (as TOP gives it), None when it could be that of many messages."""
-    head = head_of(head)
-    if not _NAMING.search(head):
+    return _headers_of(head_of(head))
+
+
+def names_digest(head: bytes) -> bytes | None:
+    """The digest of Message-ID, Date and From, the first of each; None without a Message-ID and a Date."""
+    found: dict[bytes, bytes] = {}
+    for field in _THREE.finditer(head_of(head)):
+        found.setdefault(field[1].lower(), b" ".join(field[2].split()))
+    if b"message-id" not in found and b"date" not in found:
         return None
-    return sha256(_VOLATILE.sub(b"", head.replace(b"\r\n", b"\n"))).digest()
+    three = (found.get(name, b"") for name in (b"message-id", b"date", b"from"))
+    return sha256(b"\n".join(three)).digest()
+
+
+def head_octets(head: bytes) -> int | None:
+    """How long the header block is; None when it is too long to be told."""
+    octets = len(head_of(head))
+    return octets if octets < _MOST_HEAD else None
+
+
+def shown(head: bytes) -> Fingerprint:
+    """What TOP tells of a message: all but its content."""
+    return Fingerprint(headers_digest(head), b"", names_digest(head), head_octets(head))
 
 
 def fingerprint(raw: bytes, raw_sha256: bytes) -> Fingerprint:
@@ -48,4 +77,10 @@ def fingerprint(raw: bytes, raw_sha256: bytes) -> Fingerprint:
     head = head_of(raw)
     kept = _VOLATILE.sub(b"", head)
     content = raw_sha256 if len(kept) == len(head) else sha256(kept + raw[len(head) :]).digest()
-    return Fingerprint(headers_digest(head), content)
+    return Fingerprint(_headers_of(head), content, names_digest(head), head_octets(head))
+
+
+def _headers_of(head: bytes) -> bytes | None:
+    if not _NAMING.search(head):
+        return None
+    return sha256(_VOLATILE.sub(b"", head.replace(b"\r\n", b"\n"))).digest()

@@ -34,6 +34,12 @@ class Mailbox(SQLModel, table=True):
     ``login_after``: no poll comes before it, whatever is changed, for the server or the provider wants so much
     time between two logins. ``quiet_syncs``: how many in a row have brought nothing new. ``listed_entries``: how many
     messages the last listing showed.
+
+    ``generation``: how many maildrops have stood behind it: another account is another one. ``compares_all``: the
+    maildrop was moved, so that the next listing is compared message by message. ``ids_are_numbers``: its unique-ids
+    proved to be message-numbers. ``ids_are_changing``: most known ids had vanished, and not all that is there
+    instead was looked at yet. ``uidl_failures``, since ``uidl_failed_at``: how often UIDL failed in a row.
+    ``stat_excess``: how many messages more than it listed STAT counted at a first listing.
     """
 
     __tablename__ = "mailboxes"
@@ -63,6 +69,19 @@ class Mailbox(SQLModel, table=True):
     listed_entries: int | None = Field(default=None, sa_column=Column(Integer))
     listed_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     ids_changed: bool = Field(default=False, sa_column=Column(Boolean, nullable=False))
+    generation: int = Field(default=1, sa_column=Column(Integer, nullable=False, server_default="1"))
+    compares_all: bool = Field(
+        default=False, sa_column=Column(Boolean, nullable=False, server_default=false())
+    )
+    ids_are_numbers: bool = Field(
+        default=False, sa_column=Column(Boolean, nullable=False, server_default=false())
+    )
+    ids_are_changing: bool = Field(
+        default=False, sa_column=Column(Boolean, nullable=False, server_default=false())
+    )
+    uidl_failures: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    uidl_failed_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    stat_excess: int | None = Field(default=None, sa_column=Column(Integer))
     failures: int = Field(default=0, sa_column=Column(Integer, nullable=False))
     quiet_syncs: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
     login_after: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))

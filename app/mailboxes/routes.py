@@ -41,13 +41,13 @@ def build_router(
     vault: Vault,
     allowed: Sequence[IpNetwork],
     facts_of: FactsOf,
-    judge_again: Callable[[Session, MailboxId, datetime], None],
+    ledger: service.LedgerOfMailbox,
     work_is_due: Callable[[], None],
     clock: Callable[[], datetime],
 ) -> APIRouter:
     """The routes of the mailboxes. ``facts_of`` tells what later features know of them.
 
-    ``judge_again`` is told of changed criteria.
+    ``ledger`` is told what changes mean to it.
     """
     router = Router(tags=["Mailboxes"])
     may_read, may_admin = requires(gate, Scope.READ), requires(gate, Scope.ADMIN)
@@ -122,9 +122,7 @@ def build_router(
         service.refuse_token_url(body.oauth2, allowed)
 
         def change(db: Session) -> MailboxAnswer:
-            service.change(db, number, body, vault=vault, now=clock())
-            if "criteria" in body.model_fields_set:
-                judge_again(db, number, clock())
+            service.change(db, number, body, vault=vault, ledger=ledger, now=clock())
             db.flush()
             return shaped(db, number)
 

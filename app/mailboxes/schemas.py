@@ -75,6 +75,13 @@ _DELETE_SHORT = (
 )
 
 
+class MaildropMove(StrEnum):
+    """What stands behind a mailbox after its host or port changed."""
+
+    SAME = "same"
+    OTHER = "other"
+
+
 class RetentionMode(StrEnum):
     """What becomes of mail on the server."""
 
@@ -269,6 +276,13 @@ class MailboxChange(_Checks):
         default=None, description="Messages that were filtered are judged again by the new criteria."
     )
     paused: bool = Field(default=False, description="true: no sync until it is false again.")
+    maildrop: MaildropMove | None = Field(
+        default=None,
+        description="Needed with another `host` or `port`, once something is known of the maildrop. `same`: the "
+        "maildrop was moved; what it shows is compared with what is known, and only what is unknown is new. `other`: "
+        "another maildrop; all that it shows is new (or a baseline, as `initial_sync` says), and what was known is to "
+        "be read only. Another `username` is another maildrop always.",
+    )
 
 
 class ServerFacts(BaseModel):
@@ -346,7 +360,9 @@ def answer(row: Mailbox, facts: MailboxFacts) -> MailboxAnswer:
     assert row.id is not None
     columns = row.model_dump(
         exclude={"id", "credentials", "server", "listed_at", "failures", "ids_changed", "wanted_at"}
-        | {"quiet_syncs", "login_after"}
+        | {"quiet_syncs", "login_after", "generation", "compares_all", "ids_are_numbers"}
+        | {"ids_are_changing"}
+        | {"uidl_failures", "uidl_failed_at", "stat_excess"}
     )
     return MailboxAnswer(
         **columns,

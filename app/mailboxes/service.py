@@ -1,6 +1,7 @@
 """Registering and changing a mailbox: row and credentials in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -8,11 +9,12 @@ from sqlmodel import Session
 
 from app.errors import AppError, InputFault, invalid_request, not_found, without_secrets
 from app.mailboxes import repository
-from app.mailboxes.destination import Destination, fields_that_need_credentials
+from app.mailboxes.destination import Destination, canonical_host, fields_that_need_credentials
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
 from app.mailboxes.schemas import (
     DEFAULT_PORTS,
     MailboxChange,
+    MaildropMove,
     NewMailbox,
     OAuth2Login,
     Security,
@@ -36,6 +38,20 @@ _CREDENTIALS = {"password", "oauth2"}
 _POLL_FIELDS = {"poll_interval_seconds", "poll_interval_max_seconds"}
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerOfMailbox:
+    """What a change of a mailbox means to its ledger, which stands above: told by functions.
+
+    ``is_known``: anything is known of the maildrop. ``begin_maildrop``: another one stands behind the mailbox.
+    ``look_anew``: it may show anything from now on. ``judge_again``: the criteria changed.
+    """
+
+    is_known: Callable[[Session, MailboxId], bool]
+    begin_maildrop: Callable[[Session, MailboxId, datetime], None]
+    look_anew: Callable[[Session, MailboxId], None]
+    judge_again: Callable[[Session, MailboxId, datetime], None]
+
+
 def register(db: Session, new: NewMailbox, *, vault: Vault, now: datetime) -> Mailbox:
     """Store a mailbox with its credentials sealed for its row."""
     columns = new.model_dump(exclude={"password", "oauth2", "port"}, mode="json")
@@ -48,14 +64,22 @@ def register(db: Session, new: NewMailbox, *, vault: Vault, now: datetime) -> Ma
 
 
 def change(
-    db: Session, mailbox_id: MailboxId, wanted: MailboxChange, *, vault: Vault, now: datetime
+    db: Session,
+    mailbox_id: MailboxId,
+    wanted: MailboxChange,
+    *,
+    vault: Vault,
+    ledger: LedgerOfMailbox,
+    now: datetime,
 ) -> Mailbox:
     """Change what is named. New login data let a mailbox whose login was refused be polled again."""
     row = existing(db, mailbox_id, to_change=True)
     named = wanted.model_fields_set
     before, bound = _destination(row), Binding.of(row)
     for field, value in wanted.model_dump(
-        include=named - {"password", "oauth2", "paused"} - ({"port"} if wanted.port is None else set()),
+        include=named
+        - {"password", "oauth2", "paused", "maildrop"}
+        - ({"port"} if wanted.port is None else set()),
         mode="json",
     ).items():
         setattr(row, field, value)
@@ -71,8 +95,68 @@ def change(
             "/allow_cleartext_password", "with security 'none' a stored password needs this to be true"
         )
     _refuse_turned_interval(row.poll_interval_seconds, row.poll_interval_max_seconds)
+    after = _destination(row)
+    move = move_of(before, after, wanted.maildrop, is_known=ledger.is_known(db, mailbox_id))
+    is_moved = (before.host, before.port, before.username) != (after.host, after.port, after.username)
+    _settle_maildrop(db, row, move, ledger=ledger, is_moved=is_moved, now=now)
+    if "criteria" in named:
+        ledger.judge_again(db, mailbox_id, now)
     _settle_status(row, wanted, now)
     return row
+
+
+def move_of(
+    old: Destination, new: Destination, said: MaildropMove | None, *, is_known: bool
+) -> MaildropMove | None:
+    """PURE  Whether the mailbox has the same maildrop as before, or another one; None: that is no question.
+
+    Raises AppError where it has to be said.
+    """
+    if old.username != new.username:
+        if said is MaildropMove.SAME:
+            raise invalid_request(
+                "/maildrop", "another username is another maildrop: leave this out, or say 'other'"
+            )
+        return MaildropMove.OTHER
+    is_elsewhere = canonical_host(old.host) != canonical_host(new.host) or old.port != new.port
+    if is_elsewhere and said is None and is_known:
+        raise invalid_request(
+            "/maildrop",
+            "with another host or port, say 'same' or 'other'. 'same': the maildrop was moved; each message that it "
+            "shows is compared with what is known, and only unknown ones are new. 'other': it is another maildrop; all "
+            "that it shows is new, or a baseline where initial_sync is from_now, and what was known is to be read only",
+        )
+    return said
+
+
+def _settle_maildrop(
+    db: Session,
+    row: Mailbox,
+    move: MaildropMove | None,
+    *,
+    ledger: LedgerOfMailbox,
+    is_moved: bool,
+    now: datetime,
+) -> None:
+    assert row.id is not None
+    mailbox_id = MailboxId(row.id)
+    if move is MaildropMove.OTHER:
+        ledger.begin_maildrop(db, mailbox_id, now)
+        begin_generation(row)
+    elif move is MaildropMove.SAME:
+        row.compares_all = True
+    if move is not None or is_moved:
+        ledger.look_anew(db, mailbox_id)
+
+
+def begin_generation(row: Mailbox) -> None:
+    """Another maildrop stands behind the mailbox from now on: nothing that was learnt of the one before holds."""
+    row.generation += 1
+    row.listed_at = row.listed_entries = row.stat_excess = row.uidl_failed_at = row.server = None
+    row.uidl_failures = 0
+    row.ids_changed = row.ids_are_changing = row.ids_are_numbers = row.compares_all = False
+    if row.status == MailboxStatus.NEEDS_REVIEW:
+        row.status, row.status_detail = MailboxStatus.ACTIVE.value, None
 
 
 def replace_oauth2(db: Session, mailbox_id: MailboxId, *, old: OAuth2, new: OAuth2, vault: Vault) -> None:

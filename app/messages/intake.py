@@ -9,11 +9,11 @@ from typing import Any
 import structlog
 from sqlmodel import Session
 
-from app.mail.fingerprint import Fingerprint, fingerprint
+from app.mail.fingerprint import Fingerprint, fingerprint, head_of, shown
 from app.mail.mime import UNREADABLE, Address, Summary, summarise
 from app.mailboxes.models import MailboxId
 from app.messages import repository
-from app.messages.contents import Packed, Packer, unpack
+from app.messages.contents import BLOCK_OCTETS, Packed, Packer, unpack
 from app.messages.models import MessageSeq
 
 _log = structlog.get_logger()
@@ -43,19 +43,49 @@ def prepare(packed: Packed, *, unique_id: bytes, occurrence: int) -> Prepared:
     return Prepared(unique_id, occurrence, packed, summary, marks, summary.warnings)
 
 
-def is_intact(db: Session, sha256: bytes) -> bool:
-    """Read a stored content back, block by block: is it what was retrieved?"""
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A stored content as it was read back. ``head``: what TOP would show; ``body``: digest of what is behind it."""
+
+    head: Fingerprint
+    body: bytes
+
+
+def read_back(db: Session, sha256: bytes) -> Copy | None:
+    """Read a stored content, block by block; None when it is not what was retrieved."""
     found = repository.first_block(db, sha256)
     if found is None:
-        return False
+        return None
     data, blocks, _octets = found
-    digest = new_sha256(unpack(data))
+    first = unpack(data)
+    head = head_of(first)
+    digest, body = new_sha256(first), new_sha256(first[len(head) :])
     for number in range(1, blocks):
         block = repository.further_block(db, sha256, number)
         if block is None:
-            return False
-        digest.update(unpack(block))
-    return digest.digest() == sha256
+            return None
+        octets = unpack(block)
+        digest.update(octets)
+        body.update(octets)
+    return Copy(shown(head), body.digest()) if digest.digest() == sha256 else None
+
+
+def copy_of(db: Session, seq: MessageSeq) -> Copy | None:
+    """The stored copy of a message, read back; None when it is not there or damaged."""
+    message = repository.get(db, seq)
+    return read_back(db, message.raw_sha256) if message is not None else None
+
+
+def body_digest(packed: Packed) -> bytes:
+    """The digest of what is behind the header block. For a worker thread."""
+    behind = len(head_of(packed.head))
+    if packed.rest is None:
+        return new_sha256(unpack(packed.first)[behind:]).digest()
+    digest = new_sha256()
+    packed.rest.seek(behind)
+    while block := packed.rest.read(BLOCK_OCTETS):
+        digest.update(block)
+    return digest.digest()
 
 
 def note_copies(db: Session, seq: MessageSeq) -> None:

@@ -30,9 +30,12 @@ from app.pop3.listing import (
     Sliced,
     Stat,
     in_one_go,
+    lacks_ids,
     parse_listing,
     parsing,
     sizes_by_number,
+    with_ids,
+    without_ids,
 )
 from app.pop3.milestones import Announced, Connected, Greeted, Milestone, Protected, Reached, unwatched
 from app.pop3.redaction import Redaction
@@ -49,6 +52,7 @@ __all__ = [
     "Listing", "LoginDelay", "MaildropInUse", "Meaning", "Meter", "Milestone", "Pop3Error", "Pop3Session", "Protected",
     "ProtocolError", "RawListing", "Reached", "Redaction", "Refusal", "Retrieved", "Security",
     "ServerPermanent", "ServerTemporary", "Size", "Sliced", "SpoolFailed", "Stat", "Timeout", "TlsFailed", "Took",
-    "Transcript", "UidlUnavailable", "client_tls_context", "connect", "in_one_go", "meaning_of",
-    "nobody_counts", "parse_listing", "parsing", "sizes_by_number", "unwatched",
+    "Transcript", "UidlUnavailable", "client_tls_context", "connect", "in_one_go", "lacks_ids", "meaning_of",
+    "nobody_counts", "parse_listing", "parsing", "sizes_by_number", "unwatched", "with_ids",
+    "without_ids",
 ]  # fmt: skip

@@ -79,6 +79,14 @@ class Lines(Sequence[Line]):
         self._columns = columns or _Columns()
         self._range = range(len(self._columns.numbers)) if places is None else places
 
+    @classmethod
+    def of(cls, lines: Sequence[Line]) -> "Lines":
+        """Some lines, made one by one."""
+        columns = _Columns()
+        columns.append([line.number for line in lines], [line.unique_id for line in lines])
+        columns.octets.extend(-1 if line.octets is None else line.octets for line in lines)
+        return cls(columns)
+
     def __len__(self) -> int:
         return len(self._range)
 
@@ -129,7 +137,7 @@ class RawListing:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """UIDL joined with LIST, in the server's order, each message-number once.
+    """UIDL joined with LIST, in the server's order, each message-number once; without those whose id is blank.
 
     ``malformed``: excerpts of lines that could not be read, the first hundred of them.
     """
@@ -142,6 +150,29 @@ class Listing:
     def is_short(self) -> bool:
         """Fewer messages are listed than STAT said, or not all could be read: nothing follows from an absence."""
         return len(self.entries) < self.stat.count or bool(self.malformed)
+
+
+def lacks_ids(raw: RawListing, listing: Listing) -> bool:
+    """Whether LIST shows messages for which UIDL gives no id, or a blank one.
+
+    Not where lines of UIDL cannot be read: they may be those.
+    """
+    return not listing.malformed and raw.sizes.count(b"\n") > len(listing.entries)
+
+
+def without_ids(raw: RawListing, listing: Listing) -> dict[int, int | None]:
+    """Those messages, by number, with their octets."""
+    named = {line.number for line in listing.entries}
+    return {number: octets for number, octets in sizes_by_number(raw.sizes).items() if number not in named}
+
+
+def with_ids(listing: Listing, lines: Sequence[Line]) -> Listing:
+    """The listing with further lines, all by their numbers."""
+    return Listing(
+        listing.stat,
+        Lines.of(sorted([*listing.entries, *lines], key=lambda line: line.number)),
+        listing.malformed,
+    )
 
 
 def parse_stat(text: str) -> Stat:
@@ -185,8 +216,8 @@ def parsing(
     """Join UIDL with LIST by number. A line that cannot be read spoils that line only.
 
     Tolerated: runs of spaces and tabs, trailing blanks, ids of any octets and length, gaps, any order, ids that
-    come twice. A number that comes twice counts once. Of an id of more than 4 KiB its start and its digest are kept.
-    Raises LimitExceeded.
+    come twice, numbers from 0. A number that comes twice counts once. Of an id of more than 4 KiB its start and its
+    digest are kept. Raises LimitExceeded.
     """
     columns, malformed = yield from _unique_ids(_slices(raw.uidl, slice_octets), most_entries)
     yield from _join_sizes(columns, _slices(raw.sizes, slice_octets), most_entries)
@@ -274,7 +305,7 @@ def _plain(octets: bytes) -> tuple[list[int], list[bytes]] | None:
         return None
     words = octets.split()
     numbers = list(map(int, words[0::2]))
-    if not numbers or (min(numbers) > 0 and max(numbers) <= _LARGEST_NUMBER):
+    if not numbers or max(numbers) <= _LARGEST_NUMBER:
         return numbers, words[1::2]
     return None
 
@@ -283,11 +314,11 @@ def _line_by_line(octets: bytes, malformed: _Excerpts) -> tuple[list[int], list[
     numbers: list[int] = []
     ids: list[bytes] = []
     for number, rest, line in _lines(octets):
-        if number is not None and rest:
+        if number is None:
+            malformed.add(line)
+        elif rest:  # else ``without_ids``
             numbers.append(number)
             ids.append(_bounded(rest))
-        else:
-            malformed.add(line)
     return numbers, ids
 
 
@@ -365,7 +396,7 @@ def _lines(body: Body) -> Iterator[tuple[int | None, bytes, bytes]]:
         if not words:
             continue
         found = _NUMBER.match(words)
-        if found and 0 < int(found[1]) <= _LARGEST_NUMBER:
+        if found and int(found[1]) <= _LARGEST_NUMBER:
             yield int(found[1]), words[found.end() :], line
         else:
             yield None, b"", line

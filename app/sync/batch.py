@@ -1,18 +1,17 @@
 """One batch of outcomes: what each proved to be, and how all of it is stored in one transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlmodel import Session
 
-from app.mailboxes.models import MailboxId
 from app.messages import intake
 from app.messages.models import MessageSeq
 from app.sync import repository
 from app.sync.batches import Outcome
 from app.sync.models import EntryId, EntryState
-from app.sync.plan import Candidate
+from app.sync.plan import Candidate, MaildropId
 from app.sync.recognise import CopyOf, Recogniser, SameAs, Verdict
 from app.sync.rows import Row, RowMaker
 from app.sync.schedule import next_message_attempt
@@ -58,16 +57,16 @@ class Batch:
             }
         )
 
-    def store(self, db: Session, mailbox_id: MailboxId) -> Places:
+    def store(self, db: Session, maildrop: MaildropId) -> Places:
         """Store messages and ledger lines; for a unit of work."""
         stored = self.stored
         messages = [outcome.prepared for outcome in stored if outcome.prepared]
-        taken = intake.store(db, mailbox_id, messages, now=self.now)
+        taken = intake.store(db, maildrop.mailbox_id, messages, now=self.now)
         places = {
             (outcome.candidate.unique_id, outcome.candidate.occurrence): seq
             for outcome, seq in zip(stored, taken, strict=True)
         }
-        make = RowMaker(mailbox_id, self.now)
+        make = RowMaker(maildrop, self.now)
         repository.write_entries(db, [self._row(make, *settled, places) for settled in self.settled])
         missing = [*renamed_away(self._recognised()), *self._waited_in_vain()]
         repository.mark_missing(db, missing, now=self.now, last_seen_at=self.now)
@@ -90,21 +89,14 @@ class Batch:
         is_whole = outcome.wholeness.is_whole
         whole = {"is_whole": is_whole, "doubt": None if is_whole else outcome.wholeness.doubt}
         if isinstance(verdict, SameAs):
-            return make.same(candidate, verdict.line) | whole
+            return make.same(candidate, verdict) | whole
         marks = message.fingerprint
         if isinstance(verdict, CopyOf):
             seq = _place_of(verdict, places)
-            return make.copy(candidate, of=verdict.occurrence, message_seq=seq, content=marks.content) | whole
+            return make.copy(candidate, of=verdict.occurrence, message_seq=seq, marks=marks) | whole
         if outcome.unwanted is not None:
-            return make.filtered(candidate, outcome.unwanted, marks.headers)
-        return make.row(
-            candidate,
-            EntryState.STORED,
-            message_seq=places[candidate.unique_id, candidate.occurrence],
-            headers_sha256=marks.headers,
-            content_sha256=marks.content,
-            **whole,
-        )
+            return make.filtered(candidate, outcome.unwanted, marks)
+        return make.stored(candidate, marks, places[candidate.unique_id, candidate.occurrence]) | whole
 
     def _failed(self, make: RowMaker, outcome: Outcome) -> Row:
         if outcome.is_too_large:
@@ -155,6 +147,7 @@ def settle(
     outcomes: Sequence[Outcome],
     recogniser: Recogniser,
     *,
+    same_bodies: Mapping[int, frozenset[EntryId]],
     shared: frozenset[bytes],
     total: int,
     habit: Habit,
@@ -162,7 +155,7 @@ def settle(
 ) -> tuple[Batch, Habit]:
     """Find out what each retrieved message proves to be, and whether it is whole; and how the server's sizes fit now.
 
-    ``total``: STAT's octets. ``habit``: how its sizes fitted before.
+    ``same_bodies``: see ``copies.Bodies``. ``total``: STAT's octets. ``habit``: how its sizes fitted before.
     """
     sizes = [(outcome, usable(outcome.candidate.octets, total)) for outcome in outcomes]
     habit = habit.with_more(
@@ -171,7 +164,7 @@ def settle(
         if outcome.copy is not None and outcome.candidate.before.doubt is None
     )
     judged = [_judged(outcome, listed, habit) for outcome, listed in sizes]
-    settled = tuple((outcome, _verdict(outcome, recogniser, shared)) for outcome in judged)
+    settled = tuple((outcome, _verdict(outcome, recogniser, same_bodies, shared)) for outcome in judged)
     return Batch(settled, shared, now), habit
 
 
@@ -197,12 +190,19 @@ def _judged(outcome: Outcome, listed: int | None, habit: Habit) -> Outcome:
     return replace(outcome, prepared=message, wholeness=wholeness)
 
 
-def _verdict(outcome: Outcome, recogniser: Recogniser, shared: frozenset[bytes]) -> Verdict:
+def _verdict(
+    outcome: Outcome,
+    recogniser: Recogniser,
+    same_bodies: Mapping[int, frozenset[EntryId]],
+    shared: frozenset[bytes],
+) -> Verdict:
     if outcome.prepared is None:
         return None
     candidate = outcome.candidate
     marks = outcome.prepared.fingerprint
-    return recogniser.by_content(candidate, marks, is_shared=candidate.unique_id in shared)
+    same_body = same_bodies.get(candidate.number, frozenset())
+    is_shared = candidate.unique_id in shared
+    return recogniser.by_content(candidate, marks, is_shared=is_shared, same_body=same_body)
 
 
 def _place_of(copy: CopyOf, places: Places) -> MessageSeq | None:

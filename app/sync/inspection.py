@@ -20,10 +20,10 @@ from app.pop3 import Line
 from app.sync import look, repository
 from app.sync.batch import renamed_away
 from app.sync.errors import SyncFailed
-from app.sync.listing import list_maildrop, most_entries
+from app.sync.listing import list_maildrop, most_entries, with_every_id
 from app.sync.maildrop import as_sync_failed
-from app.sync.models import EntryId, EntryState
-from app.sync.plan import Candidate
+from app.sync.models import EntryId
+from app.sync.plan import Candidate, MaildropId, ledger_key
 from app.sync.recognise import Recogniser
 from app.sync.retention import due
 from app.sync.rows import RowMaker
@@ -86,13 +86,26 @@ class RetentionPreview(BaseModel):
 async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: SyncTools) -> Rebaseline:
     """Compare the maildrop with the ledger; with a ``decision``, carry it out and let the mailbox be polled."""
     mailbox = await tools.database.read(partial(existing, mailbox_id=mailbox_id))
+    maildrop = MaildropId(mailbox_id, mailbox.generation)
     async with _listed(mailbox, tools) as (session, raw):
-        listing = await _parsed(raw, mailbox, tools)
-        ledger = await tools.database.read(partial(repository.read_ledger, mailbox_id=mailbox_id))
-        seen = await asyncio.to_thread(partial(look.whole, listing, ledger, mark=None, now=tools.clock()))
+        listing = await _parsed(session, raw, mailbox, tools)
+        ledger = await tools.database.read(partial(repository.read_ledger, maildrop=maildrop))
+        ids = [ledger_key(line.unique_id) for line in listing.entries] if maildrop.generation > 1 else []
+        earlier = await tools.database.read(
+            partial(repository.earlier_occurrences, maildrop=maildrop, ids=ids)
+        )
+        seen = await asyncio.to_thread(
+            partial(look.whole, listing, ledger, mark=None, now=tools.clock(), earlier=earlier)
+        )
         # Somebody decides about a change of ids: all that is unknown may be what is gone.
         seen = replace(seen, diff=replace(seen.diff, is_wholesale=bool(seen.diff.fresh)))
-        recogniser = Recogniser(own=seen.diff.own, absent=seen.diff.gone + seen.diff.away, ids_changed=True)
+        recogniser = Recogniser(
+            own=seen.diff.own,
+            absent=seen.diff.gone + seen.diff.away,
+            ids_changed=True,
+            shared=seen.diff.shared,
+            is_wholesale=True,
+        )
         sifted = await sift(
             session,
             seen,
@@ -106,11 +119,13 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
             may_hold=False,
         )
     unknown = [*sifted.to_retrieve, *(candidate for candidate, _head in sifted.too_large)]
-    gone = [line.entry_id for line in seen.diff.present if line.entry_id not in recogniser.found]
+    later = {candidate.unique_id for candidate in sifted.postponed}
+    lost = [line for line in seen.diff.present if line.entry_id not in recogniser.found]
+    gone = [line.entry_id for line in lost if line.unique_id not in later]
     if decision is not None:
         await tools.database.write(
             partial(
-                _carry_out, mailbox_id=mailbox_id, sifted=sifted, gone=gone, tools=tools,
+                _carry_out, maildrop=maildrop, sifted=sifted, gone=gone, tools=tools,
                 baseline=unknown if decision is Unknown.KNOWN else [],
             )
         )  # fmt: skip
@@ -127,21 +142,24 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
 def _carry_out(
     db: Session,
     *,
-    mailbox_id: MailboxId,
+    maildrop: MaildropId,
     sifted: Sifted,
     gone: Sequence[EntryId],
     baseline: Sequence[Candidate],
     tools: SyncTools,
 ) -> None:
     now = tools.clock()
-    make = RowMaker(mailbox_id, now)
-    row = existing(db, mailbox_id)
-    rows = [make.same(candidate, same.line) for candidate, same in sifted.recognised]
-    rows += [make.row(candidate, EntryState.BASELINE, reason="rebaseline") for candidate in baseline]
+    make = RowMaker(maildrop, now)
+    row = existing(db, maildrop.mailbox_id)
+    if row.generation != maildrop.generation:
+        raise AppError(409, "maildrop_changed", "Another account stands behind the mailbox by now.")
+    rows = [make.same(candidate, same) for candidate, same in sifted.recognised]
+    heads = sifted.shown
+    rows += [make.baseline(one, heads.get(one.number), reason="rebaseline") for one in baseline]
     repository.write_entries(db, rows)
     missing = [*gone, *renamed_away(sifted.recognised)]
     repository.mark_missing(db, missing, now=now, last_seen_at=row.listed_at)
-    repository.forget_mark(db, mailbox_id)
+    repository.forget_mark(db, maildrop.mailbox_id)
     if row.status == MailboxStatus.NEEDS_REVIEW:
         row.status, row.status_detail = MailboxStatus.ACTIVE.value, None
     if row.poll_interval_seconds is not None and row.status == MailboxStatus.ACTIVE:
@@ -154,7 +172,7 @@ async def preview(mailbox_id: MailboxId, criteria: Criteria | None, *, tools: Sy
     judge = judge_by(criteria.model_dump(mode="json") if criteria else None)
     items: list[PreviewLine] = []
     async with _listed(mailbox, tools) as (session, raw):
-        listing = await _parsed(raw, mailbox, tools)
+        listing = await _parsed(session, raw, mailbox, tools)
         lines = {line.number: line for line in listing.entries[-MOST_PREVIEWED:]}
         async for reply in session.top(list(lines), lines=0):
             head = reply.body if isinstance(reply.body, bytes) else b""
@@ -182,26 +200,29 @@ def _previewed(line: Line, head: bytes, *, judge: Judge | None) -> PreviewLine:
 async def retention_preview(mailbox_id: MailboxId, *, tools: SyncTools) -> RetentionPreview:
     """What would be deleted on the server now. Nothing is."""
     mailbox = await tools.database.read(partial(existing, mailbox_id=mailbox_id))
-    async with _listed(mailbox, tools) as (_session, raw):
-        pass
-    found = await due(
-        tools.database,
-        mailbox_id,
-        mailbox.server_retention,
-        raw,
-        now=tools.clock(),
-        most_entries=most_entries(mailbox.listed_entries, tools.limits),
-        slices=tools.slices,
-    )
+    async with _listed(mailbox, tools) as (session, raw):
+
+        async def entries() -> Sequence[pop3.Line]:
+            return (await _parsed(session, raw, mailbox, tools)).entries
+
+        found = await due(
+            tools.database,
+            mailbox_id,
+            mailbox.server_retention,
+            entries=entries,
+            now=tools.clock(),
+            slices=tools.slices,
+        )
     return RetentionPreview(
-        listed=raw.stat.count, to_delete=[unique_id_text(line.unique_id) for line in found.values()]
+        listed=raw.stat.count, to_delete=[unique_id_text(one.line.unique_id) for one in found.values()]
     )
 
 
-async def _parsed(raw: pop3.RawListing, mailbox: Mailbox, tools: SyncTools) -> pop3.Listing:
-    return await tools.slices.do(
-        pop3.parsing(raw, most_entries=most_entries(mailbox.listed_entries, tools.limits))
-    )
+async def _parsed(
+    session: pop3.Pop3Session, raw: pop3.RawListing, mailbox: Mailbox, tools: SyncTools
+) -> pop3.Listing:
+    most = most_entries(mailbox.listed_entries, tools.limits)
+    return await with_every_id(session, raw, most_entries=most, slices=tools.slices)
 
 
 @asynccontextmanager
@@ -213,8 +234,10 @@ async def _listed(
     try:
         with tools.listing_room.part() as part:
             async with tools.maildrop.session(mailbox, timings={}) as session:
-                raw, _has_uidl = await list_maildrop(session, most_entries=most, took=part.took)
-                yield session, raw
+                listed = await list_maildrop(
+                    session, mailbox, most_entries=most, now=tools.clock(), took=part.took
+                )
+                yield session, listed.raw
     except SyncFailed as error:
         raise AppError(502, error.code.value, error.detail) from error
     except pop3.Pop3Error as error:

@@ -22,7 +22,7 @@ from app.sync import claims, import_state, inspection, repository, schemas
 from app.sync.import_state import StateFormat, StateRefused
 from app.sync.inspection import Preview, Rebaseline, RetentionPreview, Unknown
 from app.sync.models import EntryId, EntryState, Sync, Trigger
-from app.sync.plan import ledger_key
+from app.sync.plan import MaildropId, ledger_key
 from app.sync.schemas import SyncAnswer, UniqueIdAnswer
 from app.sync.service import SyncTools
 from app.web.bodies import BodyLimits, blocks
@@ -206,7 +206,13 @@ async def import_file(
         raise invalid_request("", f"the file is about other accounts than this mailbox: {accounts}")
     reason = f"imported from {state.file_format.value}"
     count = await tools.database.write(
-        partial(repository.import_baseline, mailbox_id=mailbox_id, ids=ids, reason=reason, now=now)
+        partial(
+            repository.import_baseline,
+            maildrop=MaildropId(mailbox_id, mailbox.generation),
+            ids=ids,
+            reason=reason,
+            now=now,
+        )
     )
     return Imported(
         format=state.file_format,

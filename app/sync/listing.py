@@ -1,11 +1,18 @@
 """The listing of a maildrop, also where the server knows no UIDL: then what a message is stands in for its id."""
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
-from typing import IO
+from typing import IO, Any
 
 from app import pop3
 from app.mail.fingerprint import fingerprint, head_of, headers_digest
+from app.mailboxes.models import Mailbox
+from app.slices import Slices
+from app.sync.errors import SyncErrorCode, SyncFailed
+from app.sync.schedule import is_without_uidl
 
 _DIGITS = 40
 _BLOCK = 512 * 1024
@@ -16,35 +23,87 @@ def most_entries(listed_before: int | None, limits: pop3.Limits) -> int:
     return max(limits.listing_entries, 2 * (listed_before or 0))
 
 
-async def list_maildrop(
-    session: pop3.Pop3Session, *, most_entries: int, took: pop3.Took = pop3.nobody_counts
-) -> tuple[pop3.RawListing, bool]:
-    """STAT, UIDL and LIST; and whether the unique-ids are the server's own. ``took`` may have a long one wait.
+class UidlFailed(SyncFailed):
+    """UIDL failed, and that may be for now; ``facts``: what is to be remembered of it at the mailbox."""
 
-    A server without UIDL is asked for the headers of every message (TOP), at every sync: their digest is the id,
-    with the size where the headers do not name the message. Where TOP fails too, the digest of the whole message
-    is. A message whose headers cannot be had either way is not listed, which shows as a short listing.
+    def __init__(self, detail: str, *, facts: dict[str, Any], server_reply: str | None = None) -> None:
+        super().__init__(SyncErrorCode.SERVER_TEMPORARY, detail, server_reply=server_reply)
+        self.facts = facts
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """STAT, UIDL and LIST as they came. ``has_ids``: the unique-ids are the server's own; else they are made of
+    headers, as it has none, or as they ``are_numbers``.
     """
+
+    raw: pop3.RawListing
+    has_ids: bool
+    are_numbers: bool = False
+
+
+async def list_maildrop(
+    session: pop3.Pop3Session,
+    mailbox: Mailbox,
+    *,
+    most_entries: int,
+    now: datetime,
+    took: pop3.Took = pop3.nobody_counts,
+    ids_are_numbers: bool | None = None,
+) -> Listed:
+    """The listing. Raises UidlFailed where UIDL may work the next time. ``took`` may have a long one wait.
+
+    A server without UIDL, or with message-numbers for unique-ids, is asked for the headers of every message (TOP), at
+    every sync: their digest is the id, with the size where the headers do not name the message. Where TOP fails too,
+    the digest of the whole message is. A message whose headers cannot be had either way is not listed, which shows as
+    a short listing.
+    """
+    ids_are_numbers = mailbox.ids_are_numbers if ids_are_numbers is None else ids_are_numbers
     try:
-        return await session.listing(most_entries=most_entries, took=took), True
+        raw = await session.listing(most_entries=most_entries, took=took)
+        if not ids_are_numbers:
+            return Listed(raw, has_ids=True)
     except pop3.UidlUnavailable as error:
         if error.without_ids is None:
             raise
         raw = error.without_ids
-    by_number = await asyncio.to_thread(pop3.sizes_by_number, raw.sizes)
-    sizes = {number: octets or 0 for number, octets in by_number.items()}
+        failures, since = mailbox.uidl_failures + 1, mailbox.uidl_failed_at or now
+        if not ids_are_numbers and not is_without_uidl(
+            error.reply or "", failures=failures, since=since, now=now
+        ):
+            facts = {"uidl_failures": failures, "uidl_failed_at": since}
+            raise UidlFailed(f"{error} It may be for now.", facts=facts, server_reply=error.reply) from error
+    sizes = await asyncio.to_thread(pop3.sizes_by_number, raw.sizes)
+    ids = await _ids_by_headers(session, sizes)
+    uidl = b"".join(b"%d %s\r\n" % (number, ids[number]) for number in sizes if number in ids)
+    return Listed(pop3.RawListing(raw.stat, uidl, raw.sizes), has_ids=False, are_numbers=ids_are_numbers)
+
+
+async def with_every_id(
+    session: pop3.Pop3Session, raw: pop3.RawListing, *, most_entries: int, slices: Slices
+) -> pop3.Listing:
+    """The listing, where messages to which the server gives no unique-id have one of ours."""
+    listing = await slices.do(pop3.parsing(raw, most_entries=most_entries))
+    if not pop3.lacks_ids(raw, listing):
+        return listing
+    octets = await asyncio.to_thread(pop3.without_ids, raw, listing)
+    ids = await _ids_by_headers(session, octets)
+    lines = [pop3.Line(number, b" " + ids[number], octets[number]) for number in ids]
+    return await asyncio.to_thread(pop3.with_ids, listing, lines)
+
+
+async def _ids_by_headers(session: pop3.Pop3Session, sizes: Mapping[int, int | None]) -> dict[int, bytes]:
     ids: dict[int, bytes] = {}
     async for reply in session.top(list(sizes), lines=0):
         if isinstance(reply.body, bytes):
-            ids[reply.number] = _id_by_headers(reply.body, sizes[reply.number])
+            ids[reply.number] = _id_by_headers(reply.body, sizes[reply.number] or 0)
         reply.close()
-    rest = [(number, sizes[number]) for number in sizes if number not in ids]
+    rest = [(number, sizes[number] or 0) for number in sizes if number not in ids]
     async for reply in session.retrieve(rest):
         if reply.body is not None:
-            ids[reply.number] = _id_of_message(reply.body, sizes[reply.number])
+            ids[reply.number] = _id_of_message(reply.body, sizes[reply.number] or 0)
         reply.close()
-    uidl = b"".join(b"%d %s\r\n" % (number, ids[number]) for number in sizes if number in ids)
-    return pop3.RawListing(raw.stat, uidl, raw.sizes), False
+    return ids
 
 
 def _id_of_message(body: bytes | IO[bytes], octets: int) -> bytes:

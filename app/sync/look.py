@@ -1,7 +1,7 @@
 """PURE  How much of a listing has to be looked at, and what it shows at first sight."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from app.pop3 import Line, Listing, Sliced
@@ -16,7 +16,10 @@ class Look:
     """The part of a listing that matters, sorted. ``listed`` and ``known`` count the whole of it.
 
     ``may_miss``: the server showed all it has, so that what is not listed is missing. ``is_whole``: every line was
-    looked at, beside the whole ledger. ``is_confirmed`` is what to remember of an empty listing.
+    looked at, beside the whole ledger. ``is_confirmed`` is what to remember of an empty listing. ``is_as_before``: the
+    listing is the last one again. ``is_in_doubt``: all unique-ids equal the message-numbers, which they may be;
+    ``has_shifted``: the last one that was known shows another message. ``compares_all``: no id was enough.
+    ``excess``: how many messages STAT counts more than it lists, where all lines could be read.
     """
 
     listed: int
@@ -26,7 +29,11 @@ class Look:
     malformed: tuple[str, ...] = ()
     is_short: bool = False
     is_confirmed: bool = True
-    numbers: dict[bytes, int] = field(default_factory=dict)
+    is_in_doubt: bool = False
+    has_shifted: bool = False
+    compares_all: bool = False
+    is_as_before: bool = False
+    excess: int = 0
 
     @property
     def known(self) -> int:
@@ -34,7 +41,15 @@ class Look:
         return self.listed - len(self.diff.fresh) - len(self.diff.due) - len(self.diff.suspects)
 
 
-def whole(listing: Listing, ledger: Sequence[Known], *, mark: Mark | None, now: datetime) -> Look:
+def whole(
+    listing: Listing,
+    ledger: Sequence[Known],
+    *,
+    mark: Mark | None,
+    now: datetime,
+    compares_all: bool = False,
+    earlier: Mapping[bytes, int] = {},  # nobody writes into it
+) -> Look:
     """Look at every line. A listing that is suddenly empty is believed when it is empty again."""
     is_suddenly_empty = (
         not listing.entries
@@ -43,20 +58,34 @@ def whole(listing: Listing, ledger: Sequence[Known], *, mark: Mark | None, now: 
     )
     return Look(
         listed=len(listing.entries),
-        diff=diff(listing.entries, ledger, now=now),
+        diff=diff(listing.entries, ledger, now=now, compares_all=compares_all, earlier=earlier),
         may_miss=not listing.is_short and not is_suddenly_empty,
         malformed=listing.malformed,
         is_short=listing.is_short,
         is_confirmed=not is_suddenly_empty,
+        compares_all=compares_all,
+        excess=0 if listing.malformed else max(listing.stat.count - len(listing.entries), 0),
     )
 
 
 def part(
-    lines: Sequence[Line], ledger: Sequence[Known], *, listed: int, malformed: tuple[str, ...], now: datetime
+    lines: Sequence[Line],
+    ledger: Sequence[Known],
+    *,
+    listed: int,
+    malformed: tuple[str, ...],
+    now: datetime,
+    earlier: Mapping[bytes, int] = {},  # nobody writes into it
+    is_as_before: bool = False,
 ) -> Look:
     """Look at some lines, those that grew or that are due; all others are as they were last time."""
     return Look(
-        listed=listed, diff=diff(lines, ledger, now=now), may_miss=False, is_whole=False, malformed=malformed
+        listed=listed,
+        diff=diff(lines, ledger, now=now, earlier=earlier),
+        may_miss=False,
+        is_whole=False,
+        malformed=malformed,
+        is_as_before=is_as_before,
     )
 
 

@@ -54,6 +54,11 @@ class UniqueIdEntry(SQLModel, table=True):
     ``unique_id`` is compared octet by octet (a binary column: no collation may fold ``aB`` and ``Ab``).
     While the entry is not missing its last sighting is the mailbox's ``listed_at``: a sync that finds
     everything in its place writes nothing here.
+
+    ``generation``: of which maildrop it is, where another account stands behind the mailbox by now; lines of earlier
+    ones are to be read only. ``names_sha256`` and ``head_octets``: Message-ID, Date and From, and how long the header
+    block was (``app.mail.fingerprint``). ``deletes``: how often the server said that it deleted the message,
+    ``delete_after``: before then it is not asked again.
     """
 
     __tablename__ = "unique_ids"
@@ -74,6 +79,12 @@ class UniqueIdEntry(SQLModel, table=True):
             "content_sha256",
             sqlite_where=text("missing_since IS NOT NULL"),
             postgresql_where=text("missing_since IS NOT NULL"),
+        ),
+        Index(
+            "ix_unique_ids_kept",
+            "mailbox_id",
+            sqlite_where=text("missing_since IS NULL AND delete_after IS NOT NULL"),
+            postgresql_where=text("missing_since IS NULL AND delete_after IS NOT NULL"),
         ),
         {"sqlite_autoincrement": True},
     )
@@ -100,6 +111,11 @@ class UniqueIdEntry(SQLModel, table=True):
     is_whole: bool | None = Field(default=None, sa_column=Column(Boolean))
     doubt: str | None = Field(default=None, sa_column=Column(Text))
     doubtful_sha256: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    generation: int = Field(default=1, sa_column=Column(Integer, nullable=False, server_default="1"))
+    names_sha256: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    head_octets: int | None = Field(default=None, sa_column=Column(Integer))
+    deletes: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    delete_after: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
 
 
 class ListingMark(SQLModel, table=True):

@@ -1,19 +1,32 @@
 """PURE  What is new: the listing compared with the ledger, in one pass."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, auto
 from hashlib import sha256
 from typing import Protocol
 
+from app.mailboxes.models import MailboxId
 from app.sync.models import EntryId, EntryState
 from app.sync.wholeness import ASKED_FIRST, Before, Doubt
 
 # Longer unique-ids (RFC 1939 allows 70 octets, servers send more) are kept as their start and their digest:
 # a database index has a limit, and the comparison stays exact.
 _LONGEST_KEY = 512
+
+# Ids of ours for messages to which the server gives none. No server can give one that begins with a blank (UIDL's
+# lines are stripped); those without the blank are of whole maildrops without UIDL.
+_MADE_UP = (b" headers-", b"headers-", b"content-")
+
+
+@dataclass(frozen=True, slots=True)
+class MaildropId:
+    """Which maildrop of a mailbox: another account behind it is another generation."""
+
+    mailbox_id: MailboxId
+    generation: int
 
 
 class Listed(Protocol):
@@ -46,19 +59,33 @@ class Known:
     is_whole: bool | None = None
     doubt: str | None = None
     doubtful: bytes | None = None
+    names: bytes | None = None
+    head_octets: int | None = None
+    deletes: int = 0
+
+    @property
+    def is_nameless(self) -> bool:
+        """A version wrote it that did not note who its message is; the stored copy tells."""
+        return self.head_octets is None and self.content is not None and self.message_seq is not None
+
+    @property
+    def is_deleted(self) -> bool:
+        """It is gone because we deleted it."""
+        return self.is_missing and self.deletes > 0
 
 
 @dataclass(frozen=True, slots=True)
 class Deletable:
-    """A ledger line whose message is stored and was there at the last listing."""
+    """A ledger line whose message is stored and was there at the last listing.
 
-    entry_id: EntryId
+    ``body``: the digest of what is behind the headers of the stored copy, once that was read back.
+    """
+
+    line: Known
     first_seen_at: datetime
-    unique_id: bytes
     raw_sha256: bytes
     octets: int
-    headers: bytes | None
-    content: bytes | None
+    body: bytes = b""
 
 
 class Turn(Enum):
@@ -112,11 +139,11 @@ class Diff:
     """The first sorting of a listing. ``listed == known + len(fresh) + len(due) + len(suspects)``.
 
     ``suspects`` show a unique-id that the ledger knows and may yet be other messages: it was missing, its size
-    changed, or it stands for several. ``own`` are the ledger lines of their ids. ``gone``: lines that were there
-    last time and are not listed now; ``away``: those that were missing already and still are. ``most_gone``:
-    several were known, and most of what was there is gone. ``is_wholesale``: nothing or little of what was there
-    is left and unknown ids appeared, which may be the same messages under new names. ``shared``: ids that several
-    messages show at once.
+    changed, it stands for several, or all are to be compared. ``own`` are the ledger lines of their ids. ``gone``:
+    lines that were there last time and are not listed now; ``away``: those that were missing already and still are.
+    ``most_gone``: several were known, and most of what was there is gone. ``is_wholesale``: nothing or little of what
+    was there is left, what we deleted aside, and unknown ids appeared, which may be the same messages under new names.
+    ``shared``: ids that several messages show at once.
     """
 
     listed: int
@@ -145,8 +172,24 @@ def ledger_key(unique_id: bytes) -> bytes:
     return unique_id[: _LONGEST_KEY - 32] + sha256(unique_id).digest()
 
 
-def diff(listing: Sequence[Listed], ledger: Iterable[Known], *, now: datetime) -> Diff:
-    """Compare a listing with the ledger, in one pass over each."""
+def is_made_up(unique_id: bytes) -> bool:
+    """Whether an id is one of ours, because the server gave none."""
+    return unique_id.startswith(_MADE_UP)
+
+
+def diff(
+    listing: Sequence[Listed],
+    ledger: Iterable[Known],
+    *,
+    now: datetime,
+    compares_all: bool = False,
+    earlier: Mapping[bytes, int] = {},  # nobody writes into it
+) -> Diff:
+    """Compare a listing with the ledger, in one pass over each.
+
+    ``compares_all``: an id and a size are not enough now to know a message. ``earlier``: the last occurrence that an id
+    had in earlier maildrops of the mailbox.
+    """
     by_id: defaultdict[bytes, list[Known]] = defaultdict(list)
     for line in ledger:
         by_id[line.unique_id].append(line)
@@ -160,24 +203,28 @@ def diff(listing: Sequence[Listed], ledger: Iterable[Known], *, now: datetime) -
     for key, listed in zip(keys, listing, strict=True):
         entries = by_id.get(key)
         numbers[key] += 1
-        occurrence = numbers[key] + (max(entry.occurrence for entry in entries) if entries else 0)
-        candidate = Candidate(listed.number, key, occurrence, listed.octets)
+        last = max((entry.occurrence for entry in entries or ()), default=0)
+        candidate = Candidate(
+            listed.number, key, numbers[key] + max(last, earlier.get(key, 0)), listed.octets
+        )
         if not entries:
             fresh.append(candidate)
-        elif copies[key] > 1 or len(entries) > 1:
-            suspects.append(candidate)
-        elif is_due(entries[0], now):
-            seen.add(entries[0].entry_id)
-            due.append(replace(candidate, occurrence=entries[0].occurrence, entry=entries[0]))
-        elif _may_be_another(entries[0], listed.octets):
+            continue
+        steady = _steady(entries) if copies[key] == 1 else None
+        if steady is not None and is_due(steady, now):
+            seen.add(steady.entry_id)
+            due.append(replace(candidate, occurrence=steady.occurrence, entry=steady))
+        elif steady is None or compares_all or _has_another_size(steady, listed.octets):
             suspects.append(candidate)
         else:
-            seen.add(entries[0].entry_id)
+            seen.add(steady.entry_id)
     suspected = {candidate.unique_id for candidate in suspects}
     everything = [entry for entries in by_id.values() for entry in entries]
     absent = [e for e in everything if e.entry_id not in seen and e.unique_id not in suspected]
     gone = tuple(entry for entry in absent if not entry.is_missing)
     present = sum(not entry.is_missing for entry in everything)
+    lost = [entry for entry in absent if not entry.is_deleted]
+    kept = sum(not entry.is_deleted for entry in everything)
     return Diff(
         listed=len(listing),
         known=len(listing) - len(fresh) - len(due) - len(suspects),
@@ -188,8 +235,8 @@ def diff(listing: Sequence[Listed], ledger: Iterable[Known], *, now: datetime) -
         own=tuple(entry for unique_id in suspected for entry in by_id[unique_id]),
         gone=gone,
         away=tuple(entry for entry in absent if entry.is_missing),
-        most_gone=len(everything) > 1 and 2 * len(gone) > present,
-        is_wholesale=bool((fresh or due) and absent) and (2 * len(gone) > present or not present),
+        most_gone=kept > 1 and 2 * len(gone) > present,
+        is_wholesale=bool((fresh or due) and lost) and (2 * len(gone) > present or not present),
         shared=frozenset(key for key, count in copies.items() if count > 1),
     )
 
@@ -199,8 +246,12 @@ def is_due(entry: Known, now: datetime) -> bool:
     return entry.next_attempt_at is not None and entry.next_attempt_at <= now
 
 
-def _may_be_another(entry: Known, octets: int | None) -> bool:
-    """A unique-id that was away, or whose message has another size, may have been given to another message."""
-    if entry.is_missing:
-        return True
+def _steady(entries: Sequence[Known]) -> Known | None:
+    """The line of an id under which one message was there last time, whatever others it had before."""
+    present = [entry for entry in entries if not entry.is_missing]
+    return present[0] if len(present) == 1 else None
+
+
+def _has_another_size(entry: Known, octets: int | None) -> bool:
+    """Then the unique-id may have been given to another message."""
     return entry.octets is not None and octets is not None and entry.octets != octets

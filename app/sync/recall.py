@@ -5,6 +5,8 @@ nothing is read per unique-id; when it begins with the same octets, only what fo
 100,000 lines takes a millisecond, reading 100,000 ledger lines a hundred.
 """
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
@@ -12,6 +14,13 @@ from hashlib import sha256
 from app.pop3 import RawListing, Sliced, Stat
 
 _SLICE_OCTETS = 1024 * 1024
+
+_SLICE_LINES = 2048
+_LINE = re.compile(rb"[^\n]*\n")
+_ID_IS_NUMBER = re.compile(rb"([0-9]{1,10})[ \t]+\1[ \t]*\r?\n")
+_IDS_ARE_NUMBERS = re.compile(rb"(?:([0-9]{1,10})[ \t]+\1[ \t]*\r?\n)++")
+_LONGEST_NUMBER_LINE = 32
+_NUMBER = re.compile(rb"[0-9]+(?=[ \t\r\n])")
 
 
 class Change(StrEnum):
@@ -74,3 +83,39 @@ def grown_part(raw: RawListing, mark: Mark) -> RawListing:
     """What a grown listing shows behind the last one."""
     stat = Stat(max(raw.stat.count - mark.entries, 0), raw.stat.octets)
     return RawListing(stat, raw.uidl[mark.uidl_octets :], raw.sizes[mark.sizes_octets :])
+
+
+def may_be_numbers(raw: RawListing) -> bool:
+    """Whether every unique-id is its message's number: so do ids that are counted from 1, and ids that are no ids."""
+    last = raw.uidl[-_LONGEST_NUMBER_LINE:].rfind(b"\n", 0, -1) + 1
+    if not _ID_IS_NUMBER.fullmatch(raw.uidl[-_LONGEST_NUMBER_LINE:][last:]):
+        return False  # the usual answer, without a look at the whole
+    return _IDS_ARE_NUMBERS.fullmatch(raw.uidl) is not None
+
+
+def without(raw: RawListing, numbers: Collection[int]) -> Sliced[RawListing | None]:
+    """What the next session shows once these are deleted and nothing else happens: the others, numbered anew.
+
+    None when that cannot be told, as the numbers do not run from 1 (RFC 1939 §4 wants that).
+    """
+    uidl = yield from _renumbered(raw.uidl, numbers)
+    sizes = yield from _renumbered(raw.sizes, numbers)
+    if uidl is None or sizes is None:
+        return None
+    return RawListing(Stat(max(raw.stat.count - len(numbers), 0), raw.stat.octets), uidl, sizes)
+
+
+def _renumbered(body: bytes | bytearray, gone: Collection[int]) -> Sliced[bytes | None]:
+    kept: list[bytes] = []
+    if not body.endswith(b"\n"):
+        return None if body else b""
+    for place, found in enumerate(_LINE.finditer(body), 1):
+        line = found[0]
+        number = _NUMBER.match(line)
+        if number is None or int(number[0]) != place:
+            return None
+        if place not in gone:
+            kept.append(b"%d%b" % (len(kept) + 1, line[number.end() :]))
+        if not place % _SLICE_LINES:
+            yield
+    return b"".join(kept)

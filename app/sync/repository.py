@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 from sqlalchemy import (
     ColumnElement,
     CursorResult,
+    FromClause,
     Update,
     and_,
     bindparam,
@@ -44,7 +45,7 @@ from app.sync.models import (
     Trigger,
     UniqueIdEntry,
 )
-from app.sync.plan import Deletable, Known
+from app.sync.plan import Deletable, Known, MaildropId
 from app.sync.recall import Mark
 from app.sync.wholeness import SLACK, Doubt
 
@@ -71,22 +72,38 @@ _UPDATE_OURS = update(_SYNCS).where(  # the columns come as parameters
 _MARKS_OF = select_columns(
     _MARKS.c.mailbox_id, *[column for column in _MARKS.c if column.name != "mailbox_id"]
 ).where(_MARKS.c.mailbox_id.in_(bindparam("mailboxes", expanding=True)))
-_KNOWN = select_columns(
-    _LEDGER.c.id,
-    _LEDGER.c.unique_id,
-    _LEDGER.c.occurrence,
-    _LEDGER.c.state,
-    _LEDGER.c.octets,
-    _LEDGER.c.missing_since.is_not(None),
-    _LEDGER.c.attempts,
-    _LEDGER.c.next_attempt_at,
-    _LEDGER.c.is_wanted,
-    _LEDGER.c.headers_sha256,
-    _LEDGER.c.content_sha256,
-    _LEDGER.c.message_seq,
-    _LEDGER.c.is_whole,
-    _LEDGER.c.doubt,
-    _LEDGER.c.doubtful_sha256,
+
+
+def _known_columns(lines: FromClause) -> list[ColumnElement[Any]]:
+    """What ``Known`` is made of, in its order."""
+    return [
+        lines.c.id,
+        lines.c.unique_id,
+        lines.c.occurrence,
+        lines.c.state,
+        lines.c.octets,
+        lines.c.missing_since.is_not(None),
+        lines.c.attempts,
+        lines.c.next_attempt_at,
+        lines.c.is_wanted,
+        lines.c.headers_sha256,
+        lines.c.content_sha256,
+        lines.c.message_seq,
+        lines.c.is_whole,
+        lines.c.doubt,
+        lines.c.doubtful_sha256,
+        lines.c.names_sha256,
+        lines.c.head_octets,
+        lines.c.deletes,
+    ]
+
+
+_KNOWN = select_columns(*_known_columns(_LEDGER))
+_KEPT = (
+    select_columns(_LEDGER.c.mailbox_id, func.count())
+    .where(_LEDGER.c.mailbox_id.in_(bindparam("mailboxes", expanding=True)))
+    .where(text("missing_since IS NULL AND delete_after IS NOT NULL"))  # as the index says it
+    .group_by(_LEDGER.c.mailbox_id)
 )
 _DUE_LINES = _KNOWN.add_columns(_LEDGER.c.mailbox_id).where(
     _LEDGER.c.mailbox_id.in_(bindparam("mailboxes", expanding=True)),
@@ -123,12 +140,16 @@ class Ending:
 @dataclass(frozen=True, slots=True)
 class Beginning:
     """What a sync begins with: the mailbox, what is remembered of its last listing, what is to be tried again,
-    and what was learnt of its server."""
+    and what was learnt of its server.
+
+    ``kept``: how many messages the server still shows although it was asked to delete them, or could not be.
+    """
 
     mailbox: Mailbox
     mark: Mark | None
     due: Sequence[Known]
     learnt: Learnt
+    kept: int = 0
 
 
 def backlog(db: Session, *, now: datetime) -> Backlog:
@@ -276,23 +297,58 @@ def forget_finished(
     return SyncId(old[-1]) if len(old) == limit else None
 
 
-def read_ledger(db: Session, mailbox_id: MailboxId) -> list[Known]:
-    """The whole ledger of a mailbox in one statement, as far as the diff needs it."""
-    table = SQLModel.metadata.tables["unique_ids"]
-    return _known(db, table.c.mailbox_id == mailbox_id)
+def read_ledger(db: Session, maildrop: MaildropId) -> list[Known]:
+    """The whole ledger of a maildrop in one statement, as far as the diff needs it."""
+    return _known(db, _of_maildrop(maildrop))
 
 
-def read_part(db: Session, mailbox_id: MailboxId, *, ids: Collection[bytes]) -> list[Known]:
+def read_part(db: Session, maildrop: MaildropId, *, ids: Collection[bytes]) -> list[Known]:
     """All ledger lines of some unique-ids."""
-    ours = _LEDGER.c.mailbox_id == mailbox_id
+    ours = _of_maildrop(maildrop)
     return [line for some in _slices(list(ids)) for line in _known(db, ours & _LEDGER.c.unique_id.in_(some))]
 
 
-def missing_with(db: Session, mailbox_id: MailboxId, *, contents: Sequence[bytes]) -> list[Known]:
+def missing_with(db: Session, maildrop: MaildropId, *, contents: Sequence[bytes]) -> list[Known]:
     """Ledger lines of messages that the server does not show, with one of these contents."""
-    table = SQLModel.metadata.tables["unique_ids"].c
-    ours = (table.mailbox_id == mailbox_id) & table.missing_since.is_not(None)
-    return [line for some in _slices(contents) for line in _known(db, ours & table.content_sha256.in_(some))]
+    ours = _of_maildrop(maildrop) & _LEDGER.c.missing_since.is_not(None)
+    return [
+        line for some in _slices(contents) for line in _known(db, ours & _LEDGER.c.content_sha256.in_(some))
+    ]
+
+
+def earlier_occurrences(db: Session, maildrop: MaildropId, *, ids: Collection[bytes]) -> dict[bytes, int]:
+    """The last occurrence that each of some unique-ids had in earlier maildrops of the mailbox."""
+    if maildrop.generation == 1:
+        return {}
+    earlier = (_LEDGER.c.mailbox_id == maildrop.mailbox_id) & (_LEDGER.c.generation < maildrop.generation)
+    query = select_columns(_LEDGER.c.unique_id, func.max(_LEDGER.c.occurrence)).group_by(_LEDGER.c.unique_id)
+    found: dict[bytes, int] = {}
+    for some in _slices(list(ids)):
+        found |= {row[0]: row[1] for row in db.execute(query.where(earlier, _LEDGER.c.unique_id.in_(some)))}
+    return found
+
+
+def is_known(db: Session, mailbox_id: MailboxId) -> bool:
+    """Whether anything is known of the maildrop of a mailbox."""
+    one = select_columns(_LEDGER.c.id).where(_LEDGER.c.mailbox_id == mailbox_id).limit(1)
+    return db.execute(one).first() is not None
+
+
+def begin_maildrop(db: Session, mailbox_id: MailboxId, now: datetime) -> None:
+    """Another maildrop stands behind the mailbox: what is known of the one before is to be read only."""
+    mailbox = mailboxes.get(db, mailbox_id)
+    listed_at = mailbox.listed_at if mailbox is not None else None
+    ours = (_LEDGER.c.mailbox_id == mailbox_id) & _LEDGER.c.missing_since.is_(None)
+    gone = {"missing_since": now, "last_seen_at": func.coalesce(listed_at, _LEDGER.c.first_seen_at)}
+    db.execute(update(_LEDGER).where(ours).values(gone))
+
+
+def look_anew(db: Session, mailbox_id: MailboxId) -> None:
+    """What is remembered of the maildrop may be that of another: a sync that runs loses its lease and begins anew."""
+    forget_mark(db, mailbox_id)
+    running = (_SYNCS.c.mailbox_id == mailbox_id) & (_SYNCS.c.status == SyncStatus.RUNNING.value)
+    anew = {"status": SyncStatus.QUEUED.value, "worker": None, "lease_expires_at": None}
+    db.execute(update(_SYNCS).where(running).values(anew))
 
 
 def read_beginnings(db: Session, asked: Sequence[tuple[MailboxId, datetime]]) -> Sequence[Beginning | None]:
@@ -304,8 +360,14 @@ def read_beginnings(db: Session, asked: Sequence[tuple[MailboxId, datetime]]) ->
     for line in db.connection().execute(_DUE_LINES, {"mailboxes": ids, "now": max(now for _, now in asked)}):
         due.setdefault(line.mailbox_id, []).append(line[:-1])
     lessons = learnt.read(db, rows.values(), now=min((now for _, now in asked)))
+    deleting = [each for each, row in rows.items() if row.server_retention["mode"] != "keep"]
+    kept = (
+        {row[0]: row[1] for row in db.connection().execute(_KEPT, {"mailboxes": deleting})}
+        if deleting
+        else {}
+    )
     return [
-        Beginning(rows[each], marks.get(each), _as_known(due.get(each, ())), lessons[each])
+        Beginning(rows[each], marks.get(each), _as_known(due.get(each, ())), lessons[each], kept.get(each, 0))
         if each in rows
         else None
         for each in ids
@@ -320,52 +382,66 @@ def judge_again(db: Session, mailbox_id: MailboxId, now: datetime) -> None:
 
 
 def deletable(
-    db: Session, mailbox_id: MailboxId, *, seen_before: datetime, after: Deletable | None, limit: int
+    db: Session,
+    mailbox_id: MailboxId,
+    *,
+    seen_before: datetime,
+    now: datetime,
+    after: Deletable | None,
+    limit: int,
 ) -> list[Deletable]:
-    """Unique-ids whose one message is stored and still listed, those behind ``after``, the longest known first."""
-    lines, other = aliased(UniqueIdEntry), aliased(UniqueIdEntry)
+    """Lines whose message is stored and still listed, those behind ``after``, the longest known first.
+
+    Not those of an id under which several are listed, nor what the server was told to delete a short time ago.
+    """
+    lines, other, message = _LEDGER.alias(), _LEDGER.alias(), SQLModel.metadata.tables["messages"]
     several = (
-        select(other.id)
-        .where(other.mailbox_id == mailbox_id, col(other.unique_id) == lines.unique_id)
-        .where(col(other.id) != lines.id)
+        select_columns(other.c.id)
+        .where(other.c.mailbox_id == mailbox_id, other.c.unique_id == lines.c.unique_id)
+        .where(other.c.id != lines.c.id, other.c.missing_since.is_(None))
     )
     query = (
-        select_columns(
-            col(lines.id),
-            col(lines.first_seen_at),
-            col(lines.unique_id),
-            col(Message.raw_sha256),
-            col(Message.octets),
-            col(lines.headers_sha256),
-            col(lines.content_sha256),
-        )
-        .join(Message, col(Message.seq) == col(lines.message_seq))
+        select_columns(*_known_columns(lines), lines.c.first_seen_at, message.c.raw_sha256, message.c.octets)
+        .join(message, message.c.seq == lines.c.message_seq)
         .where(
-            col(lines.mailbox_id) == mailbox_id,
-            col(lines.state) == EntryState.STORED.value,
-            col(lines.missing_since).is_(None),
-            col(lines.first_seen_at) <= seen_before,
+            lines.c.mailbox_id == mailbox_id,
+            lines.c.state == EntryState.STORED.value,
+            lines.c.missing_since.is_(None),
+            lines.c.first_seen_at <= seen_before,
+            or_(lines.c.delete_after.is_(None), lines.c.delete_after <= now),
             ~several.exists(),
-            _may_be_deleted(lines),
+            _may_be_deleted(lines, message),
         )
         # By what is null in all of them first, as the index has it, or PostgreSQL sorts the whole mailbox.
-        .order_by(col(lines.missing_since), col(lines.first_seen_at), col(lines.id))
+        .order_by(lines.c.missing_since, lines.c.first_seen_at, lines.c.id)
         .limit(limit)
     )
     if after is not None:
-        place = tuple_(col(lines.first_seen_at), col(lines.id))
-        query = query.where(place > (after.first_seen_at, after.entry_id))
-    return [Deletable(*row) for row in db.execute(query)]
+        place = tuple_(lines.c.first_seen_at, lines.c.id)
+        query = query.where(place > (after.first_seen_at, after.line.entry_id))
+    rows = db.connection().execute(query).all()
+    known = _as_known(row[:-3] for row in rows)
+    return [Deletable(line, *row[-3:]) for line, row in zip(known, rows, strict=True)]
 
 
-def _may_be_deleted(lines: Any) -> ColumnElement[bool]:
+def note_asked(
+    db: Session, entries: Collection[EntryId], *, until: datetime | None, is_deleted: bool
+) -> None:
+    """Note that DELE is sent for these messages, or that it cannot be; they are not asked for again until then."""
+    for ids in _slices(list(entries)):
+        counted = {"deletes": _LEDGER.c.deletes + 1} if is_deleted else {}
+        db.execute(update(_LEDGER).where(_LEDGER.c.id.in_(ids)).values(delete_after=until, **counted))
+
+
+def _may_be_deleted(lines: FromClause, message: FromClause) -> ColumnElement[bool]:
     """Confirmed when it was retrieved; of older lines what stands in them, as far as that goes. Short ones where the
     owner says so."""
-    stored, listed = col(Message.octets), col(lines.octets)
-    was_alike = and_(col(lines.is_whole).is_(None), listed <= stored + SLACK, 2 * listed >= stored)
-    is_accepted = select(Mailbox.id).where(Mailbox.id == lines.mailbox_id, col(Mailbox.delete_short)).exists()
-    is_short = and_(col(lines.doubt) == Doubt.SHORT.value, is_accepted)
-    return or_(col(lines.is_whole).is_(True), was_alike, is_short)
+    stored, listed = message.c.octets, lines.c.octets
+    was_alike = and_(lines.c.is_whole.is_(None), listed <= stored + SLACK, 2 * listed >= stored)
+    owner = _MAILBOXES.c.id == lines.c.mailbox_id
+    is_accepted = select_columns(_MAILBOXES.c.id).where(owner, _MAILBOXES.c.delete_short).exists()
+    is_short = and_(lines.c.doubt == Doubt.SHORT.value, is_accepted)
+    return or_(lines.c.is_whole.is_(True), was_alike, is_short)
 
 
 def forget_missing(db: Session, mailbox_id: MailboxId, *, before: datetime) -> None:
@@ -375,14 +451,16 @@ def forget_missing(db: Session, mailbox_id: MailboxId, *, before: datetime) -> N
 
 
 def import_baseline(
-    db: Session, mailbox_id: MailboxId, ids: Collection[bytes], *, reason: str, now: datetime
+    db: Session, maildrop: MaildropId, ids: Collection[bytes], *, reason: str, now: datetime
 ) -> int:
     """Make ids known that another client has seen; those that are known stay as they are. How many were new."""
-    table = SQLModel.metadata.tables["unique_ids"]
+    table, mailbox_id = SQLModel.metadata.tables["unique_ids"], maildrop.mailbox_id
     before = db.execute(select_columns(func.count()).where(table.c.mailbox_id == mailbox_id)).scalar_one()
+    known = {line.unique_id for line in read_part(db, maildrop, ids=ids)}
+    earlier = earlier_occurrences(db, maildrop, ids=ids)
     row = {
         "mailbox_id": mailbox_id,
-        "occurrence": 1,
+        "generation": maildrop.generation,
         "state": EntryState.BASELINE.value,
         "first_seen_at": now,
         "attempts": 0,
@@ -392,7 +470,9 @@ def import_baseline(
     statement = _insert(db)(table).on_conflict_do_nothing(
         index_elements=["mailbox_id", "unique_id", "occurrence"]
     )
-    rows = [row | {"unique_id": unique_id} for unique_id in ids]
+    rows = [
+        row | {"unique_id": one, "occurrence": earlier.get(one, 0) + 1} for one in ids if one not in known
+    ]
     if rows:
         db.connection().execute(statement, rows)
     after = db.execute(select_columns(func.count()).where(table.c.mailbox_id == mailbox_id)).scalar_one()
@@ -433,8 +513,8 @@ def write_entries(db: Session, rows: Sequence[dict[str, Any]]) -> None:
     insert = _insert(db)(table)
     new, old = insert.excluded, table.c
     given = (
-        *("state", "octets", "message_seq", "attempts", "headers_sha256", "content_sha256"),
-        *("is_whole", "doubt", "doubtful_sha256"),
+        *("state", "octets", "message_seq", "attempts", "headers_sha256", "content_sha256", "names_sha256"),
+        *("head_octets", "is_whole", "doubt", "doubtful_sha256"),
     )
     # Somebody may have asked for the message meanwhile: that holds until it is stored.
     waits = and_(old.is_wanted, new.state != EntryState.STORED.value)
@@ -452,6 +532,13 @@ def write_entries(db: Session, rows: Sequence[dict[str, Any]]) -> None:
         },
     )
     db.execute(statement, rows)
+
+
+def mark_present(db: Session, entries: Sequence[EntryId]) -> None:
+    """Note that these are listed all the same."""
+    for ids in _slices(entries):
+        values = {"missing_since": None, "last_seen_at": None}
+        db.execute(update(_LEDGER).where(_LEDGER.c.id.in_(ids)).values(values))
 
 
 def mark_missing(
@@ -530,6 +617,10 @@ def _count(db: Session, statement: Update) -> int:
     result = db.execute(statement)
     assert isinstance(result, CursorResult)
     return result.rowcount
+
+
+def _of_maildrop(maildrop: MaildropId) -> ColumnElement[bool]:
+    return and_(_LEDGER.c.mailbox_id == maildrop.mailbox_id, _LEDGER.c.generation == maildrop.generation)
 
 
 def _known(db: Session, where: ColumnElement[bool]) -> list[Known]:

@@ -4,7 +4,8 @@ DELE marks, and only QUIT makes it real (RFC 1939 §5, §6). A session that is l
 nothing: the messages are listed again, and are marked again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
@@ -14,16 +15,18 @@ import structlog
 
 from app import pop3
 from app.database import Database
-from app.mail.fingerprint import fingerprint, headers_digest
+from app.mail.fingerprint import fingerprint, head_of, shown
 from app.mailboxes.models import MailboxId
 from app.messages import intake
 from app.pop3 import Sliced
 from app.slices import Slices
 from app.sync import repository
-from app.sync.plan import Deletable, Listed, ledger_key
+from app.sync.identity import Relation, is_same_by_content, is_same_by_headers
+from app.sync.plan import Deletable, Known, Listed, ledger_key
 
 MOST_PER_SESSION = 500
 _SLICE_LINES = 2048
+MOST_RETRIEVED_PER_SESSION = 50  # to compare what headers do not decide
 MOST_OCTETS_PER_SESSION = 256 * 1024 * 1024  # read back at some 300 MB/s
 
 _log = structlog.get_logger()
@@ -57,13 +60,12 @@ async def due(
     database: Database,
     mailbox_id: MailboxId,
     retention: dict[str, Any],
-    raw: pop3.RawListing,
     *,
+    entries: Callable[[], Awaitable[Sequence[Listed]]],
     now: datetime,
-    most_entries: int,
     slices: Slices,
 ) -> dict[int, Deletable]:
-    """What of this listing may be deleted, by message-number. Each stored content was read back whole.
+    """What of the listing may be deleted, by message-number. Each stored content was read back whole.
 
     Bounded by count and by octets, for the server waits meanwhile, and a minute of silence may end the session.
     """
@@ -76,46 +78,78 @@ async def due(
             repository.deletable,
             mailbox_id=mailbox_id,
             seen_before=before,
+            now=now,
             after=last,
             limit=MOST_PER_SESSION,
         )
         page = await database.read(question)
         if page and numbers is None:
-            listing = await slices.do(pop3.parsing(raw, most_entries=most_entries))
-            numbers = await slices.do(numbers_of(listing.entries))
-        for line in page:
-            if numbers is None or line.unique_id not in numbers:
+            numbers = await slices.do(numbers_of(await entries()))
+        for one in page:
+            if numbers is None or one.line.unique_id not in numbers:
                 continue
-            octets += line.octets
+            octets += one.octets
             if len(found) == MOST_PER_SESSION or (found and octets > MOST_OCTETS_PER_SESSION):
                 return found
-            if await database.read(partial(intake.is_intact, sha256=line.raw_sha256)):
-                found[numbers[line.unique_id]] = line
+            if copy := await database.read(partial(intake.read_back, sha256=one.raw_sha256)):
+                found[numbers[one.line.unique_id]] = replace(one, line=_told(one.line, copy), body=copy.body)
             else:
-                _log.error("stored_content_damaged", sha256=line.raw_sha256.hex())
+                _log.error("stored_content_damaged", sha256=one.raw_sha256.hex())
         if len(page) < MOST_PER_SESSION:
             break
         last = page[-1]
     return found
 
 
-async def confirmed(session: pop3.Pop3Session, due: dict[int, Deletable]) -> list[int]:
-    """The numbers behind which the server holds just what is stored.
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the server holds behind the numbers of what is due, by number.
 
-    An id may have been given to another message of the same size since: that one must not go unread.
+    ``others``: another message than the stored one, which must not go unread. ``unclear``: the server does not show it.
     """
-    good: list[int] = []
-    async for reply in session.top([number for number, line in due.items() if line.headers], lines=0):
-        if isinstance(reply.body, bytes) and headers_digest(reply.body) == due[reply.number].headers:
-            good.append(reply.number)
+
+    same: list[int]
+    others: list[int]
+    unclear: list[int]
+
+
+async def checked(
+    session: pop3.Pop3Session, due: dict[int, Deletable], *, octets: Mapping[int, int | None]
+) -> Checked:
+    """Compare what is due with what the server holds: by headers, and where these do not decide by octets.
+
+    An id may have been given to another message of the same size since. A scanner or a mover may have written into the
+    headers, and then it is the same one (``identity``). ``octets``: as LIST says now.
+    """
+    same: list[int] = []
+    undecided: list[int] = [number for number, one in due.items() if not one.line.headers]
+    async for reply in session.top([number for number, one in due.items() if one.line.headers], lines=0):
+        line = due[reply.number].line
+        told = shown(reply.body) if isinstance(reply.body, bytes) else None
         reply.close()
-    unnamed = [(number, 0) for number, line in due.items() if not line.headers]
-    async for reply in session.retrieve(unnamed):
-        body = reply.body
-        if (
-            isinstance(body, bytes)
-            and fingerprint(body, sha256(body).digest()).content == due[reply.number].content
+        if told is not None and (
+            told.headers == line.headers
+            or is_same_by_headers(Relation.STEADY, line, told, octets.get(reply.number))
         ):
-            good.append(reply.number)
+            same.append(reply.number)
+        elif told is not None:
+            undecided.append(reply.number)
+    others: list[int] = []
+    async for reply in session.retrieve([(number, 0) for number in undecided[:MOST_RETRIEVED_PER_SESSION]]):
+        body, one = reply.body, due[reply.number]
+        if isinstance(body, bytes):
+            marks = fingerprint(body, sha256(body).digest())
+            is_body_same = sha256(body[len(head_of(body)) :]).digest() == one.body
+            is_same = is_same_by_content(
+                Relation.STEADY, one.line, marks, is_body_same=is_body_same, ids_changed=False
+            )
+            (same if is_same else others).append(reply.number)
         reply.close()
-    return sorted(good)
+    return Checked(sorted(same), sorted(others), sorted(due.keys() - {*same, *others}))
+
+
+def _told(line: Known, copy: intake.Copy) -> Known:
+    """The line, with what the stored copy tells where a version wrote it that did not note it."""
+    if not line.is_nameless:
+        return line
+    return replace(line, names=copy.head.names, head_octets=copy.head.head_octets)

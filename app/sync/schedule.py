@@ -1,5 +1,6 @@
 """PURE  When what is tried again."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -8,8 +9,15 @@ from app.sync.errors import SyncErrorCode
 
 _FIRST_MESSAGE_DELAY = timedelta(minutes=1)
 _LONGEST_MESSAGE_DELAY = timedelta(days=1)
+_DELETE_DELAYS = (timedelta(0), timedelta(hours=1), timedelta(hours=6), timedelta(days=1))
 _LONGEST_BACKOFF = timedelta(hours=1)
 _IN_USE_DELAY = timedelta(seconds=30)
+_UIDL_FAILURES, _UIDL_FAILS_FOR = 3, timedelta(hours=1)
+_UNKNOWN_COMMAND = re.compile(
+    r"\b(?:un(?:known|recogni[sz]ed|implemented|supported)|not (?:known|recogni[sz]ed|implemented|supported|understood)"
+    r"|(?:invalid|illegal|bad|no such|wrong) command|what\?|syntax error)",
+    re.IGNORECASE,
+)
 _STORAGE_DELAY = timedelta(seconds=15)  # a database that was restarted is back by then
 _LONGEST_PLAN = 2 * _LONGEST_BACKOFF
 _LONGEST_WAIT = timedelta(days=1)
@@ -41,6 +49,21 @@ def next_message_attempt(attempts: int, now: datetime, *, by_chance: bool = Fals
         return now
     doublings = 2 * min(attempts - 1, 10)
     return now + min(_FIRST_MESSAGE_DELAY * (1 << doublings), _LONGEST_MESSAGE_DELAY)
+
+
+def next_deletion(deletes: int, now: datetime) -> datetime:
+    """When a server that kept a message after ``deletes`` times of +OK (1 and up) is asked again.
+
+    At the next sync, then ever more rarely, down to once a day.
+    """
+    return now + _DELETE_DELAYS[min(deletes, len(_DELETE_DELAYS)) - 1]
+
+
+def is_without_uidl(words: str, *, failures: int, since: datetime, now: datetime) -> bool:
+    """Whether a server that refused UIDL with these words, for the ``failures``-th time in a row, does not know it."""
+    return bool(_UNKNOWN_COMMAND.search(words)) or (
+        failures >= _UIDL_FAILURES and now - since >= _UIDL_FAILS_FOR
+    )
 
 
 def quiet_syncs_after(quiet: int, *, new: int) -> int:

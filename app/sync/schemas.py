@@ -61,6 +61,10 @@ class UniqueIdAnswer(BaseModel):
     id: str = Field(examples=["uid_5"])
     unique_id: str = Field(examples=["00000001514d5a2b"], description=r"Octets outside ASCII as `\xNN`.")
     occurrence: int
+    generation: int = Field(
+        description="Of which maildrop: it grows when another account stands behind the mailbox. Earlier ones are to "
+        "be read only."
+    )
     state: EntryState
     octets: int | None = Field(description="As LIST said.")
     first_seen_at: UtcTime
@@ -95,7 +99,8 @@ def entry_answer(row: UniqueIdEntry, *, listed_at: datetime | None, has_message:
     """Shape a ledger entry. While it is not missing, it was last seen when the mailbox was last listed."""
     assert row.id is not None
     kept_apart = {"id", "unique_id", "mailbox_id", "message_seq", "last_seen_at", "is_wanted", "head"}
-    fields = row.model_dump(exclude=kept_apart | {"headers_sha256", "content_sha256"})
+    digests = {"headers_sha256", "content_sha256", "names_sha256", "head_octets"}
+    fields = row.model_dump(exclude=kept_apart | digests | {"deletes", "delete_after"})
     kept = row.message_seq is not None and has_message
     return UniqueIdAnswer(
         **fields,

@@ -14,40 +14,41 @@ from sqlmodel import Session
 from app import pop3
 from app.database import Database, OneOf, StorageFailed
 from app.mailboxes import repository as mailboxes
-from app.mailboxes.models import InitialSync, Mailbox
+from app.mailboxes.models import Mailbox
 from app.mailboxes.schemas import ServerFacts
 from app.messages.intake import Prepared
 from app.metrics import Metrics
 from app.reading.threads import FairThreads
 from app.slices import Slices
-from app.sync import look, recall, repository, retention
+from app.sync import copies, recall, repository, retention
 from app.sync.batch import Batch, Places, renamed_away, settle
 from app.sync.batches import Batches, Outcome, Room
 from app.sync.errors import LeaseLost, SyncCancelled, SyncErrorCode, SyncFailed
 from app.sync.last_word import LastWord
 from app.sync.learnt import Facts, Learnt, Lesson
 from app.sync.lease import Lease
-from app.sync.listing import list_maildrop, most_entries
+from app.sync.listing import Listed, most_entries, with_every_id
 from app.sync.listing_room import ListingRoom, Part
 from app.sync.look import Look
 from app.sync.maildrop import Maildrop, as_sync_failed
-from app.sync.models import EntryId, EntryState, SyncStatus
-from app.sync.plan import Candidate, Known, Turn, ledger_key
+from app.sync.models import EntryId, SyncStatus
+from app.sync.plan import Candidate, Deletable, MaildropId, Turn
 from app.sync.providers import least_seconds_between_logins
-from app.sync.recall import Change, Mark
+from app.sync.recall import Mark
 from app.sync.recognise import Recogniser
 from app.sync.repository import Beginning, Claim
+from app.sync.retention import Checked
 from app.sync.rows import Row, RowMaker
+from app.sync.schedule import next_deletion
 from app.sync.schemas import Report
 from app.sync.server_limits import ServerLimits
-from app.sync.sift import Sifted, heads_of, judge_by, sift
+from app.sync.sift import Sifted, heads_of, judge_by
+from app.sync.survey import Surveyor
 from app.sync.wholeness import Habit
 from app.traces import Traces
 from app.wakeups import Wakeups
 
 _log = structlog.get_logger()
-
-_SEVERAL = 5
 
 _NO_LIMIT = 1 << 40  # octets
 
@@ -115,7 +116,11 @@ class _Run:
         self._habit = Habit.none()
         self._learnt: Learnt | None = None
         self._has_moved = False
-        self._deleted: list[EntryId] = []
+        self._maildrop = MaildropId(self._mailbox_id, 1)
+        self._deleted: set[int] = set()
+        self._refused: list[EntryId] = []
+        self._others: list[EntryId] = []
+        self._bodies = copies.Bodies(tools.database, tools.threads, (self._mailbox_id,))
         self._transcript = pop3.Transcript() if tools.transcripts else None
 
     async def list_diff_retrieve_store(self) -> None:
@@ -130,6 +135,7 @@ class _Run:
         mailbox, self._learnt = beginning.mailbox, beginning.learnt
         self._habit = self._learnt.habit
         most = most_entries(mailbox.listed_entries, self._tools.limits)
+        self._maildrop = MaildropId(self._mailbox_id, mailbox.generation)
         async with self._tools.maildrop.session(
             mailbox,
             timings=self.report.phases,
@@ -137,85 +143,70 @@ class _Run:
             one_at_a_time=beginning.learnt.is_one_at_a_time,
         ) as session:
             self._login_delay = session.capabilities.login_delay or 0
-            with self._phase("list"):
-                raw, has_uidl = await list_maildrop(session, most_entries=most, took=part.took)
+            surveyor = Surveyor(
+                session,
+                beginning,
+                database=self._tools.database,
+                threads=self._tools.threads,
+                slices=self._tools.slices,
+                limits=self._tools.limits,
+                most_entries=most,
+                took=part.took,
+                clock=self._tools.clock,
+                phase=self._phase,
+                blaming=partial(self._blaming, session),
+                facts=self._facts,
+            )
+            listed, seen, recogniser, sifted = await surveyor.survey()
+            self._is_as_before = seen.is_as_before
+            self._has_moved = seen.diff.most_gone and not seen.known
             with self._phase("diff"):
-                seen = await self._look(raw, beginning.mark, beginning.due, most)
-                self._has_moved = seen.diff.most_gone and not seen.known
-                recogniser = Recogniser(
-                    own=seen.diff.own,
-                    absent=seen.diff.gone + seen.diff.away,
-                    ids_changed=mailbox.ids_changed or seen.diff.is_wholesale,
-                )
-                is_baseline = mailbox.listed_at is None and mailbox.initial_sync == InitialSync.FROM_NOW
-                if is_baseline and seen.is_short and not seen.malformed:
-                    raise SyncFailed(
-                        SyncErrorCode.SERVER_TEMPORARY, "The first listing is shorter than STAT said."
-                    )
-                undecided = () if seen.diff.is_wholesale else (*seen.diff.fresh, *seen.diff.due)
-                async with self._blaming(session, undecided):
-                    sifted = await sift(
-                        session,
-                        seen,
-                        recogniser,
-                        most_octets=self._tools.limits.message_octets,
-                        is_baseline=is_baseline,
-                        judge=judge_by(mailbox.criteria),
-                        threads=self._tools.threads,
-                        owner=(self._mailbox_id,),
-                        now=self._tools.clock(),
-                    )
                 await self._record_listing(
                     session,
                     mailbox,
                     seen,
                     recogniser,
                     sifted,
-                    _server_facts(session, seen, mailbox, beginning.learnt, has_uidl=has_uidl),
+                    _server_facts(
+                        session, seen, mailbox, beginning.learnt, listed=listed, kept=beginning.kept
+                    ),
                 )
             with self._phase("retrieve"):
                 await self._retrieve_and_store(
-                    session, mailbox, sifted, seen, recogniser, total=raw.stat.octets, learnt=beginning.learnt
+                    session,
+                    mailbox,
+                    sifted,
+                    seen,
+                    recogniser,
+                    total=listed.raw.stat.octets,
+                    learnt=beginning.learnt,
                 )
-            await self._delete_on_server(session, mailbox, raw, most)
+            await self._delete_on_server(session, mailbox, listed.raw, most)
             await session.leave()
-        mark = None
-        if not (seen.is_short or self._is_as_before):
-            marking = recall.marking(raw, entries=seen.listed, is_confirmed=seen.is_confirmed)
-            mark = await self._tools.slices.do(marking)
+        if not sifted.postponed and mailbox.compares_all:
+            self._facts["compares_all"] = False
+        if not sifted.postponed and (mailbox.ids_are_changing or seen.diff.is_wholesale):
+            self._facts["ids_are_changing"] = False
         self._settled = partial(
-            self._write_settled, seen=seen, recogniser=recogniser, mark=mark, mailbox=mailbox
+            self._write_settled,
+            seen=seen,
+            recogniser=recogniser,
+            sifted=sifted,
+            mark=await self._mark_left(listed.raw, seen, sifted),
+            mailbox=mailbox,
         )
 
-    async def _look(
-        self, raw: pop3.RawListing, mark: Mark | None, due_lines: Sequence[Known], most: int
-    ) -> Look:
-        """Read as little of the ledger as the listing's difference from the last one asks for."""
-        now, slices = self._tools.clock(), self._tools.slices
-        change = await slices.do(recall.comparing(raw, mark))
-        if change is Change.NONE and mark is not None and not due_lines:
-            self._is_as_before = True
-            return look.part((), (), listed=mark.entries, malformed=(), now=now)
-        if mark is not None and change is not Change.OTHER:
-            grown = await slices.do(pop3.parsing(recall.grown_part(raw, mark), most_entries=most))
-            ids = frozenset(ledger_key(line.unique_id) for line in grown.entries)
-            due = frozenset(line.unique_id for line in due_lines) - ids
-            known = await self._lease.read(
-                partial(repository.read_part, mailbox_id=self._mailbox_id, ids=ids | due)
-            )
-            shown_before = any(line.unique_id in ids and not line.is_missing for line in known)
-            listed = mark.entries + len(grown.entries)
-            # After an empty listing several messages may be those of before, under new ids.
-            came_back = not mark.entries and len(grown.entries) >= _SEVERAL
-            if not shown_before and not came_back and listed >= raw.stat.count:
-                lines = list(grown.entries)
-                if due:
-                    listing = await slices.do(pop3.parsing(raw, most_entries=most))
-                    lines = await slices.do(look.only(listing.entries, ids | due))
-                return look.part(lines, known, listed=listed, malformed=grown.malformed, now=now)
-        listing = await slices.do(pop3.parsing(raw, most_entries=most))
-        ledger = await self._lease.read(partial(repository.read_ledger, mailbox_id=self._mailbox_id))
-        return look.whole(listing, ledger, mark=mark, now=now)
+    async def _mark_left(self, raw: pop3.RawListing, seen: Look, sifted: Sifted) -> Mark | None:
+        """Of the listing, what the next session shows if nothing happens; None: nothing new is to be remembered."""
+        if seen.is_short or self._is_as_before or sifted.postponed or self._others:
+            return None
+        left = await self._tools.slices.do(recall.without(raw, self._deleted)) if self._deleted else raw
+        if left is None:
+            return None
+        entries = seen.listed - len(self._deleted)
+        return await self._tools.slices.do(
+            recall.marking(left, entries=entries, is_confirmed=seen.is_confirmed)
+        )
 
     async def _record_listing(
         self,
@@ -231,9 +222,9 @@ class _Run:
         A listing that brings no news is recorded with the last word of the sync.
         """
         now = self._tools.clock()
-        make = RowMaker(self._mailbox_id, now)
+        make = RowMaker(self._maildrop, now)
         rows = _rows_before_retrieval(sifted, make)
-        known = seen.known + len(sifted.recognised) + len(sifted.baseline)
+        known = seen.known + len(sifted.recognised) + len(sifted.baseline) + len(sifted.postponed)
         missing = renamed_away(sifted.recognised)
         if seen.may_miss:
             missing += [line.entry_id for line in seen.diff.gone if line.entry_id not in recogniser.found]
@@ -248,9 +239,11 @@ class _Run:
                 "to_retrieve": len(sifted.to_retrieve),
             }
         )
-        self._facts = {"listed_at": now}
+        self._facts["listed_at"] = now
         if mailbox.listed_entries != seen.listed:
             self._facts["listed_entries"] = seen.listed
+        if seen.diff.is_wholesale and not mailbox.ids_are_changing:
+            self._facts["ids_are_changing"] = True
         if seen.diff.most_gone:
             self._facts["ids_changed"] = True  # it may hide some of the new names for now, or do it again
         if mailbox.server != (server := facts.model_dump()):
@@ -270,7 +263,7 @@ class _Run:
             mailboxes.change(db, self._mailbox_id, **self._facts)
 
         await self._lease.write(change, report=report, durable=bool(rows))
-        self._facts = {}
+        self._facts.clear()
         self._tools.wakeups.syncs_changed.fire(self._claim.sync_id)
 
     async def _retrieve_and_store(
@@ -343,12 +336,12 @@ class _Run:
             raise
 
     def _store_blamed(self, db: Session, batch: Batch) -> None:
-        batch.store(db, self._mailbox_id)
+        batch.store(db, self._maildrop)
         repository.forget_mark(db, self._mailbox_id)
 
     async def _keep_heads(self, session: pop3.Pop3Session, too_large: Sequence[Candidate]) -> None:
         """Of messages that proved larger than LIST said, and than the limit, the headers are kept."""
-        make = RowMaker(self._mailbox_id, self._tools.clock())
+        make = RowMaker(self._maildrop, self._tools.clock())
         rows = [
             make.too_large(candidate, head=head) async for candidate, head in heads_of(session, too_large)
         ]
@@ -363,23 +356,54 @@ class _Run:
         if session.capabilities.expire == 0 and mailbox.server_retention["mode"] == "keep":
             await session.abort()  # EXPIRE 0: QUIT may delete what was retrieved (RFC 2449 §6.7)
             return
+        octets: dict[int, int | None] = {}
+
+        async def entries() -> Sequence[pop3.Line]:
+            listing = await with_every_id(session, raw, most_entries=most, slices=self._tools.slices)
+            lines = listing.entries
+            octets.update((line.number, line.octets) for line in lines)
+            return lines
+
         found = await retention.due(
             self._tools.database,
             self._mailbox_id,
             mailbox.server_retention,
-            raw,
+            entries=entries,
             now=self._tools.clock(),
-            most_entries=most,
             slices=self._tools.slices,
         )
-        if found:
-            with self._phase("delete"):
-                numbers = await retention.confirmed(session, found)
-                refusals = await session.delete(numbers)
-                await session.quit()
-            marked = zip(numbers, refusals, strict=True)
-            self._deleted = [found[number].entry_id for number, refusal in marked if refusal is None]
-            self.report.deleted = len(self._deleted)
+        if not found:
+            return
+        with self._phase("delete"):
+            checked = await retention.checked(session, found, octets=octets)
+            await self._lease.write(
+                partial(self._note_asked, found=found, checked=checked), report=self.report
+            )
+            self._is_as_before = False
+            refusals = await session.delete(checked.same)
+            await session.quit()
+        marked = zip(checked.same, refusals, strict=True)
+        for number, refusal in marked:
+            if refusal is None:
+                self._deleted.add(number)
+            else:
+                self._refused.append(found[number].line.entry_id)
+        # What stands there is another message: looked at by the next sync as one whose id was away.
+        self._others = [found[number].line.entry_id for number in checked.others]
+        self.report.deleted = len(self._deleted)
+
+    def _note_asked(self, db: Session, *, found: dict[int, Deletable], checked: Checked) -> None:
+        """Before the first DELE: whatever happens now, the last listing describes the next one no more."""
+        now = self._tools.clock()
+        repository.forget_mark(db, self._mailbox_id)
+        for deletes in {found[number].line.deletes for number in checked.same}:
+            ids = [found[n].line.entry_id for n in checked.same if found[n].line.deletes == deletes]
+            repository.note_asked(db, ids, until=next_deletion(deletes + 1, now), is_deleted=True)
+            repository.mark_missing(
+                db, ids, now=now, last_seen_at=now
+            )  # what is listed all the same is compared
+        unclear = [found[number].line.entry_id for number in checked.unclear]
+        repository.note_asked(db, unclear, until=next_deletion(2, now), is_deleted=False)
 
     async def _commit(
         self,
@@ -393,11 +417,13 @@ class _Run:
         """Commit a batch: messages, ledger lines and feed places together, and the progress of the sync."""
         if not seen.is_whole:
             contents = [o.prepared.fingerprint.content for o in outcomes if o.prepared]
-            question = partial(repository.missing_with, mailbox_id=self._mailbox_id, contents=contents)
+            question = partial(repository.missing_with, maildrop=self._maildrop, contents=contents)
             recogniser.add(await self._lease.read(question))
+        same_bodies = await self._bodies.same(outcomes, recogniser)
         batch, self._habit = settle(
             outcomes,
             recogniser,
+            same_bodies=same_bodies,
             shared=seen.diff.shared,
             total=total,
             habit=self._habit,
@@ -406,7 +432,7 @@ class _Run:
         report = batch.counted_in(self.report)
 
         def change(db: Session) -> tuple[bool, Places]:
-            places = batch.store(db, self._mailbox_id)
+            places = batch.store(db, self._maildrop)
             if any(outcome.unwanted for outcome in outcomes):
                 self._judge_again_if_criteria_changed(db, mailbox)
             return bool(repository.cancelled_among(db, [self._claim.sync_id])), places
@@ -423,14 +449,26 @@ class _Run:
             raise SyncCancelled
 
     def _write_settled(
-        self, db: Session, *, seen: Look, recogniser: Recogniser, mark: Mark | None, mailbox: Mailbox
+        self,
+        db: Session,
+        *,
+        seen: Look,
+        recogniser: Recogniser,
+        sifted: Sifted,
+        mark: Mark | None,
+        mailbox: Mailbox,
     ) -> None:
         """With the last word: what no listed message proved to be is missing, and the listing is remembered."""
         now = self._tools.clock()
         if seen.may_miss:
-            lost = [line.entry_id for line in seen.diff.present if line.entry_id not in recogniser.found]
-            repository.mark_missing(db, lost, now=now, last_seen_at=mailbox.listed_at)
-        repository.mark_missing(db, self._deleted, now=now, last_seen_at=now)
+            later = {candidate.unique_id for candidate in sifted.postponed}
+            lost = [line for line in seen.diff.present if line.entry_id not in recogniser.found]
+            ids = [line.entry_id for line in lost if line.unique_id not in later]
+            repository.mark_missing(db, ids, now=now, last_seen_at=mailbox.listed_at)
+        repository.mark_missing(db, self._others, now=now, last_seen_at=now)
+        repository.mark_present(db, self._refused)
+        if sifted.postponed or self._others:
+            repository.forget_mark(db, self._mailbox_id)
         if mark is not None:
             repository.write_mark(db, self._mailbox_id, mark)
         if self._tools.forget_missing_after is not None:
@@ -513,15 +551,15 @@ def _in_turn(candidates: Sequence[Candidate]) -> Iterator[tuple[int | None, bool
 
 
 def _rows_before_retrieval(sifted: Sifted, make: RowMaker) -> list[Row]:
-    rows = [make.same(candidate, same.line) for candidate, same in sifted.recognised]
-    rows += [make.row(candidate, EntryState.BASELINE) for candidate in sifted.baseline]
+    rows = [make.same(candidate, same) for candidate, same in sifted.recognised]
+    rows += [make.baseline(candidate, marks) for candidate, marks in sifted.baseline]
     rows += [make.too_large(candidate, head=head) for candidate, head in sifted.too_large]
-    rows += [make.filtered(candidate, head.unwanted, head.digest) for candidate, head in sifted.filtered]
+    rows += [make.filtered(candidate, head.unwanted, head.marks) for candidate, head in sifted.filtered]
     return rows
 
 
 def _server_facts(
-    session: pop3.Pop3Session, seen: Look, mailbox: Mailbox, learnt: Learnt, *, has_uidl: bool
+    session: pop3.Pop3Session, seen: Look, mailbox: Mailbox, learnt: Learnt, *, listed: Listed, kept: int
 ) -> ServerFacts:
     capabilities = session.capabilities
     unread = [session.shown(line) for line in seen.malformed[:10]]
@@ -529,9 +567,15 @@ def _server_facts(
     if seen.is_short:
         warnings.append("The listing shows fewer messages than STAT said; nothing was marked missing.")
     warnings += learnt.warnings
-    if not has_uidl:
+    if not listed.has_ids:
+        said = (
+            "The server's unique-ids are message-numbers" if listed.are_numbers else "The server has no UIDL"
+        )
+        warnings.append(f"{said}: messages are told apart by their headers, read at every sync.")
+    if kept:
         warnings.append(
-            "The server has no UIDL: messages are told apart by their headers, read at every sync."
+            f"{kept} messages that server_retention wants deleted are still on the server: it says that it deletes "
+            "them and keeps them, or it does not show that they are those that are stored."
         )
     if not capabilities.pipelining:
         warnings.append("The server does not announce PIPELINING: each command costs a round trip.")

@@ -16,6 +16,7 @@ from app.pop3 import RawListing, Stat, parse_listing
 from app.sync import claims, clocks, look, repository
 from app.sync.claims import Limits
 from app.sync.models import SyncId, SyncStatus
+from app.sync.plan import MaildropId
 from benchmarks.scale.generated import INTERVAL_SECONDS, Amount
 
 _PAGE = 100
@@ -152,11 +153,11 @@ class _Asked:
 
     def grown_listing(self, db: Session, _: object) -> object:
         ids = frozenset(b"new-%d" % number for number in range(10))
-        return repository.read_part(db, self._filled(), ids=ids)
+        return repository.read_part(db, MaildropId(self._filled(), 1), ids=ids)
 
     def other_listing(self, db: Session, _: object) -> object:
         mailbox = self._filled()
-        ledger = repository.read_ledger(db, mailbox)
+        ledger = repository.read_ledger(db, MaildropId(mailbox, 1))
         uidl = b"".join(b"%d %s\r\n" % (number, line.unique_id) for number, line in enumerate(ledger, 1))
         sizes = b"".join(b"%d 2000\r\n" % number for number in range(1, len(ledger) + 1))
         listing = parse_listing(
@@ -188,7 +189,9 @@ class _Asked:
         return repository.entries(db, self._filled(), state=None, after=self._place() // 2, limit=_PAGE)
 
     def deletable(self, db: Session, _: object) -> object:
-        return repository.deletable(db, self._filled(), seen_before=self._now, after=None, limit=_PAGE)
+        return repository.deletable(
+            db, self._filled(), seen_before=self._now, now=self._now, after=None, limit=_PAGE
+        )
 
     def remove(self, db: Session, _: object) -> None:
         assert messages.remove(db, MessageSeq(self._place() + 1))

@@ -25,6 +25,7 @@ from app.sync import repository as syncs
 from app.sync.clocks import held_beyond
 from app.sync.errors import LeaseLost
 from app.sync.models import EntryState, SyncId, SyncStatus, Trigger
+from app.sync.plan import MaildropId
 from app.sync.repository import Claim
 from benchmarks.scale.plans import effort
 
@@ -192,7 +193,7 @@ async def test_the_ledger_tells_ids_apart_octet_by_octet(database: Database) -> 
     mailbox_id = await make_mailbox(database)
     ids = [b"aB", b"Ab", b"ab", b"ab ", b"\xff\xfe", b"\x00", b"\xc3\xa4", "ä".encode("latin-1"), b"x" * 512]
     await database.write(lambda db: syncs.write_entries(db, [entry(mailbox_id, i) for i in ids]))
-    ledger = await database.read(partial(syncs.read_ledger, mailbox_id=mailbox_id))
+    ledger = await database.read(partial(syncs.read_ledger, maildrop=MaildropId(mailbox_id, 1)))
     assert sorted(known.unique_id for known in ledger) == sorted(ids)
 
 
@@ -363,7 +364,7 @@ async def backlog(database: Database, *, seconds: float = 0) -> Backlog:
         lambda db: syncs.backlog(db, now=NOW),
         lambda db: held_beyond(db, moment=NOW),
         lambda db: syncs.entries(db, MailboxId(1), state=None, after=0, limit=10),
-        lambda db: syncs.deletable(db, MailboxId(1), seen_before=NOW, after=None, limit=10),
+        lambda db: syncs.deletable(db, MailboxId(1), seen_before=NOW, now=NOW, after=None, limit=10),
     ],
     ids=["backlog", "held_beyond", "entries", "deletable"],
 )

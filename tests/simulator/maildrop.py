@@ -16,6 +16,12 @@ class Mail:
     content: bytes
     is_hidden: bool = False
     was_read: bool = False
+    listed_octets: int | None = None
+
+    @property
+    def subject(self) -> str:
+        """What the feed calls it."""
+        return self.content.partition(b"\r\n")[0][9:].decode()
 
     def served(self, *, notes_status: bool) -> bytes:
         """Its octets; an mbox server notes in the headers that it was read."""
@@ -37,6 +43,13 @@ class Whims:
     cut_after_replies: int | None = None
     notes_status: bool = False
     is_reversed: bool = False
+    ids_are_numbers: bool = False
+    uidl_failures: int = 0
+    uidl_words: str = "cannot do that now"
+    stat_excess: int = 0
+    keeps_deleted: bool = False
+    refuses_quit: int = 0
+    loses_quit: int = 0
 
 
 @dataclass
@@ -46,6 +59,7 @@ class SimulatedMaildrop:
     mails: list[Mail] = field(default_factory=list)
     whims: Whims = field(default_factory=Whims)
     deletions: int = 0
+    deleted: list[Mail] = field(default_factory=list)
     sessions: int = 0
     tops: int = 0
     retrievals: int = 0
@@ -68,8 +82,10 @@ class SimulatedMaildrop:
         self.sessions += 1
         timings["connect"] = 0
         session = SimulatedSession(self, self.visible())
-        yield session
-        self.whims.cut_after_replies = None
+        try:
+            yield session
+        finally:
+            self.whims.cut_after_replies = None
 
 
 class SimulatedSession:
@@ -83,6 +99,7 @@ class SimulatedSession:
         self._whims = maildrop.whims
         self._mails = list(mails)
         self._read: set[int] = set()
+        self._marked: set[int] = set()
         self.awaited: int | None = None
 
     def shown(self, text: str) -> str:
@@ -95,17 +112,20 @@ class SimulatedSession:
         if self._whims.empty_sessions:
             self._whims.empty_sessions -= 1
             return pop3.RawListing(pop3.Stat(0, 0), b"", b"")
-        stat = pop3.Stat(len(self._mails), sum(len(self._served(mail)) for mail in self._mails))
+        count = len(self._mails) + self._whims.stat_excess
+        stat = pop3.Stat(count, sum(len(self._served(mail)) for mail in self._mails))
         shown = list(enumerate(self._mails, 1))
         if self._whims.short_by:
             shown, self._whims.short_by = shown[: -self._whims.short_by], 0
-        uidl = [b"%d %s\r\n" % (number, mail.unique_id) for number, mail in shown]
-        sizes = [b"%d %d\r\n" % (number, len(self._served(mail))) for number, mail in shown]
+        uidl = [b"%d %s\r\n" % (number, self._unique_id(number, mail)) for number, mail in shown]
+        sizes = [b"%d %d\r\n" % (number, self._octets(mail)) for number, mail in shown]
         if self._whims.garbles_line and uidl:
             uidl[len(uidl) // 2], self._whims.garbles_line = b"\x00 what?\r\n", False
-        if not self._whims.has_uidl:
+        if self._whims.uidl_failures or not self._whims.has_uidl:
+            words = self._whims.uidl_words if self._whims.uidl_failures else "unknown command"
+            self._whims.uidl_failures = max(self._whims.uidl_failures - 1, 0)
             raw = pop3.RawListing(stat, b"", b"".join(sizes))
-            raise pop3.UidlUnavailable("no UIDL", "unknown command", without_ids=raw)
+            raise pop3.UidlUnavailable(f"no UIDL: {words}", words, without_ids=raw)
         return pop3.RawListing(stat, b"".join(uidl), b"".join(sizes))
 
     async def top(self, numbers: Sequence[int], *, lines: int = 0) -> AsyncIterator[pop3.Retrieved]:
@@ -161,18 +181,52 @@ class SimulatedSession:
         """QUIT."""
 
     async def delete(self, numbers: Sequence[int]) -> list[pop3.Refusal | None]:
-        """Nobody asked for it in this simulation."""
-        self._maildrop.deletions += len(numbers)
+        """Marks; only QUIT makes it real."""
+        self._spend_reply()
+        self._marked |= set(numbers)
         return [None] * len(numbers)
+
+    async def quit(self) -> None:
+        """Deletes what is marked, unless the server is not to be trusted with that."""
+        gone = [self._mails[number - 1] for number in self._marked]
+        if self._whims.refuses_quit:
+            self._whims.refuses_quit -= 1
+            raise pop3.ServerTemporary("some deleted messages not removed")
+        self._maildrop.deletions += len(gone)
+        self._maildrop.deleted += gone
+        if not self._whims.keeps_deleted:
+            self._maildrop.mails = [
+                one for one in self._maildrop.mails if all(one is not other for other in gone)
+            ]
+        if self._whims.loses_quit:
+            self._whims.loses_quit -= 1
+            raise pop3.ConnectionLost("nothing came back")
+
+    async def abort(self) -> None:
+        """Closed without QUIT."""
+
+    def _unique_id(self, number: int, mail: Mail) -> bytes:
+        return b"%d" % number if self._whims.ids_are_numbers else mail.unique_id
 
     def _served(self, mail: Mail) -> bytes:
         return mail.served(notes_status=self._whims.notes_status)
+
+    def _octets(self, mail: Mail) -> int:
+        return len(self._served(mail)) if mail.listed_octets is None else mail.listed_octets
 
     def _spend_reply(self) -> None:
         if self._whims.cut_after_replies is not None:
             if self._whims.cut_after_replies == 0:
                 raise pop3.ConnectionLost("the connection was cut")
             self._whims.cut_after_replies -= 1
+
+
+def letter(subject: str, *, size: int = 1_000, body: str = "x", headers: str = "") -> bytes:
+    """A message of just this many octets that its headers name."""
+    head = f"Subject: {subject}\r\nMessage-ID: <{subject}@simulated>\r\n{headers}\r\n".encode()
+    filling = size - len(head) - 2
+    assert filling > 0
+    return head + (body.encode() * filling)[:filling] + b"\r\n"
 
 
 def letters() -> Iterator[bytes]:

@@ -9,18 +9,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlmodel import Session, select
 
 from app import pop3
 from app.database import Database
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
+from app.mailboxes.service import begin_generation
 from app.messages.models import Message
 from app.reading.threads import FairThreads
 from app.schema import upgrade
@@ -30,7 +32,7 @@ from app.sync.batches import Room
 from app.sync.models import SyncStatus, Trigger
 from app.sync.service import SyncTools, sync_mailbox
 from app.wakeups import Wakeups
-from tests.simulator.maildrop import Mail, SimulatedMaildrop, letters
+from tests.simulator.maildrop import Mail, SimulatedMaildrop, letter, letters
 
 Result = TypeVar("Result")
 
@@ -78,6 +80,9 @@ class MaildropMachine(RuleBasedStateMachine):
         self.letters = letters()
         self.serial = 0
         self.freed: list[bytes] = []
+        self.counts_ids = False
+        self.may_delete = False
+        self.of_one_size = (letter(f"of one size {n}") for n in count(10_000))
         self.tools = SyncTools(
             database=self.database,
             maildrop=self.maildrop,  # type: ignore[arg-type]  # the part of it that a sync uses
@@ -98,6 +103,11 @@ class MaildropMachine(RuleBasedStateMachine):
         )  # fmt: skip
         self.mailbox_id = self.run(self.database.write(lambda db: mailboxes.add(db, row)))
 
+    @initialize(ids=st.sampled_from(["named", "named", "counted", "numbers"]))
+    def the_server_has_its_way_with_ids(self, ids: str) -> None:
+        self.counts_ids = ids == "counted"
+        self.maildrop.whims.ids_are_numbers = ids == "numbers"
+
     def run(self, work: Any) -> Any:
         return self.loop.run_until_complete(work)
 
@@ -112,7 +122,7 @@ class MaildropMachine(RuleBasedStateMachine):
 
     def fresh_id(self) -> bytes:
         self.serial += 1
-        return b"id-%d" % self.serial
+        return b"%d" % self.serial if self.counts_ids else b"id-%d" % self.serial
 
     @rule(count=st.integers(1, 4))
     def mail_arrives(self, count: int) -> None:
@@ -130,8 +140,128 @@ class MaildropMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.maildrop.mails)
     def mail_arrives_under_an_id_that_is_in_use(self, data: st.DataObject, is_same: bool) -> None:
         other = data.draw(st.sampled_from(self.maildrop.mails))
+        is_same = is_same and not self.maildrop.whims.ids_are_numbers  # there it is under an id of its own
         content = other.content if is_same else next(self.letters)
         self.maildrop.mails.append(Mail(other.unique_id, content, is_hidden=other.is_hidden))
+
+    @rule()
+    def mail_of_the_usual_size_arrives(self) -> None:
+        self.maildrop.mails.append(Mail(self.fresh_id(), next(self.of_one_size)))
+
+    @rule()
+    def mail_arrives_under_an_id_that_we_deleted(self) -> None:
+        """Of the very same size."""
+        there = {mail.unique_id for mail in self.maildrop.mails}
+        for mail in self.maildrop.deleted:
+            if mail.unique_id not in there and b"of one size" in mail.content:
+                self.maildrop.mails.append(Mail(mail.unique_id, next(self.of_one_size)))
+                there.add(mail.unique_id)
+
+    @rule()
+    def mail_arrives_without_an_id(self) -> None:
+        self.maildrop.mails.append(Mail(b"", next(self.letters)))
+
+    @rule()
+    def ids_appear_later(self) -> None:
+        self.heal()
+        for mail in self.maildrop.mails:
+            if not mail.unique_id:
+                mail.unique_id = self.fresh_id()
+
+    @rule(data=st.data())
+    @precondition(lambda self: len(self.maildrop.mails) > 3)
+    def an_id_is_lost(self, data: st.DataObject) -> None:
+        self.heal()
+        if len(self.maildrop.mails) > 3:
+            mail = data.draw(st.sampled_from(self.maildrop.mails))
+            if self.is_alone(mail):
+                mail.unique_id = b""
+
+    @rule(data=st.data(), is_cut=st.integers(0, 12))
+    @precondition(lambda self: self.maildrop.mails)
+    def a_scanner_writes_into_the_headers(self, data: st.DataObject, is_cut: int) -> None:
+        """Each time something else. What is away meanwhile, or shares its id, is decided by content."""
+        self.heal()
+        for mail in self.maildrop.mails:
+            first, _, rest = mail.content.partition(b"\r\n")
+            if b"Message-ID" in rest and mail.unique_id and self.is_alone(mail) and data.draw(st.booleans()):
+                self.serial += 1
+                mail.content = b"%b\r\nX-Scan: %d\r\n%b" % (first, 10**self.serial % (10**40 + 7), rest)
+        if is_cut:
+            self.maildrop.whims.cut_after_replies = is_cut
+            self.sync_once()
+            self.maildrop.whims.cut_after_replies = None
+        self.heal()
+
+    def is_alone(self, mail: Mail) -> bool:
+        ids = Counter(other.unique_id for other in self.maildrop.mails)
+        subjects = Counter(other.subject for other in self.maildrop.mails)
+        return ids[mail.unique_id] == 1 and subjects[mail.subject] == 1
+
+    @rule(subject=st.integers(0, 3), is_same_size=st.booleans())
+    @precondition(lambda self: self.maildrop.mails)
+    def somebody_forges_a_copy(self, subject: int, is_same_size: bool) -> None:
+        """The three of a message that is there, and another body, which the subject tells apart."""
+        victim = self.maildrop.mails[subject % len(self.maildrop.mails)]
+        self.serial += 1
+        lines = victim.content.split(b"\r\n")
+        lines[0] = b"Subject: forged %d" % self.serial
+        forged = b"\r\n".join(lines).replace(b"xxx", b"zzz")
+        if is_same_size and len(forged) > len(victim.content):
+            forged = forged[: len(victim.content) - 2] + b"\r\n"
+        self.maildrop.mails.append(Mail(self.fresh_id(), forged))
+
+    @rule(is_wanted=st.booleans())
+    def we_are_told_to_delete_or_to_keep(self, is_wanted: bool) -> None:
+        self.may_delete |= is_wanted
+        mode = {"mode": "delete_after_retrieve" if is_wanted else "keep"}
+        self.run(self.database.write(lambda db: mailboxes.change(db, self.mailbox_id, server_retention=mode)))
+
+    @rule(keeps=st.booleans(), refused=st.integers(0, 1), lost=st.integers(0, 1))
+    @precondition(lambda self: self.may_delete)
+    def deletion_fails(self, keeps: bool, refused: int, lost: int) -> None:
+        whims = self.maildrop.whims
+        whims.keeps_deleted, whims.refuses_quit, whims.loses_quit = keeps, refused, lost
+
+    @rule(times=st.integers(1, 3))
+    def uidl_fails_for_a_while(self, times: int) -> None:
+        self.maildrop.whims.uidl_failures = times
+
+    @rule(excess=st.integers(0, 2))
+    def stat_counts_more(self, excess: int) -> None:
+        self.maildrop.whims.stat_excess = excess
+
+    @rule(arrivals=st.integers(0, 3))
+    def another_account_stands_behind_the_mailbox(self, arrivals: int) -> None:
+        def change(db: Session) -> None:
+            row = mailboxes.get(db, self.mailbox_id)
+            assert row is not None
+            begin_generation(row)
+            syncs.begin_maildrop(db, self.mailbox_id, self.now)
+            syncs.look_anew(db, self.mailbox_id)
+
+        self.run(self.database.write(change))
+        ids = [mail.unique_id for mail in self.maildrop.mails]
+        self.maildrop.mails.clear()
+        self.maildrop.deleted.clear()
+        self.freed.clear()
+        for unique_id in ids[:arrivals]:
+            self.maildrop.mails.append(Mail(unique_id, next(self.of_one_size)))
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.maildrop.mails)
+    def the_maildrop_moves_to_another_host(self, data: st.DataObject) -> None:
+        """Where one id stands for another message of the same size."""
+        self.heal()
+        usual = [one for one in self.maildrop.mails if b"of one size" in one.content and self.is_alone(one)]
+        if usual:
+            data.draw(st.sampled_from(usual)).content = next(self.of_one_size)
+
+        def change(db: Session) -> None:
+            syncs.look_anew(db, self.mailbox_id)
+            mailboxes.change(db, self.mailbox_id, compares_all=True)
+
+        self.run(self.database.write(change))
 
     @rule(data=st.data())
     @precondition(lambda self: self.maildrop.mails)
@@ -264,13 +394,15 @@ class MaildropMachine(RuleBasedStateMachine):
         assert all(count == 1 for count in self.feed().values())
 
     @invariant()
-    def nothing_was_deleted(self) -> None:
-        assert self.maildrop.deletions == 0
+    def nothing_was_deleted_unasked_or_unread(self) -> None:
+        assert self.may_delete or not self.maildrop.deletions
+        assert {mail.subject for mail in self.maildrop.deleted} <= set(self.feed())
 
     def heal(self) -> None:
         """The server behaves, time passes, and syncs follow one another until there is nothing to do."""
         whims = self.maildrop.whims
-        whims.empty_sessions = whims.short_by = 0
+        whims.empty_sessions = whims.short_by = whims.uidl_failures = whims.stat_excess = 0
+        whims.refuses_quit = whims.loses_quit = 0
         whims.garbles_line = False
         whims.refuses.clear()
         self.everything_is_shown()
@@ -280,14 +412,22 @@ class MaildropMachine(RuleBasedStateMachine):
 
     def heal_and_check(self) -> None:
         self.heal()
-        there = {mail.content.partition(b"\r\n")[0][9:].decode() for mail in self.maildrop.mails}
+        there = {mail.subject for mail in self.maildrop.mails}
         feed = self.feed()
         assert there <= set(feed), f"missed: {sorted(there - set(feed))}"
         assert all(count == 1 for count in feed.values())
         retrievals = self.maildrop.retrievals
         tops = self.maildrop.tops
+        self.run(
+            self.database.write(
+                lambda db: mailboxes.change(db, self.mailbox_id, server_retention={"mode": "keep"})
+            )
+        )
         assert self.sync_once() is SyncStatus.SUCCEEDED
-        assert (self.maildrop.retrievals, self.maildrop.tops) == (retrievals, tops), "work without a change"
+        if not self.maildrop.whims.ids_are_numbers and not self.counts_ids:
+            assert (self.maildrop.retrievals, self.maildrop.tops) == (retrievals, tops), (
+                "work without a change"
+            )
 
 
 TestMaildrop = MaildropMachine.TestCase

@@ -2,93 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
-from sqlmodel import Session
 
-from app import pop3
-from app.database import Database
 from app.mailboxes import repository as mailboxes
-from app.mailboxes.models import Mailbox, MailboxId
-from app.reading.threads import FairThreads
-from app.schema import upgrade
-from app.sync import claims as claiming
-from app.sync import repository as syncs
-from app.sync.batches import Room
-from app.sync.models import SyncStatus, Trigger
 from app.sync.plan import Known
-from app.sync.service import SyncTools, sync_mailbox
-from app.wakeups import Wakeups
-from tests.simulator.maildrop import Mail, SimulatedMaildrop
-
-NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
-
-
-class Bench:
-    """A mailbox whose ledger knows ``count`` ids, and what a sync of it costs."""
-
-    def __init__(self, directory: Path, count: int) -> None:
-        url = f"sqlite:///{directory / f'{count}.sqlite'}"
-        upgrade(url)
-        self.database = Database(url)
-        self.maildrop = SimulatedMaildrop([Mail(b"id-%06d" % n, b"") for n in range(count)])
-        self.statements: list[str] = []
-        for engine in (self.database._read_engine, *self.database._write_engines.values()):
-            event.listen(engine, "before_cursor_execute", self._note)
-        self.tools = SyncTools(
-            database=self.database,
-            maildrop=self.maildrop,  # type: ignore[arg-type]
-            threads=FairThreads(1, name="prepare"),
-            wakeups=Wakeups(),
-            clock=lambda: NOW,
-            monotonic=lambda: 0.0,
-            chance=lambda: 0.5,
-            lease_seconds=60,
-            limits=pop3.Limits(),
-            batch_messages=500,
-            batch_octets=1 << 22,
-            room=Room(1 << 20),
-        )
-
-    def _note(self, _connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        self.statements.append(statement)
-
-    async def prepare(self) -> None:
-        row = Mailbox(
-            name="m", host="h", port=110, security="none", username="u", created_at=NOW,
-            server_retention={"mode": "keep"},
-        )  # fmt: skip
-        self.mailbox_id: MailboxId = await self.database.write(lambda db: mailboxes.add(db, row))
-        ids = [mail.unique_id for mail in self.maildrop.mails]
-        await self.database.write(
-            lambda db: syncs.import_baseline(db, self.mailbox_id, ids, reason="test", now=NOW)
-        )
-        await self.sync()
-
-    async def sync(self) -> dict[str, Any]:
-        """Run one sync; its report. ``statements`` holds those that touched the ledger."""
-
-        def change(db: Session) -> list[syncs.Claim]:
-            claiming.request(db, self.mailbox_id, Trigger.MANUAL, now=NOW)
-            lease = NOW + timedelta(minutes=1)
-            return claiming.claim(db, worker="w", limit=1, now=NOW, lease_expires_at=lease)
-
-        (claim,) = await self.database.write(change)
-        self.statements.clear()
-        assert await sync_mailbox(claim, tools=self.tools) is SyncStatus.SUCCEEDED
-        self.ledger_statements = [text for text in self.statements if "unique_ids" in text]
-        self.all_statements = len(self.statements)
-        row = await self.database.read(lambda db: syncs.get(db, claim.sync_id))
-        assert row is not None
-        return row.report
-
-    def close(self) -> None:
-        self.tools.threads.close()
-        self.database.close()
+from tests.simulator.bench import NOW, Bench
+from tests.simulator.maildrop import Mail
 
 
 @pytest.fixture(params=[100, 100_000])

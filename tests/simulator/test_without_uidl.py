@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.simulator.bench import Bench
 from tests.simulator.maildrop import Mail, letters
-from tests.simulator.test_proportion import Bench
 
 
 @pytest.fixture(params=["TOP", "no TOP"])

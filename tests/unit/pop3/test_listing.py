@@ -15,10 +15,13 @@ from app.pop3.listing import (
     RawListing,
     Stat,
     in_one_go,
+    lacks_ids,
     parse_listing,
     parse_stat,
     parsing,
     sizes_by_number,
+    with_ids,
+    without_ids,
 )
 
 
@@ -68,7 +71,7 @@ def test_a_size_over_4_gib_is_taken_as_it_is() -> None:
         ("٣ 5".encode(), {}),
         (b"+1 5", {}),
         (b"\xb2 5", {}),
-        (b"0 5", {}),
+        (b"0 5", {0: 5}),
         (b"4294967296 5", {}),
     ],
 )
@@ -117,7 +120,7 @@ def test_a_number_that_comes_twice_counts_once_and_is_noted() -> None:
 
 @pytest.mark.parametrize(
     "broken",
-    [b"x", b"3", b"3 ", b"-3 id", b"+3 id", b"0 id", b"3.0 id", b"2147483648 id", b"99999999999999 id", b"3id id",
+    [b"x", b"-3 id", b"+3 id", b"3.0 id", b"2147483648 id", b"99999999999999 id", b"3id id",
      b"\xb2 id", b"id 3 4", b"1_0 id"],
 )  # fmt: skip
 def test_a_line_that_cannot_be_read_spoils_that_line_only(broken: bytes) -> None:
@@ -129,7 +132,7 @@ def test_a_line_that_cannot_be_read_spoils_that_line_only(broken: bytes) -> None
 def test_two_broken_lines_that_add_up_to_whole_ones_are_still_broken() -> None:
     found = listed(b"1 a\r\n2\r\n3 x 4\r\nb\r\n")
     assert list(found.entries) == [Line(1, b"a", None), Line(3, b"x 4", None)]
-    assert found.malformed == ("'2'", "'b'")
+    assert found.malformed == ("'b'",)
 
 
 def test_excerpts_of_broken_lines_are_few_and_short() -> None:
@@ -226,9 +229,7 @@ def test_law_slices_of_any_length_give_the_same_listing(
     assert list(sliced.entries) == list(whole.entries)
     assert sorted(sliced.malformed) == sorted(whole.malformed)
     by_number = {number: size for number, _, size in order(sizes)}
-    assert [line.octets for line in whole.entries] == [
-        by_number.get(line.number) for line in whole.entries if line.number
-    ]
+    assert [line.octets for line in whole.entries] == [by_number.get(line.number) for line in whole.entries]
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300), st.integers(0, 9))
@@ -276,3 +277,20 @@ def test_a_hundred_thousand_lines_are_read_in_bulk(capsys: pytest.CaptureFixture
     assert len(found.entries) == count
     with capsys.disabled():
         print(f"\n100,000 lines of UIDL and LIST: {took * 1000:.0f} ms")
+
+
+@pytest.mark.parametrize("blank", [b"2\r\n", b"2 \r\n", b"2\t \r\n", b""])
+def test_a_listed_message_without_an_id_is_told_apart_from_a_line_that_cannot_be_read(blank: bytes) -> None:
+    raw = RawListing(Stat(3, 60), b"0 a\r\n1 b\r\n" + blank, b"0 10\r\n1 20\r\n2 30\r\n")
+    found = parse_listing(raw)
+    assert list(found.entries) == [Line(0, b"a", 10), Line(1, b"b", 20)]
+    assert found.malformed == ()
+    assert without_ids(raw, found) == {2: 30}
+    whole = with_ids(found, [Line(2, b" c", 30)])
+    assert [line.number for line in whole.entries] == [0, 1, 2]
+    assert not whole.is_short
+
+
+def test_a_line_that_cannot_be_read_may_be_that_of_any_number() -> None:
+    raw = RawListing(Stat(2, 30), b"1 a\r\nwhat?\r\n", b"1 10\r\n2 20\r\n")
+    assert not lacks_ids(raw, parse_listing(raw))

@@ -45,7 +45,7 @@ def test_a_line_is_looked_for_under_its_own_id_first() -> None:
     assert recogniser(own=[own], absent=[gone]).by_content(candidate(b"x"), NAMED, is_shared=False) == SameAs(
         own
     )
-    assert recogniser(own=[own], absent=[gone]).by_own_headers(candidate(b"x"), b"headers") == SameAs(own)
+    assert recogniser(own=[own], absent=[gone]).by_own_headers(candidate(b"x"), NAMED) == SameAs(own)
 
 
 def test_an_id_that_was_given_away_leaves_its_line_to_whoever_has_the_message() -> None:
@@ -70,7 +70,7 @@ def test_an_id_that_another_client_wrote_down_differently_is_its_line() -> None:
 
 
 def test_headers_that_decide_nothing_recognise_nothing() -> None:
-    there = recogniser(own=[], absent=[line(1, b"old")], ids_changed=True)
-    assert there.by_headers(candidate(b"new"), None) is None
-    assert there.by_headers(candidate(b"new"), b"others") is None
-    assert there.by_headers(candidate(b"new"), b"headers") == SameAs(line(1, b"old"))
+    there = Recogniser(own=[], absent=[line(1, b"old")], ids_changed=True, is_wholesale=True)
+    assert there.by_headers(candidate(b"new"), UNNAMED) is None
+    assert there.by_headers(candidate(b"new"), Fingerprint(b"others", b"")) is None
+    assert there.by_headers(candidate(b"new"), NAMED) == SameAs(line(1, b"old"))

@@ -1,0 +1,79 @@
+"""What stored copies tell of ledger lines: who their messages are, where a line does not say, and what is behind their
+headers. Read a bounded number at a time, for a mail server may be waiting."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from sqlmodel import Session
+
+from app.database import Database
+from app.messages import intake
+from app.messages.models import MessageSeq
+from app.reading.shares import Owner
+from app.reading.threads import FairThreads
+from app.sync.batches import Outcome
+from app.sync.models import EntryId
+from app.sync.plan import Known
+from app.sync.recognise import Recogniser
+
+MOST_READ = 2_000  # stored copies that one sync reads to learn who old lines' messages are
+_AT_ONCE = 50
+
+
+async def named(database: Database, lines: Sequence[Known], *, most: int = MOST_READ) -> tuple[Known, ...]:
+    """The lines, with what the stored copies of the first ``most`` nameless ones tell of them."""
+    asked = [line for line in lines if line.is_nameless][:most]
+    told: dict[EntryId, Known] = {}
+    for start in range(0, len(asked), _AT_ONCE):
+        told |= await database.read(partial(_named, lines=asked[start : start + _AT_ONCE]))
+    return tuple(told.get(line.entry_id, line) for line in lines)
+
+
+class Bodies:
+    """Compares what is behind the headers of retrieved messages with stored copies, each read once in a sync."""
+
+    def __init__(self, database: Database, threads: FairThreads, owner: Owner) -> None:
+        self._database = database
+        self._threads = threads
+        self._owner = owner
+        self._stored: dict[EntryId, bytes | None] = {}
+
+    async def same(
+        self, outcomes: Iterable[Outcome], recogniser: Recogniser
+    ) -> dict[int, frozenset[EntryId]]:
+        """By message-number: the lines that Message-ID, Date and From propose, and whose octets are the same."""
+        found: dict[int, frozenset[EntryId]] = {}
+        for outcome in outcomes:
+            prepared = outcome.prepared
+            lines = recogniser.proposed(outcome.candidate, prepared.fingerprint) if prepared else []
+            if prepared and (lines := [one for one in lines if one.content != prepared.fingerprint.content]):
+                body = await self._threads.call(self._owner, partial(intake.body_digest, prepared.packed))
+                stored = await self._bodies_of(lines)
+                found[outcome.candidate.number] = frozenset(
+                    line.entry_id for line in lines if stored[line.entry_id] == body
+                )
+        return found
+
+    async def _bodies_of(self, lines: Collection[Known]) -> dict[EntryId, bytes | None]:
+        new = [line for line in lines if line.entry_id not in self._stored]
+        if new:
+            self._stored |= await self._database.read(partial(_bodies, lines=new))
+        return self._stored
+
+
+def _named(db: Session, lines: Sequence[Known]) -> dict[EntryId, Known]:
+    told: dict[EntryId, Known] = {}
+    for line in lines:
+        copy = _copy(db, line)
+        names, octets = (copy.head.names, copy.head.head_octets) if copy else (None, None)
+        told[line.entry_id] = replace(line, names=names, head_octets=octets or 0)  # 0: nothing tells any more
+    return told
+
+
+def _bodies(db: Session, lines: Sequence[Known]) -> dict[EntryId, bytes | None]:
+    return {line.entry_id: copy.body if (copy := _copy(db, line)) else None for line in lines}
+
+
+def _copy(db: Session, line: Known) -> intake.Copy | None:
+    return intake.copy_of(db, MessageSeq(line.message_seq)) if line.message_seq is not None else None

@@ -1,0 +1,243 @@
+"""What a maildrop shows, and what of it is to be retrieved: listed, looked at, recognised, sifted. Writes nothing."""
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from app import pop3
+from app.database import Database
+from app.mail.fingerprint import shown
+from app.mailboxes.models import InitialSync, MailboxId
+from app.reading.threads import FairThreads
+from app.slices import Slices
+from app.sync import copies, look, recall, repository
+from app.sync.errors import SyncErrorCode, SyncFailed
+from app.sync.identity import is_alike, numbers_shown
+from app.sync.listing import Listed, UidlFailed, list_maildrop, with_every_id
+from app.sync.look import Look
+from app.sync.plan import Candidate, Known, MaildropId, is_made_up, ledger_key
+from app.sync.recall import Change, Mark
+from app.sync.recognise import Recogniser
+from app.sync.repository import Beginning
+from app.sync.sift import Sifted, judge_by, sift
+
+_SEVERAL = 5
+_LAST = 3  # known messages of which the last one that its headers name is compared
+
+Survey = tuple[Listed, Look, Recogniser, Sifted]
+
+
+class Surveyor:
+    """Surveys the maildrop of one session.
+
+    ``blaming``: around asking for candidates, of which one may end the session. ``facts``: receives the columns of the
+    mailbox that are found out, also where the survey fails.
+    """
+
+    def __init__(
+        self,
+        session: pop3.Pop3Session,
+        beginning: Beginning,
+        *,
+        database: Database,
+        threads: FairThreads,
+        slices: Slices,
+        limits: pop3.Limits,
+        most_entries: int,
+        took: pop3.Took,
+        clock: Callable[[], datetime],
+        phase: Callable[[str], AbstractContextManager[None]],
+        blaming: Callable[[Sequence[Candidate]], AbstractAsyncContextManager[None]],
+        facts: dict[str, Any],
+    ) -> None:
+        mailbox = beginning.mailbox
+        assert mailbox.id is not None
+        self._session = session
+        self._mailbox = mailbox
+        self._maildrop = MaildropId(MailboxId(mailbox.id), mailbox.generation)
+        self._due = beginning.due
+        self._mark = beginning.mark
+        self._database = database
+        self._threads = threads
+        self._slices = slices
+        self._limits = limits
+        self._most_entries = most_entries
+        self._took = took
+        self._clock = clock
+        self._phase = phase
+        self._blaming = blaming
+        self._facts = facts
+
+    async def survey(self) -> Survey:
+        """List the maildrop and sort what it shows. Raises SyncFailed and the client's errors."""
+        ids_are_numbers = self._mailbox.ids_are_numbers
+        while True:
+            with self._phase("list"):
+                listed = await self._list(ids_are_numbers=ids_are_numbers)
+            with self._phase("diff"):
+                seen = await self._look(listed)
+                recogniser = await self._recogniser(seen)
+                sifted = await self._sift(seen, recogniser)
+            if not (seen.is_in_doubt and numbers_shown(seen.diff.own, sifted.shown)):
+                break
+            # Now it is sure: what was known by a number says nothing, and the headers are the ids.
+            self._facts["ids_are_numbers"] = ids_are_numbers = True
+            self._mark = None
+        lost = sum(
+            is_made_up(candidate.unique_id) and not is_made_up(same.line.unique_id)
+            for candidate, same in sifted.recognised
+        )
+        if listed.has_ids and 2 * lost > seen.listed:
+            raise SyncFailed(
+                SyncErrorCode.SERVER_TEMPORARY, f"UIDL gives no unique-ids for {lost} messages that had some."
+            )
+        return listed, seen, recogniser, sifted
+
+    async def _list(self, *, ids_are_numbers: bool) -> Listed:
+        try:
+            listed = await list_maildrop(
+                self._session,
+                self._mailbox,
+                most_entries=self._most_entries,
+                now=self._clock(),
+                took=self._took,
+                ids_are_numbers=ids_are_numbers,
+            )
+        except UidlFailed as error:
+            self._facts |= error.facts
+            raise
+        if listed.has_ids and self._mailbox.uidl_failures:
+            self._facts |= {"uidl_failures": 0, "uidl_failed_at": None}
+        return listed
+
+    async def _look(self, listed: Listed) -> Look:
+        """Read as little of the ledger as the listing's difference from the last one asks for."""
+        raw, mark = listed.raw, self._mark
+        is_in_doubt = listed.has_ids and recall.may_be_numbers(raw)
+        change = Change.OTHER
+        if not self._mailbox.compares_all:
+            change = await self._slices.do(recall.comparing(raw, mark))
+        if mark is not None and change is not Change.OTHER:
+            if is_in_doubt and await self._has_shifted(await self._last_known(mark)):
+                return await self._look_at_all(raw, is_in_doubt=True, has_shifted=True)
+            if change is Change.NONE and not self._due:
+                return look.part(
+                    (), (), listed=mark.entries, malformed=(), now=self._clock(), is_as_before=True
+                )
+            if (seen := await self._look_at_growth(raw, mark)) is not None:
+                return seen
+        return await self._look_at_all(raw, is_in_doubt=is_in_doubt, has_shifted=False)
+
+    async def _look_at_growth(self, raw: pop3.RawListing, mark: Mark) -> Look | None:
+        """Only what grew, and what is to be tried again; None: all has to be looked at."""
+        part = recall.grown_part(raw, mark)
+        grown = await self._parsed(part)
+        ids = frozenset(ledger_key(line.unique_id) for line in grown.entries)
+        due = frozenset(line.unique_id for line in self._due) - ids
+        known = await self._read_part(ids | due)
+        shown_before = any(line.unique_id in ids and not line.is_missing for line in known)
+        listed = mark.entries + len(grown.entries)
+        # After an empty listing several messages may be those of before, under new ids.
+        came_back = not mark.entries and len(grown.entries) >= _SEVERAL
+        is_nameless = pop3.lacks_ids(part, grown) or any(is_made_up(one) for one in due)
+        if shown_before or came_back or is_nameless or listed < raw.stat.count:
+            return None
+        lines = list(grown.entries)
+        if due:
+            lines = await self._slices.do(look.only((await self._parsed(raw)).entries, ids | due))
+        earlier = await self._earlier(ids)
+        return look.part(
+            lines, known, listed=listed, malformed=grown.malformed, now=self._clock(), earlier=earlier
+        )
+
+    async def _look_at_all(self, raw: pop3.RawListing, *, is_in_doubt: bool, has_shifted: bool) -> Look:
+        listing = await with_every_id(
+            self._session, raw, most_entries=self._most_entries, slices=self._slices
+        )
+        ledger = await self._database.read(partial(repository.read_ledger, maildrop=self._maildrop))
+        if is_in_doubt and not (has_shifted or self._mailbox.compares_all):
+            ids = {ledger_key(line.unique_id) for line in listing.entries}
+            has_shifted = await self._has_shifted([line for line in ledger if line.unique_id in ids])
+        earlier: dict[bytes, int] = {}
+        if self._maildrop.generation > 1:
+            earlier = await self._earlier({ledger_key(line.unique_id) for line in listing.entries})
+        seen = await asyncio.to_thread(
+            partial(
+                look.whole,
+                listing,
+                ledger,
+                mark=self._mark,
+                now=self._clock(),
+                compares_all=self._mailbox.compares_all or has_shifted,
+                earlier=earlier,
+            )
+        )
+        is_wholesale = seen.diff.is_wholesale or (self._mailbox.ids_are_changing and bool(seen.diff.fresh))
+        diff = replace(seen.diff, is_wholesale=is_wholesale)
+        return replace(seen, is_in_doubt=is_in_doubt, has_shifted=has_shifted, diff=diff)
+
+    async def _parsed(self, raw: pop3.RawListing) -> pop3.Listing:
+        return await self._slices.do(pop3.parsing(raw, most_entries=self._most_entries))
+
+    async def _last_known(self, mark: Mark) -> list[Known]:
+        numbers = range(mark.entries, max(mark.entries - _LAST, 0), -1)
+        return await self._read_part([b"%d" % number for number in numbers])
+
+    async def _has_shifted(self, known: Sequence[Known]) -> bool:
+        """Whether the last message that is known by its number shows other headers than it had."""
+        named = [one for one in known if not one.is_missing and (one.headers or one.names)]
+        numbers = {int(one.unique_id): one for one in named if one.unique_id.isdigit()}
+        if not numbers:
+            return False
+        last = max(numbers)
+        is_another = False
+        async for reply in self._session.top([last], lines=0):
+            if isinstance(reply.body, bytes):
+                is_another = not is_alike(numbers[last], shown(reply.body))
+            reply.close()
+        return is_another
+
+    async def _read_part(self, ids: Collection[bytes]) -> list[Known]:
+        return await self._database.read(partial(repository.read_part, maildrop=self._maildrop, ids=ids))
+
+    async def _earlier(self, ids: Collection[bytes]) -> dict[bytes, int]:
+        return await self._database.read(
+            partial(repository.earlier_occurrences, maildrop=self._maildrop, ids=ids)
+        )
+
+    async def _recogniser(self, seen: Look) -> Recogniser:
+        """Knows the lines that candidates may be, also who the messages of old lines are."""
+        diff, absent = seen.diff, seen.diff.gone + seen.diff.away
+        if diff.is_wholesale or any(is_made_up(candidate.unique_id) for candidate in diff.fresh):
+            absent = await copies.named(self._database, absent)
+        return Recogniser(
+            own=await copies.named(self._database, diff.own),
+            absent=absent,
+            ids_changed=self._mailbox.ids_changed or diff.is_wholesale or seen.has_shifted,
+            shared=diff.shared,
+            is_wholesale=diff.is_wholesale,
+        )
+
+    async def _sift(self, seen: Look, recogniser: Recogniser) -> Sifted:
+        mailbox = self._mailbox
+        is_baseline = mailbox.listed_at is None and mailbox.initial_sync == InitialSync.FROM_NOW
+        if is_baseline and seen.excess and mailbox.stat_excess != seen.excess:
+            self._facts["stat_excess"] = seen.excess
+            raise SyncFailed(SyncErrorCode.SERVER_TEMPORARY, "The first listing is shorter than STAT said.")
+        undecided = () if seen.diff.is_wholesale else (*seen.diff.fresh, *seen.diff.due)
+        async with self._blaming(undecided):
+            return await sift(
+                self._session,
+                seen,
+                recogniser,
+                most_octets=self._limits.message_octets,
+                is_baseline=is_baseline,
+                judge=judge_by(mailbox.criteria),
+                threads=self._threads,
+                owner=(self._maildrop.mailbox_id,),
+                now=self._clock(),
+            )

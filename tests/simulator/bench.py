@@ -1,0 +1,177 @@
+"""A mailbox, its simulated maildrop and the syncs between them, with what they cost."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event, update
+from sqlmodel import Session, col, select
+
+from app import pop3
+from app.database import Database
+from app.mailboxes import repository as mailboxes
+from app.mailboxes.models import Mailbox, MailboxId
+from app.mailboxes.service import begin_generation
+from app.messages.models import Message
+from app.reading.threads import FairThreads
+from app.schema import upgrade
+from app.sync import claims as claiming
+from app.sync import repository as syncs
+from app.sync.batches import Room
+from app.sync.models import Sync, SyncStatus, Trigger, UniqueIdEntry
+from app.sync.plan import MaildropId
+from app.sync.service import SyncTools, sync_mailbox
+from app.wakeups import Wakeups
+from tests.simulator.maildrop import Mail, SimulatedMaildrop
+
+NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
+
+
+class Bench:
+    """A mailbox whose ledger knows ``count`` ids, and what a sync of it costs."""
+
+    def __init__(self, directory: Path, count: int) -> None:
+        url = f"sqlite:///{directory / f'{count}.sqlite'}"
+        upgrade(url)
+        self._open(url, count)
+
+    @classmethod
+    def of(cls, url: str) -> "Bench":
+        """The first mailbox of a database, and an empty maildrop."""
+        made = cls.__new__(cls)
+        made._open(url, 0)
+        made.mailbox_id = MailboxId(1)
+        return made
+
+    def _open(self, url: str, count: int) -> None:
+        self.database = Database(url)
+        self.maildrop = SimulatedMaildrop([Mail(b"id-%06d" % n, b"") for n in range(count)])
+        self.now = NOW
+        self.statements: list[str] = []
+        for engine in (self.database._read_engine, *self.database._write_engines.values()):
+            event.listen(engine, "before_cursor_execute", self._note)
+        self.tools = SyncTools(
+            database=self.database,
+            maildrop=self.maildrop,  # type: ignore[arg-type]
+            threads=FairThreads(1, name="prepare"),
+            wakeups=Wakeups(),
+            clock=lambda: self.now,
+            monotonic=lambda: 0.0,
+            chance=lambda: 0.5,
+            lease_seconds=60,
+            limits=pop3.Limits(),
+            batch_messages=500,
+            batch_octets=1 << 22,
+            room=Room(1 << 20),
+        )
+
+    def _note(self, _connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        self.statements.append(statement)
+
+    async def prepare(self, *, is_synced: bool = True) -> None:
+        """Make the mailbox; its ledger knows what is in the maildrop."""
+        row = Mailbox(
+            name="m", host="h", port=110, security="none", username="u", created_at=NOW,
+            server_retention={"mode": "keep"},
+        )  # fmt: skip
+        self.mailbox_id: MailboxId = await self.database.write(lambda db: mailboxes.add(db, row))
+        ids = [mail.unique_id for mail in self.maildrop.mails]
+        await self.database.write(
+            lambda db: syncs.import_baseline(db, MaildropId(self.mailbox_id, 1), ids, reason="test", now=NOW)
+        )
+        if is_synced:
+            await self.sync()
+
+    async def sync(self) -> dict[str, Any]:
+        """Run one sync; its report. ``ledger_statements`` holds those that touched the ledger."""
+        status, row = await self._run()
+        assert status is SyncStatus.SUCCEEDED, row.error
+        return row.report
+
+    async def _run(self) -> tuple[SyncStatus, Sync]:
+        def change(db: Session) -> Sequence[syncs.Claim]:
+            claiming.request(db, self.mailbox_id, Trigger.MANUAL, now=self.now)
+            lease = self.now + timedelta(minutes=1)
+            return claiming.claim(db, worker="w", limit=1, now=self.now, lease_expires_at=lease)
+
+        (claim,) = await self.database.write(change)
+        self.statements.clear()
+        status = await sync_mailbox(claim, tools=self.tools)
+        self.ledger_statements = [text for text in self.statements if "unique_ids" in text]
+        self.all_statements = len(self.statements)
+        row = await self.database.read(lambda db: syncs.get(db, claim.sync_id))
+        assert row is not None
+        return status, row
+
+    async def try_sync(self) -> tuple[str, str | None]:
+        """Run one sync; its status and the code of its error."""
+        status, row = await self._run()
+        return status.value, row.error["code"] if row.error else None
+
+    async def change(self, **columns: Any) -> None:
+        """Write columns of the mailbox."""
+        await self.database.write(lambda db: mailboxes.change(db, self.mailbox_id, **columns))
+
+    async def begin_maildrop(self) -> None:
+        """Another account stands behind the mailbox now."""
+
+        def change(db: Session) -> None:
+            row = mailboxes.get(db, self.mailbox_id)
+            assert row is not None
+            syncs.begin_maildrop(db, self.mailbox_id, self.now)
+            syncs.look_anew(db, self.mailbox_id)
+            begin_generation(row)
+
+        await self.database.write(change)
+
+    async def compare_all(self) -> None:
+        """The maildrop was moved to another host."""
+
+        def change(db: Session) -> None:
+            syncs.look_anew(db, self.mailbox_id)
+            mailboxes.change(db, self.mailbox_id, compares_all=True)
+
+        await self.database.write(change)
+
+    async def forget_names(self) -> None:
+        """As lines of an earlier version are."""
+        values = {"names_sha256": None, "head_octets": None}
+        await self.database.write(lambda db: db.execute(update(UniqueIdEntry).values(values)) and None)
+
+    async def subjects(self) -> list[str]:
+        """The feed."""
+        return await self.database.read(
+            lambda db: list(db.exec(select(Message.subject).order_by(col(Message.seq))).all())
+        )
+
+    async def lines(self) -> list[UniqueIdEntry]:
+        """The ledger."""
+        return await self.database.read(
+            lambda db: list(db.exec(select(UniqueIdEntry).order_by(col(UniqueIdEntry.id))).all())
+        )
+
+    async def warnings(self) -> list[str]:
+        """What the mailbox says of its server."""
+        row = await self.database.read(lambda db: mailboxes.get(db, self.mailbox_id))
+        assert row is not None
+        return list((row.server or {}).get("warnings", []))
+
+    async def status(self) -> str:
+        """Of the mailbox."""
+        row = await self.database.read(lambda db: mailboxes.get(db, self.mailbox_id))
+        assert row is not None
+        return row.status
+
+    async def counts(self) -> dict[str, int]:
+        """How many lines the ledger has, and how many of them are missing."""
+        lines = await self.lines()
+        return {
+            "unique_ids": len(lines),
+            "missing": sum(line.missing_since is not None for line in lines),
+        }
+
+    def close(self) -> None:
+        """End all of it."""
+        self.tools.threads.close()
+        self.database.close()

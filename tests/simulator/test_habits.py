@@ -1,0 +1,545 @@
+"""What real servers do to a ledger, kind by kind: nothing is missed, nothing comes twice, nothing is deleted unread."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.mailboxes import repository as mailboxes
+from app.sync import sift as sifting
+from tests.simulator.bench import Bench
+from tests.simulator.maildrop import Mail, letter
+
+HOUR = timedelta(hours=1)
+DELETING = {"mode": "delete_after_retrieve"}
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    made = Bench(tmp_path, 0)
+    await made.prepare(is_synced=False)
+    yield made
+    made.close()
+
+
+def put(bench: Bench, *subjects: str, first: int = 1, **shape: Any) -> None:
+    """Mail under ids that count from ``first``."""
+    for number, subject in enumerate(subjects, first):
+        bench.maildrop.mails.append(Mail(b"%d" % number, letter(subject, **shape)))
+
+
+async def syncs(bench: Bench, times: int = 1) -> dict[str, Any]:
+    for _ in range(times):
+        report = await bench.sync()
+    return report
+
+
+# What we delete is not part of what we remember.
+
+
+async def test_an_id_used_again_after_our_own_deletion_is_new_mail_of_the_same_size(bench: Bench) -> None:
+    await bench.change(server_retention=DELETING)
+    for n in range(5):
+        put(bench, f"mail {n}")  # the only message: its id is 1 each time
+        assert (await bench.sync())["retrieved"] == 1
+        assert bench.maildrop.mails == []
+    assert await bench.subjects() == [f"mail {n}" for n in range(5)]
+
+
+async def test_numbers_move_up_after_our_own_deletion(bench: Bench) -> None:
+    await bench.change(server_retention=DELETING)
+    bench.maildrop.whims.ids_are_numbers = True
+    for n in range(4):
+        put(bench, f"a {n}", f"b {n}")
+        await bench.sync()
+        assert bench.maildrop.mails == []
+    assert sorted(await bench.subjects()) == sorted(f"{x} {n}" for n in range(4) for x in "ab")
+
+
+@pytest.mark.parametrize("fault", ["refuses_quit", "loses_quit"])
+async def test_after_a_quit_that_failed_everything_is_looked_at(bench: Bench, fault: str) -> None:
+    await bench.change(server_retention=DELETING)
+    put(bench, "a", "b")
+    setattr(bench.maildrop.whims, fault, 1)
+    assert (await bench.try_sync())[0] == "failed"
+    if fault == "loses_quit":
+        assert bench.maildrop.mails == []  # it was deleted all the same
+        put(bench, "c", "d")
+    await bench.sync()
+    assert bench.maildrop.mails == []
+    assert await bench.subjects() == (["a", "b", "c", "d"] if fault == "loses_quit" else ["a", "b"])
+
+
+async def test_a_server_that_keeps_what_it_says_it_deleted_is_asked_ever_more_rarely(bench: Bench) -> None:
+    await bench.change(server_retention=DELETING)
+    bench.maildrop.whims.keeps_deleted = True
+    put(bench, "a")
+    asked = []
+    for hours in range(60):
+        before = bench.maildrop.deletions
+        report = await bench.sync()
+        assert (report["retrieved"], report["listed"]) == (1 if hours == 0 else 0, 1)
+        if bench.maildrop.deletions > before:
+            asked.append(hours)
+        assert bench.maildrop.deletions - before <= 1
+        if hours != 1:
+            bench.now += HOUR
+        else:
+            bench.now += HOUR
+    assert asked == [0, 1, 2, 8, 32, 56]
+    assert await bench.subjects() == ["a"]
+    assert any("still on the server" in warning for warning in await bench.warnings())
+    assert (await bench.counts())["missing"] == 0
+
+
+async def test_the_mark_shows_what_is_left(bench: Bench) -> None:
+    put(bench, "a", "b", "c")
+    await bench.sync()
+    await bench.change(server_retention={"mode": "delete_after_days", "days": 1})
+    bench.now += 30 * HOUR
+    put(bench, "d", first=4)
+    assert (await bench.sync())["deleted"] == 3
+    assert [mail.unique_id for mail in bench.maildrop.mails] == [b"4"]
+    tops = bench.maildrop.tops
+    report = await bench.sync()
+    assert (report["listed"], report["known"], bench.maildrop.tops) == (1, 1, tops)
+    assert not any(
+        "SELECT unique_ids.id" in text and "mailbox_id =" in text for text in bench.ledger_statements
+    )
+
+
+# Retention sees what is listed now.
+
+
+async def test_an_id_used_before_is_deleted_again_under_its_new_message(bench: Bench) -> None:
+    put(bench, "a", "b")
+    await bench.sync()
+    del bench.maildrop.mails[0]
+    await bench.sync()
+    bench.maildrop.mails.append(Mail(b"1", letter("c")))
+    await bench.sync()
+    await bench.change(server_retention=DELETING)
+    assert (await bench.sync())["deleted"] == 2
+    assert bench.maildrop.mails == []
+
+
+async def test_a_scanner_between_retrieval_and_deletion_does_not_keep_the_message(bench: Bench) -> None:
+    put(bench, "a", "b")
+    await bench.sync()
+    for mail in bench.maildrop.mails:  # of the same length as a whole, so that LIST tells nothing
+        mail.content = letter(mail.content[9:10].decode(), headers="X-Scan: yes\r\n", size=1_013)
+    await bench.change(server_retention=DELETING)
+    assert (await bench.sync())["deleted"] == 2
+    assert await bench.subjects() == ["a", "b"]
+
+
+async def test_another_message_of_the_same_size_is_not_deleted_but_retrieved(bench: Bench) -> None:
+    put(bench, "a", "b")
+    await bench.sync()
+    bench.maildrop.mails[0].content = letter("X", headers="")
+    await bench.change(server_retention=DELETING)
+    await bench.sync()
+    assert [mail.content[9:10] for mail in bench.maildrop.mails] == [b"X"]
+    await syncs(bench, 2)
+    assert bench.maildrop.mails == []
+    assert await bench.subjects() == ["a", "b", "X"]
+
+
+# Who a message is.
+
+
+@pytest.mark.parametrize("count", [1, 5])
+async def test_a_header_that_differs_each_day_makes_no_message_new(bench: Bench, count: int) -> None:
+    names = [f"mail {n}" for n in range(count)]
+    put(bench, *names)
+    await bench.sync()
+    for day in range(1, 6):
+        for n, mail in enumerate(bench.maildrop.mails):
+            scanned = f"X-Scanned: day {'1' * day}\r\n"
+            mail.content = letter(names[n], headers=scanned, size=1_000 + len(scanned))
+        report = await bench.sync()
+        assert (report["known"], report["retrieved"]) == (count, 0)
+        assert bench.maildrop.retrievals == count, "TOP was enough"
+    assert await bench.subjects() == names
+
+
+async def test_where_the_size_does_not_grow_as_the_headers_do_the_octets_decide(bench: Bench) -> None:
+    put(bench, "a", "b", "c")
+    await bench.sync()
+    first, second, _third = bench.maildrop.mails
+    first.listed_octets = 1_234  # an estimate, and the same message
+    second.content = letter(
+        "b", headers="X-Scan: 1\r\n", size=1_200, body="y"
+    )  # the same three, another body
+    report = await bench.sync()
+    assert (report["known"], report["retrieved"]) == (2, 1)
+    assert await bench.subjects() == ["a", "b", "c", "b"]
+    retrievals = bench.maildrop.retrievals
+    await bench.sync()
+    assert bench.maildrop.retrievals == retrievals
+
+
+async def test_lines_of_earlier_versions_get_their_names_from_the_stored_copies(bench: Bench) -> None:
+    put(bench, "a", "b")
+    await bench.sync()
+    await bench.forget_names()
+    for mail, name in zip(bench.maildrop.mails, "ab", strict=True):
+        mail.content = letter(name, headers="X-Scan: 1\r\n", size=1_011)
+    report = await bench.sync()
+    assert (report["known"], report["retrieved"]) == (2, 0)
+    assert bench.maildrop.retrievals == 2
+
+
+async def test_sizes_that_all_change_are_compared_over_several_syncs(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(bench, *[f"mail {n}" for n in range(12)])
+    await bench.sync()
+    monkeypatch.setattr(sifting, "MOST_RETRIEVED_TO_COMPARE", 5)
+    for mail in bench.maildrop.mails:
+        mail.listed_octets = 2_000
+    for left in (5, 10, 12, 12):
+        report = await bench.sync()
+        assert (report["known"], report["new"]) == (12, 0)
+        assert bench.maildrop.retrievals == 12 + left
+    assert len(await bench.subjects()) == 12
+
+
+async def test_new_ids_and_new_headers_at_once_are_told_by_the_octets(bench: Bench) -> None:
+    names = [f"mail {n}" for n in range(6)]
+    put(bench, *names)
+    await bench.sync()
+    for n, mail in enumerate(bench.maildrop.mails):
+        mail.unique_id = b"new-%d" % n
+        mail.content = letter(names[n], headers="X-Moved: here\r\n", size=1_015)
+    report = await bench.sync()
+    assert (report["known"], report["retrieved"]) == (6, 0)
+    assert (await bench.sync())["new"] == 0
+    assert await bench.subjects() == names
+
+
+async def test_a_change_of_ids_that_is_cut_short_goes_on_where_it_was(bench: Bench) -> None:
+    names = [f"mail {n}" for n in range(9)]
+    put(bench, *names)
+    await bench.sync()
+    for n, mail in enumerate(bench.maildrop.mails):
+        mail.unique_id = b"new-%d" % n
+        mail.content = letter(names[n], headers="X-Moved: here\r\n", size=1_015)
+    bench.maildrop.whims.cut_after_replies = 1 + 9 + 7
+    assert (await bench.try_sync())[0] == "failed"
+    await syncs(bench, 2)
+    assert await bench.subjects() == names
+
+
+# Who can only send mail.
+
+
+async def test_a_forged_copy_hides_nothing_and_repeats_nothing(bench: Bench) -> None:
+    put(bench, "a", "b", "c")
+    await bench.sync()
+    await bench.change(server_retention={"mode": "keep"})
+    forged = letter("a", body="z")  # the same three, even the same headers and the same size
+    bench.maildrop.mails += [Mail(b"4", forged), Mail(b"5", letter("b", headers="X-List: 1\r\n"))]
+    assert (await bench.sync())["retrieved"] == 2
+    assert (await bench.sync())["new"] == 0
+    assert await bench.subjects() == ["a", "b", "c", "a", "b"]
+
+
+async def test_a_forged_copy_amid_a_change_of_ids_takes_no_line(bench: Bench) -> None:
+    """The forged one comes first in the listing, with headers and size of the true one."""
+    names = [f"mail {n}" for n in range(6)]
+    put(bench, *names)
+    await bench.sync()
+    for n, mail in enumerate(bench.maildrop.mails):
+        mail.unique_id = b"new-%d" % n
+    bench.maildrop.mails.insert(0, Mail(b"evil", letter("mail 3", body="z")))
+    report = await bench.sync()
+    assert (report["known"], report["retrieved"]) == (6, 1)
+    assert sorted(await bench.subjects()) == sorted([*names, "mail 3"])
+    assert (await bench.sync())["new"] == 0
+
+
+@pytest.mark.parametrize("is_from_now", [False, True])
+async def test_no_sender_stops_a_mailbox(bench: Bench, *, is_from_now: bool) -> None:
+    if is_from_now:
+        await bench.change(initial_sync="from_now")
+    put(bench, *[f"mail {n}" for n in range(8)])
+    await bench.sync()
+    for n in range(40):
+        bench.maildrop.mails.append(Mail(b"x%d" % n, letter(f"mail {n % 8}", headers=f"X-Loop: {n}\r\n")))
+    assert (await bench.sync())["retrieved"] == 40
+    assert (await bench.status()) == "active"
+
+
+async def test_identical_twins_and_looped_mail_each_count(bench: Bench) -> None:
+    put(bench, "a", "a", "a")
+    assert (await bench.sync())["retrieved"] == 3
+    looped = letter("a", headers="Received: once more\r\n", size=1_020)
+    bench.maildrop.mails += [Mail(b"4", looped), Mail(b"5", looped)]
+    assert (await bench.sync())["retrieved"] == 2
+    for n, mail in enumerate(bench.maildrop.mails):
+        mail.unique_id = b"new-%d" % n
+    report = await bench.sync()
+    assert (report["known"], report["retrieved"]) == (5, 0)
+
+
+async def test_a_list_copy_and_a_direct_copy_under_one_id_are_two_messages(bench: Bench) -> None:
+    """A server that makes the id of Message-ID."""
+    direct, by_list = letter("a"), letter("a", headers="List-Id: l\r\n", size=1_012)
+    bench.maildrop.mails = [Mail(b"<a>", direct), Mail(b"<a>", by_list), Mail(b"b", letter("b"))]
+    assert (await bench.sync())["retrieved"] == 3
+    del bench.maildrop.mails[0]
+    assert (await bench.sync())["new"] == 0
+    bench.maildrop.mails.append(Mail(b"<a>", letter("a", headers="List-Id: another\r\n", size=1_018)))
+    assert (await bench.sync())["retrieved"] == 1
+
+
+# Ids that are message-numbers.
+
+
+async def test_ids_that_are_numbers_are_found_out_and_nothing_comes_twice(bench: Bench) -> None:
+    bench.maildrop.whims.ids_are_numbers = True
+    put(bench, *[f"mail {n}" for n in range(6)])  # all of one size
+    await bench.sync()
+    await bench.sync()
+    assert not any("message-numbers" in warning for warning in await bench.warnings())
+    del bench.maildrop.mails[1]
+    put(bench, "new")
+    assert (await bench.sync())["retrieved"] == 1
+    assert any("message-numbers" in warning for warning in await bench.warnings())
+    del bench.maildrop.mails[0]
+    put(bench, "newer", "newest")
+    assert (await bench.sync())["retrieved"] == 2
+    assert await bench.subjects() == [*[f"mail {n}" for n in range(6)], "new", "newer", "newest"]
+    assert (await bench.sync())["new"] == 0
+
+
+async def test_a_message_less_and_a_message_more_of_one_size_are_seen(bench: Bench) -> None:
+    bench.maildrop.whims.ids_are_numbers = True
+    put(bench, "a", "b")
+    await bench.sync()
+    del bench.maildrop.mails[0]
+    put(bench, "c")
+    assert (await bench.sync())["retrieved"] == 1
+    assert await bench.subjects() == ["a", "b", "c"]
+
+
+async def test_counted_ids_of_a_young_maildrop_stay_ids(bench: Bench) -> None:
+    for n in range(1, 6):
+        put(bench, f"mail {n}", first=n)
+        await bench.sync()
+    tops = bench.maildrop.tops
+    await bench.sync()
+    assert bench.maildrop.tops == tops + 1, "the last one is compared"
+    del bench.maildrop.mails[0]
+    put(bench, "mail 6", first=6)
+    assert (await bench.sync())["retrieved"] == 1
+    assert not any("message-numbers" in warning for warning in await bench.warnings())
+    tops = bench.maildrop.tops
+    await bench.sync()
+    assert bench.maildrop.tops == tops
+
+
+async def test_a_baseline_under_numbers_stays_a_baseline(bench: Bench) -> None:
+    await bench.change(initial_sync="from_now")
+    bench.maildrop.whims.ids_are_numbers = True
+    put(bench, "a", "b", "c", "d")
+    await bench.sync()
+    del bench.maildrop.mails[0]
+    put(bench, "new")
+    assert (await bench.sync())["retrieved"] == 1
+    assert await bench.subjects() == ["new"]
+
+
+async def test_two_of_which_nothing_names_one_are_not_repeated_when_numbers_move_up(bench: Bench) -> None:
+    bench.maildrop.whims.ids_are_numbers = True
+    bench.maildrop.mails = [
+        Mail(b"", letter("a")),
+        Mail(b"", b"Subject: alarm\r\n\r\n" + b"w" * 500 + b"\r\n"),
+    ]
+    await bench.sync()
+    del bench.maildrop.mails[0]
+    await syncs(bench, 2)
+    assert await bench.subjects() == ["a", "alarm"]
+
+
+# A listed message without an id.
+
+
+async def test_a_message_without_an_id_comes_once_and_takes_the_id_that_it_gets(bench: Bench) -> None:
+    put(bench, "a", "b")
+    bench.maildrop.mails.append(Mail(b"", letter("machine")))
+    assert (await bench.sync())["retrieved"] == 3
+    report = await bench.sync()
+    assert (report["listed"], report["known"]) == (3, 3)
+    bench.maildrop.mails[2].unique_id = b"late"
+    assert (await bench.sync())["new"] == 0
+    del bench.maildrop.mails[0]
+    report = await bench.sync()
+    assert (report["missing"], report["new"]) == (1, 0), "the listing counts as whole"
+    bench.maildrop.mails[0].unique_id = b""  # and the other way round
+    assert (await bench.sync())["new"] == 0
+    assert await bench.subjects() == ["a", "b", "machine"]
+    assert (await bench.counts())["missing"] == 3
+
+
+async def test_several_without_an_id_are_told_apart(bench: Bench) -> None:
+    put(bench, *[f"mail {n}" for n in range(9)])
+    bench.maildrop.mails += [Mail(b"", letter(f"machine {n}")) for n in range(3)]
+    assert (await bench.sync())["retrieved"] == 12
+    bench.maildrop.mails.append(Mail(b"", letter("machine 3")))
+    assert (await bench.sync())["retrieved"] == 1
+    del bench.maildrop.mails[9]
+    assert (await bench.sync())["new"] == 0
+    scanned = "X-Scan: 17\r\n"
+    bench.maildrop.mails[9].content = letter("machine 1", headers=scanned, size=1_000 + len(scanned))
+    assert (await bench.sync())["new"] == 0
+    await bench.change(server_retention=DELETING)
+    await bench.sync()
+    assert bench.maildrop.mails == []
+
+
+async def test_where_most_lost_their_ids_uidl_failed(bench: Bench) -> None:
+    put(bench, *[f"mail {n}" for n in range(6)])
+    await bench.sync()
+    kept = [mail.unique_id for mail in bench.maildrop.mails]
+    for mail in bench.maildrop.mails[:4]:
+        mail.unique_id = b""
+    assert await bench.try_sync() == ("failed", "server_temporary")
+    for mail, unique_id in zip(bench.maildrop.mails, kept, strict=True):
+        mail.unique_id = unique_id
+    assert (await bench.sync())["known"] == 6
+
+
+# UIDL that fails once.
+
+
+async def test_uidl_that_fails_once_is_temporary(bench: Bench) -> None:
+    put(bench, *[f"mail {n}" for n in range(4)])
+    await bench.sync()
+    bench.maildrop.whims.uidl_failures = 2
+    for _ in range(2):
+        assert await bench.try_sync() == ("failed", "server_temporary")
+        bench.now += HOUR
+    assert (await bench.sync())["known"] == 4
+    bench.maildrop.whims.uidl_failures = 2  # it counts from the start again
+    for _ in range(2):
+        assert await bench.try_sync() == ("failed", "server_temporary")
+    assert (await bench.counts())["unique_ids"] == 4
+
+
+@pytest.mark.parametrize("words", ["cannot do that now", "Unknown command: UIDL"])
+async def test_a_server_that_lost_uidl_for_good_announces_nothing_twice(bench: Bench, words: str) -> None:
+    put(bench, *[f"mail {n}" for n in range(4)])
+    await bench.sync()
+    bench.maildrop.whims.uidl_failures, bench.maildrop.whims.uidl_words = 100, words
+    failed = 0
+    while (await bench.try_sync())[0] == "failed":
+        failed += 1
+        bench.now += HOUR / 2
+    assert failed == (0 if words.startswith("Unknown") else 2)
+    put(bench, "new", first=5)
+    assert (await bench.sync())["retrieved"] == 1
+    bench.maildrop.whims.uidl_failures = 0  # and it learns it again
+    put(bench, "newer", first=6)
+    assert (await bench.sync())["retrieved"] == 1
+    assert await bench.subjects() == [*[f"mail {n}" for n in range(4)], "new", "newer"]
+
+
+async def test_three_failures_within_an_hour_are_temporary(bench: Bench) -> None:
+    put(bench, "a")
+    bench.maildrop.whims.uidl_failures = 5
+    for _ in range(5):
+        assert await bench.try_sync() == ("failed", "server_temporary")
+        bench.now += HOUR / 10
+    assert (await bench.sync())["retrieved"] == 1
+
+
+# A STAT that always says more.
+
+
+async def test_a_stat_that_always_says_more_becomes_a_baseline_the_second_time(bench: Bench) -> None:
+    await bench.change(initial_sync="from_now")
+    bench.maildrop.whims.stat_excess = 1
+    put(bench, "a", "b")
+    assert await bench.try_sync() == ("failed", "server_temporary")
+    report = await bench.sync()
+    assert (report["known"], report["retrieved"]) == (2, 0)
+    assert any("fewer messages than STAT" in warning for warning in await bench.warnings())
+    put(bench, "c", first=3)
+    assert (await bench.sync())["retrieved"] == 1
+
+
+async def test_another_difference_each_time_is_no_baseline(bench: Bench) -> None:
+    await bench.change(initial_sync="from_now")
+    put(bench, "a", "b")
+    for excess in (1, 2, 3):
+        bench.maildrop.whims.stat_excess = excess
+        assert await bench.try_sync() == ("failed", "server_temporary")
+
+
+# Another account is another maildrop.
+
+
+async def test_another_account_with_the_same_ids_and_sizes_is_new_mail(bench: Bench) -> None:
+    put(bench, "a", "b", "c")
+    await bench.sync()
+    await bench.begin_maildrop()
+    bench.maildrop.mails.clear()
+    put(bench, "x", "y", "z")
+    assert (await bench.sync())["retrieved"] == 3
+    assert await bench.subjects() == ["a", "b", "c", "x", "y", "z"]
+    assert (await bench.sync())["new"] == 0
+    await bench.change(server_retention=DELETING)
+    assert (await bench.sync())["deleted"] == 3
+    lines = await bench.lines()
+    assert [(line.unique_id, line.occurrence, line.generation) for line in lines] == [
+        (b"%d" % n, generation, generation) for generation in (1, 2) for n in (1, 2, 3)
+    ]
+
+
+async def test_what_an_earlier_maildrop_had_is_no_reason_to_delete(bench: Bench) -> None:
+    put(bench, "a", "b")
+    await bench.sync()
+    await bench.change(initial_sync="from_now", server_retention=DELETING)
+    await bench.begin_maildrop()
+    await syncs(bench, 2)  # the very same mail, in another account
+    assert bench.maildrop.deletions == 0
+    assert await bench.subjects() == ["a", "b"]
+
+
+async def test_the_same_maildrop_elsewhere_is_compared_message_by_message(bench: Bench) -> None:
+    put(bench, "a", "b", "c")
+    await bench.sync()
+    await bench.compare_all()
+    bench.maildrop.mails[1].content = letter("other")  # the same id, the same size
+    report = await bench.sync()
+    assert (report["known"], report["retrieved"]) == (2, 1)
+    tops = bench.maildrop.tops
+    await bench.sync()
+    assert bench.maildrop.tops <= tops + 1, "once"
+    assert await bench.subjects() == ["a", "b", "c", "other"]
+
+
+@pytest.mark.parametrize("is_same", [False, True])
+async def test_a_line_without_a_digest_is_known_where_its_neighbours_are(
+    bench: Bench, *, is_same: bool
+) -> None:
+    await bench.change(initial_sync="from_now")
+    put(bench, "old 1", "old 2", first=10)
+    await bench.sync()
+    put(bench, "a", "b", "c", first=12)
+    await bench.sync()
+    await bench.compare_all()
+    if not is_same:
+        bench.maildrop.mails.clear()
+        put(bench, *[f"other {n}" for n in range(5)], first=10)
+    report = await bench.sync()
+    assert (report["known"], report["retrieved"]) == ((5, 0) if is_same else (0, 5))
+    assert (await mailbox_of(bench)).compares_all is False
+
+
+async def mailbox_of(bench: Bench) -> Any:
+    return await bench.database.read(lambda db: mailboxes.snapshot(db, bench.mailbox_id))
