@@ -64,6 +64,7 @@ _AS_WINDOWS = str.maketrans("\u301c\u2016\u2212\u00a2\u00a3\u00ac", "\uff5e\u222
 _JAPANESE = frozenset({"euc_jp", "iso2022_jp_ext"})
 _ESCAPES = (b"\x1b$", b"\x1b(I", b"\x1b(J")
 _MENDING = "mail-mending"
+_META_CHARSET = re.compile(rb"<meta\s[^>]{0,500}?charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
 REPLACEMENT = "\ufffd"
 
 
@@ -100,6 +101,15 @@ def text_of(data: bytes, codec: str, *, cut: bool = False) -> tuple[str, bool]:
 def is_iso_2022_jp(data: bytes) -> bool:
     """Whether octets that name no charset hold its escapes (RFC 1468)."""
     return b"\x1b" in data and any(escape in data for escape in _ESCAPES) and data.isascii()
+
+
+def declared_in_html(data: bytes) -> str:
+    """The charset that HTML names in its first 1,024 octets, "" where it names none (HTML Standard §13.2.3.2)."""
+    match = _META_CHARSET.search(data, 0, 1024)
+    label = match[1].decode("latin-1") if match else ""
+    return (
+        "utf-8" if (codec_of(label) or "").startswith("utf_16") else label
+    )  # it was read as ASCII until here
 
 
 @lru_cache(maxsize=256)

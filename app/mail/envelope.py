@@ -6,7 +6,8 @@ from datetime import datetime
 from app.mail import defects
 from app.mail.dates import date_of
 from app.mail.decoding import printable, shown
-from app.mail.headers import Block, parameter
+from app.mail.headers import Block
+from app.mail.parameters import parameter
 from app.mail.people import Address, addresses
 from app.mail.words import decoded
 

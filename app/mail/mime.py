@@ -12,8 +12,10 @@ from enum import Enum
 
 from app.mail import defects
 from app.mail.budget import Budget, Work, never
+from app.mail.charsets import UNDECLARED, codec_of, declared_in_html
 from app.mail.decoding import decoded_text, printable
 from app.mail.envelope import Envelope, envelope_of, fields_of
+from app.mail.flowed import unflowed
 from app.mail.html import preformatted, read_html, stripped
 from app.mail.parts import Part, leaves
 from app.mail.people import Address
@@ -257,7 +259,7 @@ def _first_words(part: Part, budget: Budget, found: list[str]) -> str:
     snippet, is_html = "", part.content_type == "text/html"
     for octets in _SNIPPET_OCTETS:
         data, is_cut = part.beginning(4 * octets if is_html else octets, budget, found)
-        text = decoded_text(data, part.charset, found, cut=is_cut)
+        text = decoded_text(data, _charset(part, data), found, cut=is_cut)
         snippet = _snippet(stripped(text) if is_html else text)
         if len(snippet) >= _ENOUGH or not is_cut:
             break
@@ -287,7 +289,9 @@ def _role(part: Part) -> _Role:
     if kind not in {"text/plain", "text/html"}:
         is_lone_text = not part.parent and kind.startswith("text/") and kind != "text/calendar"
         return _Role.TEXT if is_lone_text else _Role.ATTACHMENT
-    if part.place > 0 and (part.parent == "related" or part.filename([]) is not None):
+    if part.parent == "related" and not part.is_root:
+        return _Role.ATTACHMENT
+    if part.place > 0 and part.parent != "related" and part.filename([]) is not None:
         return _Role.ATTACHMENT
     return _Role.HTML if kind == "text/html" else _Role.TEXT
 
@@ -318,7 +322,18 @@ def _text(part: Part, budget: Budget, found: list[str]) -> str:
         is_cut = granted < len(piece)
         if is_cut:
             break
-    return _with_line_feeds(decoded_text(b"".join(kept), part.charset, found, cut=is_cut))
+    data = b"".join(kept)
+    text = _with_line_feeds(decoded_text(data, _charset(part, data), found, cut=is_cut))
+    if part.content_type == "text/plain" and part.parameter(b"format").lower() == b"flowed":
+        return unflowed(text, delsp=part.parameter(b"delsp").lower() == b"yes")
+    return text
+
+
+def _charset(part: Part, data: bytes) -> str:
+    """HTML may name its charset itself, where the headers say nothing."""
+    if part.content_type == "text/html" and codec_of(part.charset) == UNDECLARED:
+        return declared_in_html(data) or part.charset
+    return part.charset
 
 
 def _with_line_feeds(text: str) -> str:

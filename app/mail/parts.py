@@ -8,7 +8,8 @@ from itertools import chain
 from app.mail import defects
 from app.mail.budget import Budget, Work
 from app.mail.envelope import charset_of
-from app.mail.headers import Block, main_value, parameter, text_parameter
+from app.mail.headers import Block
+from app.mail.parameters import main_value, parameter, text_parameter
 from app.mail.scanner import MAX_BOUNDARY, Scanner
 from app.mail.transfer import decoded_pieces
 from app.mail.words import decoded
@@ -37,6 +38,7 @@ class Part:
     parent: str
     place: int
     alternative: int
+    is_root: bool  # of a multipart/related: what its other parts belong to (RFC 2387 §3.2)
     _pieces: Iterator[bytes]  # of the body, encoded
     _start: bytes = b""
 
@@ -56,6 +58,10 @@ class Part:
     def charset(self) -> str:
         """As the sender wrote it, or ""."""
         return charset_of(self.block)
+
+    def parameter(self, name: bytes) -> bytes:
+        """A parameter of the Content-Type as it came, or b""."""
+        return parameter(self.block.first("content-type"), name) or b""
 
     def filename(self, found: list[str]) -> str | None:
         """A name that is safe to save under: no folders, no control characters, not too long; or None."""
@@ -102,7 +108,9 @@ def _safe_filename(name: str) -> str | None:
 class _Multipart:
     subtype: str
     alternative: int
+    start: str = ""  # the Content-ID of the root of a multipart/related
     children: int = 0
+    has_root: bool = False
 
 
 def leaves(scanner: Scanner, block: Block, budget: Budget, found: list[str]) -> Iterator[Part]:
@@ -126,8 +134,13 @@ def leaves(scanner: Scanner, block: Block, budget: Budget, found: list[str]) -> 
             yield part
         elif _opened(scanner, part):
             is_alternative = part.content_type == "multipart/alternative"
+            start = text_parameter(part.block.first("content-type"), b"start", [])
             around.append(
-                _Multipart(part.content_type[10:], number if is_alternative else parent.alternative)
+                _Multipart(
+                    part.content_type[10:],
+                    number if is_alternative else parent.alternative,
+                    start=(start or "").strip(" <>"),
+                )
             )
         else:
             found.append(defects.NO_BOUNDARY)
@@ -143,7 +156,20 @@ def _part(scanner: Scanner, block: Block, parent: _Multipart, found: list[str]) 
     elif not _MEDIA_TYPE.match(content_type) and not content_type.startswith("multipart/"):
         found.append(defects.BAD_CONTENT_TYPE)
         content_type = "text/plain"  # RFC 2045 §5.2
-    return Part(block, content_type, parent.subtype, parent.children, parent.alternative, scanner.body())
+    part = Part(
+        block, content_type, parent.subtype, parent.children, parent.alternative, False, scanner.body()
+    )
+    part.is_root = not parent.has_root and _may_be_root(part, parent.start)
+    parent.has_root = parent.has_root or part.is_root
+    return part
+
+
+def _may_be_root(part: Part, start: str) -> bool:
+    """The part that is named; else the first one, or the first HTML where something else stands before it."""
+    if start and part.content_id == start:
+        return True
+    is_first = part.place == 0 and not start and part.content_type.startswith(("text/", "multipart/"))
+    return is_first or part.content_type == "text/html"
 
 
 def _opened(scanner: Scanner, part: Part) -> bool:
@@ -158,10 +184,13 @@ def _opened(scanner: Scanner, part: Part) -> bool:
         if octets < _MAX_PREAMBLE:
             preamble.append(piece)
             octets += len(piece)
-    if scanner.delimiter is not None and scanner.delimiter.level == level:
+    delimiter = scanner.delimiter
+    is_mine = delimiter is not None and delimiter.level == level
+    if is_mine and not delimiter.closes:  # type: ignore[union-attr]
         return True
     scanner.close(level)
-    part.put_back(preamble)
+    # Only its closing delimiter comes: all that stands around it is the text.
+    part.put_back(chain(preamble, scanner.epilogue()) if is_mine else preamble)
     return False
 
 

@@ -179,6 +179,11 @@ class Scanner:
         self._is_over = False
         return self.skip()
 
+    def epilogue(self) -> Iterator[bytes]:
+        """The octets behind the last delimiter, as ``body``."""
+        self._is_over = False
+        return self.body()
+
     def _ranges(self) -> Iterator[tuple[bytes, int, int]]:
         while not self._is_over:
             start, data = self._at, self._data
@@ -223,6 +228,11 @@ class Scanner:
             if end - line >= _MAX_LINE:
                 return None
         name = self._data[line + 2 : end].rstrip(b" \t\r")
+        word = name.split(None, 1)[:1]
+        # Junk may stand behind a boundary: nobody may write it, but some do.
+        return self._named(name) or (self._named(word[0]) if word and word[0] != name else None)
+
+    def _named(self, name: bytes) -> Delimiter | None:
         opened = self._levels.get(name)
         closed = self._levels.get(name[:-2]) if name.endswith(b"--") else None
         if opened is None or (closed is not None and closed < opened):

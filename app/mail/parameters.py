@@ -1,0 +1,99 @@
+"""PURE  Values with parameters (RFC 2045 §5.1, RFC 2183, RFC 2231): Content-Type and Content-Disposition.
+
+Comments are left out, a semicolon may miss before a parameter, and a value without quotes may hold blanks, as senders
+write them: ``multipart/mixed (see below) boundary=x``, ``attachment; filename=my report.pdf``.
+"""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import unquote_to_bytes
+
+from app.mail.decoding import clean, decoded_text
+from app.mail.words import decoded
+
+_COMMENT = re.compile(rb'("(?:[^"\\]|\\.)*+"?+)|\([^()"]*+\)', re.DOTALL)
+_MAIN_VALUE = re.compile(rb'[\s"]*+([^\s;,"/]*+(?:\s*+/\s*+[^\s;,"]*+)?)')
+# A value without quotes goes on behind a blank, unless the next parameter begins there.
+_PARAMETER = re.compile(
+    rb'(?:\A|[;\s])\s*+([^\s=;"]++)\s*+=\s*+'
+    rb'(?:"((?:[^"\\]|\\.)*+)"?|([^;\s"]*+(?:\s++(?![^\s=;"]++\s*+=)[^;\s]++)*+))',
+    re.DOTALL,
+)
+_SECTION = re.compile(r"(?:\*(\d{1,3}))?(\*)?\Z")
+_ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
+_ESCAPED_MARK = re.compile(rb'\\(["\\])')
+
+
+def main_value(value: bytes) -> str:
+    """What stands before the parameters, in lower case: ``text/plain``, ``attachment``, ``base64``."""
+    match = _MAIN_VALUE.match(_without_comments(value))
+    return b"".join(match[1].split()).decode("latin-1").lower() if match else ""
+
+
+def parameter(value: bytes, name: bytes) -> bytes | None:
+    """A parameter as it came, for those that are compared octet by octet (boundary, charset)."""
+    for known, content, _ in _parameters(value):
+        if known == name:
+            return _ESCAPED.sub(rb"\1", content) if b"\\" in content else content
+        if known == name + b"*":  # RFC 2231, which nobody needs for these
+            return unquote_to_bytes(content.rpartition(b"'")[2])
+    return None
+
+
+def text_parameter(value: bytes, name: bytes, found: list[str]) -> str | None:
+    """A parameter as text: sections and charsets of RFC 2231, encoded words and raw 8-bit characters too.
+
+    A backslash is itself but before a quote or another one: ``"C:\\Scans\\new.pdf"`` is a path.
+    """
+    plain: bytes | None = None
+    whole: bytes | None = None
+    sections: dict[int, tuple[bytes, bool]] = {}
+    for known, given, is_quoted in _parameters(value):
+        if not known.startswith(name):
+            continue
+        content = _ESCAPED_MARK.sub(rb"\1", given) if is_quoted else given
+        if len(known) == len(name):
+            plain = content if plain is None else plain
+        elif match := _SECTION.match(known[len(name) :].decode("latin-1")):
+            if match[1] is None:
+                whole = content if whole is None else whole
+            else:
+                sections.setdefault(int(match[1]), (content, match[2] is not None))
+    if whole is not None:
+        return clean(_joined({0: (whole, True)}, found))
+    if sections:
+        return clean(_joined(sections, found))
+    return None if plain is None else decoded(plain, found)
+
+
+def _parameters(value: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
+    """Name in lower case, content, and whether that was quoted, of each; the main value is none."""
+    value = _without_comments(value)
+    start = _MAIN_VALUE.match(value)
+    for known, quoted, token in _PARAMETER.findall(
+        value, start.end() if start and b"=" not in start[1] else 0
+    ):
+        yield known.lower(), quoted or token.strip(), bool(quoted)
+
+
+def _without_comments(value: bytes) -> bytes:
+    return _COMMENT.sub(lambda match: match[1] or b" ", value) if b"(" in value else value
+
+
+def _joined(sections: dict[int, tuple[bytes, bool]], found: list[str]) -> str:
+    """RFC 2231 §4.1: in order of number; the first may name the charset; extended ones are percent-encoded.
+
+    Where none is extended, some senders have cut an encoded word into sections.
+    """
+    charset, octets = "", b""
+    for number in sorted(sections):
+        content, extended = sections[number]
+        if extended:
+            if not octets and content.count(b"'") >= 2:
+                name, _, content = content.split(b"'", 2)
+                charset = name.decode("latin-1")
+            content = unquote_to_bytes(content)
+        octets += content
+    if any(extended for _, extended in sections.values()):
+        return decoded_text(octets, charset, found)
+    return decoded(octets, found)

@@ -1,0 +1,141 @@
+"""The parts of a message, and what their fields say, as odd as senders write them."""
+
+import pytest
+
+from app.mail import defects
+from app.mail.flowed import unflowed
+from app.mail.mime import parse, summarise
+from tests.unit.mail.nasty import multipart, with_body
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        b"multipart/*; boundary=x",
+        b"multipart/mixed (c); boundary=x",
+        b"multipart/mixed; (a \\) b) boundary=x",
+        b"multipart/mixed\r\n\tboundary=x",
+        b"multipart/mixed boundary=x",
+        b"multipart/mixed; boundary=x; charset=utf-8",
+        b"multipart/mixed; boundary*=us-ascii''x",
+        b"multipart/mixed; boundary = \"x\" ; type=y",
+        b"MULTIPART/MIXED;BOUNDARY=x",
+        b"multipart / mixed; boundary=x",
+        b"multipart/mixed; charset=\"utf-8\" boundary=\"x\"",
+        b"multipart/mixed; boundary=\"x",
+    ],
+)  # fmt: skip
+def test_a_boundary_that_occurs_is_believed(content_type: bytes) -> None:
+    raw = with_body(
+        b"Content-Type: " + content_type,
+        b"--x\r\n\r\nHello\r\n--x\r\nContent-Type: application/pdf; name=a.pdf\r\n\r\n%PDF\r\n--x--\r\n",
+    )
+    parsed = parse(raw)
+    assert (parsed.text, [one.filename for one in parsed.attachments]) == ("Hello", ["a.pdf"])
+    assert parsed.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("field", "html", "filename"),
+    [
+        (b"Content-Type: text/html charset=utf-8", True, None),
+        (b"Content-Type: text/html,text/html", True, None),
+        (b"Content-Type: text/html (page); charset=utf-8", True, None),
+        (b'Content-Type: application/pdf name="a.pdf"', False, "a.pdf"),
+        (b"Content-Type: application/pdf; name=my report.pdf; x=y", False, "my report.pdf"),
+        (b'Content-Type: application/pdf\r\nContent-Disposition: attachment filename="a.pdf"', False, "a.pdf"),
+        (b"Content-Type: application/pdf\r\nContent-Disposition: attachment filename=a b.pdf size=3", False, "a b.pdf"),
+        (b"Content-Type: application/pdf\r\nContent-Disposition: filename=a.pdf", False, "a.pdf"),
+        (b'Content-Disposition: attachment; filename="C:\\Scans\\new\\report.pdf"', False, "report.pdf"),
+        (b'Content-Disposition: attachment; filename="\\\\host\\share\\report.pdf"', False, "report.pdf"),
+        (b'Content-Disposition: attachment; filename="a \\"b\\".pdf"', False, 'a "b".pdf'),
+        (b"Content-Disposition: attachment; filename*0=zero; filename*=utf-8''%C3%BC.pdf", False, "ü.pdf"),
+        (b"Content-Disposition: attachment; filename*=utf-8''%C3%BC.pdf; filename*1=one", False, "ü.pdf"),
+        (b"Content-Disposition: attachment; filename*2=c.pdf; filename*0=a", False, "ac.pdf"),
+    ],
+)  # fmt: skip
+def test_a_type_and_a_name_that_can_be_read_are_believed(
+    field: bytes, html: bool, filename: str | None
+) -> None:
+    parsed = parse(with_body(field, b"<p>x</p>"))
+    assert (parsed.html is not None) is html
+    assert [one.filename for one in parsed.attachments] == ([filename] if filename else [])
+
+
+def test_text_around_a_lone_closing_delimiter_is_shown() -> None:
+    for body in (b"Hello\r\n--x--\r\n", b"--x--\r\nHello\r\n", b"Hel\r\n--x--\r\nlo\r\n"):
+        parsed = parse(with_body(b"Content-Type: multipart/mixed; boundary=x", body))
+        assert parsed.text is not None
+        assert "".join(parsed.text.split()) == "Hello"
+        assert defects.NO_BOUNDARY in parsed.warnings
+
+
+def test_junk_behind_a_delimiter_does_not_hide_its_part() -> None:
+    raw = with_body(
+        b"Content-Type: multipart/mixed; boundary=x", b"--x junk\r\n\r\nHello\r\n--x-- more\r\nepilogue"
+    )
+    assert parse(raw).text == "Hello"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "parts", "html"),
+    [
+        (b"; start=\"<root>\"", [(b"image/png", b"<i>"), (b"text/html", b"<root>")], "<p>page</p>"),
+        (b"", [(b"image/png", b"<i>"), (b"text/html", b"<root>")], "<p>page</p>"),
+        (b"; start=\"<nobody>\"", [(b"image/png", b"<i>"), (b"text/html", b"<root>")], "<p>page</p>"),
+    ],
+)  # fmt: skip
+def test_the_html_of_a_related_need_not_come_first(
+    parameters: bytes, parts: list[tuple[bytes, bytes]], html: str
+) -> None:
+    raw = multipart(
+        *(
+            b"Content-Type: " + kind + b"\r\nContent-ID: " + cid + b"\r\n\r\n<p>page</p>"
+            for kind, cid in parts
+        ),
+        subtype=b"related",
+    ).replace(b"multipart/related;", b"multipart/related" + parameters + b";")
+    assert parse(raw).html == html
+    assert len(parse(raw).attachments) == 1
+    assert not summarise(raw).has_attachments
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ('<meta charset="windows-1251"><p>Привет</p>', "Привет"),
+        ("<meta http-equiv=Content-Type content='text/html; charset=windows-1251'><p>Привет</p>", "Привет"),
+        ("<!-- x --><META CHARSET=cp1251><p>Привет</p>", "Привет"),
+    ],
+)
+def test_html_names_its_charset_where_the_header_says_nothing(body: str, text: str) -> None:
+    for field in (b"Content-Type: text/html", b"Content-Type: text/html; charset=us-ascii"):
+        raw = with_body(field, body.encode("windows-1251"))
+        assert parse(raw).text == summarise(raw).snippet == text
+    declared = with_body(b"Content-Type: text/html; charset=koi8-r", body.encode("koi8-r"))
+    assert parse(declared).text == text
+
+
+@pytest.mark.parametrize(
+    ("text", "delsp", "expected"),
+    [
+        ("See https://exam \nple.com/a", True, "See https://example.com/a"),
+        ("one \ntwo\nthree", False, "one two\nthree"),
+        ("> one \n> two\n> three \nfour", False, "> one two\n> three \nfour"),
+        (">> a \n>> b\n> c", False, "> > a b\n> c"),
+        ("a \n-- \nAda", False, "a \n-- \nAda"),
+        (" >not a quote", False, ">not a quote"),
+        (" From here", False, "From here"),
+        ("a ", False, "a "),
+        ("", False, ""),
+    ],
+)
+def test_lines_that_flow_are_joined_and_quotes_kept(text: str, delsp: bool, expected: str) -> None:
+    assert unflowed(text, delsp=delsp) == expected
+
+
+def test_a_flowed_text_is_read_as_one() -> None:
+    raw = with_body(
+        b"Content-Type: text/plain; format=flowed; delsp=yes", b"See https://exam \r\nple.com/a\r\n"
+    )
+    assert parse(raw).text == "See https://example.com/a\n"
