@@ -10,7 +10,6 @@ from typing import Annotated, NoReturn
 
 import httpx
 import typer
-import uvicorn
 from pydantic import ValidationError
 
 from app import __version__, logs, traces
@@ -26,6 +25,7 @@ from app.migrate_data import CannotMove, Moved, migrate_data
 from app.occupancy import DatabaseInUse, shared
 from app.schema import upgrade
 from app.settings import Settings
+from app.web.server import build_server
 
 cli = typer.Typer(
     help="Maildelta: which mail on a POP3 server is new. Settings come from MAILDELTA_… variables or .env.",
@@ -70,15 +70,9 @@ def serve(
     if not settings.api_key.get_secret_value():
         typer.echo(f"The admin key is in {settings.api_key_file} ('maildelta show-key' prints it).", err=True)
     gc.freeze()  # what is there now stays: the collector need not look at it each time mail arrives
-    uvicorn.run(
-        app,
-        host=host or settings.host,
-        port=settings.port if port is None else port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=2,
-    )
+    build_server(
+        app, settings, host=host or settings.host, port=settings.port if port is None else port
+    ).run()
 
 
 @cli.command()

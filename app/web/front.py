@@ -39,11 +39,12 @@ class Front:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        peer = scope["client"][0] if scope.get("client") else ""
-        if is_trusted(peer, self._trusted):
-            await self._forwarded(peer, scope, receive, send)
-        else:
-            await self._logged(scope, receive, send)
+        if self._trusted:
+            peer = scope["client"][0] if scope.get("client") else ""
+            if is_trusted(peer, self._trusted):
+                await self._forwarded(peer, scope, receive, send)
+                return
+        await self._logged(scope, receive, send)
 
     async def _forwarded(self, peer: str, scope: Scope, receive: Receive, send: Send) -> None:
         address = client_address(peer, scope["headers"], self._trusted)

@@ -7,15 +7,19 @@ from collections.abc import Iterable
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"cross-origin-resource-policy", b"same-origin"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
 )
+_SET_BY_ROUTES = frozenset(name for name, _ in SECURITY_HEADERS)
 
 
 def guarded(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """These headers of an answer, and those of the above that it does not set itself."""
+    """These header fields of an answer, and those of the above that it does not set itself."""
     told = list(headers)
-    names = {name.lower() for name, _ in told}
-    return told + [header for header in SECURITY_HEADERS if header[0] not in names]
+    for name, _ in told:
+        if name in _SET_BY_ROUTES:
+            names = {name for name, _ in told}
+            return told + [field for field in SECURITY_HEADERS if field[0] not in names]
+    told += SECURITY_HEADERS
+    return told

@@ -1,0 +1,63 @@
+"""The HTTP server, with everything that uvicorn's settings and our edge bound."""
+
+import sys
+from collections.abc import Callable
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from app.settings import Settings
+from app.web.edge import Edge, Limits
+
+_log = structlog.get_logger()
+
+_OTHER_FILES = 512  # mail servers, databases, files: what a process has open beside its HTTP connections
+
+
+def build_server(app: ASGIApp, settings: Settings, *, host: str, port: int) -> uvicorn.Server:
+    """The server for this application, not running yet."""
+    edge = Edge(
+        Limits(
+            connections=_affordable(settings.connections),
+            per_address=settings.connections_per_address,
+            header_octets=settings.max_header_octets,
+            header_seconds=settings.header_timeout_seconds,
+            idle_seconds=settings.idle_timeout_seconds,
+            stalled_seconds=settings.body_timeout_seconds,
+            trusted=settings.trusted_proxies,
+        )
+    )
+    protocol: Callable[..., object] = edge.protocol
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=protocol,  # type: ignore[arg-type]  # uvicorn calls it, and asks nothing else of it
+        ws="none",
+        proxy_headers=False,  # ours are in clients.py: uvicorn's trust every process on the machine
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+    )
+    return uvicorn.Server(config)
+
+
+def _affordable(connections: int) -> int:
+    """So many connections, or as many as the system lets us have files; its soft limit is raised to that."""
+    if sys.platform == "win32":
+        return connections
+    import resource  # noqa: PLC0415  Windows has none
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = connections + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        if soft < needed:
+            connections = max(1, soft - min(_OTHER_FILES, soft // 2))
+            _log.warning(
+                "fewer_connections", connections=connections, reason="the limit of open files (ulimit -n)"
+            )
+    return connections
