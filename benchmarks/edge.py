@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import httpx
@@ -137,11 +138,16 @@ async def broken_json(port: int) -> None:
     await _many(20, one)
 
 
+async def everything(port: int) -> None:
+    """All of the above at the same time."""
+    await asyncio.gather(*(attack(port) for name, attack in ATTACKS.items() if name != "everything"))
+
+
 ATTACKS: dict[str, Attack] = {
     each.__name__: each
     for each in (
         slow_headers, slow_bodies, large_bodies, large_headers, many_fields, half_sent, connect_flood, never_read,
-        wrong_keys, broken_json,
+        wrong_keys, broken_json, everything,
     )
 }  # fmt: skip
 
@@ -187,10 +193,13 @@ async def watched(port: int, seconds: float) -> Seen:
 
 def under(name: str, port: int, seconds: float) -> Seen:
     """What healthy clients see while an attack runs in a process of its own."""
-    attacker = multiprocessing.get_context("spawn").Process(target=_attack, args=(name, port), daemon=True)
+    context = multiprocessing.get_context("spawn")
+    begun = context.Event()
+    attacker = context.Process(target=_attack, args=(name, port, begun), daemon=True)
     attacker.start()
-    time.sleep(1.0)  # it is in full swing
     try:
+        begun.wait()
+        time.sleep(1.0)  # it is in full swing
         return asyncio.run(watched(port, seconds))
     finally:
         attacker.kill()
@@ -228,7 +237,8 @@ def _print(name: str, seen: Seen, grown: float) -> None:
     print(f"{name:14}  {kept:26.0f} {anew:6.0f} {seen.failed:8} {grown:13.0f}", flush=True)
 
 
-def _attack(name: str, port: int) -> None:
+def _attack(name: str, port: int, begun: Event) -> None:
+    begun.set()
     asyncio.run(ATTACKS[name](port))
 
 
