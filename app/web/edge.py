@@ -1,6 +1,6 @@
 """The HTTP server's connections, kept within bounds: how many there are, how long they take, how much they hold.
 
-uvicorn's protocol for httptools bounds none of that (``docs/decisions``, the edge). One look at all connections about
+uvicorn's protocol for httptools bounds none of that (``docs/edge.md``). One look at all connections about
 every second takes the place of timers.
 """
 
