@@ -167,6 +167,7 @@ def _add_api(
             gate=gate,
             vault=vault,
             allowed=settings.allowed_private_networks,
+            ports=settings.allowed_ports,
             facts_of=facts_of,
             ledger=LedgerOfMailbox(is_known, begin_maildrop, look_anew, judge_again),
             work_is_due=work_is_due,
@@ -191,6 +192,7 @@ def _add_api(
         vault=vault,
         tokens=tools.maildrop.tokens,
         allowed=settings.allowed_private_networks,
+        ports=settings.allowed_ports,
         lookups=lookups,
         limits=tools.limits,
         clock=clock,
@@ -238,6 +240,7 @@ def _runner(
         maildrop=Maildrop(
             vault=vault,
             allowed=settings.allowed_private_networks,
+            ports=settings.allowed_ports,
             lookups=lookups,
             limits=limits,
             tokens=_tokens(settings, database, lookups, vault),

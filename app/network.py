@@ -5,7 +5,7 @@ the one connected to, so that a name cannot change its meaning in between (DNS r
 """
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
@@ -68,6 +68,19 @@ class AddressRefused(Exception):
             f"{self.host} is at {self.address}, which is not a public address. "
             "MAILDELTA_ALLOWED_PRIVATE_NETWORKS lists the private networks that may be used."
         )
+
+
+class PortRefused(AddressRefused):
+    """The port is none of those that mail servers may have. ``address``: the port."""
+
+    def __str__(self) -> str:
+        return f"Port {self.address} is none of those that MAILDELTA_ALLOWED_PORTS lists."
+
+
+def refuse_port(host: str, port: int, ports: Collection[int]) -> None:
+    """Raises PortRefused, where some ports are listed and this is none of them."""
+    if ports and port not in ports:
+        raise PortRefused(host, str(port))
 
 
 def is_allowed(address: str, allowed: Sequence[IpNetwork]) -> bool:

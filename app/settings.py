@@ -74,6 +74,11 @@ class Settings(BaseSettings):
         description="CIDRs, comma-separated, that mail and token servers may live in although they are loopback, "
         "private or link-local. Everything else of that kind is refused.",
     )
+    allowed_ports: Annotated[tuple[int, ...], NoDecode] = Field(
+        (),
+        description="Ports, comma-separated, that mail servers may have: `110,995`, so that whoever may register "
+        "mailboxes cannot try others. Empty: any.",
+    )
     trusted_proxies: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
         (),
         description="CIDRs, comma-separated, of the proxies in front. Of what they send, the right-most address in "
@@ -208,6 +213,18 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
+
+    @field_validator("allowed_ports", mode="before")
+    @classmethod
+    def _split_ports(cls, value: object) -> object:
+        return tuple(part for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("allowed_ports")
+    @classmethod
+    def _possible_ports(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(not 1 <= port <= 65535 for port in value):
+            raise ValueError("a port is a number from 1 to 65535")
+        return value
 
     @field_validator("name_servers", mode="before")
     @classmethod

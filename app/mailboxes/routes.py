@@ -1,6 +1,6 @@
 """Mailboxes over HTTP."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -40,6 +40,7 @@ def build_router(
     gate: Gate,
     vault: Vault,
     allowed: Sequence[IpNetwork],
+    ports: Collection[int],
     facts_of: FactsOf,
     ledger: service.LedgerOfMailbox,
     work_is_due: Callable[[], None],
@@ -68,7 +69,9 @@ def build_router(
         service.refuse_token_url(body.oauth2, allowed)
 
         def change(db: Session) -> MailboxAnswer:
-            return answer(service.register(db, body, vault=vault, now=clock()), MailboxFacts())
+            row = service.register(db, body, vault=vault, now=clock())
+            service.refuse_other_port(row, ports)
+            return answer(row, MailboxFacts())
 
         made = await database.write(change)
         if made.next_sync_at:
@@ -122,7 +125,9 @@ def build_router(
         service.refuse_token_url(body.oauth2, allowed)
 
         def change(db: Session) -> MailboxAnswer:
-            service.change(db, number, body, vault=vault, ledger=ledger, now=clock())
+            row = service.change(db, number, body, vault=vault, ledger=ledger, now=clock())
+            if body.model_fields_set & {"port", "security"}:
+                service.refuse_other_port(row, ports)
             db.flush()
             return shaped(db, number)
 

@@ -1,6 +1,6 @@
 """Registering and changing a mailbox: row and credentials in one transaction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -29,7 +29,7 @@ from app.mailboxes.secrets import (
     Vault,
     auth_method,
 )
-from app.network import is_allowed, is_inside, literal_address
+from app.network import PortRefused, is_allowed, is_inside, literal_address, refuse_port
 from app.settings import IpNetwork
 
 # A change to one of these may be what a refused login was waiting for.
@@ -227,6 +227,14 @@ def refuse_literal(host: str, allowed: Sequence[IpNetwork]) -> None:
             f"{address} is not a public address; MAILDELTA_ALLOWED_PRIVATE_NETWORKS lists the private "
             "networks that may be used",
         )
+
+
+def refuse_other_port(row: Mailbox, ports: Collection[int]) -> None:
+    """Refuse a port that mail servers may not have."""
+    try:
+        refuse_port(row.host, row.port, ports)
+    except PortRefused as error:
+        raise invalid_request("/port", str(error)) from error
 
 
 def refuse_token_url(oauth2: OAuth2Login | None, allowed: Sequence[IpNetwork]) -> None:

@@ -1,7 +1,7 @@
 """From a mailbox row to a POP3 session that is logged in: addresses, certificates, credentials."""
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import lru_cache, partial
 
@@ -9,7 +9,7 @@ from app import pop3
 from app.lookups import HostUnknown, Lookups
 from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.secrets import Binding, Credentials, CredentialsUnreadable, Vault
-from app.network import AddressRefused, resolve
+from app.network import AddressRefused, refuse_port, resolve
 from app.settings import IpNetwork
 from app.sync.errors import UNREADABLE, SyncErrorCode, SyncFailed
 from app.sync.oauth2 import AccessTokens, Grant
@@ -56,6 +56,7 @@ class Maildrop:
         *,
         vault: Vault,
         allowed: Sequence[IpNetwork],
+        ports: Collection[int],
         lookups: Lookups,
         limits: pop3.Limits,
         tokens: AccessTokens,
@@ -66,6 +67,7 @@ class Maildrop:
         self._traces = traces or Traces()
         self._vault = vault
         self._allowed = allowed
+        self._ports = ports
         self._lookups = lookups
         self._limits = limits
         self._monotonic = monotonic
@@ -179,6 +181,7 @@ class Maildrop:
 
     async def _addresses(self, mailbox: Mailbox) -> tuple[str, ...]:
         try:
+            refuse_port(mailbox.host, mailbox.port, self._ports)
             return await resolve(mailbox.host, allowed=self._allowed, lookups=self._lookups)
         except AddressRefused as error:
             raise SyncFailed(SyncErrorCode.ADDRESS_REFUSED, str(error)) from error

@@ -1,7 +1,7 @@
 """Trying a mailbox's settings, step by step, for a person who wants to know what is wrong. Nothing is stored."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,7 +17,7 @@ from app.mailboxes.models import MailboxId
 from app.mailboxes.schemas import Name, NewMailbox, credentials_of
 from app.mailboxes.secrets import Binding, Credentials, CredentialsUnreadable, Vault
 from app.mailboxes.service import destination_of, existing, refuse_new_destination
-from app.network import AddressRefused, resolve
+from app.network import AddressRefused, refuse_port, resolve
 from app.settings import IpNetwork
 from app.sync.errors import UNREADABLE, SyncErrorCode, SyncFailed
 from app.sync.maildrop import Login, as_sync_failed, by_token
@@ -72,6 +72,7 @@ class Tryout:
     vault: Vault
     tokens: AccessTokens
     allowed: Sequence[IpNetwork]
+    ports: Collection[int]
     lookups: Lookups
     limits: pop3.Limits
     clock: Callable[[], datetime]
@@ -91,6 +92,7 @@ class Tryout:
             monotonic=self.monotonic,
         )
         try:
+            refuse_port(wanted.host, wanted.effective_port, self.ports)
             addresses = await resolve(wanted.host, allowed=self.allowed, lookups=self.lookups)
             endpoint = replace(endpoint, addresses=addresses)
             log.passed(", ".join(endpoint.addresses))

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from app import pop3
 from app.lookups import HostUnknown, NameServerSilent
-from app.network import AddressRefused
+from app.network import AddressRefused, PortRefused
 from app.sync.errors import SyncErrorCode, SyncFailed
 
 
@@ -92,6 +92,12 @@ def warnings_of(capabilities: pop3.Capabilities, *, poll_interval_seconds: int |
 
 def _dns(error: Exception, at: Circumstances) -> Diagnosis | None:
     match error:
+        case PortRefused():
+            return Diagnosis(
+                "This service does not connect to mail servers on that port.",
+                "Use port 995 (tls) or 110 (starttls). If the mail server is meant to be there, add its port to "
+                "MAILDELTA_ALLOWED_PORTS and start the service again.",
+            )
         case AddressRefused():
             return Diagnosis(
                 "The address is not a public one, and this service does not connect to such addresses unasked.",

@@ -388,3 +388,25 @@ async def test_every_refusal_of_the_edge_is_documented(service: Client) -> None:
             assert {"400", "408", "414", "431"} <= told, f"{method} {path}"
             assert "requestBody" not in operation or {"413", "415"} <= told, f"{method} {path}"
             assert path in {"/livez", "/readyz"} or "429" in told, f"{method} {path}"
+
+
+async def test_a_setting_says_which_ports_mail_servers_may_have(tmp_path: Path) -> None:
+    async with running(settings_for(tmp_path, allowed_ports="995, 110")) as service:
+        for change in ({"port": 22}, {"port": 8080}):
+            problem = assert_problem(
+                await service.http.post("/mailboxes", json=MAILBOX | change), 422, "invalid_request"
+            )
+            assert problem["errors"][0]["pointer"] == "/port"
+            tried = await service.http.post("/mailboxes/test", json=MAILBOX | change)
+            assert (tried.json()["ok"], tried.json()["steps"][-1]["step"]) == (False, "dns")
+            assert "MAILDELTA_ALLOWED_PORTS" in tried.text
+        made = await service.http.post("/mailboxes", json=MAILBOX)
+        assert made.status_code == 201
+        changed = await service.http.patch(
+            made.headers["location"], json={"port": 23, "password": MAILBOX["password"]}
+        )
+        assert_problem(changed, 422, "invalid_request")
+        assert (await service.http.get(made.headers["location"])).json()["port"] == 995
+    async with running(settings_for(tmp_path, allowed_ports="110")) as service:
+        sync = (await service.http.post(f"{made.headers['location']}/sync?wait=20")).json()
+        assert sync["error"]["code"] == "address_refused"
