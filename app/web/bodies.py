@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from app.errors import AppError
 
@@ -21,7 +21,7 @@ class BodyLimits:
 
 
 async def blocks(request: Request, limits: BodyLimits) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises 413 before more is read than the limit, 408 when the client is too slow.
+    """The body as it comes. Raises 413 before more is read than the limit, 408 for a slow client, 400 for one that goes.
 
     Only the time that we wait for the client counts, not what is done with the blocks in between.
     """
@@ -37,7 +37,7 @@ async def blocks(request: Request, limits: BodyLimits) -> AsyncIterator[bytes]:
             raise _too_slow() from error
         waited += time.monotonic() - began
         if message["type"] == "http.disconnect":
-            raise ClientDisconnect
+            raise AppError(400, "bad_request", "The body did not come whole.")
         block, more = message.get("body", b""), message.get("more_body", False)
         octets += len(block)
         if octets > limits.octets:
