@@ -21,7 +21,7 @@ class BodyLimits:
 
 
 async def blocks(request: Request, limits: BodyLimits) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises 413 before more is read than the limit, 408 for a slow client, 400 for one that goes.
+    """The body as it comes. Raises 413 before more is read than the limit, 408 when it is slow, 400 when it ends.
 
     Only the time that we wait for the client counts, not what is done with the blocks in between.
     """

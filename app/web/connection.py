@@ -289,8 +289,11 @@ class _Lingering:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        self.written += len(data)
-        self._transport.write(data)
+        if (
+            not self._transport.is_closing()
+        ):  # else the client has gone, and uvloop raises for what is written now
+            self.written += len(data)
+            self._transport.write(data)
 
     def is_closing(self) -> bool:
         return self._connection.is_lingering or self._transport.is_closing()
