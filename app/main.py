@@ -28,10 +28,13 @@ from app.mailboxes.repository import try_unreadable_again
 from app.mailboxes.routes import build_router as mailboxes_router
 from app.mailboxes.secrets import OAuth2, Vault
 from app.mailboxes.service import LedgerOfMailbox, replace_oauth2, stored_oauth2
+from app.messages.reader import MessageReader
 from app.messages.rereading import Rereader
 from app.messages.routes import build_router as messages_router
 from app.metrics import Backlog
 from app.occupancy import Place, shared
+from app.reading.memory import AnswerMemory
+from app.reading.processes import ReaderProcesses
 from app.reading.threads import FairThreads
 from app.schema import upgrade
 from app.settings import Role, Settings
@@ -61,6 +64,8 @@ _log = structlog.get_logger()
 
 Clock = Callable[[], datetime]
 
+# Letters that are read for people at the same time, in threads and again in processes: memory is what bounds them.
+_READERS = 2
 _SEND_SPANS_WITHIN_SECONDS = 1.0  # at the end, beyond what running work gets
 
 _ABOUT = """\
@@ -208,9 +213,24 @@ def _add_api(
             import_limits=BodyLimits(settings.max_import_octets, settings.body_timeout_seconds),
         )
     )
+    letters = MessageReader(
+        database=database,
+        threads=FairThreads(_READERS, name="read"),
+        processes=ReaderProcesses(_READERS),
+        memory=AnswerMemory(settings.answer_octets),
+    )
+    tools.metrics.watch_reading(
+        processes=lambda: letters.processes.count,
+        octets=lambda: letters.memory.held_octets,
+        refused=lambda: letters.refused,
+    )
     app.include_router(
         messages_router(
-            database=database, gate=gate, messages_stored=wakeups.messages_stored, monotonic=time.monotonic
+            database=database,
+            gate=gate,
+            letters=letters,
+            messages_stored=wakeups.messages_stored,
+            monotonic=time.monotonic,
         )
     )
     app.include_router(access_router(database=database, gate=gate, clock=clock))

@@ -75,6 +75,21 @@ class Metrics:
         """Ask this for the sessions under way, whenever somebody reads."""
         self._sessions.set_function(count)
 
+    def watch_reading(
+        self, *, processes: Callable[[], int], octets: Callable[[], int], refused: Callable[[], int]
+    ) -> None:
+        """Ask these for what reads messages for the API, whenever somebody reads."""
+        told = {
+            "reader_processes": ("Processes that read large messages; none when nobody asks.", processes),
+            "answer_octets": ("Octets that answers under way may hold in memory.", octets),
+            "answers_refused": (
+                "Answers refused (503) since the start, for others took all there is.",
+                refused,
+            ),
+        }
+        for name, (text, ask) in told.items():
+            Gauge(f"maildelta_{name}", text, registry=self._registry).set_function(ask)
+
     def text(self, backlog: Backlog | None) -> bytes:
         """Everything in Prometheus' text format. None: the database does not answer."""
         self._backlog = backlog

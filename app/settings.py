@@ -173,6 +173,12 @@ class Settings(BaseSettings):
         description="Octets of mail in memory that are not stored yet, of all syncs of a worker. Beyond that each sync "
         "stores what it has before it reads on.",
     )
+    answer_octets: int = Field(
+        128 * 1024 * 1024,
+        gt=0,
+        description="Octets of mail in memory of answers under way (a message, its octets, an attachment). "
+        "Further ones wait up to 3 seconds, then get 503.",
+    )
     forget_missing_after_days: int = Field(
         0,
         ge=0,

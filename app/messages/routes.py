@@ -1,6 +1,5 @@
 """The feed, messages, their raw octets and their attachments over HTTP."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 from urllib.parse import quote
@@ -8,21 +7,23 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from app.access.routes import requires
+from app.access.routes import By, requires
 from app.access.service import Gate, Scope
 from app.database import Database
 from app.errors import not_found
-from app.mail import mime
 from app.mail.people import canonical
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
 from app.messages import repository, schemas
-from app.messages.contents import unpack
+from app.messages.contents import BLOCK_OCTETS
 from app.messages.feed import Feed, Look, Order
 from app.messages.models import Message, MessageSeq
+from app.messages.octets import blocks
+from app.messages.reader import SMALL_OCTETS, MessageReader
 from app.messages.repository import Wanted
 from app.messages.rereading import Rereader
 from app.messages.schemas import FeedPage, MessageWhole
+from app.reading.memory import Share
 from app.wakeups import Wakeup
 from app.web.ids import decode_id
 from app.web.pages import After, Limit, decode_cursor, link_next
@@ -76,12 +77,24 @@ Filters = Annotated[Wanted, Depends(_wanted)]
 
 
 def build_router(
-    *, database: Database, gate: Gate, messages_stored: Wakeup, monotonic: Callable[[], float]
+    *,
+    database: Database,
+    gate: Gate,
+    letters: MessageReader,
+    messages_stored: Wakeup,
+    monotonic: Callable[[], float],
 ) -> APIRouter:
     """The routes of the messages. ``monotonic`` is in seconds."""
-    router = Router(tags=["Messages"])
+    router = Router(tags=["Messages"], lifespan=letters.running)
     may_read, may_admin = requires(gate, Scope.READ), requires(gate, Scope.ADMIN)
     rereader = Rereader(database=database, monotonic=monotonic)
+
+    async def memory_of_answer(by: By) -> AsyncIterator[Share]:
+        """Given back when the answer has been sent, or cannot be any more."""
+        async with letters.memory.share(by.key) as share:
+            yield share
+
+    Memory = Annotated[Share, Depends(memory_of_answer)]  # noqa: N806
     reader = Feed(database=database, messages_stored=messages_stored, monotonic=monotonic)
 
     async def page(
@@ -147,52 +160,52 @@ def build_router(
     @router.get(
         "/messages/{message_id}",
         dependencies=[may_read],
-        responses=documented(404),
+        responses=documented(404, s503=_BUSY),
         summary="Read one message",
     )
-    async def read(message_id: str) -> MessageWhole:
+    async def read(message_id: str, share: Memory) -> MessageWhole:
         row = await found(message_id)
-        raw = b"".join([block async for block in _blocks(database, row.raw_sha256)])
-        parsed = await asyncio.to_thread(mime.parse, raw)
-        return schemas.whole(row, parsed)
+        await share.take(_SMALL_ANSWER if row.octets <= SMALL_OCTETS else _LARGE_ANSWER)
+        return schemas.whole(row, await letters.parsed(row, owner=(share.reader, row.mailbox_id)))
 
     @router.get(
         "/messages/{message_id}/raw",
         dependencies=[may_read],
-        responses=documented(404)
+        responses=documented(404, s503=_BUSY)
         | {200: {"content": {"message/rfc822": {}}, "description": "The message, byte for byte."}},
         response_class=Response,
         summary="Download the message as the server sent it",
     )
-    async def raw(message_id: str, request: Request) -> Response:
+    async def raw(message_id: str, request: Request, share: Memory) -> Response:
         row = await found(message_id)
         headers = {"ETag": f'"{row.raw_sha256.hex()}"', "Cache-Control": "no-store"} | _DOWNLOAD
         if headers["ETag"] in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         headers["Content-Disposition"] = f'attachment; filename="{message_id}.eml"'
         headers["Content-Length"] = str(row.octets)
-        blocks = _blocks(database, row.raw_sha256)
-        return StreamingResponse(blocks, media_type="message/rfc822", headers=headers)
+        await share.take(_streamed(row))
+        stored = blocks(database, row.raw_sha256)
+        return StreamingResponse(stored, media_type="message/rfc822", headers=headers)
 
     @router.get(
         "/messages/{message_id}/attachments/{index}",
         dependencies=[may_read],
-        responses=documented(404)
+        responses=documented(404, s503=_BUSY)
         | {200: {"content": {"application/octet-stream": {}}, "description": "The decoded part."}},
         response_class=Response,
         summary="Download an attachment",
     )
-    async def attachment(message_id: str, index: int) -> Response:
+    async def attachment(message_id: str, index: int, share: Memory) -> Response:
         row = await found(message_id)
-        raw = b"".join([block async for block in _blocks(database, row.raw_sha256)])
-        part = await asyncio.to_thread(mime.attachment, raw, index)
+        await share.take(_streamed(row))
+        part = await letters.attachment(row, index, owner=(share.reader, row.mailbox_id))
         if part is None:
             raise not_found("attachment")
-        facts, data = part
+        facts, pieces = part
         name = facts.filename or f"attachment-{index}"
         disposition = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
-        headers = {"Content-Disposition": disposition} | _DOWNLOAD
-        return Response(data, media_type=facts.content_type, headers=headers)
+        headers = {"Content-Disposition": disposition, "Content-Length": str(facts.octets)} | _DOWNLOAD
+        return StreamingResponse(pieces, media_type=facts.content_type, headers=headers)
 
     @router.post(
         "/messages/{message_id}/reparse",
@@ -200,11 +213,11 @@ def build_router(
         responses=documented(404),
         summary="Read a stored message again",
     )
-    async def reparse(message_id: str) -> MessageWhole:
+    async def reparse(message_id: str, share: Memory) -> MessageWhole:
         """By the reader of this version, as happens by itself after an upgrade. Its place, id and raw octets stay."""
         if not await rereader.one(MessageSeq(decode_id("msg", message_id))):
             raise not_found("message")
-        return await read(message_id)
+        return await read(message_id, share)
 
     @router.delete(
         "/messages/{message_id}",
@@ -222,6 +235,12 @@ def build_router(
     return router
 
 
+_BUSY = (
+    "busy: Others are being answered, and their mail takes all the memory or time that there is for answers."
+)
+# What an answer holds at most, in octets: a letter with what is made of it, in its several forms on the way.
+_SMALL_ANSWER = 1024 * 1024
+_LARGE_ANSWER = 32 * 1024 * 1024
 # Mail is hostile: whatever it claims to be, a browser must not run it in our origin.
 _DOWNLOAD = {
     "X-Content-Type-Options": "nosniff",
@@ -229,14 +248,6 @@ _DOWNLOAD = {
 }
 
 
-async def _blocks(database: Database, sha256: bytes) -> AsyncIterator[bytes]:
-    first = await database.read(lambda db: repository.first_block(db, sha256))
-    if first is None:
-        raise not_found("message")
-    data, blocks, _octets = first
-    yield unpack(data)
-    for number in range(1, blocks):
-        block = await database.read(lambda db, number=number: repository.further_block(db, sha256, number))  # type: ignore[misc]
-        if block is None:
-            raise ConnectionError("the message was deleted while it was read")
-        yield unpack(block)
+def _streamed(row: Message) -> int:
+    """A block as it is stored, the same unpacked, and what of it is on its way."""
+    return 3 * min(row.octets, BLOCK_OCTETS)

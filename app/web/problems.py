@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from app.database import StorageFailed
 from app.errors import AppError, InputFault
+from app.reading.errors import Busy
 from app.web.headers import guarded
 
 MEDIA_TYPE = "application/problem+json"
@@ -108,6 +109,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(StorageFailed, _storage_failed)
+    app.add_exception_handler(Busy, _busy)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -162,6 +164,13 @@ async def _storage_failed(_request: Request, error: Exception) -> Response:
     _log.error("storage_failed", reason=str(error))
     detail = "The database cannot do its work at the moment."
     return problem(AppError(503, "storage_failed", detail, headers={"Retry-After": "5"}))
+
+
+async def _busy(_request: Request, _error: Exception) -> Response:
+    detail = (
+        "Others are being answered, and their mail takes all the memory or time that there is for answers."
+    )
+    return problem(AppError(503, "busy", detail, headers={"Retry-After": "2"}))
 
 
 async def _unexpected(_request: Request, error: Exception) -> Response:

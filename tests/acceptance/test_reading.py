@@ -1,0 +1,134 @@
+"""Reading messages that are large or too much: in processes of their own, in pieces, within a limit of memory."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from random import Random
+
+import httpx
+import pytest
+
+from app.database import Database
+from app.mail.mime import attachment, parse
+from app.messages import repository
+from app.messages.models import Message, MessageSeq
+from app.messages.reader import SMALL_OCTETS, TOO_MUCH, MessageReader
+from app.reading.memory import AnswerMemory
+from app.reading.processes import ReaderProcesses
+from app.reading.threads import FairThreads
+from tests.fuzz.letters import MIB, with_attachment
+from tests.letters_stored import stored
+from tests.service import ServiceProcess, running, settings_for
+
+SMALL = b"From: a@example.org\r\nSubject: small\r\n\r\nsome words\r\n"
+LARGE = with_attachment(10 * MIB)
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that this one has started and that are there."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += map(int, (task / "children").read_text().split())
+    return found
+
+
+async def until_gone(pids: list[int]) -> None:
+    async with asyncio.timeout(60):
+        while any(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids if Path(f"/proc/{pid}").exists()):
+            await asyncio.sleep(0.05)
+
+
+async def test_a_large_message_is_answered_like_a_small_one_and_its_attachment_as_it_was(
+    tmp_path: Path,
+) -> None:
+    settings = settings_for(tmp_path / "data")
+    small, large = await stored(settings.data_dir, [SMALL, LARGE])
+    async with running(settings) as client:
+        assert (await client.http.get(f"/messages/{small}")).json()["text"] == "some words\r\n".replace(
+            "\r", ""
+        )
+        assert children_of(os.getpid()) == []
+        answer, parsed = (await client.http.get(f"/messages/{large}")).json(), parse(LARGE)
+        assert len(children_of(os.getpid())) == 1
+        assert (answer["text"], answer["headers"]) == (parsed.text, parsed.headers)
+        found = attachment(LARGE, 0)
+        assert found is not None
+        assert answer["attachments"][0]["octets"] == len(found[1])
+        download = await client.http.get(f"/messages/{large}/attachments/0")
+        assert download.content == found[1]
+        assert download.headers["content-length"] == str(len(found[1]))
+        assert (await client.http.get(f"/messages/{large}/attachments/1")).status_code == 404
+    assert children_of(os.getpid()) == []
+
+
+@pytest.mark.parametrize("kill", [True, False], ids=["killed", "stopped"])
+async def test_no_process_outlives_the_service(tmp_path: Path, *, kill: bool) -> None:
+    large, _small = await stored(tmp_path / "data", [LARGE, SMALL])
+    service = ServiceProcess(tmp_path / "data")
+    with service.started():
+        async with service.client() as http:
+            assert children_of(service.pid) == []
+            assert (await http.get(f"/messages/{large}")).status_code == 200
+            children = children_of(service.pid)
+            assert len(children) == 1
+        if kill:
+            service.kill()
+        else:
+            assert service.stop()
+        await until_gone(children)
+
+
+async def test_a_message_whose_process_dies_is_answered_with_its_headers_and_a_warning(
+    tmp_path: Path,
+) -> None:
+    [large] = await stored(tmp_path, [LARGE])
+    database = Database(f"sqlite:///{tmp_path / 'maildelta.sqlite'}")
+    reader = MessageReader(
+        database=database,
+        threads=FairThreads(1, name="read"),
+        processes=ReaderProcesses(1, command=(sys.executable, "-c", "import os; os.kill(os.getpid(), 9)")),
+        memory=AnswerMemory(MIB),
+    )
+    try:
+        row = await database.read(lambda db: repository.get(db, MessageSeq(1)))
+        assert isinstance(row, Message)
+        assert row.octets > SMALL_OCTETS
+        parsed = await reader.parsed(row, owner=("a", 1))
+        assert parsed.warnings == (TOO_MUCH,)
+        assert parsed.headers["subject"] == ["the film"]
+        assert (parsed.text, parsed.html, parsed.attachments) == (None, None, ())
+    finally:
+        await reader.close()
+        database.close()
+    async with running(settings_for(tmp_path)) as client:
+        assert await client.raw(large) == LARGE
+
+
+async def test_downloads_beyond_the_memory_of_answers_are_refused_until_others_have_ended(
+    tmp_path: Path,
+) -> None:
+    letter = with_attachment(1 * MIB).replace(b"film.mp4", Random(1).randbytes(8).hex().encode())
+    large, small = await stored(tmp_path / "data", [letter * 20, SMALL])
+    service = ServiceProcess(tmp_path / "data", MAILDELTA_ANSWER_OCTETS=str(16 * MIB))
+    with service.started():
+        async with service.client() as http:
+            async with http.stream("GET", f"/messages/{large}/raw") as slow:
+                assert slow.status_code == 200
+                refused = await http.get(f"/messages/{large}/raw")
+                assert refused.status_code == 503
+                assert refused.headers["retry-after"].isdigit()
+                assert refused.json()["code"] == "busy"
+                assert (await http.get("/messages")).status_code == 200
+                assert "maildelta_answers_refused 1.0" in (await http.get("/metrics")).text
+            assert len((await http.get(f"/messages/{large}/raw")).content) == len(letter) * 20
+            assert (await http.get(f"/messages/{small}")).status_code == 200
+            assert "maildelta_answer_octets 0.0" in (await _settled(http))
+
+
+async def _settled(http: httpx.AsyncClient) -> str:
+    """The numbers, once what was abandoned has been noticed."""
+    async with asyncio.timeout(60):
+        while "maildelta_answer_octets 0.0" not in (text := (await http.get("/metrics")).text):
+            await asyncio.sleep(0.05)
+    return text

@@ -1,0 +1,48 @@
+"""Letters put straight into a database: for tests of what is done with them afterwards."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+
+from sqlmodel import Session
+
+from app.database import Database
+from app.mailboxes import repository as mailboxes
+from app.mailboxes.models import Mailbox, MailboxId
+from app.messages import intake
+from app.messages.contents import BLOCK_OCTETS, Packer
+from app.messages.models import MessageSeq
+from app.schema import upgrade
+from app.web.ids import encode_id
+
+_NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+async def stored(directory: Path, letters: Sequence[bytes]) -> list[str]:
+    """Make the embedded database of a data directory that holds these letters in one mailbox; their ids."""
+    directory.mkdir(parents=True, exist_ok=True)
+    url = f"sqlite:///{directory / 'maildelta.sqlite'}"
+    upgrade(url)
+    database = Database(url)
+    try:
+        places = [
+            await database.write(lambda db, n=n, raw=raw: _store(db, n, raw))  # type: ignore[misc]
+            for n, raw in enumerate(letters)
+        ]
+    finally:
+        database.close()
+    return [encode_id("msg", place) for place in places]
+
+
+def _store(db: Session, number: int, raw: bytes) -> MessageSeq:
+    mailbox = mailboxes.get(db, MailboxId(1))
+    if mailbox is None:
+        row = Mailbox(
+            name="letters", host="127.0.0.1", port=1, security="none", username="u", created_at=_NOW,
+            server_retention={"mode": "keep"},
+        )  # fmt: skip
+        mailboxes.add(db, row)
+    packed = Packer().pack([raw if len(raw) <= BLOCK_OCTETS else BytesIO(raw)])[0]
+    prepared = intake.prepare(packed, unique_id=b"%d" % number, occurrence=1)
+    return intake.store(db, MailboxId(1), [prepared], now=_NOW)[0]
