@@ -99,20 +99,28 @@ class RunningProcess:
 
 def family_cpu_seconds(pid: int) -> float:
     """Processor seconds of a process and of all that descend from it, those that have ended and were waited for too."""
+    return sum(sum(map(int, fields[11:15])) for fields in _family(pid).values()) / _TICKS_PER_SECOND
+
+
+def family_memory(pid: int) -> int:
+    """Octets of memory that a process and all that descend from it hold now, together."""
+    return sum(memory_of(member, "VmRSS") or 0 for member in _family(pid))
+
+
+def _family(pid: int) -> dict[int, list[str]]:
+    """A process and all that descend from it, with what /proc/PID/stat says of each behind its name."""
     children: dict[int, list[int]] = {}
-    spent: dict[int, float] = {}
+    told: dict[int, list[str]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # it ended while we looked
             fields = path.read_text(errors="replace").rpartition(")")[2].split()
             number = int(path.parent.name)
             children.setdefault(int(fields[1]), []).append(number)
-            spent[number] = sum(map(int, fields[11:15])) / _TICKS_PER_SECOND  # its own, and its children's
-    family, found = [pid], 0.0
-    while family:
-        member = family.pop()
-        found += spent.get(member, 0.0)
+            told[number] = fields
+    family = [pid]
+    for member in family:
         family += children.get(member, ())
-    return found
+    return {member: told[member] for member in family if member in told}
 
 
 def memory_of(pid: int, field: str) -> int | None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
 
@@ -17,6 +18,7 @@ from app.messages.reader import SMALL_OCTETS, TOO_MUCH, MessageReader
 from app.reading.memory import AnswerMemory
 from app.reading.processes import ReaderProcesses
 from app.reading.threads import FairThreads
+from benchmarks.processes import family_memory
 from tests.fuzz.letters import MIB, with_attachment
 from tests.letters_stored import stored
 from tests.service import ServiceProcess, running, settings_for
@@ -124,6 +126,21 @@ async def test_downloads_beyond_the_memory_of_answers_are_refused_until_others_h
             assert len((await http.get(f"/messages/{large}/raw")).content) == len(letter) * 20
             assert (await http.get(f"/messages/{small}")).status_code == 200
             assert "maildelta_answer_octets 0.0" in (await _settled(http))
+
+
+async def test_slow_downloads_of_attachments_hold_blocks_and_no_messages(tmp_path: Path) -> None:
+    [large] = await stored(tmp_path / "data", [with_attachment(40_000_000)])
+    service = ServiceProcess(tmp_path / "data")
+    with service.started():
+        async with service.client() as http, AsyncExitStack() as downloads:
+            assert (await http.get("/messages")).status_code == 200
+            idle = family_memory(service.pid)
+            for _ in range(4):
+                path = f"/messages/{large}/attachments/0"
+                answer = await downloads.enter_async_context(http.stream("GET", path, timeout=120))
+                assert answer.status_code == 200
+                assert await anext(answer.aiter_raw(1024))
+            assert family_memory(service.pid) - idle <= 100_000_000, "each is 40 MB, and 29 MB decoded"
 
 
 async def _settled(http: httpx.AsyncClient) -> str:
