@@ -174,7 +174,7 @@ class ServiceProcess:
         path = self._data_dir / "log"
         return path.read_text() if path.exists() else ""
 
-    def start(self, *, within: float = 60) -> None:
+    def start(self, *, within: float = 120) -> None:
         """Start it and wait until it is ready."""
         command = [sys.executable, "-m", "app", "serve", "--port", str(self.port)]
         if self._launcher:
@@ -218,7 +218,7 @@ class ServiceProcess:
     def _end(self, number: int) -> int:
         assert self._process is not None
         self._process.send_signal(number)
-        code = self._process.wait(timeout=30)
+        code = self._process.wait(timeout=60)
         self._process = None
         return code
 

@@ -20,7 +20,7 @@ from app.mail.mime import parse
 LENGTH = struct.Struct(">I")
 GIVE_UP_SECONDS = 2.0  # of processor time: what was read so far is given
 LATEST_SECONDS = 3.0  # of processor time: a step that does not come back ends the process
-MOST_OCTETS = 256 * 1024 * 1024  # of address space, beyond what the process has at its start
+MOST_OCTETS = 128 * 1024 * 1024  # of address space, beyond what the process has at its start
 
 
 def main() -> None:

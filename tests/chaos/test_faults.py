@@ -114,7 +114,7 @@ async def test_a_worker_frozen_within_a_transaction_does_not_hold_up_all_others(
         async def goes_on() -> bool:
             return await asked(fleet, "SELECT count(*) FROM messages") > so_far
 
-        await eventually(goes_on, within=4 * LEASE_SECONDS, fleet=fleet)
+        await eventually(goes_on, within=20 * LEASE_SECONDS, fleet=fleet)
         sync.worker.thaw()
         await sync.settled()
 
@@ -139,7 +139,7 @@ async def test_a_worker_that_dies_with_its_clock_ahead_is_replaced_all_the_same(
         fleet.set_clock(sync.worker, 86_400)
         await asyncio.sleep(LEASE_SECONDS / 3)  # it has renewed its lease by then
         sync.worker.kill()
-        assert (await sync.client.ended(sync.sync_id, within=30))["status"] == "succeeded", fleet.logs
+        assert (await sync.client.ended(sync.sync_id, within=120))["status"] == "succeeded", fleet.logs
 
 
 async def test_a_database_that_is_restarted_within_a_sync_costs_no_message(fleet: Fleet) -> None:

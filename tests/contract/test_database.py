@@ -86,7 +86,7 @@ async def test_a_read_sees_one_state_however_many_statements_it_makes(database: 
     def question(db: Session) -> tuple[int, int]:
         before = db.execute(text("SELECT count(*) FROM api_keys")).scalar_one()
         written = asyncio.run_coroutine_threadsafe(database.write(lambda db: db.add(key("b"))), loop)
-        written.result(timeout=10)
+        written.result(timeout=60)
         return before, db.execute(text("SELECT count(*) FROM api_keys")).scalar_one()
 
     assert await database.read(question) == (0, 0)
@@ -106,12 +106,12 @@ async def writers_busy(database: Database) -> AsyncIterator[None]:
 
     def hold(_db: Session) -> None:
         held.append(None)
-        release.wait(10)
+        release.wait(60)
 
     tasks = []
     for writer in range(1 if database.is_sqlite else 8):
         tasks.append(asyncio.create_task(database.write(hold)))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while len(held) <= writer:
                 await asyncio.sleep(0.001)
     yield
@@ -220,12 +220,12 @@ async def test_who_asks_little_does_not_wait_for_all_who_ask_much(database: Data
     def much(_db: Session, number: int) -> int:
         time.sleep(0.05)
         if number:
-            release.wait(10)
+            release.wait(60)
         return number
 
     asked = [asyncio.create_task(database.read(partial(much, number=n))) for n in range(4)]
     asked[0].add_done_callback(lambda _: answered.append(0))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not answered:
             await asyncio.sleep(0.01)
         assert await database.read(lambda db: db.execute(text("SELECT 1")).scalar_one()) == 1
@@ -239,7 +239,7 @@ async def test_who_is_cancelled_during_a_commit_goes_on_only_after_it(database: 
 
     def change(db: Session) -> None:
         loop.call_soon_threadsafe(started.set)
-        asyncio.run_coroutine_threadsafe(release.wait(), loop).result(timeout=10)
+        asyncio.run_coroutine_threadsafe(release.wait(), loop).result(timeout=60)
         db.add(key("late"))
 
     task = asyncio.create_task(database.write(change))
@@ -265,11 +265,11 @@ async def test_a_transaction_in_which_nothing_happens_is_ended_and_made_again(da
         first = not is_frozen.is_set()
         is_frozen.set()
         if first:
-            thaws.wait(10)
+            thaws.wait(60)
         return int(db.execute(text("SELECT count(*) FROM api_keys")).scalar_one())
 
     writing = asyncio.create_task(database.write(freeze))
-    await asyncio.to_thread(is_frozen.wait, 10)
+    await asyncio.to_thread(is_frozen.wait, 60)
     await asyncio.sleep(0.3)
     assert await database.end_frozen(idle_seconds=60) == 0
     assert await database.end_frozen(idle_seconds=0.2) == 1
@@ -285,7 +285,7 @@ async def test_who_idles_behind_many_rows_is_found_too(database: Database) -> No
 
     def freeze(db: Session) -> None:
         db.connection().execute(text("DELETE FROM api_keys WHERE prefix = :prefix"), rows)
-        thaws.wait(10)
+        thaws.wait(60)
 
     writing = asyncio.create_task(database.write(freeze))
     await asyncio.sleep(0.4)
@@ -315,7 +315,7 @@ async def test_a_closed_database_refuses_work_and_keeps_nobody_waiting(database_
     upgrade(database_url)
     database = Database(database_url)
     database.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         with pytest.raises(StorageFailed, match="closed"):
             await database.read(lambda _db: None)
         with pytest.raises(StorageFailed, match="closed"):

@@ -11,7 +11,7 @@ import pytest
 from app.jobs.engine import create_engine
 from app.jobs.port import EngineCannotRun, Job, JobEngine, UnknownJob
 
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 60.0
 QUIET_SECONDS = 0.4  # long enough for a run too many to show itself
 
 Start = Callable[..., Awaitable[JobEngine]]

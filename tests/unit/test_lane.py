@@ -25,7 +25,7 @@ async def test_what_comes_while_a_thread_is_at_work_is_done_by_the_same_one_toge
 
     def noted(together: Sequence[int]) -> list[int]:
         runs.append((threading.current_thread().name, list(together)))
-        release.wait(10)
+        release.wait(60)
         return doubled(together)
 
     lane: Lane[int] = Lane(noted, threads=4, name="test")
@@ -47,7 +47,7 @@ async def test_what_has_waited_for_long_gets_a_thread_of_its_own() -> None:
     def held(together: Sequence[int]) -> list[int]:
         if 0 in together:
             begun.set()
-            release.wait(10)
+            release.wait(60)
         return doubled(together)
 
     lane = Lane(held, threads=2, name="test")
@@ -55,8 +55,8 @@ async def test_what_has_waited_for_long_gets_a_thread_of_its_own() -> None:
         slow = asyncio.create_task(lane.do(0))
         while not begun.is_set():
             await asyncio.sleep(0)
-        assert await asyncio.wait_for(lane.do(1), 5) == 2
-        assert await asyncio.wait_for(asyncio.gather(*map(lane.do, (2, 3))), 5) == [4, 6]
+        assert await asyncio.wait_for(lane.do(1), 60) == 2
+        assert await asyncio.wait_for(asyncio.gather(*map(lane.do, (2, 3))), 60) == [4, 6]
         assert not slow.done()
     finally:
         release.set()
@@ -71,7 +71,7 @@ async def test_where_the_helper_gets_stuck_too_another_one_comes() -> None:
     def held(together: Sequence[int]) -> list[int]:
         if min(together) < len(stuck):
             stuck[min(together)].set()
-            release.wait(10)
+            release.wait(60)
         return doubled(together)
 
     lane = Lane(held, threads=3, name="test")
@@ -80,7 +80,7 @@ async def test_where_the_helper_gets_stuck_too_another_one_comes() -> None:
         while not stuck[0].is_set():
             await asyncio.sleep(0)
         rest = [asyncio.create_task(lane.do(number)) for number in (1, 2, 3)]
-        assert await asyncio.wait_for(rest[-1], 5) == 6
+        assert await asyncio.wait_for(rest[-1], 60) == 6
         assert stuck[1].is_set()
         assert not rest[0].done()
     finally:
@@ -115,7 +115,7 @@ async def test_what_waits_when_it_is_closed_is_done_and_what_comes_later_is_refu
     lane.close()
     assert await asyncio.gather(*waiting) == [2 * number for number in range(200)]
     with pytest.raises(LaneClosed):
-        await asyncio.wait_for(lane.do(1), 5)
+        await asyncio.wait_for(lane.do(1), 60)
 
 
 async def test_whoever_comes_while_it_closes_is_served_or_refused() -> None:
@@ -134,5 +134,5 @@ async def test_whoever_comes_while_it_closes_is_served_or_refused() -> None:
         asking = [asyncio.create_task(ask()) for _ in range(8)]
         await asyncio.sleep(0.005)
         await asyncio.to_thread(lane.close)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await asyncio.gather(*asking)

@@ -5,7 +5,6 @@
 import asyncio
 import logging
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,9 +72,7 @@ async def test_a_greeting_that_comes_slowly_but_comes_is_fine(drop: FakeMaildrop
 
 async def test_silence_ends_after_the_reply_timeout() -> None:
     async with FakePop3Server(FakeMaildrop(), faults=Faults(is_silent=True)) as server:
-        started = time.monotonic()
         assert type(await failure_of(server, reply_timeout=0.2)) is pop3.Timeout
-        assert time.monotonic() - started < 2
 
 
 @pytest.mark.parametrize("command", ["CAPA", "USER", "PASS", "STAT", "UIDL", "LIST", "RETR 2"])
@@ -93,9 +90,7 @@ async def test_no_answer_to_any_command_ends_after_the_reply_timeout(
 async def test_a_drip_is_no_progress(drop: FakeMaildrop, command: str) -> None:
     drop.messages[1] = drop.deliver(b"y" * 5000, "long")
     async with FakePop3Server(drop, faults=Faults(drip={command: 0.02})) as server:
-        started = time.monotonic()
         assert type(await failure_of(server, reply_timeout=0.2)) is pop3.Timeout
-        assert time.monotonic() - started < 3
 
 
 async def test_slow_progress_is_progress(drop: FakeMaildrop) -> None:
@@ -123,10 +118,8 @@ async def test_a_session_that_takes_too_long_ends_although_each_answer_comes_in_
 
 async def test_quit_that_is_not_answered_takes_no_longer_than_its_own_time(drop: FakeMaildrop) -> None:
     async with FakePop3Server(drop, faults=Faults(hang=["QUIT"])) as server:
-        async with logged_in(server, quit_timeout=0.2) as session:
-            await session.noop()
-            started = time.monotonic()
-        assert time.monotonic() - started < 1.5
+        async with logged_in(server, quit_timeout=0.2, reply_timeout=3600, session_timeout=3600) as session:
+            await session.noop()  # with any other time than its own the end would not come
         session = await opened(server, quit_timeout=0.2)
         with pytest.raises(pop3.Timeout):
             await session.quit()
@@ -191,12 +184,10 @@ async def test_a_tls_handshake_that_hangs_ends_after_the_connect_timeout(
     authority: CertificateAuthority,
 ) -> None:
     async with FakePop3Server(FakeMaildrop(), faults=Faults(is_silent=True)) as server:
-        started = time.monotonic()
         error = await failure_of(
-            server, security=pop3.Security.TLS, connect_timeout=0.2, **trusting(authority)
+            server, security=pop3.Security.TLS, connect_timeout=0.2, reply_timeout=3600, **trusting(authority)
         )
         assert type(error) is pop3.Timeout
-        assert time.monotonic() - started < 2
 
 
 @pytest.mark.parametrize(
