@@ -74,11 +74,13 @@ class MessageReader:
     async def attachment(
         self, row: Message, index: int, *, owner: Owner
     ) -> tuple[Attachment, AsyncIterator[bytes]] | None:
-        """What there is to say of an attachment, and its decoded octets, read twice to hold little of them."""
+        """What there is to say of an attachment, and its decoded octets, read twice to hold little of them.
+
+        Both readings end where the budget of a letter does, and not by a clock: the second gives as many octets as the
+        first has counted.
+        """
         stored = partial(blocks_in_thread, self.database, row.raw_sha256, loop=asyncio.get_running_loop())
-        facts = await self.threads.call(
-            owner, lambda: mime.attachment_facts(stored(), index, is_late=_late())
-        )
+        facts = await self.threads.call(owner, lambda: mime.attachment_facts(stored(), index))
         if facts is None:
             return None
         pieces = await self.threads.call(owner, lambda: mime.attachment_pieces(stored(), index))
