@@ -46,7 +46,7 @@ from app.sync.ledger_routes import build_router as ledger_router
 from app.sync.listing_room import ListingRoom
 from app.sync.maildrop import Maildrop
 from app.sync.oauth2 import AccessTokens
-from app.sync.repository import backlog, begin_maildrop, is_known, judge_again, look_anew
+from app.sync.repository import backlog, begin_maildrop, end_syncs, is_known, judge_again, look_anew
 from app.sync.routes import build_router as sync_router
 from app.sync.server_limits import ServerLimits
 from app.sync.service import SyncTools
@@ -175,6 +175,7 @@ def _add_api(
             ports=settings.allowed_ports,
             facts_of=facts_of,
             ledger=LedgerOfMailbox(is_known, begin_maildrop, look_anew, judge_again),
+            end_syncs=end_syncs,
             work_is_due=work_is_due,
             clock=clock,
         )

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NewType
 
-from sqlalchemy import Boolean, Column, Integer, LargeBinary, Text, false
+from sqlalchemy import Boolean, Column, Index, Integer, LargeBinary, Text, false, text
 from sqlmodel import Field, SQLModel
 
 from app.database import BigInt, Json, UtcDateTime
@@ -40,10 +40,19 @@ class Mailbox(SQLModel, table=True):
     proved to be message-numbers. ``ids_are_changing``: most known ids had vanished, and not all that is there
     instead was looked at yet. ``uidl_failures``, since ``uidl_failed_at``: how often UIDL failed in a row.
     ``stat_excess``: how many messages more than it listed STAT counted at a first listing.
+    ``removed_at``: it is gone for all who ask, and what belongs to it goes by and by.
     """
 
     __tablename__ = "mailboxes"
-    __table_args__ = {"sqlite_autoincrement": True}
+    __table_args__ = (
+        Index(
+            "ix_mailboxes_removed",
+            "removed_at",
+            sqlite_where=text("removed_at IS NOT NULL"),
+            postgresql_where=text("removed_at IS NOT NULL"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
 
     id: int | None = Field(default=None, sa_column=Column(BigInt, primary_key=True))
     name: str = Field(sa_column=Column(Text, nullable=False))
@@ -88,3 +97,4 @@ class Mailbox(SQLModel, table=True):
     wanted_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     next_sync_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime, index=True))
     created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    removed_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))

@@ -27,11 +27,12 @@ class PollState:
 
 # Made once: to make a statement and its cache key costs several times its execution.
 _MAILBOXES = SQLModel.metadata.tables["mailboxes"]
-_AMONG = _MAILBOXES.c.id.in_(bindparam("mailboxes", expanding=True))
+_AMONG = _MAILBOXES.c.id.in_(bindparam("mailboxes", expanding=True)) & _MAILBOXES.c.removed_at.is_(None)
 _SNAPSHOTS = select_columns(_MAILBOXES).where(_AMONG)
 _POLL_STATES = select_columns(
     _MAILBOXES.c.id, *[_MAILBOXES.c[each.name] for each in fields(PollState)]
 ).where(_AMONG)
+_REMOVED = select_columns(_MAILBOXES.c.id).where(_MAILBOXES.c.removed_at.is_not(None))
 _UPDATE = update(_MAILBOXES).where(_MAILBOXES.c.id == bindparam("mailbox"))  # the columns come as parameters
 
 
@@ -47,7 +48,8 @@ def get(db: Session, mailbox_id: MailboxId, *, to_change: bool = False) -> Mailb
     """The mailbox with this id. ``to_change``: its row is locked, so that nothing is decided by what was there before
     (SQLite has one writer anyhow).
     """
-    return db.get(Mailbox, mailbox_id, with_for_update=to_change or None)
+    row = db.get(Mailbox, mailbox_id, with_for_update=to_change or None)
+    return row if row is not None and row.removed_at is None else None
 
 
 def snapshot(db: Session, mailbox_id: MailboxId) -> Mailbox | None:
@@ -124,11 +126,27 @@ def try_unreadable_again(db: Session, *, now: datetime, told_before: str) -> int
 
 def page(db: Session, *, after: int, limit: int) -> Sequence[Mailbox]:
     """Mailboxes by id, oldest first."""
-    return db.exec(
-        select(Mailbox).where(col(Mailbox.id) > after).order_by(col(Mailbox.id)).limit(limit)
-    ).all()
+    behind = (col(Mailbox.id) > after, col(Mailbox.removed_at).is_(None))
+    return db.exec(select(Mailbox).where(*behind).order_by(col(Mailbox.id)).limit(limit)).all()
 
 
-def remove(db: Session, mailbox_id: MailboxId) -> None:
-    """Remove a mailbox; its ledger, syncs, messages and unshared contents go with it (foreign keys)."""
+def remove(db: Session, row: Mailbox, *, now: datetime) -> None:
+    """From now on nobody finds the mailbox, and its credentials are gone."""
+    row.removed_at, row.credentials, row.next_sync_at = now, None, None
+
+
+def removed(db: Session) -> Sequence[MailboxId]:
+    """Mailboxes that were removed and of which something is still there; usually none."""
+    return [MailboxId(row[0]) for row in db.connection().execute(_REMOVED)]
+
+
+def one_removed(db: Session) -> MailboxId | None:
+    """One of them that nobody else is at."""
+    first = _REMOVED.limit(1).with_for_update(skip_locked=True)
+    found = db.connection().execute(first).scalar()
+    return None if found is None else MailboxId(found)
+
+
+def forget(db: Session, mailbox_id: MailboxId) -> None:
+    """Forget a mailbox; whatever still belongs to it goes with it (foreign keys)."""
     db.execute(delete(Mailbox).where(col(Mailbox.id) == mailbox_id))

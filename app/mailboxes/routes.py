@@ -43,12 +43,13 @@ def build_router(
     ports: Collection[int],
     facts_of: FactsOf,
     ledger: service.LedgerOfMailbox,
+    end_syncs: Callable[[Session, MailboxId], None],
     work_is_due: Callable[[], None],
     clock: Callable[[], datetime],
 ) -> APIRouter:
     """The routes of the mailboxes. ``facts_of`` tells what later features know of them.
 
-    ``ledger`` is told what changes mean to it.
+    ``ledger`` is told what changes mean to it, ``end_syncs`` of a mailbox that is removed.
     """
     router = Router(tags=["Mailboxes"])
     may_read, may_admin = requires(gate, Scope.READ), requires(gate, Scope.ADMIN)
@@ -151,15 +152,18 @@ def build_router(
             str | None, Query(description="The mailbox's name or id: a sign that this one is meant.")
         ] = None,
     ) -> None:
+        """It is gone at once, and may be registered again; what was stored of it is removed in the background."""
         number = mailbox_id_of(mailbox_id)
 
         def change(db: Session) -> None:
             row = service.existing(db, number)
             if confirm not in {row.name, encode_id("mbx", number)}:
                 raise invalid_request("/query/confirm", "must be the mailbox's name or its id")
-            repository.remove(db, number)
+            end_syncs(db, number)
+            repository.remove(db, row, now=clock())
 
         await database.write(change)
+        work_is_due()
         _log.info("mailbox_removed", mailbox=mailbox_id, **by.trail)
 
     return router

@@ -13,6 +13,7 @@ from functools import partial
 from sqlmodel import Session
 
 from app.database import Database
+from app.mailboxes import repository as mailboxes
 from app.messages import repository, schemas
 from app.messages.repository import Wanted
 from app.messages.schemas import FeedPage
@@ -61,16 +62,16 @@ def look(db: Session, asked: Look) -> Found:
     newest = asked.order is Order.NEWEST
     above = asked.floor if newest else start or 0
     below = end + 1 if start is None or not newest else min(start, end + 1)
-    bound = None
-    if asked.wanted.is_search:
+    wanted, bound = asked.wanted, None
+    if removed := mailboxes.removed(db):
+        wanted = replace(wanted, outside=tuple(removed))
+    if wanted.is_search:
         bound = repository.bound(
-            db, asked.wanted.mailbox_id, above=above, below=below, newest=newest, most=asked.most_looked_at
+            db, wanted.mailbox_id, above=above, below=below, newest=newest, most=asked.most_looked_at
         )
     if bound is not None:
         above, below = (bound - 1, below) if newest else (above, bound + 1)
-    rows = repository.between(
-        db, asked.wanted, above=above, below=below, newest=newest, limit=asked.limit + 1
-    )
+    rows = repository.between(db, wanted, above=above, below=below, newest=newest, limit=asked.limit + 1)
     is_full = len(rows) > asked.limit
     reached = rows[asked.limit - 1].seq if is_full else bound
     place = reached if reached is not None or newest else max(end, start or 0)

@@ -10,13 +10,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
 
 from app.mail.people import in_unicode
-from app.mailboxes.models import MailboxId
+from app.mailboxes.models import Mailbox, MailboxId
 from app.messages.models import Content, ContentBlock, Feed, Message, MessageSeq, Rereading
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which messages of the feed are asked for; None means any."""
+    """Which messages of the feed are asked for; None means any. ``outside``: not those of these mailboxes."""
 
     mailbox_id: MailboxId | None = None
     subject: str | None = None
@@ -26,6 +26,7 @@ class Wanted:
     since: datetime | None = None
     until: datetime | None = None
     has_attachments: bool | None = None
+    outside: tuple[MailboxId, ...] = ()
 
     @property
     def is_search(self) -> bool:
@@ -88,8 +89,11 @@ def bound(
 
 
 def get(db: Session, seq: MessageSeq) -> Message | None:
-    """The message at this place."""
-    return db.get(Message, seq)
+    """The message at this place, unless its mailbox was removed."""
+    is_there = (col(Message.seq) == seq, col(Mailbox.removed_at).is_(None))
+    return db.exec(
+        select(Message).join(Mailbox, col(Mailbox.id) == Message.mailbox_id).where(*is_there)
+    ).first()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +178,22 @@ def remove(db: Session, seq: MessageSeq) -> bool:
     return bool(result.rowcount)  # type: ignore[attr-defined]
 
 
+def remove_some(db: Session, mailbox_id: MailboxId, *, most: int, most_octets: int) -> bool:
+    """Remove the first messages of a mailbox, with at most so many octets but one at least. False: there was none."""
+    ours = col(Message.mailbox_id) == mailbox_id
+    first = select(Message.seq, Message.octets).where(ours).order_by(col(Message.seq)).limit(most)
+    last, octets = None, 0
+    for seq, size in db.exec(first):
+        octets += size
+        if last is not None and octets > most_octets:
+            break
+        last = seq
+    if last is None:
+        return False
+    db.execute(delete(Message).where(ours, col(Message.seq) <= last))
+    return True
+
+
 def first_block(db: Session, sha256: bytes) -> tuple[bytes, int, int] | None:
     """Block 0 as stored, the number of blocks, and the octets of the whole content."""
     query = select(Content.data, Content.blocks, Content.octets).where(Content.sha256 == sha256)
@@ -197,6 +217,8 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if wanted.mailbox_id is not None:
         conditions.append(col(Message.mailbox_id) == wanted.mailbox_id)
+    if wanted.outside:
+        conditions.append(col(Message.mailbox_id).not_in(wanted.outside))
     if wanted.subject is not None:
         conditions.append(_holds(col(Message.subject), wanted.subject))
     if wanted.sender is not None:

@@ -13,11 +13,13 @@ from sqlmodel import Session
 
 from app.database import Database, StorageFailed
 from app.jobs.port import Job
+from app.mailboxes import repository as mailboxes
 from app.sync import claims, learnt, repository
 from app.sync.claims import Limits
 from app.sync.clocks import Clocks
 from app.sync.errors import LeaseLost
 from app.sync.models import SyncId, SyncStatus
+from app.sync.removal import remove_some
 from app.sync.repository import Claim
 from app.sync.service import SyncTools, sync_mailbox
 
@@ -65,6 +67,7 @@ class SyncRunner:
     _renewed_at: datetime | None = None
     _forget_at: datetime | None = None
     _forget_behind: SyncId = _FROM_THE_FIRST
+    _is_removing: bool = False
 
     def __post_init__(self) -> None:
         self._clocks = Clocks(self.database, self.lease_seconds)
@@ -122,7 +125,12 @@ class SyncRunner:
         await self._clocks.put_right(now=self.clock(), monotonic=self.tools.monotonic())
         if self._may_forget(self.clock()) and not self._passing:  # a pass under way forgets by itself
             return True
-        return await self.database.read(partial(claims.has_work, now=self.clock()))
+
+        def question(db: Session) -> tuple[bool, bool]:
+            return claims.has_work(db, now=self.clock()), bool(mailboxes.removed(db))
+
+        is_work, self._is_removing = await self.database.read(question)
+        return is_work or self._is_removing
 
     async def workers(self) -> set[str]:
         """The workers that hold syncs now, by name."""
@@ -141,6 +149,7 @@ class SyncRunner:
                 await self._cancel_what_was_asked()
                 await self._claim_and_start()
                 await self._forget_some_finished()
+                await self._remove_some()
                 if not self._is_busy:
                     break  # what waits, if anything, has no room
                 await self._until_there_is_news()
@@ -184,12 +193,12 @@ class SyncRunner:
 
         limits, lapsed = self._limits(), self._lapsed(now)
 
-        def change(db: Session) -> tuple[int, list[Claim]]:
+        def change(db: Session) -> tuple[int, list[Claim], bool]:
             lease = now + timedelta(seconds=self.lease_seconds)
             if lapsed:
                 claims.renew(db, lapsed, until=lease)
             due = claims.request_due(db, now=now, limit=_DUE_PER_PASS)
-            return due, claims.claim(
+            claimed = claims.claim(
                 db,
                 worker=self.worker,
                 limit=free,
@@ -198,8 +207,9 @@ class SyncRunner:
                 limits=limits,
                 behind=self._last_server,
             )
+            return due, claimed, bool(mailboxes.removed(db))
 
-        due, claimed = await self.database.write(change, durable=False)
+        due, claimed, self._is_removing = await self.database.write(change, durable=False)
         if due == _DUE_PER_PASS:
             self._ask()  # behind those of one server there may be others'
         self._last_server = claimed[-1].server if len(claimed) == free else _ANY_SERVER
@@ -263,6 +273,16 @@ class SyncRunner:
             self._forget_at = now + _FORGET_EVERY
         else:
             self._ask()
+
+    async def _remove_some(self) -> None:
+        """One step of removing what belongs to removed mailboxes, so that nobody waits long."""
+        if not self._is_removing:
+            return
+        try:
+            if await self.database.write(remove_some, durable=False):
+                self._ask()
+        except StorageFailed as error:
+            _log.warning("mailboxes_not_removed", reason=str(error))
 
     async def _sync(self, claim: Claim) -> None:
         ids = {"mailbox_id": f"mbx_{claim.mailbox_id}", "sync_id": f"syn_{claim.sync_id}"}

@@ -14,6 +14,7 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
+    exists,
     func,
     or_,
     text,
@@ -34,6 +35,7 @@ from app.sync import learnt
 from app.sync.errors import LeaseLost, SyncErrorCode
 from app.sync.learnt import Learnt
 from app.sync.models import (
+    ACTIVE,
     NO_SERVER,
     EntryId,
     EntryState,
@@ -63,7 +65,10 @@ _MARKS = SQLModel.metadata.tables["listing_marks"]
 _MAILBOXES = SQLModel.metadata.tables["mailboxes"]
 
 _FINDS = ("new", "missing", "retrieved", "failed", "deleted")  # of a report: what a poll may find
-_ONE = select_columns(_SYNCS).where(_SYNCS.c.id == bindparam("sync"))
+_ONE = select_columns(_SYNCS).where(
+    _SYNCS.c.id == bindparam("sync"),
+    exists().where(_MAILBOXES.c.id == _SYNCS.c.mailbox_id, _MAILBOXES.c.removed_at.is_(None)),
+)
 _UPDATE_OURS = update(_SYNCS).where(  # the columns come as parameters
     _SYNCS.c.id == bindparam("sync"),
     _SYNCS.c.lease_token == bindparam("token"),
@@ -231,6 +236,11 @@ def cancel(db: Session, sync_id: SyncId, *, now: datetime) -> None:
     if not _count(db, queued.values(**ended)):
         running = update(Sync).where(col(Sync.id) == sync_id, col(Sync.status) == SyncStatus.RUNNING.value)
         db.execute(running.values(cancel_requested_at=now))
+
+
+def end_syncs(db: Session, mailbox_id: MailboxId) -> None:
+    """Forget a mailbox's queued and running syncs: who runs one finds that it is not its own any more."""
+    db.execute(delete(Sync).where(col(Sync.mailbox_id) == mailbox_id, col(Sync.status).in_(ACTIVE)))
 
 
 def get(db: Session, sync_id: SyncId) -> Sync | None:

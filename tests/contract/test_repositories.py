@@ -119,7 +119,7 @@ async def test_the_same_content_is_stored_once_and_goes_with_its_last_message(da
     await put(database, second, mail("same"))
     assert await count(database, "contents") == 1
     await database.write(lambda db: messages.remove(db, MessageSeq(1)))
-    await database.write(lambda db: mailboxes.remove(db, second))
+    await database.write(lambda db: mailboxes.forget(db, second))
     assert (await count(database, "contents"), await count(database, "messages")) == (1, 1)
     await database.write(lambda db: messages.remove(db, MessageSeq(2)))
     assert await count(database, "contents") == 0
@@ -334,7 +334,7 @@ async def test_a_mailbox_takes_everything_with_it(database: Database) -> None:
     await put(database, mailbox_id, mail("a"))
     await fail_with_transcript(database, mailbox_id, "x")
     await database.write(lambda db: syncs.write_entries(db, [entry(mailbox_id, b"x")]))
-    await database.write(lambda db: mailboxes.remove(db, mailbox_id))
+    await database.write(lambda db: mailboxes.forget(db, mailbox_id))
     for table in ("mailboxes", "messages", "contents", "unique_ids", "syncs", "sync_transcripts"):
         assert await count(database, table) == 0, table
 
