@@ -28,7 +28,6 @@ from app.settings import Settings
 from app.web.server import build_server
 
 cli = typer.Typer(
-    help="Maildelta: which mail on a POP3 server is new. Settings come from MAILDELTA_… variables or .env.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -36,6 +35,12 @@ cli = typer.Typer(
 
 secret_key = typer.Typer(help="The key that stored credentials are sealed by.", no_args_is_help=True)
 cli.add_typer(secret_key, name="secret-key")
+
+
+@cli.callback()
+def prepare() -> None:
+    """Maildelta: which mail on a POP3 server is new. Settings come from MAILDELTA_… variables or .env."""
+    os.umask(0o077)  # what is written holds mail or keys: it is ours alone, whatever folder it lies in
 
 
 def main() -> None:

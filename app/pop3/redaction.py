@@ -17,7 +17,8 @@ MOST_SHOWN: Final = 500  # characters
 _MOST_JUDGED: Final = (
     1000  # what is behind is not shown; some more, so that no cut hides what the shown part holds
 )
-_MOST_DECODED: Final = 4000
+_MOST_DECODED: Final = 100_000
+_FEW: Final = 300  # pieces; it is quicker to look for each of more than for each part of the text among them
 _IN_A_ROW: Final = 6
 _WORD: Final = 4  # letters
 _DECODINGS: Final = 2  # one within another
@@ -55,7 +56,8 @@ class Redaction:
         if not secret or secret in self._secrets:
             return False
         self._secrets.add(secret)
-        self.__dict__.pop("_pieces", None)
+        for cached in ("_pieces", "_least", "_is_ascii"):
+            self.__dict__.pop(cached, None)
         return True
 
     def shown(self, text: str) -> str:
@@ -66,13 +68,14 @@ class Redaction:
 
     def is_repeated_in(self, text: str) -> bool:
         """Whether the text repeats part of a secret."""
-        level = {text[:_MOST_JUDGED]}
-        for depth in range(_DECODINGS + 1):
-            if any(self._is_in(form) for form in level):
+        forms = text[:_MOST_JUDGED]
+        for _ in range(_DECODINGS):
+            if self._is_in(forms):
                 return True
-            if depth < _DECODINGS:
-                level = {each[:_MOST_DECODED] for form in level for each in self._decoded(form)}
-        return False
+            forms = _GAP.join(self._decoded(forms))[
+                :_MOST_DECODED
+            ]  # one text of all: each step is one call for all
+        return self._is_in(forms)
 
     @cached_property
     def _pieces(self) -> tuple[_Pieces, _Pieces]:
@@ -89,6 +92,10 @@ class Redaction:
         return _by_length(as_they_are), _by_length(bare)
 
     @cached_property
+    def _is_ascii(self) -> bool:
+        return all(secret.isascii() for secret in self._secrets)
+
+    @cached_property
     def _least(self) -> int:
         """The fewest characters that can repeat something."""
         return min((length for pieces in self._pieces for length in pieces), default=_IN_A_ROW)
@@ -99,30 +106,43 @@ class Redaction:
 
     def _decoded(self, text: str) -> Iterator[str]:
         """What the text, or parts of it, would be if it were encoded."""
-        if "%" in text:
-            yield from _texts(unquote_to_bytes(text.encode("utf-8", "replace")))
-        if "&" in text:
-            yield unescape(text)
+        octets = text.encode("utf-8", "replace")
+        if "%" in text and (decoded := unquote_to_bytes(octets)) != octets:
+            yield from self._texts(decoded)
+        if "&" in text and (plain := unescape(text)) != text:
+            yield plain
         if "\\" in text:
             yield _unescaped(text)
-        if "=" in text:
-            yield from _texts(a2b_qp(text.encode("utf-8", "replace")))
-        closed = (
-            _BLANK.sub("", text).replace("-", "+").replace("_", "/")
-        )  # RFC 4648 §5 has two other characters
+        if "=" in text and (decoded := a2b_qp(octets)) != octets:
+            yield from self._texts(decoded)
+        # RFC 4648 §5 has two other characters.
+        closed = _BLANK.sub("", text).replace("-", "+").replace("_", "/")
         for run in {*_BASE64.findall(closed), *_BASE64.findall(_NO_LETTER.sub("", text))}:
             if len(run) * 3 >= self._least * 4 - 3:
                 for start in range(min(4, len(run))):  # wherever in a group of four it begins
-                    yield from _texts(_base64(run[start:]))
+                    yield from self._texts(_base64(run[start:]))
         for run in _HEX.findall(_BETWEEN_HEX.sub("", text)):
             if len(run) >= 2 * self._least:
                 for start in (0, 1):
-                    yield from _texts(bytes.fromhex(run[start : start + (len(run) - start) // 2 * 2]))
+                    yield from self._texts(bytes.fromhex(run[start : start + (len(run) - start) // 2 * 2]))
+
+    def _texts(self, octets: bytes) -> Iterator[str]:
+        """As UTF-8 or UTF-16, and as what servers send that know only Latin-1."""
+        octets = octets.replace(b"\0", b"")
+        if octets.isascii():
+            yield octets.decode()
+            return
+        yield octets.decode("utf-8", "replace").replace("\N{REPLACEMENT CHARACTER}", _GAP)
+        if not self._is_ascii:
+            yield octets.decode("latin-1")
 
 
 def _holds(text: str, pieces: _Pieces) -> bool:
     for length, some in pieces.items():
-        if not some.isdisjoint([text[at : at + length] for at in range(len(text) - length + 1)]):
+        if len(some) < _FEW:
+            if any(piece in text for piece in some):
+                return True
+        elif not some.isdisjoint([text[at : at + length] for at in range(len(text) - length + 1)]):
             return True
     return False
 
@@ -147,16 +167,6 @@ def _folded(text: str) -> str:
 
 def _bare(text: str) -> str:
     return _NO_LETTER.sub("", _folded(text))
-
-
-def _texts(octets: bytes) -> Iterator[str]:
-    """As UTF-8 or UTF-16, and as the octets that a server of before these would have sent."""
-    octets = octets.replace(b"\0", b"")
-    if octets.isascii():
-        yield octets.decode()
-        return
-    yield octets.decode("utf-8", "replace").replace("\N{REPLACEMENT CHARACTER}", _GAP)
-    yield octets.decode("latin-1")
 
 
 def _base64(run: str) -> bytes:

@@ -94,7 +94,12 @@ async def sync_mailbox(claim: Claim, *, tools: SyncTools) -> SyncStatus:
     except pop3.Pop3Error as error:
         return await run.end(SyncStatus.FAILED, as_sync_failed(error))
     except StorageFailed as error:
-        failure = SyncFailed(SyncErrorCode.STORAGE_FAILED, f"The database could not store: {error}")
+        _log.error(
+            "storage_failed", reason=str(error)
+        )  # which may name where the database is: nobody else is told
+        failure = SyncFailed(
+            SyncErrorCode.STORAGE_FAILED, "The database could not store what came; see the log."
+        )
         return await run.end(SyncStatus.FAILED, failure)
     return await run.end(SyncStatus.PARTIAL if run.report.failed else SyncStatus.SUCCEEDED)
 

@@ -137,6 +137,9 @@ def test_a_secret_that_is_learnt_later_counts_from_then_on() -> None:
     assert redaction.shown("token 12345678") == "token 12345678"
     assert redaction.add("12345678")
     assert not redaction.add("12345678")
+    assert redaction.shown("yz") == "yz"
+    assert redaction.add("xyz")
+    assert redaction.shown("eHl6 is it") == WITHHELD, "a shorter one than all before, in base64"
     assert redaction.shown("token 12345678") == redaction.shown("horse") == WITHHELD
 
 
