@@ -25,7 +25,7 @@ test: .venv/ready-dev ## Install what the tests need and run all of them
 check: lint types contracts test ## Exactly what CI runs
 
 soak: .venv/ready-dev ## Play the simulated maildrop for long (SIMULATOR_EXAMPLES=2000)
-	@SIMULATOR_EXAMPLES=$${SIMULATOR_EXAMPLES:-2000} $(BIN)/pytest tests/simulator/test_maildrop.py $(ARGS)
+	@SIMULATOR_EXAMPLES=$${SIMULATOR_EXAMPLES:-2000} $(BIN)/pytest --timeout 0 tests/simulator/test_maildrop.py $(ARGS)
 
 chaos: .venv/ready-dev ## Play mail and faults for long (CHAOS_MINUTES=600 rounds, CHAOS_SEED)
 	@CHAOS_MINUTES=$${CHAOS_MINUTES:-600} $(BIN)/pytest tests/chaos -k hour $(ARGS)
