@@ -1,7 +1,7 @@
 """The HTTP server's connections, kept within bounds: how many there are, how long they take, how much they hold.
 
-uvicorn's protocol for httptools bounds none of that (``docs/edge.md``). One look at all connections about
-every second takes the place of timers.
+uvicorn's protocol for httptools bounds none of that (``docs/decisions/0025-the-edge.md``). One look at all connections
+about every second takes the place of timers.
 """
 
 import asyncio
