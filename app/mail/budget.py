@@ -22,6 +22,10 @@ class Work(Enum):
     def __init__(self, units: int, warning: str) -> None:
         self.units = units
         self.warning = warning
+        self.number = len(type(self).__members__)
+
+
+_UNITS = [work.units for work in Work]
 
 
 def never() -> bool:
@@ -40,8 +44,8 @@ class Budget:
         self._is_late = is_late
         self._is_over = False
         self._asked = 0
-        self._spent: set[Work] = set()
-        self._left = {work: work.units for work in Work}
+        self._spent: set[int] = set()
+        self._left = _UNITS.copy()
 
     def take(self, work: Work, units: int = 1) -> int:
         """How many of these units may be worked: all, fewer or none. They count as worked."""
@@ -51,19 +55,19 @@ class Budget:
             self._found.append(defects.TOOK_TOO_LONG)
         if self._is_over:
             return 0
-        left = self._left[work]
+        left = self._left[work.number]
         if units <= left:
-            self._left[work] = left - units
+            self._left[work.number] = left - units
             return units
-        self._left[work] = 0
-        if work not in self._spent:
-            self._spent.add(work)
+        self._left[work.number] = 0
+        if work.number not in self._spent:
+            self._spent.add(work.number)
             self._found.append(work.warning)
         return left
 
     def left(self, work: Work) -> int:
         """How many units of this work there still are."""
-        return 0 if self._is_over else self._left[work]
+        return 0 if self._is_over else self._left[work.number]
 
 
 _SELDOM = 63  # the deadline is asked for each 64th time

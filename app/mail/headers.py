@@ -85,11 +85,15 @@ def _end_without_empty_line(data: bytes, start: int, odd: int) -> tuple[int, int
     is a broken line among them, or an odd way to fold one.
     """
     blank = _BLANK_LINE.search(data, start)
-    while blank is not None and (odd < 0 or blank.start() < odd) and data[blank.end() :].strip():
-        if not _WELL_KNOWN.search(data, blank.end()):
+    if blank is None and odd <= 0:
+        return len(data), len(data)
+    last = max((header.start() for header in _WELL_KNOWN.finditer(data, start)), default=-1)
+    written = len(data.rstrip())
+    while blank is not None and (odd < 0 or blank.start() < odd) and blank.end() < written:
+        if last < blank.end():
             return blank.start() + 1, blank.end()
         blank = _BLANK_LINE.search(data, blank.end() - 1)
-    if odd > 0 and (data.startswith(b"--", odd) or not _WELL_KNOWN.search(data, odd)):
+    if odd > 0 and (data.startswith(b"--", odd) or last < odd):
         return odd, odd
     return len(data), len(data)
 
@@ -99,7 +103,7 @@ def cr_headers(data: bytes, start: int) -> tuple[bytes, int]:
 
     None, and ``start``, where the next line is one more header that ends with LF: then CR is a character of a value.
     """
-    match = _CR_HEADERS.match(data, start)
+    match = _CR_HEADERS.match(data, start, start + MAX_HEADER_OCTETS)
     if match is None or _HEADER.match(data, match.end()):
         return b"", start
     return match[0].replace(b"\r\n", b"\n").replace(b"\r", b"\n"), match.end()

@@ -31,6 +31,8 @@ _ALIASED = re.compile(rf"<(/?){_ALIAS}({'|'.join(sorted(_REOPENED))})(?=[ >])")
 # The parser moves all that follows in the same text for each & and hard blank that it writes. A comment, which it
 # leaves out, begins another text.
 _TEXT_BETWEEN_COMMENTS = 1_000
+_UNITS_OF_A_LINK = 40  # for what the parser adds
+_AT_ONCE = 2_000  # characters that are counted together
 _BLOCK = frozenset("blockquote br div h1 h2 h3 h4 h5 h6 hr li ol p table td th tr ul".split())  # noqa: SIM905
 
 _LINK = re.compile(r"(?i)(?:https?|mailto):")
@@ -100,13 +102,17 @@ class _MarkupWriter:
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self._pieces: list[str] = []
+        self._units = 0  # written, and not yet counted
+        self._is_over = False
         self._kept: dict[
             tuple[str, str], str
         ] = {}  # of attributes that were seen before: most come again and again
 
     def start(self, name: str, attributes: str) -> None:
         tag = _ALIAS + name if name in _REOPENED else name
-        self._write(f"<{tag}{self._attributes(name, attributes) if attributes else ''}>")
+        if name == "a":
+            self._units += _UNITS_OF_A_LINK
+        self._write(f"<{tag}{self._attributes(name, attributes)}>" if attributes else f"<{tag}>")
 
     def end(self, name: str) -> None:
         self._pieces.append(f"</{_ALIAS + name if name in _REOPENED else name}>")
@@ -119,11 +125,15 @@ class _MarkupWriter:
             self._write(escape(text[at : at + _TEXT_BETWEEN_COMMENTS], quote=False) + "<!---->")
 
     def written(self) -> str:
+        self._budget.take(Work.CHARACTERS, self._units)
         return "".join(self._pieces)
 
     def _write(self, piece: str) -> None:
-        units = len(piece) + 5 * piece.count("\xa0") + 40 * piece.startswith("<a")  # as the parser writes it
-        if self._budget.take(Work.CHARACTERS, units) == units:
+        self._units += len(piece) if piece.isascii() else len(piece) + 5 * piece.count("\xa0")
+        if self._units > _AT_ONCE:
+            self._is_over = self._budget.take(Work.CHARACTERS, self._units) < self._units
+            self._units = 0
+        if not self._is_over:
             self._pieces.append(piece)
 
     def _attributes(self, name: str, written: str) -> str:

@@ -17,6 +17,7 @@ from app.mail.budget import Budget, Work
 MAX_DEPTH: Final = 256  # elements in each other; browsers stop at 512
 MAX_VALUE: Final = 4_096  # characters of an attribute
 _MAX_ATTRIBUTES = 100  # of a tag, looked at
+_AT_ONCE = 16  # tokens that are asked for together
 
 # The tokens of HTML as its parsers read them. Each alternative that begins to match also ends, at the end of the
 # input if need be, and possessive ones never go back: the time is linear whatever the input.
@@ -60,13 +61,17 @@ _PARTS_OF_TABLES = _NO_TEXT_IN | _CELLS | {"col"}
 _LISTS = frozenset({"ul", "ol", "dl"})
 _ITEMS = {"li": ("li",), "dd": ("dd", "dt"), "dt": ("dd", "dt")}
 # Where a start tag of a part of a table goes: everything up to one of these is closed first.
+_PLACE_OF_CELLS = _ROWS_IN | {"tr"}
 _PLACE_IN_TABLE = {
     "tr": _ROWS_IN,
-    "td": _ROWS_IN | {"tr"},
-    "th": _ROWS_IN | {"tr"},
+    "td": _PLACE_OF_CELLS,
+    "th": _PLACE_OF_CELLS,
     **dict.fromkeys(("thead", "tbody", "tfoot", "caption", "colgroup"), frozenset({"table"})),
     "col": frozenset({"table", "colgroup"}),
 }
+
+
+_MAY_CLOSE = _CLOSES_P | _ITEMS.keys() | {"a"}
 
 
 class Writer(Protocol):
@@ -105,29 +110,36 @@ def nest(html: str, writers: Sequence[Writer], budget: Budget, found: list[str])
     elements = _Elements(writers, found)
     at = 0
     pieces: list[str] = []  # of text
-    for token in TOKEN.finditer(html):
-        if token.start() > at:
-            pieces.append(html[at : token.start()])
+    for number, token in enumerate(TOKEN.finditer(html)):
+        start = token.start()
+        if start > at:
+            pieces.append(html[at:start])
         at = token.end()
-        if not (budget.take(Work.TAGS) and budget.left(Work.CHARACTERS)):
+        if number % _AT_ONCE == 0 and not _is_granted(budget):
             break
-        name = token["name"]
+        _, closing, name, attributes = token.groups()
         if name is None:
-            if token[0] == "<":
+            if at - start == 1:
                 pieces.append("&lt;")
             continue
         name = name.lower()
         if name in TAGS:
-            elements.text("".join(pieces))
-            pieces.clear()
-            if token["closing"]:
+            if pieces:
+                elements.text("".join(pieces))
+                pieces.clear()
+            if closing:
                 elements.end(name)
             else:
-                elements.start(name, token["attributes"])
+                elements.start(name, attributes)
     else:
         pieces.append(html[at:])
     elements.text("".join(pieces))
     elements.end_all()
+
+
+def _is_granted(budget: Budget) -> bool:
+    """Whether some more tokens may be read."""
+    return budget.take(Work.TAGS, _AT_ONCE) == _AT_ONCE and budget.left(Work.CHARACTERS) > 0
 
 
 class _Elements:
@@ -153,14 +165,21 @@ class _Elements:
             writer.text(text)
 
     def start(self, name: str, attributes: str) -> None:
-        if name in _PARTS_OF_TABLES and name != "table":
+        place = _PLACE_IN_TABLE.get(name)
+        if place is not None:
             if not self._count["table"]:
                 return
-            self._close_until(_PLACE_IN_TABLE[name])
-            if name in {"td", "th"} and self._open[-1] != "tr":
+            self._close_until(place)
+            if place is _PLACE_OF_CELLS and self._open[-1] != "tr":
                 self._push("tr", "")
         elif self._open and self._open[-1] in _NO_TEXT_IN:
             self._open_cell()
+        if name in _MAY_CLOSE:
+            self._close_before(name)
+        self._push(name, attributes)
+
+    def _close_before(self, name: str) -> None:
+        """What an element ends where nobody has ended it."""
         if name in _ITEMS:
             self._close_item(_ITEMS[name])
         link = self._count["a"]
@@ -170,7 +189,6 @@ class _Elements:
             self._close("a")
         elif link > self._count["a"]:  # a link that was opened in the paragraph goes on behind it
             self._push("a", self._link)
-        self._push(name, attributes)
 
     def end(self, name: str) -> None:
         if self._left_out[name]:

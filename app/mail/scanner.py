@@ -23,6 +23,7 @@ _LEAST_READ = 64 * 1024  # octets: smaller pieces are joined
 _CR_ALONE = 64 * 1024  # octets without any LF: then CR ends lines
 _STEPS_OF_A_LINE = 2
 _LF, _HYPHEN = b"\n-"
+_NO_HEADERS = (b"\n", b"\r", b"--")  # what the octets begin with where there may be none
 _STOP = re.compile(rb"\n(?=\r{0,2}\n|--)")  # before an empty line, or what may be a delimiter
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -82,10 +83,8 @@ class Scanner:
 
     def _open(self, marks: list[bytes]) -> None:
         self._marks = marks
-        self._levels = {}
-        for level, boundary in enumerate(marks):
-            self._levels.setdefault(boundary, level)
-        self._needle = b"\n--" + _common_start(marks) if marks else b""
+        self._levels = {boundary: level for level, boundary in reversed([*enumerate(marks)])}
+        self._needle = b"\n--" + (_common_start(marks) if len(marks) > 1 else b"".join(marks))
 
     def block(self) -> Block:
         """The headers that begin here. They end at the first empty line (RFC 5322 §2.1), or at a delimiter."""
@@ -95,10 +94,8 @@ class Scanner:
             self._found.append(defects.BYTE_ORDER_MARK)
             self._at += len(_BYTE_ORDER_MARK)
         start = self._at
-        if self._is_delimiter(start):
-            return Block([])
-        if blank := _empty_line(self._data, start):
-            self._at += blank
+        if self._data.startswith(_NO_HEADERS, start) and (self._empty_line() or self._is_delimiter(start)):
+            self._at += self._empty_line()
             return Block([])
         by_cr, body = cr_headers(self._data, start)
         if by_cr:
@@ -145,7 +142,7 @@ class Scanner:
             is_cut = stop is None and not is_last
             if is_cut:
                 self._read()
-        self._at += _empty_line(self._data, self._at)
+        self._at += self._empty_line()
 
     def _stop(self, start: int, end: int) -> int | None:
         """Where, in the window, the next empty line or delimiter begins."""
@@ -170,8 +167,9 @@ class Scanner:
 
     def skip(self) -> Delimiter | None:
         """Over what is left of this body; gives ``delimiter``."""
-        for _ in self._ranges():
-            pass
+        if not self._is_over:
+            for _ in self._ranges():
+                pass
         return self.delimiter
 
     def skip_epilogue(self) -> Delimiter | None:
@@ -239,18 +237,23 @@ class Scanner:
             return None if closed is None else Delimiter(closed, closes=True)
         return Delimiter(opened, closes=False)
 
+    def _empty_line(self) -> int:
+        """The octets of the empty line that begins here, 0 when it is none."""
+        ends = (end for end in (b"\n", b"\r\n", b"\r\r\n") if self._data.startswith(end, self._at))
+        return len(next(ends, b""))
+
     def _sure_end(self) -> int:
         """Lines that begin before it are in the window as far as they have to be known."""
         return len(self._data) if self._source is None else max(self._at, len(self._data) - _MAX_LINE)
 
     def _require(self, octets: int) -> None:
-        while len(self._data) - self._at < octets and self._read():
-            pass
+        while self._source is not None and len(self._data) - self._at < octets:
+            self._read()
 
-    def _read(self) -> bool:
+    def _read(self) -> None:
         """Let go what was read, but for one octet (it tells whether a line begins), and take in more, if there is."""
         if self._source is None:
-            return False
+            return
         kept = max(0, self._at - 1)
         pieces, octets = [self._data[kept:]], 0
         while octets < _LEAST_READ:
@@ -262,7 +265,6 @@ class Scanner:
             octets += len(piece)
         self._data = b"".join(pieces)
         self._at -= kept
-        return octets > 0
 
 
 def _common_start(marks: list[bytes]) -> bytes:
@@ -270,12 +272,6 @@ def _common_start(marks: list[bytes]) -> bytes:
     first, last = min(marks), max(marks)
     differs = (at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other)
     return first[: next(differs, len(first))]
-
-
-def _empty_line(data: bytes, at: int) -> int:
-    """The octets of the empty line that begins here, 0 when it is none."""
-    ends = (end for end in (b"\n", b"\r\n", b"\r\r\n") if data.startswith(end, at))
-    return len(next(ends, b""))
 
 
 def _before_line_end(data: bytes, start: int, line: int) -> int:

@@ -22,6 +22,7 @@ _UU = frozenset({"x-uuencode", "uuencode", "x-uue", "uue"})
 _UU_BEGIN = re.compile(rb"^begin[ \t]+[0-7]{3,4}[ \t][^\n]*\n", re.MULTILINE)
 _UU_BEGINS_WITHIN = 64 * 1024  # octets
 _UU_LINE = re.compile(rb"[^\r\n]+")
+_STEPS_OF_A_BROKEN_LINE = 7
 _LONGEST_UU_LINE = 128  # a length, 84 characters for 63 octets, and what some encoders write behind them
 # What binascii takes for one thing; what may go on in the next piece matches no further.
 _QP_WHOLE = re.compile(
@@ -47,7 +48,10 @@ def decoded_pieces(
 
 def decoded_base64(data: bytes, found: list[str]) -> bytes:
     """Base64 of a short text: an encoded word."""
-    return b"".join(_base64((data,), Budget(found), found))
+    core = data.translate(None, _NOT_BASE64)
+    if len(core) % 4 or len(core) != len(data.translate(None, _WHITESPACE)):
+        found.append(defects.BAD_BASE64)
+    return b"".join(map(_decoded_run, _RUN.findall(core)))
 
 
 def _base64(pieces: Iterable[bytes], budget: Budget, found: list[str]) -> Iterator[bytes]:
@@ -156,7 +160,7 @@ def _decoded_uu(line: bytes, budget: Budget, found: list[str]) -> bytes:
     except binascii.Error:
         if not found or found[-1] != defects.BAD_UUENCODE:
             found.append(defects.BAD_UUENCODE)
-    budget.take(Work.STEPS)
+    budget.take(Work.STEPS, _STEPS_OF_A_BROKEN_LINE)
     # Some encoders pad the last group with garbage: take as many characters as the length byte asks for.
     wanted = (((line[0] - 32) & 63) * 4 + 5) // 3
     try:

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 
 _SECONDS: Final = float(os.environ.get("FUZZ_SECONDS", "0"))
+IS_LONG: Final = _SECONDS > 0
 _laws: list[str] = []  # by which FUZZ_SECONDS is shared out: all that were collected
 
 
@@ -70,6 +71,21 @@ def mutations(
         return _named_like(test, tried)
 
     return decorated
+
+
+def search(test: Callable[[int], None]) -> Callable[[], None]:
+    """A test that is given the number of each round: a seed."""
+    _laws.append(test.__name__)
+
+    def tried() -> None:
+        for number in _rounds():
+            try:
+                test(number)
+            except BaseException as failure:
+                failure.add_note(f"{test.__name__}, round {number}")
+                raise
+
+    return _named_like(test, tried)
 
 
 def mutated(chance: Random, octets: bytes, others: list[bytes]) -> bytes:

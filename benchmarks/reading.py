@@ -1,0 +1,113 @@
+"""`python -m benchmarks.reading`: summarise and parse ordinary mail, beside the standard library's parser.
+
+Each letter is read by each reader in turn, several times, and the least processor time counts: noise only adds. What
+is compared from run to run is the ratio, for the library does not change.
+"""
+
+import email
+import email.policy
+import time
+from collections.abc import Callable, Iterator
+from email.message import EmailMessage
+from random import Random
+from statistics import mean, median
+
+from app.mail.mime import parse, summarise
+from tests.servers.messages import sample_messages
+
+_ROUNDS = 5
+_WORDS = (
+    "summer",
+    "offer",
+    "order",
+    "delivery",
+    "please",
+    "update",
+    "week",
+    "price",
+    "the",
+    "of",
+    "and",
+    "best",
+)
+
+
+def library_summary(raw: bytes) -> object:
+    """What a row of the feed shows, by the standard library."""
+    message = email.message_from_bytes(raw, policy=email.policy.default)
+    body = message.get_body(("plain", "html"))
+    words = body.get_content()[:2_000] if body else ""
+    attached = any(True for _ in message.iter_attachments()) if message.is_multipart() else False
+    return message["subject"], message["from"], message["to"], message["date"], attached, words
+
+
+def library_parse(raw: bytes) -> object:
+    """All headers, text, HTML (neither made safe nor made text) and attachments, by the standard library."""
+    message = email.message_from_bytes(raw, policy=email.policy.default)
+    headers = {name: str(value) for name, value in message.items()}
+    bodies = [body.get_content() for kind in ("plain", "html") if (body := message.get_body((kind,)))]
+    attached = message.iter_attachments() if message.is_multipart() else ()
+    return headers, bodies, [part.get_payload(decode=True) for part in attached]
+
+
+def newsletters(count: int, blocks: int) -> Iterator[bytes]:
+    """HTML as shops send it: tables in tables, a style on each cell, text beside it or not."""
+    chance = Random(7)
+    for number in range(count):
+        message = EmailMessage(policy=email.policy.SMTP)
+        message["From"], message["To"] = "Müller <news@example.com>", "me@example.net"
+        message["Subject"], message["Date"] = "Grüße und Angebote", "Mon, 05 Jan 2026 08:00:00 +0100"
+        page = f'<html><body><table width="100%">{"".join(_block(chance) for _ in range(blocks))}</table>'
+        if number % 2:
+            message.set_content(_sentence(chance, 200))
+            message.add_alternative(page, subtype="html")
+        else:
+            message.set_content(page, subtype="html")
+        yield message.as_bytes()
+
+
+def _block(chance: Random) -> str:
+    cell = '<td style="padding:20px 30px;font-family:Arial,sans-serif;font-size:16px;color:#333333" valign="top">'
+    picture = f'<img src="https://img.example.com/{chance.randrange(10**9)}.jpg" width="180" alt="">'
+    link = f'<a href="https://example.com/c?u={chance.randrange(10**40)}" style="color:#06c">more</a>'
+    row = "".join(f"{cell}{picture}<p>{_sentence(chance, 12)} {link}</p></td>\n" for _ in range(3))
+    inner = f'<table width="100%"><tr>{row}</tr></table>'
+    return f'<tr>{cell}<h2 style="margin:0">{_sentence(chance, 4)}</h2>{inner}</td></tr>\n'
+
+
+def _sentence(chance: Random, words: int) -> str:
+    return " ".join(chance.choices(_WORDS, k=words))
+
+
+def main() -> None:
+    """Measure and print."""
+    kinds = {
+        "sample mail": list(sample_messages(60)),
+        "newsletters of 20 KB": list(newsletters(10, 20)),
+        "newsletters of 100 KB": list(newsletters(6, 100)),
+    }
+    print(
+        "| mail | reader | median, us | mean, us | of the standard library |\n| --- | --- | --- | --- | --- |"
+    )
+    for kind, letters in kinds.items():
+        for ours, library in ((summarise, library_summary), (parse, library_parse)):
+            times = [_least((ours, library), raw) for raw in letters]
+            mine, theirs = zip(*times, strict=True)
+            print(
+                f"| {kind}, {mean(map(len, letters)) / 1024:.0f} KB | `{ours.__name__}` | {median(mine) * 1e6:.0f} "
+                f"| {mean(mine) * 1e6:.0f} | {sum(mine) / sum(theirs):.3f} |"
+            )
+
+
+def _least(readers: tuple[Callable[[bytes], object], ...], raw: bytes) -> list[float]:
+    best = [float("inf")] * len(readers)
+    for _ in range(_ROUNDS):
+        for number, read in enumerate(readers):
+            start = time.thread_time()
+            read(raw)
+            best[number] = min(best[number], time.thread_time() - start)
+    return best
+
+
+if __name__ == "__main__":
+    main()
