@@ -65,6 +65,10 @@ _JAPANESE = frozenset({"euc_jp", "iso2022_jp_ext"})
 _ESCAPES = (b"\x1b$", b"\x1b(I", b"\x1b(J")
 _MENDING = "mail-mending"
 _META_CHARSET = re.compile(rb"<meta\s[^>]{0,500}?charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
+_AT_ONCE = 64 * 1024  # octets that are decoded in one call
+_MENDED = (
+    256 * 1024
+)  # octets of a text in which errors are looked at one by one, which takes microseconds each
 REPLACEMENT = "\ufffd"
 
 
@@ -85,7 +89,7 @@ def text_of(data: bytes, codec: str, *, cut: bool = False) -> tuple[str, bool]:
     is_valid = text is not None
     if text is None:
         try:
-            text = data.decode(codec, _MENDING)
+            text = _in_slices(data, codec, _MENDING, is_whole=True)
             is_valid = REPLACEMENT not in text
         except (
             UnicodeError,
@@ -162,10 +166,11 @@ def _undeclared(data: bytes, *, cut: bool) -> tuple[str, bool]:
 
 
 def _single(data: bytes, codec: str) -> tuple[str, bool]:
+    slices = [data[at : at + _AT_ONCE] for at in range(0, len(data), _AT_ONCE)]
     try:
-        return codecs.charmap_decode(data, "strict", _table(codec))[0], True
+        return "".join(codecs.charmap_decode(part, "strict", _table(codec))[0] for part in slices), True
     except UnicodeError:
-        return codecs.charmap_decode(data, "replace", _table(codec))[0], False
+        return "".join(codecs.charmap_decode(part, "replace", _table(codec))[0] for part in slices), False
 
 
 @lru_cache
@@ -185,11 +190,22 @@ def _character(octet: int, codec: str) -> str:
 
 def _strict(data: bytes, codec: str, *, cut: bool) -> str | None:
     try:
-        if cut:
-            return codecs.getincrementaldecoder(codec)("strict").decode(data, final=False)
-        return data.decode(codec)
+        return _in_slices(data, codec, "strict", is_whole=not cut)
     except (UnicodeError, LookupError, ValueError):
         return None
+
+
+def _in_slices(data: bytes, codec: str, errors: str, *, is_whole: bool) -> str:
+    """One call keeps the interpreter's lock for as long as it takes: so it gets a part of a long text only."""
+    if is_whole and len(data) <= _AT_ONCE:
+        return data.decode(codec, errors)
+    decoder = codecs.getincrementaldecoder(codec)(errors)
+    slices = []
+    for at in range(0, len(data), _AT_ONCE):
+        if at >= _MENDED and errors == _MENDING:
+            decoder.errors = "replace"
+        slices.append(decoder.decode(data[at : at + _AT_ONCE]))
+    return "".join([*slices, decoder.decode(b"", final=is_whole)])
 
 
 def _mend(error: UnicodeError) -> tuple[str, int]:

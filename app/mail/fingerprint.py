@@ -76,7 +76,7 @@ def fingerprint(raw: bytes, raw_sha256: bytes) -> Fingerprint:
     """The fingerprint of a whole message. Without volatile fields its content digest is ``raw_sha256`` itself."""
     head = head_of(raw)
     kept = _VOLATILE.sub(b"", head)
-    content = raw_sha256 if len(kept) == len(head) else sha256(kept + raw[len(head) :]).digest()
+    content = raw_sha256 if len(kept) == len(head) else _digest(kept, raw, len(head))
     return Fingerprint(_headers_of(head), content, names_digest(head), head_octets(head))
 
 
@@ -84,3 +84,11 @@ def _headers_of(head: bytes) -> bytes | None:
     if not _NAMING.search(head):
         return None
     return sha256(_VOLATILE.sub(b"", head.replace(b"\r\n", b"\n"))).digest()
+
+
+def _digest(head: bytes, raw: bytes, body_start: int) -> bytes:
+    """Without a copy of the body, which may be large."""
+    digest = sha256(head)
+    with memoryview(raw) as view:
+        digest.update(view[body_start:])
+    return digest.digest()

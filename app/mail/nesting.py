@@ -7,7 +7,7 @@ and what comes out leaves nothing to be repaired (HTML Living Standard, 13.2.6, 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import unescape
 from typing import Final, Protocol
 
@@ -58,7 +58,8 @@ _ROWS_IN = _SECTIONS | {"table"}
 _NO_TEXT_IN = _ROWS_IN | {"tr", "colgroup"}
 _CELLS = frozenset({"td", "th", "caption"})
 _PARTS_OF_TABLES = _NO_TEXT_IN | _CELLS | {"col"}
-_LISTS = frozenset({"ul", "ol", "dl"})
+_SCOPES = ("table", "td", "th", "caption")  # an end within one of them closes nothing around it
+_AROUND_ITEMS = ("ul", "ol", "dl", *sorted(_PARTS_OF_TABLES - {"col"}))
 _ITEMS = {"li": ("li",), "dd": ("dd", "dt"), "dt": ("dd", "dt")}
 # Where a start tag of a part of a table goes: everything up to one of these is closed first.
 _PLACE_OF_CELLS = _ROWS_IN | {"tr"}
@@ -149,7 +150,7 @@ class _Elements:
         self._writers = writers
         self._found = found
         self._open: list[str] = []
-        self._count = dict.fromkeys(TAGS, 0)
+        self._places: dict[str, list[int]] = {name: [] for name in TAGS}  # of each name among the open ones
         self._left_out = dict.fromkeys(TAGS, 0)  # starts that would have been too deep, whose ends may come
         self._link = ""  # the attributes of the last one
 
@@ -167,7 +168,7 @@ class _Elements:
     def start(self, name: str, attributes: str) -> None:
         place = _PLACE_IN_TABLE.get(name)
         if place is not None:
-            if not self._count["table"]:
+            if not self._places["table"]:
                 return
             self._close_until(place)
             if place is _PLACE_OF_CELLS and self._open[-1] != "tr":
@@ -182,18 +183,18 @@ class _Elements:
         """What an element ends where nobody has ended it."""
         if name in _ITEMS:
             self._close_item(_ITEMS[name])
-        link = self._count["a"]
-        if self._count["p"] and name in _CLOSES_P:
+        link = len(self._places["a"])
+        if self._places["p"] and name in _CLOSES_P:
             self._close("p")
         if name == "a" and link:
             self._close("a")
-        elif link > self._count["a"]:  # a link that was opened in the paragraph goes on behind it
+        elif link > len(self._places["a"]):  # a link that was opened in the paragraph goes on behind it
             self._push("a", self._link)
 
     def end(self, name: str) -> None:
         if self._left_out[name]:
             self._left_out[name] -= 1
-        elif self._count[name]:
+        elif self._places[name]:
             self._close(name)
 
     def end_all(self) -> None:
@@ -208,8 +209,8 @@ class _Elements:
                 if defects.HTML_TOO_DEEP not in self._found:
                     self._found.append(defects.HTML_TOO_DEEP)
                 return
+            self._places[name].append(len(self._open))
             self._open.append(name)
-            self._count[name] += 1
             if name == "a":
                 self._link = attributes
         for writer in self._writers:
@@ -217,7 +218,7 @@ class _Elements:
 
     def _pop(self) -> None:
         name = self._open.pop()
-        self._count[name] -= 1
+        self._places[name].pop()
         for writer in self._writers:
             writer.end(name)
 
@@ -231,20 +232,18 @@ class _Elements:
 
     def _close(self, name: str) -> None:
         """End the element and what is in it, unless there is a table or a cell between."""
-        for at in range(len(self._open) - 1, -1, -1):
-            if self._open[at] == name:
-                self._close_to(at)
-                return
-            if self._open[at] == "table" or (self._open[at] in _CELLS and name not in _PARTS_OF_TABLES):
-                return
+        at = self._last((name,))
+        if at >= self._last(("table",) if name in _PARTS_OF_TABLES else _SCOPES):
+            self._close_to(at)
 
     def _close_item(self, names: tuple[str, ...]) -> None:
-        for at in range(len(self._open) - 1, -1, -1):
-            if self._open[at] in names:
-                self._close_to(at)
-                return
-            if self._open[at] in _LISTS or self._open[at] in _PARTS_OF_TABLES:
-                return
+        at = self._last(names)
+        if at > self._last(_AROUND_ITEMS):
+            self._close_to(at)
+
+    def _last(self, names: Iterable[str]) -> int:
+        """The place of the innermost open element of these names, -1 when there is none."""
+        return max(places[-1] if (places := self._places[name]) else -1 for name in names)
 
     def _close_until(self, places: frozenset[str]) -> None:
         while self._open[-1] not in places:
