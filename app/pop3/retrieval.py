@@ -24,6 +24,7 @@ _HOPE = 16 * 1024 * 1024  # octets over twice what a message may have, for which
 # The end of a file with LF, and the next answer behind it, or nothing yet. Whoever gets bare LF into a letter can forge
 # it: so it is never an end by itself.
 _INNER_END: Final = re.compile(rb"(?<!\r)\n\.\r\n(?:\+OK|-ERR)", re.IGNORECASE)
+_STATUS: Final = re.compile(rb"\+OK|-ERR", re.IGNORECASE)
 _CARRIED: Final = 16
 
 
@@ -181,6 +182,8 @@ class Retrieval:
             return Retrieved(one.number, refused=refusal(self._dialogue, status))
         end = _End(one.listed, is_alone=is_alone)
         data = await self._dialogue.data(is_end=end.is_here)
+        if not is_alone and _STATUS.match(data.octets):
+            raise ProtocolError("A message begins with a status line: the server gave an answer too many.")
         end.passed(data)
         if not data.is_last:
             return await self._large(one.number, data, most_octets, end)

@@ -17,7 +17,7 @@ from app.mailboxes.criteria import Criteria
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
 from app.mailboxes.service import existing
 from app.pop3 import Line
-from app.sync import look, repository
+from app.sync import learnt, look, repository
 from app.sync.batch import renamed_away
 from app.sync.errors import SyncFailed
 from app.sync.listing import list_maildrop, most_entries, with_every_id
@@ -25,7 +25,7 @@ from app.sync.maildrop import as_sync_failed
 from app.sync.models import EntryId
 from app.sync.plan import Candidate, MaildropId, ledger_key
 from app.sync.recognise import Recogniser
-from app.sync.retention import due
+from app.sync.retention import due, seen_before
 from app.sync.rows import RowMaker
 from app.sync.service import SyncTools
 from app.sync.sift import Judge, Sifted, judge_by, sift
@@ -76,11 +76,21 @@ class Preview(BaseModel):
     items: list[PreviewLine]
 
 
+class Kept(BaseModel):
+    """A message that retention would delete if its stored copy were confirmed whole."""
+
+    unique_id: str
+    reason: str = Field(examples=["short"])
+
+
 class RetentionPreview(BaseModel):
     """What the mailbox's server_retention would delete at the next sync."""
 
     listed: int
     to_delete: list[str] = Field(description="Unique-ids.")
+    kept: list[Kept] = Field(
+        description=f"Stored, and kept on the server for what is stored may not be all; at most {MOST_PREVIEWED}."
+    )
 
 
 async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: SyncTools) -> Rebaseline:
@@ -200,6 +210,15 @@ def _previewed(line: Line, head: bytes, *, judge: Judge | None) -> PreviewLine:
 async def retention_preview(mailbox_id: MailboxId, *, tools: SyncTools) -> RetentionPreview:
     """What would be deleted on the server now. Nothing is."""
     mailbox = await tools.database.read(partial(existing, mailbox_id=mailbox_id))
+    now = tools.clock()
+    before = seen_before(mailbox.server_retention, now)
+    kept: list[tuple[bytes, str | None]] = []
+    if before is not None:
+        asked = partial(
+            repository.kept_though_due, mailbox_id=mailbox_id, seen_before=before, limit=MOST_PREVIEWED
+        )
+        kept = await tools.database.read(asked)
+    lessons = await tools.database.read(partial(learnt.read, mailboxes=[mailbox], now=now))
     async with _listed(mailbox, tools) as (session, raw):
 
         async def entries() -> Sequence[pop3.Line]:
@@ -210,11 +229,19 @@ async def retention_preview(mailbox_id: MailboxId, *, tools: SyncTools) -> Reten
             mailbox_id,
             mailbox.server_retention,
             entries=entries,
-            now=tools.clock(),
+            now=now,
             slices=tools.slices,
+            overstates=lessons[mailbox_id].habit.overstates,
         )
+    to_delete = {one.line.unique_id for one in found.values()}
     return RetentionPreview(
-        listed=raw.stat.count, to_delete=[unique_id_text(one.line.unique_id) for one in found.values()]
+        listed=raw.stat.count,
+        to_delete=[unique_id_text(one.line.unique_id) for one in found.values()],
+        kept=[
+            Kept(unique_id=unique_id_text(unique_id), reason=doubt or "unconfirmed")
+            for unique_id, doubt in kept
+            if unique_id not in to_delete
+        ],
     )
 
 

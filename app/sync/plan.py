@@ -78,13 +78,16 @@ class Known:
 class Deletable:
     """A ledger line whose message is stored and was there at the last listing.
 
-    ``body``: the digest of what is behind the headers of the stored copy, once that was read back.
+    ``must_agree``: the copy is shorter than a server said that overstates most of its sizes. It goes if the message
+    comes out the same a day later. ``body``: the digest of what is behind the headers of the stored copy, once that was
+    read back.
     """
 
     line: Known
     first_seen_at: datetime
     raw_sha256: bytes
     octets: int
+    must_agree: bool = False
     body: bytes = b""
 
 

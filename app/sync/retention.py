@@ -25,6 +25,7 @@ from app.sync.identity import Relation, is_same_by_content, is_same_by_headers
 from app.sync.plan import Deletable, Known, Listed, ledger_key
 
 MOST_PER_SESSION = 500
+AGREES_AFTER = timedelta(days=1)  # two retrievals so far apart are believed
 _SLICE_LINES = 2048
 MOST_RETRIEVED_PER_SESSION = 50  # to compare what headers do not decide
 MOST_OCTETS_PER_SESSION = 256 * 1024 * 1024  # read back at some 300 MB/s
@@ -64,9 +65,11 @@ async def due(
     entries: Callable[[], Awaitable[Sequence[Listed]]],
     now: datetime,
     slices: Slices,
+    overstates: bool,
 ) -> dict[int, Deletable]:
     """What of the listing may be deleted, by message-number. Each stored content was read back whole.
 
+    ``overstates``: the server says more than it sends, most of the time; what is shorter then goes a day later.
     Bounded by count and by octets, for the server waits meanwhile, and a minute of silence may end the session.
     """
     before = seen_before(retention, now)
@@ -79,6 +82,7 @@ async def due(
             mailbox_id=mailbox_id,
             seen_before=before,
             now=now,
+            short_before=now - AGREES_AFTER if overstates else None,
             after=last,
             limit=MOST_PER_SESSION,
         )
@@ -122,8 +126,9 @@ async def checked(
     headers, and then it is the same one (``identity``). ``octets``: as LIST says now.
     """
     same: list[int] = []
-    undecided: list[int] = [number for number, one in due.items() if not one.line.headers]
-    async for reply in session.top([number for number, one in due.items() if one.line.headers], lines=0):
+    named = [number for number, one in due.items() if one.line.headers and not one.must_agree]
+    undecided = [number for number in due if number not in named]
+    async for reply in session.top(named, lines=0):
         line = due[reply.number].line
         told = shown(reply.body) if isinstance(reply.body, bytes) else None
         reply.close()

@@ -376,6 +376,7 @@ class _Run:
             entries=entries,
             now=self._tools.clock(),
             slices=self._tools.slices,
+            overstates=self._habit.overstates,
         )
         if not found:
             return

@@ -94,6 +94,19 @@ async def test_a_message_before_nonsense_is_asked_for_again_alone_and_the_one_be
     assert [message.unique_id for message in drop.messages] == [b"id-3"], "the others may go"
 
 
+@BOTH
+async def test_an_answer_too_many_is_in_no_message(service: Client, capabilities: tuple[str, ...]) -> None:
+    drop = five()
+    async with FakePop3Server(
+        drop, faults=Faults(behind={"RETR 2": b"+OK\r\n"}), capabilities=capabilities
+    ) as server:
+        mailbox_id = await service.register(drop, server)
+        for _ in range(3):
+            await service.sync(mailbox_id)
+            await server.settled()
+    assert await stored(service) == digests_of(drop.contents)
+
+
 async def test_an_answer_that_overtook_the_last_line_costs_one_more_session(service: Client) -> None:
     """A server's race: +OK to the next command came before the last line of the message."""
     drop = five()

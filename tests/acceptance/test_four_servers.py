@@ -183,6 +183,23 @@ async def test_every_message_comes_as_the_server_serves_it(
     assert read_all(server, maildrop) == served
 
 
+async def test_each_server_counts_octets_so_that_all_is_confirmed_whole_and_deleted(
+    service: Client, server: Server, maildrop: UnpackedMaildrop
+) -> None:
+    """Dots, 8-bit octets, no line end at the end, no body: LIST counts them as they are sent, or as they lie there."""
+    odd = [b"Message-ID: <odd-%d@test.example>\n" % n + raw for n, raw in enumerate(ODD.values())]
+    dots = b"Message-ID: <dots@test.example>\nSubject: many dots\n\n" + b".\n.x\n" * 3_000
+    maildrop.mail.deliver_many([*sample_messages(12, seed=27, mean_octets=9_000), *odd, dots])
+    mailbox_id = await service.register(maildrop, server, server_retention={"mode": "delete_after_retrieve"})
+    for _ in range(
+        3
+    ):  # a server that writes into headers when they are read first shows others the next time
+        await service.sync(mailbox_id)
+    assert read_all(server, maildrop) == []
+    counts = (await service.http.get(f"/mailboxes/{mailbox_id}")).json()["counts"]
+    assert (counts["stored"], counts["not_whole"]) == (22, 0)
+
+
 async def test_mail_that_nobody_has_read_yet_loses_nothing_and_is_known_afterwards(
     service: Client, server: Server, maildrop: UnpackedMaildrop
 ) -> None:

@@ -1,13 +1,65 @@
 """What is not confirmed whole is never deleted on the server: at the wire, whatever the server does with its sizes."""
 
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults
-from tests.service import Client
+from tests.fakes.pop3_server import (
+    CAPABILITIES,
+    LOCK_STEP,
+    FakeMaildrop,
+    FakeMessage,
+    FakePop3Server,
+    Faults,
+    as_sent,
+    stuffed,
+)
+from tests.service import Client, digests, digests_of, running, settings_for
 
 HEAD = b"Message-ID: <cut@example.org>\r\nSubject: cut\r\n\r\n"
 LETTER = HEAD + b"A line of the letter.\r\n" * 2_600
 DELETE = {"mode": "delete_after_retrieve"}
+DAYS = {"mode": "delete_after_days", "days": 1}
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Client]:
+    """A service with little patience."""
+    async with running(settings_for(tmp_path / "data", reply_timeout_seconds=2)) as client:
+        yield client
+
+
+@pytest.fixture
+def later(tmp_path: Path) -> Callable[[int], None]:
+    """So many days pass for the ledger and what is stored: the clock of the service stays, what stands there ages."""
+
+    def passed(days: int) -> None:
+        with (
+            closing(sqlite3.connect(tmp_path / "data" / "maildelta.sqlite", timeout=20)) as database,
+            database,
+        ):
+            for table, column in (
+                ("unique_ids", "next_attempt_at"), ("unique_ids", "first_seen_at"), ("messages", "retrieved_at"),
+            ):  # fmt: skip
+                database.execute(
+                    f"UPDATE {table} SET {column} = strftime('%Y-%m-%d %H:%M:%f', {column}, '-{days} days')"
+                    f" WHERE {column} IS NOT NULL"
+                )
+
+    return passed
+
+
+def answered(content: bytes) -> bytes:
+    return b"+OK\r\n" + stuffed(content)
+
+
+async def counts_of(service: Client, mailbox_id: str) -> dict[str, int]:
+    counts: dict[str, int] = (await service.http.get(f"/mailboxes/{mailbox_id}")).json()["counts"]
+    return counts
 
 
 async def test_what_arrives_as_long_as_it_was_announced_is_deleted(service: Client) -> None:
@@ -32,10 +84,132 @@ async def test_a_size_that_is_none_lets_the_message_in_and_keeps_it_on_the_serve
     faults = Faults(instead={"STAT": b"+OK 1 %d" % len(LETTER)})
     async with FakePop3Server(drop, faults=faults) as server:
         mailbox_id = await service.register(drop, server, server_retention=DELETE)
-        for _ in range(3):
+        for _ in range(2):
             assert (await service.sync(mailbox_id))["report"]["deleted"] == 0
         assert "DELE" not in server.verbs
     (message,), _ = await service.feed()
     assert any("nothing confirms" in warning for warning in message["warnings"]), message
-    counts = (await service.http.get(f"/mailboxes/{mailbox_id}")).json()["counts"]
+    counts = await counts_of(service, mailbox_id)
     assert (counts["stored"], counts["not_whole"]) == (1, 1)
+
+
+# What the server sends for a letter of a size that LIST tells honestly.
+_MARK = b".\r\n"
+HABITS: dict[str, bytes] = {
+    "short": answered(LETTER[:454]),
+    "short by 300": answered(LETTER[:-300]),
+    "only the headers": answered(HEAD),
+    "nothing": answered(b""),
+    "a dot that is not stuffed": answered(LETTER[:30_000] + b"\r\n")[:-3] + _MARK + LETTER[30_000:] + _MARK,
+    "a dot near the end": b"+OK\r\n" + LETTER[:-46] + _MARK + LETTER[-46:] + _MARK,
+    "words behind it": answered(LETTER) + b"bye\r\n",
+}
+
+
+@pytest.mark.parametrize("retention", [DELETE, DAYS], ids=["after retrieve", "after days"])
+@pytest.mark.parametrize("habit", HABITS)
+async def test_no_dele_for_what_may_not_be_whole(
+    service: Client, later: Callable[[int], None], habit: str, retention: dict[str, Any]
+) -> None:
+    drop = FakeMaildrop()
+    drop.deliver(LETTER, "a")
+    drop.deliver(HEAD.replace(b"cut", b"sound") + b"x\r\n" * 600, "b")
+    capabilities = CAPABILITIES if retention is DELETE else LOCK_STEP
+    faults = Faults(instead={"RETR 1": HABITS[habit]})
+    async with FakePop3Server(drop, faults=faults, capabilities=capabilities) as server:
+        mailbox_id = await service.register(drop, server, server_retention=retention)
+        for _ in range(7):
+            await service.sync(mailbox_id)
+            await server.settled()
+            later(2)
+    assert [message.unique_id for message in drop.messages] == [b"a"], "the sound one goes, the other stays"
+    messages, _ = await service.feed()
+    assert len(messages) == 2, "it is stored all the same"
+    assert sum(bool(message["warnings"]) for message in messages) == 1
+
+
+async def test_a_short_message_is_asked_for_again_stored_with_a_warning_and_kept(
+    service: Client, later: Callable[[int], None]
+) -> None:
+    drop = FakeMaildrop()
+    drop.deliver(LETTER, "a")
+    async with FakePop3Server(drop, faults=Faults(instead={"RETR": HABITS["short"]})) as server:
+        mailbox_id = await service.register(drop, server, server_retention=DELETE)
+        for expected in (1, 2, 2):  # at the next sync, but not before ten minutes the time after
+            sync = await service.sync(mailbox_id)
+            assert sync["status"] in {"partial", "succeeded"}
+            assert server.verbs.count("RETR") == expected
+        assert (await service.feed())[0] == []
+        later(1)
+        await service.sync(mailbox_id)
+        assert server.verbs.count("RETR") == 3
+        assert (await service.feed())[0] == []
+        later(2)
+        await service.sync(mailbox_id)
+        assert server.verbs.count("RETR") == 4
+        (message,), _ = await service.feed()
+        assert any("58" in w or str(len(LETTER)) in w for w in message["warnings"]), message["warnings"]
+        told = (await service.http.post(f"/mailboxes/{mailbox_id}/server-retention/preview")).json()
+        assert (told["to_delete"], told["kept"]) == ([], [{"unique_id": "a", "reason": "short"}])
+        assert (await counts_of(service, mailbox_id))["not_whole"] == 1
+        later(3)
+        await service.sync(mailbox_id)
+        assert "DELE" not in server.verbs
+        assert (
+            await service.http.patch(f"/mailboxes/{mailbox_id}", json={"delete_short": True})
+        ).status_code == 200
+        assert (await service.sync(mailbox_id))["report"]["deleted"] == 1
+    assert drop.messages == []
+
+
+async def test_a_cut_that_heals_costs_one_more_sync(service: Client) -> None:
+    drop = FakeMaildrop()
+    drop.deliver(LETTER, "a")
+    async with FakePop3Server(drop, faults=Faults(instead={"RETR": HABITS["short"]})) as server:
+        mailbox_id = await service.register(drop, server, server_retention=DELETE)
+        assert (await service.sync(mailbox_id))["report"]["retrieved"] == 0
+        await server.settled()
+        server.faults = Faults()
+        report = (await service.sync(mailbox_id))["report"]
+        assert (report["retrieved"], report["deleted"]) == (1, 1)
+    (message,), _ = await service.feed()
+    assert message["warnings"] == []
+
+
+async def test_where_a_server_overstates_most_sizes_two_retrievals_a_day_apart_are_believed(
+    service: Client, later: Callable[[int], None]
+) -> None:
+    drop = FakeMaildrop()
+    for number in range(25):
+        content = HEAD.replace(b"cut", b"%d" % number) + b"x\r\n" * 500
+        drop.deliver(content, f"id-{number}", listed_octets=len(content) + 1_000)
+    async with FakePop3Server(drop) as server:
+        mailbox_id = await service.register(drop, server, server_retention=DELETE)
+        await service.sync(mailbox_id)
+        assert len((await service.feed())[0]) == 25, "its sizes say nothing"
+        await service.sync(mailbox_id)
+        assert "DELE" not in server.verbs
+        await server.settled()
+        other = FakeMessage(
+            b"id-3", drop.messages[3].content + b"and more\r\n", drop.messages[3].listed_octets
+        )
+        drop.messages[3] = other  # it comes out longer than it did
+        later(2)
+        assert (await service.sync(mailbox_id))["report"]["deleted"] == 24
+    assert drop.messages == [other]
+
+
+async def test_a_server_that_counts_lf_is_compared_in_its_own_count(service: Client) -> None:
+    drop = FakeMaildrop()
+    for number in range(6):
+        content = HEAD.replace(b"cut", b"%d" % number) + b"x\r\n" * 2_000
+        drop.deliver(content, f"id-{number}", listed_octets=len(as_sent(content).replace(b"\r\n", b"\n")))
+    short = drop.messages[4].content[
+        :-1_500
+    ]  # more octets than LIST said, as they come; a quarter of it is missing
+    assert len(short) > drop.messages[4].octets
+    async with FakePop3Server(drop, faults=Faults(instead={"RETR 5": answered(short)})) as server:
+        mailbox_id = await service.register(drop, server, server_retention=DELETE)
+        assert (await service.sync(mailbox_id))["report"]["deleted"] == 5
+    assert [message.unique_id for message in drop.messages] == [b"id-4"]
+    assert digests((await service.feed())[0]) != digests_of([short])
