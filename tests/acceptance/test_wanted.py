@@ -412,13 +412,24 @@ async def test_where_the_server_deletes_what_was_retrieved_a_session_ends_withou
         assert len(drop.messages) == 3
 
 
-async def test_a_message_much_shorter_than_was_announced_carries_a_warning(service: Client) -> None:
+async def test_a_message_much_shorter_than_was_announced_waits_and_then_carries_a_warning(
+    service: Client,
+) -> None:
     drop = FakeMaildrop()
     drop.deliver(mail("whole"), "id-1")
     drop.deliver(mail("cut"), "id-2", listed_octets=90_000)
     async with FakePop3Server(drop) as server:
         mailbox_id = await service.register(drop, server)
-        await service.sync(mailbox_id)
+        for _ in range(2):  # again at the next sync, then after ten minutes
+            assert (await service.sync(mailbox_id))["status"] == "partial"
+        retrieved = server.verbs.count("RETR")
+        assert (await service.sync(mailbox_id))["status"] == "succeeded"
+        assert server.verbs.count("RETR") == retrieved == 3
+        assert await subjects(service) == ["whole"]
+        (entry,) = await entries(service, mailbox_id, state="failed")
+        assert "announced 90000 octets" in entry["reason"]
+        asked = await service.http.post(f"/mailboxes/{mailbox_id}/unique-ids/{entry['id']}/retrieve")
+        assert (await service.ended(asked.json()["id"]))["report"]["retrieved"] == 1
         whole, cut = (await service.feed())[0]
         assert whole["warnings"] == []
         assert any("announced 90000 octets" in warning for warning in cut["warnings"])
