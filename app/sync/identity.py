@@ -72,10 +72,11 @@ def is_same_by_content(
     """Whether a message that was retrieved is that of the line.
 
     ``ids_changed``: unique-ids changed wholesale, now or before, so that also a message which its headers do not name
-    may be one under a new id. Else it may as well be another of the same words.
+    may be one under a new id. Else it may as well be another of the same words; but not where the server gave no id,
+    for what mbox servers note in the headers changes the ids that we make of them.
     """
     if line.content is not None and line.content == marks.content:
-        is_own = relation in _OWN
+        is_own = relation in _OWN or (relation is Relation.NAMELESS and not line.is_deleted)
         return is_own or marks.headers is not None or ids_changed
     return is_body_same and is_proposed(relation, line, marks)
 

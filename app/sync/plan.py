@@ -18,7 +18,7 @@ _LONGEST_KEY = 512
 
 # Ids of ours for messages to which the server gives none. No server can give one that begins with a blank (UIDL's
 # lines are stripped); those without the blank are of whole maildrops without UIDL.
-_MADE_UP = (b" headers-", b"headers-", b"content-")
+_MADE_UP = (b" headers-", b" content-", b"headers-", b"content-")
 
 
 @dataclass(frozen=True, slots=True)

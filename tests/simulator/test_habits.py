@@ -401,6 +401,23 @@ async def test_several_without_an_id_are_told_apart(bench: Bench) -> None:
     assert bench.maildrop.mails == []
 
 
+@pytest.mark.parametrize("has_top", [True, False])
+@pytest.mark.parametrize("unique_id", [b"9", b""], ids=["lost its id", "never had one"])
+async def test_what_nothing_names_is_known_by_its_octets_when_the_server_writes_into_it(
+    bench: Bench, unique_id: bytes, *, has_top: bool
+) -> None:
+    put(bench, "a", "b", "c")
+    alarm = b"Subject: alarm\r\n\r\n" + b"w" * 500 + b"\r\n"
+    bench.maildrop.mails.append(Mail(unique_id, alarm))
+    bench.maildrop.whims.has_top = has_top
+    await bench.sync()
+    bench.maildrop.mails[3].unique_id = b""
+    bench.maildrop.whims.notes_status = True
+    for _ in range(3):
+        await bench.sync()
+    assert await bench.subjects() == ["a", "b", "c", "alarm"]
+
+
 async def test_where_most_lost_their_ids_uidl_failed(bench: Bench) -> None:
     put(bench, *[f"mail {n}" for n in range(6)])
     await bench.sync()

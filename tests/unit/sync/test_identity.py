@@ -76,8 +76,11 @@ def test_equal_octets_behind_the_headers_decide_only_where_the_three_propose(
 def test_equal_content_is_the_same_message_unless_nothing_names_it_elsewhere(relation: Relation) -> None:
     named, unnamed = Fingerprint(b"h", b"content"), Fingerprint(None, b"content")
     assert is_same_by_content(relation, LINE, named, is_body_same=False, ids_changed=False)
-    is_own = relation in {STEADY, DELETED, RETURNED}
-    assert is_same_by_content(relation, LINE, unnamed, is_body_same=False, ids_changed=False) is is_own
+    is_known = relation in {STEADY, DELETED, RETURNED, NAMELESS}
+    assert is_same_by_content(relation, LINE, unnamed, is_body_same=False, ids_changed=False) is is_known
+    ours = replace(LINE, is_missing=True, deletes=1)
+    if relation is NAMELESS:
+        assert not is_same_by_content(relation, ours, unnamed, is_body_same=False, ids_changed=False)
     assert is_same_by_content(relation, LINE, unnamed, is_body_same=False, ids_changed=True)
 
 
