@@ -283,7 +283,9 @@ def _runner(
         forget_missing_after=timedelta(days=days) if (days := settings.forget_missing_after_days) else None,
         transcripts=settings.transcripts,
         traces=traces,
-        server_limits=ServerLimits(settings.effective_syncs_per_host),
+        server_limits=ServerLimits(
+            settings.effective_syncs_per_host, private=settings.allowed_private_networks
+        ),
     )
     return SyncRunner(
         database=database,
@@ -293,6 +295,7 @@ def _runner(
         lease_seconds=settings.lease_seconds,
         clock=clock,
         overall=settings.syncs_overall or None,
+        slow_after_seconds=settings.slow_after_seconds,
         keep_finished=timedelta(days=days) if (days := settings.finished_syncs_days) else None,
         keep_quiet=timedelta(days=days) if (days := settings.quiet_polls_days) else None,
     )

@@ -154,16 +154,24 @@ class Settings(BaseSettings):
     sync_concurrency: int = Field(
         200,
         gt=0,
-        description="Syncs that one worker runs at the same time.",
+        description="Syncs that one worker runs at the same time. A quarter of these places is kept for mailboxes that "
+        "were quick last time, half of that also for new ones.",
     )
     syncs_per_host: int = Field(
         0,
         ge=0,
-        description="Syncs at the same time with one mail server (host and port), of all workers together. 0: half "
+        description="Syncs at the same time with one mail server (the name of a host; in "
+        "`ALLOWED_PRIVATE_NETWORKS` host and port), of all workers together, and with one address, of each. 0: half "
         "of `SYNC_CONCURRENCY`, so that a server that hangs leaves the other half to the others.",
     )
     syncs_overall: int = Field(
         0, ge=0, description="Syncs at the same time of all workers together. 0: no limit."
+    )
+    slow_after_seconds: float = Field(
+        20.0,
+        gt=0,
+        description="While other mailboxes wait for a place, a session that moved less than 10 KiB in so many seconds "
+        "of waiting for its server gives its place up, as a temporary failure.",
     )
     batch_messages: int = Field(500, gt=0, description="Messages per commit, at most.")
     batch_octets: int = Field(4 * 1024 * 1024, gt=0, description="Octets of mail per commit, at most.")

@@ -21,6 +21,14 @@ class MailboxStatus(StrEnum):
     NEEDS_REVIEW = "needs_review"
 
 
+class Pace(StrEnum):
+    """How a mailbox's last sync went, by which it gets its place for the next one (``sync/places.py``)."""
+
+    QUICK = "quick"
+    NEW = "new"
+    SLOW = "slow"
+
+
 class InitialSync(StrEnum):
     """What the first sync does with the mail that is already there."""
 
@@ -32,8 +40,9 @@ class Mailbox(SQLModel, table=True):
     """One maildrop that we poll: where it is, how to log in, and what we last saw there.
 
     ``login_after``: no poll comes before it, whatever is changed, for the server or the provider wants so much
-    time between two logins. ``quiet_syncs``: how many in a row have brought nothing new. ``listed_entries``: how many
-    messages the last listing showed.
+    time between two logins. ``is_private``: in a network where each port of a host is a server of its own.
+    ``quiet_syncs``: how many in a row have brought nothing new. ``listed_entries``: how many messages the last listing
+    showed.
 
     ``generation``: how many maildrops have stood behind it: another account is another one. ``compares_all``: the
     maildrop was moved, so that the next listing is compared message by message. ``ids_are_numbers``: its unique-ids
@@ -95,6 +104,10 @@ class Mailbox(SQLModel, table=True):
     quiet_syncs: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
     login_after: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     wanted_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    pace: str = Field(
+        default=Pace.NEW.value, sa_column=Column(Text, nullable=False, server_default=Pace.NEW.value)
+    )
+    is_private: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=false()))
     next_sync_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime, index=True))
     created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
     removed_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))

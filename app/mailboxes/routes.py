@@ -70,7 +70,7 @@ def build_router(
         service.refuse_token_url(body.oauth2, allowed)
 
         def change(db: Session) -> MailboxAnswer:
-            row = service.register(db, body, vault=vault, now=clock())
+            row = service.register(db, body, vault=vault, allowed=allowed, now=clock())
             service.refuse_other_port(row, ports)
             return answer(row, MailboxFacts())
 
@@ -126,7 +126,7 @@ def build_router(
         service.refuse_token_url(body.oauth2, allowed)
 
         def change(db: Session) -> MailboxAnswer:
-            row = service.change(db, number, body, vault=vault, ledger=ledger, now=clock())
+            row = service.change(db, number, body, vault=vault, ledger=ledger, allowed=allowed, now=clock())
             if body.model_fields_set & {"port", "security"}:
                 service.refuse_other_port(row, ports)
             db.flush()

@@ -361,7 +361,7 @@ def answer(row: Mailbox, facts: MailboxFacts) -> MailboxAnswer:
     columns = row.model_dump(
         exclude={"id", "credentials", "server", "listed_at", "failures", "ids_changed", "wanted_at"}
         | {"quiet_syncs", "login_after", "generation", "compares_all", "ids_are_numbers"}
-        | {"ids_are_changing"}
+        | {"ids_are_changing", "pace", "is_private"}
         | {"uidl_failures", "uidl_failed_at", "stat_excess"}
     )
     return MailboxAnswer(

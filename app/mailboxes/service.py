@@ -10,7 +10,7 @@ from sqlmodel import Session
 from app.errors import AppError, InputFault, invalid_request, not_found, without_secrets
 from app.mailboxes import repository
 from app.mailboxes.destination import Destination, canonical_host, fields_that_need_credentials
-from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
+from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
 from app.mailboxes.schemas import (
     DEFAULT_PORTS,
     MailboxChange,
@@ -52,12 +52,15 @@ class LedgerOfMailbox:
     judge_again: Callable[[Session, MailboxId, datetime], None]
 
 
-def register(db: Session, new: NewMailbox, *, vault: Vault, now: datetime) -> Mailbox:
-    """Store a mailbox with its credentials sealed for its row."""
+def register(
+    db: Session, new: NewMailbox, *, vault: Vault, now: datetime, allowed: Sequence[IpNetwork] = ()
+) -> Mailbox:
+    """Store a mailbox with its credentials sealed for its row. ``allowed``: private networks that may be used."""
     columns = new.model_dump(exclude={"password", "oauth2", "port"}, mode="json")
     due = now if new.poll_interval_seconds else None
     _refuse_turned_interval(new.poll_interval_seconds, new.poll_interval_max_seconds)
     row = Mailbox(**columns, port=new.effective_port, created_at=now, next_sync_at=due)
+    row.is_private = _is_private(new.host, allowed)
     repository.add(db, row)
     _seal(row, credentials_of(new), vault)
     return row
@@ -71,6 +74,7 @@ def change(
     vault: Vault,
     ledger: LedgerOfMailbox,
     now: datetime,
+    allowed: Sequence[IpNetwork] = (),
 ) -> Mailbox:
     """Change what is named. New login data let a mailbox whose login was refused be polled again."""
     row = existing(db, mailbox_id, to_change=True)
@@ -85,6 +89,8 @@ def change(
         setattr(row, field, value)
     if named & {"port", "security"} and wanted.port is None:
         row.port = DEFAULT_PORTS[Security(row.security)]
+    if named & {"host", "port"}:  # what is known of the pace is another server's
+        row.pace, row.is_private = Pace.NEW.value, _is_private(row.host, allowed)
     if named & {"password", "oauth2"}:
         _seal(row, credentials_of(wanted), vault)
     elif row.credentials:
@@ -216,6 +222,12 @@ def destination_of(mailbox: Mailbox | NewMailbox, *, port: int) -> Destination:
         allow_apop=mailbox.allow_apop,
         ca_certificates=mailbox.ca_certificates,
     )
+
+
+def _is_private(host: str, allowed: Sequence[IpNetwork]) -> bool:
+    """Whether a host that is written as an address is in one of the networks; of a name its first sync finds out."""
+    address = literal_address(host)
+    return address is not None and is_inside(address, allowed)
 
 
 def refuse_literal(host: str, allowed: Sequence[IpNetwork]) -> None:

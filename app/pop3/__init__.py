@@ -12,6 +12,7 @@ from app.pop3.errors import (
     LimitExceeded,
     LoginDelay,
     MaildropInUse,
+    NotAdmitted,
     Pop3Error,
     ProtocolError,
     ServerPermanent,
@@ -19,6 +20,7 @@ from app.pop3.errors import (
     SpoolFailed,
     Timeout,
     TlsFailed,
+    TooSlow,
     UidlUnavailable,
 )
 from app.pop3.limits import Limits
@@ -38,6 +40,7 @@ from app.pop3.listing import (
     without_ids,
 )
 from app.pop3.milestones import Announced, Connected, Greeted, Milestone, Protected, Reached, unwatched
+from app.pop3.progress import Progress
 from app.pop3.redaction import Redaction
 from app.pop3.refusals import Meaning, meaning_of
 from app.pop3.retrieval import Ending, Refusal, Retrieved
@@ -49,10 +52,10 @@ from app.pop3.transcript import Transcript
 __all__ = [
     "Announced", "AuthFailed", "BodyRunsOn", "Capabilities", "CleartextRefused", "ConnectFailed", "Connected",
     "ConnectionLost", "Ending", "Endpoint", "Greeted", "InvalidArgument", "LimitExceeded", "Limits", "Line", "Lines",
-    "Listing", "LoginDelay", "MaildropInUse", "Meaning", "Meter", "Milestone", "Pop3Error", "Pop3Session", "Protected",
-    "ProtocolError", "RawListing", "Reached", "Redaction", "Refusal", "Retrieved", "Security",
-    "ServerPermanent", "ServerTemporary", "Size", "Sliced", "SpoolFailed", "Stat", "Timeout", "TlsFailed", "Took",
-    "Transcript", "UidlUnavailable", "client_tls_context", "connect", "in_one_go", "lacks_ids", "meaning_of",
-    "nobody_counts", "parse_listing", "parsing", "sizes_by_number", "unwatched", "with_ids",
+    "Listing", "LoginDelay", "MaildropInUse", "Meaning", "Meter", "Milestone", "NotAdmitted", "Pop3Error",
+    "Pop3Session", "Progress", "Protected", "ProtocolError", "RawListing", "Reached", "Redaction", "Refusal",
+    "Retrieved", "Security", "ServerPermanent", "ServerTemporary", "Size", "Sliced", "SpoolFailed", "Stat", "Timeout",
+    "TlsFailed", "TooSlow", "Took", "Transcript", "UidlUnavailable", "client_tls_context", "connect", "in_one_go",
+    "lacks_ids", "meaning_of", "nobody_counts", "parse_listing", "parsing", "sizes_by_number", "unwatched", "with_ids",
     "without_ids",
 ]  # fmt: skip

@@ -6,9 +6,18 @@ import ssl
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from app.pop3.errors import ConnectionLost, LimitExceeded, Pop3Error, ProtocolError, Timeout, TlsFailed
+from app.pop3.errors import (
+    ConnectionLost,
+    LimitExceeded,
+    Pop3Error,
+    ProtocolError,
+    Timeout,
+    TlsFailed,
+    TooSlow,
+)
 from app.pop3.limits import Limits
 from app.pop3.milestones import Protected
+from app.pop3.progress import Progress
 from app.pop3.protocol import Challenge, Data, Expect, Framer, NeedData, Status, command
 from app.pop3.redaction import Redaction
 from app.pop3.refusals import meaning_of
@@ -30,7 +39,7 @@ class Dialogue:
     """One connection's exchange. Interrupted inside a reply it is broken, and never used again.
 
     ``transcript``, when there is one, is told of all that is sent and received. ``redaction`` judges what is shown of
-    the server's words.
+    the server's words. ``progress`` is told how the session moves, and may call it back.
     """
 
     def __init__(
@@ -40,7 +49,10 @@ class Dialogue:
         *,
         transcript: Transcript | None = None,
         redaction: Redaction | None = None,
+        progress: Progress | None = None,
     ) -> None:
+        self._progress = progress or Progress()
+        self._progress.interrupt = stream.interrupt
         self._stream = stream
         self._limits = limits
         self._transcript = transcript
@@ -246,6 +258,8 @@ class Dialogue:
                 self._noted(error)
             raise
         self._is_unconfirmed = isinstance(event, Data)
+        if isinstance(event, Status):
+            self._progress.replies += 1
         if self._transcript is not None:
             self._transcript.received(event)
         return event
@@ -280,19 +294,40 @@ class Dialogue:
         return await self._stream.is_silent(min(soon, self._deadline))
 
     async def _more(self, until: float, within: float) -> int:
-        loop = asyncio.get_running_loop()
-        if loop.time() >= until:  # octets that are there already must not outrun the clock
-            raise self._too_slow(until, within)
+        now, progress = asyncio.get_running_loop().time, self._progress
+        if progress.is_called_back:
+            raise _called_back()
+        began = now()
+        bored = began + progress.may_wait(
+            patience=2 * self._limits.reply_timeout, octets_per_second=self._limits.octets_per_second
+        )
+        until = min(until, bored)
+        if began >= until:  # octets that are there already must not outrun the clock
+            raise self._too_slow(until, within, is_drip=until == bored)
+        progress.begins_to_wait(began)
         try:
-            return await self._stream.more(until)
+            octets = await self._stream.more(until)
         except TimeoutError as error:
-            raise self._too_slow(until, within) from error
+            raise self._too_slow(until, within, is_drip=until == bored) from error
         except ConnectionLost as error:
+            if progress.is_called_back:
+                raise _called_back() from error
             if self._framer.is_inside_reply:
                 error.detail += " in the middle of an answer"
             raise
+        finally:
+            progress.has_waited(now())
+        progress.octets += octets
+        return octets
 
-    def _too_slow(self, until: float, within: float) -> Timeout:
+    def _too_slow(self, until: float, within: float, *, is_drip: bool) -> Timeout:
         if until >= self._deadline:
             return Timeout(f"The session took more than {self._limits.session_timeout:g} s.")
+        if is_drip:
+            octets, waited = self._progress.octets, self._progress.waited
+            return Timeout(f"The server sent no more than {octets} octets in {waited:.0f} s of waiting.")
         return Timeout(f"The server made no progress within {within:g} s.")
+
+
+def _called_back() -> TooSlow:
+    return TooSlow("The server hardly moved while other mailboxes waited for a place.")

@@ -73,6 +73,14 @@ class ServerTemporary(Pop3Error):
     """The server cannot do it now. Try later."""
 
 
+class TooSlow(ServerTemporary):
+    """Others waited for the place of a session that hardly moved. What was received whole stays good; try later."""
+
+
+class NotAdmitted(ServerTemporary):
+    """There are enough sessions with each of the addresses already. Nobody was connected to."""
+
+
 class ServerPermanent(Pop3Error):
     """The server says that it never will. Stop and tell somebody."""
 

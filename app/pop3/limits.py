@@ -8,7 +8,8 @@ class Limits:
     """What a session takes from a server. Octets, seconds and counts.
 
     ``progress_octets``: within ``reply_timeout`` seconds a server must end a reply or send so many octets; a drip
-    is no progress. ``memory_octets``: a larger body goes to a temporary file.
+    is no progress. ``octets_per_second``: what a whole session must bring at least, beyond two such time-outs (a
+    modem of 2,400 baud brings 240). ``memory_octets``: a larger body goes to a temporary file.
     """
 
     line_octets: int = 8192
@@ -22,5 +23,6 @@ class Limits:
     session_timeout: float = 1800.0
     quit_timeout: float = 5.0
     progress_octets: int = 1024
+    octets_per_second: int = 64
     window_commands: int = 100
     window_octets: int = 8 * 1024 * 1024

@@ -35,6 +35,7 @@ from app.pop3.errors import (
 from app.pop3.limits import Limits
 from app.pop3.listing import RawListing, Stat, parse_stat
 from app.pop3.milestones import Announced, Greeted, Protected, Reached, unwatched
+from app.pop3.progress import Progress
 from app.pop3.protocol import Expect, Status, command
 from app.pop3.redaction import Redaction
 from app.pop3.retrieval import Asked, Refusal, Retrieval, Retrieved, refusal
@@ -92,6 +93,7 @@ async def connect(
     reached: Reached = unwatched,
     new_nonce: Callable[[], str] = token_urlsafe,
     known: Capabilities | None = None,
+    progress: Progress | None = None,
     secrets: Sequence[str] = (),
 ) -> "Pop3Session":
     """Connect, protect the connection as the endpoint asks, read the greeting, ask for the capabilities.
@@ -102,15 +104,18 @@ async def connect(
     they come: with STARTTLS Protected is the last one, once the capabilities were told anew. ``new_nonce`` makes
     what SCRAM needs: printable ASCII without a comma, another one each time. ``secrets`` are not repeated in anything
     that is shown of the server's words: from the greeting on, for a server may know them from sessions of before.
+    ``progress`` is told how the session moves; whom it does not admit is not connected to, and by it somebody may call
+    the session back.
 
-    Raises ConnectFailed, TlsFailed, Timeout, ConnectionLost, ProtocolError, LimitExceeded, and for a greeting of
-    -ERR what its words mean.
+    Raises NotAdmitted, TooSlow, ConnectFailed, TlsFailed, Timeout, ConnectionLost, ProtocolError, LimitExceeded,
+    and for a greeting of -ERR what its words mean.
     """
     limits = limits or Limits()
     redaction = Redaction(*secrets)
     if transcript is not None:
         transcript.judge_by(redaction)
     context = tls if tls is not None or endpoint.security is Security.NONE else client_tls_context()
+    progress = progress or Progress()
     stream = await Stream.open(
         endpoint.addresses,
         endpoint.port,
@@ -118,9 +123,10 @@ async def connect(
         server_name=endpoint.host,
         within=limits.connect_timeout,
         reached=reached,
+        progress=progress,
     )
     session = Pop3Session(
-        Dialogue(stream, limits, redaction=redaction, transcript=transcript),
+        Dialogue(stream, limits, redaction=redaction, transcript=transcript, progress=progress),
         limits,
         endpoint=endpoint,
         allow_cleartext_password=allow_cleartext_password,

@@ -7,11 +7,21 @@ import ssl
 from collections.abc import Sequence
 from typing import Final, cast
 
-from app.pop3.errors import ConnectFailed, ConnectionLost, Pop3Error, Timeout, TlsFailed
+from app.pop3.errors import (
+    ConnectFailed,
+    ConnectionLost,
+    NotAdmitted,
+    Pop3Error,
+    Timeout,
+    TlsFailed,
+    TooSlow,
+)
 from app.pop3.inbox import Inbox
 from app.pop3.milestones import Connected, Protected, Reached, unwatched
+from app.pop3.progress import Progress
 
 _MOST_HELD: Final = 512 * 1024  # octets that wait here for a slow reader; more waits at the server
+_LONGEST_CONNECTING: Final = 3  # times what one address may take: a name may have hundreds
 _LEAST_ROOM: Final = 16 * 1024
 _CLOSE_WITHIN: Final = 1.0  # seconds
 
@@ -44,15 +54,47 @@ class Stream:
         server_name: str,
         within: float,
         reached: Reached = unwatched,
+        progress: Progress | None = None,
     ) -> "Stream":
-        """Connect to the first address that answers. ``within`` seconds for each, TLS included.
+        """Connect to the first address that answers. ``within`` seconds for each, TLS included; thrice that for all.
 
-        ``reached`` is told of Connected and Protected. Raises ConnectFailed, Timeout, TlsFailed: those of the last
-        address tried.
+        ``reached`` is told of Connected and Protected. Raises NotAdmitted and TooSlow as ``progress`` says;
+        ConnectFailed, Timeout, TlsFailed: those of the last address tried.
         """
+        progress = progress or Progress()
+        clock = asyncio.get_running_loop().time
+        progress.begins_to_wait(clock())
+        try:
+            async with asyncio.timeout(_LONGEST_CONNECTING * within) as waiting:
+                progress.interrupt = lambda: waiting.reschedule(clock())
+                return await cls._opened(addresses, port, tls, server_name, within, reached, progress)
+        except TimeoutError as error:
+            if progress.is_called_back:
+                raise TooSlow(
+                    "The server was not reached while other mailboxes waited for a place."
+                ) from error
+            raise Timeout(f"none of {len(addresses)} addresses answered in time") from error
+        finally:
+            progress.interrupt = None
+            progress.has_waited(clock())
+
+    @classmethod
+    async def _opened(
+        cls,
+        addresses: Sequence[str],
+        port: int,
+        tls: ssl.SSLContext | None,
+        server_name: str,
+        within: float,
+        reached: Reached,
+        progress: Progress,
+    ) -> "Stream":
         failure: Pop3Error = ConnectFailed("there is no address to connect to")
         clock = asyncio.get_running_loop().time
         for address in addresses:
+            if not progress.admits(address):
+                failure = NotAdmitted(f"There are enough sessions with {address} already.")
+                continue
             deadline = clock() + within
             try:
                 stream = await cls._connected(address, port, deadline)
@@ -150,6 +192,11 @@ class Stream:
         except TimeoutError:
             return True
         return False
+
+    def interrupt(self) -> None:
+        """End the wait of ``more``, if somebody waits there: the connection is over."""
+        self._incoming.connection_lost(None)
+        self._transport.abort()
 
     async def close(self) -> None:
         """Close in order: what was written goes out, TLS says goodbye. At most a second, then at once."""

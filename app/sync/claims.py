@@ -1,20 +1,21 @@
 """SQL of asking for syncs and of claiming them: who runs which, under a lease."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Text, TextClause, and_, bindparam, cast, func, text, update
+from sqlalchemy import Text, TextClause, and_, bindparam, case, cast, func, text, update
 from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
 
 from app.database import UtcDateTime
-from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
+from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
 from app.sync.models import ACTIVE, Sync, SyncId, SyncStatus, Trigger
+from app.sync.places import Queue, Room
 from app.sync.repository import Claim
 
 # Made once: to make a statement and its cache key costs several times its execution.
@@ -47,15 +48,17 @@ _LOST = select_columns(_SYNCS.c.id).where(_IS_LOST).limit(bindparam("most"))
 _LET_GO = {"status": SyncStatus.QUEUED.value, "worker": None, "lease_expires_at": None}
 _TAKE_FROM_THE_DEAD = update(_SYNCS).where(_IS_LOST).values(_LET_GO)
 _RUNNING = (
-    select_columns(func.count())
-    .select_from(_SYNCS)
+    select_columns(_SYNCS.c.pace, func.count())
     .where(_IS_OPEN, _SYNCS.c.status == SyncStatus.RUNNING.value)
+    .group_by(_SYNCS.c.pace)
 )
+_HOST = func.rtrim(func.lower(_MAILBOXES.c.host), ".")
 _SERVER = (
-    select_columns(func.lower(_MAILBOXES.c.host) + ":" + cast(_MAILBOXES.c.port, Text))
+    select_columns(case((_MAILBOXES.c.is_private, _HOST + ":" + cast(_MAILBOXES.c.port, Text)), else_=_HOST))
     .where(_MAILBOXES.c.id == bindparam("of"))
     .scalar_subquery()
 )
+_PACE = select_columns(_MAILBOXES.c.pace).where(_MAILBOXES.c.id == bindparam("of")).scalar_subquery()
 
 # One claims at a time, so that two can never both take the last place. A worker that is frozen with the lock in
 # its hand loses it with its connection.
@@ -63,9 +66,9 @@ _ONE_AT_A_TIME = text(
     "SELECT set_config('idle_in_transaction_session_timeout', '5s', true), pg_advisory_xact_lock(7305229119418)"
 )
 
-# Walks the queued syncs from server to server by their index, at each one from the oldest on, and steps over to
-# the next server where no room is left: what it costs does not grow with what waits. ``room``: how many more this
-# server takes, the row included; ``taken``: how many rows before this one had room. The first row stands for none.
+# Walks the queued syncs of one pace from server to server by their index, at each one from the oldest on, and steps
+# over to the next server where no room is left: what it costs does not grow with what waits. ``room``: how many more
+# this server takes, the row included; ``taken``: how many rows before this one had room. The first row stands for none.
 # That the last condition is no comparison with ``status`` alone keeps a planner with old statistics from reading
 # all that waits.
 _WALK = """
@@ -85,6 +88,7 @@ WITH RECURSIVE walk (server, id, room, taken) AS (
     FROM walk JOIN syncs AS next ON next.id = (
         SELECT id FROM syncs
         WHERE status IN ('queued', 'running') AND status = 'queued'
+            AND pace = :pace
             AND (server, id) > (walk.server, CASE WHEN walk.room > 1 THEN walk.id ELSE 9223372036854775807 END)
         ORDER BY server, id LIMIT 1
     )
@@ -100,7 +104,21 @@ WHERE id IN (SELECT id FROM walk WHERE room > 0) AND status || '' = 'queued'
 RETURNING id, mailbox_id, lease_token, server, traceparent
 """
 
+# How many of each pace wait, counted up to a bound; and of some servers, how many syncs run there if any waits.
+_WAITING = """
+SELECT count(*) FROM (
+    SELECT 1 FROM syncs WHERE status IN ('queued', 'running') AND status = 'queued' AND pace = :pace LIMIT :most
+) AS found
+"""
+_WAITING_AT = """
+SELECT asked.value, (SELECT count(*) FROM syncs
+    WHERE status IN ('queued', 'running') AND status = 'running' AND server = asked.value)
+FROM {each}(CAST(:servers AS {json})) AS asked WHERE EXISTS (SELECT 1 FROM syncs
+    WHERE status IN ('queued', 'running') AND status = 'queued' AND server = asked.value)
+"""
+
 _UNLIMITED = 1 << 31
+_EACH = ({"each": "json_each", "json": "text"}, {"each": "json_array_elements_text", "json": "json"})
 _MOMENTS = 1 << 30  # microseconds, a quarter of an hour
 
 
@@ -108,7 +126,7 @@ _MOMENTS = 1 << 30  # microseconds, a quarter of an hour
 class Limits:
     """How many syncs may run at the same time, of all workers together.
 
-    ``lowered``: mail servers (``host:port``) that get less than ``per_server`` now.
+    ``lowered``: mail servers (as syncs name them) that get less than ``per_server`` now.
     """
 
     per_server: int = _UNLIMITED
@@ -158,10 +176,13 @@ def claim(
     lease_expires_at: datetime,
     limits: Limits = NO_LIMITS,
     behind: str = "",
+    room: Room | None = None,
+    paces: Sequence[Pace] = tuple(Pace),
 ) -> list[Claim]:
     """Take queued syncs, and running ones whose lease has run out; each gets a new token.
 
-    Mail servers come in turn, those after ``behind`` first, and of each the oldest syncs; in this order.
+    Paces come in this order, as far as the worker has ``room`` for them. Of each, mail servers come in turn, those
+    after ``behind`` first, and of each server the oldest syncs; in this order.
 
     A database that crashes may forget a claim, for claims are not flushed. So the step to the next token is of the
     moment: the claim that follows must not get the very token that whoever was forgotten still shows.
@@ -170,8 +191,9 @@ def claim(
     if on.dialect.name == "postgresql":
         on.execute(_ONE_AT_A_TIME)
     on.execute(_TAKE_FROM_THE_DEAD, {"now": now})
+    rooms = [room or Room(_UNLIMITED)]
     if limits.overall < _UNLIMITED:
-        limit = min(limit, limits.overall - on.execute(_RUNNING).scalar_one())
+        rooms.append(Room(limits.overall, {Pace(pace): count for pace, count in on.execute(_RUNNING)}))
     given = {
         "now": now,
         "worker": worker,
@@ -181,14 +203,29 @@ def claim(
         "lowered": json.dumps(limits.lowered),
     }
     claims: list[Claim] = []
-    for start in dict.fromkeys((behind, "")):
-        if len(claims) < limit:
-            rows = on.execute(
-                _claim_on(on.dialect.name), given | {"behind": start, "most": limit - len(claims)}
-            )
-            some = [Claim(SyncId(row[0]), MailboxId(row[1]), *row[2:]) for row in rows]
-            claims += sorted(some, key=lambda claim: (claim.server, claim.sync_id))
+    for pace in paces:
+        for start in dict.fromkeys((behind, "")):
+            most = min(limit - len(claims), *(each.left(pace) for each in rooms))
+            if most > 0:
+                asked = given | {"behind": start, "most": most, "pace": pace.value}
+                rows = on.execute(_claim_on(on.dialect.name), asked)
+                some = [
+                    Claim(SyncId(row[0]), MailboxId(row[1]), row[2], row[3], row[4], pace) for row in rows
+                ]
+                claims += sorted(some, key=lambda claim: (claim.server, claim.sync_id))
+                rooms = [each.with_more(pace, len(some)) for each in rooms]
     return claims
+
+
+def waiting(db: Session, servers: Collection[str], *, most: int) -> Queue:
+    """What is queued: of each pace (counted up to ``most``), and at which of these servers."""
+    on = db.connection()
+    counts = {
+        pace: on.execute(text(_WAITING), {"pace": pace.value, "most": most}).scalar_one() for pace in Pace
+    }
+    words = _EACH[on.dialect.name == "postgresql"]
+    asked = on.execute(text(_WAITING_AT.format(**words)), {"servers": json.dumps(sorted(servers))})
+    return Queue(counts, {row[0]: row[1] for row in asked})
 
 
 def release_worker(db: Session, *, worker: str) -> int:
@@ -239,7 +276,7 @@ def _insert_unless_active_on(dialect: str) -> Any:
     insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
     return (
         insert(_SYNCS)
-        .values(server=_SERVER)
+        .values(server=_SERVER, pace=_PACE)
         .on_conflict_do_nothing(index_elements=["mailbox_id"], index_where=where)
     )
 

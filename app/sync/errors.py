@@ -23,6 +23,9 @@ class SyncErrorCode(StrEnum):
     CREDENTIALS_UNREADABLE = "credentials_unreadable"
 
 
+# With these a server says nothing at all. Any other end means that it is there and answers.
+NO_ANSWER = {SyncErrorCode.CONNECT_FAILED, SyncErrorCode.TIMEOUT}
+
 UNREADABLE = (
     "No secret key of this service opens the stored credentials. Start it with the key that they were stored with "
     "(MAILDELTA_SECRET_KEY), or send the credentials again. The mail server was not asked."

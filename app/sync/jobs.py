@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import contextvars
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -11,14 +12,17 @@ from functools import partial
 import structlog
 from sqlmodel import Session
 
+from app import pop3
 from app.database import Database, StorageFailed
 from app.jobs.port import Job
 from app.mailboxes import repository as mailboxes
+from app.mailboxes.models import Pace
 from app.sync import claims, learnt, repository
 from app.sync.claims import Limits
 from app.sync.clocks import Clocks
 from app.sync.errors import LeaseLost
 from app.sync.models import SyncId, SyncStatus
+from app.sync.places import Place, Room, to_call_back
 from app.sync.removal import remove_some
 from app.sync.repository import Claim
 from app.sync.service import SyncTools, sync_mailbox
@@ -31,6 +35,7 @@ _FROZEN_PER_LEASE = 3
 _FORGET_EVERY = timedelta(hours=1)
 _FORGOTTEN_PER_BATCH = 1_000
 _GATHER_SECONDS = 0.05
+_LOOK_FOR_THE_SLOW_SECONDS = 1.0
 _ANY_SERVER = ""
 _FROM_THE_FIRST = SyncId(0)
 
@@ -42,7 +47,8 @@ class SyncRunner:
     """Runs the syncs that this worker claims, many at once, each in a task.
 
     ``concurrency``: how many here; ``overall``: how many of all workers together (None: no limit); how many with one
-    mail server is in ``tools.server_limits``. Servers come in turn, so that none hides another.
+    mail server is in ``tools.server_limits``. Servers come in turn, so that none hides another. While others wait, a
+    session that hardly moved for ``slow_after_seconds`` gives its place up.
 
     ``run`` is the body of the job: it claims until nothing is queued and nothing runs. Who asks while a pass is
     under way wakes it, so that a short sync never waits for a long one; a second pass does no more than that.
@@ -55,9 +61,12 @@ class SyncRunner:
     lease_seconds: float
     clock: Callable[[], datetime]
     overall: int | None = None
+    slow_after_seconds: float = 20.0
     keep_finished: timedelta | None = None
     keep_quiet: timedelta | None = None
     _running: dict[asyncio.Task[None], Claim] = field(default_factory=dict)
+    _places: dict[asyncio.Task[None], Place] = field(default_factory=dict)
+    _turn: int = 0
     _is_asked: bool = False
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _passing: bool = False
@@ -141,7 +150,7 @@ class SyncRunner:
         if self.wake():
             return
         self._passing = True
-        heartbeat = asyncio.create_task(self._keep_leases())
+        beside = [asyncio.create_task(self._keep_leases()), asyncio.create_task(self._call_back_the_slow())]
         try:
             while self._is_busy or await self._is_more_to_start() or self._is_asked:
                 self._is_asked = False
@@ -155,7 +164,8 @@ class SyncRunner:
                 await self._until_there_is_news()
         finally:
             self._passing = False
-            heartbeat.cancel()
+            for task in beside:
+                task.cancel()
             await self._leave()
 
     async def _pass_of_our_own(self) -> None:
@@ -191,7 +201,9 @@ class SyncRunner:
         if (free := self.concurrency - len(self._running)) <= 0:
             return
 
-        limits, lapsed = self._limits(), self._lapsed(now)
+        limits, lapsed, room = self._limits(), self._lapsed(now), self._room
+        self._turn += 1
+        paces = [*Pace][self._turn % len(Pace) :] + [*Pace][: self._turn % len(Pace)]
 
         def change(db: Session) -> tuple[int, list[Claim], bool]:
             lease = now + timedelta(seconds=self.lease_seconds)
@@ -206,6 +218,8 @@ class SyncRunner:
                 lease_expires_at=lease,
                 limits=limits,
                 behind=self._last_server,
+                room=room,
+                paces=paces,
             )
             return due, claimed, bool(mailboxes.removed(db))
 
@@ -214,8 +228,9 @@ class SyncRunner:
             self._ask()  # behind those of one server there may be others'
         self._last_server = claimed[-1].server if len(claimed) == free else _ANY_SERVER
         for claim in claimed:
-            task = asyncio.create_task(self._sync(claim))
-            self._running[task] = claim
+            place = Place(claim.server, claim.pace, self.tools.server_limits)
+            task = asyncio.create_task(self._sync(claim, place))
+            self._running[task], self._places[task] = claim, place
             task.add_done_callback(self._ended)
             self.tools.wakeups.syncs_changed.fire(claim.sync_id)
 
@@ -225,6 +240,7 @@ class SyncRunner:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._running[task]
+        self._places.pop(task).leave()
         self._news.set()
 
     def _lapsed(self, now: datetime) -> list[Claim]:
@@ -242,6 +258,34 @@ class SyncRunner:
         servers = self.tools.server_limits
         limits = Limits(per_server=servers.most, lowered=dict(servers.lowered))
         return limits if self.overall is None else replace(limits, overall=self.overall)
+
+    @property
+    def _room(self) -> Room:
+        return Room(self.concurrency, Counter(place.pace for place in self._places.values()))
+
+    async def _call_back_the_slow(self) -> None:
+        """Places are lent for longer only while nobody waits."""
+        now = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(_LOOK_FOR_THE_SLOW_SECONDS)
+            slow = [
+                place
+                for place in self._places.values()
+                if place.is_slow(now(), seconds=self.slow_after_seconds)
+            ]
+            if not slow:
+                continue
+            servers = {place.server for place in slow}
+            try:
+                queue = await self.database.read(partial(claims.waiting, servers=servers, most=len(slow)))
+            except StorageFailed as error:
+                _log.warning("queue_not_read", reason=str(error))
+                continue
+            called = to_call_back(slow, queue, self._room)
+            for place in called:
+                place.progress.call_back()
+            if called:
+                _log.info("slow_called_back", count=len(called))
 
     def _may_forget(self, now: datetime) -> bool:
         return self.keep_finished is not None and (self._forget_at is None or now >= self._forget_at)
@@ -284,7 +328,7 @@ class SyncRunner:
         except StorageFailed as error:
             _log.warning("mailboxes_not_removed", reason=str(error))
 
-    async def _sync(self, claim: Claim) -> None:
+    async def _sync(self, claim: Claim, place: Place) -> None:
         ids = {"mailbox_id": f"mbx_{claim.mailbox_id}", "sync_id": f"syn_{claim.sync_id}"}
         traces = self.tools.traces
         with (
@@ -292,10 +336,14 @@ class SyncRunner:
             traces.taken_up("sync", claim.traceparent, _facts_of(claim) if traces.is_on else {}),
         ):
             try:
-                await sync_mailbox(claim, tools=self.tools)
+                await sync_mailbox(claim, tools=self.tools, place=place)
             except LeaseLost:
                 traces.tell({}, error="lease_lost")
                 _log.warning("sync_taken_over")
+            except pop3.NotAdmitted:
+                traces.tell({}, error="not_admitted")
+                self.tools.server_limits.turn_away(claim.server, place.turned_away)
+                await self._put_back(claim)
             except StorageFailed as error:
                 # The last word could not be written either: the lease runs out, and the sync is taken up again.
                 traces.tell({}, error="storage_failed")
@@ -360,10 +408,9 @@ class SyncRunner:
 
 
 def _facts_of(claim: Claim) -> dict[str, str | int]:
-    """What a trace says of a sync at its beginning. A claim of before the limits for each server names none."""
-    host, _, port = claim.server.rpartition(":")
-    facts: dict[str, str | int] = {
+    """What a trace says of a sync at its beginning."""
+    return {
         "maildelta.mailbox.id": f"mbx_{claim.mailbox_id}",
         "maildelta.sync.id": f"syn_{claim.sync_id}",
+        "server.address": claim.server,
     }
-    return facts | {"server.address": host, "server.port": int(port)} if host else facts

@@ -81,17 +81,23 @@ class Maildrop:
         timings: dict[str, int],
         transcript: pop3.Transcript | None = None,
         one_at_a_time: bool = False,
+        progress: pop3.Progress | None = None,
     ) -> AsyncIterator[pop3.Pop3Session]:
         """A session of the mailbox, logged in, to be listed first; QUIT at the end. Raises SyncFailed and the client's
         errors.
 
-        ``timings`` receives the milliseconds of ``connect`` and ``login``, ``transcript`` what is said.
-        ``one_at_a_time``: no command goes ahead of an answer, whatever the server announces.
+        ``timings`` receives the milliseconds of ``connect`` and ``login``, ``transcript`` what is said, ``progress``
+        how it moves. ``one_at_a_time``: no command goes ahead of an answer, whatever the server announces.
         """
         assert mailbox.id is not None
         mailbox_id, credentials = MailboxId(mailbox.id), self._credentials(mailbox)
         opened = partial(
-            self._logged_in, mailbox, timings=timings, transcript=transcript, one_at_a_time=one_at_a_time
+            self._logged_in,
+            mailbox,
+            timings=timings,
+            transcript=transcript,
+            one_at_a_time=one_at_a_time,
+            progress=progress or pop3.Progress(),
         )
         if isinstance(credentials, str):
             session = await opened(
@@ -119,6 +125,7 @@ class Maildrop:
         timings: dict[str, int],
         transcript: pop3.Transcript | None,
         one_at_a_time: bool,
+        progress: pop3.Progress,
     ) -> pop3.Pop3Session:
         started = self._monotonic()
         server = mailbox.host, mailbox.port, mailbox.security
@@ -144,6 +151,7 @@ class Maildrop:
                 transcript=transcript,
                 reached=reached,
                 known=known,
+                progress=progress,
                 secrets=secrets,
             )
             async with AsyncExitStack() as closing:

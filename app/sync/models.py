@@ -8,6 +8,7 @@ from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary,
 from sqlmodel import Field, SQLModel
 
 from app.database import BigInt, Json, Octets, UtcDateTime
+from app.mailboxes.models import Pace
 
 EntryId = NewType("EntryId", int)
 SyncId = NewType("SyncId", int)
@@ -155,8 +156,9 @@ class Sync(SQLModel, table=True):
 
     At most one sync of a mailbox is queued or running (a partial unique index). ``lease_token`` grows with
     every claim; whoever writes for a sync shows the token, so that a worker that was thought dead and comes
-    back can commit nothing. ``server``: host and port of the mailbox when the sync was asked for, by which the
-    limits for each mail server count. ``traceparent``: the span that asked for it (W3C Trace Context), if any.
+    back can commit nothing. ``server``: the host of the mailbox when the sync was asked for (in private networks with
+    its port), by which the limits for each mail server count; ``pace``: how the mailbox's last sync had gone.
+    ``traceparent``: the span that asked for it (W3C Trace Context), if any.
     """
 
     __tablename__ = "syncs"
@@ -177,6 +179,15 @@ class Sync(SQLModel, table=True):
             sqlite_where=text("status IN ('queued', 'running')"),
             postgresql_where=text("status IN ('queued', 'running')"),
         ),
+        Index(
+            "ix_syncs_pace",
+            "status",
+            "pace",
+            "server",
+            "id",
+            sqlite_where=text("status IN ('queued', 'running')"),
+            postgresql_where=text("status IN ('queued', 'running')"),
+        ),
         {"sqlite_autoincrement": True},
     )
 
@@ -185,6 +196,9 @@ class Sync(SQLModel, table=True):
         sa_column=Column(BigInt, ForeignKey("mailboxes.id", ondelete="CASCADE"), nullable=False)
     )
     server: str = Field(default=NO_SERVER, sa_column=Column(Octets, nullable=False, server_default=NO_SERVER))
+    pace: str = Field(
+        default=Pace.NEW.value, sa_column=Column(Text, nullable=False, server_default=Pace.NEW.value)
+    )
     trigger: str = Field(sa_column=Column(Text, nullable=False))
     status: str = Field(sa_column=Column(Text, nullable=False))
     queued_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))

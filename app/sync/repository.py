@@ -28,7 +28,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, SQLModel, col, select
 
 from app.mailboxes import repository as mailboxes
-from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
+from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
 from app.messages.models import Message
 from app.messages.repository import last_place
 from app.metrics import Backlog
@@ -120,7 +120,8 @@ _DUE_LINES = _KNOWN.add_columns(_LEDGER.c.mailbox_id).where(
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A sync that is ours to run, and the token that proves it. ``server``: host and port, as limits count it.
+    """A sync that is ours to run, and the token that proves it. ``server``: host, in private networks with its port, as
+    limits count it; ``pace``: how the mailbox's last sync had gone.
 
     ``traceparent``: the span that asked for it.
     """
@@ -130,6 +131,7 @@ class Claim:
     token: int
     server: str = NO_SERVER
     traceparent: str | None = None
+    pace: Pace = Pace.NEW
 
 
 @dataclass(frozen=True, slots=True)

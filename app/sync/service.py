@@ -32,6 +32,7 @@ from app.sync.listing_room import ListingRoom, Part
 from app.sync.look import Look
 from app.sync.maildrop import Maildrop, as_sync_failed
 from app.sync.models import EntryId, SyncStatus
+from app.sync.places import Place
 from app.sync.plan import Candidate, Deletable, MaildropId, Turn
 from app.sync.providers import least_seconds_between_logins
 from app.sync.recall import Mark
@@ -78,19 +79,23 @@ class SyncTools:
     listing_room: ListingRoom = field(default_factory=lambda: ListingRoom(1_000_000))
 
 
-async def sync_mailbox(claim: Claim, *, tools: SyncTools) -> SyncStatus:
-    """Run one sync to its end and say how it ended. Raises LeaseLost when it is no longer ours.
+async def sync_mailbox(claim: Claim, *, tools: SyncTools, place: Place | None = None) -> SyncStatus:
+    """Run one sync to its end and say how it ended. Raises LeaseLost when it is no longer ours, and NotAdmitted when
+    there is no room for it at the server's addresses.
 
     Whatever goes wrong, what was committed stays, and the next sync starts from there.
     """
+    place = place or Place(claim.server, claim.pace, tools.server_limits)
     lease = Lease(claim, tools.database, clock=tools.clock, seconds=tools.lease_seconds)
-    run = _Run(lease, tools)
+    run = _Run(lease, tools, place)
     try:
         await run.list_diff_retrieve_store()
     except SyncCancelled:
         return await run.end(SyncStatus.CANCELLED)
     except SyncFailed as error:
         return await run.end(SyncStatus.FAILED, error)
+    except pop3.NotAdmitted:
+        raise  # nothing was tried
     except pop3.Pop3Error as error:
         return await run.end(SyncStatus.FAILED, as_sync_failed(error))
     except StorageFailed as error:
@@ -107,8 +112,10 @@ async def sync_mailbox(claim: Claim, *, tools: SyncTools) -> SyncStatus:
 class _Run:
     """One sync under way: its report, and the steps in their order."""
 
-    def __init__(self, lease: Lease, tools: SyncTools) -> None:
+    def __init__(self, lease: Lease, tools: SyncTools, place: Place) -> None:
         self._lease = lease
+        self._place = place
+        self._was_private: bool | None = None
         self._claim = lease.claim
         self._mailbox_id = lease.claim.mailbox_id
         self._tools = tools
@@ -141,11 +148,14 @@ class _Run:
         self._habit = self._learnt.habit
         most = most_entries(mailbox.listed_entries, self._tools.limits)
         self._maildrop = MaildropId(self._mailbox_id, mailbox.generation)
+        self._was_private = mailbox.is_private
+        self._place.progress.admits = partial(self._place.enter, port=mailbox.port)
         async with self._tools.maildrop.session(
             mailbox,
             timings=self.report.phases,
             transcript=self._transcript,
             one_at_a_time=beginning.learnt.is_one_at_a_time,
+            progress=self._place.progress,
         ) as session:
             self._login_delay = session.capabilities.login_delay or 0
             surveyor = Surveyor(
@@ -483,7 +493,16 @@ class _Run:
 
     async def end(self, status: SyncStatus, failure: SyncFailed | None = None) -> SyncStatus:
         """Write the last word: the sync's status, what follows for the mailbox, and when it is due again."""
-        tools = self._tools
+        tools, place = self._tools, self._place
+        pace = place.pace
+        if status is not SyncStatus.CANCELLED:
+            pace = place.ended(
+                failure.code if failure else None, was_called_back=place.progress.is_called_back
+            )
+        if pace is not place.pace:
+            self._facts["pace"] = pace.value
+        if place.is_private not in {None, self._was_private}:
+            self._facts["is_private"] = place.is_private
         word = LastWord(
             claim=self._claim,
             status=status,
@@ -502,8 +521,6 @@ class _Run:
         await self._lease.end(word)
         tools.wakeups.sync_ended(self._claim.sync_id)
         tools.metrics.sync_ended(status=status.value, code=failure.code.value if failure else None)
-        if status is not SyncStatus.CANCELLED:
-            tools.server_limits.ended(self._claim.server, failure.code if failure else None)
         facts = {"status": status.value, **self.report.model_dump(exclude={"phases"})}
         code = failure.code.value if failure else None
         tools.traces.tell({f"maildelta.sync.{name}": fact for name, fact in facts.items()}, error=code)

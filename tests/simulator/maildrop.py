@@ -77,6 +77,7 @@ class SimulatedMaildrop:
         timings: dict[str, int],
         transcript: pop3.Transcript | None = None,
         one_at_a_time: bool = False,
+        progress: pop3.Progress | None = None,
     ) -> AsyncIterator["SimulatedSession"]:
         """In the place of ``Maildrop.session``."""
         self.sessions += 1

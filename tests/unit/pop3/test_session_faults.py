@@ -93,6 +93,66 @@ async def test_a_drip_is_no_progress(drop: FakeMaildrop, command: str) -> None:
         assert type(await failure_of(server, reply_timeout=0.2)) is pop3.Timeout
 
 
+async def test_a_drip_that_is_progress_minute_by_minute_is_none_over_the_whole_session(
+    drop: FakeMaildrop,
+) -> None:
+    drop.messages[1] = drop.deliver(b"y" * 5000, "long")
+    async with FakePop3Server(drop, faults=Faults(drip={"RETR 2": 0.005})) as server:
+        failure = await failure_of(
+            server, reply_timeout=1.0, progress_octets=1, octets_per_second=10_000, session_timeout=600
+        )
+        assert type(failure) is pop3.Timeout
+        assert re.fullmatch(r"The server sent no more than \d+ octets in \d+ s of waiting\.", failure.detail)
+        assert "RETR 2" in server.commands
+
+
+@pytest.mark.parametrize("command", ["CAPA", "STAT", "UIDL", "RETR 2"])
+async def test_who_is_called_back_ends_the_wait_and_keeps_what_came_whole(
+    drop: FakeMaildrop, command: str
+) -> None:
+    progress = pop3.Progress()
+    async with FakePop3Server(drop, capabilities=LOCK_STEP, faults=Faults(hang=[command])) as server:
+        got: list[Any] = []
+
+        async def all_there_is() -> None:
+            session = await pop3.connect(
+                endpoint(server), limits=limits(), allow_cleartext_password=True, progress=progress
+            )
+            async with session:
+                await session.login(drop.username, drop.password)
+                await session.listing()
+                async for reply in session.retrieve([(1, 0), (2, 0)]):
+                    got.append(reply.body)  # noqa: PERF401  what came before it broke off
+
+        task = asyncio.create_task(all_there_is())
+        while command not in server.commands:
+            await asyncio.sleep(0.005)
+        progress.call_back()
+        with pytest.raises(pop3.TooSlow):
+            await task
+        assert len(got) == (1 if command == "RETR 2" else 0)
+        assert "QUIT" not in server.verbs, "it is inside an answer"
+
+
+async def test_who_is_called_back_while_it_does_not_wait_waits_no_more(drop: FakeMaildrop) -> None:
+    progress = pop3.Progress()
+    async with FakePop3Server(drop) as server:
+        session = await pop3.connect(
+            endpoint(server), limits=limits(), allow_cleartext_password=True, progress=progress
+        )
+        progress.call_back()
+        with pytest.raises(pop3.TooSlow):
+            await session.login(drop.username, drop.password)
+        await session.abort()
+
+
+async def test_whom_nobody_admits_is_not_connected_to(drop: FakeMaildrop) -> None:
+    async with FakePop3Server(drop) as server:
+        with pytest.raises(pop3.NotAdmitted):
+            await pop3.connect(endpoint(server), progress=pop3.Progress(admits=lambda _address: False))
+        assert server.sessions == 0
+
+
 async def test_slow_progress_is_progress(drop: FakeMaildrop) -> None:
     drop.messages[1] = drop.deliver(b"y" * 300, "long")
     changes = {
