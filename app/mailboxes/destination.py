@@ -38,7 +38,8 @@ def fields_that_need_credentials(old: Destination, new: Destination) -> tuple[st
         "username": old.username != new.username,
         "security": _RANKS[new.security] < _RANKS[old.security],
         "allow_cleartext_password": new.allow_cleartext_password and not old.allow_cleartext_password,
-        "allow_apop": new.allow_apop and not old.allow_apop,
+        # Beside TLS, APOP's MD5 is the weaker one; without it, the password itself is.
+        "allow_apop": new.allow_apop != old.allow_apop and (new.allow_apop or new.security == "none"),
         "ca_certificates": not _trusts_no_others(old.ca_certificates, new.ca_certificates),
     }
     return tuple(field for field, needed in needs.items() if needed)
@@ -60,10 +61,9 @@ def canonical_host(host: str) -> str:
 
 
 def _trusts_no_others(old: str | None, new: str | None) -> bool:
-    """Whether all whom ``new`` trusts were trusted before. None: whom the system trusts, which may be anybody."""
-    if old is None or new is None:
-        return old is new
-    return _certificates(new) <= _certificates(old)
+    """Whether all whom ``new`` trusts were trusted before. No certificates: whom the system trusts, maybe anybody."""
+    before, after = _certificates(old or ""), _certificates(new or "")
+    return after <= before if before and after else before == after
 
 
 def _certificates(pem: str) -> frozenset[str]:

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
+import httpx
 from pydantic import (
     BaseModel,
     Field,
@@ -118,6 +119,8 @@ def _checked_line(value: str) -> str:
 def _checked_certificates(value: str | None) -> str | None:
     if value is not None:
         try:
+            if not value:  # it would be taken for none given, which means the system's
+                raise ValueError
             ssl.create_default_context(cadata=value)
         except (ssl.SSLError, ValueError, TypeError) as error:  # TypeError: it is not ASCII
             raise ValueError("holds no PEM certificate that can be read") from error
@@ -155,6 +158,10 @@ class OAuth2Login(BaseModel, extra="forbid"):
                 raise ValueError("must be an https URL")
             if "@" in parts.netloc or parts.fragment or not value.isascii() or not value.isprintable():
                 raise ValueError("must have no user, no fragment and no odd characters")
+            try:
+                httpx.URL(value).host  # noqa: B018  who asks it is stricter: no octal IPv4 address, no false A-label
+            except (httpx.InvalidURL, UnicodeError) as error:
+                raise ValueError("must be an https URL of a host that can be asked") from error
         return value
 
     @model_validator(mode="after")

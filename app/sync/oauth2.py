@@ -177,7 +177,7 @@ async def refresh(
             answer, octets = await _answer(oauth2, allowed, lookups, tls or _system_tls())
     except (TimeoutError, httpx.TimeoutException) as error:
         raise SyncFailed(SyncErrorCode.TIMEOUT, "The token server did not answer in time.") from error
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:  # a URL may be older than our checks
         detail = f"The token server could not be asked: {type(error).__name__}."
         raise SyncFailed(SyncErrorCode.CONNECT_FAILED, detail) from error
     except AddressRefused as error:
@@ -288,6 +288,10 @@ def _grant(oauth2: OAuth2, document: dict[str, Any]) -> Grant:
             SyncErrorCode.PROTOCOL_ERROR, "The token server gave a token that is no bearer token."
         )
     if isinstance(rotated, str) and rotated:
+        if not rotated.isascii() or not rotated.isprintable():  # RFC 6749 §A.17
+            raise SyncFailed(
+                SyncErrorCode.PROTOCOL_ERROR, "The token server gave a refresh token with odd characters."
+            )
         oauth2 = replace(oauth2, refresh_token=rotated)
     return Grant(token, _seconds(document.get("expires_in")), oauth2)
 

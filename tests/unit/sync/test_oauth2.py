@@ -93,6 +93,8 @@ async def failure(oauth2: OAuth2) -> SyncFailed:
         (200, b'{"access_token": 7}', "protocol_error"),
         (200, b'{"access_token": "a\\u0001b"}', "protocol_error"),
         (200, b'{"access_token": "a", "token_type": "mac"}', "protocol_error"),
+        (200, b'{"access_token": "a", "refresh_token": "\\ud800"}', "protocol_error"),
+        (200, b'{"access_token": "a", "refresh_token": "b\\u0000"}', "protocol_error"),
         (200, b" " * 70_000, "limit_exceeded"),
     ],
 )
@@ -103,6 +105,20 @@ async def test_each_answer_has_its_code(server: TokenServer, status: int, body: 
     assert len(server.requests) == 1
     if code == "server_temporary":
         assert failed.retry_after_seconds == 77
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://256.256.256.256/",
+        "https://0177.0.0.1/",
+        "https://[v1.x]/",
+        "https://xn--/",
+        "https://[::1]x/",
+    ],
+)
+async def test_a_stored_url_that_nobody_can_ask_ends_as_a_sync_does(server: TokenServer, url: str) -> None:
+    assert (await failure(login(server, token_url=url))).code == "connect_failed"
 
 
 @pytest.mark.parametrize(
