@@ -308,8 +308,9 @@ async def test_the_openapi_document_agrees_with_the_contract(service: Client) ->
         "phases",
     } == set(schemas["Report"]["properties"])  # fmt: skip
     assert {
-        "id", "mailbox_id", "unique_id", "occurrence", "seq", "message_id", "subject", "from", "to", "cc", "reply_to",
-        "date", "retrieved_at", "octets", "raw_sha256", "has_attachments", "snippet", "warnings",
+        "id", "mailbox_id", "unique_id", "occurrence", "seq", "message_id", "subject", "from", "authors",
+        "from_ambiguous", "to", "cc", "reply_to", "date", "retrieved_at", "octets", "raw_sha256", "has_attachments",
+        "snippet", "warnings",
     } == set(schemas["MessageAnswer"]["properties"])  # fmt: skip
     with_password = {name for name, schema in schemas.items() if "password" in schema.get("properties", {})}
     assert with_password == {"NewMailbox", "MailboxChange", "MailboxToTry"}, (

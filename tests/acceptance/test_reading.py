@@ -50,9 +50,9 @@ async def test_a_large_message_is_answered_like_a_small_one_and_its_attachment_a
         assert (await client.http.get(f"/messages/{small}")).json()["text"] == "some words\r\n".replace(
             "\r", ""
         )
-        assert children_of(os.getpid()) == []
+        others = set(children_of(os.getpid()))  # servers of other tests in this process
         answer, parsed = (await client.http.get(f"/messages/{large}")).json(), parse(LARGE)
-        assert len(children_of(os.getpid())) == 1
+        assert len(set(children_of(os.getpid())) - others) == 1
         assert (answer["text"], answer["headers"]) == (parsed.text, parsed.headers)
         found = attachment(LARGE, 0)
         assert found is not None
@@ -61,7 +61,7 @@ async def test_a_large_message_is_answered_like_a_small_one_and_its_attachment_a
         assert download.content == found[1]
         assert download.headers["content-length"] == str(len(found[1]))
         assert (await client.http.get(f"/messages/{large}/attachments/1")).status_code == 404
-    assert children_of(os.getpid()) == []
+    assert set(children_of(os.getpid())) <= others
 
 
 @pytest.mark.parametrize("kill", [True, False], ids=["killed", "stopped"])

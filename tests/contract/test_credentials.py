@@ -15,7 +15,7 @@ from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId
 from app.mailboxes.schemas import MailboxChange
 from app.mailboxes.secrets import Binding, Credentials, OAuth2, OAuth2Provider, Vault
-from app.mailboxes.service import change, replace_oauth2, stored_oauth2
+from app.mailboxes.service import LedgerOfMailbox, change, replace_oauth2, stored_oauth2
 from app.schema import upgrade
 from tests.contract.test_repositories import NOW, make_mailbox
 
@@ -101,6 +101,14 @@ async def test_a_new_token_survives_that_the_old_one_is_sealed_anew_at_the_same_
     database.close()
 
 
+EMPTY_LEDGER = LedgerOfMailbox(
+    is_known=lambda *_: False,
+    begin_maildrop=lambda *_: None,
+    look_anew=lambda *_: None,
+    judge_again=lambda *_: None,
+)
+
+
 async def test_of_two_that_change_a_mailbox_at_once_each_sees_what_the_other_left(postgres_url: str) -> None:
     """Without the lock one would seal for the host of before, and the row would name the other one."""
     upgrade(postgres_url)
@@ -119,7 +127,16 @@ async def test_of_two_that_change_a_mailbox_at_once_each_sees_what_the_other_lef
     changes = [MailboxChange(host="a.example", password="one"), MailboxChange(port=2995, password="two")]
     await asyncio.gather(
         *(
-            database.write(partial(change, mailbox_id=mailbox_id, wanted=wanted, vault=Slow(KEYS), now=NOW))
+            database.write(
+                partial(
+                    change,
+                    mailbox_id=mailbox_id,
+                    wanted=wanted,
+                    vault=Slow(KEYS),
+                    ledger=EMPTY_LEDGER,
+                    now=NOW,
+                )
+            )
             for database, wanted in zip(databases, changes, strict=True)
         )
     )
