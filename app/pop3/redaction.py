@@ -115,8 +115,10 @@ class Redaction:
             yield _unescaped(text)
         if "=" in text and (decoded := a2b_qp(octets)) != octets:
             yield from self._texts(decoded)
-        # RFC 4648 §5 has two other characters.
-        closed = _BLANK.sub("", text).replace("-", "+").replace("_", "/")
+        closed = _BLANK.sub("", text)
+        if (decoded := _all_unescaped(closed)) != closed.encode("utf-8", "replace"):
+            yield from self._texts(decoded)
+        closed = closed.replace("-", "+").replace("_", "/")  # RFC 4648 §5 has two other characters
         for run in {*_BASE64.findall(closed), *_BASE64.findall(_NO_LETTER.sub("", text))}:
             if len(run) * 3 >= self._least * 4 - 3:
                 for start in range(min(4, len(run))):  # wherever in a group of four it begins
@@ -173,6 +175,14 @@ def _base64(run: str) -> bytes:
     if len(run) % 4 == 1:
         run = run[:-1]
     return b64decode(run + "=" * (-len(run) % 4))
+
+
+def _all_unescaped(text: str) -> bytes:
+    """Where each character may be written in another way."""
+    text = unescape(text)
+    if "\\" in text:
+        text = _unescaped(text)
+    return a2b_qp(unquote_to_bytes(text.encode("utf-8", "replace")))
 
 
 def _unescaped(text: str) -> str:

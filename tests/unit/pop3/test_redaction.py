@@ -7,11 +7,11 @@ from collections.abc import Callable
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.pop3.redaction import MOST_SHOWN, WITHHELD, Redaction
-from app.pop3.refusals import SENTENCES, Meaning, meaning_of
+from app.pop3.refusals import SENTENCES, Meaning, is_known, meaning_of
 
 Encoding = Callable[[str], str]
 
@@ -34,6 +34,10 @@ ENCODINGS: dict[str, Encoding] = {
     "base64, folded": lambda text: "\t".join(b64encode(text.encode()).decode()),
     "base64, utf-16": lambda text: b64encode(text.encode("utf-16-le")).decode(),
     "quoted-printable": lambda text: "".join(f"={octet:02X}" for octet in text.encode()),
+    "each in another way": lambda text: "".join(
+        ("%{:02x}", "&#{};", "\\u{:04x}", "={:02X}")[number % 4].format(ord(each))
+        for number, each in enumerate(text)
+    ),
     "quoted-printable, some": lambda text: b2a_qp(f"={text}".encode(), quotetabs=True).decode(),
 }
 SPOILT: dict[str, Encoding] = {
@@ -66,7 +70,9 @@ def test_one_form_within_another_is_seen(outer: str, inner: str) -> None:
 
 @given(st.text(min_size=1, max_size=80), st.text(max_size=30), st.text(max_size=30))
 def test_law_no_secret_comes_through_as_it_is(secret: str, before: str, behind: str) -> None:
-    shown = Redaction(secret).shown(f"{before}{secret}{behind}")
+    text = f"{before}{secret}{behind}"
+    assume(not is_known(text))  # Hypothesis tries texts of our source too
+    shown = Redaction(secret).shown(text)
     assert shown == WITHHELD or not secret.strip() or secret not in shown or not _bare(secret)
 
 
