@@ -97,14 +97,17 @@ class Lines(Sequence[Line]):
     def __getitem__(self, index: int | slice) -> "Line | Lines":
         if isinstance(index, slice):
             return Lines(self._columns, self._range[index])
-        columns, place = self._columns, self._range[index]
-        octets = columns.octets[place]
-        return Line(columns.numbers[place], self.unique_id(index), None if octets < 0 else octets)
+        return Line(self._columns.numbers[self._range[index]], self.unique_id(index), self.octets(index))
 
     def unique_id(self, index: int) -> bytes:
         """That of one line; cheaper than the line."""
         columns, place = self._columns, self._range[index]
         return bytes(columns.ids[columns.ends[place] : columns.ends[place + 1]])
+
+    def octets(self, index: int) -> int | None:
+        """Those of one line, as LIST said."""
+        octets = self._columns.octets[self._range[index]]
+        return None if octets < 0 else octets
 
     def __iter__(self) -> Iterator[Line]:
         columns, places = self._columns, self._range

@@ -1,6 +1,5 @@
 """Looking into a maildrop for a person who has to decide: nothing is retrieved, nothing is changed unasked."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -19,6 +18,7 @@ from app.mailboxes.service import existing
 from app.pop3 import Line
 from app.sync import learnt, look, repository
 from app.sync.batch import renamed_away
+from app.sync.comparison import compared
 from app.sync.errors import SyncFailed
 from app.sync.listing import list_maildrop, most_entries, with_every_id
 from app.sync.maildrop import as_sync_failed
@@ -99,14 +99,19 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
     maildrop = MaildropId(mailbox_id, mailbox.generation)
     async with _listed(mailbox, tools) as (session, raw):
         listing = await _parsed(session, raw, mailbox, tools)
-        ledger = await tools.database.read(partial(repository.read_ledger, maildrop=maildrop))
         ids = [ledger_key(line.unique_id) for line in listing.entries] if maildrop.generation > 1 else []
         earlier = await tools.database.read(
             partial(repository.earlier_occurrences, maildrop=maildrop, ids=ids)
         )
-        seen = await asyncio.to_thread(
-            partial(look.whole, listing, ledger, mark=None, now=tools.clock(), earlier=earlier)
+        made = await compared(
+            listing,
+            maildrop,
+            read=tools.database.read,
+            slices=tools.slices,
+            now=tools.clock(),
+            earlier=earlier,
         )
+        seen = look.whole(listing, made, mark=None)
         # Somebody decides about a change of ids: all that is unknown may be what is gone.
         seen = replace(seen, diff=replace(seen.diff, is_wholesale=bool(seen.diff.fresh)))
         recogniser = Recogniser(

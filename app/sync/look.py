@@ -41,24 +41,14 @@ class Look:
         return self.listed - len(self.diff.fresh) - len(self.diff.due) - len(self.diff.suspects)
 
 
-def whole(
-    listing: Listing,
-    ledger: Sequence[Known],
-    *,
-    mark: Mark | None,
-    now: datetime,
-    compares_all: bool = False,
-    earlier: Mapping[bytes, int] = {},  # nobody writes into it
-) -> Look:
+def whole(listing: Listing, made: Diff, *, mark: Mark | None, compares_all: bool = False) -> Look:
     """Look at every line. A listing that is suddenly empty is believed when it is empty again."""
     is_suddenly_empty = (
-        not listing.entries
-        and any(not line.is_missing for line in ledger)
-        and not (mark is not None and mark.entries == 0)
+        not listing.entries and bool(made.gone) and not (mark is not None and mark.entries == 0)
     )
     return Look(
         listed=len(listing.entries),
-        diff=diff(listing.entries, ledger, now=now, compares_all=compares_all, earlier=earlier),
+        diff=made,
         may_miss=not listing.is_short and not is_suddenly_empty,
         malformed=listing.malformed,
         is_short=listing.is_short,

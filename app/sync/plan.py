@@ -168,6 +168,14 @@ class Diff:
         return self.gone + tuple(line for line in self.own if not line.is_missing)
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What ``sorting`` left out of a comparison: how many messages are simply known, and those that are simply new."""
+
+    known: int = 0
+    fresh: tuple[Candidate, ...] = ()
+
+
 def ledger_key(unique_id: bytes) -> bytes:
     """The unique-id as the ledger keeps it: itself, or for a very long one its start and its sha256."""
     if len(unique_id) <= _LONGEST_KEY:
@@ -187,12 +195,14 @@ def diff(
     now: datetime,
     compares_all: bool = False,
     earlier: Mapping[bytes, int] = {},  # nobody writes into it
+    settled: Settled | None = None,
 ) -> Diff:
     """Compare a listing with the ledger, in one pass over each.
 
     ``compares_all``: an id and a size are not enough now to know a message. ``earlier``: the last occurrence that an id
-    had in earlier maildrops of the mailbox.
+    had in earlier maildrops of the mailbox. ``settled``: of the same listing, and left out.
     """
+    settled = settled or Settled()
     by_id: defaultdict[bytes, list[Known]] = defaultdict(list)
     for line in ledger:
         by_id[line.unique_id].append(line)
@@ -200,7 +210,7 @@ def diff(
     copies = Counter(keys)
     numbers: Counter[bytes] = Counter()
     seen: set[EntryId] = set()
-    fresh: list[Candidate] = []
+    fresh: list[Candidate] = list(settled.fresh)
     due: list[Candidate] = []
     suspects: list[Candidate] = []
     for key, listed in zip(keys, listing, strict=True):
@@ -225,12 +235,13 @@ def diff(
     everything = [entry for entries in by_id.values() for entry in entries]
     absent = [e for e in everything if e.entry_id not in seen and e.unique_id not in suspected]
     gone = tuple(entry for entry in absent if not entry.is_missing)
-    present = sum(not entry.is_missing for entry in everything)
+    present = settled.known + sum(not entry.is_missing for entry in everything)
     lost = [entry for entry in absent if not entry.is_deleted]
-    kept = sum(not entry.is_deleted for entry in everything)
+    kept = settled.known + sum(not entry.is_deleted for entry in everything)
+    total = len(listing) + settled.known + len(settled.fresh)
     return Diff(
-        listed=len(listing),
-        known=len(listing) - len(fresh) - len(due) - len(suspects),
+        listed=total,
+        known=total - len(fresh) - len(due) - len(suspects),
         seen=frozenset(seen),
         fresh=tuple(fresh),
         due=tuple(due),
@@ -247,6 +258,11 @@ def diff(
 def is_due(entry: Known, now: datetime) -> bool:
     """Whether a ledger line asks for its message: it failed and its time has come, or somebody wants it now."""
     return entry.next_attempt_at is not None and entry.next_attempt_at <= now
+
+
+def is_simply_known(entry: Known, octets: int | None, now: datetime) -> bool:
+    """Whether a message that is listed once under an id with this one line needs no second look."""
+    return not (entry.is_missing or is_due(entry, now) or _has_another_size(entry, octets))
 
 
 def _steady(entries: Sequence[Known]) -> Known | None:

@@ -54,6 +54,8 @@ from app.sync.wholeness import SLACK, Doubt
 
 TRANSCRIPTS_KEPT = 3  # of each mailbox, the latest
 
+ROWS_PER_CHANGE = 2_000  # so that no other writer waits long
+
 _IDS_PER_STATEMENT = 500
 
 Item = TypeVar("Item")
@@ -310,9 +312,12 @@ def forget_finished(
     return SyncId(old[-1]) if len(old) == limit else None
 
 
-def read_ledger(db: Session, maildrop: MaildropId) -> list[Known]:
-    """The whole ledger of a maildrop in one statement, as far as the diff needs it."""
-    return _known(db, _of_maildrop(maildrop))
+def ledger_page(db: Session, maildrop: MaildropId, *, after: EntryId | None, limit: int) -> list[Known]:
+    """The next lines of a maildrop's ledger, as far as the diff needs them."""
+    some = (
+        _KNOWN.where(_of_maildrop(maildrop), _LEDGER.c.id > (after or 0)).order_by(_LEDGER.c.id).limit(limit)
+    )
+    return _as_known(db.connection().execute(some))
 
 
 def read_part(db: Session, maildrop: MaildropId, *, ids: Collection[bytes]) -> list[Known]:
@@ -493,9 +498,11 @@ def _is_short_since(lines: FromClause, message: FromClause, before: datetime | N
 
 
 def forget_missing(db: Session, mailbox_id: MailboxId, *, before: datetime) -> None:
-    """Forget ids that have been missing since before a moment; only where the settings ask for it."""
-    lines = col(UniqueIdEntry.mailbox_id) == mailbox_id
-    db.execute(delete(UniqueIdEntry).where(lines, col(UniqueIdEntry.missing_since) < before))
+    """Forget ids that have been missing since before a moment, some thousand of them; only where the settings ask
+    for it."""
+    lines = (col(UniqueIdEntry.mailbox_id) == mailbox_id, col(UniqueIdEntry.missing_since) < before)
+    some = select(UniqueIdEntry.id).where(*lines).limit(ROWS_PER_CHANGE)
+    db.execute(delete(UniqueIdEntry).where(col(UniqueIdEntry.id).in_(some)))
 
 
 def import_baseline(

@@ -37,19 +37,23 @@ from app.sync.plan import Candidate, Deletable, MaildropId, Turn
 from app.sync.providers import least_seconds_between_logins
 from app.sync.recall import Mark
 from app.sync.recognise import Recogniser
+from app.sync.recording import Part as RecordPart
+from app.sync.recording import in_parts
 from app.sync.repository import Beginning, Claim
 from app.sync.retention import Checked
-from app.sync.rows import Row, RowMaker
+from app.sync.rows import RowMaker
 from app.sync.schedule import next_deletion
 from app.sync.schemas import Report
 from app.sync.server_limits import ServerLimits
 from app.sync.sift import Sifted, heads_of, judge_by
-from app.sync.survey import Surveyor
+from app.sync.survey import Surveyor, takes_baseline
 from app.sync.wholeness import Habit
 from app.traces import Traces
 from app.wakeups import Wakeups
 
 _log = structlog.get_logger()
+
+_AT_ONCE = ("ids_changed", "ids_are_changing", "ids_are_numbers")  # of what was found out
 
 _NO_LIMIT = 1 << 40  # octets
 
@@ -76,6 +80,7 @@ class SyncTools:
     traces: Traces = field(default_factory=Traces)
     server_limits: ServerLimits = field(default_factory=lambda: ServerLimits(1))
     slices: Slices = field(default_factory=Slices)
+    rows_per_change: int = repository.ROWS_PER_CHANGE
     listing_room: ListingRoom = field(default_factory=lambda: ListingRoom(1_000_000))
 
 
@@ -171,6 +176,7 @@ class _Run:
                 phase=self._phase,
                 blaming=partial(self._blaming, session),
                 facts=self._facts,
+                rows_per_read=self._tools.rows_per_change,
             )
             listed, seen, recogniser, sifted = await surveyor.survey()
             self._is_as_before = seen.is_as_before
@@ -238,48 +244,71 @@ class _Run:
         """
         now = self._tools.clock()
         make = RowMaker(self._maildrop, now)
-        rows = _rows_before_retrieval(sifted, make)
         known = seen.known + len(sifted.recognised) + len(sifted.baseline) + len(sifted.postponed)
-        missing = renamed_away(sifted.recognised)
-        if seen.may_miss:
-            missing += [line.entry_id for line in seen.diff.gone if line.entry_id not in recogniser.found]
+        found, lines = recogniser.found, seen.diff.gone if seen.may_miss else ()
+        gone = [line.entry_id for line in lines if line.entry_id not in found]
+        missing = len(gone) + len(renamed_away(sifted.recognised))
         report = self.report.model_copy(
             update={
                 "listed": seen.listed,
                 "known": known,
                 "new": seen.listed - known,
-                "missing": len(missing),
+                "missing": missing,
                 "filtered": len(sifted.filtered),
                 "failed": len(sifted.too_large),
                 "to_retrieve": len(sifted.to_retrieve),
             }
         )
-        self._facts["listed_at"] = now
-        if mailbox.listed_entries != seen.listed:
-            self._facts["listed_entries"] = seen.listed
-        if seen.diff.is_wholesale and not mailbox.ids_are_changing:
-            self._facts["ids_are_changing"] = True
-        if seen.diff.most_gone:
-            self._facts["ids_changed"] = True  # it may hide some of the new names for now, or do it again
-        if mailbox.server != (server := facts.model_dump()):
-            self._facts["server"] = server
         self.report = report
-        if not (rows or sifted.to_retrieve or missing):
-            return
-        if rows or missing:
+        shown = _facts_shown(mailbox, seen, facts, now)
+        if _is_written(sifted) or missing:
             await session.confirm()  # else what follows says whether the listing was one
-
-        def change(db: Session) -> None:
-            repository.mark_missing(db, missing, now=now, last_seen_at=mailbox.listed_at)
-            repository.write_entries(db, rows)
-            repository.forget_mark(db, self._mailbox_id)
-            if sifted.filtered:
-                self._judge_again_if_criteria_changed(db, mailbox)
-            mailboxes.change(db, self._mailbox_id, **self._facts)
-
-        await self._lease.write(change, report=report, durable=bool(rows))
+        elif not sifted.to_retrieve:
+            self._facts |= shown
+            return
+        # Until a mailbox was listed, what is there is its baseline. Were half of that written, nobody could tell the
+        # other half from what came since: so it is written all at once.
+        most = None if takes_baseline(mailbox) else self._tools.rows_per_change
+        for part in in_parts(sifted, gone, make, most=most):
+            change = partial(
+                self._record_part,
+                part=part,
+                mailbox=mailbox,
+                is_filtered=bool(sifted.filtered),
+                facts=self._facts | shown,
+                now=now,
+            )
+            # What is flushed at the end flushes all before it.
+            is_durable = part.is_last and _is_written(sifted)
+            await self._lease.write(change, report=report, durable=is_durable)
         self._facts.clear()
         self._tools.wakeups.syncs_changed.fire(self._claim.sync_id)
+
+    def _record_part(
+        self,
+        db: Session,
+        *,
+        part: RecordPart,
+        mailbox: Mailbox,
+        is_filtered: bool,
+        facts: Mapping[str, Any],
+        now: datetime,
+    ) -> None:
+        """The mark goes with the first part, and that ids change is said there: the next sync may have to do the rest.
+        That the mailbox was listed is said with the last."""
+        if part.is_first:
+            repository.forget_mark(db, self._mailbox_id)
+            at_once = {name: facts[name] for name in _AT_ONCE if name in facts}
+            if at_once and not part.is_last:
+                mailboxes.change(db, self._mailbox_id, **at_once)
+        repository.mark_missing(db, part.missing, now=now, last_seen_at=mailbox.listed_at)
+        for start in range(0, len(part.rows), self._tools.rows_per_change):
+            some = part.rows[start : start + self._tools.rows_per_change]
+            repository.write_entries(db, [row() for row in some])
+        if is_filtered:
+            self._judge_again_if_criteria_changed(db, mailbox)
+        if part.is_last:
+            mailboxes.change(db, self._mailbox_id, **facts)
 
     async def _retrieve_and_store(
         self,
@@ -478,7 +507,9 @@ class _Run:
         now = self._tools.clock()
         if seen.may_miss:
             later = {candidate.unique_id for candidate in sifted.postponed}
-            lost = [line for line in seen.diff.present if line.entry_id not in recogniser.found]
+            # Those that are gone were recorded with the listing.
+            present = (line for line in seen.diff.own if not line.is_missing)
+            lost = [line for line in present if line.entry_id not in recogniser.found]
             ids = [line.entry_id for line in lost if line.unique_id not in later]
             repository.mark_missing(db, ids, now=now, last_seen_at=mailbox.listed_at)
         repository.mark_missing(db, self._others, now=now, last_seen_at=now)
@@ -573,12 +604,23 @@ def _in_turn(candidates: Sequence[Candidate]) -> Iterator[tuple[int | None, bool
                 yield limit, turn is not Turn.WITH_OTHERS, some
 
 
-def _rows_before_retrieval(sifted: Sifted, make: RowMaker) -> list[Row]:
-    rows = [make.same(candidate, same) for candidate, same in sifted.recognised]
-    rows += [make.baseline(candidate, marks) for candidate, marks in sifted.baseline]
-    rows += [make.too_large(candidate, head=head) for candidate, head in sifted.too_large]
-    rows += [make.filtered(candidate, head.unwanted, head.marks) for candidate, head in sifted.filtered]
-    return rows
+def _is_written(sifted: Sifted) -> bool:
+    """Whether there are ledger lines to write before anything is retrieved."""
+    return bool(sifted.recognised or sifted.baseline or sifted.too_large or sifted.filtered)
+
+
+def _facts_shown(mailbox: Mailbox, seen: Look, server: ServerFacts, now: datetime) -> dict[str, Any]:
+    """Columns of the mailbox that hold once its listing is recorded."""
+    facts: dict[str, Any] = {"listed_at": now}
+    if mailbox.listed_entries != seen.listed:
+        facts["listed_entries"] = seen.listed
+    if seen.diff.is_wholesale and not mailbox.ids_are_changing:
+        facts["ids_are_changing"] = True
+    if seen.diff.most_gone:
+        facts["ids_changed"] = True  # it may hide some of the new names for now, or do it again
+    if mailbox.server != (shown := server.model_dump()):
+        facts["server"] = shown
+    return facts
 
 
 def _server_facts(

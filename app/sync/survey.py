@@ -1,6 +1,5 @@
 """What a maildrop shows, and what of it is to be retrieved: listed, looked at, recognised, sifted. Writes nothing."""
 
-import asyncio
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
@@ -11,10 +10,11 @@ from typing import Any
 from app import pop3
 from app.database import Database
 from app.mail.fingerprint import shown
-from app.mailboxes.models import InitialSync, MailboxId
+from app.mailboxes.models import InitialSync, Mailbox, MailboxId
 from app.reading.threads import FairThreads
 from app.slices import Slices
 from app.sync import copies, look, recall, repository
+from app.sync.comparison import compared
 from app.sync.errors import SyncErrorCode, SyncFailed
 from app.sync.identity import is_alike, numbers_shown
 from app.sync.listing import Listed, UidlFailed, list_maildrop, with_every_id
@@ -53,6 +53,7 @@ class Surveyor:
         phase: Callable[[str], AbstractContextManager[None]],
         blaming: Callable[[Sequence[Candidate]], AbstractAsyncContextManager[None]],
         facts: dict[str, Any],
+        rows_per_read: int,
     ) -> None:
         mailbox = beginning.mailbox
         assert mailbox.id is not None
@@ -71,6 +72,7 @@ class Surveyor:
         self._phase = phase
         self._blaming = blaming
         self._facts = facts
+        self._rows_per_read = rows_per_read
 
     async def survey(self) -> Survey:
         """List the maildrop and sort what it shows. Raises SyncFailed and the client's errors."""
@@ -158,24 +160,23 @@ class Surveyor:
         listing = await with_every_id(
             self._session, raw, most_entries=self._most_entries, slices=self._slices
         )
-        ledger = await self._database.read(partial(repository.read_ledger, maildrop=self._maildrop))
         if is_in_doubt and not (has_shifted or self._mailbox.compares_all):
-            ids = {ledger_key(line.unique_id) for line in listing.entries}
-            has_shifted = await self._has_shifted([line for line in ledger if line.unique_id in ids])
+            has_shifted = await self._has_shifted(await self._last_named(listing.entries))
         earlier: dict[bytes, int] = {}
         if self._maildrop.generation > 1:
             earlier = await self._earlier({ledger_key(line.unique_id) for line in listing.entries})
-        seen = await asyncio.to_thread(
-            partial(
-                look.whole,
-                listing,
-                ledger,
-                mark=self._mark,
-                now=self._clock(),
-                compares_all=self._mailbox.compares_all or has_shifted,
-                earlier=earlier,
-            )
+        compares_all = self._mailbox.compares_all or has_shifted
+        made = await compared(
+            listing,
+            self._maildrop,
+            read=self._database.read,
+            slices=self._slices,
+            now=self._clock(),
+            compares_all=compares_all,
+            earlier=earlier,
+            rows_per_read=self._rows_per_read,
         )
+        seen = look.whole(listing, made, mark=self._mark, compares_all=compares_all)
         is_wholesale = seen.diff.is_wholesale or (self._mailbox.ids_are_changing and bool(seen.diff.fresh))
         diff = replace(seen.diff, is_wholesale=is_wholesale)
         return replace(seen, is_in_doubt=is_in_doubt, has_shifted=has_shifted, diff=diff)
@@ -187,10 +188,18 @@ class Surveyor:
         numbers = range(mark.entries, max(mark.entries - _LAST, 0), -1)
         return await self._read_part([b"%d" % number for number in numbers])
 
+    async def _last_named(self, lines: pop3.Lines) -> list[Known]:
+        """The last lines of a listing among which one is known by its headers, as the ledger has them."""
+        for end in range(len(lines), 0, -self._rows_per_read):
+            some = range(max(end - self._rows_per_read, 0), end)
+            known = await self._read_part([ledger_key(lines.unique_id(place)) for place in some])
+            if any(_is_named(line) for line in known):
+                return known
+        return []
+
     async def _has_shifted(self, known: Sequence[Known]) -> bool:
         """Whether the last message that is known by its number shows other headers than it had."""
-        named = [one for one in known if not one.is_missing and (one.headers or one.names)]
-        numbers = {int(one.unique_id): one for one in named if one.unique_id.isdigit()}
+        numbers = {int(one.unique_id): one for one in known if _is_named(one)}
         if not numbers:
             return False
         last = max(numbers)
@@ -224,7 +233,7 @@ class Surveyor:
 
     async def _sift(self, seen: Look, recogniser: Recogniser) -> Sifted:
         mailbox = self._mailbox
-        is_baseline = mailbox.listed_at is None and mailbox.initial_sync == InitialSync.FROM_NOW
+        is_baseline = takes_baseline(mailbox)
         if is_baseline and seen.excess and mailbox.stat_excess != seen.excess:
             self._facts["stat_excess"] = seen.excess
             raise SyncFailed(SyncErrorCode.SERVER_TEMPORARY, "The first listing is shorter than STAT said.")
@@ -241,3 +250,13 @@ class Surveyor:
                 owner=(self._maildrop.mailbox_id,),
                 now=self._clock(),
             )
+
+
+def takes_baseline(mailbox: Mailbox) -> bool:
+    """Whether the next listing shows what is known from the start, and never retrieved."""
+    return mailbox.listed_at is None and mailbox.initial_sync == InitialSync.FROM_NOW
+
+
+def _is_named(line: Known) -> bool:
+    """Whether it is there under a number, and headers tell which message it is."""
+    return not line.is_missing and bool(line.headers or line.names) and line.unique_id.isdigit()

@@ -193,7 +193,9 @@ async def test_the_ledger_tells_ids_apart_octet_by_octet(database: Database) -> 
     mailbox_id = await make_mailbox(database)
     ids = [b"aB", b"Ab", b"ab", b"ab ", b"\xff\xfe", b"\x00", b"\xc3\xa4", "ä".encode("latin-1"), b"x" * 512]
     await database.write(lambda db: syncs.write_entries(db, [entry(mailbox_id, i) for i in ids]))
-    ledger = await database.read(partial(syncs.read_ledger, maildrop=MaildropId(mailbox_id, 1)))
+    ledger = await database.read(
+        partial(syncs.ledger_page, maildrop=MaildropId(mailbox_id, 1), after=None, limit=EVERYTHING)
+    )
     assert sorted(known.unique_id for known in ledger) == sorted(ids)
 
 

@@ -1,9 +1,11 @@
 """A mailbox, its simulated maildrop and the syncs between them, with what they cost."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import event, update
 from sqlmodel import Session, col, select
@@ -27,6 +29,32 @@ from tests.simulator.maildrop import Mail, SimulatedMaildrop
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 
+Result = TypeVar("Result")
+
+
+class Killed(BaseException):
+    """The process died here."""
+
+
+class MortalDatabase(Database):
+    """A database whose process dies at a commit: nothing of the unit of work stays.
+
+    ``meanwhile``: what another process writes before the last commit of the one that dies.
+    """
+
+    dies_in: int | None = None
+    meanwhile: Callable[[Session], None] | None = None
+
+    async def write(self, change: Callable[[Session], Result], *, durable: bool = True) -> Result:
+        if self.dies_in is not None:
+            self.dies_in -= 1
+            if self.dies_in < 0:
+                self.dies_in = None
+                raise Killed
+            if self.dies_in == 0 and self.meanwhile is not None:
+                await super().write(self.meanwhile)
+        return await super().write(change, durable=durable)
+
 
 class Bench:
     """A mailbox whose ledger knows ``count`` ids, and what a sync of it costs."""
@@ -45,7 +73,7 @@ class Bench:
         return made
 
     def _open(self, url: str, count: int) -> None:
-        self.database = Database(url)
+        self.database = MortalDatabase(url)
         self.maildrop = SimulatedMaildrop([Mail(b"id-%06d" % n, b"") for n in range(count)])
         self.now = NOW
         self.statements: list[str] = []
@@ -108,6 +136,23 @@ class Bench:
         """Run one sync; its status and the code of its error."""
         status, row = await self._run()
         return status.value, row.error["code"] if row.error else None
+
+    async def die_in_sync(self, commits: int, *, meanwhile: Callable[[Session], None] | None = None) -> None:
+        """The process dies during a sync, after some commits; its lease runs out."""
+        self.database.dies_in = commits + 1  # that of the claim
+        self.database.meanwhile = meanwhile
+        with suppress(Killed):
+            await self._run()
+        self.database.dies_in = self.database.meanwhile = None
+        self.now += timedelta(minutes=2)
+
+    def write_at_once(self, rows: int) -> None:
+        """So many ledger lines at once are read or written, as if they were thousands."""
+        self.tools = replace(self.tools, rows_per_change=rows)
+
+    async def forget_mark(self) -> None:
+        """As after a sync that broke off."""
+        await self.database.write(lambda db: syncs.forget_mark(db, self.mailbox_id))
 
     async def change(self, **columns: Any) -> None:
         """Write columns of the mailbox."""

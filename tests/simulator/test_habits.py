@@ -558,5 +558,86 @@ async def test_a_line_without_a_digest_is_known_where_its_neighbours_are(
     assert (await mailbox_of(bench)).compares_all is False
 
 
+# A listing that is longer than what is read and written at once.
+
+
+@pytest.mark.parametrize("commits", range(4))
+async def test_a_first_sync_that_dies_announces_no_old_mail_and_swallows_no_new(
+    bench: Bench, commits: int
+) -> None:
+    bench.write_at_once(2)
+    await bench.change(initial_sync="from_now")
+    put(bench, *[f"old {n}" for n in range(7)])
+    await bench.die_in_sync(commits)
+    lines = len(await bench.lines())
+    put(bench, "new", first=8)
+    report = await bench.sync()
+    assert lines in {0, 7}, "half a baseline tells nobody what was there"
+    assert (report["known"], report["retrieved"]) == ((7, 1) if lines else (8, 0))
+
+
+@pytest.mark.parametrize("replies", [0, 1])
+async def test_a_first_sync_that_breaks_off_announces_no_old_mail(bench: Bench, replies: int) -> None:
+    await bench.change(initial_sync="from_now")
+    put(bench, *[f"old {n}" for n in range(7)], first=10)
+    bench.maildrop.whims.cut_after_replies = replies  # that of the listing, and that behind it
+    assert (await bench.try_sync())[0] == "failed"
+    bench.maildrop.whims.cut_after_replies = None
+    assert (await bench.sync())["retrieved"] == 0
+
+
+@pytest.mark.parametrize("commits", range(1, 9))
+async def test_a_change_of_ids_that_dies_half_recorded_loses_and_repeats_nothing(
+    bench: Bench, commits: int
+) -> None:
+    bench.write_at_once(2)
+    names = [f"mail {n}" for n in range(9)]
+    put(bench, *names)
+    await bench.sync()
+    del bench.maildrop.mails[6:]
+    for n, mail in enumerate(bench.maildrop.mails):
+        mail.unique_id = b"new-%d" % n
+    put(bench, "new 1", first=20)
+    await bench.die_in_sync(commits)
+    put(bench, "new 2", first=21)
+    await syncs(bench, 2)
+    assert sorted(await bench.subjects()) == sorted([*names, "new 1", "new 2"])
+    assert (await bench.sync())["new"] == 0
+    assert await bench.counts() == {"unique_ids": 9 + 6 + 2, "missing": 9}
+
+
+async def test_what_old_criteria_filtered_before_the_process_died_is_judged_again(bench: Bench) -> None:
+    bench.write_at_once(2)
+    await bench.change(criteria={"all": [{"field": "subject", "op": "contains", "value": "other"}]})
+    names = [f"mail {n}" for n in range(7)]
+    put(bench, *names)
+    await bench.die_in_sync(1, meanwhile=lambda db: mailboxes.change(db, bench.mailbox_id, criteria=None))
+    assert len(await bench.lines()) == 2
+    await bench.sync()
+    assert sorted(await bench.subjects()) == names
+
+
+async def test_a_listing_is_recorded_in_short_transactions(bench: Bench) -> None:
+    bench.write_at_once(2)
+    put(bench, *[f"mail {n}" for n in range(9)])
+    await bench.sync()
+    bench.maildrop.mails.clear()
+    put(bench, "new", first=20)
+    await bench.die_in_sync(2)
+    assert (await bench.counts())["missing"] == 4
+
+
+async def test_numbers_that_moved_up_are_seen_behind_much_new_mail(bench: Bench) -> None:
+    bench.write_at_once(2)
+    bench.maildrop.whims.ids_are_numbers = True
+    put(bench, "a", "b", "c", "d")
+    await bench.sync()
+    await bench.forget_mark()
+    del bench.maildrop.mails[0]
+    put(bench, *[f"new {n}" for n in range(6)])
+    assert (await bench.sync())["retrieved"] == 6
+    assert len(await bench.subjects()) == 10
+
+
 async def mailbox_of(bench: Bench) -> Any:
     return await bench.database.read(lambda db: mailboxes.snapshot(db, bench.mailbox_id))

@@ -5,13 +5,12 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -19,7 +18,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlmodel import Session, select
 
 from app import pop3
-from app.database import Database
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
 from app.mailboxes.service import begin_generation
@@ -30,31 +28,14 @@ from app.sync import claims as claiming
 from app.sync import repository as syncs
 from app.sync.batches import Room
 from app.sync.models import SyncStatus, Trigger
-from app.sync.service import SyncTools, sync_mailbox
+from app.sync.service import SyncTools as Tools
+from app.sync.service import sync_mailbox
 from app.wakeups import Wakeups
+from tests.simulator.bench import Killed, MortalDatabase
 from tests.simulator.maildrop import Mail, SimulatedMaildrop, letter, letters
 
-Result = TypeVar("Result")
-
+SyncTools = partial(Tools, rows_per_change=2)  # so that short listings take several transactions
 START = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
-
-
-class Killed(BaseException):
-    """The process died here."""
-
-
-class MortalDatabase(Database):
-    """A database whose process dies at a commit: nothing of the unit of work stays."""
-
-    dies_in: int | None = None
-
-    async def write(self, change: Callable[[Session], Result], *, durable: bool = True) -> Result:
-        if self.dies_in is not None:
-            self.dies_in -= 1
-            if self.dies_in < 0:
-                self.dies_in = None
-                raise Killed
-        return await super().write(change, durable=durable)
 
 
 @lru_cache(maxsize=1)

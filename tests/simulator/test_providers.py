@@ -51,6 +51,7 @@ async def test_no_poll_comes_sooner_than_the_provider_wants_and_the_mailbox_says
         batch_messages=500,
         batch_octets=1 << 22,
         room=Room(1 << 20),
+        rows_per_change=2,
     )
 
     def ask_and_claim(db: Session) -> list[Claim]:
