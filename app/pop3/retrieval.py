@@ -27,6 +27,11 @@ _INNER_END: Final = re.compile(rb"(?<!\r)\n\.\r\n(?:\+OK|-ERR)", re.IGNORECASE)
 _STATUS: Final = re.compile(rb"\+OK|-ERR", re.IGNORECASE)
 _CARRIED: Final = 16
 
+_RUNS_ON: Final = (
+    "What follows an answer is no answer to the next command: the server may not stuff dots. It is asked for one "
+    "message at a time now."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -127,7 +132,9 @@ class Retrieval:
                 whole, held = held, None
                 yield whole
         except Pop3Error as error:
-            if held is None or not self._is_handed_on(held, error):
+            if held is None or not self._is_handed_on(
+                held, error, is_whole=is_confirmed, is_ahead=window > 1
+            ):
                 raise
             doubtful, held = held, None
             yield doubtful
@@ -136,8 +143,17 @@ class Retrieval:
             if held is not None:
                 held.close()
 
-    def _is_handed_on(self, held: Retrieved, error: Pop3Error) -> bool:
-        """Nobody knows whether the end mark of the answer before was one, if what followed is no status."""
+    def _is_handed_on(self, held: Retrieved, error: Pop3Error, *, is_whole: bool, is_ahead: bool) -> bool:
+        """Nobody knows whether the end mark of the answer before was one, if what followed is no status.
+
+        Headers are of no use then: where commands went ahead of answers BodyRunsOn is raised, for it may have begun in
+        any of them.
+        """
+        if not is_whole and isinstance(error, ProtocolError):
+            self.awaited = None if is_ahead else held.number
+            if is_ahead:
+                raise BodyRunsOn(_RUNS_ON, error.reply) from error
+            return False
         if held.ending is Ending.AS_FILE:
             self.awaited = held.number
             return False
@@ -241,8 +257,8 @@ class _End:
             self._meter.add(data.octets)
         else:
             self._meter.octets += len(data.octets)
-        if self._meter.octets > (self._listed or 0) and FILE_END in data.octets:
-            self._has_inner_end |= _INNER_END.search(self._tail + data.octets) is not None
+        if self._meter.octets > (self._listed or 0) and FILE_END in (held := self._tail + data.octets):
+            self._has_inner_end |= _INNER_END.search(held) is not None
         self._tail = data.octets[-_CARRIED:]
         if self._has_inner_end and not self._is_alone:
             raise self._runs_on()

@@ -15,7 +15,7 @@ from app.reading.threads import FairThreads
 from app.sync import criteria as judged
 from app.sync.errors import SyncErrorCode, SyncFailed
 from app.sync.look import Look
-from app.sync.plan import Candidate, Known, is_due, is_made_up
+from app.sync.plan import Candidate, Known, Turn, is_due, is_made_up
 from app.sync.recognise import Recogniser, SameAs
 
 # So few ledger lines that nothing can recognise are worth no question to a person.
@@ -86,7 +86,9 @@ async def sift(
         else:
             (suspects if is_suspicious or is_made_up(candidate.unique_id) else plain).append(candidate)
     large = {c.number for c in [*suspects, *plain] if (c.octets or 0) > most_octets and not c.is_forced}
-    asked = [c for c in [*suspects, *plain] if judge is not None or c.number in large]
+    # TOP of what ended a session, or may, ends the next one before anything is retrieved.
+    harmless = [*suspects, *(c for c in plain if c.turn is Turn.WITH_OTHERS)]
+    asked = [c for c in harmless if judge is not None or c.number in large]
     asked += [c for c in suspects if judge is None and c.number not in large]
     asked += [c for c in baseline if seen.is_in_doubt or is_made_up(c.unique_id)]
     asked.sort(key=_tried)

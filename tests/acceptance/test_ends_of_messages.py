@@ -107,6 +107,28 @@ async def test_an_answer_too_many_is_in_no_message(service: Client, capabilities
     assert await stored(service) == digests_of(drop.contents)
 
 
+@BOTH
+async def test_a_header_block_that_ends_too_early_stops_no_mailbox(
+    service: Client, capabilities: tuple[str, ...]
+) -> None:
+    """A lone dot in the headers, where a server does not stuff it; the criteria ask for the headers of all."""
+    drop = five()
+    bad = b"Message-ID: <m3@example.org>\r\nSubject: m3\r\n.\r\nX-Rest: yes\r\n\r\nbody\r\n"
+    drop.messages[2] = FakeMessage(b"id-3", bad)
+    top = b"+OK\r\n" + bad.partition(b"\r\n\r\n")[0] + b"\r\n\r\n.\r\n"
+    faults = Faults(instead={**unstuffed_server(drop, 3).instead, "TOP 3 0": top})
+    wanted = {"any": [{"field": "subject", "op": "contains", "value": "m"}]}
+    async with FakePop3Server(drop, faults=faults, capabilities=capabilities) as server:
+        mailbox_id = await service.register(drop, server, criteria=wanted)
+        for _ in range(5):
+            last = await service.sync(mailbox_id)
+            await server.settled()
+        assert last["status"] == "succeeded"
+    assert sorted(message["subject"] for message in (await service.feed())[0]) == [
+        f"m{n}" for n in range(1, 6)
+    ]
+
+
 async def test_an_answer_that_overtook_the_last_line_costs_one_more_session(service: Client) -> None:
     """A server's race: +OK to the next command came before the last line of the message."""
     drop = five()
