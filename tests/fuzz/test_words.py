@@ -49,7 +49,7 @@ def read_listing(uidl: bytes, sizes: bytes) -> Listing:
     numbers = [line.number for line in listing.entries]
     assert len(set(numbers)) == len(numbers) <= uidl.count(b"\n") + 1
     for number, unique_id, octets in listing.entries:
-        assert 0 < number < 2**31
+        assert 0 <= number < 2**31  # some servers count from 0
         assert unique_id in uidl
         assert unique_id
         assert octets is None or 0 <= octets < 10**18
