@@ -1,6 +1,6 @@
 """What a maildrop shows, and what of it is to be retrieved: listed, looked at, recognised, sifted. Writes nothing."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
@@ -26,6 +26,7 @@ from app.sync.repository import Beginning
 from app.sync.sift import Sifted, judge_by, sift
 
 _SEVERAL = 5
+_HEAD = 512 * 1024  # octets of a large message
 _LAST = 3  # known messages of which the last one that its headers name is compared
 
 Survey = tuple[Listed, Look, Recogniser, Sifted]
@@ -203,12 +204,10 @@ class Surveyor:
         if not numbers:
             return False
         last = max(numbers)
-        is_another = False
-        async for reply in self._session.top([last], lines=0):
-            if isinstance(reply.body, bytes):
-                is_another = not is_alike(numbers[last], shown(reply.body))
-            reply.close()
-        return is_another
+        head = await _head_of_answer(self._session.top([last], lines=0))
+        if head is None:  # a server without TOP
+            head = await _head_of_answer(self._session.retrieve([(last, 0)], alone=True))
+        return head is not None and not is_alike(numbers[last], shown(head))
 
     async def _read_part(self, ids: Collection[bytes]) -> list[Known]:
         return await self._database.read(partial(repository.read_part, maildrop=self._maildrop, ids=ids))
@@ -260,3 +259,13 @@ def takes_baseline(mailbox: Mailbox) -> bool:
 def _is_named(line: Known) -> bool:
     """Whether it is there under a number, and headers tell which message it is."""
     return not line.is_missing and bool(line.headers or line.names) and line.unique_id.isdigit()
+
+
+async def _head_of_answer(replies: AsyncIterator[pop3.Retrieved]) -> bytes | None:
+    """The headers in the one answer; None where it was refused."""
+    head = None
+    async for reply in replies:
+        if reply.body is not None:
+            head = reply.body if isinstance(reply.body, bytes) else reply.body.read(_HEAD)
+        reply.close()
+    return head

@@ -316,6 +316,17 @@ async def test_ids_that_are_numbers_are_found_out_and_nothing_comes_twice(bench:
     assert (await bench.sync())["new"] == 0
 
 
+async def test_numbers_move_up_unseen_by_top_where_the_server_has_none(bench: Bench) -> None:
+    bench.maildrop.whims.ids_are_numbers, bench.maildrop.whims.has_top = True, False
+    put(bench, "a", "b", "c")
+    await bench.sync()
+    for subject in ("d", "e"):
+        del bench.maildrop.mails[0]
+        put(bench, subject)  # of the same size: the listing is the last one again
+        await syncs(bench, 2)
+    assert await bench.subjects() == ["a", "b", "c", "d", "e"]
+
+
 async def test_a_message_less_and_a_message_more_of_one_size_are_seen(bench: Bench) -> None:
     bench.maildrop.whims.ids_are_numbers = True
     put(bench, "a", "b")
