@@ -7,7 +7,7 @@ status of the next one was read, the last one behind a NOOP.
 import contextlib
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import BinaryIO, Final
@@ -16,7 +16,7 @@ from app.pop3.dialogue import Dialogue
 from app.pop3.errors import BodyRunsOn, LimitExceeded, Pop3Error, ProtocolError, response_code
 from app.pop3.limits import Limits
 from app.pop3.protocol import FILE_END, Data, Expect, Status
-from app.pop3.sizes import Meter
+from app.pop3.sizes import Meter, size_of
 from app.pop3.spool import Spool
 
 _HOPE = 16 * 1024 * 1024  # octets over twice what a message may have, for which its end is waited for
@@ -26,6 +26,7 @@ _HOPE = 16 * 1024 * 1024  # octets over twice what a message may have, for which
 _INNER_END: Final = re.compile(rb"(?<!\r)\n\.\r\n(?:\+OK|-ERR)", re.IGNORECASE)
 _STATUS: Final = re.compile(rb"\+OK|-ERR", re.IGNORECASE)
 _CARRIED: Final = 16
+_MOST_WAITING: Final = 8  # answers behind one that was cut short
 
 _RUNS_ON: Final = (
     "What follows an answer is no answer to the next command: the server may not stuff dots. It is asked for one "
@@ -143,6 +144,44 @@ class Retrieval:
             if held is not None:
                 held.close()
 
+    async def answers_in_place(
+        self, asked: Sequence[Asked], *, window: int, most_octets: int
+    ) -> AsyncIterator[Retrieved]:
+        """As ``answers``, where each answer is one to its own command.
+
+        Where a server does not stuff dots, a sender writes an end mark into a letter, and behind it a status and a
+        message: those are taken for the next one, and each answer from there on for that to a later command. So what
+        comes behind a message that is shorter than LIST said waits until one has its own size and that of no other that
+        waits, or until nothing more comes. BodyRunsOn is raised where one has the size of another.
+        """
+        listed = {one.number: one.listed for one in asked}
+        waiting: deque[Retrieved] = deque()
+        is_behind_cut = False
+        try:
+            async for reply in self.answers(asked, window=window, most_octets=most_octets):
+                place = _place_of(reply, listed, waiting)
+                waiting.append(reply)
+                if place is _Place.ANOTHER:
+                    raise ProtocolError("An answer has the size of another message.")
+                is_waiting = is_behind_cut and place is not _Place.OWN
+                is_behind_cut = is_waiting or place is _Place.CUT
+                while len(waiting) > (_MOST_WAITING if is_waiting else 0):
+                    yield waiting.popleft()
+            if waiting:
+                await self._dialogue.silence()
+            while waiting:
+                yield waiting.popleft()
+        except Pop3Error as error:
+            if waiting and isinstance(error, ProtocolError | LimitExceeded):
+                self.awaited = None
+                raise BodyRunsOn(_RUNS_ON, error.reply) from error
+            while waiting:
+                yield waiting.popleft()
+            raise
+        finally:
+            for one in waiting:
+                one.close()
+
     def _is_handed_on(self, held: Retrieved, error: Pop3Error, *, is_whole: bool, is_ahead: bool) -> bool:
         """Nobody knows whether the end mark of the answer before was one, if what followed is no status.
 
@@ -235,6 +274,29 @@ class Retrieval:
                 return Retrieved(number, too_large=True, octets=octets)
             closing.pop_all()
             return end.noted(Retrieved(number, spool.content(), octets=octets))
+
+
+class _Place(Enum):
+    """What an answer's size says of the command that it belongs to."""
+
+    OWN = auto()  # its own
+    ANOTHER = auto()  # an earlier one
+    CUT = auto()  # its own, and it is shorter than LIST said; or another
+    OPEN = auto()
+
+
+def _place_of(reply: Retrieved, listed: Mapping[int, int | None], waiting: Iterable[Retrieved]) -> _Place:
+    said, others = listed[reply.number], {listed[one.number] for one in waiting}
+    if said is None or not isinstance(reply.body, bytes):
+        return _Place.OPEN
+    if reply.octets == said and not others:
+        return _Place.OWN  # the usual case, without a look at the body
+    size = size_of(reply.body)
+    if size.is_exactly(said):
+        return _Place.OPEN if said in others else _Place.OWN
+    if any(size.is_exactly(other) for other in others):
+        return _Place.ANOTHER
+    return _Place.CUT if size.octets < said else _Place.OPEN
 
 
 class _End:

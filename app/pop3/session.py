@@ -437,11 +437,15 @@ class Pop3Session:
             Asked(number, command("RETR", str(number)), octets, octets or None) for number, octets in entries
         ]
         most_octets = self._limits.message_octets if most_octets is None else most_octets
-        is_alone = alone or self._is_one_at_a_time
-        for some in [[one] for one in asked] if is_alone else [asked]:
-            async for reply in self._retrieval.answers(
-                some, window=1 if is_alone else self._window, most_octets=most_octets
+        window = 1 if alone else self._window
+        if window > 1:
+            async for reply in self._retrieval.answers_in_place(
+                asked, window=window, most_octets=most_octets
             ):
+                yield reply
+            return
+        for some in [[one] for one in asked] if alone or self._is_one_at_a_time else [asked]:
+            async for reply in self._retrieval.answers(some, window=1, most_octets=most_octets):
                 yield reply
 
     @property

@@ -22,6 +22,13 @@ class Size:
         return listed is not None and listed in {self.octets, self.lf, self.crlf}
 
 
+def size_of(body: bytes) -> "Size":
+    """The size of a body that is in memory."""
+    meter = Meter()
+    meter.add(body)
+    return meter.size
+
+
 class Meter:
     """Measures a body that comes in blocks, cut anywhere."""
 

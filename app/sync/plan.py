@@ -96,7 +96,7 @@ class Turn(Enum):
 
     FIRST = auto()  # and alone: nothing behind its end mark confirmed it
     WITH_OTHERS = auto()
-    LAST = auto()  # and alone: a session ended within it
+    LAST = auto()  # and alone: a session ended within it, or it was cut short
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class Candidate:
         doubt = self.before.doubt
         if doubt in ASKED_FIRST:
             return Turn.FIRST
-        return Turn.LAST if doubt == Doubt.ENDED else Turn.WITH_OTHERS
+        return Turn.LAST if doubt in {Doubt.ENDED, Doubt.SHORT} else Turn.WITH_OTHERS
 
     @property
     def is_forced(self) -> bool:

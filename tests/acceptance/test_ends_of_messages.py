@@ -107,6 +107,27 @@ async def test_an_answer_too_many_is_in_no_message(service: Client, capabilities
     assert await stored(service) == digests_of(drop.contents)
 
 
+@pytest.mark.parametrize("lines", [10, 300])
+@BOTH
+async def test_a_sender_who_writes_an_answer_behind_a_dot_that_is_not_stuffed_hides_no_other_mail(
+    service: Client, capabilities: tuple[str, ...], lines: int
+) -> None:
+    """All answers behind it would be taken for those to the command behind their own."""
+    drop = five()
+    forged = b"+OK\r\nMessage-ID: <m4@example.org>\r\nSubject: injected\r\n\r\n" + b"b\r\n" * lines
+    drop.messages[2] = FakeMessage(b"id-3", letter("m3", b"a\r\n" * 300 + b".\r\n" + forged))
+    faults = unstuffed_server(drop, 3)
+    async with FakePop3Server(drop, faults=faults, capabilities=capabilities) as server:
+        mailbox_id = await service.register(drop, server)
+        for _ in range(4):
+            await service.sync(mailbox_id)
+            await server.settled()
+    messages, _ = await service.feed()
+    assert sorted((m["unique_id"], m["subject"]) for m in messages) == [
+        (f"id-{n}", f"m{n}") for n in range(1, 6)
+    ]
+
+
 @BOTH
 async def test_a_header_block_that_ends_too_early_stops_no_mailbox(
     service: Client, capabilities: tuple[str, ...]
