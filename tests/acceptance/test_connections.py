@@ -271,7 +271,7 @@ async def _send(writer: asyncio.StreamWriter, blocks: list[bytes]) -> None:
 async def test_a_client_that_does_not_take_its_answers_is_cut_off(port: Port) -> None:
     _, writer = await port.connect()
     request = b"GET /docs/files/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
-    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    writer.transport.pause_reading()  # type: ignore[attr-defined]  # every socket transport has it
     writer.write(request * 20)
     while not any(line.get("reason") == "answer_not_taken" for line in port.lines):
         await asyncio.sleep(0.05)

@@ -131,11 +131,11 @@ class Counting:
     asked: list[tuple[str, Look]] = field(default_factory=list)
 
     async def read(self, question: Callable[[Session], Result]) -> Result:
-        self.asked.append(("read", question.keywords["asked"]))  # type: ignore[attr-defined]
+        self.asked.append(("read", question.keywords["asked"]))  # type: ignore[attr-defined]  # a partial
         return await self.database.read(question)
 
     async def search(self, question: Callable[[Session], Result]) -> Result:
-        self.asked.append(("search", question.keywords["asked"]))  # type: ignore[attr-defined]
+        self.asked.append(("search", question.keywords["asked"]))  # type: ignore[attr-defined]  # a partial
         return await self.database.search(question)
 
 

@@ -18,7 +18,7 @@ from tests.letters_stored import stored
 from tests.service import running, settings_for
 
 _IS_LONG = bool(os.environ.get("FUZZ_SECONDS"))
-_MOST_LOOP_SECONDS = 0.5  # of processor time, between two chances for everybody else
+_MOST_LOOP_SECONDS = 0.25  # of processor time, between two chances for everybody else
 _SMALL = b"From: a@example.org\r\nSubject: healthy\r\n\r\nsome words\r\n"
 
 

@@ -81,7 +81,7 @@ class Bench:
             event.listen(engine, "before_cursor_execute", self._note)
         self.tools = SyncTools(
             database=self.database,
-            maildrop=self.maildrop,  # type: ignore[arg-type]
+            maildrop=self.maildrop,  # type: ignore[arg-type]  # the part that a sync uses
             threads=FairThreads(1, name="prepare"),
             wakeups=Wakeups(),
             clock=lambda: self.now,
