@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from app.access.routes import requires
 from app.access.service import Gate, Scope
 from app.database import StorageFailed
-from app.metrics import CONTENT_TYPE, Backlog, Metrics
+from app.telemetry.metrics import CONTENT_TYPE, Backlog, Metrics
 from app.web.problems import documented
 from app.web.routing import Router
 

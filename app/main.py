@@ -16,12 +16,14 @@ from app import __version__, pop3
 from app.access.routes import build_router as access_router
 from app.access.service import Gate
 from app.database import Database
+from app.database.locks import Place, shared
+from app.database.schema import upgrade
 from app.health import build_metrics_router
 from app.health import build_router as health_router
 from app.jobs.engine import create_engine
 from app.jobs.port import JobEngine
 from app.jobs.storage import database_for_jobs
-from app.lookups import Lookups
+from app.jobs.wakeups import Wakeups
 from app.mailboxes.keyring import open_vault, seal_old_forms_anew
 from app.mailboxes.models import MailboxId
 from app.mailboxes.repository import try_unreadable_again
@@ -31,14 +33,12 @@ from app.mailboxes.service import LedgerOfMailbox, replace_oauth2, stored_oauth2
 from app.messages.reader import MessageReader
 from app.messages.rereading import Rereader
 from app.messages.routes import build_router as messages_router
-from app.metrics import Backlog
-from app.occupancy import Place, shared
+from app.network.lookups import Lookups
 from app.reading.memory import AnswerMemory
 from app.reading.processes import ReaderProcesses
+from app.reading.slices import Slices
 from app.reading.threads import FairThreads
-from app.schema import upgrade
 from app.settings import Role, Settings
-from app.slices import Slices
 from app.sync.batches import Room
 from app.sync.facts import facts_of
 from app.sync.jobs import SYNCS, SyncRunner
@@ -52,8 +52,8 @@ from app.sync.server_limits import ServerLimits
 from app.sync.service import SyncTools
 from app.sync.tryout import Tryout
 from app.sync.tryout_routes import build_router as tryout_router
-from app.traces import Traces
-from app.wakeups import Wakeups
+from app.telemetry import Traces
+from app.telemetry.metrics import Backlog
 from app.web import docs_page, problems
 from app.web.bodies import BodyLimits
 from app.web.front import Front

@@ -17,7 +17,7 @@ def include_object(_object: Any, name: str | None, kind: str, reflected: bool, c
 
 
 def run() -> None:
-    """Run on the connection that ``app.schema.upgrade`` hands over, in its transaction."""
+    """Run on the connection that ``app.database.schema.upgrade`` hands over, in its transaction."""
     context.configure(
         connection=context.config.attributes["connection"],
         target_metadata=SQLModel.metadata,

@@ -8,12 +8,12 @@ from pathlib import Path
 from sqlmodel import Session
 
 from app.database import Database
+from app.database.schema import upgrade
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
 from app.messages import intake
 from app.messages.contents import BLOCK_OCTETS, Packer
 from app.messages.models import MessageSeq
-from app.schema import upgrade
 from app.web.ids import encode_id
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -21,13 +21,13 @@ import httpx
 import uvicorn
 from pydantic import SecretStr
 
-from app import logs
 from app.demo.maildrop import Maildrop, MaildropServer
 from app.demo.samples import LATE_SUBJECT, SUBJECTS, late_mail, sample_mail
 from app.jobs.port import EngineCannotRun
 from app.jobs.storage import check_runtime, database_for_jobs
 from app.main import create_app
 from app.settings import LogFormat, Role, Settings
+from app.telemetry import logs
 
 Say = Callable[[str], None]
 

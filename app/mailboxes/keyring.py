@@ -11,10 +11,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 from app.database import Database, StorageFailed, driver_url, open_engine
+from app.database.locks import database_file
 from app.mailboxes import repository
 from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.secrets import OLD_FORMS, Binding, CredentialsUnreadable, Vault
-from app.occupancy import database_file
 from app.settings import Settings
 
 _AT_ONCE: Final = 200

@@ -29,7 +29,7 @@ from app.mailboxes.secrets import (
     Vault,
     auth_method,
 )
-from app.network import PortRefused, is_allowed, is_inside, literal_address, refuse_port
+from app.network.addresses import PortRefused, is_allowed, is_inside, literal_address, refuse_port
 from app.settings import IpNetwork
 
 # A change to one of these may be what a refused login was waiting for.

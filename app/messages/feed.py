@@ -13,11 +13,11 @@ from functools import partial
 from sqlmodel import Session
 
 from app.database import Database
+from app.jobs.wakeups import Wakeup
 from app.mailboxes import repository as mailboxes
 from app.messages import repository, schemas
 from app.messages.repository import Wanted
 from app.messages.schemas import FeedPage
-from app.wakeups import Wakeup
 from app.web.pages import encode_cursor
 
 MOST_LOOKED_AT = 10_000

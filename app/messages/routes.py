@@ -11,6 +11,7 @@ from app.access.routes import By, requires
 from app.access.service import Gate, Scope
 from app.database import Database
 from app.errors import not_found
+from app.jobs.wakeups import Wakeup
 from app.mail.people import canonical
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
@@ -24,7 +25,6 @@ from app.messages.repository import Wanted
 from app.messages.rereading import Rereader
 from app.messages.schemas import FeedPage, MessageWhole
 from app.reading.memory import Share
-from app.wakeups import Wakeup
 from app.web.ids import decode_id
 from app.web.pages import After, Limit, decode_cursor, link_next
 from app.web.problems import documented

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from app import pop3
-from app.slices import Slices
+from app.reading.slices import Slices
 from app.sync import repository
 from app.sync.models import EntryId
 from app.sync.plan import Diff, Known, MaildropId

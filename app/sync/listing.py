@@ -10,7 +10,7 @@ from typing import IO, Any
 from app import pop3
 from app.mail.fingerprint import fingerprint, head_of, headers_digest
 from app.mailboxes.models import Mailbox
-from app.slices import Slices
+from app.reading.slices import Slices
 from app.sync.errors import SyncErrorCode, SyncFailed
 from app.sync.schedule import is_without_uidl
 

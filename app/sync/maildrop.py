@@ -6,14 +6,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import lru_cache, partial
 
 from app import pop3
-from app.lookups import HostUnknown, Lookups
 from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.secrets import Binding, Credentials, CredentialsUnreadable, Vault
-from app.network import AddressRefused, refuse_port, resolve
+from app.network.addresses import AddressRefused, refuse_port, resolve
+from app.network.lookups import HostUnknown, Lookups
 from app.settings import IpNetwork
 from app.sync.errors import UNREADABLE, SyncErrorCode, SyncFailed
 from app.sync.oauth2 import AccessTokens, Grant
-from app.traces import Steps, Traces
+from app.telemetry import Steps, Traces
 
 _CODES: tuple[tuple[type[pop3.Pop3Error], SyncErrorCode], ...] = (
     (pop3.ConnectFailed, SyncErrorCode.CONNECT_FAILED),

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import httpx
 
-from app.lookups import HostUnknown, Lookups
 from app.mailboxes.models import MailboxId
 from app.mailboxes.secrets import OAuth2, OAuth2Provider
-from app.network import AddressRefused, is_inside, resolve
+from app.network.addresses import AddressRefused, is_inside, resolve
+from app.network.lookups import HostUnknown, Lookups
 from app.pop3 import client_tls_context
 from app.settings import IpNetwork
 from app.sync.errors import SyncErrorCode, SyncFailed

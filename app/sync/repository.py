@@ -31,7 +31,6 @@ from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
 from app.messages.models import Message
 from app.messages.repository import last_place
-from app.metrics import Backlog
 from app.sync import learnt
 from app.sync.errors import LeaseLost, SyncErrorCode
 from app.sync.learnt import Learnt
@@ -51,6 +50,7 @@ from app.sync.models import (
 from app.sync.plan import Deletable, Known, MaildropId
 from app.sync.recall import Mark
 from app.sync.wholeness import SLACK, Doubt
+from app.telemetry.metrics import Backlog
 
 TRANSCRIPTS_KEPT = 3  # of each mailbox, the latest
 

@@ -19,7 +19,7 @@ from app.mail.fingerprint import fingerprint, head_of, shown
 from app.mailboxes.models import MailboxId
 from app.messages import intake
 from app.pop3 import Sliced
-from app.slices import Slices
+from app.reading.slices import Slices
 from app.sync import repository
 from app.sync.identity import Relation, is_same_by_content, is_same_by_headers
 from app.sync.plan import Deletable, Known, Listed, ledger_key

@@ -13,6 +13,7 @@ from app.access.routes import requires
 from app.access.service import Gate, Scope
 from app.database import Database
 from app.errors import AppError, not_found, without_secrets
+from app.jobs.wakeups import Wakeup, Wakeups
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId, MailboxStatus
 from app.mailboxes.routes import mailbox_id_of
@@ -20,8 +21,7 @@ from app.mailboxes.service import existing
 from app.sync import claims, repository, schemas
 from app.sync.models import ACTIVE, Sync, SyncId, SyncStatus, Trigger
 from app.sync.schemas import SyncAnswer
-from app.traces import Traces
-from app.wakeups import Wakeup, Wakeups
+from app.telemetry import Traces
 from app.web.ids import decode_id
 from app.web.pages import After, Limit, Page, decode_cursor, encode_cursor, link_next
 from app.web.problems import documented

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from app.network import is_inside
+from app.network.addresses import is_inside
 from app.settings import IpNetwork
 
 _MOST_KNOWN = 1_000  # of servers, and of addresses, that get less: the claim goes through the list

@@ -13,13 +13,13 @@ from sqlmodel import Session
 
 from app import pop3
 from app.database import Database, OneOf, StorageFailed
+from app.jobs.wakeups import Wakeups
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
 from app.mailboxes.schemas import ServerFacts
 from app.messages.intake import Prepared
-from app.metrics import Metrics
+from app.reading.slices import Slices
 from app.reading.threads import FairThreads
-from app.slices import Slices
 from app.sync import copies, recall, repository, retention
 from app.sync.batch import Batch, Places, renamed_away, settle
 from app.sync.batches import Batches, Outcome, Room
@@ -48,8 +48,8 @@ from app.sync.server_limits import ServerLimits
 from app.sync.sift import Sifted, heads_of, judge_by
 from app.sync.survey import Surveyor, takes_baseline
 from app.sync.wholeness import Habit
-from app.traces import Traces
-from app.wakeups import Wakeups
+from app.telemetry import Traces
+from app.telemetry.metrics import Metrics
 
 _log = structlog.get_logger()
 

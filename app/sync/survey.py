@@ -11,8 +11,8 @@ from app import pop3
 from app.database import Database
 from app.mail.fingerprint import shown
 from app.mailboxes.models import InitialSync, Mailbox, MailboxId
+from app.reading.slices import Slices
 from app.reading.threads import FairThreads
-from app.slices import Slices
 from app.sync import copies, look, recall, repository
 from app.sync.comparison import compared
 from app.sync.errors import SyncErrorCode, SyncFailed

@@ -12,12 +12,12 @@ from pydantic import BaseModel, Field
 from app import pop3
 from app.database import Database
 from app.errors import AppError, invalid_request
-from app.lookups import HostUnknown, Lookups
 from app.mailboxes.models import MailboxId
 from app.mailboxes.schemas import Name, NewMailbox, credentials_of
 from app.mailboxes.secrets import Binding, Credentials, CredentialsUnreadable, Vault
 from app.mailboxes.service import destination_of, existing, refuse_new_destination
-from app.network import AddressRefused, refuse_port, resolve
+from app.network.addresses import AddressRefused, refuse_port, resolve
+from app.network.lookups import HostUnknown, Lookups
 from app.settings import IpNetwork
 from app.sync.errors import UNREADABLE, SyncErrorCode, SyncFailed
 from app.sync.maildrop import Login, as_sync_failed, by_token

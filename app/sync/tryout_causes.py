@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app import pop3
-from app.lookups import HostUnknown, NameServerSilent
-from app.network import AddressRefused, PortRefused
+from app.network.addresses import AddressRefused, PortRefused
+from app.network.lookups import HostUnknown, NameServerSilent
 from app.sync.errors import SyncErrorCode, SyncFailed
 
 

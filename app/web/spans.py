@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi.telemetry import TelemetryConfig
 
-from app.traces import Traces
+from app.telemetry import Traces
 
 _NOT_TRACED = frozenset({"/livez", "/readyz", "/metrics"})
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
 from app.database import driver_url
-from app.schema import upgrade
+from app.database.schema import upgrade
 from app.sync.schemas import Report
 
 MESSAGES_EACH = 1_000

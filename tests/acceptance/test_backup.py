@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from app.backup import BackupRefused, back_up, restore
-from app.occupancy import DatabaseInUse
-from app.schema import upgrade
+from app.database.backup import BackupRefused, back_up, restore
+from app.database.locks import DatabaseInUse
+from app.database.schema import upgrade
 from app.settings import Settings
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
 from tests.rows import everything, fill

@@ -14,8 +14,8 @@ import httpx
 import pytest
 import structlog
 
+from app.edge.server import build_server
 from app.main import create_app
-from app.web.server import build_server
 from tests.acceptance.test_api import MAILBOX
 from tests.service import API_KEY, settings_for
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.migrate_data import migrate_data
+from app.cli.migrate_data import migrate_data
 from app.settings import Settings
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
 from tests.service import Client, running, settings_for

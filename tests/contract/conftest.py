@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.database import Database
-from app.schema import upgrade
+from app.database.schema import upgrade
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -8,9 +8,9 @@ import pytest
 from sqlmodel import Session
 
 from app.database import Database
+from app.database.schema import upgrade
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
-from app.schema import upgrade
 from app.sync import claims, repository
 from app.sync.errors import LeaseLost
 from app.sync.models import Trigger

@@ -11,12 +11,12 @@ import psycopg
 import pytest
 
 from app.database import Database
+from app.database.schema import upgrade
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId
 from app.mailboxes.schemas import MailboxChange
 from app.mailboxes.secrets import Binding, Credentials, OAuth2, OAuth2Provider, Vault
 from app.mailboxes.service import LedgerOfMailbox, change, replace_oauth2, stored_oauth2
-from app.schema import upgrade
 from tests.contract.test_repositories import NOW, make_mailbox
 
 KEYS = ["a-secret-key-of-the-tests-only"]

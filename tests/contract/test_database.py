@@ -18,8 +18,8 @@ from sqlmodel import Session, SQLModel
 
 from app.access.models import ApiKey
 from app.database import Database, OneOf, StorageFailed
+from app.database.schema import upgrade
 from app.jobs.storage import driver_url
-from app.schema import upgrade
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 

@@ -13,13 +13,13 @@ from sqlalchemy import insert
 from sqlmodel import Session, SQLModel
 
 from app.database import Database
+from app.jobs.wakeups import Wakeups
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
 from app.messages import repository
 from app.messages.feed import MOST_LOOKED_AT, Feed, Found, Look, Order, look
 from app.messages.repository import Wanted
 from app.messages.schemas import FeedPage
-from app.wakeups import Wakeups
 from app.web.pages import decode_cursor
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
+from app.cli.migrate_data import CannotMove, Moved, migrate_data
 from app.database import driver_url
-from app.migrate_data import CannotMove, Moved, migrate_data
-from app.occupancy import DatabaseInUse, alone, shared
-from app.schema import upgrade
+from app.database.locks import DatabaseInUse, alone, shared
+from app.database.schema import upgrade
 from tests.rows import ROWS, everything, fill
 
 BLOCK = 4 * 1024 * 1024
@@ -177,7 +177,7 @@ def heavy_url(database_url: str) -> str:
 _MOVE_AND_MEASURE = """
 import atexit, pathlib
 atexit.register(lambda: print(pathlib.Path("/proc/self/status").read_text()))
-from app.cli import main
+from app.cli.commands import main
 main()
 """
 

@@ -10,8 +10,8 @@ import zstandard
 from sqlalchemy import create_engine
 
 from app.database import driver_url
+from app.database.schema import revisions, upgrade
 from app.mail.fingerprint import fingerprint
-from app.schema import revisions, upgrade
 from tests.rows import NOW, tables_of
 from tests.simulator.bench import Bench
 from tests.simulator.maildrop import Mail, letter

@@ -19,7 +19,6 @@ from app.messages.contents import BLOCK_OCTETS, Packer, unpack
 from app.messages.intake import Prepared, prepare, store
 from app.messages.models import MessageSeq
 from app.messages.repository import Wanted
-from app.metrics import Backlog
 from app.sync import claims as claiming
 from app.sync import repository as syncs
 from app.sync.clocks import held_beyond
@@ -27,6 +26,7 @@ from app.sync.errors import LeaseLost
 from app.sync.models import EntryState, SyncId, SyncStatus, Trigger
 from app.sync.plan import MaildropId
 from app.sync.repository import Claim
+from app.telemetry.metrics import Backlog
 from benchmarks.scale.plans import effort
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)

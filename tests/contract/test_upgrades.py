@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.schema import revisions, upgrade
+from app.database.schema import revisions, upgrade
 from tests.rows import ROWS, everything, fill, tables_of
 from tests.service import running, settings_for
 

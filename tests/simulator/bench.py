@@ -12,19 +12,19 @@ from sqlmodel import Session, col, select
 
 from app import pop3
 from app.database import Database
+from app.database.schema import upgrade
+from app.jobs.wakeups import Wakeups
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.service import begin_generation
 from app.messages.models import Message
 from app.reading.threads import FairThreads
-from app.schema import upgrade
 from app.sync import claims as claiming
 from app.sync import repository as syncs
 from app.sync.batches import Room
 from app.sync.models import Sync, SyncStatus, Trigger, UniqueIdEntry
 from app.sync.plan import MaildropId
 from app.sync.service import SyncTools, sync_mailbox
-from app.wakeups import Wakeups
 from tests.simulator.maildrop import Mail, SimulatedMaildrop
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)

@@ -8,16 +8,16 @@ from sqlmodel import Session
 
 from app import pop3
 from app.database import Database
+from app.database.schema import upgrade
+from app.jobs.wakeups import Wakeups
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
 from app.reading.threads import FairThreads
-from app.schema import upgrade
 from app.sync import claims
 from app.sync.batches import Room
 from app.sync.models import Trigger
 from app.sync.repository import Claim
 from app.sync.service import SyncTools, sync_mailbox
-from app.wakeups import Wakeups
 from tests.simulator.maildrop import Mail, SimulatedMaildrop
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import cli
+from app.cli.commands import cli
+from app.cli.settings_table import settings_page
 from app.settings import Settings
-from app.settings_table import settings_page
 
 ROOT = Path(__file__).parents[2]
 RECORDS = sorted((ROOT / "docs/decisions").glob("*.md"))

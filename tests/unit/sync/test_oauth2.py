@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from app.lookups import Lookups
 from app.mailboxes.models import MailboxId
 from app.mailboxes.secrets import OAuth2, OAuth2Provider
+from app.network.lookups import Lookups
 from app.pop3 import client_tls_context
 from app.sync.errors import SyncFailed
 from app.sync.oauth2 import AccessTokens, refresh

@@ -1,4 +1,4 @@
-"""``docs/settings.md``, made from the settings class: ``python -m app.settings_table > docs/settings.md``."""
+"""``docs/settings.md``, made from the settings class: ``python -m app.cli.settings_table > docs/settings.md``."""
 
 from enum import Enum
 from pathlib import Path
@@ -13,7 +13,7 @@ _UNITS = {"_seconds": "seconds", "_octets": "octets", "_messages": "messages", "
 _PAGE = """\
 # Settings
 
-Made by `python -m app.settings_table` from `app/settings.py`; a test fails when this page is not up to date.
+Made by `python -m app.cli.settings_table` from `app/settings.py`; a test fails when this page is not up to date.
 
 Each setting is an environment variable. A `.env` file in the working directory is read too; a variable of the
 environment wins over it, and both win over files in `/run/secrets`, where container engines put secrets: one file for

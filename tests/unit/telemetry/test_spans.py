@@ -16,8 +16,8 @@ from sqlmodel import Session
 
 from app.database import Database
 from app.errors import AppError
-from app.traces import Traces, from_environment, log_ids
-from app.traces.export import exporting
+from app.telemetry import Traces, from_environment, log_ids
+from app.telemetry.export import exporting
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
 
@@ -244,6 +244,6 @@ def test_traces_are_on_where_it_does(environment: dict[str, str]) -> None:
 
 def test_the_service_without_traces_does_not_import_the_sdk() -> None:
     found = "any(name.startswith(('opentelemetry.sdk', 'opentelemetry.exporter')) for name in sys.modules)"
-    script = f"import sys, app.cli; from app.traces import from_environment; from_environment({{}}); print({found})"
+    script = f"import sys, app.cli.commands; from app.telemetry import from_environment; from_environment({{}}); print({found})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -12,20 +12,21 @@ import httpx
 import typer
 from pydantic import ValidationError
 
-from app import __version__, logs, traces
+from app import __version__, telemetry
 from app.access.service import Scope, make_key
-from app.backup import BackupRefused, back_up, restore
+from app.cli.migrate_data import CannotMove, Moved, migrate_data
 from app.database import Database, StorageFailed
+from app.database.backup import BackupRefused, back_up, restore
+from app.database.locks import DatabaseInUse, shared
+from app.database.schema import upgrade
 from app.demo import story
+from app.edge.server import build_server
 from app.jobs.port import EngineCannotRun
 from app.jobs.storage import check_runtime, database_for_jobs
 from app.mailboxes.keyring import SecretKeyMissing, forget_unreadable, open_vault, seal_anew
 from app.main import create_app
-from app.migrate_data import CannotMove, Moved, migrate_data
-from app.occupancy import DatabaseInUse, shared
-from app.schema import upgrade
 from app.settings import Settings
-from app.web.server import build_server
+from app.telemetry import logs
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -63,9 +64,9 @@ def serve(
     if without_secrets:
         settings = settings.model_copy(update={"without_secrets": True})
     logs.configure(settings)
-    tracing = traces.from_environment(os.environ)
+    tracing = telemetry.from_environment(os.environ)
     if tracing.is_on:
-        logs.configure(settings, traces.log_ids)
+        logs.configure(settings, telemetry.log_ids)
     jobs_url = database_for_jobs(settings.effective_database_url, data_dir=settings.data_dir)
     try:
         check_runtime(jobs_url)

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from app import __version__
-from app.traces.spans import SERVICE, Traces
+from app.telemetry.spans import SERVICE, Traces
 
 _log = structlog.get_logger()
 

@@ -5,12 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from app.occupancy import Place
+from app.database.locks import Place
 
 TAKE_AND_WAIT = """
 import sys
 from pathlib import Path
-from app.occupancy import Place
+from app.database.locks import Place
 place = Place(Path(sys.argv[1]))
 print(place.name, flush=True)
 sys.stdin.read()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.lookups import GOOD_FOR_SECONDS, SILENT_FOR_SECONDS, HostUnknown, Lookups, NameServerSilent
+from app.network.lookups import GOOD_FOR_SECONDS, SILENT_FOR_SECONDS, HostUnknown, Lookups, NameServerSilent
 from tests.fakes.name_server import FakeNameServer
 
 WITHIN = 0.4
@@ -138,7 +138,7 @@ async def test_beyond_so_many_at_once_others_wait_their_turn_no_longer_than_they
 
 
 async def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.lookups._MOST_KEPT", 3)
+    monkeypatch.setattr("app.network.lookups._MOST_KEPT", 3)
     names = {f"n{n}.example": ["192.0.2.1"] for n in range(9)}
     async with FakeNameServer(names) as server, asking(server) as lookups:
         for name in names:

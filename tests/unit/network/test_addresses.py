@@ -5,8 +5,8 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from app.lookups import HostUnknown, Lookups
-from app.network import REFUSED, AddressRefused, is_allowed, literal_address, resolve
+from app.network.addresses import REFUSED, AddressRefused, is_allowed, literal_address, resolve
+from app.network.lookups import HostUnknown, Lookups
 from tests.fakes.name_server import FakeNameServer
 
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from app.logs import Sparse
 from app.settings import IpNetwork
+from app.telemetry.logs import Sparse
 
 if TYPE_CHECKING:
-    from app.web.connection import Connection
+    from app.edge.connection import Connection
 
 _GRACE_SECONDS = 0.05  # what a connection that is one too many gets to show a request
 
@@ -49,7 +49,7 @@ class Edge:
         self, *, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None
     ) -> "Connection":
         """What uvicorn makes for each connection (its ``http``)."""
-        from app.web.connection import Connection  # noqa: PLC0415  it knows us
+        from app.edge.connection import Connection  # noqa: PLC0415  it knows us
 
         return Connection(config, server_state, app_state, _loop, edge=self)
 

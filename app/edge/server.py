@@ -7,8 +7,8 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from app.edge.bounds import Edge, Limits
 from app.settings import Settings
-from app.web.edge import Edge, Limits
 
 _log = structlog.get_logger()
 

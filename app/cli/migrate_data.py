@@ -23,8 +23,8 @@ import app.access.models
 import app.mailboxes.models
 import app.messages.models  # noqa: F401
 from app.database import driver_url, open_engine
-from app.occupancy import alone, database_file
-from app.schema import revision_of, revisions, upgrade
+from app.database.locks import alone, database_file
+from app.database.schema import revision_of, revisions, upgrade
 from app.sync.models import Sync, SyncStatus
 
 Row = dict[str, Any]

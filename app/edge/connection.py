@@ -8,9 +8,9 @@ from typing import Any, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.edge.bounds import Edge
+from app.edge.refusals import Refusal
 from app.web.clients import counted_as, is_trusted
-from app.web.edge import Edge
-from app.web.refusals import Refusal
 
 _SLICE = 16 * 1024  # octets that are parsed at once: how far a limit may be overshot
 _MOST_UNPARSED = 1024 * 1024  # octets of requests that wait behind one that is being answered

@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.pool import NullPool
 
-from app.database import driver_url
+from app.database.units import driver_url
 
 _LOCK = 0x6D61696C  # any number, the same for all of us
 
@@ -42,7 +42,7 @@ def revisions() -> list[str]:
 def alembic_config() -> Config:
     """Alembic's settings; the migrations lie beside ``app``, in an installed package inside it."""
     config = Config()
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     folders = (here.parent / "migrations", here / "migrations")
     config.set_main_option("script_location", str(next(path for path in folders if path.is_dir())))
     return config

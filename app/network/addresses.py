@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from app.lookups import Lookups
+from app.network.lookups import Lookups
 from app.settings import IpNetwork
 
 IpAddress = IPv4Address | IPv6Address

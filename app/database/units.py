@@ -35,8 +35,8 @@ from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Session
 
-from app.lane import LATER, Lane, LaneClosed
-from app.traces import Traces
+from app.database.batching import LATER, Lane, LaneClosed
+from app.telemetry import Traces
 
 Result = TypeVar("Result")
 _Question = Callable[[Session], Any]

@@ -12,8 +12,8 @@ from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from app.occupancy import alone, database_file, shared
-from app.schema import revisions
+from app.database.locks import alone, database_file, shared
+from app.database.schema import revisions
 
 _BUSY_SECONDS = 15.0
 

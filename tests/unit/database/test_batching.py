@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.lane import LATER, Lane, LaneClosed
+from app.database.batching import LATER, Lane, LaneClosed
 
 
 def doubled(together: Sequence[int]) -> list[int]:
@@ -19,7 +19,7 @@ def doubled(together: Sequence[int]) -> list[int]:
 async def test_what_comes_while_a_thread_is_at_work_is_done_by_the_same_one_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("app.lane._PATIENCE", 5.0)
+    monkeypatch.setattr("app.database.batching._PATIENCE", 5.0)
     release = threading.Event()
     runs: list[tuple[str, list[int]]] = []
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from app.pop3 import Sliced
-from app.slices import Slices
+from app.reading.slices import Slices
 
 
 async def test_what_ends_in_its_first_slice_needs_no_thread() -> None:

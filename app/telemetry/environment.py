@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from app.traces.spans import Traces
+from app.telemetry.spans import Traces
 
 _log = structlog.get_logger()
 
@@ -26,6 +26,6 @@ def from_environment(environment: Mapping[str, str]) -> Traces:
     if (exporter, protocol) != ("otlp", "http/protobuf"):
         _log.warning("traces_off", exporter=exporter, protocol=protocol, supported="otlp, http/protobuf")
         return Traces()
-    from app.traces.export import to_collector  # noqa: PLC0415  who has no traces does not pay for the SDK
+    from app.telemetry.export import to_collector  # noqa: PLC0415  who has no traces does not pay for the SDK
 
     return to_collector()

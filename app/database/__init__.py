@@ -1,0 +1,27 @@
+"""The database: units of work, which alone commit; column types; schema, backup, locks."""
+
+from app.database.units import (
+    POSTGRESQL_NETWORK,
+    BigInt,
+    Database,
+    Json,
+    Octets,
+    OneOf,
+    StorageFailed,
+    UtcDateTime,
+    driver_url,
+    open_engine,
+)
+
+__all__ = [
+    "POSTGRESQL_NETWORK",
+    "BigInt",
+    "Database",
+    "Json",
+    "Octets",
+    "OneOf",
+    "StorageFailed",
+    "UtcDateTime",
+    "driver_url",
+    "open_engine",
+]
