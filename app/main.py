@@ -24,12 +24,17 @@ from app.jobs.engine import create_engine
 from app.jobs.port import JobEngine
 from app.jobs.storage import database_for_jobs
 from app.jobs.wakeups import Wakeups
+from app.ledger.repository import backlog, begin_maildrop, end_syncs, is_known, judge_again, look_anew
 from app.mailboxes.keyring import open_vault, seal_old_forms_anew
 from app.mailboxes.models import MailboxId
 from app.mailboxes.repository import try_unreadable_again
 from app.mailboxes.routes import build_router as mailboxes_router
 from app.mailboxes.secrets import OAuth2, Vault
 from app.mailboxes.service import LedgerOfMailbox, replace_oauth2, stored_oauth2
+from app.maildrops.check import Tryout
+from app.maildrops.login import Maildrop
+from app.maildrops.oauth2 import AccessTokens
+from app.maildrops.routes import build_router as tryout_router
 from app.messages.reader import MessageReader
 from app.messages.rereading import Rereader
 from app.messages.routes import build_router as messages_router
@@ -38,20 +43,14 @@ from app.reading.memory import AnswerMemory
 from app.reading.processes import ReaderProcesses
 from app.reading.slices import Slices
 from app.reading.threads import FairThreads
+from app.runs.mailbox_stats import facts_of
+from app.runs.routes import build_router as sync_router
+from app.runs.server_limits import ServerLimits
 from app.settings import Role, Settings
 from app.sync.batches import Room
-from app.sync.facts import facts_of
-from app.sync.jobs import SYNCS, SyncRunner
 from app.sync.ledger_routes import build_router as ledger_router
 from app.sync.listing_room import ListingRoom
-from app.sync.maildrop import Maildrop
-from app.sync.oauth2 import AccessTokens
-from app.sync.repository import backlog, begin_maildrop, end_syncs, is_known, judge_again, look_anew
-from app.sync.routes import build_router as sync_router
-from app.sync.server_limits import ServerLimits
 from app.sync.service import SyncTools
-from app.sync.tryout import Tryout
-from app.sync.tryout_routes import build_router as tryout_router
 from app.telemetry import Traces
 from app.telemetry.metrics import Backlog
 from app.web import docs_page, problems
@@ -59,6 +58,7 @@ from app.web.bodies import BodyLimits
 from app.web.front import Front
 from app.web.rates import Rate
 from app.web.spans import of_requests
+from app.worker.runner import SYNCS, SyncRunner
 
 _log = structlog.get_logger()
 

@@ -6,9 +6,9 @@ from alembic import context
 from sqlmodel import SQLModel
 
 import app.access.models
+import app.ledger.models  # noqa: F401
 import app.mailboxes.models
 import app.messages.models
-import app.sync.models  # noqa: F401
 
 
 def include_object(_object: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:  # noqa: FBT001

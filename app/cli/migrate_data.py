@@ -25,7 +25,7 @@ import app.messages.models  # noqa: F401
 from app.database import driver_url, open_engine
 from app.database.locks import alone, database_file
 from app.database.schema import revision_of, revisions, upgrade
-from app.sync.models import Sync, SyncStatus
+from app.ledger.models import Sync, SyncStatus
 
 Row = dict[str, Any]
 

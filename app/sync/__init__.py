@@ -1,1 +1,1 @@
-"""How a maildrop becomes messages: list, diff, retrieve, store."""
+"""One pass over a maildrop: list, view, match, triage, record, retrieve, settle."""

@@ -6,17 +6,17 @@ from datetime import datetime
 
 from sqlmodel import Session
 
+from app.ledger import repository
+from app.ledger.diff import Candidate, MaildropId
+from app.ledger.entries import Row, RowMaker
+from app.ledger.matching import CopyOf, Recogniser, SameAs, Verdict
+from app.ledger.models import EntryId, EntryState
 from app.messages import intake
 from app.messages.models import MessageSeq
-from app.sync import repository
+from app.messages.wholeness import Doubt, Habit, fit, usable, wholeness_of
+from app.runs.schedule import next_message_attempt
+from app.runs.schemas import Report
 from app.sync.batches import Outcome
-from app.sync.models import EntryId, EntryState
-from app.sync.plan import Candidate, MaildropId
-from app.sync.recognise import CopyOf, Recogniser, SameAs, Verdict
-from app.sync.rows import Row, RowMaker
-from app.sync.schedule import next_message_attempt
-from app.sync.schemas import Report
-from app.sync.wholeness import Doubt, Habit, fit, usable, wholeness_of
 
 Places = dict[tuple[bytes, int], MessageSeq]
 """(unique-id, occurrence) -> place in the feed, of the messages that a batch stored."""

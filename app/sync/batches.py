@@ -14,12 +14,12 @@ from types import TracebackType
 from typing import Self
 
 from app import pop3
+from app.ledger.diff import Candidate
 from app.messages.contents import Packed, Packer
 from app.messages.intake import Prepared, prepare
+from app.messages.wholeness import WHOLE, Copy, Wholeness, measured
 from app.reading.shares import Owner
 from app.reading.threads import FairThreads, Steps
-from app.sync.plan import Candidate
-from app.sync.wholeness import WHOLE, Copy, Wholeness, measured
 
 _MOST_UNDER_WAY = 3
 

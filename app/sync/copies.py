@@ -8,14 +8,14 @@ from functools import partial
 from sqlmodel import Session
 
 from app.database import Database
+from app.ledger.diff import Known
+from app.ledger.matching import Recogniser
+from app.ledger.models import EntryId
 from app.messages import intake
 from app.messages.models import MessageSeq
 from app.reading.shares import Owner
 from app.reading.threads import FairThreads
 from app.sync.batches import Outcome
-from app.sync.models import EntryId
-from app.sync.plan import Known
-from app.sync.recognise import Recogniser
 
 MOST_READ = 2_000  # stored copies that one sync reads to learn who old lines' messages are
 _AT_ONCE = 50

@@ -11,24 +11,25 @@ from sqlmodel import Session
 
 from app import pop3
 from app.errors import AppError
+from app.ledger import listing_view, repository
+from app.ledger.comparison import compared
+from app.ledger.diff import Candidate, MaildropId, ledger_key
+from app.ledger.entries import RowMaker
+from app.ledger.matching import Recogniser
+from app.ledger.models import EntryId
 from app.mail.mime import summarise
 from app.mailboxes.criteria import Criteria
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
 from app.mailboxes.service import existing
+from app.maildrops import learnt
+from app.maildrops.errors import SyncFailed
+from app.maildrops.login import as_sync_failed
 from app.pop3 import Line
-from app.sync import learnt, look, repository
 from app.sync.batch import renamed_away
-from app.sync.comparison import compared
-from app.sync.errors import SyncFailed
 from app.sync.listing import list_maildrop, most_entries, with_every_id
-from app.sync.maildrop import as_sync_failed
-from app.sync.models import EntryId
-from app.sync.plan import Candidate, MaildropId, ledger_key
-from app.sync.recognise import Recogniser
 from app.sync.retention import due, seen_before
-from app.sync.rows import RowMaker
 from app.sync.service import SyncTools
-from app.sync.sift import Judge, Sifted, judge_by, sift
+from app.sync.triage import Judge, Sifted, judge_by, sift
 from app.web.ids import unique_id_text
 from app.web.times import UtcTime
 
@@ -111,7 +112,7 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
             now=tools.clock(),
             earlier=earlier,
         )
-        seen = look.whole(listing, made, mark=None)
+        seen = listing_view.whole(listing, made, mark=None)
         # Somebody decides about a change of ids: all that is unknown may be what is gone.
         seen = replace(seen, diff=replace(seen.diff, is_wholesale=bool(seen.diff.fresh)))
         recogniser = Recogniser(

@@ -14,16 +14,18 @@ from sqlmodel import Session
 from app.access.routes import requires
 from app.access.service import Gate, Scope
 from app.errors import AppError, invalid_request, not_found
+from app.ledger import import_state, repository
+from app.ledger.diff import MaildropId, ledger_key
+from app.ledger.import_state import StateFormat, StateRefused
+from app.ledger.models import EntryId, EntryState, Sync, Trigger
 from app.mailboxes.criteria import Criteria
 from app.mailboxes.models import MailboxId
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
-from app.sync import claims, import_state, inspection, repository, schemas
-from app.sync.import_state import StateFormat, StateRefused
+from app.runs import claims, schemas
+from app.runs.schemas import SyncAnswer, UniqueIdAnswer
+from app.sync import inspection
 from app.sync.inspection import Preview, Rebaseline, RetentionPreview, Unknown
-from app.sync.models import EntryId, EntryState, Sync, Trigger
-from app.sync.plan import MaildropId, ledger_key
-from app.sync.schemas import SyncAnswer, UniqueIdAnswer
 from app.sync.service import SyncTools
 from app.web.bodies import BodyLimits, blocks
 from app.web.ids import decode_id

@@ -10,9 +10,9 @@ from typing import IO, Any
 from app import pop3
 from app.mail.fingerprint import fingerprint, head_of, headers_digest
 from app.mailboxes.models import Mailbox
+from app.maildrops.errors import SyncErrorCode, SyncFailed
 from app.reading.slices import Slices
-from app.sync.errors import SyncErrorCode, SyncFailed
-from app.sync.schedule import is_without_uidl
+from app.runs.schedule import is_without_uidl
 
 _DIGITS = 40
 _BLOCK = 512 * 1024

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from app.ledger.entries import Row, RowMaker
+from app.ledger.models import EntryId
 from app.sync.batch import renamed_away
-from app.sync.models import EntryId
-from app.sync.rows import Row, RowMaker
-from app.sync.sift import Sifted
+from app.sync.triage import Sifted
 
 _OCTETS_PER_ROW = 1_000  # a row that keeps more of a message counts as several
 

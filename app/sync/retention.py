@@ -15,14 +15,14 @@ import structlog
 
 from app import pop3
 from app.database import Database
+from app.ledger import repository
+from app.ledger.diff import Deletable, Known, Listed, ledger_key
+from app.ledger.identity import Relation, is_same_by_content, is_same_by_headers
 from app.mail.fingerprint import fingerprint, head_of, shown
 from app.mailboxes.models import MailboxId
 from app.messages import intake
 from app.pop3 import Sliced
 from app.reading.slices import Slices
-from app.sync import repository
-from app.sync.identity import Relation, is_same_by_content, is_same_by_headers
-from app.sync.plan import Deletable, Known, Listed, ledger_key
 
 MOST_PER_SESSION = 500
 AGREES_AFTER = timedelta(days=1)  # two retrievals so far apart are believed

@@ -14,40 +14,41 @@ from sqlmodel import Session
 from app import pop3
 from app.database import Database, OneOf, StorageFailed
 from app.jobs.wakeups import Wakeups
+from app.ledger import listing_mark, repository
+from app.ledger.diff import Candidate, Deletable, MaildropId, Turn
+from app.ledger.entries import RowMaker
+from app.ledger.listing_mark import Mark
+from app.ledger.listing_view import Look
+from app.ledger.matching import Recogniser
+from app.ledger.models import EntryId, SyncStatus
+from app.ledger.repository import Beginning, Claim
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
 from app.mailboxes.schemas import ServerFacts
+from app.maildrops.errors import LeaseLost, SyncCancelled, SyncErrorCode, SyncFailed
+from app.maildrops.learnt import Facts, Learnt, Lesson
+from app.maildrops.login import Maildrop, as_sync_failed
+from app.maildrops.providers import least_seconds_between_logins
 from app.messages.intake import Prepared
+from app.messages.wholeness import Habit
 from app.reading.slices import Slices
 from app.reading.threads import FairThreads
-from app.sync import copies, recall, repository, retention
+from app.runs.completion import LastWord
+from app.runs.lease import Lease
+from app.runs.places import Place
+from app.runs.schedule import next_deletion
+from app.runs.schemas import Report
+from app.runs.server_limits import ServerLimits
+from app.sync import copies, retention
 from app.sync.batch import Batch, Places, renamed_away, settle
 from app.sync.batches import Batches, Outcome, Room
-from app.sync.errors import LeaseLost, SyncCancelled, SyncErrorCode, SyncFailed
-from app.sync.last_word import LastWord
-from app.sync.learnt import Facts, Learnt, Lesson
-from app.sync.lease import Lease
 from app.sync.listing import Listed, most_entries, with_every_id
 from app.sync.listing_room import ListingRoom, Part
-from app.sync.look import Look
-from app.sync.maildrop import Maildrop, as_sync_failed
-from app.sync.models import EntryId, SyncStatus
-from app.sync.places import Place
-from app.sync.plan import Candidate, Deletable, MaildropId, Turn
-from app.sync.providers import least_seconds_between_logins
-from app.sync.recall import Mark
-from app.sync.recognise import Recogniser
 from app.sync.recording import Part as RecordPart
 from app.sync.recording import in_parts
-from app.sync.repository import Beginning, Claim
 from app.sync.retention import Checked
-from app.sync.rows import RowMaker
-from app.sync.schedule import next_deletion
-from app.sync.schemas import Report
-from app.sync.server_limits import ServerLimits
-from app.sync.sift import Sifted, heads_of, judge_by
 from app.sync.survey import Surveyor, takes_baseline
-from app.sync.wholeness import Habit
+from app.sync.triage import Sifted, heads_of, judge_by
 from app.telemetry import Traces
 from app.telemetry.metrics import Metrics
 
@@ -221,12 +222,12 @@ class _Run:
         """Of the listing, what the next session shows if nothing happens; None: nothing new is to be remembered."""
         if seen.is_short or self._is_as_before or sifted.postponed or self._others:
             return None
-        left = await self._tools.slices.do(recall.without(raw, self._deleted)) if self._deleted else raw
+        left = await self._tools.slices.do(listing_mark.without(raw, self._deleted)) if self._deleted else raw
         if left is None:
             return None
         entries = seen.listed - len(self._deleted)
         return await self._tools.slices.do(
-            recall.marking(left, entries=entries, is_confirmed=seen.is_confirmed)
+            listing_mark.marking(left, entries=entries, is_confirmed=seen.is_confirmed)
         )
 
     async def _record_listing(

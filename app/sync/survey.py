@@ -9,21 +9,22 @@ from typing import Any
 
 from app import pop3
 from app.database import Database
+from app.ledger import listing_mark, listing_view, repository
+from app.ledger.comparison import compared
+from app.ledger.diff import Candidate, Known, MaildropId, is_made_up, ledger_key
+from app.ledger.identity import is_alike, numbers_shown
+from app.ledger.listing_mark import Change, Mark
+from app.ledger.listing_view import Look
+from app.ledger.matching import Recogniser
+from app.ledger.repository import Beginning
 from app.mail.fingerprint import shown
 from app.mailboxes.models import InitialSync, Mailbox, MailboxId
+from app.maildrops.errors import SyncErrorCode, SyncFailed
 from app.reading.slices import Slices
 from app.reading.threads import FairThreads
-from app.sync import copies, look, recall, repository
-from app.sync.comparison import compared
-from app.sync.errors import SyncErrorCode, SyncFailed
-from app.sync.identity import is_alike, numbers_shown
+from app.sync import copies
 from app.sync.listing import Listed, UidlFailed, list_maildrop, with_every_id
-from app.sync.look import Look
-from app.sync.plan import Candidate, Known, MaildropId, is_made_up, ledger_key
-from app.sync.recall import Change, Mark
-from app.sync.recognise import Recogniser
-from app.sync.repository import Beginning
-from app.sync.sift import Sifted, judge_by, sift
+from app.sync.triage import Sifted, judge_by, sift
 
 _SEVERAL = 5
 _HEAD = 512 * 1024  # octets of a large message
@@ -120,15 +121,15 @@ class Surveyor:
     async def _look(self, listed: Listed) -> Look:
         """Read as little of the ledger as the listing's difference from the last one asks for."""
         raw, mark = listed.raw, self._mark
-        is_in_doubt = listed.has_ids and recall.may_be_numbers(raw)
+        is_in_doubt = listed.has_ids and listing_mark.may_be_numbers(raw)
         change = Change.OTHER
         if not self._mailbox.compares_all:
-            change = await self._slices.do(recall.comparing(raw, mark))
+            change = await self._slices.do(listing_mark.comparing(raw, mark))
         if mark is not None and change is not Change.OTHER:
             if is_in_doubt and await self._has_shifted(await self._last_known(mark)):
                 return await self._look_at_all(raw, is_in_doubt=True, has_shifted=True)
             if change is Change.NONE and not self._due:
-                return look.part(
+                return listing_view.part(
                     (), (), listed=mark.entries, malformed=(), now=self._clock(), is_as_before=True
                 )
             if (seen := await self._look_at_growth(raw, mark)) is not None:
@@ -137,7 +138,7 @@ class Surveyor:
 
     async def _look_at_growth(self, raw: pop3.RawListing, mark: Mark) -> Look | None:
         """Only what grew, and what is to be tried again; None: all has to be looked at."""
-        part = recall.grown_part(raw, mark)
+        part = listing_mark.grown_part(raw, mark)
         grown = await self._parsed(part)
         ids = frozenset(ledger_key(line.unique_id) for line in grown.entries)
         due = frozenset(line.unique_id for line in self._due) - ids
@@ -151,9 +152,9 @@ class Surveyor:
             return None
         lines = list(grown.entries)
         if due:
-            lines = await self._slices.do(look.only((await self._parsed(raw)).entries, ids | due))
+            lines = await self._slices.do(listing_view.only((await self._parsed(raw)).entries, ids | due))
         earlier = await self._earlier(ids)
-        return look.part(
+        return listing_view.part(
             lines, known, listed=listed, malformed=grown.malformed, now=self._clock(), earlier=earlier
         )
 
@@ -177,7 +178,7 @@ class Surveyor:
             earlier=earlier,
             rows_per_read=self._rows_per_read,
         )
-        seen = look.whole(listing, made, mark=self._mark, compares_all=compares_all)
+        seen = listing_view.whole(listing, made, mark=self._mark, compares_all=compares_all)
         is_wholesale = seen.diff.is_wholesale or (self._mailbox.ids_are_changing and bool(seen.diff.fresh))
         diff = replace(seen.diff, is_wholesale=is_wholesale)
         return replace(seen, is_in_doubt=is_in_doubt, has_shifted=has_shifted, diff=diff)

@@ -201,7 +201,7 @@ def log_ids(_logger: object, _method: str, event: MutableMapping[str, Any]) -> M
 
 
 def _name_of(work: Work) -> str:
-    """``app.sync.claims.has_work``, whatever it is wrapped in."""
+    """``app.runs.claims.has_work``, whatever it is wrapped in."""
     while not hasattr(work, "__qualname__") and hasattr(work, "func"):
         work = work.func
     module = getattr(work, "__module__", "")

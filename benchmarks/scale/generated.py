@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from app.database import driver_url
 from app.database.schema import upgrade
-from app.sync.schemas import Report
+from app.runs.schemas import Report
 
 MESSAGES_EACH = 1_000
 INTERVAL_SECONDS = 300

@@ -8,15 +8,17 @@ from typing import Any
 
 from sqlmodel import Session
 
+from app.ledger import listing_view, repository
+from app.ledger.diff import MaildropId, diff
+from app.ledger.models import SyncId, SyncStatus
 from app.mailboxes.models import MailboxId
 from app.messages import repository as messages
 from app.messages.models import MessageSeq
 from app.messages.repository import Wanted
 from app.pop3 import RawListing, Stat, parse_listing
-from app.sync import claims, clocks, look, repository
-from app.sync.claims import Limits
-from app.sync.models import SyncId, SyncStatus
-from app.sync.plan import MaildropId, diff
+from app.runs import claims
+from app.runs.claims import Limits
+from app.worker import clocks
 from benchmarks.scale.generated import INTERVAL_SECONDS, Amount
 
 _PAGE = 100
@@ -163,7 +165,7 @@ class _Asked:
         listing = parse_listing(
             RawListing(Stat(len(ledger), 2000 * len(ledger)), uidl, sizes), most_entries=10**6
         )
-        seen = look.whole(listing, diff(listing.entries, ledger, now=self._now), mark=None)
+        seen = listing_view.whole(listing, diff(listing.entries, ledger, now=self._now), mark=None)
         assert seen.listed == seen.known > 0
         return seen
 

@@ -4,10 +4,11 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from app.database import Database
+from app.ledger import repository
+from app.ledger.models import SyncStatus
 from app.mailboxes.models import MailboxId
-from app.sync import claims, repository
-from app.sync.clocks import Clocks
-from app.sync.models import SyncStatus
+from app.runs import claims
+from app.worker.clocks import Clocks
 from tests.contract.test_repositories import NOW, ask, make_mailbox, take
 
 LEASE_SECONDS = 60

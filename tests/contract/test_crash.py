@@ -9,12 +9,13 @@ from sqlmodel import Session
 
 from app.database import Database
 from app.database.schema import upgrade
+from app.ledger import repository
+from app.ledger.models import Trigger
+from app.ledger.repository import Claim
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
-from app.sync import claims, repository
-from app.sync.errors import LeaseLost
-from app.sync.models import Trigger
-from app.sync.repository import Claim
+from app.maildrops.errors import LeaseLost
+from app.runs import claims
 from tests.servers.postgres import Postgres
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)

@@ -11,13 +11,14 @@ from app import pop3
 from app.database import Database, StorageFailed
 from app.database.schema import upgrade
 from app.jobs.wakeups import Wakeups
+from app.ledger import repository
+from app.ledger.models import SyncStatus, Trigger
+from app.ledger.repository import Claim
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
 from app.reading.threads import FairThreads
-from app.sync import claims, repository
+from app.runs import claims
 from app.sync.batches import Room
-from app.sync.models import SyncStatus, Trigger
-from app.sync.repository import Claim
 from app.sync.service import SyncTools, sync_mailbox
 from tests.servers.postgres import Postgres
 from tests.service import running, settings_for

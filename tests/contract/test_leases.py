@@ -13,14 +13,16 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from app.database import Database
+from app.ledger import repository
+from app.ledger.models import Trigger
+from app.ledger.repository import Claim
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
-from app.sync import claims, repository, service
-from app.sync.errors import LeaseLost
-from app.sync.lease import Lease
-from app.sync.models import Trigger
-from app.sync.repository import Claim
-from app.sync.schemas import Report
+from app.maildrops.errors import LeaseLost
+from app.runs import claims
+from app.runs.lease import Lease
+from app.runs.schemas import Report
+from app.sync import service
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults, Gate
 from tests.rows import everything
 from tests.service import running, settings_for

@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 from sqlmodel import Session, SQLModel
 
 from app.database import Database, StorageFailed
-from app.sync import claims
+from app.runs import claims
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
 from tests.service import running, settings_for
 

@@ -9,17 +9,17 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from app.database import Database
+from app.ledger import repository as syncs
+from app.ledger.models import SyncId, Trigger
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId
+from app.maildrops.errors import LeaseLost
 from app.messages import repository as messages
 from app.messages.feed import Look, Order, look
 from app.messages.models import MessageSeq
 from app.messages.repository import Wanted
-from app.sync import claims
-from app.sync import repository as syncs
-from app.sync.errors import LeaseLost
-from app.sync.models import SyncId, Trigger
-from app.sync.removal import remove_some
+from app.runs import claims
+from app.worker.removal import remove_some
 from tests.contract.test_repositories import LEASE, NOW, count, entry, mail, make_mailbox, put
 
 TABLES = ("mailboxes", "messages", "contents", "unique_ids", "syncs")

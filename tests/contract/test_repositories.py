@@ -12,21 +12,21 @@ from sqlalchemy import event, text
 from sqlmodel import Session
 
 from app.database import Database
+from app.ledger import repository as syncs
+from app.ledger.diff import MaildropId
+from app.ledger.models import EntryState, SyncId, SyncStatus, Trigger
+from app.ledger.repository import Claim
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
+from app.maildrops.errors import LeaseLost
 from app.messages import repository as messages
 from app.messages.contents import BLOCK_OCTETS, Packer, unpack
 from app.messages.intake import Prepared, prepare, store
 from app.messages.models import MessageSeq
 from app.messages.repository import Wanted
-from app.sync import claims as claiming
-from app.sync import repository as syncs
-from app.sync.clocks import held_beyond
-from app.sync.errors import LeaseLost
-from app.sync.models import EntryState, SyncId, SyncStatus, Trigger
-from app.sync.plan import MaildropId
-from app.sync.repository import Claim
+from app.runs import claims as claiming
 from app.telemetry.metrics import Backlog
+from app.worker.clocks import held_beyond
 from benchmarks.scale.plans import effort
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)

@@ -10,7 +10,7 @@ from app.mail.budget import Budget
 from app.mail.html import read_html, stripped
 from app.mail.mime import attachment, header_values, parse, summarise
 from app.mailboxes.criteria import Criteria
-from app.sync.criteria import Head, judge
+from app.mailboxes.judging import Head, judge
 from tests.fuzz.laws import law, mutations
 from tests.fuzz.work import assert_linear
 from tests.servers.messages import sample_messages

@@ -14,16 +14,16 @@ from app import pop3
 from app.database import Database
 from app.database.schema import upgrade
 from app.jobs.wakeups import Wakeups
+from app.ledger import repository as syncs
+from app.ledger.diff import MaildropId
+from app.ledger.models import Sync, SyncStatus, Trigger, UniqueIdEntry
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.service import begin_generation
 from app.messages.models import Message
 from app.reading.threads import FairThreads
-from app.sync import claims as claiming
-from app.sync import repository as syncs
+from app.runs import claims as claiming
 from app.sync.batches import Room
-from app.sync.models import Sync, SyncStatus, Trigger, UniqueIdEntry
-from app.sync.plan import MaildropId
 from app.sync.service import SyncTools, sync_mailbox
 from tests.simulator.maildrop import Mail, SimulatedMaildrop
 

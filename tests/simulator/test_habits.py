@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.mailboxes import repository as mailboxes
-from app.sync import sift as sifting
+from app.sync import triage as sifting
 from tests.simulator.bench import Bench
 from tests.simulator.maildrop import Mail, letter
 

@@ -20,15 +20,15 @@ from sqlmodel import Session, select
 from app import pop3
 from app.database.schema import upgrade
 from app.jobs.wakeups import Wakeups
+from app.ledger import repository as syncs
+from app.ledger.models import SyncStatus, Trigger
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
 from app.mailboxes.service import begin_generation
 from app.messages.models import Message
 from app.reading.threads import FairThreads
-from app.sync import claims as claiming
-from app.sync import repository as syncs
+from app.runs import claims as claiming
 from app.sync.batches import Room
-from app.sync.models import SyncStatus, Trigger
 from app.sync.service import SyncTools as Tools
 from app.sync.service import sync_mailbox
 from tests.simulator.bench import Killed, MortalDatabase

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from app.ledger.diff import Known
+from app.ledger.repository import ROWS_PER_CHANGE
 from app.mailboxes import repository as mailboxes
-from app.sync.plan import Known
-from app.sync.repository import ROWS_PER_CHANGE
 from tests.simulator.bench import NOW, Bench
 from tests.simulator.maildrop import Mail
 

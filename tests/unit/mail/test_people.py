@@ -4,7 +4,7 @@ import pytest
 
 from app.mail import defects
 from app.mail.people import Address, addresses, canonical
-from app.sync.criteria import Head
+from app.mailboxes.judging import Head
 from tests.fuzz.work import assert_linear
 
 

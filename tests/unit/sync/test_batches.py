@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from app import pop3
+from app.ledger.diff import Candidate
 from app.messages.intake import Prepared
 from app.reading.threads import FairThreads
 from app.sync.batches import Batches, Outcome, Room
-from app.sync.plan import Candidate
 
 OCTETS = 1_000
 MAIL = b"Subject: x\r\n\r\n".ljust(OCTETS, b"x")

@@ -1,0 +1,118 @@
+"""PURE  Ledger lines as they are written."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from app.ledger.diff import Candidate, MaildropId
+from app.ledger.matching import SameAs
+from app.ledger.models import EntryState
+from app.mail.fingerprint import Fingerprint, shown
+
+Row = dict[str, Any]
+
+_MOST_HEAD = 32 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class RowMaker:
+    """Makes the rows of one maildrop at one moment. Every row has every column: they are written in bulk."""
+
+    maildrop: MaildropId
+    now: datetime
+
+    def row(self, candidate: Candidate, state: EntryState, **facts: Any) -> Row:
+        """The line of a candidate in a state."""
+        blank = {
+            "message_seq": None,
+            "attempts": candidate.attempts,
+            "next_attempt_at": None,
+            "reason": None,
+            "is_wanted": False,
+            "headers_sha256": None,
+            "content_sha256": None,
+            "names_sha256": None,
+            "head_octets": None,
+            "head": None,
+            "is_whole": None,
+            "doubt": None,
+            "doubtful_sha256": None,
+        }
+        return blank | {
+            "mailbox_id": self.maildrop.mailbox_id,
+            "generation": self.maildrop.generation,
+            "unique_id": candidate.unique_id,
+            "occurrence": candidate.occurrence,
+            "octets": candidate.octets,
+            "state": state.value,
+            "first_seen_at": self.now,
+            **facts,
+        }
+
+    def too_large(self, candidate: Candidate, *, head: bytes | None = None) -> Row:
+        """A message over the limit: its headers are kept."""
+        reason = "larger than the limit"
+        if head is None:
+            return self.row(candidate, EntryState.TOO_LARGE, reason=reason)
+        kept = {"head": head[:_MOST_HEAD], **_told(shown(head))}
+        return self.row(candidate, EntryState.TOO_LARGE, reason=reason, **kept)
+
+    def baseline(self, candidate: Candidate, marks: Fingerprint | None = None, **facts: Any) -> Row:
+        """A message that is known and not wanted, and what its headers told where they were looked at."""
+        return self.row(candidate, EntryState.BASELINE, **(_told(marks) if marks else {}), **facts)
+
+    def filtered(self, candidate: Candidate, reason: str | None, marks: Fingerprint | None) -> Row:
+        """A message that the criteria do not want, and the rule that said so."""
+        return self.row(candidate, EntryState.FILTERED, reason=reason, **(_told(marks) if marks else {}))
+
+    def stored(self, candidate: Candidate, marks: Fingerprint, message_seq: int) -> Row:
+        """A message of its own that is stored now."""
+        kept = {"content_sha256": marks.content, **_told(marks)}
+        return self.row(candidate, EntryState.STORED, message_seq=message_seq, **kept)
+
+    def same(self, candidate: Candidate, same: SameAs) -> Row:
+        """A suspect that proved to be a known message, under its own id or a new one, and what it looks like by now."""
+        line, marks = same.line, same.marks
+        is_renamed = candidate.unique_id != line.unique_id
+        kept = {
+            "headers_sha256": line.headers,
+            "names_sha256": line.names,
+            "head_octets": line.head_octets,
+            "content_sha256": line.content,
+        }
+        if marks is not None:
+            kept |= _told(marks)
+            # A line that was never looked into stays so: its headers alone are no content.
+            kept["content_sha256"] = (marks.content or line.content) if line.content else None
+        return self.row(
+            candidate,
+            line.state,
+            occurrence=candidate.occurrence if is_renamed else line.occurrence,
+            message_seq=line.message_seq,
+            attempts=line.attempts,
+            next_attempt_at=line.next_attempt_at,
+            is_whole=line.is_whole,
+            doubt=line.doubt,
+            doubtful_sha256=line.doubtful,
+            reason="recognised under a new unique-id" if is_renamed else None,
+            **kept,
+        )
+
+    def copy(self, candidate: Candidate, *, of: int, message_seq: int | None, marks: Fingerprint) -> Row:
+        """A second copy of a message under the same unique-id."""
+        return self.row(
+            candidate,
+            EntryState.STORED,
+            message_seq=message_seq,
+            content_sha256=marks.content,
+            reason=f"the same content as occurrence {of}",
+            **_told(marks),
+        )
+
+
+def _told(marks: Fingerprint) -> Row:
+    return {
+        "headers_sha256": marks.headers,
+        "names_sha256": marks.names,
+        "head_octets": marks.head_octets,
+    }

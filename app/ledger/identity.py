@@ -1,0 +1,111 @@
+"""PURE  Is a listed message another one than that of a ledger line? The one table of it.
+
+What a line keeps of its message is compared with what TOP shows of the listed one, and where that does not decide
+with what RETR brings. Senders choose Message-ID, Date and From, and copy whole letters: so these only propose. Servers
+choose unique-ids, movers and scanners add header fields that differ from day to day: so a difference there says
+nothing. What decides then is sizes that agree, or the octets behind the header block.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+from app.ledger.diff import Known
+from app.mail.fingerprint import Fingerprint
+
+
+class Relation(StrEnum):
+    """How a listed message and a ledger line have met.
+
+    ``STEADY``: under the line's unique-id, which is listed once and was never missing since. ``DELETED``: under the
+    line's unique-id, which is listed once, after the server was told to delete it. ``RETURNED``: under the line's
+    unique-id, which was away or is listed several times. ``NAMELESS``: the server gives no id, or gave none
+    then. ``RENAMED``: under another id, where most known ids have vanished. ``ELSEWHERE``: under another id.
+    """
+
+    STEADY = "steady"
+    DELETED = "deleted"
+    RETURNED = "returned"
+    NAMELESS = "nameless"
+    RENAMED = "renamed"
+    ELSEWHERE = "elsewhere"
+
+
+# Where equal Message-ID, Date and From may be the same message although the other header fields differ.
+_PROPOSED = {Relation.STEADY, Relation.DELETED, Relation.NAMELESS, Relation.RENAMED}
+
+
+_OWN = {Relation.STEADY, Relation.DELETED, Relation.RETURNED}
+
+
+def is_same_by_headers(relation: Relation, line: Known, shown: Fingerprint, octets: int | None) -> bool:
+    """Whether headers and LIST's size are enough to know the message again, without retrieving it."""
+    is_equal = line.headers is not None and line.headers == shown.headers
+    match relation:
+        case Relation.STEADY:
+            is_same = is_alike(line, shown) and _has_grown_by_headers(line, shown, octets)
+            return is_same or (is_equal and line.content is None)
+        case Relation.RETURNED | Relation.DELETED:
+            return is_equal and (line.content is None or _has_grown_by_headers(line, shown, octets))
+        case Relation.NAMELESS if not line.is_missing:
+            return is_alike(line, shown) and _has_grown_by_headers(line, shown, octets)
+        case Relation.NAMELESS | Relation.RENAMED:
+            return is_equal and octets is not None and line.octets == octets
+        case Relation.ELSEWHERE:
+            return False
+
+
+def is_proposed(relation: Relation, line: Known, shown: Fingerprint) -> bool:
+    """Whether the octets behind the headers decide: Message-ID, Date and From are those of the line's message.
+
+    Under its own steady id a message that has neither of them is proposed too.
+    """
+    if relation not in _PROPOSED or line.content is None:
+        return False
+    if relation is Relation.NAMELESS and line.is_missing:  # who knows what was sent since
+        return False
+    return line.names == shown.names and (shown.names is not None or relation is Relation.STEADY)
+
+
+def is_same_by_content(
+    relation: Relation, line: Known, marks: Fingerprint, *, is_body_same: bool, ids_changed: bool
+) -> bool:
+    """Whether a message that was retrieved is that of the line.
+
+    ``ids_changed``: unique-ids changed wholesale, now or before, so that also a message which its headers do not name
+    may be one under a new id. Else it may as well be another of the same words; but not where the server gave no id,
+    for what mbox servers note in the headers changes the ids that we make of them.
+    """
+    if line.content is not None and line.content == marks.content:
+        is_own = relation in _OWN or (relation is Relation.NAMELESS and not line.is_deleted)
+        return is_own or marks.headers is not None or ids_changed
+    return is_body_same and is_proposed(relation, line, marks)
+
+
+def is_alike(line: Known, shown: Fingerprint) -> bool:
+    """Whether the headers are those of the line's message, as far as movers and scanners leave them."""
+    is_equal = line.headers is not None and line.headers == shown.headers
+    return is_equal or (line.names is not None and line.names == shown.names)
+
+
+def numbers_shown(lines: Iterable[Known], shown: Mapping[int, Fingerprint]) -> bool:
+    """Whether unique-ids that equal message-numbers are nothing else: a number shows other headers than it had, and
+    those that it had stand under a lower number."""
+    lowest: dict[bytes, int] = {}
+    for number in sorted(shown, reverse=True):
+        lowest |= {digest: number for digest in (shown[number].headers, shown[number].names) if digest}
+    for line in lines:
+        number = int(line.unique_id) if line.unique_id.isdigit() else 0
+        if not line.is_missing and number in shown and not is_alike(line, shown[number]):
+            there = (lowest.get(digest, number) for digest in (line.headers, line.names) if digest)
+            if min(there, default=number) < number:
+                return True
+    return False
+
+
+def _has_grown_by_headers(line: Known, shown: Fingerprint, octets: int | None) -> bool:
+    """Whether LIST's size differs by just what the header block does."""
+    if line.octets is None or octets is None:
+        return line.headers is not None and line.headers == shown.headers
+    if line.head_octets is None or shown.head_octets is None:
+        return line.octets == octets
+    return octets - line.octets == shown.head_octets - line.head_octets

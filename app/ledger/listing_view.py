@@ -1,0 +1,90 @@
+"""PURE  How much of a listing has to be looked at, and what it shows at first sight."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.ledger.diff import Diff, Known, diff, ledger_key
+from app.ledger.listing_mark import Mark
+from app.pop3 import Line, Listing, Sliced
+
+_SLICE_LINES = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The part of a listing that matters, sorted. ``listed`` and ``known`` count the whole of it.
+
+    ``may_miss``: the server showed all it has, so that what is not listed is missing. ``is_whole``: every line was
+    looked at, beside the whole ledger. ``is_confirmed`` is what to remember of an empty listing. ``is_as_before``: the
+    listing is the last one again. ``is_in_doubt``: all unique-ids equal the message-numbers, which they may be;
+    ``has_shifted``: the last one that was known shows another message. ``compares_all``: no id was enough.
+    ``excess``: how many messages STAT counts more than it lists, where all lines could be read.
+    """
+
+    listed: int
+    diff: Diff
+    may_miss: bool
+    is_whole: bool = True
+    malformed: tuple[str, ...] = ()
+    is_short: bool = False
+    is_confirmed: bool = True
+    is_in_doubt: bool = False
+    has_shifted: bool = False
+    compares_all: bool = False
+    is_as_before: bool = False
+    excess: int = 0
+
+    @property
+    def known(self) -> int:
+        """How many of the listed messages are settled at first sight."""
+        return self.listed - len(self.diff.fresh) - len(self.diff.due) - len(self.diff.suspects)
+
+
+def whole(listing: Listing, made: Diff, *, mark: Mark | None, compares_all: bool = False) -> Look:
+    """Look at every line. A listing that is suddenly empty is believed when it is empty again."""
+    is_suddenly_empty = (
+        not listing.entries and bool(made.gone) and not (mark is not None and mark.entries == 0)
+    )
+    return Look(
+        listed=len(listing.entries),
+        diff=made,
+        may_miss=not listing.is_short and not is_suddenly_empty,
+        malformed=listing.malformed,
+        is_short=listing.is_short,
+        is_confirmed=not is_suddenly_empty,
+        compares_all=compares_all,
+        excess=0 if listing.malformed else max(listing.stat.count - len(listing.entries), 0),
+    )
+
+
+def part(
+    lines: Sequence[Line],
+    ledger: Sequence[Known],
+    *,
+    listed: int,
+    malformed: tuple[str, ...],
+    now: datetime,
+    earlier: Mapping[bytes, int] = {},  # nobody writes into it
+    is_as_before: bool = False,
+) -> Look:
+    """Look at some lines, those that grew or that are due; all others are as they were last time."""
+    return Look(
+        listed=listed,
+        diff=diff(lines, ledger, now=now, earlier=earlier),
+        may_miss=False,
+        is_whole=False,
+        malformed=malformed,
+        is_as_before=is_as_before,
+    )
+
+
+def only(lines: Sequence[Line], ids: frozenset[bytes]) -> Sliced[list[Line]]:
+    """The lines that show one of these ledger keys."""
+    found: list[Line] = []
+    for place, line in enumerate(lines, 1):
+        if ledger_key(line.unique_id) in ids:
+            found.append(line)
+        if not place % _SLICE_LINES:
+            yield
+    return found

@@ -1,0 +1,230 @@
+"""PURE  Is a candidate one of the messages that the ledger knows?
+
+Which lines a candidate may be, in which order, and each of them once; whether it is one, ``identity`` decides. By its
+headers, which TOP gives, a suspect is compared with the lines of its own unique-id; where the server gives no id, and
+after a wholesale change, also with those that are not listed. Whatever is retrieved is compared by its content with
+those of its own id, and with all that are not listed: a message that was moved away and back has another id, and is
+no other.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from app.ledger.diff import Candidate, Known, is_made_up
+from app.ledger.identity import Relation, is_proposed, is_same_by_content, is_same_by_headers
+from app.ledger.import_state import other_spellings
+from app.ledger.models import EntryId, EntryState
+from app.mail.fingerprint import Fingerprint
+
+_MOST_COMPARED = 64  # lines that are alike
+
+_Index = defaultdict[Hashable, deque[Known]]
+
+
+@dataclass(frozen=True, slots=True)
+class SameAs:
+    """The candidate is the message of this ledger line. ``marks``: what it looks like by now, as far as was looked."""
+
+    line: Known
+    marks: Fingerprint | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CopyOf:
+    """The candidate has exactly the content of a message that is listed beside it under the same unique-id."""
+
+    unique_id: bytes
+    occurrence: int
+    message_seq: int | None
+
+
+Verdict = SameAs | CopyOf | None
+
+
+class Recogniser:
+    """Knows which ledger lines are still to be found, and what was stored meanwhile.
+
+    ``own``: the lines of the suspects' ids. ``absent``: lines whose ids are not listed. ``shared``: ids that are listed
+    several times. ``ids_changed``: see ``identity``. ``is_wholesale``: most known ids have vanished from this listing.
+    """
+
+    def __init__(
+        self,
+        *,
+        own: Iterable[Known],
+        absent: Iterable[Known],
+        ids_changed: bool,
+        shared: frozenset[bytes] = frozenset(),
+        is_wholesale: bool = False,
+    ) -> None:
+        self._ids_changed = ids_changed
+        self._shared = shared
+        self._is_wholesale = is_wholesale
+        self._by_headers: _Index = defaultdict(deque)
+        self._by_names: _Index = defaultdict(deque)
+        self._by_content: _Index = defaultdict(deque)
+        self._own_by_headers: _Index = defaultdict(deque)
+        self._own_by_content: _Index = defaultdict(deque)
+        self._never_looked_into: _Index = defaultdict(deque)
+        self._failed: _Index = defaultdict(deque)
+        self._present: defaultdict[bytes, list[Known]] = defaultdict(list)
+        self._imported: dict[bytes, Known] = {}
+        self._contents: dict[tuple[bytes, bytes], CopyOf] = {}
+        self.found: set[EntryId] = set()
+        own = tuple(own)
+        for line in own:
+            self._add_own(line)
+        self.add((*absent, *own))  # an id may have been given away, and its message be there under another
+
+    def add(self, lines: Iterable[Known]) -> None:
+        """Further lines that a message under another id may be."""
+        for line in lines:
+            if line.headers is not None:
+                self._by_headers[line.headers].append(line)
+            if line.names is not None:
+                self._by_names[line.names].append(line)
+            if line.content is not None:
+                self._by_content[line.content].append(line)
+            if line.state is EntryState.BASELINE and line.octets is None:
+                self._imported[line.unique_id] = line
+
+    def _add_own(self, line: Known) -> None:
+        if line.headers is not None:
+            self._own_by_headers[line.unique_id, line.headers].append(line)
+        if line.content is not None:
+            self._own_by_content[line.unique_id, line.content].append(line)
+        if line.state is EntryState.FAILED:
+            self._failed[line.unique_id].append(line)
+        elif line.headers is None and line.content is None:
+            self._never_looked_into[line.unique_id].append(line)
+        if not line.is_missing and line.state is not EntryState.FAILED:  # that one never had a message
+            self._present[line.unique_id].append(line)
+
+    def by_import(self, candidate: Candidate) -> SameAs | None:
+        """An id that another client recorded, and wrote down differently."""
+        if not self._imported:
+            return None
+        spellings = other_spellings(candidate.unique_id)
+        return self._take(candidate, (self._imported[one] for one in spellings if one in self._imported))
+
+    def by_own_headers(self, candidate: Candidate, shown: Fingerprint) -> SameAs | None:
+        """Compare a suspect with the lines of its id, by what TOP shows of it."""
+        unique_id = candidate.unique_id
+        lines = [*self._steady(unique_id), *self._left(self._own_by_headers, (unique_id, shown.headers))]
+        return self._take(candidate, self._same_by_headers(candidate, lines, shown), shown)
+
+    def by_headers(self, candidate: Candidate, shown: Fingerprint) -> SameAs | None:
+        """Compare with all lines that are still to be found, by what TOP shows of it."""
+        lines = [*self._left(self._by_headers, shown.headers), *self._left(self._by_names, shown.names)]
+        return self._take(candidate, self._same_by_headers(candidate, lines, shown), shown)
+
+    def proposed(self, candidate: Candidate, shown: Fingerprint) -> list[Known]:
+        """The lines that it may prove to be once it is retrieved, if the octets behind the headers say so too."""
+        lines = (*self._steady(candidate.unique_id), *self._left(self._by_names, shown.names))
+        return [
+            line
+            for line in lines
+            if line.entry_id not in self.found and is_proposed(self._relation(candidate, line), line, shown)
+        ]
+
+    def has_headers_of(self, candidate: Candidate) -> bool:
+        """Whether a line of its id says what the headers were."""
+        return any(line.headers is not None for line in self._steady(candidate.unique_id))
+
+    def is_steady_and_nameless(self, candidate: Candidate) -> bool:
+        """Whether it may be known under its id, and nobody has read yet who the known message is."""
+        return any(line.is_nameless for line in self._steady(candidate.unique_id))
+
+    def by_size(self, candidate: Candidate) -> SameAs | None:
+        """A line that was never looked into (a baseline, an import) is taken at its unique-id and its size.
+
+        Not one that failed: its message is still to be had, and recognising it would lose it.
+        """
+        lines = self._left(self._never_looked_into, candidate.unique_id)
+        fits = (one for one in lines if one.octets is None or candidate.octets in {None, one.octets})
+        return self._take(candidate, fits)
+
+    def failed_before(self, candidate: Candidate) -> Known | None:
+        """A line of the candidate's id whose message could not be retrieved yet: this may be it."""
+        same = self._take(candidate, self._left(self._failed, candidate.unique_id))
+        return same.line if same else None
+
+    def by_content(
+        self,
+        candidate: Candidate,
+        marks: Fingerprint,
+        *,
+        is_shared: bool,
+        same_body: frozenset[EntryId] = frozenset(),
+    ) -> Verdict:
+        """Compare a message that was retrieved. None: it is one of its own.
+
+        ``is_shared``: its id is listed more than once, so that the next one may be a copy of it. ``same_body``: lines
+        whose stored copies have the same octets behind the headers.
+        """
+        content = marks.content
+        own = self._own_by_content.get((candidate.unique_id, content), ())
+        is_there = self._contents.get((candidate.unique_id, content))
+        verdict = self._take(candidate, islice(own, _MOST_COMPARED), marks) or is_there
+        if verdict is None and own:
+            return SameAs(own[0], marks)  # found under another id before: there are two, and both are known
+        if verdict is None:
+            lines = (*self._left(self._by_content, content), *self.proposed(candidate, marks))
+            same = (
+                line
+                for line in lines
+                if is_same_by_content(
+                    self._relation(candidate, line), line, marks,
+                    is_body_same=line.entry_id in same_body, ids_changed=self._ids_changed,
+                )
+            )  # fmt: skip
+            verdict = self._take(candidate, same, marks)
+        if verdict is None and is_shared:
+            self.remember(candidate.unique_id, candidate.occurrence, content, None)
+        return verdict
+
+    def remember(self, unique_id: bytes, occurrence: int, content: bytes, message_seq: int | None) -> None:
+        """A message is there under this id, listed now: another of the same content is a copy of it."""
+        self._contents[unique_id, content] = CopyOf(unique_id, occurrence, message_seq)
+
+    def _same_by_headers(
+        self, candidate: Candidate, lines: Iterable[Known], shown: Fingerprint
+    ) -> Iterator[Known]:
+        for line in lines:
+            if is_same_by_headers(self._relation(candidate, line), line, shown, candidate.octets):
+                yield line
+
+    def _relation(self, candidate: Candidate, line: Known) -> Relation:
+        if line.unique_id == candidate.unique_id:
+            if line.is_deleted and line.unique_id not in self._shared:
+                return Relation.DELETED
+            is_steady = not line.is_missing and bool(self._steady(line.unique_id))
+            return Relation.STEADY if is_steady else Relation.RETURNED
+        if is_made_up(candidate.unique_id) or is_made_up(line.unique_id):
+            return Relation.NAMELESS
+        return Relation.RENAMED if self._is_wholesale else Relation.ELSEWHERE
+
+    def _steady(self, unique_id: bytes) -> list[Known]:
+        """The one line of an id that is listed once and was never missing since."""
+        present = self._present.get(unique_id, [])
+        return present if len(present) == 1 and unique_id not in self._shared else []
+
+    def _left(self, index: "_Index", key: Hashable) -> Iterable[Known]:
+        """Lines under a key that may still be to be found, a bounded number of them: senders can make many alike."""
+        lines = index.get(key)
+        while lines and lines[0].entry_id in self.found:
+            lines.popleft()
+        return tuple(islice(lines, _MOST_COMPARED)) if lines else ()
+
+    def _take(
+        self, candidate: Candidate, lines: Iterable[Known], marks: Fingerprint | None = None
+    ) -> SameAs | None:
+        for line in lines:
+            if line.entry_id not in self.found:
+                self.found.add(line.entry_id)
+                if line.content is not None:
+                    self.remember(candidate.unique_id, line.occurrence, line.content, line.message_seq)
+                return SameAs(line, marks)
+        return None

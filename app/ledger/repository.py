@@ -1,0 +1,693 @@
+"""SQL of the ledger and of sync runs."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    FromClause,
+    Update,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    false,
+    func,
+    or_,
+    text,
+    tuple_,
+    update,
+)
+from sqlalchemy import select as select_columns
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, SQLModel, col, select
+
+from app.ledger.diff import Deletable, Known, MaildropId
+from app.ledger.listing_mark import Mark
+from app.ledger.models import (
+    ACTIVE,
+    NO_SERVER,
+    EntryId,
+    EntryState,
+    ListingMark,
+    Sync,
+    SyncId,
+    SyncStatus,
+    SyncTranscript,
+    Trigger,
+    UniqueIdEntry,
+)
+from app.mailboxes import repository as mailboxes
+from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
+from app.maildrops import learnt
+from app.maildrops.errors import LeaseLost, SyncErrorCode
+from app.maildrops.learnt import Learnt
+from app.messages.models import Message
+from app.messages.repository import last_place
+from app.messages.wholeness import SLACK, Doubt
+from app.telemetry.metrics import Backlog
+
+TRANSCRIPTS_KEPT = 3  # of each mailbox, the latest
+
+ROWS_PER_CHANGE = 2_000  # so that no other writer waits long
+
+_IDS_PER_STATEMENT = 500
+
+Item = TypeVar("Item")
+
+
+# Made once: to make a statement and its cache key costs several times its execution.
+_SYNCS = SQLModel.metadata.tables["syncs"]
+_LEDGER = SQLModel.metadata.tables["unique_ids"]
+_MARKS = SQLModel.metadata.tables["listing_marks"]
+_MAILBOXES = SQLModel.metadata.tables["mailboxes"]
+
+_FINDS = ("new", "missing", "retrieved", "failed", "deleted")  # of a report: what a poll may find
+_ONE = select_columns(_SYNCS).where(
+    _SYNCS.c.id == bindparam("sync"),
+    exists().where(_MAILBOXES.c.id == _SYNCS.c.mailbox_id, _MAILBOXES.c.removed_at.is_(None)),
+)
+_UPDATE_OURS = update(_SYNCS).where(  # the columns come as parameters
+    _SYNCS.c.id == bindparam("sync"),
+    _SYNCS.c.lease_token == bindparam("token"),
+    _SYNCS.c.status == bindparam("running"),
+)
+_MARKS_OF = select_columns(
+    _MARKS.c.mailbox_id, *[column for column in _MARKS.c if column.name != "mailbox_id"]
+).where(_MARKS.c.mailbox_id.in_(bindparam("mailboxes", expanding=True)))
+
+
+def _known_columns(lines: FromClause) -> list[ColumnElement[Any]]:
+    """What ``Known`` is made of, in its order."""
+    return [
+        lines.c.id,
+        lines.c.unique_id,
+        lines.c.occurrence,
+        lines.c.state,
+        lines.c.octets,
+        lines.c.missing_since.is_not(None),
+        lines.c.attempts,
+        lines.c.next_attempt_at,
+        lines.c.is_wanted,
+        lines.c.headers_sha256,
+        lines.c.content_sha256,
+        lines.c.message_seq,
+        lines.c.is_whole,
+        lines.c.doubt,
+        lines.c.doubtful_sha256,
+        lines.c.names_sha256,
+        lines.c.head_octets,
+        lines.c.deletes,
+    ]
+
+
+_KNOWN = select_columns(*_known_columns(_LEDGER))
+_KEPT = (
+    select_columns(_LEDGER.c.mailbox_id, func.count())
+    .where(_LEDGER.c.mailbox_id.in_(bindparam("mailboxes", expanding=True)))
+    .where(text("missing_since IS NULL AND delete_after IS NOT NULL"))  # as the index says it
+    .group_by(_LEDGER.c.mailbox_id)
+)
+_DUE_LINES = _KNOWN.add_columns(_LEDGER.c.mailbox_id).where(
+    _LEDGER.c.mailbox_id.in_(bindparam("mailboxes", expanding=True)),
+    _LEDGER.c.next_attempt_at <= bindparam("now"),
+    _LEDGER.c.missing_since.is_(None),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A sync that is ours to run, and the token that proves it. ``server``: host, in private networks with its port, as
+    limits count it; ``pace``: how the mailbox's last sync had gone.
+
+    ``traceparent``: the span that asked for it.
+    """
+
+    sync_id: SyncId
+    mailbox_id: MailboxId
+    token: int
+    server: str = NO_SERVER
+    traceparent: str | None = None
+    pace: Pace = Pace.NEW
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a sync that is ours ended, and when."""
+
+    claim: Claim
+    status: SyncStatus
+    report: dict[str, Any]
+    error: dict[str, Any] | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a sync begins with: the mailbox, what is remembered of its last listing, what is to be tried again,
+    and what was learnt of its server.
+
+    ``kept``: how many messages the server still shows although it was asked to delete them, or could not be.
+    """
+
+    mailbox: Mailbox
+    mark: Mark | None
+    due: Sequence[Known]
+    learnt: Learnt
+    kept: int = 0
+
+
+def backlog(db: Session, *, now: datetime) -> Backlog:
+    """How much waits, and for how long; three looks at indices, whatever has been stored."""
+    active = (
+        select_columns(col(Sync.status), func.count(), func.min(col(Sync.queued_at)))
+        .where(text("status IN ('queued', 'running')"))  # as the index says it: SQLite compares no parameters
+        .group_by(col(Sync.status))
+    )
+    found = {status: (count, oldest) for status, count, oldest in db.execute(active)}
+    queued, waits_since = found.get(SyncStatus.QUEUED.value, (0, now))
+    due = select(Mailbox.next_sync_at).where(
+        col(Mailbox.next_sync_at) <= now, col(Mailbox.status) == MailboxStatus.ACTIVE.value
+    )
+    due_since = db.exec(due.order_by(col(Mailbox.next_sync_at)).limit(1)).first()
+    return Backlog(
+        queued=queued,
+        running=found.get(SyncStatus.RUNNING.value, (0, now))[0],
+        lag_seconds=max(0.0, (now - min(waits_since, due_since or now)).total_seconds()),
+        feed_place=last_place(db),
+    )
+
+
+def leave(db: Session, claim: Claim, *, now: datetime) -> SyncStatus:
+    """Let go of a running sync: it ends as cancelled if that was asked for, else it is queued again."""
+    if cancelled_among(db, [claim.sync_id]):
+        _ours(db, claim, status=SyncStatus.CANCELLED.value, finished_at=now, lease_expires_at=None)
+        return SyncStatus.CANCELLED
+    _ours(db, claim, status=SyncStatus.QUEUED.value, worker=None, lease_expires_at=None)
+    return SyncStatus.QUEUED
+
+
+def fail_broken(db: Session, claim: Claim, *, now: datetime) -> None:
+    """End a sync that an error of ours broke. The mailbox's next poll comes an hour later."""
+    error = {
+        "code": SyncErrorCode.PROTOCOL_ERROR.value,
+        "detail": "An error of ours; the log of the service has it.",
+        "server_reply": None,
+        "retry_at": None,
+    }
+    _ours(db, claim, status=SyncStatus.FAILED.value, error=error, finished_at=now, lease_expires_at=None)
+    polled = (col(Mailbox.id) == claim.mailbox_id) & col(Mailbox.poll_interval_seconds).is_not(None)
+    db.execute(update(Mailbox).where(polled).values(next_sync_at=now + timedelta(hours=1)))
+
+
+def cancelled_among(db: Session, sync_ids: Sequence[SyncId]) -> set[SyncId]:
+    """Those of these syncs for which a cancel was asked."""
+    asked = select(Sync.id).where(col(Sync.id).in_(sync_ids), col(Sync.cancel_requested_at).is_not(None))
+    return {SyncId(row) for row in db.exec(asked) if row is not None}
+
+
+def progress(db: Session, claim: Claim, *, report: dict[str, Any], lease_expires_at: datetime) -> None:
+    """Write how far a sync is, in the transaction of what it did. Raises LeaseLost when it is not ours."""
+    _ours(db, claim, report=report, lease_expires_at=lease_expires_at)
+
+
+def finish(db: Session, endings: Sequence[Ending]) -> None:
+    """End syncs. Raises LeaseLost when one of them is not ours."""
+    _each_ours(
+        db,
+        [
+            _of(each.claim)
+            | {
+                "status": each.status.value,
+                "report": each.report,
+                "error": each.error,
+                "finished_at": each.at,
+                "lease_expires_at": None,
+            }
+            for each in endings
+        ],
+    )
+
+
+def cancel(db: Session, sync_id: SyncId, *, now: datetime) -> None:
+    """Ask a running sync to stop; a queued one ends here."""
+    queued = update(Sync).where(col(Sync.id) == sync_id, col(Sync.status) == SyncStatus.QUEUED.value)
+    ended = {"status": SyncStatus.CANCELLED.value, "finished_at": now, "cancel_requested_at": now}
+    if not _count(db, queued.values(**ended)):
+        running = update(Sync).where(col(Sync.id) == sync_id, col(Sync.status) == SyncStatus.RUNNING.value)
+        db.execute(running.values(cancel_requested_at=now))
+
+
+def end_syncs(db: Session, mailbox_id: MailboxId) -> None:
+    """Forget a mailbox's queued and running syncs: who runs one finds that it is not its own any more."""
+    db.execute(delete(Sync).where(col(Sync.mailbox_id) == mailbox_id, col(Sync.status).in_(ACTIVE)))
+
+
+def get(db: Session, sync_id: SyncId) -> Sync | None:
+    """The sync with this id, to be read only: a plain row, as many wait for the end of one."""
+    return cast("Sync | None", db.connection().execute(_ONE, {"sync": sync_id}).one_or_none())
+
+
+def write_transcript(db: Session, claim: Claim, text: str) -> None:
+    """Keep what was said in a failed sync, and let go of the mailbox's older ones."""
+    db.add(SyncTranscript(sync_id=claim.sync_id, text=text))
+    db.flush()
+    older = (
+        select(SyncTranscript.sync_id)
+        .join(Sync)
+        .where(Sync.mailbox_id == claim.mailbox_id)
+        .order_by(col(SyncTranscript.sync_id).desc())
+        .offset(TRANSCRIPTS_KEPT)
+    )
+    db.execute(delete(SyncTranscript).where(col(SyncTranscript.sync_id).in_(older)))
+
+
+def read_transcript(db: Session, sync_id: SyncId) -> str | None:
+    """What was said in a failed sync, while it is kept."""
+    return db.exec(select(SyncTranscript.text).where(SyncTranscript.sync_id == sync_id)).first()
+
+
+def page(db: Session, mailbox_id: MailboxId, *, before: int | None, limit: int) -> Sequence[Sync]:
+    """Syncs of a mailbox, the latest first."""
+    query = select(Sync).where(Sync.mailbox_id == mailbox_id)
+    if before is not None:
+        query = query.where(col(Sync.id) < before)
+    return db.exec(query.order_by(col(Sync.id).desc()).limit(limit)).all()
+
+
+def forget_finished(
+    db: Session, *, before: datetime, quiet_before: datetime, after: SyncId, limit: int
+) -> SyncId | None:
+    """Forget syncs that ended before a moment, looking at ``limit`` of them behind ``after``.
+
+    ``quiet_before``, not earlier than ``before``: for polls that found nothing. The last sync of each mailbox stays.
+    Gives the id to go on behind; None: all that is old was looked at. Ids grow with time, so the look ends at the
+    first sync that was asked for later.
+    """
+    seen = db.execute(
+        select_columns(col(Sync.id), col(Sync.queued_at))
+        .where(col(Sync.id) > after)
+        .order_by(col(Sync.id))
+        .limit(limit)
+    ).all()
+    old = [row.id for row in seen if row.queued_at < quiet_before]
+    if not old:
+        return None
+    later = aliased(Sync)
+    has_later = select(later.id).where(later.mailbox_id == Sync.mailbox_id, col(later.id) > col(Sync.id))
+    looked_at = (col(Sync.id) > after, col(Sync.id) <= old[-1])
+    is_quiet = [
+        col(Sync.finished_at) < quiet_before,
+        col(Sync.trigger) == Trigger.SCHEDULE.value,
+        col(Sync.status) == SyncStatus.SUCCEEDED.value,
+        *(_SYNCS.c.report[number].as_integer() == 0 for number in _FINDS),
+    ]
+    is_over = or_(col(Sync.finished_at) < before, and_(*is_quiet))
+    db.execute(delete(Sync).where(*looked_at, is_over, has_later.exists()))
+    return SyncId(old[-1]) if len(old) == limit else None
+
+
+def ledger_page(db: Session, maildrop: MaildropId, *, after: EntryId | None, limit: int) -> list[Known]:
+    """The next lines of a maildrop's ledger, as far as the diff needs them."""
+    some = (
+        _KNOWN.where(_of_maildrop(maildrop), _LEDGER.c.id > (after or 0)).order_by(_LEDGER.c.id).limit(limit)
+    )
+    return _as_known(db.connection().execute(some))
+
+
+def read_part(db: Session, maildrop: MaildropId, *, ids: Collection[bytes]) -> list[Known]:
+    """All ledger lines of some unique-ids."""
+    ours = _of_maildrop(maildrop)
+    return [line for some in _slices(list(ids)) for line in _known(db, ours & _LEDGER.c.unique_id.in_(some))]
+
+
+def missing_with(db: Session, maildrop: MaildropId, *, contents: Sequence[bytes]) -> list[Known]:
+    """Ledger lines of messages that the server does not show, with one of these contents."""
+    ours = _of_maildrop(maildrop) & _LEDGER.c.missing_since.is_not(None)
+    return [
+        line for some in _slices(contents) for line in _known(db, ours & _LEDGER.c.content_sha256.in_(some))
+    ]
+
+
+def earlier_occurrences(db: Session, maildrop: MaildropId, *, ids: Collection[bytes]) -> dict[bytes, int]:
+    """The last occurrence that each of some unique-ids had in earlier maildrops of the mailbox."""
+    if maildrop.generation == 1:
+        return {}
+    earlier = (_LEDGER.c.mailbox_id == maildrop.mailbox_id) & (_LEDGER.c.generation < maildrop.generation)
+    query = select_columns(_LEDGER.c.unique_id, func.max(_LEDGER.c.occurrence)).group_by(_LEDGER.c.unique_id)
+    found: dict[bytes, int] = {}
+    for some in _slices(list(ids)):
+        found |= {row[0]: row[1] for row in db.execute(query.where(earlier, _LEDGER.c.unique_id.in_(some)))}
+    return found
+
+
+def is_known(db: Session, mailbox_id: MailboxId) -> bool:
+    """Whether anything is known of the maildrop of a mailbox."""
+    one = select_columns(_LEDGER.c.id).where(_LEDGER.c.mailbox_id == mailbox_id).limit(1)
+    return db.execute(one).first() is not None
+
+
+def begin_maildrop(db: Session, mailbox_id: MailboxId, now: datetime) -> None:
+    """Another maildrop stands behind the mailbox: what is known of the one before is to be read only."""
+    mailbox = mailboxes.get(db, mailbox_id)
+    listed_at = mailbox.listed_at if mailbox is not None else None
+    ours = (_LEDGER.c.mailbox_id == mailbox_id) & _LEDGER.c.missing_since.is_(None)
+    gone = {"missing_since": now, "last_seen_at": func.coalesce(listed_at, _LEDGER.c.first_seen_at)}
+    db.execute(update(_LEDGER).where(ours).values(gone))
+
+
+def look_anew(db: Session, mailbox_id: MailboxId) -> None:
+    """What is remembered of the maildrop may be that of another: a sync that runs loses its lease and begins anew."""
+    forget_mark(db, mailbox_id)
+    running = (_SYNCS.c.mailbox_id == mailbox_id) & (_SYNCS.c.status == SyncStatus.RUNNING.value)
+    anew = {"status": SyncStatus.QUEUED.value, "worker": None, "lease_expires_at": None}
+    db.execute(update(_SYNCS).where(running).values(anew))
+
+
+def read_beginnings(db: Session, asked: Sequence[tuple[MailboxId, datetime]]) -> Sequence[Beginning | None]:
+    """What syncs of these mailboxes begin with, at their moments; None: the mailbox is gone."""
+    ids = [mailbox_id for mailbox_id, _ in asked]
+    rows = mailboxes.snapshots(db, ids)
+    marks = {row[0]: Mark(*row[1:]) for row in db.connection().execute(_MARKS_OF, {"mailboxes": ids})}
+    due: dict[MailboxId, list[Sequence[Any]]] = {}
+    for line in db.connection().execute(_DUE_LINES, {"mailboxes": ids, "now": max(now for _, now in asked)}):
+        due.setdefault(line.mailbox_id, []).append(line[:-1])
+    lessons = learnt.read(db, rows.values(), now=min((now for _, now in asked)))
+    deleting = [each for each, row in rows.items() if row.server_retention["mode"] != "keep"]
+    kept = (
+        {row[0]: row[1] for row in db.connection().execute(_KEPT, {"mailboxes": deleting})}
+        if deleting
+        else {}
+    )
+    return [
+        Beginning(rows[each], marks.get(each), _as_known(due.get(each, ())), lessons[each], kept.get(each, 0))
+        if each in rows
+        else None
+        for each in ids
+    ]
+
+
+def judge_again(db: Session, mailbox_id: MailboxId, now: datetime) -> None:
+    """The criteria changed: what they filtered are candidates again."""
+    table = SQLModel.metadata.tables["unique_ids"]
+    filtered = (table.c.mailbox_id == mailbox_id) & (table.c.state == EntryState.FILTERED.value)
+    db.execute(update(table).where(filtered).values(next_attempt_at=now))
+
+
+def deletable(
+    db: Session,
+    mailbox_id: MailboxId,
+    *,
+    seen_before: datetime,
+    now: datetime,
+    after: Deletable | None,
+    limit: int,
+    short_before: datetime | None = None,
+) -> list[Deletable]:
+    """Lines whose message is stored and still listed, those behind ``after``, the longest known first.
+
+    ``short_before``: also short ones that were stored up to this moment.
+    Not those of an id under which several are listed, nor what the server was told to delete a short time ago.
+    """
+    lines, other, message = _LEDGER.alias(), _LEDGER.alias(), SQLModel.metadata.tables["messages"]
+    several = (
+        select_columns(other.c.id)
+        .where(other.c.mailbox_id == mailbox_id, other.c.unique_id == lines.c.unique_id)
+        .where(other.c.id != lines.c.id, other.c.missing_since.is_(None))
+    )
+    query = (
+        select_columns(
+            *_known_columns(lines),
+            lines.c.first_seen_at,
+            message.c.raw_sha256,
+            message.c.octets,
+            ~_may_be_deleted(lines, message),
+        )
+        .join(message, message.c.seq == lines.c.message_seq)
+        .where(
+            lines.c.mailbox_id == mailbox_id,
+            lines.c.state == EntryState.STORED.value,
+            lines.c.missing_since.is_(None),
+            lines.c.first_seen_at <= seen_before,
+            or_(lines.c.delete_after.is_(None), lines.c.delete_after <= now),
+            ~several.exists(),
+            or_(_may_be_deleted(lines, message), _is_short_since(lines, message, short_before)),
+        )
+        # By what is null in all of them first, as the index has it, or PostgreSQL sorts the whole mailbox.
+        .order_by(lines.c.missing_since, lines.c.first_seen_at, lines.c.id)
+        .limit(limit)
+    )
+    if after is not None:
+        place = tuple_(lines.c.first_seen_at, lines.c.id)
+        query = query.where(place > (after.first_seen_at, after.line.entry_id))
+    rows = db.connection().execute(query).all()
+    known = _as_known(row[:-4] for row in rows)
+    return [Deletable(line, *row[-4:]) for line, row in zip(known, rows, strict=True)]
+
+
+def note_asked(
+    db: Session, entries: Collection[EntryId], *, until: datetime | None, is_deleted: bool
+) -> None:
+    """Note that DELE is sent for these messages, or that it cannot be; they are not asked for again until then."""
+    for ids in _slices(list(entries)):
+        counted = {"deletes": _LEDGER.c.deletes + 1} if is_deleted else {}
+        db.execute(update(_LEDGER).where(_LEDGER.c.id.in_(ids)).values(delete_after=until, **counted))
+
+
+def _may_be_deleted(lines: FromClause, message: FromClause) -> ColumnElement[bool]:
+    """Confirmed when it was retrieved; of older lines what stands in them, as far as that goes. Short ones where the
+    owner says so."""
+    stored, listed = message.c.octets, func.coalesce(lines.c.octets, 0)
+    was_alike = and_(lines.c.is_whole.is_(None), listed <= stored + SLACK, 2 * listed >= stored)
+    owner = _MAILBOXES.c.id == lines.c.mailbox_id
+    is_accepted = select_columns(_MAILBOXES.c.id).where(owner, _MAILBOXES.c.delete_short).exists()
+    is_short = and_(func.coalesce(lines.c.doubt, "") == Doubt.SHORT.value, is_accepted)
+    return or_(lines.c.is_whole.is_(True), was_alike, is_short)
+
+
+def kept_though_due(
+    db: Session, mailbox_id: MailboxId, *, seen_before: datetime, limit: int
+) -> list[tuple[bytes, str | None]]:
+    """Unique-ids that retention would delete if their copy were confirmed whole; and what is in doubt."""
+    lines, message = _LEDGER.alias(), SQLModel.metadata.tables["messages"]
+    query = (
+        select_columns(lines.c.unique_id, lines.c.doubt)
+        .join(message, message.c.seq == lines.c.message_seq)
+        .where(
+            lines.c.mailbox_id == mailbox_id,
+            lines.c.state == EntryState.STORED.value,
+            lines.c.missing_since.is_(None),
+            lines.c.first_seen_at <= seen_before,
+            ~_may_be_deleted(lines, message),
+        )
+        .order_by(lines.c.missing_since, lines.c.first_seen_at, lines.c.id)
+        .limit(limit)
+    )
+    return [(row[0], row[1]) for row in db.execute(query)]
+
+
+def _is_short_since(lines: FromClause, message: FromClause, before: datetime | None) -> ColumnElement[bool]:
+    if before is None:
+        return false()
+    return and_(lines.c.doubt == Doubt.SHORT.value, message.c.retrieved_at <= before)
+
+
+def forget_missing(db: Session, mailbox_id: MailboxId, *, before: datetime) -> None:
+    """Forget ids that have been missing since before a moment, some thousand of them; only where the settings ask
+    for it."""
+    lines = (col(UniqueIdEntry.mailbox_id) == mailbox_id, col(UniqueIdEntry.missing_since) < before)
+    some = select(UniqueIdEntry.id).where(*lines).limit(ROWS_PER_CHANGE)
+    db.execute(delete(UniqueIdEntry).where(col(UniqueIdEntry.id).in_(some)))
+
+
+def import_baseline(
+    db: Session, maildrop: MaildropId, ids: Collection[bytes], *, reason: str, now: datetime
+) -> int:
+    """Make ids known that another client has seen; those that are known stay as they are. How many were new."""
+    table, mailbox_id = SQLModel.metadata.tables["unique_ids"], maildrop.mailbox_id
+    before = db.execute(select_columns(func.count()).where(table.c.mailbox_id == mailbox_id)).scalar_one()
+    known = {line.unique_id for line in read_part(db, maildrop, ids=ids)}
+    earlier = earlier_occurrences(db, maildrop, ids=ids)
+    row = {
+        "mailbox_id": mailbox_id,
+        "generation": maildrop.generation,
+        "state": EntryState.BASELINE.value,
+        "first_seen_at": now,
+        "attempts": 0,
+        "is_wanted": False,
+        "reason": reason,
+    }
+    statement = _insert(db)(table).on_conflict_do_nothing(
+        index_elements=["mailbox_id", "unique_id", "occurrence"]
+    )
+    rows = [
+        row | {"unique_id": one, "occurrence": earlier.get(one, 0) + 1} for one in ids if one not in known
+    ]
+    if rows:
+        db.connection().execute(statement, rows)
+    after = db.execute(select_columns(func.count()).where(table.c.mailbox_id == mailbox_id)).scalar_one()
+    forget_mark(db, mailbox_id)
+    return int(after - before)
+
+
+def want(db: Session, mailbox_id: MailboxId, entry_id: EntryId, *, now: datetime) -> UniqueIdEntry | None:
+    """Somebody asks for the message of this line: the next sync retrieves it whatever stands against it."""
+    row = db.get(UniqueIdEntry, entry_id)
+    if row is None or row.mailbox_id != mailbox_id:
+        return None
+    if row.state != EntryState.STORED.value and row.missing_since is None:
+        row.is_wanted, row.next_attempt_at = True, now
+        db.execute(update(Mailbox).where(col(Mailbox.id) == mailbox_id).values(wanted_at=now))
+    return row
+
+
+def write_mark(db: Session, mailbox_id: MailboxId, mark: Mark) -> None:
+    """Remember a listing that was worked off completely."""
+    row = db.get(ListingMark, mailbox_id)
+    if row is None:
+        db.add(ListingMark(mailbox_id=mailbox_id, **asdict(mark)))
+    elif Mark(**row.model_dump(exclude={"mailbox_id"})) != mark:
+        row.sqlmodel_update(asdict(mark))
+
+
+def forget_mark(db: Session, mailbox_id: MailboxId) -> None:
+    """The next sync looks at every line."""
+    db.execute(delete(ListingMark).where(col(ListingMark.mailbox_id) == mailbox_id))
+
+
+def write_entries(db: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Write ledger lines in bulk: new ones, or the new state of those that are there."""
+    if not rows:
+        return
+    table = SQLModel.metadata.tables["unique_ids"]
+    insert = _insert(db)(table)
+    new, old = insert.excluded, table.c
+    given = (
+        *("state", "octets", "message_seq", "attempts", "headers_sha256", "content_sha256", "names_sha256"),
+        *("head_octets", "is_whole", "doubt", "doubtful_sha256"),
+    )
+    # Somebody may have asked for the message meanwhile: that holds until it is stored.
+    waits = and_(old.is_wanted, new.state != EntryState.STORED.value)
+    statement = insert.on_conflict_do_update(
+        index_elements=["mailbox_id", "unique_id", "occurrence"],
+        set_={name: new[name] for name in given}
+        | {
+            "missing_since": None,
+            "head": func.coalesce(new.head, old.head),
+            "reason": case((new.state == old.state, func.coalesce(new.reason, old.reason)), else_=new.reason),
+            "is_wanted": or_(waits, new.is_wanted),
+            "next_attempt_at": case(
+                (waits, func.coalesce(new.next_attempt_at, old.next_attempt_at)), else_=new.next_attempt_at
+            ),
+        },
+    )
+    db.execute(statement, rows)
+
+
+def mark_present(db: Session, entries: Sequence[EntryId]) -> None:
+    """Note that these are listed all the same."""
+    for ids in _slices(entries):
+        values = {"missing_since": None, "last_seen_at": None}
+        db.execute(update(_LEDGER).where(_LEDGER.c.id.in_(ids)).values(values))
+
+
+def mark_missing(
+    db: Session, entries: Sequence[EntryId], *, now: datetime, last_seen_at: datetime | None
+) -> None:
+    """Note that the last listing did not show these. They stay known."""
+    table = SQLModel.metadata.tables["unique_ids"]
+    for ids in _slices(entries):
+        values = {"missing_since": now, "last_seen_at": last_seen_at}
+        db.execute(update(table).where(table.c.id.in_(ids)).values(values))
+
+
+def entries(
+    db: Session, mailbox_id: MailboxId, *, state: EntryState | None, after: int, limit: int
+) -> list[tuple[UniqueIdEntry, bool]]:
+    """Ledger lines of a mailbox, oldest first, and whether the stored message is still there."""
+    query = (
+        select(UniqueIdEntry, col(Message.seq).is_not(None))
+        .join(Message, col(Message.seq) == col(UniqueIdEntry.message_seq), isouter=True)
+        .where(UniqueIdEntry.mailbox_id == mailbox_id, col(UniqueIdEntry.id) > after)
+    )
+    if state is not None:
+        query = query.where(UniqueIdEntry.state == state.value)
+    found = db.exec(query.order_by(col(UniqueIdEntry.id)).limit(limit)).all()
+    return [(row, bool(has_message)) for row, has_message in found]
+
+
+def counts_by_state(
+    db: Session, mailbox_ids: Sequence[MailboxId]
+) -> list[tuple[MailboxId, str, int, int, int]]:
+    """For each mailbox and state: how many ledger lines, how many of them are missing on the server, and of how many
+    others the stored copy is not confirmed whole."""
+    table = SQLModel.metadata.tables["unique_ids"].c
+    is_kept = and_(table.is_whole.is_(False), table.missing_since.is_(None))
+    query = (
+        select_columns(
+            table.mailbox_id,
+            table.state,
+            func.count(),
+            func.count(table.missing_since),
+            func.count(case((is_kept, 1))),
+        )
+        .where(table.mailbox_id.in_(mailbox_ids))
+        .group_by(table.mailbox_id, table.state)
+    )
+    return [(MailboxId(row[0]), *row[1:]) for row in db.execute(query)]
+
+
+def latest(db: Session, mailbox_ids: Sequence[MailboxId]) -> Sequence[Sync]:
+    """The latest sync of each mailbox."""
+    # One step in the index for each mailbox; grouped, it would be one for each sync that they ever had.
+    one = select(func.max(Sync.id)).where(Sync.mailbox_id == Mailbox.id).correlate(Mailbox).scalar_subquery()
+    newest = select(one).where(col(Mailbox.id).in_(mailbox_ids))
+    return db.exec(select(Sync).where(col(Sync.id).in_(newest))).all()
+
+
+def _ours(db: Session, claim: Claim, **values: Any) -> None:
+    _each_ours(db, [_of(claim) | values])
+
+
+def _each_ours(db: Session, parameters: list[dict[str, Any]]) -> None:
+    """Write the same columns of several syncs. Raises LeaseLost when one of them is not ours."""
+    if db.connection().execute(_UPDATE_OURS, parameters).rowcount < len(parameters):
+        raise LeaseLost
+
+
+def _of(claim: Claim) -> dict[str, Any]:
+    return {"sync": claim.sync_id, "token": claim.token, "running": SyncStatus.RUNNING.value}
+
+
+def _insert(db: Session) -> Any:
+    return postgresql.insert if db.get_bind().dialect.name == "postgresql" else sqlite.insert
+
+
+def _count(db: Session, statement: Update) -> int:
+    result = db.execute(statement)
+    assert isinstance(result, CursorResult)
+    return result.rowcount
+
+
+def _of_maildrop(maildrop: MaildropId) -> ColumnElement[bool]:
+    return and_(_LEDGER.c.mailbox_id == maildrop.mailbox_id, _LEDGER.c.generation == maildrop.generation)
+
+
+def _known(db: Session, where: ColumnElement[bool]) -> list[Known]:
+    return _as_known(db.connection().execute(_KNOWN.where(where)))
+
+
+def _as_known(rows: Iterable[Sequence[Any]]) -> list[Known]:
+    states = {state.value: state for state in EntryState}
+    return [
+        Known(EntryId(row[0]), row[1], row[2], states[row[3]], row[4], bool(row[5]), *row[6:]) for row in rows
+    ]
+
+
+def _slices(ids: Sequence[Item]) -> list[Sequence[Item]]:
+    return [ids[start : start + _IDS_PER_STATEMENT] for start in range(0, len(ids), _IDS_PER_STATEMENT)]

@@ -1,0 +1,332 @@
+"""Trying a mailbox's settings, step by step, for a person who wants to know what is wrong. Nothing is stored."""
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from app import pop3
+from app.database import Database
+from app.errors import AppError, invalid_request
+from app.mailboxes.models import MailboxId
+from app.mailboxes.schemas import Name, NewMailbox, credentials_of
+from app.mailboxes.secrets import Binding, Credentials, CredentialsUnreadable, Vault
+from app.mailboxes.service import destination_of, existing, refuse_new_destination
+from app.maildrops.causes import Circumstances, Diagnosis, Step, diagnose, steps_of, warnings_of
+from app.maildrops.errors import UNREADABLE, SyncErrorCode, SyncFailed
+from app.maildrops.login import Login, as_sync_failed, by_token
+from app.maildrops.oauth2 import AccessTokens, refresh
+from app.network.addresses import AddressRefused, refuse_port, resolve
+from app.network.lookups import HostUnknown, Lookups
+from app.settings import IpNetwork
+from app.web.ids import decode_id
+
+# A person waits for the answer: less patience than a sync has, unless the settings have still less.
+_LONGEST_REPLY = 30.0  # seconds
+_LONGEST_SESSION = 120.0
+_LONGEST_PROBE = 5.0
+_EXPIRES_SOON = timedelta(days=14)
+
+
+class MailboxToTry(NewMailbox):
+    """A mailbox as for registering it; nothing of it is stored."""
+
+    name: Name = "a mailbox to try"
+    mailbox_id: str | None = Field(
+        None,
+        examples=["mbx_7"],
+        description="Without `password` and `oauth2`: log in with what is stored for this mailbox: where its "
+        "row leads, or better protected. Elsewhere a password is not sent unless it is in the body.",
+    )
+
+
+class StepReport(BaseModel):
+    """One step, and what was found."""
+
+    step: Step
+    ok: bool
+    detail: str = Field(examples=["TLSv1.3, certificate by Example CA, valid until 2027-01-31"])
+    took_ms: int
+    warnings: list[str] = Field(description="What works, and is worth knowing.")
+    code: SyncErrorCode | None = Field(None, description="Where it failed: the code a sync would fail with.")
+    cause: str | None = Field(None, description="Where it failed: the likely cause.")
+    remedy: str | None = Field(None, description="Where it failed: what to do.")
+
+
+class TryoutReport(BaseModel):
+    """The steps that were made, in their order; the last one is the one that failed, if any did."""
+
+    ok: bool
+    steps: list[StepReport]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tryout:
+    """Tries settings: resolves, connects, logs in, counts, and says QUIT."""
+
+    database: Database
+    vault: Vault
+    tokens: AccessTokens
+    allowed: Sequence[IpNetwork]
+    ports: Collection[int]
+    lookups: Lookups
+    limits: pop3.Limits
+    clock: Callable[[], datetime]
+    monotonic: Callable[[], float]
+
+    async def run(self, wanted: MailboxToTry) -> TryoutReport:
+        """Every step until one fails. Raises AppError when ``mailbox_id`` names no mailbox."""
+        login, secrets = await self._login(wanted)
+        redaction = pop3.Redaction(*secrets)
+        security = pop3.Security(wanted.security)
+        endpoint = pop3.Endpoint(wanted.host.strip("[]"), (), wanted.effective_port, security)
+        log = _Log(
+            security,
+            wanted.poll_interval_seconds,
+            shown=redaction.shown,
+            clock=self.clock,
+            monotonic=self.monotonic,
+        )
+        try:
+            refuse_port(wanted.host, wanted.effective_port, self.ports)
+            addresses = await resolve(wanted.host, allowed=self.allowed, lookups=self.lookups)
+            endpoint = replace(endpoint, addresses=addresses)
+            log.passed(", ".join(endpoint.addresses))
+            await self._connect_and_look(endpoint, wanted, login, secrets, log)
+        except (AddressRefused, HostUnknown, SyncFailed, pop3.Pop3Error) as error:
+            log.failed(error, diagnose(error, await self._circumstances(error, endpoint, wanted, log)))
+        return TryoutReport(ok=all(step.ok for step in log.steps), steps=log.steps)
+
+    async def _connect_and_look(
+        self,
+        endpoint: pop3.Endpoint,
+        wanted: MailboxToTry,
+        login: Login | SyncFailed,
+        secrets: Sequence[str],
+        log: "_Log",
+    ) -> None:
+        session = await pop3.connect(
+            endpoint,
+            limits=_patient(self.limits, reply=_LONGEST_REPLY, session=_LONGEST_SESSION),
+            tls=pop3.client_tls_context(wanted.ca_certificates),
+            allow_cleartext_password=wanted.allow_cleartext_password,
+            reached=log.reached,
+            secrets=secrets,
+        )
+        async with session:
+            if isinstance(login, SyncFailed):
+                raise login
+            await login(session)
+            log.passed(f"logged in as {wanted.username}", log.new_warnings(session.capabilities))
+            stat = await session.stat()
+            log.passed(f"messages: {stat.count}, octets: {stat.octets}")
+            log.passed(*await self._unique_ids(session))
+
+    async def _unique_ids(self, session: pop3.Pop3Session) -> tuple[str, list[str]]:
+        """How many there are, and what is odd about them."""
+        try:
+            raw = await session.listing()
+        except pop3.UidlUnavailable as error:
+            warning = "Messages will be told apart by their headers, which are read at every sync."
+            return error.detail, [warning]
+        return await asyncio.to_thread(_ids_of, raw, self.limits)
+
+    async def _login(self, wanted: MailboxToTry) -> tuple[Login | SyncFailed, Sequence[str]]:
+        """How to log in, and the secrets of it; when it cannot be, how that step fails. Tokens are always fresh: they
+        are tried too.
+        """
+        try:
+            mailbox_id: MailboxId | None = None
+            credentials = credentials_of(wanted)
+            if credentials is None:
+                mailbox_id, credentials = await self._stored(wanted)
+            if isinstance(credentials, str):
+                return self._by_password(wanted, credentials), [credentials]
+            if mailbox_id is None:
+                grant = await refresh(credentials, allowed=self.allowed, lookups=self.lookups)
+            else:
+                grant = await self.tokens.fresh(mailbox_id, credentials)
+            return by_token(wanted.username, grant), grant.secrets
+        except SyncFailed as error:
+            return error, ()
+
+    def _by_password(self, wanted: MailboxToTry, password: str) -> Login:
+        return lambda session: session.login(wanted.username, password, allow_apop=wanted.allow_apop)
+
+    async def _stored(self, wanted: MailboxToTry) -> tuple[MailboxId, Credentials]:
+        if wanted.mailbox_id is None:
+            raise SyncFailed(SyncErrorCode.AUTH_FAILED, "No password was given.")
+        try:
+            mailbox_id = MailboxId(decode_id("mbx", wanted.mailbox_id))
+            row = await self.database.read(partial(existing, mailbox_id=mailbox_id))
+        except AppError as error:
+            raise invalid_request("/mailbox_id", error.detail) from error
+        if row.credentials is None:
+            raise SyncFailed(SyncErrorCode.AUTH_FAILED, "The mailbox has no password.")
+        refuse_new_destination(
+            row.credentials,
+            destination_of(row, port=row.port),
+            destination_of(wanted, port=wanted.effective_port),
+        )
+        try:
+            return mailbox_id, self.vault.open(row.credentials, Binding.of(row))
+        except CredentialsUnreadable as error:
+            raise SyncFailed(SyncErrorCode.CREDENTIALS_UNREADABLE, UNREADABLE) from error
+
+    async def _circumstances(
+        self, error: Exception, endpoint: pop3.Endpoint, wanted: MailboxToTry, log: "_Log"
+    ) -> Circumstances:
+        """What is known; and where TLS and clear text may have been mixed up, a second look at the port."""
+        known = Circumstances(
+            step=log.step,
+            host=endpoint.host,
+            port=endpoint.port,
+            security=endpoint.security,
+            username=wanted.username,
+            offers_stls=log.capabilities.stls,
+        )
+        is_certificate = isinstance(error, pop3.TlsFailed) and error.verify_code is not None
+        if endpoint.security is pop3.Security.TLS:
+            if known.step is Step.TLS and not is_certificate:
+                return replace(known, plain_words=await self._plain_words(endpoint))
+        elif known.step is Step.GREETING:
+            return replace(known, speaks_tls=await self._speaks_tls(endpoint, wanted))
+        return known
+
+    async def _plain_words(self, endpoint: pop3.Endpoint) -> str | None:
+        """What the port says first to one who comes without TLS. Nobody logs in."""
+        plain = replace(endpoint, security=pop3.Security.NONE)
+        try:
+            async with await pop3.connect(plain, limits=self._brief()) as session:
+                return f"+OK {session.greeting}"
+        except pop3.ProtocolError as error:
+            return error.reply
+        except pop3.Pop3Error as error:
+            return error.reply and f"-ERR {error.reply}"
+
+    async def _speaks_tls(self, endpoint: pop3.Endpoint, wanted: MailboxToTry) -> bool:
+        """Whether the port speaks TLS from the start, whatever it says then. Nobody logs in."""
+        context = pop3.client_tls_context(wanted.ca_certificates)
+        reached: list[pop3.Milestone] = []
+        try:
+            protected = replace(endpoint, security=pop3.Security.TLS)
+            async with await pop3.connect(
+                protected, limits=self._brief(), tls=context, reached=reached.append
+            ):
+                return True
+        except pop3.TlsFailed as error:
+            return error.verify_code is not None
+        except pop3.Pop3Error:
+            return any(isinstance(milestone, pop3.Protected) for milestone in reached)
+
+    def _brief(self) -> pop3.Limits:
+        return _patient(self.limits, reply=_LONGEST_PROBE, session=2 * _LONGEST_PROBE)
+
+
+def _ids_of(raw: pop3.RawListing, limits: pop3.Limits) -> tuple[str, list[str]]:
+    listing = pop3.parse_listing(raw, most_entries=limits.listing_entries)
+    ids = {line.unique_id for line in listing.entries}
+    warnings = []
+    if listing.is_short:
+        warnings.append("The listing shows fewer messages than STAT said, or has lines that cannot be read.")
+    if len(ids) < len(listing.entries):
+        warnings.append("Some messages share a unique-id; they will be told apart by their content.")
+    return f"unique-ids: {len(listing.entries)}", warnings
+
+
+class _Log:
+    """The steps made so far; the next one is under way."""
+
+    def __init__(
+        self,
+        security: pop3.Security,
+        poll_interval_seconds: int | None,
+        *,
+        shown: Callable[[str], str],
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.steps: list[StepReport] = []
+        self.capabilities = pop3.Capabilities()
+        self._order = steps_of(security)
+        self._poll_interval_seconds = poll_interval_seconds
+        self._warned: set[str] = set()
+        self._shown = shown
+        self._clock = clock
+        self._monotonic = monotonic
+        self._since = monotonic()
+
+    @property
+    def step(self) -> Step:
+        """The one that is under way."""
+        return self._order[len(self.steps)]
+
+    def passed(self, detail: str, warnings: Sequence[str] = ()) -> None:
+        """The step under way is made."""
+        self._add(ok=True, detail=detail, warnings=list(warnings))
+
+    def failed(self, error: Exception, diagnosis: Diagnosis) -> None:
+        """The step under way failed, and is the last."""
+        self._add(
+            ok=False, detail=str(getattr(error, "detail", error)), warnings=[], code=_code_of(error),
+            cause=diagnosis.cause, remedy=diagnosis.remedy,
+        )  # fmt: skip
+
+    def reached(self, milestone: pop3.Milestone) -> None:
+        """``connect`` came so far."""
+        match milestone:
+            case pop3.Connected():
+                self.passed(f"connected to {milestone.address} port {milestone.port}")
+            case pop3.Protected():
+                self._protected(milestone)
+            case pop3.Greeted():
+                self.passed(milestone.text or "+OK, and no words")
+            case pop3.Announced(capabilities):
+                self.capabilities = capabilities
+                names = ", ".join(sorted(capabilities.names))
+                self.passed(names or "The server announces nothing.", self.new_warnings(capabilities))
+
+    def new_warnings(self, capabilities: pop3.Capabilities) -> list[str]:
+        """Those that no step has given yet: capabilities may differ once we are logged in."""
+        found = warnings_of(capabilities, poll_interval_seconds=self._poll_interval_seconds)
+        new = [warning for warning in found if warning not in self._warned]
+        self._warned.update(new)
+        return new
+
+    def _protected(self, tls: pop3.Protected) -> None:
+        ends, warnings = tls.expires_at, []
+        if ends is not None and ends - self._clock() < _EXPIRES_SOON:
+            warnings.append(f"The certificate expires soon, on {ends.date()}.")
+        until = f", valid until {ends.date()}" if ends else ""
+        self.passed(f"{tls.version}, certificate by {self._shown(tls.issuer)}{until}", warnings)
+
+    def _add(self, **fields: Any) -> None:
+        now = self._monotonic()
+        took = round((now - self._since) * 1000)
+        self._since = now
+        self.steps.append(StepReport(step=self.step, took_ms=took, **fields))
+
+
+def _code_of(error: Exception) -> SyncErrorCode:
+    match error:
+        case pop3.Pop3Error():
+            return as_sync_failed(error).code
+        case SyncFailed():
+            return error.code
+        case AddressRefused():
+            return SyncErrorCode.ADDRESS_REFUSED
+    return SyncErrorCode.CONNECT_FAILED
+
+
+def _patient(limits: pop3.Limits, *, reply: float, session: float) -> pop3.Limits:
+    """The limits, with at most so many seconds for a reply, for connecting, and for all."""
+    return replace(
+        limits,
+        connect_timeout=min(limits.connect_timeout, reply),
+        reply_timeout=min(limits.reply_timeout, reply),
+        session_timeout=min(limits.session_timeout, session),
+    )

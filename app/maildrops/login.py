@@ -1,0 +1,230 @@
+"""From a mailbox row to a POP3 session that is logged in: addresses, certificates, credentials."""
+
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import lru_cache, partial
+
+from app import pop3
+from app.mailboxes.models import Mailbox, MailboxId
+from app.mailboxes.secrets import Binding, Credentials, CredentialsUnreadable, Vault
+from app.maildrops.errors import UNREADABLE, SyncErrorCode, SyncFailed
+from app.maildrops.oauth2 import AccessTokens, Grant
+from app.network.addresses import AddressRefused, refuse_port, resolve
+from app.network.lookups import HostUnknown, Lookups
+from app.settings import IpNetwork
+from app.telemetry import Steps, Traces
+
+_CODES: tuple[tuple[type[pop3.Pop3Error], SyncErrorCode], ...] = (
+    (pop3.ConnectFailed, SyncErrorCode.CONNECT_FAILED),
+    (pop3.TlsFailed, SyncErrorCode.TLS_FAILED),
+    (pop3.CleartextRefused, SyncErrorCode.TLS_FAILED),
+    (pop3.Timeout, SyncErrorCode.TIMEOUT),
+    (pop3.AuthFailed, SyncErrorCode.AUTH_FAILED),
+    (pop3.MaildropInUse, SyncErrorCode.MAILDROP_IN_USE),
+    (pop3.LoginDelay, SyncErrorCode.LOGIN_DELAY),
+    (pop3.ServerTemporary, SyncErrorCode.SERVER_TEMPORARY),
+    (pop3.ServerPermanent, SyncErrorCode.SERVER_PERMANENT),
+    (pop3.LimitExceeded, SyncErrorCode.LIMIT_EXCEEDED),
+    (pop3.ConnectionLost, SyncErrorCode.CONNECT_FAILED),
+    (pop3.SpoolFailed, SyncErrorCode.STORAGE_FAILED),
+    (pop3.Pop3Error, SyncErrorCode.PROTOCOL_ERROR),
+)
+
+# What begins where a milestone of ``pop3.connect`` is reached.
+_NEXT: dict[pop3.Security, dict[type[pop3.Milestone], str]] = {
+    pop3.Security.TLS: {pop3.Connected: "tls", pop3.Protected: "greeting", pop3.Greeted: "capabilities"},
+    pop3.Security.STARTTLS: {
+        pop3.Connected: "greeting",
+        pop3.Greeted: "capabilities",
+        pop3.Announced: "starttls",
+    },
+    pop3.Security.NONE: {pop3.Connected: "greeting", pop3.Greeted: "capabilities"},
+}
+
+_Server = tuple[str, int, str]
+_MOST_SERVERS = 10_000
+
+Login = Callable[[pop3.Pop3Session], Awaitable[None]]
+
+
+class Maildrop:
+    """Opens sessions. One TLS context serves all mailboxes: making one costs more than a handshake."""
+
+    def __init__(
+        self,
+        *,
+        vault: Vault,
+        allowed: Sequence[IpNetwork],
+        ports: Collection[int],
+        lookups: Lookups,
+        limits: pop3.Limits,
+        tokens: AccessTokens,
+        monotonic: Callable[[], float],
+        traces: Traces | None = None,
+    ) -> None:
+        self.tokens = tokens
+        self._traces = traces or Traces()
+        self._vault = vault
+        self._allowed = allowed
+        self._ports = ports
+        self._lookups = lookups
+        self._limits = limits
+        self._monotonic = monotonic
+        self._known: dict[_Server, pop3.Capabilities] = {}
+
+    @asynccontextmanager
+    async def session(
+        self,
+        mailbox: Mailbox,
+        *,
+        timings: dict[str, int],
+        transcript: pop3.Transcript | None = None,
+        one_at_a_time: bool = False,
+        progress: pop3.Progress | None = None,
+    ) -> AsyncIterator[pop3.Pop3Session]:
+        """A session of the mailbox, logged in, to be listed first; QUIT at the end. Raises SyncFailed and the client's
+        errors.
+
+        ``timings`` receives the milliseconds of ``connect`` and ``login``, ``transcript`` what is said, ``progress``
+        how it moves. ``one_at_a_time``: no command goes ahead of an answer, whatever the server announces.
+        """
+        assert mailbox.id is not None
+        mailbox_id, credentials = MailboxId(mailbox.id), self._credentials(mailbox)
+        opened = partial(
+            self._logged_in,
+            mailbox,
+            timings=timings,
+            transcript=transcript,
+            one_at_a_time=one_at_a_time,
+            progress=progress or pop3.Progress(),
+        )
+        if isinstance(credentials, str):
+            session = await opened(
+                lambda session: session.login(mailbox.username, credentials, allow_apop=mailbox.allow_apop),
+                secrets=[credentials],
+            )
+        else:
+            with self._traces.span("oauth2 token"):
+                grant = await self.tokens.current(mailbox_id, credentials)
+            try:
+                session = await opened(by_token(mailbox.username, grant), secrets=grant.secrets)
+            except pop3.AuthFailed:
+                # Tokens are revoked before their time too. Once more and no more: a ban would follow.
+                grant = await self.tokens.fresh(mailbox_id, grant.oauth2)
+                session = await opened(by_token(mailbox.username, grant), secrets=grant.secrets)
+        async with session:
+            yield session
+
+    async def _logged_in(
+        self,
+        mailbox: Mailbox,
+        login: Login,
+        *,
+        secrets: Sequence[str],
+        timings: dict[str, int],
+        transcript: pop3.Transcript | None,
+        one_at_a_time: bool,
+        progress: pop3.Progress,
+    ) -> pop3.Pop3Session:
+        started = self._monotonic()
+        server = mailbox.host, mailbox.port, mailbox.security
+        is_presumed = not one_at_a_time and mailbox.security != pop3.Security.STARTTLS
+        known = self._known.get(server) if is_presumed else None
+        with self._traces.steps("pop3") as steps:
+            steps.begin("resolve")
+            endpoint = pop3.Endpoint(
+                host=mailbox.host.strip("[]"),
+                addresses=await self._addresses(mailbox),
+                port=mailbox.port,
+                security=pop3.Security(mailbox.security),
+            )
+            steps.begin("connect")
+            reached: pop3.Reached = pop3.unwatched if transcript is None else transcript.reached
+            if self._traces.is_on:
+                reached = _stepping(steps, endpoint.security, reached, is_known=known is not None)
+            session = await pop3.connect(
+                endpoint,
+                limits=self._limits,
+                tls=_tls_context(mailbox.ca_certificates),
+                allow_cleartext_password=mailbox.allow_cleartext_password,
+                transcript=transcript,
+                reached=reached,
+                known=known,
+                progress=progress,
+                secrets=secrets,
+            )
+            async with AsyncExitStack() as closing:
+                await closing.enter_async_context(session)
+                connected = self._monotonic()
+                timings["connect"] = round((connected - started) * 1000)
+                steps.begin("login")
+                session.list_with_login()
+                if one_at_a_time:
+                    session.ask_one_at_a_time()
+                try:
+                    await login(session)
+                finally:
+                    if not one_at_a_time:
+                        self._remember(server, session.known)
+                timings["login"] = round((self._monotonic() - connected) * 1000)
+                closing.pop_all()
+            return session
+
+    def _remember(self, server: _Server, known: pop3.Capabilities | None) -> None:
+        """For the next session with this server. What broke off within the login is asked step by step then."""
+        self._known.pop(server, None)
+        if known is not None:
+            if len(self._known) >= _MOST_SERVERS:
+                self._known.clear()
+            self._known[server] = known
+
+    def _credentials(self, mailbox: Mailbox) -> Credentials:
+        if mailbox.credentials is None:
+            raise SyncFailed(SyncErrorCode.AUTH_FAILED, "The mailbox has no password.")
+        try:
+            return self._vault.open(mailbox.credentials, Binding.of(mailbox))
+        except CredentialsUnreadable as error:
+            raise SyncFailed(SyncErrorCode.CREDENTIALS_UNREADABLE, UNREADABLE) from error
+
+    async def _addresses(self, mailbox: Mailbox) -> tuple[str, ...]:
+        try:
+            refuse_port(mailbox.host, mailbox.port, self._ports)
+            return await resolve(mailbox.host, allowed=self._allowed, lookups=self._lookups)
+        except AddressRefused as error:
+            raise SyncFailed(SyncErrorCode.ADDRESS_REFUSED, str(error)) from error
+        except HostUnknown as error:
+            raise SyncFailed(SyncErrorCode.CONNECT_FAILED, str(error)) from error
+
+
+def _stepping(
+    steps: Steps, security: pop3.Security, reached: Callable[[pop3.Milestone], None], *, is_known: bool
+) -> Callable[[pop3.Milestone], None]:
+    """``is_known``: the capabilities are asked for with the login."""
+    following = {
+        kind: step for kind, step in _NEXT[security].items() if not (is_known and kind is pop3.Greeted)
+    }
+
+    def reached_one(milestone: pop3.Milestone) -> None:
+        reached(milestone)
+        if step := following.get(type(milestone)):
+            steps.begin(step)
+
+    return reached_one
+
+
+def by_token(username: str, grant: Grant) -> Login:
+    """How to log in with an access token."""
+    return lambda session: session.login_with_token(username, grant.access_token)
+
+
+def as_sync_failed(error: pop3.Pop3Error) -> SyncFailed:
+    """The contract's code for an error of the client."""
+    code = next(code for kind, code in _CODES if isinstance(error, kind))
+    retry_after = getattr(error, "retry_after", None)
+    return SyncFailed(code, str(error), server_reply=error.reply, retry_after_seconds=retry_after)
+
+
+@lru_cache(maxsize=64)
+def _tls_context(ca_certificates: str | None) -> ssl.SSLContext:
+    return pop3.client_tls_context(ca_certificates)

@@ -1,0 +1,32 @@
+"""Trying a mailbox over HTTP."""
+
+from fastapi import APIRouter
+
+from app.access.routes import requires
+from app.access.service import Gate, Scope
+from app.maildrops.check import MailboxToTry, Tryout, TryoutReport
+from app.web.problems import documented
+from app.web.routing import Router
+
+
+def build_router(*, gate: Gate, tryout: Tryout) -> APIRouter:
+    """The route that tries a mailbox's settings."""
+    router = Router(tags=["Mailboxes"])
+
+    @router.post(
+        "/mailboxes/test",
+        dependencies=[requires(gate, Scope.ADMIN)],
+        responses=documented(),
+        summary="Try a mailbox's settings",
+    )
+    async def test(body: MailboxToTry) -> TryoutReport:
+        """Connects, logs in, counts messages and unique-ids, and says QUIT. Nothing is stored, retrieved or deleted.
+
+        The answer is 200 whether it worked or not: `ok` says which. `steps` are in the order in which they
+        happen, and end with the one that failed, which tells `cause` and `remedy`: `dns`, `tcp`, `tls`, `greeting`,
+        `capa`, `auth`, `stat`, `uidl`. With `starttls`, `tls` comes behind `capa`; with `none` it is left out. A test
+        is a login: it meets the maildrop's lock and LOGIN-DELAY like any other. It waits at most 30 s for an answer.
+        """
+        return await tryout.run(body)
+
+    return router

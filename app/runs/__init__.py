@@ -1,0 +1,1 @@
+"""The rows of syncs: asked for, admitted, ended; and their routes."""

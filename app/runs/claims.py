@@ -1,0 +1,292 @@
+"""SQL of asking for syncs and of claiming them: who runs which, under a lease."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Text, TextClause, and_, bindparam, case, cast, func, text, update
+from sqlalchemy import select as select_columns
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, SQLModel, col, select
+
+from app.database import UtcDateTime
+from app.ledger.models import ACTIVE, Sync, SyncId, SyncStatus, Trigger
+from app.ledger.repository import Claim
+from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
+from app.runs.places import Queue, Room
+
+# Made once: to make a statement and its cache key costs several times its execution.
+_SYNCS = SQLModel.metadata.tables["syncs"]
+_MAILBOXES = SQLModel.metadata.tables["mailboxes"]
+
+# SQLite uses a partial index only where the statement says its condition in the same words, without parameters.
+_IS_OPEN = text("syncs.status IN ('queued', 'running')")
+
+_IS_DUE = (_MAILBOXES.c.next_sync_at <= bindparam("now")) & (
+    _MAILBOXES.c.status == MailboxStatus.ACTIVE.value
+)
+_IS_LOST = and_(
+    _IS_OPEN, _SYNCS.c.status == SyncStatus.RUNNING.value, _SYNCS.c.lease_expires_at <= bindparam("now")
+)
+_DUE = (
+    select_columns(_MAILBOXES.c.id)
+    .where(_IS_DUE)
+    .order_by(_MAILBOXES.c.next_sync_at)
+    .limit(bindparam("most"))
+)
+_DUE_FOR_US = _DUE.with_for_update(skip_locked=True)
+_QUEUED = (
+    select_columns(_SYNCS.c.id)
+    .where(_IS_OPEN, _SYNCS.c.status == SyncStatus.QUEUED.value)
+    .order_by(_SYNCS.c.server, _SYNCS.c.id)  # as the index has them, lest a planner finds a scan cheaper
+    .limit(bindparam("most"))
+)
+_LOST = select_columns(_SYNCS.c.id).where(_IS_LOST).limit(bindparam("most"))
+_LET_GO = {"status": SyncStatus.QUEUED.value, "worker": None, "lease_expires_at": None}
+_TAKE_FROM_THE_DEAD = update(_SYNCS).where(_IS_LOST).values(_LET_GO)
+_RUNNING = (
+    select_columns(_SYNCS.c.pace, func.count())
+    .where(_IS_OPEN, _SYNCS.c.status == SyncStatus.RUNNING.value)
+    .group_by(_SYNCS.c.pace)
+)
+_HOST = func.rtrim(func.lower(_MAILBOXES.c.host), ".")
+_SERVER = (
+    select_columns(case((_MAILBOXES.c.is_private, _HOST + ":" + cast(_MAILBOXES.c.port, Text)), else_=_HOST))
+    .where(_MAILBOXES.c.id == bindparam("of"))
+    .scalar_subquery()
+)
+_PACE = select_columns(_MAILBOXES.c.pace).where(_MAILBOXES.c.id == bindparam("of")).scalar_subquery()
+
+# One claims at a time, so that two can never both take the last place. A worker that is frozen with the lock in
+# its hand loses it with its connection.
+_ONE_AT_A_TIME = text(
+    "SELECT set_config('idle_in_transaction_session_timeout', '5s', true), pg_advisory_xact_lock(7305229119418)"
+)
+
+# Walks the queued syncs of one pace from server to server by their index, at each one from the oldest on, and steps
+# over to the next server where no room is left: what it costs does not grow with what waits. ``room``: how many more
+# this server takes, the row included; ``taken``: how many rows before this one had room. The first row stands for none.
+# That the last condition is no comparison with ``status`` alone keeps a planner with old statistics from reading
+# all that waits.
+_WALK = """
+WITH RECURSIVE walk (server, id, room, taken) AS (
+    SELECT {behind}, CAST(0 AS BIGINT), CAST(0 AS BIGINT), CAST(0 AS BIGINT)
+    UNION ALL
+    SELECT
+        next.server,
+        next.id,
+        CASE WHEN next.server = walk.server THEN walk.room - 1 ELSE
+            coalesce((SELECT CAST(value AS BIGINT) FROM {each}(CAST(:lowered AS {json})) WHERE key = next.server),
+                CAST(:most_per_server AS BIGINT))
+            - (SELECT count(*) FROM syncs
+                WHERE status IN ('queued', 'running') AND status = 'running' AND server = next.server)
+        END,
+        walk.taken + CASE WHEN walk.room > 0 THEN 1 ELSE 0 END
+    FROM walk JOIN syncs AS next ON next.id = (
+        SELECT id FROM syncs
+        WHERE status IN ('queued', 'running') AND status = 'queued'
+            AND pace = :pace
+            AND (server, id) > (walk.server, CASE WHEN walk.room > 1 THEN walk.id ELSE 9223372036854775807 END)
+        ORDER BY server, id LIMIT 1
+    )
+    WHERE walk.taken + CASE WHEN walk.room > 0 THEN 1 ELSE 0 END < CAST(:most AS BIGINT)
+)
+UPDATE syncs SET
+    status = 'running',
+    started_at = coalesce(started_at, :now),
+    worker = :worker,
+    lease_token = lease_token + :step,
+    lease_expires_at = :lease
+WHERE id IN (SELECT id FROM walk WHERE room > 0) AND status || '' = 'queued'
+RETURNING id, mailbox_id, lease_token, server, traceparent
+"""
+
+# How many of each pace wait, counted up to a bound; and of some servers, how many syncs run there if any waits.
+_WAITING = """
+SELECT count(*) FROM (
+    SELECT 1 FROM syncs WHERE status IN ('queued', 'running') AND status = 'queued' AND pace = :pace LIMIT :most
+) AS found
+"""
+_WAITING_AT = """
+SELECT asked.value, (SELECT count(*) FROM syncs
+    WHERE status IN ('queued', 'running') AND status = 'running' AND server = asked.value)
+FROM {each}(CAST(:servers AS {json})) AS asked WHERE EXISTS (SELECT 1 FROM syncs
+    WHERE status IN ('queued', 'running') AND status = 'queued' AND server = asked.value)
+"""
+
+_UNLIMITED = 1 << 31
+_EACH = ({"each": "json_each", "json": "text"}, {"each": "json_array_elements_text", "json": "json"})
+_MOMENTS = 1 << 30  # microseconds, a quarter of an hour
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How many syncs may run at the same time, of all workers together.
+
+    ``lowered``: mail servers (as syncs name them) that get less than ``per_server`` now.
+    """
+
+    per_server: int = _UNLIMITED
+    overall: int = _UNLIMITED
+    lowered: Mapping[str, int] = field(default_factory=dict)
+
+
+NO_LIMITS = Limits()
+
+
+def request(
+    db: Session, mailbox_id: MailboxId, trigger: Trigger, *, now: datetime, traceparent: str | None = None
+) -> Sync:
+    """The queued or running sync of the mailbox, made now if there is none, as a child of the span ``traceparent``."""
+    row = _queued(mailbox_id, trigger, now) | {"traceparent": traceparent}
+    insert = _insert_unless_active(db).returning(_SYNCS.c.id)
+    inserted = db.connection().execute(insert, [row | {"of": mailbox_id}]).first()
+    if inserted is not None:
+        return Sync(id=inserted[0], **row)
+    return db.exec(select(Sync).where(Sync.mailbox_id == mailbox_id, col(Sync.status).in_(ACTIVE))).one()
+
+
+def request_due(db: Session, *, now: datetime, limit: int) -> int:
+    """Ask for a sync of every mailbox that is due, up to ``limit``; how many there were."""
+    due = db.connection().execute(_DUE_FOR_US, {"now": now, "most": limit}).scalars().all()
+    if not due:
+        return 0
+    rows = [_queued(MailboxId(each), Trigger.SCHEDULE, now) | {"of": each} for each in due]
+    db.connection().execute(_insert_unless_active(db), rows)
+    # Not due again until the sync that was asked for ends and says when.
+    db.execute(update(Mailbox).where(col(Mailbox.id).in_(due)).values(next_sync_at=None))
+    return len(due)
+
+
+def has_work(db: Session, *, now: datetime) -> bool:
+    """Whether a sync is queued, a lease has run out, or a mailbox is due."""
+    asked = {"now": now, "most": 1}
+    return any(db.connection().execute(question, asked).first() for question in (_QUEUED, _LOST, _DUE))
+
+
+def claim(
+    db: Session,
+    *,
+    worker: str,
+    limit: int,
+    now: datetime,
+    lease_expires_at: datetime,
+    limits: Limits = NO_LIMITS,
+    behind: str = "",
+    room: Room | None = None,
+    paces: Sequence[Pace] = tuple(Pace),
+) -> list[Claim]:
+    """Take queued syncs, and running ones whose lease has run out; each gets a new token.
+
+    Paces come in this order, as far as the worker has ``room`` for them. Of each, mail servers come in turn, those
+    after ``behind`` first, and of each server the oldest syncs; in this order.
+
+    A database that crashes may forget a claim, for claims are not flushed. So the step to the next token is of the
+    moment: the claim that follows must not get the very token that whoever was forgotten still shows.
+    """
+    on = db.connection()
+    if on.dialect.name == "postgresql":
+        on.execute(_ONE_AT_A_TIME)
+    on.execute(_TAKE_FROM_THE_DEAD, {"now": now})
+    rooms = [room or Room(_UNLIMITED)]
+    if limits.overall < _UNLIMITED:
+        rooms.append(Room(limits.overall, {Pace(pace): count for pace, count in on.execute(_RUNNING)}))
+    given = {
+        "now": now,
+        "worker": worker,
+        "lease": lease_expires_at,
+        "step": 1 + int(now.timestamp() * 1_000_000) % _MOMENTS,
+        "most_per_server": limits.per_server,
+        "lowered": json.dumps(limits.lowered),
+    }
+    claims: list[Claim] = []
+    for pace in paces:
+        for start in dict.fromkeys((behind, "")):
+            most = min(limit - len(claims), *(each.left(pace) for each in rooms))
+            if most > 0:
+                asked = given | {"behind": start, "most": most, "pace": pace.value}
+                rows = on.execute(_claim_on(on.dialect.name), asked)
+                some = [
+                    Claim(SyncId(row[0]), MailboxId(row[1]), row[2], row[3], row[4], pace) for row in rows
+                ]
+                claims += sorted(some, key=lambda claim: (claim.server, claim.sync_id))
+                rooms = [each.with_more(pace, len(some)) for each in rooms]
+    return claims
+
+
+def waiting(db: Session, servers: Collection[str], *, most: int) -> Queue:
+    """What is queued: of each pace (counted up to ``most``), and at which of these servers."""
+    on = db.connection()
+    counts = {
+        pace: on.execute(text(_WAITING), {"pace": pace.value, "most": most}).scalar_one() for pace in Pace
+    }
+    words = _EACH[on.dialect.name == "postgresql"]
+    asked = on.execute(text(_WAITING_AT.format(**words)), {"servers": json.dumps(sorted(servers))})
+    return Queue(counts, {row[0]: row[1] for row in asked})
+
+
+def release_worker(db: Session, *, worker: str) -> int:
+    """Queue again what this worker held before it was started anew; how many there were."""
+    ours = _IS_OPEN & (_SYNCS.c.worker == worker) & (_SYNCS.c.status == SyncStatus.RUNNING.value)
+    return db.connection().execute(update(_SYNCS).where(ours).values(_LET_GO)).rowcount
+
+
+def workers(db: Session, *, now: datetime) -> set[str]:
+    """Who holds syncs under a lease that has not run out."""
+    held = _IS_OPEN & (_SYNCS.c.status == SyncStatus.RUNNING.value) & (_SYNCS.c.lease_expires_at > now)
+    return set(db.connection().execute(select_columns(_SYNCS.c.worker).where(held).distinct()).scalars())
+
+
+def renew(db: Session, held: Sequence[Claim], *, until: datetime) -> None:
+    """Hold the leases of running syncs for longer, those that are still ours."""
+    table = SQLModel.metadata.tables["syncs"]
+    statement = (
+        update(table)
+        .where(table.c.id == bindparam("row"), table.c.lease_token == bindparam("token"))
+        .where(table.c.status == SyncStatus.RUNNING.value)
+        .values(lease_expires_at=bindparam("until"))
+    )
+    db.connection().execute(
+        statement, [{"row": claim.sync_id, "token": claim.token, "until": until} for claim in held]
+    )
+
+
+def _queued(mailbox_id: MailboxId, trigger: Trigger, now: datetime) -> dict[str, Any]:
+    return {
+        "mailbox_id": mailbox_id,
+        "trigger": trigger.value,
+        "status": SyncStatus.QUEUED.value,
+        "queued_at": now,
+        "report": {},
+        "lease_token": 0,
+    }
+
+
+def _insert_unless_active(db: Session) -> Any:
+    return _insert_unless_active_on(db.get_bind().dialect.name)
+
+
+@lru_cache(maxsize=2)
+def _insert_unless_active_on(dialect: str) -> Any:
+    index = next(ix for ix in _SYNCS.indexes if ix.name == "uq_syncs_active")
+    where = index.dialect_options[dialect]["where"]
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return (
+        insert(_SYNCS)
+        .values(server=_SERVER, pace=_PACE)
+        .on_conflict_do_nothing(index_elements=["mailbox_id"], index_where=where)
+    )
+
+
+@lru_cache(maxsize=2)
+def _claim_on(dialect: str) -> TextClause:
+    words = (
+        {"behind": 'CAST(:behind AS text) COLLATE "C"', "each": "json_each_text", "json": "json"}
+        if dialect == "postgresql"
+        else {"behind": ":behind", "each": "json_each", "json": "text"}
+    )
+    times = [bindparam(name, type_=UtcDateTime) for name in ("now", "lease")]
+    return text(_WALK.format(**words)).bindparams(*times)

@@ -1,0 +1,53 @@
+"""The database as a sync under way has it: reading as anybody may, writing only under its lease."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from sqlmodel import Session
+
+from app.database import Database, OneOf
+from app.ledger import repository
+from app.ledger.repository import Claim
+from app.runs import completion
+from app.runs.completion import LastWord
+from app.runs.schemas import Report
+
+Result = TypeVar("Result")
+
+
+class Lease:
+    """What a sync was claimed for, and its only way to write.
+
+    A worker that was thought dead may come back in the middle of a sync that another runs by now. So each of its
+    transactions begins with the sync's own row, by token (a fencing token); that holds the lease for longer, too. Where
+    the row is not its own any more nothing is written, and LeaseLost raised.
+    """
+
+    def __init__(
+        self, claim: Claim, database: Database, *, clock: Callable[[], datetime], seconds: float
+    ) -> None:
+        self.claim = claim
+        self._database = database
+        self._clock = clock
+        self._seconds = seconds
+
+    async def read(self, question: Callable[[Session], Result]) -> Result:
+        """Ask for something, in a transaction of its own."""
+        return await self._database.read(question)
+
+    async def write(
+        self, change: Callable[[Session], Result], *, report: Report, durable: bool = True
+    ) -> Result:
+        """Make a change, together with how far the sync is. Raises LeaseLost and StorageFailed."""
+
+        def under_lease(db: Session) -> Result:
+            until = self._clock() + timedelta(seconds=self._seconds)
+            repository.progress(db, self.claim, report=report.model_dump(), lease_expires_at=until)
+            return change(db)
+
+        return await self._database.write(under_lease, durable=durable)
+
+    async def end(self, word: LastWord) -> None:
+        """Write the last word, which ends the lease too. Raises LeaseLost and StorageFailed."""
+        await self._database.write(OneOf(completion.write, word), durable=False)

@@ -1,0 +1,227 @@
+"""Syncs over HTTP."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import PlainTextResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from sqlmodel import Session
+
+from app.access.routes import requires
+from app.access.service import Gate, Scope
+from app.database import Database
+from app.errors import AppError, not_found, without_secrets
+from app.jobs.wakeups import Wakeup, Wakeups
+from app.ledger import repository
+from app.ledger.models import ACTIVE, Sync, SyncId, SyncStatus, Trigger
+from app.mailboxes import repository as mailboxes
+from app.mailboxes.models import MailboxId, MailboxStatus
+from app.mailboxes.routes import mailbox_id_of
+from app.mailboxes.service import existing
+from app.runs import claims, schemas
+from app.runs.schemas import SyncAnswer
+from app.telemetry import Traces
+from app.web.ids import decode_id
+from app.web.pages import After, Limit, Page, decode_cursor, encode_cursor, link_next
+from app.web.problems import documented
+from app.web.routing import Router
+
+LONGEST_WAIT_SECONDS = 60
+
+_REFUSED = {
+    MailboxStatus.PAUSED: ("mailbox_paused", "The mailbox is paused. PATCH it with paused: false first."),
+    MailboxStatus.AUTH_FAILED: (
+        "mailbox_auth_failed",
+        (
+            "The mail server refused the login. PATCH the mailbox with the right credentials (the same ones, if "
+            "it was the server that was wrong): repeated refused logins get accounts locked."
+        ),
+    ),
+    MailboxStatus.NEEDS_REVIEW: ("mailbox_needs_review", "The mailbox waits for a decision."),
+}
+
+
+def build_router(
+    *,
+    database: Database,
+    gate: Gate,
+    wakeups: Wakeups,
+    work_is_due: Callable[[], None],
+    clock: Callable[[], datetime],
+    monotonic: Callable[[], float],
+    transcripts: bool,
+    has_secrets: bool,
+    traces: Traces,
+) -> APIRouter:
+    """The routes of syncs. ``work_is_due`` tells the workers that something is queued.
+
+    ``transcripts``: whether the settings have failed syncs keep theirs.
+    """
+    router = Router(tags=["Syncs"])
+    may_read, may_sync = requires(gate, Scope.READ), requires(gate, Scope.SYNC)
+
+    async def found(sync_id: SyncId) -> Sync:
+        row = await database.read(lambda db: repository.get(db, sync_id))
+        if row is None:
+            raise not_found("sync")
+        return row
+
+    async def ended(row: Sync, wait: int) -> Sync:
+        """The sync when it has ended, or as it is after ``wait`` seconds."""
+        deadline = monotonic() + wait
+        sync_id = SyncId(row.id or 0)
+        ticket = wakeups.syncs_ended.ticket(sync_id)
+        work_is_due()
+        while row.status in ACTIVE and (remaining := deadline - monotonic()) > 0:
+            await Wakeup.wait(ticket, at_most=remaining)
+            ticket = wakeups.syncs_ended.ticket(sync_id)
+            row = await found(sync_id)
+        return row
+
+    @router.post(
+        "/mailboxes/{mailbox_id}/sync",
+        status_code=202,
+        dependencies=[may_sync],
+        responses=documented(
+            404,
+            409,
+            s409="mailbox_paused: The mailbox is paused (or mailbox_auth_failed, mailbox_needs_review, "
+            "without_secrets).",
+        )
+        | {200: {"model": SyncAnswer, "description": "With `wait`: the sync has ended."}},
+        summary="Ask for a sync",
+    )
+    async def sync(
+        mailbox_id: str,
+        response: Response,
+        wait: Annotated[
+            int, Query(ge=0, le=LONGEST_WAIT_SECONDS, description="Seconds to wait for its end.")
+        ] = 0,
+    ) -> SyncAnswer:
+        """List, diff, retrieve what is new, store; in the background. Queued or running: that same sync."""
+        number = mailbox_id_of(mailbox_id)
+        if not has_secrets:
+            raise without_secrets()
+        # Not flushed: a request that a power failure takes away loses no mail.
+        asked_by = traces.traceparent()
+        row = await database.write(lambda db: _request(db, number, clock(), asked_by), durable=False)
+        row = await ended(row, wait)
+        response.status_code = 202 if row.status in ACTIVE else 200
+        answer = schemas.answer(row)
+        response.headers["Location"] = f"/syncs/{answer.id}"
+        return answer
+
+    @router.get(
+        "/mailboxes/{mailbox_id}/syncs",
+        dependencies=[may_read],
+        responses=documented(400, 404),
+        summary="List the syncs of a mailbox, the latest first",
+    )
+    async def list_syncs(
+        request: Request, response: Response, mailbox_id: str, after: After = None, limit: Limit = 50
+    ) -> Page[SyncAnswer]:
+        number, position = mailbox_id_of(mailbox_id), decode_cursor(after)
+
+        def question(db: Session) -> Page[SyncAnswer]:
+            existing(db, number)
+            rows = repository.page(db, number, before=position, limit=limit + 1)
+            cursor = encode_cursor(rows[limit - 1].id or 0) if len(rows) > limit else None
+            return Page(items=[schemas.answer(row) for row in rows[:limit]], next_cursor=cursor)
+
+        page = await database.read(question)
+        link_next(request, response, page.next_cursor)
+        return page
+
+    @router.get("/syncs/{sync_id}", dependencies=[may_read], responses=documented(404), summary="Read a sync")
+    async def read(sync_id: str) -> SyncAnswer:
+        return schemas.answer(await found(SyncId(decode_id("syn", sync_id))))
+
+    @router.get(
+        "/syncs/{sync_id}/transcript",
+        dependencies=[may_read],
+        responses=documented(
+            404,
+            s404="transcript_not_found: Transcripts are off: set MAILDELTA_TRANSCRIPTS=true and sync again.",
+        ),
+        response_class=PlainTextResponse,
+        summary="Read what was said in a failed sync",
+    )
+    async def transcript(sync_id: str) -> str:
+        """The commands (`C:`) and answers (`S:`) on the wire, for whoever has to find out what went wrong.
+
+        No password and no mail is in it: arguments that may be secret are `***`, answers that repeat part of
+        a secret are withheld, bodies are counted. At most 64 KiB;
+        the middle of a longer one is left out. Only with the setting `MAILDELTA_TRANSCRIPTS`, and only of the
+        latest three failed syncs of each mailbox.
+        """
+        row = await found(SyncId(decode_id("syn", sync_id)))
+        text = await database.read(lambda db: repository.read_transcript(db, SyncId(row.id or 0)))
+        if text is None:
+            raise AppError(404, "transcript_not_found", _no_transcript(row, is_on=transcripts))
+        return text
+
+    async def followed(sync_id: str) -> Sync:
+        """The sync whose events are asked for: a wrong id must be answered before the stream begins."""
+        return await found(SyncId(decode_id("syn", sync_id)))
+
+    @router.get(
+        "/syncs/{sync_id}/events",
+        dependencies=[may_read],
+        responses=documented(404),
+        response_class=EventSourceResponse,
+        summary="Follow a sync",
+    )
+    async def events(row: Annotated[Sync, Depends(followed)]) -> AsyncIterator[ServerSentEvent]:
+        """Server-Sent Events: `progress` with the sync whenever it changed, then `done`."""
+        told: SyncAnswer | None = None
+        while True:
+            ticket = wakeups.syncs_changed.ticket(row.id)
+            row = await found(SyncId(row.id or 0))
+            answer = schemas.answer(row)
+            if row.status not in ACTIVE:
+                yield ServerSentEvent(event="done", data=answer)
+                return
+            if answer != told:
+                yield ServerSentEvent(event="progress", data=answer)
+                told = answer
+            await Wakeup.wait(ticket, at_most=1.0)
+
+    @router.post(
+        "/syncs/{sync_id}/cancel",
+        status_code=202,
+        dependencies=[may_sync],
+        responses=documented(404),
+        summary="Stop a sync, keeping what is committed",
+    )
+    async def cancel(sync_id: str) -> SyncAnswer:
+        """A sync that has ended stays as it is."""
+        number = SyncId(decode_id("syn", sync_id))
+        await found(number)
+        await database.write(lambda db: repository.cancel(db, number, now=clock()))
+        wakeups.sync_ended(number)
+        work_is_due()
+        return schemas.answer(await found(number))
+
+    return router
+
+
+def _request(db: Session, mailbox_id: MailboxId, now: datetime, traceparent: str | None) -> Sync:
+    mailbox = mailboxes.poll_state(db, mailbox_id)
+    if mailbox is None:
+        raise not_found("mailbox")
+    if refusal := _REFUSED.get(mailbox.status):
+        raise AppError(409, *refusal)
+    return claims.request(db, mailbox_id, Trigger.MANUAL, now=now, traceparent=traceparent)
+
+
+def _no_transcript(row: Sync, *, is_on: bool) -> str:
+    if row.status != SyncStatus.FAILED:
+        return f"Only failed syncs have a transcript. This one is {row.status}."
+    if not is_on:
+        return "Transcripts are off: set MAILDELTA_TRANSCRIPTS=true, start the service again, and sync again."
+    return (
+        "None was kept: transcripts were off when it failed, an error of ours ended it, or the mailbox has "
+        f"{repository.TRANSCRIPTS_KEPT} later ones."
+    )

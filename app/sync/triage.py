@@ -1,0 +1,260 @@
+"""Which candidates to retrieve: suspects recognised by their headers, the unwanted and the too large set aside."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from app import pop3
+from app.ledger.diff import Candidate, Known, Turn, is_due, is_made_up
+from app.ledger.listing_view import Look
+from app.ledger.matching import Recogniser, SameAs
+from app.mail.fingerprint import Fingerprint, shown
+from app.mailboxes import judging as judged
+from app.mailboxes.criteria import Criteria
+from app.maildrops.errors import SyncErrorCode, SyncFailed
+from app.reading.shares import Owner
+from app.reading.threads import FairThreads
+
+# So few ledger lines that nothing can recognise are worth no question to a person.
+_FEW = 5
+# Octets of headers that are digested where they arrive: a hop to a thread costs as much.
+_FEW_OCTETS = 16 * 1024
+
+MOST_RETRIEVED_TO_COMPARE = 1_000  # known messages that one sync retrieves, as their sizes do not add up
+
+Judge = Callable[[bytes, int | None], str | None]
+"""Head and octets of a message -> why the criteria do not want it, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the headers of a candidate told, and the headers themselves where they are kept."""
+
+    marks: Fingerprint
+    unwanted: str | None
+    octets: bytes | None
+
+
+@dataclass(slots=True)
+class Sifted:
+    """The candidates of a listing, each in one place. ``postponed``: known for now, and compared by the next sync."""
+
+    recognised: list[tuple[Candidate, SameAs]] = field(default_factory=list)
+    baseline: list[tuple[Candidate, Fingerprint | None]] = field(default_factory=list)
+    postponed: list[Candidate] = field(default_factory=list)
+    too_large: list[tuple[Candidate, bytes | None]] = field(default_factory=list)
+    filtered: list[tuple[Candidate, Head]] = field(default_factory=list)
+    to_retrieve: list[Candidate] = field(default_factory=list)
+    heads: dict[int, Head] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> dict[int, Fingerprint]:
+        """What the headers told, by message-number."""
+        return {number: head.marks for number, head in self.heads.items()}
+
+
+async def sift(
+    session: pop3.Pop3Session,
+    seen: Look,
+    recogniser: Recogniser,
+    *,
+    most_octets: int,
+    is_baseline: bool,
+    judge: Judge | None,
+    threads: FairThreads,
+    owner: Owner,
+    now: datetime,
+    may_hold: bool = True,
+) -> Sifted:
+    """Sort the candidates, asking for headers (TOP, pipelined) only where they decide something.
+
+    Raises SyncFailed ``needs_review`` when a wholesale change of unique-ids cannot be decided.
+    """
+    diff, sifted = seen.diff, Sifted()
+    is_wholesale = diff.is_wholesale and not is_baseline
+    suspects, plain, baseline = list(diff.suspects), list(diff.due), list[Candidate]()
+    # What had no unique-id may have got one since, and the other way round.
+    is_suspicious = is_wholesale or any(is_made_up(line.unique_id) for line in diff.gone)
+    for candidate in diff.fresh:
+        if (same := recogniser.by_import(candidate)) is not None:
+            sifted.recognised.append((candidate, same))
+        elif is_baseline:
+            baseline.append(candidate)
+        else:
+            (suspects if is_suspicious or is_made_up(candidate.unique_id) else plain).append(candidate)
+    large = {c.number for c in [*suspects, *plain] if (c.octets or 0) > most_octets and not c.is_forced}
+    # TOP of what ended a session, or may, ends the next one before anything is retrieved.
+    harmless = [*suspects, *(c for c in plain if c.turn is Turn.WITH_OTHERS)]
+    asked = [c for c in harmless if judge is not None or c.number in large]
+    asked += [c for c in suspects if judge is None and c.number not in large]
+    asked += [c for c in baseline if seen.is_in_doubt or is_made_up(c.unique_id)]
+    asked.sort(key=_tried)
+    async for candidate, octets in heads_of(session, asked):
+        if octets is not None:
+            read = partial(_head, candidate, octets, judge=judge, is_kept=candidate.number in large)
+            is_long = judge is not None or len(octets) > _FEW_OCTETS
+            sifted.heads[candidate.number] = await threads.call(owner, read) if is_long else read()
+    sifted.baseline = [
+        (c, sifted.heads[c.number].marks if c.number in sifted.heads else None) for c in baseline
+    ]
+    known = _recognised(
+        suspects, sifted.heads, recogniser, is_wholesale=is_wholesale, compares_all=seen.compares_all
+    )
+    plain += _unrecognised(suspects, known, sifted, recogniser, now=now)
+    if is_wholesale and may_hold:
+        heads = sifted.heads
+        unknown = [
+            c for c in plain if not (c.number in heads and recogniser.proposed(c, heads[c.number].marks))
+        ]
+        _hold_if_undecided(seen, recogniser, unknown)
+    for candidate in plain:
+        _place(candidate, sifted, is_large=candidate.number in large)
+    sifted.to_retrieve.sort(key=_tried)
+    return sifted
+
+
+def _unrecognised(
+    suspects: Sequence[Candidate],
+    known: dict[int, SameAs],
+    sifted: Sifted,
+    recogniser: Recogniser,
+    *,
+    now: datetime,
+) -> Iterator[Candidate]:
+    """The suspects that headers did not decide about, and those that are known and that somebody waits for."""
+    later = _to_postpone(suspects, known, sifted.heads, recogniser)
+    for candidate in suspects:
+        same = known.get(candidate.number)
+        if candidate.number in later:
+            sifted.postponed.append(candidate)
+        elif same is None:
+            line = recogniser.failed_before(candidate)
+            yield _of_line(candidate, line) if line else candidate
+        elif same.line.unique_id == candidate.unique_id and is_due(same.line, now):
+            yield _of_line(candidate, same.line)
+        else:
+            sifted.recognised.append((candidate, same))
+
+
+def _tried(candidate: Candidate) -> int:
+    """What failed before comes last: a message that ends each session must not stand before the others."""
+    return candidate.attempts
+
+
+async def heads_of(
+    session: pop3.Pop3Session, candidates: Sequence[Candidate]
+) -> AsyncIterator[tuple[Candidate, bytes | None]]:
+    """The headers of each (TOP, pipelined); None where the server does not give them."""
+    by_number = {candidate.number: candidate for candidate in candidates}
+    if not by_number:
+        return
+    async for reply in session.top(list(by_number), lines=0):
+        octets = reply.body if isinstance(reply.body, bytes) else None
+        reply.close()
+        yield by_number[reply.number], octets
+
+
+def judge_by(criteria: dict[str, Any] | None) -> Judge | None:
+    """The judge for a mailbox's criteria as they are stored; None when everything is wanted."""
+    if criteria is None:
+        return None
+    rules = Criteria.model_validate(criteria)
+
+    def judge(head: bytes, octets: int | None) -> str | None:
+        verdict = judged.judge(rules, head=judged.Head(head), octets=octets)
+        return None if verdict.wanted else verdict.rule
+
+    return judge
+
+
+def _head(candidate: Candidate, octets: bytes, *, judge: Judge | None, is_kept: bool) -> Head:
+    unwanted = None if judge is None or candidate.is_forced else judge(octets, candidate.octets)
+    return Head(shown(octets), unwanted, octets if is_kept else None)
+
+
+def _of_line(candidate: Candidate, line: Known) -> Candidate:
+    """The candidate as the message that a ledger line waits for."""
+    return replace(candidate, occurrence=line.occurrence, entry=line)
+
+
+def _recognised(
+    suspects: Sequence[Candidate],
+    heads: dict[int, Head],
+    recogniser: Recogniser,
+    *,
+    is_wholesale: bool,
+    compares_all: bool,
+) -> dict[int, SameAs]:
+    """What each suspect is, by message-number. Every line of an id is looked for under that id first.
+
+    ``compares_all``: where id and size are not enough, a line that was never looked into is known by them only if most
+    of those that were are known by their headers.
+    """
+    known: dict[int, SameAs] = {}
+    looked_at = [candidate for candidate in suspects if candidate.number in heads]
+    comparable = [candidate for candidate in looked_at if recogniser.has_headers_of(candidate)]
+    for candidate in looked_at:
+        same = recogniser.by_own_headers(candidate, heads[candidate.number].marks)
+        if same is not None:
+            known[candidate.number] = same
+    agreeing = sum(candidate.number in known for candidate in comparable)
+    for candidate in suspects if not compares_all or 2 * agreeing > len(comparable) or not comparable else ():
+        if candidate.number not in known and (same := recogniser.by_size(candidate)) is not None:
+            known[candidate.number] = same
+    alike = Counter(head.marks.headers for head in heads.values())
+    for candidate in looked_at:
+        marks = heads[candidate.number].marks
+        # Several with the same headers are several messages, or one and its copies: the content tells.
+        if candidate.number in known or (is_wholesale and alike[marks.headers] > 1):
+            continue
+        if (same := recogniser.by_headers(candidate, marks)) is not None:
+            known[candidate.number] = same
+    return known
+
+
+def _to_postpone(
+    suspects: Sequence[Candidate],
+    known: dict[int, SameAs],
+    heads: dict[int, Head],
+    recogniser: Recogniser,
+) -> frozenset[int]:
+    """Messages under their own ids that only their octets can decide about, beyond what one sync retrieves for that."""
+    unknown = [c for c in suspects if c.number not in known and c.number in heads]
+    asked = [
+        candidate.number
+        for candidate in unknown
+        if any(
+            line.unique_id == candidate.unique_id
+            for line in recogniser.proposed(candidate, heads[candidate.number].marks)
+        )
+    ]
+    unread = (c.number for c in unknown if recogniser.is_steady_and_nameless(c))
+    return frozenset(asked[MOST_RETRIEVED_TO_COMPARE:]) | frozenset(unread)
+
+
+def _place(candidate: Candidate, sifted: Sifted, *, is_large: bool) -> None:
+    head = sifted.heads.get(candidate.number)
+    if candidate.is_forced:
+        sifted.to_retrieve.append(candidate)
+    elif head is not None and head.unwanted is not None:
+        sifted.filtered.append((candidate, head))
+    elif is_large:
+        sifted.too_large.append((candidate, head.octets if head else None))
+    else:
+        sifted.to_retrieve.append(candidate)
+
+
+def _hold_if_undecided(seen: Look, recogniser: Recogniser, unknown: Sequence[Candidate]) -> None:
+    """Most of what was there is gone, and we have no headers of it: old mail under new ids, or new mail?"""
+    lost = [line for line in seen.diff.gone if line.entry_id not in recogniser.found]
+    blank = [line for line in lost if line.headers is None and line.content is None]
+    if len(blank) >= _FEW and 2 * len(blank) >= len(seen.diff.gone) and 2 * len(unknown) >= len(blank):
+        raise SyncFailed(
+            SyncErrorCode.NEEDS_REVIEW,
+            f"{len(seen.diff.gone)} known messages are gone and {len(unknown)} unknown ones are there; nothing "
+            f"is kept of {len(blank)} of the gone ones that could tell whether they are the same. "
+            "POST /mailboxes/{id}/rebaseline?dry_run=true shows what would happen and how to decide.",
+        )

@@ -1,0 +1,146 @@
+"""Is a listed message another one than the known one? The table, row by row, and who could misuse a row."""
+
+from dataclasses import replace
+
+import pytest
+
+from app.ledger.diff import Known
+from app.ledger.identity import Relation, is_proposed, is_same_by_content, is_same_by_headers, numbers_shown
+from app.ledger.models import EntryId, EntryState
+from app.mail.fingerprint import Fingerprint, fingerprint, names_digest, shown
+
+STEADY, RETURNED, NAMELESS = Relation.STEADY, Relation.RETURNED, Relation.NAMELESS
+DELETED, RENAMED, ELSEWHERE = Relation.DELETED, Relation.RENAMED, Relation.ELSEWHERE
+
+LINE = Known(
+    EntryId(1), b"id", 1, EntryState.STORED, 1_000, headers=b"headers", content=b"content", message_seq=1,
+    names=b"names", head_octets=300,
+)  # fmt: skip
+UNCHANGED = Fingerprint(b"headers", b"", b"names", 300)
+SCANNED = Fingerprint(b"other headers", b"", b"names", 340)  # one header more
+ANOTHER = Fingerprint(b"other headers", b"", b"other names", 300)
+
+
+@pytest.mark.parametrize(
+    ("relation", "shown_now", "octets", "is_same"),
+    [
+        # Its own id, listed once and never missing since.
+        (STEADY, UNCHANGED, 1_000, True),
+        (STEADY, UNCHANGED, 1_040, False),  # the same headers, and a body that grew: the octets decide
+        (STEADY, SCANNED, 1_040, True),  # LIST grew by what the header block did
+        (STEADY, SCANNED, 1_041, False),
+        (STEADY, SCANNED, 1_000, False),  # a header more and a body shorter: forged to the size
+        (STEADY, SCANNED, None, False),
+        (STEADY, ANOTHER, 1_000, False),
+        # Its own id, which was away or is listed several times: as before, by all lasting headers.
+        (RETURNED, UNCHANGED, 1_000, True),
+        (RETURNED, UNCHANGED, 1_040, False),
+        (RETURNED, SCANNED, 1_040, False),
+        # Its own id after we asked for its deletion: the server may have kept it, or given the id away.
+        (DELETED, UNCHANGED, 1_000, True),
+        (DELETED, SCANNED, 1_040, False),
+        # Without an id, and there last time.
+        (NAMELESS, UNCHANGED, 1_000, True),
+        (NAMELESS, SCANNED, 1_040, True),
+        (NAMELESS, SCANNED, 1_041, False),
+        # New ids: headers and size, else the octets decide.
+        (RENAMED, UNCHANGED, 1_000, True),
+        (RENAMED, UNCHANGED, 1_001, False),
+        (RENAMED, UNCHANGED, None, False),
+        (RENAMED, SCANNED, 1_040, False),
+        # Another id in an ordinary listing: nobody is recognised by what senders choose.
+        (ELSEWHERE, UNCHANGED, 1_000, False),
+        (ELSEWHERE, SCANNED, 1_040, False),
+    ],
+)
+def test_what_headers_and_sizes_decide(
+    relation: Relation, shown_now: Fingerprint, octets: int | None, *, is_same: bool
+) -> None:
+    assert is_same_by_headers(relation, LINE, shown_now, octets) is is_same
+
+
+@pytest.mark.parametrize(("relation", "is_same"), [(STEADY, True), (DELETED, True), (NAMELESS, True), (RENAMED, True),
+                                                   (RETURNED, False), (ELSEWHERE, False)])  # fmt: skip
+def test_equal_octets_behind_the_headers_decide_only_where_the_three_propose(
+    relation: Relation, *, is_same: bool
+) -> None:
+    marks = replace(SCANNED, content=b"other content")
+    assert is_proposed(relation, LINE, marks) is is_same
+    assert is_same_by_content(relation, LINE, marks, is_body_same=True, ids_changed=True) is is_same
+    assert not is_same_by_content(relation, LINE, marks, is_body_same=False, ids_changed=True)
+    forged = replace(ANOTHER, content=b"other content")
+    assert not is_same_by_content(relation, LINE, forged, is_body_same=True, ids_changed=True)
+
+
+@pytest.mark.parametrize("relation", list(Relation))
+def test_equal_content_is_the_same_message_unless_nothing_names_it_elsewhere(relation: Relation) -> None:
+    named, unnamed = Fingerprint(b"h", b"content"), Fingerprint(None, b"content")
+    assert is_same_by_content(relation, LINE, named, is_body_same=False, ids_changed=False)
+    is_known = relation in {STEADY, DELETED, RETURNED, NAMELESS}
+    assert is_same_by_content(relation, LINE, unnamed, is_body_same=False, ids_changed=False) is is_known
+    ours = replace(LINE, is_missing=True, deletes=1)
+    if relation is NAMELESS:
+        assert not is_same_by_content(relation, ours, unnamed, is_body_same=False, ids_changed=False)
+    assert is_same_by_content(relation, LINE, unnamed, is_body_same=False, ids_changed=True)
+
+
+def test_a_line_that_was_never_retrieved_is_never_proposed() -> None:
+    filtered = replace(LINE, state=EntryState.FILTERED, content=None, message_seq=None)
+    assert not is_proposed(STEADY, filtered, SCANNED)
+    assert is_same_by_headers(STEADY, filtered, SCANNED, 1_040)
+    assert is_same_by_headers(STEADY, replace(filtered, head_octets=None), UNCHANGED, 1_040)
+
+
+def test_a_message_that_nothing_names_is_proposed_under_its_own_steady_id_alone() -> None:
+    line, nameless = replace(LINE, headers=None, names=None), Fingerprint(None, b"other", None, 340)
+    assert is_proposed(STEADY, line, nameless)
+    assert not is_same_by_headers(STEADY, line, nameless, 1_040), "only the octets decide"
+    assert not any(is_proposed(relation, line, nameless) for relation in set(Relation) - {STEADY})
+
+
+def test_a_missing_line_is_taken_for_one_without_an_id_only_by_all_headers_and_the_size() -> None:
+    gone = replace(LINE, is_missing=True)
+    assert is_same_by_headers(NAMELESS, gone, UNCHANGED, 1_000)
+    assert not is_same_by_headers(NAMELESS, gone, SCANNED, 1_040)
+    assert not is_proposed(NAMELESS, gone, SCANNED)
+
+
+HEAD = b"Received: by mx\r\nMessage-ID: <1@x>\r\nDate: Mon, 1 Jan 2026 00:00:00 +0000\r\nFrom: a@x\r\n"
+
+
+def test_the_three_are_the_first_of_each_whatever_stands_around_them() -> None:
+    names = names_digest(HEAD + b"\r\nbody")
+    assert names is not None
+    for other in (
+        b"X-Spam: yes\r\n" + HEAD,
+        HEAD + b"X-Moved: today\r\n",
+        HEAD.replace(b"Message-ID: ", b"message-id:\r\n ").replace(b"\r\n", b"\n"),
+        HEAD + b"From: somebody else\r\n",
+    ):
+        assert names_digest(other) == names
+    assert names_digest(HEAD.replace(b"<1@x>", b"<2@x>")) != names
+    assert names_digest(b"From: a@x\r\nSubject: alarm\r\n\r\n") is None
+
+
+def test_top_shows_what_the_whole_message_shows() -> None:
+    raw = HEAD + b"Status: RO\r\n\r\nMessage-ID: <in the body>\r\n"
+    whole, top = fingerprint(raw, b""), shown(HEAD + b"Status: RO\r\n\r\n")
+    assert (whole.headers, whole.names, whole.head_octets) == (top.headers, top.names, top.head_octets)
+    assert whole.head_octets == len(HEAD + b"Status: RO\r\n")
+
+
+def known(number: int, mark: bytes) -> Known:
+    return replace(LINE, entry_id=EntryId(number), unique_id=b"%d" % number, headers=mark, names=None)
+
+
+def heads(*marks: bytes) -> dict[int, Fingerprint]:
+    return {number: Fingerprint(mark, b"") for number, mark in enumerate(marks, 1)}
+
+
+def test_ids_are_numbers_only_where_a_message_stands_under_a_lower_one() -> None:
+    lines = [known(1, b"a"), known(2, b"b"), known(3, b"c")]
+    assert not numbers_shown(lines, heads(b"a", b"b", b"c"))
+    assert numbers_shown(lines, heads(b"b", b"c")), "the first one was deleted"
+    assert not numbers_shown(lines, heads(b"a", b"b", b"new")), "the last id was given to another message"
+    assert not numbers_shown(lines, heads(b"x", b"y", b"z")), "another account"
+    assert not numbers_shown(lines, heads(b"a", b"x", b"b")), "a server that sorts anew puts it higher"

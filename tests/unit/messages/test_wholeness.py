@@ -1,0 +1,87 @@
+"""What LIST's size confirms, and what it does not."""
+
+from io import BytesIO
+
+import pytest
+
+from app.messages.wholeness import Doubt, Fit, Habit, fit, measured, usable, wholeness_of
+
+HEAD = b"Subject: x\r\nFrom: a@example.org\r\n"
+WHOLE = HEAD + b"\r\n" + b"A line of the letter.\r\n" * 400
+LF = WHOLE.replace(b"\r\n", b"\n")
+LF_HABIT = Habit({Fit.LF: 3})
+
+
+def doubt(body: bytes, listed: int | None, habit: Habit | None = None) -> Doubt | None:
+    return wholeness_of(measured(body), listed, habit or Habit.none()).doubt
+
+
+@pytest.mark.parametrize(
+    ("body", "listed", "habit", "expected"),
+    [
+        (WHOLE, len(WHOLE), None, None),
+        (WHOLE, len(LF), None, None),  # mbox and Maildir files, as they lie on disk
+        (LF, len(WHOLE), None, None),
+        (WHOLE, len(WHOLE) + 3 + 256, None, None),  # the end mark, and a little
+        (WHOLE, len(WHOLE) + 3 + 257, None, Doubt.SHORT),
+        (WHOLE[:454], 58_152, None, Doubt.SHORT),
+        (
+            HEAD + b"\r\n" + b".dots\r\n" * 500,
+            len(HEAD) + 2 + 500 * 8,
+            None,
+            None,
+        ),  # counted as they are sent
+        (WHOLE, None, None, Doubt.UNSIZED),
+        (WHOLE, 0, None, Doubt.UNSIZED),
+        (WHOLE, len(HEAD), None, Doubt.UNSIZED),  # what TOP would give
+        (WHOLE, len(HEAD) + 1, None, None),
+        (HEAD + b"\r\n", len(HEAD) + 2, None, None),  # no body at all
+        (b"", 0, None, Doubt.UNSIZED),
+        # Between the two counts: a server that counts LF has sent less than it said.
+        (WHOLE[: len(LF) + 50], len(LF), LF_HABIT, Doubt.SHORT),
+        (WHOLE[: len(LF) + 50], len(LF), None, None),
+        (WHOLE, len(LF), LF_HABIT, None),
+    ],
+)
+def test_whole_is_what_is_not_shorter_than_list_said(
+    body: bytes, listed: int | None, habit: Habit | None, expected: Doubt | None
+) -> None:
+    assert doubt(body, listed, habit) is expected
+    assert wholeness_of(measured(BytesIO(body)), listed, habit or Habit.none()).doubt is expected
+
+
+def test_a_size_above_that_of_all_messages_together_is_none() -> None:
+    assert usable(1257, 1000) is None
+    assert usable(1000, 1000) == 1000
+    assert usable(101, 46) == 101  # mailutils
+    assert usable(1001, 0) == 1001  # STAT gave no octets
+    assert usable(None, 1000) is None
+
+
+@pytest.mark.parametrize("at", range(1, 12))
+def test_a_body_is_measured_alike_however_it_is_cut_into_blocks(at: int) -> None:
+    body = b"A: b\r\n\r\n.x\r\n\n.\r\n..\n"
+    whole = measured(body)
+    assert (whole.size.octets, whole.size.lf, whole.size.crlf, whole.size.dots) == (19, 15, 21, 3)
+
+    class Slow(BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return super().read(at)
+
+    cut = measured(Slow(body))
+    assert cut.size == whole.size
+
+
+def test_a_habit_takes_twenty_messages_to_be_one() -> None:
+    assert not Habit.none().with_more([Fit.MORE] * 19).overstates
+    assert Habit.none().with_more([Fit.MORE] * 20).overstates
+    assert not Habit.none().with_more([Fit.MORE] * 20 + [Fit.SENT] * 20).overstates
+
+
+def test_how_sizes_fit_is_told_apart() -> None:
+    size = measured(WHOLE)
+    assert fit(size, len(WHOLE)) is Fit.SENT
+    assert fit(size, len(LF)) is Fit.LF
+    assert fit(size, 2 * len(WHOLE)) is Fit.MORE
+    assert fit(size, len(WHOLE) + 20) is Fit.OTHER
+    assert fit(size, None) is Fit.NONE
