@@ -24,7 +24,7 @@ from app.jobs.engine import create_engine
 from app.jobs.port import JobEngine
 from app.jobs.storage import database_for_jobs
 from app.jobs.wakeups import Wakeups
-from app.ledger.repository import backlog, begin_maildrop, end_syncs, is_known, judge_again, look_anew
+from app.ledger.repository import begin_maildrop, is_known, judge_again
 from app.mailboxes.keyring import open_vault, seal_old_forms_anew
 from app.mailboxes.models import MailboxId
 from app.mailboxes.repository import try_unreadable_again
@@ -44,6 +44,7 @@ from app.reading.processes import ReaderProcesses
 from app.reading.slices import Slices
 from app.reading.threads import FairThreads
 from app.runs.mailbox_stats import facts_of
+from app.runs.repository import backlog, end_syncs, look_anew
 from app.runs.routes import build_router as sync_router
 from app.runs.server_limits import ServerLimits
 from app.settings import Role, Settings

@@ -6,9 +6,11 @@ from alembic import context
 from sqlmodel import SQLModel
 
 import app.access.models
-import app.ledger.models  # noqa: F401
+import app.ledger.models
 import app.mailboxes.models
+import app.maildrops.models
 import app.messages.models
+import app.runs.models  # noqa: F401
 
 
 def include_object(_object: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:  # noqa: FBT001

@@ -20,12 +20,14 @@ from sqlmodel import SQLModel
 
 # All tables must be known, for all are moved.
 import app.access.models
+import app.ledger.models
 import app.mailboxes.models
+import app.maildrops.models
 import app.messages.models  # noqa: F401
 from app.database import driver_url, open_engine
 from app.database.locks import alone, database_file
 from app.database.schema import revision_of, revisions, upgrade
-from app.ledger.models import Sync, SyncStatus
+from app.runs.models import Sync, SyncStatus
 
 Row = dict[str, Any]
 

@@ -1,17 +1,15 @@
-"""The tables of the ledger and of sync runs."""
+"""The tables of the ledger."""
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NewType
+from typing import NewType
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Text, text
 from sqlmodel import Field, SQLModel
 
-from app.database import BigInt, Json, Octets, UtcDateTime
-from app.mailboxes.models import Pace
+from app.database import BigInt, UtcDateTime
 
 EntryId = NewType("EntryId", int)
-SyncId = NewType("SyncId", int)
 
 
 class EntryState(StrEnum):
@@ -22,29 +20,6 @@ class EntryState(StrEnum):
     FAILED = "failed"
     TOO_LARGE = "too_large"
     BASELINE = "baseline"
-
-
-class SyncStatus(StrEnum):
-    """Where a sync is."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    PARTIAL = "partial"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-NO_SERVER = "-"  # of syncs that a version asked for which knew of no limits
-
-ACTIVE = (SyncStatus.QUEUED.value, SyncStatus.RUNNING.value)
-
-
-class Trigger(StrEnum):
-    """Who asked for a sync."""
-
-    MANUAL = "manual"
-    SCHEDULE = "schedule"
 
 
 class UniqueIdEntry(SQLModel, table=True):
@@ -138,89 +113,3 @@ class ListingMark(SQLModel, table=True):
     sizes_sha256: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     entries: int = Field(sa_column=Column(Integer, nullable=False))
     is_confirmed: bool = Field(sa_column=Column(Boolean, nullable=False))
-
-
-class Learnt(SQLModel, table=True):
-    """What was learnt about a server, or about one mailbox at it (``learnt``); forgotten when it is old."""
-
-    __tablename__ = "learnt"
-
-    subject: str = Field(sa_column=Column(Octets, primary_key=True))
-    name: str = Field(sa_column=Column(Text, primary_key=True))
-    facts: dict[str, Any] = Field(sa_column=Column(Json, nullable=False))
-    learnt_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
-
-
-class Sync(SQLModel, table=True):
-    """One run of list, diff, retrieve, store: the durable request for it, its lease and its report.
-
-    At most one sync of a mailbox is queued or running (a partial unique index). ``lease_token`` grows with
-    every claim; whoever writes for a sync shows the token, so that a worker that was thought dead and comes
-    back can commit nothing. ``server``: the host of the mailbox when the sync was asked for (in private networks with
-    its port), by which the limits for each mail server count; ``pace``: how the mailbox's last sync had gone.
-    ``traceparent``: the span that asked for it (W3C Trace Context), if any.
-    """
-
-    __tablename__ = "syncs"
-    __table_args__ = (
-        Index("ix_syncs_mailbox_id_id", "mailbox_id", "id"),
-        Index(
-            "uq_syncs_active",
-            "mailbox_id",
-            unique=True,
-            sqlite_where=text("status IN ('queued', 'running')"),
-            postgresql_where=text("status IN ('queued', 'running')"),
-        ),
-        Index(
-            "ix_syncs_server",
-            "status",
-            "server",
-            "id",
-            sqlite_where=text("status IN ('queued', 'running')"),
-            postgresql_where=text("status IN ('queued', 'running')"),
-        ),
-        Index(
-            "ix_syncs_pace",
-            "status",
-            "pace",
-            "server",
-            "id",
-            sqlite_where=text("status IN ('queued', 'running')"),
-            postgresql_where=text("status IN ('queued', 'running')"),
-        ),
-        {"sqlite_autoincrement": True},
-    )
-
-    id: int | None = Field(default=None, sa_column=Column(BigInt, primary_key=True))
-    mailbox_id: int = Field(
-        sa_column=Column(BigInt, ForeignKey("mailboxes.id", ondelete="CASCADE"), nullable=False)
-    )
-    server: str = Field(default=NO_SERVER, sa_column=Column(Octets, nullable=False, server_default=NO_SERVER))
-    pace: str = Field(
-        default=Pace.NEW.value, sa_column=Column(Text, nullable=False, server_default=Pace.NEW.value)
-    )
-    trigger: str = Field(sa_column=Column(Text, nullable=False))
-    status: str = Field(sa_column=Column(Text, nullable=False))
-    queued_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
-    started_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
-    finished_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
-    cancel_requested_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
-    worker: str | None = Field(default=None, sa_column=Column(Text))
-    lease_token: int = Field(default=0, sa_column=Column(BigInt, nullable=False))
-    lease_expires_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
-    report: dict[str, Any] = Field(sa_column=Column(Json, nullable=False))
-    error: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
-    traceparent: str | None = Field(default=None, sa_column=Column(Text))
-
-
-class SyncTranscript(SQLModel, table=True):
-    """What a failed sync and its server said to each other (``pop3.Transcript``), where the settings ask for it."""
-
-    __tablename__ = "sync_transcripts"
-
-    sync_id: int = Field(
-        sa_column=Column(
-            BigInt, ForeignKey("syncs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
-        )
-    )
-    text: str = Field(sa_column=Column(Text, nullable=False))

@@ -1,20 +1,17 @@
-"""SQL of the ledger and of sync runs."""
+"""SQL of the ledger."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
-from typing import Any, TypeVar, cast
+from datetime import datetime
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
-    CursorResult,
     FromClause,
-    Update,
     and_,
     bindparam,
     case,
     delete,
-    exists,
     false,
     func,
     or_,
@@ -24,59 +21,26 @@ from sqlalchemy import (
 )
 from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import aliased
 from sqlmodel import Session, SQLModel, col, select
 
 from app.ledger.diff import Deletable, Known, MaildropId
 from app.ledger.listing_mark import Mark
-from app.ledger.models import (
-    ACTIVE,
-    NO_SERVER,
-    EntryId,
-    EntryState,
-    ListingMark,
-    Sync,
-    SyncId,
-    SyncStatus,
-    SyncTranscript,
-    Trigger,
-    UniqueIdEntry,
-)
+from app.ledger.models import EntryId, EntryState, ListingMark, UniqueIdEntry
 from app.mailboxes import repository as mailboxes
-from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
+from app.mailboxes.models import Mailbox, MailboxId
 from app.maildrops import learnt
-from app.maildrops.errors import LeaseLost, SyncErrorCode
 from app.maildrops.learnt import Learnt
 from app.messages.models import Message
-from app.messages.repository import last_place
 from app.messages.wholeness import SLACK, Doubt
-from app.telemetry.metrics import Backlog
-
-TRANSCRIPTS_KEPT = 3  # of each mailbox, the latest
 
 ROWS_PER_CHANGE = 2_000  # so that no other writer waits long
 
 _IDS_PER_STATEMENT = 500
 
 Item = TypeVar("Item")
-
-
-# Made once: to make a statement and its cache key costs several times its execution.
-_SYNCS = SQLModel.metadata.tables["syncs"]
 _LEDGER = SQLModel.metadata.tables["unique_ids"]
 _MARKS = SQLModel.metadata.tables["listing_marks"]
 _MAILBOXES = SQLModel.metadata.tables["mailboxes"]
-
-_FINDS = ("new", "missing", "retrieved", "failed", "deleted")  # of a report: what a poll may find
-_ONE = select_columns(_SYNCS).where(
-    _SYNCS.c.id == bindparam("sync"),
-    exists().where(_MAILBOXES.c.id == _SYNCS.c.mailbox_id, _MAILBOXES.c.removed_at.is_(None)),
-)
-_UPDATE_OURS = update(_SYNCS).where(  # the columns come as parameters
-    _SYNCS.c.id == bindparam("sync"),
-    _SYNCS.c.lease_token == bindparam("token"),
-    _SYNCS.c.status == bindparam("running"),
-)
 _MARKS_OF = select_columns(
     _MARKS.c.mailbox_id, *[column for column in _MARKS.c if column.name != "mailbox_id"]
 ).where(_MARKS.c.mailbox_id.in_(bindparam("mailboxes", expanding=True)))
@@ -121,33 +85,6 @@ _DUE_LINES = _KNOWN.add_columns(_LEDGER.c.mailbox_id).where(
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """A sync that is ours to run, and the token that proves it. ``server``: host, in private networks with its port, as
-    limits count it; ``pace``: how the mailbox's last sync had gone.
-
-    ``traceparent``: the span that asked for it.
-    """
-
-    sync_id: SyncId
-    mailbox_id: MailboxId
-    token: int
-    server: str = NO_SERVER
-    traceparent: str | None = None
-    pace: Pace = Pace.NEW
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a sync that is ours ended, and when."""
-
-    claim: Claim
-    status: SyncStatus
-    report: dict[str, Any]
-    error: dict[str, Any] | None
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Beginning:
     """What a sync begins with: the mailbox, what is remembered of its last listing, what is to be tried again,
     and what was learnt of its server.
@@ -160,156 +97,6 @@ class Beginning:
     due: Sequence[Known]
     learnt: Learnt
     kept: int = 0
-
-
-def backlog(db: Session, *, now: datetime) -> Backlog:
-    """How much waits, and for how long; three looks at indices, whatever has been stored."""
-    active = (
-        select_columns(col(Sync.status), func.count(), func.min(col(Sync.queued_at)))
-        .where(text("status IN ('queued', 'running')"))  # as the index says it: SQLite compares no parameters
-        .group_by(col(Sync.status))
-    )
-    found = {status: (count, oldest) for status, count, oldest in db.execute(active)}
-    queued, waits_since = found.get(SyncStatus.QUEUED.value, (0, now))
-    due = select(Mailbox.next_sync_at).where(
-        col(Mailbox.next_sync_at) <= now, col(Mailbox.status) == MailboxStatus.ACTIVE.value
-    )
-    due_since = db.exec(due.order_by(col(Mailbox.next_sync_at)).limit(1)).first()
-    return Backlog(
-        queued=queued,
-        running=found.get(SyncStatus.RUNNING.value, (0, now))[0],
-        lag_seconds=max(0.0, (now - min(waits_since, due_since or now)).total_seconds()),
-        feed_place=last_place(db),
-    )
-
-
-def leave(db: Session, claim: Claim, *, now: datetime) -> SyncStatus:
-    """Let go of a running sync: it ends as cancelled if that was asked for, else it is queued again."""
-    if cancelled_among(db, [claim.sync_id]):
-        _ours(db, claim, status=SyncStatus.CANCELLED.value, finished_at=now, lease_expires_at=None)
-        return SyncStatus.CANCELLED
-    _ours(db, claim, status=SyncStatus.QUEUED.value, worker=None, lease_expires_at=None)
-    return SyncStatus.QUEUED
-
-
-def fail_broken(db: Session, claim: Claim, *, now: datetime) -> None:
-    """End a sync that an error of ours broke. The mailbox's next poll comes an hour later."""
-    error = {
-        "code": SyncErrorCode.PROTOCOL_ERROR.value,
-        "detail": "An error of ours; the log of the service has it.",
-        "server_reply": None,
-        "retry_at": None,
-    }
-    _ours(db, claim, status=SyncStatus.FAILED.value, error=error, finished_at=now, lease_expires_at=None)
-    polled = (col(Mailbox.id) == claim.mailbox_id) & col(Mailbox.poll_interval_seconds).is_not(None)
-    db.execute(update(Mailbox).where(polled).values(next_sync_at=now + timedelta(hours=1)))
-
-
-def cancelled_among(db: Session, sync_ids: Sequence[SyncId]) -> set[SyncId]:
-    """Those of these syncs for which a cancel was asked."""
-    asked = select(Sync.id).where(col(Sync.id).in_(sync_ids), col(Sync.cancel_requested_at).is_not(None))
-    return {SyncId(row) for row in db.exec(asked) if row is not None}
-
-
-def progress(db: Session, claim: Claim, *, report: dict[str, Any], lease_expires_at: datetime) -> None:
-    """Write how far a sync is, in the transaction of what it did. Raises LeaseLost when it is not ours."""
-    _ours(db, claim, report=report, lease_expires_at=lease_expires_at)
-
-
-def finish(db: Session, endings: Sequence[Ending]) -> None:
-    """End syncs. Raises LeaseLost when one of them is not ours."""
-    _each_ours(
-        db,
-        [
-            _of(each.claim)
-            | {
-                "status": each.status.value,
-                "report": each.report,
-                "error": each.error,
-                "finished_at": each.at,
-                "lease_expires_at": None,
-            }
-            for each in endings
-        ],
-    )
-
-
-def cancel(db: Session, sync_id: SyncId, *, now: datetime) -> None:
-    """Ask a running sync to stop; a queued one ends here."""
-    queued = update(Sync).where(col(Sync.id) == sync_id, col(Sync.status) == SyncStatus.QUEUED.value)
-    ended = {"status": SyncStatus.CANCELLED.value, "finished_at": now, "cancel_requested_at": now}
-    if not _count(db, queued.values(**ended)):
-        running = update(Sync).where(col(Sync.id) == sync_id, col(Sync.status) == SyncStatus.RUNNING.value)
-        db.execute(running.values(cancel_requested_at=now))
-
-
-def end_syncs(db: Session, mailbox_id: MailboxId) -> None:
-    """Forget a mailbox's queued and running syncs: who runs one finds that it is not its own any more."""
-    db.execute(delete(Sync).where(col(Sync.mailbox_id) == mailbox_id, col(Sync.status).in_(ACTIVE)))
-
-
-def get(db: Session, sync_id: SyncId) -> Sync | None:
-    """The sync with this id, to be read only: a plain row, as many wait for the end of one."""
-    return cast("Sync | None", db.connection().execute(_ONE, {"sync": sync_id}).one_or_none())
-
-
-def write_transcript(db: Session, claim: Claim, text: str) -> None:
-    """Keep what was said in a failed sync, and let go of the mailbox's older ones."""
-    db.add(SyncTranscript(sync_id=claim.sync_id, text=text))
-    db.flush()
-    older = (
-        select(SyncTranscript.sync_id)
-        .join(Sync)
-        .where(Sync.mailbox_id == claim.mailbox_id)
-        .order_by(col(SyncTranscript.sync_id).desc())
-        .offset(TRANSCRIPTS_KEPT)
-    )
-    db.execute(delete(SyncTranscript).where(col(SyncTranscript.sync_id).in_(older)))
-
-
-def read_transcript(db: Session, sync_id: SyncId) -> str | None:
-    """What was said in a failed sync, while it is kept."""
-    return db.exec(select(SyncTranscript.text).where(SyncTranscript.sync_id == sync_id)).first()
-
-
-def page(db: Session, mailbox_id: MailboxId, *, before: int | None, limit: int) -> Sequence[Sync]:
-    """Syncs of a mailbox, the latest first."""
-    query = select(Sync).where(Sync.mailbox_id == mailbox_id)
-    if before is not None:
-        query = query.where(col(Sync.id) < before)
-    return db.exec(query.order_by(col(Sync.id).desc()).limit(limit)).all()
-
-
-def forget_finished(
-    db: Session, *, before: datetime, quiet_before: datetime, after: SyncId, limit: int
-) -> SyncId | None:
-    """Forget syncs that ended before a moment, looking at ``limit`` of them behind ``after``.
-
-    ``quiet_before``, not earlier than ``before``: for polls that found nothing. The last sync of each mailbox stays.
-    Gives the id to go on behind; None: all that is old was looked at. Ids grow with time, so the look ends at the
-    first sync that was asked for later.
-    """
-    seen = db.execute(
-        select_columns(col(Sync.id), col(Sync.queued_at))
-        .where(col(Sync.id) > after)
-        .order_by(col(Sync.id))
-        .limit(limit)
-    ).all()
-    old = [row.id for row in seen if row.queued_at < quiet_before]
-    if not old:
-        return None
-    later = aliased(Sync)
-    has_later = select(later.id).where(later.mailbox_id == Sync.mailbox_id, col(later.id) > col(Sync.id))
-    looked_at = (col(Sync.id) > after, col(Sync.id) <= old[-1])
-    is_quiet = [
-        col(Sync.finished_at) < quiet_before,
-        col(Sync.trigger) == Trigger.SCHEDULE.value,
-        col(Sync.status) == SyncStatus.SUCCEEDED.value,
-        *(_SYNCS.c.report[number].as_integer() == 0 for number in _FINDS),
-    ]
-    is_over = or_(col(Sync.finished_at) < before, and_(*is_quiet))
-    db.execute(delete(Sync).where(*looked_at, is_over, has_later.exists()))
-    return SyncId(old[-1]) if len(old) == limit else None
 
 
 def ledger_page(db: Session, maildrop: MaildropId, *, after: EntryId | None, limit: int) -> list[Known]:
@@ -359,14 +146,6 @@ def begin_maildrop(db: Session, mailbox_id: MailboxId, now: datetime) -> None:
     ours = (_LEDGER.c.mailbox_id == mailbox_id) & _LEDGER.c.missing_since.is_(None)
     gone = {"missing_since": now, "last_seen_at": func.coalesce(listed_at, _LEDGER.c.first_seen_at)}
     db.execute(update(_LEDGER).where(ours).values(gone))
-
-
-def look_anew(db: Session, mailbox_id: MailboxId) -> None:
-    """What is remembered of the maildrop may be that of another: a sync that runs loses its lease and begins anew."""
-    forget_mark(db, mailbox_id)
-    running = (_SYNCS.c.mailbox_id == mailbox_id) & (_SYNCS.c.status == SyncStatus.RUNNING.value)
-    anew = {"status": SyncStatus.QUEUED.value, "worker": None, "lease_expires_at": None}
-    db.execute(update(_SYNCS).where(running).values(anew))
 
 
 def read_beginnings(db: Session, asked: Sequence[tuple[MailboxId, datetime]]) -> Sequence[Beginning | None]:
@@ -642,36 +421,8 @@ def counts_by_state(
     return [(MailboxId(row[0]), *row[1:]) for row in db.execute(query)]
 
 
-def latest(db: Session, mailbox_ids: Sequence[MailboxId]) -> Sequence[Sync]:
-    """The latest sync of each mailbox."""
-    # One step in the index for each mailbox; grouped, it would be one for each sync that they ever had.
-    one = select(func.max(Sync.id)).where(Sync.mailbox_id == Mailbox.id).correlate(Mailbox).scalar_subquery()
-    newest = select(one).where(col(Mailbox.id).in_(mailbox_ids))
-    return db.exec(select(Sync).where(col(Sync.id).in_(newest))).all()
-
-
-def _ours(db: Session, claim: Claim, **values: Any) -> None:
-    _each_ours(db, [_of(claim) | values])
-
-
-def _each_ours(db: Session, parameters: list[dict[str, Any]]) -> None:
-    """Write the same columns of several syncs. Raises LeaseLost when one of them is not ours."""
-    if db.connection().execute(_UPDATE_OURS, parameters).rowcount < len(parameters):
-        raise LeaseLost
-
-
-def _of(claim: Claim) -> dict[str, Any]:
-    return {"sync": claim.sync_id, "token": claim.token, "running": SyncStatus.RUNNING.value}
-
-
 def _insert(db: Session) -> Any:
     return postgresql.insert if db.get_bind().dialect.name == "postgresql" else sqlite.insert
-
-
-def _count(db: Session, statement: Update) -> int:
-    result = db.execute(statement)
-    assert isinstance(result, CursorResult)
-    return result.rowcount
 
 
 def _of_maildrop(maildrop: MaildropId) -> ColumnElement[bool]:

@@ -1,4 +1,4 @@
-"""How a sync can fail: the contract's codes, and which error of the POP3 client gives which."""
+"""How a session with a mail server can fail: the contract's codes."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -43,11 +43,3 @@ class SyncFailed(Exception):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"
-
-
-class LeaseLost(Exception):
-    """The sync belongs to another worker by now, or was removed: stop without a trace."""
-
-
-class SyncCancelled(Exception):
-    """Somebody asked for the sync to stop."""

@@ -14,6 +14,7 @@ from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel
 
+import app.maildrops.models  # noqa: F401  its table
 from app.mailboxes.models import Mailbox
 from app.messages.wholeness import Habit
 

@@ -13,10 +13,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
 
 from app.database import UtcDateTime
-from app.ledger.models import ACTIVE, Sync, SyncId, SyncStatus, Trigger
-from app.ledger.repository import Claim
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
+from app.runs.models import ACTIVE, Sync, SyncId, SyncStatus, Trigger
 from app.runs.places import Queue, Room
+from app.runs.repository import Claim
 
 # Made once: to make a statement and its cache key costs several times its execution.
 _SYNCS = SQLModel.metadata.tables["syncs"]

@@ -7,15 +7,16 @@ from typing import Any
 
 from sqlmodel import Session
 
-from app.ledger import repository
-from app.ledger.models import SyncStatus
-from app.ledger.repository import Claim, Ending
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxStatus
 from app.maildrops import learnt
-from app.maildrops.errors import LeaseLost, SyncErrorCode, SyncFailed
+from app.maildrops.errors import SyncErrorCode, SyncFailed
 from app.maildrops.learnt import Facts, Lesson
 from app.maildrops.providers import least_seconds_between_logins
+from app.runs import repository as runs
+from app.runs.errors import LeaseLost
+from app.runs.models import SyncStatus
+from app.runs.repository import Claim, Ending
 from app.runs.schedule import RetryDecision, after_sync, quiet_syncs_after, wait_between_logins
 from app.runs.schemas import Report
 from app.web.times import as_text
@@ -54,11 +55,11 @@ def write(db: Session, words: Sequence[LastWord]) -> Sequence[None]:
     if any(word.claim.mailbox_id not in states for word in words):
         raise LeaseLost
     followed = [(word, *_what_follows(word, states[word.claim.mailbox_id])) for word in words]
-    repository.finish(db, [_ending(word, decision) for word, decision, _ in followed])
+    runs.finish(db, [_ending(word, decision) for word, decision, _ in followed])
     mailboxes.change_each(db, [(word.claim.mailbox_id, facts) for word, _, facts in followed])
     for word in words:
         if word.transcript is not None:
-            repository.write_transcript(db, word.claim, word.transcript)
+            runs.write_transcript(db, word.claim, word.transcript)
         learnt.write(db, word.learnt, now=word.ended)
         if word.settle is not None:
             word.settle(db)

@@ -7,10 +7,10 @@ from typing import TypeVar
 from sqlmodel import Session
 
 from app.database import Database, OneOf
-from app.ledger import repository
-from app.ledger.repository import Claim
 from app.runs import completion
+from app.runs import repository as runs
 from app.runs.completion import LastWord
+from app.runs.repository import Claim
 from app.runs.schemas import Report
 
 Result = TypeVar("Result")
@@ -43,7 +43,7 @@ class Lease:
 
         def under_lease(db: Session) -> Result:
             until = self._clock() + timedelta(seconds=self._seconds)
-            repository.progress(db, self.claim, report=report.model_dump(), lease_expires_at=until)
+            runs.progress(db, self.claim, report=report.model_dump(), lease_expires_at=until)
             return change(db)
 
         return await self._database.write(under_lease, durable=durable)

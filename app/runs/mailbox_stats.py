@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from sqlmodel import Session
 
-from app.ledger import repository
+from app.ledger import repository as ledger
 from app.mailboxes.models import MailboxId
 from app.mailboxes.schemas import Counts, LastSync, MailboxFacts
+from app.runs import repository as runs
 from app.web.ids import encode_id
 
 
@@ -15,13 +16,13 @@ def facts_of(db: Session, mailbox_ids: Sequence[MailboxId]) -> dict[MailboxId, M
     if not mailbox_ids:
         return {}
     facts = {mailbox_id: MailboxFacts() for mailbox_id in mailbox_ids}
-    for mailbox_id, state, count, missing, not_whole in repository.counts_by_state(db, mailbox_ids):
+    for mailbox_id, state, count, missing, not_whole in ledger.counts_by_state(db, mailbox_ids):
         counts: Counts = facts[mailbox_id].counts
         setattr(counts, state, count)
         counts.unique_ids += count
         counts.missing += missing
         counts.not_whole += not_whole
-    for sync in repository.latest(db, mailbox_ids):
+    for sync in runs.latest(db, mailbox_ids):
         assert sync.id is not None
         facts[MailboxId(sync.mailbox_id)].last_sync = LastSync(
             id=encode_id("syn", sync.id),

@@ -14,13 +14,13 @@ from app.access.service import Gate, Scope
 from app.database import Database
 from app.errors import AppError, not_found, without_secrets
 from app.jobs.wakeups import Wakeup, Wakeups
-from app.ledger import repository
-from app.ledger.models import ACTIVE, Sync, SyncId, SyncStatus, Trigger
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId, MailboxStatus
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
 from app.runs import claims, schemas
+from app.runs import repository as runs
+from app.runs.models import ACTIVE, Sync, SyncId, SyncStatus, Trigger
 from app.runs.schemas import SyncAnswer
 from app.telemetry import Traces
 from app.web.ids import decode_id
@@ -63,7 +63,7 @@ def build_router(
     may_read, may_sync = requires(gate, Scope.READ), requires(gate, Scope.SYNC)
 
     async def found(sync_id: SyncId) -> Sync:
-        row = await database.read(lambda db: repository.get(db, sync_id))
+        row = await database.read(lambda db: runs.get(db, sync_id))
         if row is None:
             raise not_found("sync")
         return row
@@ -126,7 +126,7 @@ def build_router(
 
         def question(db: Session) -> Page[SyncAnswer]:
             existing(db, number)
-            rows = repository.page(db, number, before=position, limit=limit + 1)
+            rows = runs.page(db, number, before=position, limit=limit + 1)
             cursor = encode_cursor(rows[limit - 1].id or 0) if len(rows) > limit else None
             return Page(items=[schemas.answer(row) for row in rows[:limit]], next_cursor=cursor)
 
@@ -157,7 +157,7 @@ def build_router(
         latest three failed syncs of each mailbox.
         """
         row = await found(SyncId(decode_id("syn", sync_id)))
-        text = await database.read(lambda db: repository.read_transcript(db, SyncId(row.id or 0)))
+        text = await database.read(lambda db: runs.read_transcript(db, SyncId(row.id or 0)))
         if text is None:
             raise AppError(404, "transcript_not_found", _no_transcript(row, is_on=transcripts))
         return text
@@ -199,7 +199,7 @@ def build_router(
         """A sync that has ended stays as it is."""
         number = SyncId(decode_id("syn", sync_id))
         await found(number)
-        await database.write(lambda db: repository.cancel(db, number, now=clock()))
+        await database.write(lambda db: runs.cancel(db, number, now=clock()))
         wakeups.sync_ended(number)
         work_is_due()
         return schemas.answer(await found(number))
@@ -223,5 +223,5 @@ def _no_transcript(row: Sync, *, is_on: bool) -> str:
         return "Transcripts are off: set MAILDELTA_TRANSCRIPTS=true, start the service again, and sync again."
     return (
         "None was kept: transcripts were off when it failed, an error of ours ended it, or the mailbox has "
-        f"{repository.TRANSCRIPTS_KEPT} later ones."
+        f"{runs.TRANSCRIPTS_KEPT} later ones."
     )

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from app.ledger import repository
+from app.ledger import repository as ledger
 from app.ledger.diff import Candidate, MaildropId
 from app.ledger.entries import Row, RowMaker
 from app.ledger.matching import CopyOf, Recogniser, SameAs, Verdict
@@ -67,9 +67,9 @@ class Batch:
             for outcome, seq in zip(stored, taken, strict=True)
         }
         make = RowMaker(maildrop, self.now)
-        repository.write_entries(db, [self._row(make, *settled, places) for settled in self.settled])
+        ledger.write_entries(db, [self._row(make, *settled, places) for settled in self.settled])
         missing = [*renamed_away(self._recognised()), *self._waited_in_vain()]
-        repository.mark_missing(db, missing, now=self.now, last_seen_at=self.now)
+        ledger.mark_missing(db, missing, now=self.now, last_seen_at=self.now)
         self._note_copies(db, places)
         return places
 

@@ -11,7 +11,8 @@ from sqlmodel import Session
 
 from app import pop3
 from app.errors import AppError
-from app.ledger import listing_view, repository
+from app.ledger import listing_view
+from app.ledger import repository as ledger
 from app.ledger.comparison import compared
 from app.ledger.diff import Candidate, MaildropId, ledger_key
 from app.ledger.entries import RowMaker
@@ -101,9 +102,7 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
     async with _listed(mailbox, tools) as (session, raw):
         listing = await _parsed(session, raw, mailbox, tools)
         ids = [ledger_key(line.unique_id) for line in listing.entries] if maildrop.generation > 1 else []
-        earlier = await tools.database.read(
-            partial(repository.earlier_occurrences, maildrop=maildrop, ids=ids)
-        )
+        earlier = await tools.database.read(partial(ledger.earlier_occurrences, maildrop=maildrop, ids=ids))
         made = await compared(
             listing,
             maildrop,
@@ -172,10 +171,10 @@ def _carry_out(
     rows = [make.same(candidate, same) for candidate, same in sifted.recognised]
     heads = sifted.shown
     rows += [make.baseline(one, heads.get(one.number), reason="rebaseline") for one in baseline]
-    repository.write_entries(db, rows)
+    ledger.write_entries(db, rows)
     missing = [*gone, *renamed_away(sifted.recognised)]
-    repository.mark_missing(db, missing, now=now, last_seen_at=row.listed_at)
-    repository.forget_mark(db, maildrop.mailbox_id)
+    ledger.mark_missing(db, missing, now=now, last_seen_at=row.listed_at)
+    ledger.forget_mark(db, maildrop.mailbox_id)
     if row.status == MailboxStatus.NEEDS_REVIEW:
         row.status, row.status_detail = MailboxStatus.ACTIVE.value, None
     if row.poll_interval_seconds is not None and row.status == MailboxStatus.ACTIVE:
@@ -221,7 +220,7 @@ async def retention_preview(mailbox_id: MailboxId, *, tools: SyncTools) -> Reten
     kept: list[tuple[bytes, str | None]] = []
     if before is not None:
         asked = partial(
-            repository.kept_though_due, mailbox_id=mailbox_id, seen_before=before, limit=MOST_PREVIEWED
+            ledger.kept_though_due, mailbox_id=mailbox_id, seen_before=before, limit=MOST_PREVIEWED
         )
         kept = await tools.database.read(asked)
     lessons = await tools.database.read(partial(learnt.read, mailboxes=[mailbox], now=now))

@@ -14,16 +14,20 @@ from sqlmodel import Session
 from app.access.routes import requires
 from app.access.service import Gate, Scope
 from app.errors import AppError, invalid_request, not_found
-from app.ledger import import_state, repository
+from app.ledger import import_state
+from app.ledger import repository as ledger
+from app.ledger import schemas as ledger_schemas
 from app.ledger.diff import MaildropId, ledger_key
 from app.ledger.import_state import StateFormat, StateRefused
-from app.ledger.models import EntryId, EntryState, Sync, Trigger
+from app.ledger.models import EntryId, EntryState
+from app.ledger.schemas import UniqueIdAnswer
 from app.mailboxes.criteria import Criteria
 from app.mailboxes.models import MailboxId
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
 from app.runs import claims, schemas
-from app.runs.schemas import SyncAnswer, UniqueIdAnswer
+from app.runs.models import Sync, Trigger
+from app.runs.schemas import SyncAnswer
 from app.sync import inspection
 from app.sync.inspection import Preview, Rebaseline, RetentionPreview, Unknown
 from app.sync.service import SyncTools
@@ -209,7 +213,7 @@ async def import_file(
     reason = f"imported from {state.file_format.value}"
     count = await tools.database.write(
         partial(
-            repository.import_baseline,
+            ledger.import_baseline,
             maildrop=MaildropId(mailbox_id, mailbox.generation),
             ids=ids,
             reason=reason,
@@ -228,7 +232,7 @@ def _want(
     db: Session, *, mailbox_id: MailboxId, entry_id: EntryId, now: datetime, traceparent: str | None
 ) -> Sync:
     existing(db, mailbox_id)
-    entry = repository.want(db, mailbox_id, entry_id, now=now)
+    entry = ledger.want(db, mailbox_id, entry_id, now=now)
     if entry is None:
         raise not_found("unique-id entry")
     if not entry.is_wanted:
@@ -240,9 +244,9 @@ def _page(
     db: Session, *, mailbox_id: MailboxId, state: EntryState | None, position: int, limit: int
 ) -> Page[UniqueIdAnswer]:
     mailbox = existing(db, mailbox_id)
-    rows = repository.entries(db, mailbox_id, state=state, after=position, limit=limit + 1)
+    rows = ledger.entries(db, mailbox_id, state=state, after=position, limit=limit + 1)
     items = [
-        schemas.entry_answer(row, listed_at=mailbox.listed_at, has_message=has_message)
+        ledger_schemas.entry_answer(row, listed_at=mailbox.listed_at, has_message=has_message)
         for row, has_message in rows[:limit]
     ]
     cursor = encode_cursor(rows[limit - 1][0].id or 0) if len(rows) > limit else None

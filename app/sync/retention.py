@@ -15,7 +15,7 @@ import structlog
 
 from app import pop3
 from app.database import Database
-from app.ledger import repository
+from app.ledger import repository as ledger
 from app.ledger.diff import Deletable, Known, Listed, ledger_key
 from app.ledger.identity import Relation, is_same_by_content, is_same_by_headers
 from app.mail.fingerprint import fingerprint, head_of, shown
@@ -78,7 +78,7 @@ async def due(
     last, octets = None, 0
     while before is not None:
         question = partial(
-            repository.deletable,
+            ledger.deletable,
             mailbox_id=mailbox_id,
             seen_before=before,
             now=now,

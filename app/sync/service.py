@@ -14,18 +14,19 @@ from sqlmodel import Session
 from app import pop3
 from app.database import Database, OneOf, StorageFailed
 from app.jobs.wakeups import Wakeups
-from app.ledger import listing_mark, repository
+from app.ledger import listing_mark
+from app.ledger import repository as ledger
 from app.ledger.diff import Candidate, Deletable, MaildropId, Turn
 from app.ledger.entries import RowMaker
 from app.ledger.listing_mark import Mark
 from app.ledger.listing_view import Look
 from app.ledger.matching import Recogniser
-from app.ledger.models import EntryId, SyncStatus
-from app.ledger.repository import Beginning, Claim
+from app.ledger.models import EntryId
+from app.ledger.repository import Beginning
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
 from app.mailboxes.schemas import ServerFacts
-from app.maildrops.errors import LeaseLost, SyncCancelled, SyncErrorCode, SyncFailed
+from app.maildrops.errors import SyncErrorCode, SyncFailed
 from app.maildrops.learnt import Facts, Learnt, Lesson
 from app.maildrops.login import Maildrop, as_sync_failed
 from app.maildrops.providers import least_seconds_between_logins
@@ -33,9 +34,13 @@ from app.messages.intake import Prepared
 from app.messages.wholeness import Habit
 from app.reading.slices import Slices
 from app.reading.threads import FairThreads
+from app.runs import repository as runs
 from app.runs.completion import LastWord
+from app.runs.errors import LeaseLost, SyncCancelled
 from app.runs.lease import Lease
+from app.runs.models import SyncStatus
 from app.runs.places import Place
+from app.runs.repository import Claim
 from app.runs.schedule import next_deletion
 from app.runs.schemas import Report
 from app.runs.server_limits import ServerLimits
@@ -81,7 +86,7 @@ class SyncTools:
     traces: Traces = field(default_factory=Traces)
     server_limits: ServerLimits = field(default_factory=lambda: ServerLimits(1))
     slices: Slices = field(default_factory=Slices)
-    rows_per_change: int = repository.ROWS_PER_CHANGE
+    rows_per_change: int = ledger.ROWS_PER_CHANGE
     listing_room: ListingRoom = field(default_factory=lambda: ListingRoom(1_000_000))
 
 
@@ -142,7 +147,7 @@ class _Run:
         self._transcript = pop3.Transcript() if tools.transcripts else None
 
     async def list_diff_retrieve_store(self) -> None:
-        asked = OneOf(repository.read_beginnings, (self._mailbox_id, self._started))
+        asked = OneOf(ledger.read_beginnings, (self._mailbox_id, self._started))
         beginning: Beginning | None = await self._lease.read(asked)
         if beginning is None:
             raise LeaseLost
@@ -298,14 +303,14 @@ class _Run:
         """The mark goes with the first part, and that ids change is said there: the next sync may have to do the rest.
         That the mailbox was listed is said with the last."""
         if part.is_first:
-            repository.forget_mark(db, self._mailbox_id)
+            ledger.forget_mark(db, self._mailbox_id)
             at_once = {name: facts[name] for name in _AT_ONCE if name in facts}
             if at_once and not part.is_last:
                 mailboxes.change(db, self._mailbox_id, **at_once)
-        repository.mark_missing(db, part.missing, now=now, last_seen_at=mailbox.listed_at)
+        ledger.mark_missing(db, part.missing, now=now, last_seen_at=mailbox.listed_at)
         for start in range(0, len(part.rows), self._tools.rows_per_change):
             some = part.rows[start : start + self._tools.rows_per_change]
-            repository.write_entries(db, [row() for row in some])
+            ledger.write_entries(db, [row() for row in some])
         if is_filtered:
             self._judge_again_if_criteria_changed(db, mailbox)
         if part.is_last:
@@ -382,7 +387,7 @@ class _Run:
 
     def _store_blamed(self, db: Session, batch: Batch) -> None:
         batch.store(db, self._maildrop)
-        repository.forget_mark(db, self._mailbox_id)
+        ledger.forget_mark(db, self._mailbox_id)
 
     async def _keep_heads(self, session: pop3.Pop3Session, too_large: Sequence[Candidate]) -> None:
         """Of messages that proved larger than LIST said, and than the limit, the headers are kept."""
@@ -390,7 +395,7 @@ class _Run:
         rows = [
             make.too_large(candidate, head=head) async for candidate, head in heads_of(session, too_large)
         ]
-        await self._lease.write(partial(repository.write_entries, rows=rows), report=self.report)
+        await self._lease.write(partial(ledger.write_entries, rows=rows), report=self.report)
 
     async def _delete_on_server(
         self, session: pop3.Pop3Session, mailbox: Mailbox, raw: pop3.RawListing, most: int
@@ -441,15 +446,13 @@ class _Run:
     def _note_asked(self, db: Session, *, found: dict[int, Deletable], checked: Checked) -> None:
         """Before the first DELE: whatever happens now, the last listing describes the next one no more."""
         now = self._tools.clock()
-        repository.forget_mark(db, self._mailbox_id)
+        ledger.forget_mark(db, self._mailbox_id)
         for deletes in {found[number].line.deletes for number in checked.same}:
             ids = [found[n].line.entry_id for n in checked.same if found[n].line.deletes == deletes]
-            repository.note_asked(db, ids, until=next_deletion(deletes + 1, now), is_deleted=True)
-            repository.mark_missing(
-                db, ids, now=now, last_seen_at=now
-            )  # what is listed all the same is compared
+            ledger.note_asked(db, ids, until=next_deletion(deletes + 1, now), is_deleted=True)
+            ledger.mark_missing(db, ids, now=now, last_seen_at=now)  # what is listed all the same is compared
         unclear = [found[number].line.entry_id for number in checked.unclear]
-        repository.note_asked(db, unclear, until=next_deletion(2, now), is_deleted=False)
+        ledger.note_asked(db, unclear, until=next_deletion(2, now), is_deleted=False)
 
     async def _commit(
         self,
@@ -463,7 +466,7 @@ class _Run:
         """Commit a batch: messages, ledger lines and feed places together, and the progress of the sync."""
         if not seen.is_whole:
             contents = [o.prepared.fingerprint.content for o in outcomes if o.prepared]
-            question = partial(repository.missing_with, maildrop=self._maildrop, contents=contents)
+            question = partial(ledger.missing_with, maildrop=self._maildrop, contents=contents)
             recogniser.add(await self._lease.read(question))
         same_bodies = await self._bodies.same(outcomes, recogniser)
         batch, self._habit = settle(
@@ -481,7 +484,7 @@ class _Run:
             places = batch.store(db, self._maildrop)
             if any(outcome.unwanted for outcome in outcomes):
                 self._judge_again_if_criteria_changed(db, mailbox)
-            return bool(repository.cancelled_among(db, [self._claim.sync_id])), places
+            return bool(runs.cancelled_among(db, [self._claim.sync_id])), places
 
         is_cancelled, places = await self._lease.write(change, report=report)
         batch.remember(recogniser, places)
@@ -512,16 +515,16 @@ class _Run:
             present = (line for line in seen.diff.own if not line.is_missing)
             lost = [line for line in present if line.entry_id not in recogniser.found]
             ids = [line.entry_id for line in lost if line.unique_id not in later]
-            repository.mark_missing(db, ids, now=now, last_seen_at=mailbox.listed_at)
-        repository.mark_missing(db, self._others, now=now, last_seen_at=now)
-        repository.mark_present(db, self._refused)
+            ledger.mark_missing(db, ids, now=now, last_seen_at=mailbox.listed_at)
+        ledger.mark_missing(db, self._others, now=now, last_seen_at=now)
+        ledger.mark_present(db, self._refused)
         if sifted.postponed or self._others:
-            repository.forget_mark(db, self._mailbox_id)
+            ledger.forget_mark(db, self._mailbox_id)
         if mark is not None:
-            repository.write_mark(db, self._mailbox_id, mark)
+            ledger.write_mark(db, self._mailbox_id, mark)
         if self._tools.forget_missing_after is not None:
             before = now - self._tools.forget_missing_after
-            repository.forget_missing(db, self._mailbox_id, before=before)
+            ledger.forget_missing(db, self._mailbox_id, before=before)
 
     async def end(self, status: SyncStatus, failure: SyncFailed | None = None) -> SyncStatus:
         """Write the last word: the sync's status, what follows for the mailbox, and when it is due again."""
@@ -568,7 +571,7 @@ class _Run:
     def _judge_again_if_criteria_changed(self, db: Session, mailbox: Mailbox) -> None:
         """What was judged by criteria that are not those of the mailbox any more is judged again."""
         if self._mailbox(db).criteria != mailbox.criteria:
-            repository.judge_again(db, self._mailbox_id, self._tools.clock())
+            ledger.judge_again(db, self._mailbox_id, self._tools.clock())
 
     def _transcript_of(self, failure: SyncFailed) -> str | None:
         if self._transcript is None:

@@ -9,7 +9,8 @@ from typing import Any
 
 from app import pop3
 from app.database import Database
-from app.ledger import listing_mark, listing_view, repository
+from app.ledger import listing_mark, listing_view
+from app.ledger import repository as ledger
 from app.ledger.comparison import compared
 from app.ledger.diff import Candidate, Known, MaildropId, is_made_up, ledger_key
 from app.ledger.identity import is_alike, numbers_shown
@@ -211,11 +212,11 @@ class Surveyor:
         return head is not None and not is_alike(numbers[last], shown(head))
 
     async def _read_part(self, ids: Collection[bytes]) -> list[Known]:
-        return await self._database.read(partial(repository.read_part, maildrop=self._maildrop, ids=ids))
+        return await self._database.read(partial(ledger.read_part, maildrop=self._maildrop, ids=ids))
 
     async def _earlier(self, ids: Collection[bytes]) -> dict[bytes, int]:
         return await self._database.read(
-            partial(repository.earlier_occurrences, maildrop=self._maildrop, ids=ids)
+            partial(ledger.earlier_occurrences, maildrop=self._maildrop, ids=ids)
         )
 
     async def _recogniser(self, seen: Look) -> Recogniser:

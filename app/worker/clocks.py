@@ -16,9 +16,9 @@ from sqlalchemy import select as select_columns
 from sqlmodel import Session, col
 
 from app.database import Database
-from app.ledger import repository
-from app.ledger.models import Sync, SyncId, SyncStatus
 from app.mailboxes.models import Mailbox, MailboxId
+from app.runs import repository as runs
+from app.runs.models import Sync, SyncId, SyncStatus
 from app.runs.schedule import is_astray
 
 _PLANS_EVERY_SECONDS = 60.0
@@ -105,7 +105,7 @@ def plans_astray(db: Session, *, now: datetime) -> list[Plan]:
     rows = db.execute(late).all()
     astray = {row[0]: row for row in rows if is_astray(row[1], longest_interval_seconds=row[2], now=now)}
     asked_for = [row[0] for row in astray.values() if row[3] is not None and row[1] <= row[3]]
-    for sync in repository.latest(db, asked_for):
+    for sync in runs.latest(db, asked_for):
         if sync.finished_at is not None and sync.finished_at <= now:  # the server wants so long a pause
             del astray[sync.mailbox_id]
     return [Plan(MailboxId(row[0]), row[1]) for row in astray.values()]

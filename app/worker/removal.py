@@ -7,9 +7,10 @@ leaves the rest to the next look.
 from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
-from app.ledger.models import Sync, UniqueIdEntry
+from app.ledger.models import UniqueIdEntry
 from app.mailboxes import repository as mailboxes
 from app.messages import repository as messages
+from app.runs.models import Sync
 
 _MOST_ROWS = 1_000
 _MOST_OCTETS = 16 * 1024 * 1024  # of mail

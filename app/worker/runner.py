@@ -15,16 +15,16 @@ from sqlmodel import Session
 from app import pop3
 from app.database import Database, StorageFailed
 from app.jobs.port import Job
-from app.ledger import repository
-from app.ledger.models import SyncId, SyncStatus
-from app.ledger.repository import Claim
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Pace
 from app.maildrops import learnt
-from app.maildrops.errors import LeaseLost
 from app.runs import claims
+from app.runs import repository as runs
 from app.runs.claims import Limits
+from app.runs.errors import LeaseLost
+from app.runs.models import SyncId, SyncStatus
 from app.runs.places import Place, Room, to_call_back
+from app.runs.repository import Claim
 from app.sync.service import SyncTools, sync_mailbox
 from app.worker.clocks import Clocks
 from app.worker.removal import remove_some
@@ -298,7 +298,7 @@ class SyncRunner:
         if self.keep_finished is None or not self._may_forget(now):
             return
         finished = partial(
-            repository.forget_finished,
+            runs.forget_finished,
             before=now - self.keep_finished,
             quiet_before=now - min(self.keep_quiet or self.keep_finished, self.keep_finished),
             after=self._forget_behind,
@@ -361,7 +361,7 @@ class SyncRunner:
     async def _put_back(self, claim: Claim) -> None:
         """We were told to stop: the sync ends as cancelled if somebody asked for that, else it is queued again."""
         try:
-            status = await self.database.write(partial(repository.leave, claim=claim, now=self.clock()))
+            status = await self.database.write(partial(runs.leave, claim=claim, now=self.clock()))
             self.tools.wakeups.sync_ended(claim.sync_id)
             if status is SyncStatus.CANCELLED:
                 self.tools.metrics.sync_ended(status=status.value, code=None)
@@ -371,7 +371,7 @@ class SyncRunner:
     async def _end_broken(self, claim: Claim) -> None:
         """An error of ours ends this sync as failed; it must not be claimed again and again."""
         try:
-            await self.database.write(partial(repository.fail_broken, claim=claim, now=self.clock()))
+            await self.database.write(partial(runs.fail_broken, claim=claim, now=self.clock()))
             self.tools.wakeups.sync_ended(claim.sync_id)
             self.tools.metrics.sync_ended(status=SyncStatus.FAILED.value, code="internal_error")
         except (LeaseLost, StorageFailed):
@@ -396,7 +396,7 @@ class SyncRunner:
         ids = [claim.sync_id for claim in self._running.values()]
         if not ids:
             return
-        asked: set[SyncId] = await self.database.read(partial(repository.cancelled_among, sync_ids=ids))
+        asked: set[SyncId] = await self.database.read(partial(runs.cancelled_among, sync_ids=ids))
         for task, claim in list(self._running.items()):
             if claim.sync_id in asked:
                 task.cancel()

@@ -11,8 +11,8 @@ from sqlalchemy import Engine, create_engine, func, select, update
 from sqlmodel import SQLModel, col
 
 from app.database import driver_url
-from app.ledger.models import Sync, SyncStatus
 from app.mailboxes.models import Mailbox
+from app.runs.models import Sync, SyncStatus
 from benchmarks.clients import Account, ClientFailed
 from benchmarks.http import Connection
 from benchmarks.processes import family_cpu_seconds

@@ -8,16 +8,18 @@ from typing import Any
 
 from sqlmodel import Session
 
-from app.ledger import listing_view, repository
+from app.ledger import listing_view
+from app.ledger import repository as ledger
 from app.ledger.diff import MaildropId, diff
-from app.ledger.models import SyncId, SyncStatus
 from app.mailboxes.models import MailboxId
 from app.messages import repository as messages
 from app.messages.models import MessageSeq
 from app.messages.repository import Wanted
 from app.pop3 import RawListing, Stat, parse_listing
 from app.runs import claims
+from app.runs import repository as runs
 from app.runs.claims import Limits
+from app.runs.models import SyncId, SyncStatus
 from app.worker import clocks
 from benchmarks.scale.generated import INTERVAL_SECONDS, Amount
 
@@ -112,16 +114,16 @@ class _Asked:
     def prepare_due(self, db: Session) -> object:
         return self.request_due(db, None)
 
-    def claim(self, db: Session, _: object) -> list[repository.Claim]:
+    def claim(self, db: Session, _: object) -> list[runs.Claim]:
         return claims.claim(
             db, worker="w", limit=128, now=self._now, lease_expires_at=self._now + _LEASE, limits=_LIMITS
         )
 
-    def prepare_claimed(self, db: Session) -> list[repository.Claim]:
+    def prepare_claimed(self, db: Session) -> list[runs.Claim]:
         self.request_due(db, None)
         return self.claim(db, None)
 
-    def renew(self, db: Session, held: list[repository.Claim]) -> None:
+    def renew(self, db: Session, held: list[runs.Claim]) -> None:
         claims.renew(db, held, until=self._now + 2 * _LEASE)
 
     def workers(self, db: Session, _: object) -> object:
@@ -133,39 +135,37 @@ class _Asked:
     def plans_astray(self, db: Session, _: object) -> object:
         return clocks.plans_astray(db, now=self._now)
 
-    def cancelled(self, db: Session, held: list[repository.Claim]) -> object:
-        return repository.cancelled_among(db, [claim.sync_id for claim in held])
+    def cancelled(self, db: Session, held: list[runs.Claim]) -> object:
+        return runs.cancelled_among(db, [claim.sync_id for claim in held])
 
     def backlog(self, db: Session, _: object) -> object:
-        return repository.backlog(db, now=self._now)
+        return runs.backlog(db, now=self._now)
 
-    def finish(self, db: Session, held: list[repository.Claim]) -> None:
-        ending = repository.Ending(held[0], SyncStatus.SUCCEEDED, {"listed": 10}, None, self._now)
-        repository.finish(db, [ending])
+    def finish(self, db: Session, held: list[runs.Claim]) -> None:
+        ending = runs.Ending(held[0], SyncStatus.SUCCEEDED, {"listed": 10}, None, self._now)
+        runs.finish(db, [ending])
 
     def forget_finished(self, db: Session, _: object) -> object:
         before = self._now - timedelta(days=30)
-        return repository.forget_finished(
-            db, before=before, quiet_before=before, after=SyncId(0), limit=1_000
-        )
+        return runs.forget_finished(db, before=before, quiet_before=before, after=SyncId(0), limit=1_000)
 
     def same_listing(self, db: Session, _: object) -> object:
         mailbox = self._filled()
-        return repository.read_beginnings(db, [(mailbox, self._now)])
+        return ledger.read_beginnings(db, [(mailbox, self._now)])
 
     def grown_listing(self, db: Session, _: object) -> object:
         ids = frozenset(b"new-%d" % number for number in range(10))
-        return repository.read_part(db, MaildropId(self._filled(), 1), ids=ids)
+        return ledger.read_part(db, MaildropId(self._filled(), 1), ids=ids)
 
     def other_listing(self, db: Session, _: object) -> object:
         mailbox = self._filled()
-        ledger = repository.ledger_page(db, MaildropId(mailbox, 1), after=None, limit=10**6)
-        uidl = b"".join(b"%d %s\r\n" % (number, line.unique_id) for number, line in enumerate(ledger, 1))
-        sizes = b"".join(b"%d 2000\r\n" % number for number in range(1, len(ledger) + 1))
+        lines = ledger.ledger_page(db, MaildropId(mailbox, 1), after=None, limit=10**6)
+        uidl = b"".join(b"%d %s\r\n" % (number, line.unique_id) for number, line in enumerate(lines, 1))
+        sizes = b"".join(b"%d 2000\r\n" % number for number in range(1, len(lines) + 1))
         listing = parse_listing(
-            RawListing(Stat(len(ledger), 2000 * len(ledger)), uidl, sizes), most_entries=10**6
+            RawListing(Stat(len(lines), 2000 * len(lines)), uidl, sizes), most_entries=10**6
         )
-        seen = listing_view.whole(listing, diff(listing.entries, ledger, now=self._now), mark=None)
+        seen = listing_view.whole(listing, diff(listing.entries, lines, now=self._now), mark=None)
         assert seen.listed == seen.known > 0
         return seen
 
@@ -175,23 +175,23 @@ class _Asked:
         messages.add_contents(db, [{"sha256": sha256, "octets": 1, "blocks": 1, "data": b""}])
         places = range(first, first + _SOME)
         messages.add_messages(db, [self._message(mailbox, place, sha256) for place in places])
-        repository.write_entries(db, [self._line(mailbox, place, sha256) for place in places])
+        ledger.write_entries(db, [self._line(mailbox, place, sha256) for place in places])
 
     def counts(self, db: Session, _: object) -> object:
-        return repository.counts_by_state(db, [self._filled()])
+        return ledger.counts_by_state(db, [self._filled()])
 
     def latest(self, db: Session, _: object) -> object:
         some = self._random.sample(range(self._amount.synced_mailboxes), 10)
-        return repository.latest(db, [MailboxId(1 + number) for number in some])
+        return runs.latest(db, [MailboxId(1 + number) for number in some])
 
     def page(self, db: Session, _: object) -> object:
-        return repository.page(db, self._synced(), before=None, limit=50)
+        return runs.page(db, self._synced(), before=None, limit=50)
 
     def entries(self, db: Session, _: object) -> object:
-        return repository.entries(db, self._filled(), state=None, after=self._place() // 2, limit=_PAGE)
+        return ledger.entries(db, self._filled(), state=None, after=self._place() // 2, limit=_PAGE)
 
     def deletable(self, db: Session, _: object) -> object:
-        return repository.deletable(
+        return ledger.deletable(
             db, self._filled(), seen_before=self._now, now=self._now, after=None, limit=_PAGE
         )
 

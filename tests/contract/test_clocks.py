@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from app.database import Database
-from app.ledger import repository
-from app.ledger.models import SyncStatus
 from app.mailboxes.models import MailboxId
 from app.runs import claims
+from app.runs import repository as runs
+from app.runs.models import SyncStatus
 from app.worker.clocks import Clocks
 from tests.contract.test_repositories import NOW, ask, make_mailbox, take
 
@@ -25,8 +25,8 @@ async def ended(database: Database, mailbox_id: MailboxId, at: datetime) -> None
     """It had a sync, which ended then."""
     await ask(database, mailbox_id)
     (claim,) = await take(database)
-    ending = repository.Ending(claim, SyncStatus.SUCCEEDED, {}, None, at)
-    await database.write(partial(repository.finish, endings=[ending]))
+    ending = runs.Ending(claim, SyncStatus.SUCCEEDED, {}, None, at)
+    await database.write(partial(runs.finish, endings=[ending]))
 
 
 async def test_what_a_dead_worker_held_by_a_clock_ahead_is_free_after_one_lease(database: Database) -> None:

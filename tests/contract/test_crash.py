@@ -9,13 +9,13 @@ from sqlmodel import Session
 
 from app.database import Database
 from app.database.schema import upgrade
-from app.ledger import repository
-from app.ledger.models import Trigger
-from app.ledger.repository import Claim
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
-from app.maildrops.errors import LeaseLost
 from app.runs import claims
+from app.runs import repository as runs
+from app.runs.errors import LeaseLost
+from app.runs.models import Trigger
+from app.runs.repository import Claim
 from tests.servers.postgres import Postgres
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
@@ -56,8 +56,6 @@ async def test_whose_claim_the_database_forgot_can_write_nothing_more() -> None:
         assert held.sync_id == forgotten.sync_id
         lease = NOW + timedelta(minutes=2)
         with pytest.raises(LeaseLost):
-            await database.write(
-                partial(repository.progress, claim=forgotten, report={}, lease_expires_at=lease)
-            )
-        await database.write(partial(repository.progress, claim=held, report={}, lease_expires_at=lease))
+            await database.write(partial(runs.progress, claim=forgotten, report={}, lease_expires_at=lease))
+        await database.write(partial(runs.progress, claim=held, report={}, lease_expires_at=lease))
         database.close()

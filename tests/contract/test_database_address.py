@@ -11,13 +11,13 @@ from app import pop3
 from app.database import Database, StorageFailed
 from app.database.schema import upgrade
 from app.jobs.wakeups import Wakeups
-from app.ledger import repository
-from app.ledger.models import SyncStatus, Trigger
-from app.ledger.repository import Claim
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
 from app.reading.threads import FairThreads
 from app.runs import claims
+from app.runs import repository as runs
+from app.runs.models import SyncStatus, Trigger
+from app.runs.repository import Claim
 from app.sync.batches import Room
 from app.sync.service import SyncTools, sync_mailbox
 from tests.servers.postgres import Postgres
@@ -90,7 +90,7 @@ async def test_a_sync_that_could_not_store_does_not_name_it(tmp_path: Path) -> N
     database.is_away = True
     assert await sync_mailbox(claim, tools=tools) is SyncStatus.FAILED
     database.is_away = False
-    sync = await database.read(lambda db: repository.get(db, claim.sync_id))
+    sync = await database.read(lambda db: runs.get(db, claim.sync_id))
     assert sync is not None
     assert sync.error is not None
     assert sync.error["code"] == "storage_failed"

@@ -12,10 +12,10 @@ from sqlalchemy import insert, text
 from sqlmodel import SQLModel
 
 from app.database import Database
-from app.ledger import repository as syncs
-from app.ledger.models import SyncId
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
+from app.runs import repository as syncs
+from app.runs.models import SyncId
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
 from tests.service import running, settings_for
 

@@ -13,14 +13,14 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from app.database import Database
-from app.ledger import repository
-from app.ledger.models import Trigger
-from app.ledger.repository import Claim
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
-from app.maildrops.errors import LeaseLost
 from app.runs import claims
+from app.runs import repository as runs
+from app.runs.errors import LeaseLost
 from app.runs.lease import Lease
+from app.runs.models import Trigger
+from app.runs.repository import Claim
 from app.runs.schemas import Report
 from app.sync import service
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults, Gate
@@ -151,7 +151,7 @@ async def test_a_lease_that_was_lost_changes_nothing(database: Database, meanwhi
     row = await database.read(partial(mailboxes.snapshot, mailbox_id=claim.mailbox_id))
     assert row is not None
     assert row.name == "m"
-    sync = await database.read(partial(repository.get, sync_id=claim.sync_id))
+    sync = await database.read(partial(runs.get, sync_id=claim.sync_id))
     assert sync is not None
     assert sync.lease_expires_at in {None, NOW + timedelta(minutes=1)}, "nobody holds the lease of another"
 
@@ -160,7 +160,7 @@ async def test_a_write_holds_the_lease_for_longer_in_the_same_transaction(databa
     claim = await claimed(database)
     lease = lease_of(claim, database)
     await lease.write(lambda _db: None, report=Report(listed=7))
-    sync = await database.read(partial(repository.get, sync_id=claim.sync_id))
+    sync = await database.read(partial(runs.get, sync_id=claim.sync_id))
     assert sync is not None
     assert (sync.lease_expires_at, sync.report["listed"]) == (NOW + timedelta(seconds=600), 7)
 
@@ -169,7 +169,7 @@ async def test_a_write_holds_the_lease_for_longer_in_the_same_transaction(databa
 
     with pytest.raises(RuntimeError):
         await lease.write(breaks, report=Report(listed=8))
-    again = await database.read(partial(repository.get, sync_id=claim.sync_id))
+    again = await database.read(partial(runs.get, sync_id=claim.sync_id))
     assert again is not None
     assert again.report["listed"] == 7
 

@@ -11,14 +11,14 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from app.database import Database
-from app.ledger import repository as syncs
-from app.ledger.models import SyncStatus, Trigger
-from app.ledger.repository import Claim
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, Pace
 from app.runs import claims
+from app.runs import repository as syncs
 from app.runs.claims import Limits
+from app.runs.models import SyncStatus, Trigger
 from app.runs.places import Queue, Room
+from app.runs.repository import Claim
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 LEASE = NOW + timedelta(minutes=1)

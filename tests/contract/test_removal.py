@@ -9,16 +9,17 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from app.database import Database
-from app.ledger import repository as syncs
-from app.ledger.models import SyncId, Trigger
+from app.ledger import repository as ledger
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId
-from app.maildrops.errors import LeaseLost
 from app.messages import repository as messages
 from app.messages.feed import Look, Order, look
 from app.messages.models import MessageSeq
 from app.messages.repository import Wanted
 from app.runs import claims
+from app.runs import repository as syncs
+from app.runs.errors import LeaseLost
+from app.runs.models import SyncId, Trigger
 from app.worker.removal import remove_some
 from tests.contract.test_repositories import LEASE, NOW, count, entry, mail, make_mailbox, put
 
@@ -49,7 +50,7 @@ async def filled(database: Database, letters: int) -> MailboxId:
     for number in range(letters):
         await put(database, mailbox_id, mail(f"{mailbox_id} {number}"))
     rows = [entry(mailbox_id, b"%d" % number) for number in range(letters)]
-    await database.write(lambda db: syncs.write_entries(db, rows))
+    await database.write(lambda db: ledger.write_entries(db, rows))
     return mailbox_id
 
 

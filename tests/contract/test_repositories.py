@@ -12,19 +12,21 @@ from sqlalchemy import event, text
 from sqlmodel import Session
 
 from app.database import Database
-from app.ledger import repository as syncs
+from app.ledger import repository as ledger
 from app.ledger.diff import MaildropId
-from app.ledger.models import EntryState, SyncId, SyncStatus, Trigger
-from app.ledger.repository import Claim
+from app.ledger.models import EntryState
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
-from app.maildrops.errors import LeaseLost
 from app.messages import repository as messages
 from app.messages.contents import BLOCK_OCTETS, Packer, unpack
 from app.messages.intake import Prepared, prepare, store
 from app.messages.models import MessageSeq
 from app.messages.repository import Wanted
 from app.runs import claims as claiming
+from app.runs import repository as syncs
+from app.runs.errors import LeaseLost
+from app.runs.models import SyncId, SyncStatus, Trigger
+from app.runs.repository import Claim
 from app.telemetry.metrics import Backlog
 from app.worker.clocks import held_beyond
 from benchmarks.scale.plans import effort
@@ -192,11 +194,11 @@ def entry(mailbox_id: MailboxId, unique_id: bytes, **fields: Any) -> dict[str, A
 async def test_the_ledger_tells_ids_apart_octet_by_octet(database: Database) -> None:
     mailbox_id = await make_mailbox(database)
     ids = [b"aB", b"Ab", b"ab", b"ab ", b"\xff\xfe", b"\x00", b"\xc3\xa4", "ä".encode("latin-1"), b"x" * 512]
-    await database.write(lambda db: syncs.write_entries(db, [entry(mailbox_id, i) for i in ids]))
-    ledger = await database.read(
-        partial(syncs.ledger_page, maildrop=MaildropId(mailbox_id, 1), after=None, limit=EVERYTHING)
+    await database.write(lambda db: ledger.write_entries(db, [entry(mailbox_id, i) for i in ids]))
+    lines = await database.read(
+        partial(ledger.ledger_page, maildrop=MaildropId(mailbox_id, 1), after=None, limit=EVERYTHING)
     )
-    assert sorted(known.unique_id for known in ledger) == sorted(ids)
+    assert sorted(known.unique_id for known in lines) == sorted(ids)
 
 
 async def test_an_entry_written_again_changes_state_and_keeps_when_it_was_first_seen(
@@ -204,11 +206,11 @@ async def test_an_entry_written_again_changes_state_and_keeps_when_it_was_first_
 ) -> None:
     mailbox_id = await make_mailbox(database)
     failed = entry(mailbox_id, b"x", state="failed", attempts=1, next_attempt_at=NOW)
-    await database.write(lambda db: syncs.write_entries(db, [failed]))
+    await database.write(lambda db: ledger.write_entries(db, [failed]))
     later = entry(mailbox_id, b"x", first_seen_at=LEASE, message_seq=7)
-    await database.write(lambda db: syncs.write_entries(db, [later]))
+    await database.write(lambda db: ledger.write_entries(db, [later]))
     found = await database.read(
-        lambda db: syncs.entries(db, mailbox_id, state=None, after=0, limit=EVERYTHING)
+        lambda db: ledger.entries(db, mailbox_id, state=None, after=0, limit=EVERYTHING)
     )
     assert [(row.state, row.first_seen_at, row.message_seq) for row, _ in found] == [("stored", NOW, 7)]
 
@@ -335,7 +337,7 @@ async def test_a_mailbox_takes_everything_with_it(database: Database) -> None:
     mailbox_id = await make_mailbox(database)
     await put(database, mailbox_id, mail("a"))
     await fail_with_transcript(database, mailbox_id, "x")
-    await database.write(lambda db: syncs.write_entries(db, [entry(mailbox_id, b"x")]))
+    await database.write(lambda db: ledger.write_entries(db, [entry(mailbox_id, b"x")]))
     await database.write(lambda db: mailboxes.forget(db, mailbox_id))
     for table in ("mailboxes", "messages", "contents", "unique_ids", "syncs", "sync_transcripts"):
         assert await count(database, table) == 0, table
@@ -365,8 +367,8 @@ async def backlog(database: Database, *, seconds: float = 0) -> Backlog:
     [
         lambda db: syncs.backlog(db, now=NOW),
         lambda db: held_beyond(db, moment=NOW),
-        lambda db: syncs.entries(db, MailboxId(1), state=None, after=0, limit=10),
-        lambda db: syncs.deletable(db, MailboxId(1), seen_before=NOW, now=NOW, after=None, limit=10),
+        lambda db: ledger.entries(db, MailboxId(1), state=None, after=0, limit=10),
+        lambda db: ledger.deletable(db, MailboxId(1), seen_before=NOW, now=NOW, after=None, limit=10),
     ],
     ids=["backlog", "held_beyond", "entries", "deletable"],
 )

@@ -14,15 +14,17 @@ from app import pop3
 from app.database import Database
 from app.database.schema import upgrade
 from app.jobs.wakeups import Wakeups
-from app.ledger import repository as syncs
+from app.ledger import repository as ledger
 from app.ledger.diff import MaildropId
-from app.ledger.models import Sync, SyncStatus, Trigger, UniqueIdEntry
+from app.ledger.models import UniqueIdEntry
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.service import begin_generation
 from app.messages.models import Message
 from app.reading.threads import FairThreads
 from app.runs import claims as claiming
+from app.runs import repository as syncs
+from app.runs.models import Sync, SyncStatus, Trigger
 from app.sync.batches import Room
 from app.sync.service import SyncTools, sync_mailbox
 from tests.simulator.maildrop import Mail, SimulatedMaildrop
@@ -106,7 +108,7 @@ class Bench:
         self.mailbox_id: MailboxId = await self.database.write(lambda db: mailboxes.add(db, row))
         ids = [mail.unique_id for mail in self.maildrop.mails]
         await self.database.write(
-            lambda db: syncs.import_baseline(db, MaildropId(self.mailbox_id, 1), ids, reason="test", now=NOW)
+            lambda db: ledger.import_baseline(db, MaildropId(self.mailbox_id, 1), ids, reason="test", now=NOW)
         )
         if is_synced:
             await self.sync()
@@ -152,7 +154,7 @@ class Bench:
 
     async def forget_mark(self) -> None:
         """As after a sync that broke off."""
-        await self.database.write(lambda db: syncs.forget_mark(db, self.mailbox_id))
+        await self.database.write(lambda db: ledger.forget_mark(db, self.mailbox_id))
 
     async def change(self, **columns: Any) -> None:
         """Write columns of the mailbox."""
@@ -164,7 +166,7 @@ class Bench:
         def change(db: Session) -> None:
             row = mailboxes.get(db, self.mailbox_id)
             assert row is not None
-            syncs.begin_maildrop(db, self.mailbox_id, self.now)
+            ledger.begin_maildrop(db, self.mailbox_id, self.now)
             syncs.look_anew(db, self.mailbox_id)
             begin_generation(row)
 

@@ -20,14 +20,15 @@ from sqlmodel import Session, select
 from app import pop3
 from app.database.schema import upgrade
 from app.jobs.wakeups import Wakeups
-from app.ledger import repository as syncs
-from app.ledger.models import SyncStatus, Trigger
+from app.ledger import repository as ledger
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
 from app.mailboxes.service import begin_generation
 from app.messages.models import Message
 from app.reading.threads import FairThreads
 from app.runs import claims as claiming
+from app.runs import repository as syncs
+from app.runs.models import SyncStatus, Trigger
 from app.sync.batches import Room
 from app.sync.service import SyncTools as Tools
 from app.sync.service import sync_mailbox
@@ -218,7 +219,7 @@ class MaildropMachine(RuleBasedStateMachine):
             row = mailboxes.get(db, self.mailbox_id)
             assert row is not None
             begin_generation(row)
-            syncs.begin_maildrop(db, self.mailbox_id, self.now)
+            ledger.begin_maildrop(db, self.mailbox_id, self.now)
             syncs.look_anew(db, self.mailbox_id)
 
         self.run(self.database.write(change))

@@ -10,12 +10,12 @@ from app import pop3
 from app.database import Database
 from app.database.schema import upgrade
 from app.jobs.wakeups import Wakeups
-from app.ledger.models import Trigger
-from app.ledger.repository import Claim
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
 from app.reading.threads import FairThreads
 from app.runs import claims
+from app.runs.models import Trigger
+from app.runs.repository import Claim
 from app.sync.batches import Room
 from app.sync.service import SyncTools, sync_mailbox
 from tests.simulator.maildrop import Mail, SimulatedMaildrop
