@@ -7,16 +7,10 @@ about every second takes the place of timers.
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-from uvicorn.config import Config
-from uvicorn.server import ServerState
+from typing import Protocol
 
 from app.settings import IpNetwork
 from app.telemetry.logs import Sparse
-
-if TYPE_CHECKING:
-    from app.edge.connection import Connection
 
 _GRACE_SECONDS = 0.05  # what a connection that is one too many gets to show a request
 
@@ -34,26 +28,40 @@ class Limits:
     trusted: tuple[IpNetwork, ...] = ()
 
 
+class Bounded(Protocol):
+    """A connection as the edge sees it.
+
+    ``counted``: the address that it counts for; ``is_known``: it has brought a right key.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    counted: str
+    is_of_proxy: bool
+    is_known: bool
+
+    @property
+    def may_give_way(self) -> bool:
+        """Whether it serves nobody now."""
+
+    def give_way(self) -> None:
+        """End, for one that needs the room."""
+
+    def look(self, now: float) -> None:
+        """End if a time is over."""
+
+
 @dataclass(eq=False)
 class Edge:
     """All connections of a server, the oldest first."""
 
     limits: Limits
     log: Sparse = field(default_factory=Sparse)
-    _connections: "dict[Connection, None]" = field(default_factory=dict, init=False)
+    _connections: dict[Bounded, None] = field(default_factory=dict, init=False)
     _by_address: Counter[str] = field(default_factory=Counter, init=False)
     _looking: asyncio.TimerHandle | None = field(default=None, init=False)
     _fitting: asyncio.TimerHandle | None = field(default=None, init=False)
 
-    def protocol(
-        self, *, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None
-    ) -> "Connection":
-        """What uvicorn makes for each connection (its ``http``)."""
-        from app.edge.connection import Connection  # noqa: PLC0415  it knows us
-
-        return Connection(config, server_state, app_state, _loop, edge=self)
-
-    def opened(self, connection: "Connection") -> None:
+    def opened(self, connection: Bounded) -> None:
         """Count it. What is too many is closed a moment later: first it may show what it is for."""
         self._connections[connection] = None
         self._by_address[connection.counted] += 1
@@ -62,7 +70,7 @@ class Edge:
         if self._fitting is None and self._is_crowded(connection):
             self._fitting = connection.loop.call_later(_GRACE_SECONDS, self._make_all_fit)
 
-    def closed(self, connection: "Connection") -> None:
+    def closed(self, connection: Bounded) -> None:
         """Count it no more; once is enough."""
         if connection in self._connections:
             del self._connections[connection]
@@ -70,7 +78,7 @@ class Edge:
             if not self._by_address[connection.counted]:
                 del self._by_address[connection.counted]
 
-    def has_room_for(self, connection: "Connection") -> bool:
+    def has_room_for(self, connection: Bounded) -> bool:
         """Whether this one, which brings a request, may stay; another one gives way to it, if need be and one can."""
         if not self._is_crowded(connection):
             return True
@@ -92,10 +100,10 @@ class Edge:
         fallback.give_way()
         return True
 
-    def _is_crowded(self, connection: "Connection") -> bool:
+    def _is_crowded(self, connection: Bounded) -> bool:
         return len(self._connections) > self.limits.connections or self._is_address_crowded(connection)
 
-    def _is_address_crowded(self, connection: "Connection") -> bool:
+    def _is_address_crowded(self, connection: Bounded) -> bool:
         return not connection.is_of_proxy and self._by_address[connection.counted] > self.limits.per_address
 
     def _make_all_fit(self) -> None:

@@ -2,12 +2,17 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.config import Config
+from uvicorn.server import ServerState
 
 from app.edge.bounds import Edge, Limits
+from app.edge.connection import Connection
 from app.settings import Settings
 
 _log = structlog.get_logger()
@@ -28,7 +33,7 @@ def build_server(app: ASGIApp, settings: Settings, *, host: str, port: int) -> u
             trusted=settings.trusted_proxies,
         )
     )
-    protocol: Callable[..., object] = edge.protocol
+    protocol: Callable[..., object] = partial(_connection, edge=edge)
     config = uvicorn.Config(
         app,
         host=host,
@@ -42,6 +47,13 @@ def build_server(app: ASGIApp, settings: Settings, *, host: str, port: int) -> u
         timeout_graceful_shutdown=2,
     )
     return uvicorn.Server(config)
+
+
+def _connection(
+    *, edge: Edge, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None
+) -> Connection:
+    """What uvicorn makes for each connection (its ``http``)."""
+    return Connection(config, server_state, app_state, _loop, edge=edge)
 
 
 def _affordable(connections: int) -> int:

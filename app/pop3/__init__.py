@@ -24,13 +24,9 @@ from app.pop3.errors import (
     UidlUnavailable,
 )
 from app.pop3.limits import Limits
+from app.pop3.lines import Line, Lines, Listing, RawListing, Stat
 from app.pop3.listing import (
-    Line,
-    Lines,
-    Listing,
-    RawListing,
     Sliced,
-    Stat,
     in_one_go,
     lacks_ids,
     parse_listing,

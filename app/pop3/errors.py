@@ -3,12 +3,9 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from app.pop3.lines import RawListing
 from app.pop3.refusals import Meaning, meaning_of
-
-if TYPE_CHECKING:
-    from app.pop3.listing import RawListing
 
 
 @dataclass
@@ -101,7 +98,7 @@ class LimitExceeded(Pop3Error):
 class UidlUnavailable(Pop3Error):
     """The server has no UIDL. ``without_ids`` is the rest of the listing: STAT and LIST."""
 
-    without_ids: "RawListing | None" = None
+    without_ids: RawListing | None = None
 
 
 class SpoolFailed(Pop3Error):

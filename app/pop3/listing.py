@@ -1,158 +1,33 @@
-"""PURE  UIDL and LIST answers -> a listing.
-
-An honest maildrop may hold millions of messages. So a listing is kept in columns (20 octets an entry and its
-unique-id) and read in slices of some thousand lines: whoever reads a long one lets others to the interpreter between.
-"""
+"""PURE  UIDL and LIST answers -> a listing, read in slices of some thousand lines: whoever reads a long one lets others
+to the interpreter between."""
 
 import re
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
-from itertools import accumulate, islice, pairwise
+from itertools import islice
 from operator import lt
-from typing import Final, NamedTuple, TypeVar, overload
+from typing import Final, TypeVar
 
 from app.pop3.errors import LimitExceeded, ProtocolError
+from app.pop3.lines import SLICE_LINES, Body, Columns, Line, Lines, Listing, RawListing, Stat
 
 Result = TypeVar("Result")
 Sliced = Generator[None, None, Result]
 """Work that gives way after each slice; it returns its result."""
-
-Body = bytes | bytearray
 
 _LARGEST_NUMBER: Final = 2**31 - 1
 _LONGEST_ID: Final = 4096  # octets; RFC 1939 §7 allows 70
 _EXCERPT: Final = 80
 _MOST_NOTED: Final = 100
 _SLICE_OCTETS: Final = 64 * 1024
-_SLICE_LINES: Final = 4096
 
 # Two words on every line and nothing else: then the words can be taken all at once. RFC 1939 has no other lines.
 _PLAIN_UIDL = re.compile(rb"(?:[0-9]{1,10}[ \t]+\S{1,%d}[ \t]*\r?\n)*+" % _LONGEST_ID)
 _PLAIN_SIZES = re.compile(rb"(?:[0-9]{1,10}[ \t]+[0-9]{1,18}[ \t]*\r?\n)*+")
 _NUMBER = re.compile(rb"([0-9]{1,10})(?:[ \t]+|$)")
 _SIZE = re.compile(rb"([0-9]{1,18})(?:[ \t]|$)")
-
-
-@dataclass(frozen=True, slots=True)
-class Stat:
-    """STAT's answer (RFC 1939 §5): how many messages, and how many octets altogether; a hint."""
-
-    count: int
-    octets: int
-
-
-class Line(NamedTuple):
-    """One message of a listing. ``octets`` as LIST said (a hint), None when it said nothing usable."""
-
-    number: int
-    unique_id: bytes
-    octets: int | None
-
-
-class _Columns:
-    """Numbers, unique-ids one behind the other and where each ends, and octets (-1: none that are usable)."""
-
-    __slots__ = ("ends", "ids", "numbers", "octets")
-
-    def __init__(self) -> None:
-        self.numbers = array("i")
-        self.ids = bytearray()
-        self.ends = array("Q", [0])  # of the one before, that is where each begins, and the end of all
-        self.octets = array("q")
-
-    def append(self, numbers: Sequence[int], ids: Sequence[bytes]) -> None:
-        self.numbers.extend(numbers)
-        self.ids += b"".join(ids)
-        self.ends.extend(islice(accumulate(map(len, ids), initial=self.ends[-1]), 1, None))
-
-
-class Lines(Sequence[Line]):
-    """The messages of a listing. A Line is made when it is looked at: to keep a million of them costs hundreds of
-    megabytes, and the garbage collector more time than reading the listing does."""
-
-    __slots__ = ("_columns", "_range")
-
-    def __init__(self, columns: _Columns | None = None, places: range | None = None) -> None:
-        self._columns = columns or _Columns()
-        self._range = range(len(self._columns.numbers)) if places is None else places
-
-    @classmethod
-    def of(cls, lines: Sequence[Line]) -> "Lines":
-        """Some lines, made one by one."""
-        columns = _Columns()
-        columns.append([line.number for line in lines], [line.unique_id for line in lines])
-        columns.octets.extend(-1 if line.octets is None else line.octets for line in lines)
-        return cls(columns)
-
-    def __len__(self) -> int:
-        return len(self._range)
-
-    @overload
-    def __getitem__(self, index: int) -> Line: ...
-    @overload
-    def __getitem__(self, index: slice) -> "Lines": ...
-    def __getitem__(self, index: int | slice) -> "Line | Lines":
-        if isinstance(index, slice):
-            return Lines(self._columns, self._range[index])
-        return Line(self._columns.numbers[self._range[index]], self.unique_id(index), self.octets(index))
-
-    def unique_id(self, index: int) -> bytes:
-        """That of one line; cheaper than the line."""
-        columns, place = self._columns, self._range[index]
-        return bytes(columns.ids[columns.ends[place] : columns.ends[place + 1]])
-
-    def octets(self, index: int) -> int | None:
-        """Those of one line, as LIST said."""
-        octets = self._columns.octets[self._range[index]]
-        return None if octets < 0 else octets
-
-    def __iter__(self) -> Iterator[Line]:
-        columns, places = self._columns, self._range
-        for start in range(0, len(places), _SLICE_LINES):
-            some = places[start : start + _SLICE_LINES]
-            if some.step != 1:
-                yield from map(self.__getitem__, range(start, start + len(some)))
-                continue
-            ends = columns.ends[some.start : some.stop + 1]
-            ids = bytes(columns.ids[ends[0] : ends[-1]])
-            yield from map(
-                Line,
-                columns.numbers[some.start : some.stop],
-                [ids[begin - ends[0] : end - ends[0]] for begin, end in pairwise(ends)],
-                [None if size < 0 else size for size in columns.octets[some.start : some.stop]],
-            )
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} lines>"
-
-
-@dataclass(frozen=True, slots=True)
-class RawListing:
-    """The answers as they came, dot-unstuffed: cheap to compare with those of last time."""
-
-    stat: Stat
-    uidl: Body
-    sizes: Body
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """UIDL joined with LIST, in the server's order, each message-number once; without those whose id is blank.
-
-    ``malformed``: excerpts of lines that could not be read, the first hundred of them.
-    """
-
-    stat: Stat
-    entries: Lines
-    malformed: tuple[str, ...]
-
-    @property
-    def is_short(self) -> bool:
-        """Fewer messages are listed than STAT said, or not all could be read: nothing follows from an absence."""
-        return len(self.entries) < self.stat.count or bool(self.malformed)
 
 
 def lacks_ids(raw: RawListing, listing: Listing) -> bool:
@@ -227,9 +102,9 @@ def parsing(
     return Listing(raw.stat, Lines(columns), tuple(malformed))
 
 
-def _unique_ids(parts: Iterable[bytes], most: int) -> Sliced[tuple[_Columns, list[str]]]:
+def _unique_ids(parts: Iterable[bytes], most: int) -> Sliced[tuple[Columns, list[str]]]:
     """Numbers and unique-ids, and excerpts of what could not be read."""
-    columns, malformed, lines = _Columns(), _Excerpts(), 0
+    columns, malformed, lines = Columns(), _Excerpts(), 0
     seen: set[int] | None = None  # only where numbers do not grow
     for octets in parts:
         lines = _counted(octets, lines, most)
@@ -243,7 +118,7 @@ def _unique_ids(parts: Iterable[bytes], most: int) -> Sliced[tuple[_Columns, lis
     return columns, malformed.texts
 
 
-def _join_sizes(columns: _Columns, parts: Iterable[bytes], most: int) -> Sliced[None]:
+def _join_sizes(columns: Columns, parts: Iterable[bytes], most: int) -> Sliced[None]:
     """Fill in the octets of each number."""
     listed, octets, lines = array("i"), array("q"), 0
     for part in parts:
@@ -258,12 +133,12 @@ def _join_sizes(columns: _Columns, parts: Iterable[bytes], most: int) -> Sliced[
     yield
     is_growing = yield from _grows(listed)
     by_number: dict[int, int] = {}
-    for start in range(0, 0 if is_growing else len(listed), _SLICE_LINES):
-        some = slice(start, start + _SLICE_LINES)
+    for start in range(0, 0 if is_growing else len(listed), SLICE_LINES):
+        some = slice(start, start + SLICE_LINES)
         by_number.update(zip(listed[some], octets[some], strict=True))
         yield
-    for start in range(0, len(columns.numbers), _SLICE_LINES):
-        wanted = columns.numbers[start : start + _SLICE_LINES]
+    for start in range(0, len(columns.numbers), SLICE_LINES):
+        wanted = columns.numbers[start : start + SLICE_LINES]
         if is_growing:
             some = slice(bisect_left(listed, min(wanted)), bisect_right(listed, max(wanted)))
             by_number = dict(zip(listed[some], octets[some], strict=True))
@@ -360,9 +235,9 @@ def _is_growing(before: Sequence[int], numbers: Sequence[int]) -> bool:
 
 
 def _grows(numbers: "array[int]") -> Sliced[bool]:
-    for start in range(0, len(numbers), _SLICE_LINES):
+    for start in range(0, len(numbers), SLICE_LINES):
         before = numbers[max(0, start - 1) : start]
-        if not _is_growing(before, numbers[start : start + _SLICE_LINES]):
+        if not _is_growing(before, numbers[start : start + SLICE_LINES]):
             return False
         yield
     return True
@@ -370,8 +245,8 @@ def _grows(numbers: "array[int]") -> Sliced[bool]:
 
 def _set_of(numbers: "array[int]") -> Sliced[set[int]]:
     found: set[int] = set()
-    for start in range(0, len(numbers), _SLICE_LINES):
-        found.update(numbers[start : start + _SLICE_LINES])
+    for start in range(0, len(numbers), SLICE_LINES):
+        found.update(numbers[start : start + SLICE_LINES])
         yield
     return found
 

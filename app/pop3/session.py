@@ -33,7 +33,8 @@ from app.pop3.errors import (
     response_code,
 )
 from app.pop3.limits import Limits
-from app.pop3.listing import RawListing, Stat, parse_stat
+from app.pop3.lines import RawListing, Stat
+from app.pop3.listing import parse_stat
 from app.pop3.milestones import Announced, Greeted, Protected, Reached, unwatched
 from app.pop3.progress import Progress
 from app.pop3.protocol import Expect, Status, command

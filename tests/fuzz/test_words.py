@@ -18,7 +18,8 @@ from app.pop3.errors import (
     response_code,
 )
 from app.pop3.limits import Limits
-from app.pop3.listing import Listing, RawListing, Stat, parse_listing, parse_stat
+from app.pop3.lines import Listing, RawListing, Stat
+from app.pop3.listing import parse_listing, parse_stat
 from app.pop3.redaction import Redaction
 from tests.fuzz.laws import law, mutations
 from tests.fuzz.test_framing import what_servers_said

@@ -9,11 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.pop3.errors import LimitExceeded, ProtocolError
+from app.pop3.lines import Line, Listing, RawListing, Stat
 from app.pop3.listing import (
-    Line,
-    Listing,
-    RawListing,
-    Stat,
     in_one_go,
     lacks_ids,
     parse_listing,
