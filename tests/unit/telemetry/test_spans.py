@@ -125,7 +125,7 @@ async def test_a_unit_of_work_says_its_name_how_long_it_waited_and_ran(
     with traces.span("request"):
         assert await database.read(one) == 1
     spans = by_name(memory)
-    span = spans["read tests.unit.test_traces.one"]
+    span = spans["read tests.unit.telemetry.test_spans.one"]
     assert parent_of(span) == id_of(spans["request"])
     assert span.kind is SpanKind.CLIENT
     facts = dict(span.attributes or {})
@@ -159,7 +159,7 @@ async def test_a_unit_of_work_that_fails_tells_no_statement(
 ) -> None:
     with traces.span("request"), pytest.raises(Exception, match="nowhere"):
         await database.write(broken)
-    span = by_name(memory)["write tests.unit.test_traces.broken"]
+    span = by_name(memory)["write tests.unit.telemetry.test_spans.broken"]
     assert span.status.status_code is StatusCode.ERROR
     assert (span.attributes or {})["error.type"] == "StorageFailed"
     assert "canary" not in span.to_json()
