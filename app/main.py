@@ -16,7 +16,7 @@ from app import __version__, pop3
 from app.access.routes import build_router as access_router
 from app.access.service import Gate
 from app.database import Database
-from app.database.locks import Place, shared
+from app.database.locks import WorkerName, shared
 from app.database.schema import upgrade
 from app.health import build_metrics_router
 from app.health import build_router as health_router
@@ -31,10 +31,10 @@ from app.mailboxes.repository import try_unreadable_again
 from app.mailboxes.routes import build_router as mailboxes_router
 from app.mailboxes.secrets import OAuth2, Vault
 from app.mailboxes.service import LedgerOfMailbox, replace_oauth2, stored_oauth2
-from app.maildrops.check import Tryout
+from app.maildrops.connection_check import ConnectionCheck
 from app.maildrops.login import Maildrop
 from app.maildrops.oauth2 import AccessTokens
-from app.maildrops.routes import build_router as tryout_router
+from app.maildrops.routes import build_router as check_router
 from app.messages.reader import MessageReader
 from app.messages.rereading import Rereader
 from app.messages.routes import build_router as messages_router
@@ -43,14 +43,14 @@ from app.reading.memory import AnswerMemory
 from app.reading.processes import ReaderProcesses
 from app.reading.slices import Slices
 from app.reading.threads import FairThreads
-from app.runs.mailbox_stats import facts_of
-from app.runs.repository import backlog, end_syncs, look_anew
+from app.runs.mailbox_stats import stats_of
+from app.runs.repository import backlog, compare_anew, end_syncs
 from app.runs.routes import build_router as sync_router
 from app.runs.server_limits import ServerLimits
 from app.settings import Role, Settings
-from app.sync.batches import Room
+from app.sync.batches import MemoryBudget
 from app.sync.ledger_routes import build_router as ledger_router
-from app.sync.listing_room import ListingRoom
+from app.sync.listing_budget import ListingBudget
 from app.sync.service import SyncTools
 from app.telemetry import Traces
 from app.telemetry.metrics import Backlog
@@ -92,8 +92,8 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
     database = Database(settings.effective_database_url, traces=traces)
     wakeups = Wakeups()
     threads = FairThreads(os.cpu_count() or 1, name="prepare")
-    place = None if settings.executor_id or settings.role is Role.API else Place(settings.data_dir)
-    worker = place.name if place else settings.executor_id
+    worker_name = None if settings.executor_id or settings.role is Role.API else WorkerName(settings.data_dir)
+    worker = worker_name.name if worker_name else settings.executor_id
     lookups = Lookups(
         within=settings.lookup_timeout_seconds, monotonic=time.monotonic, name_servers=settings.name_servers
     )
@@ -136,7 +136,7 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # they would go where the Host header says, and without the key
-        lifespan=_lifespan(settings, database, vault, clock, lookups, threads, runner, engine, place),
+        lifespan=_lifespan(settings, database, vault, clock, lookups, threads, runner, engine, worker_name),
         telemetry=of_requests(traces),
         responses={500: {"model": problems.Problem, "description": "An error of ours."}},
     )
@@ -174,8 +174,8 @@ def _add_api(
             vault=vault,
             allowed=settings.allowed_private_networks,
             ports=settings.allowed_ports,
-            facts_of=facts_of,
-            ledger=LedgerOfMailbox(is_known, begin_maildrop, look_anew, judge_again),
+            stats_of=stats_of,
+            ledger=LedgerOfMailbox(is_known, begin_maildrop, compare_anew, judge_again),
             end_syncs=end_syncs,
             work_is_due=work_is_due,
             clock=clock,
@@ -194,7 +194,7 @@ def _add_api(
             traces=tools.traces,
         )
     )
-    tryout = Tryout(
+    check = ConnectionCheck(
         database=database,
         vault=vault,
         tokens=tools.maildrop.tokens,
@@ -205,7 +205,7 @@ def _add_api(
         clock=clock,
         monotonic=time.monotonic,
     )
-    app.include_router(tryout_router(gate=gate, tryout=tryout))
+    app.include_router(check_router(gate=gate, check=check))
     app.include_router(
         ledger_router(
             gate=gate,
@@ -278,9 +278,9 @@ def _runner(
         limits=limits,
         batch_messages=settings.batch_messages,
         batch_octets=settings.batch_octets,
-        room=Room(settings.unstored_octets),
+        memory=MemoryBudget(settings.unstored_octets),
         slices=Slices(),
-        listing_room=ListingRoom(settings.listing_entries_overall),
+        listing_budget=ListingBudget(settings.listing_entries_overall),
         forget_missing_after=timedelta(days=days) if (days := settings.forget_missing_after_days) else None,
         transcripts=settings.transcripts,
         traces=traces,
@@ -337,7 +337,7 @@ def _lifespan(
     threads: FairThreads,
     runner: SyncRunner,
     engine: JobEngine,
-    place: Place | None,
+    worker_name: WorkerName | None,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -363,8 +363,8 @@ def _lifespan(
                 threads.close()
                 runner.tools.slices.close()
                 database.close()
-                if place is not None:
-                    place.leave()
+                if worker_name is not None:
+                    worker_name.release()
                 _log.info("stopped")
                 await asyncio.to_thread(runner.tools.traces.close, within_seconds=_SEND_SPANS_WITHIN_SECONDS)
 

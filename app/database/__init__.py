@@ -2,11 +2,11 @@
 
 from app.database.units import (
     POSTGRESQL_NETWORK,
+    Batchable,
     BigInt,
     Database,
     Json,
     Octets,
-    OneOf,
     StorageFailed,
     UtcDateTime,
     driver_url,
@@ -15,11 +15,11 @@ from app.database.units import (
 
 __all__ = [
     "POSTGRESQL_NETWORK",
+    "Batchable",
     "BigInt",
     "Database",
     "Json",
     "Octets",
-    "OneOf",
     "StorageFailed",
     "UtcDateTime",
     "driver_url",

@@ -26,11 +26,11 @@ class _Later(Enum):
 LATER: Final = _Later.LATER
 
 
-class LaneClosed(Exception):
+class ExecutorClosed(Exception):
     """Nobody works here any more."""
 
 
-class Lane(Generic[Work]):
+class BatchingExecutor(Generic[Work]):
     """``run`` gets what waits, in order, in one of ``threads`` threads, and gives an outcome for each.
 
     An outcome is a result, or the exception that whoever waits for it gets, or LATER: it goes back to what waits, the
@@ -44,7 +44,7 @@ class Lane(Generic[Work]):
     def __init__(self, run: Callable[[Sequence[Work]], Sequence[Any]], *, threads: int, name: str) -> None:
         self._run = run
         self._lock = Lock()  # of these four
-        self._waiting: deque[_Waiting[Work]] = deque()
+        self._waiting: deque[_Pending[Work]] = deque()
         self._at_work = 0
         self._is_closed = False
         self._help: asyncio.TimerHandle | None = None
@@ -58,18 +58,18 @@ class Lane(Generic[Work]):
     async def do(self, work: Work) -> Any:
         """The result of one piece of work. Who is cancelled goes on only when it has ended.
 
-        A commit under way has an outcome: a sync that was told to stop must not write its last word before its last
-        batch. Raises LaneClosed.
+        A commit under way has an outcome: a sync that was told to stop must not write its completion before its last
+        batch. Raises ExecutorClosed.
         """
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(work, loop)
+        waiting = _Pending(work, loop)
         with self._lock:
             if self._is_closed:  # behind the end it would wait for ever
-                raise LaneClosed
+                raise ExecutorClosed
             self._waiting.append(waiting)
             self._call_a_thread(loop.time())
         try:
-            return await waiting.told
+            return await waiting.outcome
         except asyncio.CancelledError:
             await waiting.until_ended()
             raise
@@ -94,9 +94,9 @@ class Lane(Generic[Work]):
             self._turns.put(True)
             look_again = now + _PATIENCE  # that one may get stuck as well, before what is behind
         if self._help is None:
-            self._help = oldest.loop.call_at(look_again, self._look_for_the_late)
+            self._help = oldest.loop.call_at(look_again, self._help_the_late)
 
-    def _look_for_the_late(self) -> None:
+    def _help_the_late(self) -> None:
         with self._lock:
             self._help = None
             if self._waiting:
@@ -112,11 +112,11 @@ class Lane(Generic[Work]):
                 ) as error:  # whatever it is, this thread goes on, and nobody waits for ever
                     outcomes = [error] * len(together)
                 self._put_back(
-                    [each for each, is_told in zip(together, outcomes, strict=True) if is_told is LATER]
+                    [each for each, outcome in zip(together, outcomes, strict=True) if outcome is LATER]
                 )
-                _tell(together, outcomes)
+                _deliver(together, outcomes)
 
-    def _some(self) -> "list[_Waiting[Work]]":
+    def _some(self) -> "list[_Pending[Work]]":
         """What a thread does next: what waits, its share where others are at work too. Nothing: its turn is over."""
         with self._lock:
             share = -(-len(self._waiting) // max(1, self._at_work))
@@ -124,7 +124,7 @@ class Lane(Generic[Work]):
                 self._at_work -= 1
             return [self._waiting.popleft() for _ in range(min(share, _MOST_TOGETHER))]
 
-    def _put_back(self, later: "Sequence[_Waiting[Work]]") -> None:
+    def _put_back(self, later: "Sequence[_Pending[Work]]") -> None:
         """What takes so long is shared by all threads."""
         if not later:
             return
@@ -135,16 +135,16 @@ class Lane(Generic[Work]):
                 self._turns.put(True)
 
 
-class _Waiting(Generic[Work]):
+class _Pending(Generic[Work]):
     """Work, and who waits for it. All but ``work`` belongs to the event loop's thread."""
 
-    __slots__ = ("_has_ended", "_left", "loop", "since", "told", "work")
+    __slots__ = ("_has_ended", "_left", "loop", "outcome", "since", "work")
 
     def __init__(self, work: Work, loop: asyncio.AbstractEventLoop) -> None:
         self.work = work
         self.loop = loop
         self.since = loop.time()
-        self.told: asyncio.Future[Any] = loop.create_future()
+        self.outcome: asyncio.Future[Any] = loop.create_future()
         self._has_ended = False
         self._left: asyncio.Future[None] | None = None
 
@@ -159,22 +159,22 @@ class _Waiting(Generic[Work]):
         self._has_ended = True
         if self._left is not None and not self._left.done():
             self._left.set_result(None)
-        if self.told.done():
+        if self.outcome.done():
             return
         if isinstance(outcome, BaseException):
-            self.told.set_exception(outcome)
+            self.outcome.set_exception(outcome)
         else:
-            self.told.set_result(outcome)
+            self.outcome.set_result(outcome)
 
 
-def _tell(together: "Sequence[_Waiting[Any]]", outcomes: Sequence[Any]) -> None:
+def _deliver(together: "Sequence[_Pending[Any]]", outcomes: Sequence[Any]) -> None:
     """One call into the event loop for all of them."""
 
-    def tell() -> None:
+    def deliver() -> None:
         for waiting, outcome in zip(together, outcomes, strict=True):
             if outcome is not LATER:
                 waiting.end(outcome)
 
     # They are of one loop: a database is opened, used and closed in one.
     with contextlib.suppress(RuntimeError):  # it is closed: nobody waits any more
-        together[0].loop.call_soon_threadsafe(tell)
+        together[0].loop.call_soon_threadsafe(deliver)

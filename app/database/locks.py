@@ -40,11 +40,11 @@ def alone(url: str) -> Iterator[None]:
         yield
 
 
-class Place:
+class WorkerName:
     """A worker's name that no other process of this host has, for as long as this one lives.
 
-    The host's name, the folder's and a number: the lowest that is free. So who starts in the place of a process that
-    died gets its name, and one beside it another.
+    The host's name, the folder's and a number: the lowest that is free. So a process that
+    follows one that died gets its name, and one beside it another.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -53,7 +53,7 @@ class Place:
         digest = sha256(str(folder.resolve()).encode()).hexdigest()[:6]
         self.name = f"{socket.gethostname()}-{digest}-{number}"
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Let another process have the name."""
         if self._handle is not None:
             os.close(self._handle)

@@ -35,7 +35,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Session
 
-from app.database.batching import LATER, Lane, LaneClosed
+from app.database.batching import LATER, BatchingExecutor, ExecutorClosed
 from app.telemetry import Traces
 
 Result = TypeVar("Result")
@@ -91,7 +91,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 @dataclass(frozen=True, slots=True)
-class OneOf:
+class Batchable:
     """A unit of work about one of many: those with the same ``func`` that wait together are done by one call of it.
 
     ``func(db, abouts)`` gives a result for each, in order. If it raises, each is done by a call of its own.
@@ -127,11 +127,13 @@ class Database:
             durable: writer.execution_options(durable=durable) for durable in (True, False)
         }
         self._search_engine = open_engine(self.url, read_only=True, threads=_SEARCHER_THREADS)
-        self._reads = Lane(partial(self._answers, self._read_engine), threads=_READER_THREADS, name="db-read")
-        self._searches = Lane(
-            partial(self._answers, self._search_engine), threads=_SEARCHER_THREADS, name="db-search"
+        self._reads = BatchingExecutor(
+            partial(self._read_batch, self._read_engine), threads=_READER_THREADS, name="db-read"
         )
-        self._writes = Lane(self._results, threads=writers, name="db-write")
+        self._searches = BatchingExecutor(
+            partial(self._read_batch, self._search_engine), threads=_SEARCHER_THREADS, name="db-search"
+        )
+        self._writes = BatchingExecutor(self._write_batch, threads=writers, name="db-write")
 
     async def read(self, question: Callable[[Session], Result]) -> Result:
         """Answer a question in a transaction that sees one state of the database and changes nothing."""
@@ -162,7 +164,7 @@ class Database:
             if self._traces.is_on:
                 return await self._traces.unit_of_work(operation, work, do, system=self._system)
             return await do(work)
-        except LaneClosed as error:
+        except ExecutorClosed as error:
             raise StorageFailed("The database is closed.") from error
 
     async def end_frozen(self, *, idle_seconds: float) -> int:
@@ -185,35 +187,35 @@ class Database:
         self._read_engine.dispose()
         self._search_engine.dispose()
 
-    def _answers(self, engine: Engine, questions: Sequence[_Question]) -> Sequence[Any]:
+    def _read_batch(self, engine: Engine, questions: Sequence[_Question]) -> Sequence[Any]:
         """The answers, from one state. Where one cannot be had, each is asked for in a transaction of its own."""
         if len(questions) > 1:
             with contextlib.suppress(Exception):
-                return self._asked(engine, questions)
-        return _each_alone(lambda question: self._asked(engine, [question]), questions)
+                return self._read_together(engine, questions)
+        return _each_alone(lambda question: self._read_together(engine, [question]), questions)
 
-    def _asked(self, engine: Engine, questions: Sequence[_Question]) -> Sequence[Any]:
+    def _read_together(self, engine: Engine, questions: Sequence[_Question]) -> Sequence[Any]:
         try:
             with Session(engine, expire_on_commit=False) as db:
-                return _worked_off(db, questions, within=_TOGETHER_SECONDS)
+                return _run_units(db, questions, within=_TOGETHER_SECONDS)
         except SQLAlchemyError as error:
             raise _storage_failed(error) from error
 
-    def _results(self, changes: "Sequence[_Change]") -> Sequence[Any]:
+    def _write_batch(self, changes: "Sequence[_Change]") -> Sequence[Any]:
         """Made in one transaction. When one fails nothing is done yet, and each gets a transaction of its own."""
         if len(changes) > 1:
             try:
-                return self._committed(changes)
+                return self._commit_together(changes)
             except _CommitFailed as failed:
                 raise _storage_failed(failed.error) from failed.error
             except Exception:  # noqa: S110  whose it is shows when each is alone
                 pass
-        return _each_alone(self._made, changes)
+        return _each_alone(self._write_alone, changes)
 
-    def _made(self, change: "_Change") -> Sequence[Any]:
+    def _write_alone(self, change: "_Change") -> Sequence[Any]:
         for attempts_left in (2, 1, 0):
             try:
-                return self._committed([change])
+                return self._commit_together([change])
             except _CommitFailed as failed:
                 error, may_be_done = failed.error, True
             except SQLAlchemyError as failed:
@@ -222,10 +224,10 @@ class Database:
                 raise _storage_failed(error) from error
         raise AssertionError("unreachable")
 
-    def _committed(self, changes: "Sequence[_Change]") -> Sequence[Any]:
+    def _commit_together(self, changes: "Sequence[_Change]") -> Sequence[Any]:
         durable = any(change.durable for change in changes)
         with Session(self._write_engines[durable], expire_on_commit=False) as db:
-            results = _worked_off(db, [change.make for change in changes])
+            results = _run_units(db, [change.make for change in changes])
             try:
                 db.commit()
             except SQLAlchemyError as error:
@@ -246,14 +248,14 @@ class _CommitFailed(Exception):
     error: SQLAlchemyError
 
 
-def _worked_off(db: Session, units: Sequence[_Question], *, within: float = math.inf) -> list[Any]:
+def _run_units(db: Session, units: Sequence[_Question], *, within: float = math.inf) -> list[Any]:
     """The result of each; LATER for those that were not begun ``within`` so many seconds.
 
     Each is written down whole: the next one in the transaction must not see its objects.
     """
     alike: dict[Any, list[int]] = {}
     for number, unit in enumerate(units):
-        alike.setdefault(unit.func if isinstance(unit, OneOf) else number, []).append(number)
+        alike.setdefault(unit.func if isinstance(unit, Batchable) else number, []).append(number)
     results: dict[int, Any] = {}
     until = time.monotonic() + within
     for func, numbers in alike.items():
@@ -262,7 +264,7 @@ def _worked_off(db: Session, units: Sequence[_Question], *, within: float = math
         if isinstance(func, int):
             results[func] = units[func](db)
         else:
-            abouts = [cast("OneOf", units[number]).about for number in numbers]
+            abouts = [cast("Batchable", units[number]).about for number in numbers]
             results |= zip(numbers, func(db, abouts), strict=True)
         db.flush()
         db.expunge_all()

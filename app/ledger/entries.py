@@ -54,20 +54,24 @@ class RowMaker:
         reason = "larger than the limit"
         if head is None:
             return self.row(candidate, EntryState.TOO_LARGE, reason=reason)
-        kept = {"head": head[:_MOST_HEAD], **_told(shown(head))}
+        kept = {"head": head[:_MOST_HEAD], **_fingerprint_columns(shown(head))}
         return self.row(candidate, EntryState.TOO_LARGE, reason=reason, **kept)
 
     def baseline(self, candidate: Candidate, marks: Fingerprint | None = None, **facts: Any) -> Row:
         """A message that is known and not wanted, and what its headers told where they were looked at."""
-        return self.row(candidate, EntryState.BASELINE, **(_told(marks) if marks else {}), **facts)
+        return self.row(
+            candidate, EntryState.BASELINE, **(_fingerprint_columns(marks) if marks else {}), **facts
+        )
 
     def filtered(self, candidate: Candidate, reason: str | None, marks: Fingerprint | None) -> Row:
         """A message that the criteria do not want, and the rule that said so."""
-        return self.row(candidate, EntryState.FILTERED, reason=reason, **(_told(marks) if marks else {}))
+        return self.row(
+            candidate, EntryState.FILTERED, reason=reason, **(_fingerprint_columns(marks) if marks else {})
+        )
 
     def stored(self, candidate: Candidate, marks: Fingerprint, message_seq: int) -> Row:
         """A message of its own that is stored now."""
-        kept = {"content_sha256": marks.content, **_told(marks)}
+        kept = {"content_sha256": marks.content, **_fingerprint_columns(marks)}
         return self.row(candidate, EntryState.STORED, message_seq=message_seq, **kept)
 
     def same(self, candidate: Candidate, same: SameAs) -> Row:
@@ -81,7 +85,7 @@ class RowMaker:
             "content_sha256": line.content,
         }
         if marks is not None:
-            kept |= _told(marks)
+            kept |= _fingerprint_columns(marks)
             # A line that was never looked into stays so: its headers alone are no content.
             kept["content_sha256"] = (marks.content or line.content) if line.content else None
         return self.row(
@@ -106,11 +110,11 @@ class RowMaker:
             message_seq=message_seq,
             content_sha256=marks.content,
             reason=f"the same content as occurrence {of}",
-            **_told(marks),
+            **_fingerprint_columns(marks),
         )
 
 
-def _told(marks: Fingerprint) -> Row:
+def _fingerprint_columns(marks: Fingerprint) -> Row:
     return {
         "headers_sha256": marks.headers,
         "names_sha256": marks.names,

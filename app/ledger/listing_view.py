@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.ledger.diff import Diff, Known, diff, ledger_key
-from app.ledger.listing_mark import Mark
+from app.ledger.listing_digest import ListingDigest
 from app.pop3 import Line, Listing, Sliced
 
 _SLICE_LINES = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ListingView:
     """The part of a listing that matters, sorted. ``listed`` and ``known`` count the whole of it.
 
     ``may_miss``: the server showed all it has, so that what is not listed is missing. ``is_whole``: every line was
@@ -41,12 +41,14 @@ class Look:
         return self.listed - len(self.diff.fresh) - len(self.diff.due) - len(self.diff.suspects)
 
 
-def whole(listing: Listing, made: Diff, *, mark: Mark | None, compares_all: bool = False) -> Look:
+def whole(
+    listing: Listing, made: Diff, *, last_digest: ListingDigest | None, compares_all: bool = False
+) -> ListingView:
     """Look at every line. A listing that is suddenly empty is believed when it is empty again."""
     is_suddenly_empty = (
-        not listing.entries and bool(made.gone) and not (mark is not None and mark.entries == 0)
+        not listing.entries and bool(made.gone) and not (last_digest is not None and last_digest.entries == 0)
     )
-    return Look(
+    return ListingView(
         listed=len(listing.entries),
         diff=made,
         may_miss=not listing.is_short and not is_suddenly_empty,
@@ -67,9 +69,9 @@ def part(
     now: datetime,
     earlier: Mapping[bytes, int] = {},  # nobody writes into it
     is_as_before: bool = False,
-) -> Look:
+) -> ListingView:
     """Look at some lines, those that grew or that are due; all others are as they were last time."""
-    return Look(
+    return ListingView(
         listed=listed,
         diff=diff(lines, ledger, now=now, earlier=earlier),
         may_miss=False,

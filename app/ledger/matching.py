@@ -43,7 +43,7 @@ class CopyOf:
 Verdict = SameAs | CopyOf | None
 
 
-class Recogniser:
+class Matcher:
     """Knows which ledger lines are still to be found, and what was stored meanwhile.
 
     ``own``: the lines of the suspects' ids. ``absent``: lines whose ids are not listed. ``shared``: ids that are listed
@@ -102,20 +102,20 @@ class Recogniser:
         if not line.is_missing and line.state is not EntryState.FAILED:  # that one never had a message
             self._present[line.unique_id].append(line)
 
-    def by_import(self, candidate: Candidate) -> SameAs | None:
+    def take_by_import(self, candidate: Candidate) -> SameAs | None:
         """An id that another client recorded, and wrote down differently."""
         if not self._imported:
             return None
         spellings = other_spellings(candidate.unique_id)
         return self._take(candidate, (self._imported[one] for one in spellings if one in self._imported))
 
-    def by_own_headers(self, candidate: Candidate, shown: Fingerprint) -> SameAs | None:
+    def take_by_own_headers(self, candidate: Candidate, shown: Fingerprint) -> SameAs | None:
         """Compare a suspect with the lines of its id, by what TOP shows of it."""
         unique_id = candidate.unique_id
         lines = [*self._steady(unique_id), *self._left(self._own_by_headers, (unique_id, shown.headers))]
         return self._take(candidate, self._same_by_headers(candidate, lines, shown), shown)
 
-    def by_headers(self, candidate: Candidate, shown: Fingerprint) -> SameAs | None:
+    def take_by_headers(self, candidate: Candidate, shown: Fingerprint) -> SameAs | None:
         """Compare with all lines that are still to be found, by what TOP shows of it."""
         lines = [*self._left(self._by_headers, shown.headers), *self._left(self._by_names, shown.names)]
         return self._take(candidate, self._same_by_headers(candidate, lines, shown), shown)
@@ -137,7 +137,7 @@ class Recogniser:
         """Whether it may be known under its id, and nobody has read yet who the known message is."""
         return any(line.is_nameless for line in self._steady(candidate.unique_id))
 
-    def by_size(self, candidate: Candidate) -> SameAs | None:
+    def take_by_size(self, candidate: Candidate) -> SameAs | None:
         """A line that was never looked into (a baseline, an import) is taken at its unique-id and its size.
 
         Not one that failed: its message is still to be had, and recognising it would lose it.
@@ -146,12 +146,12 @@ class Recogniser:
         fits = (one for one in lines if one.octets is None or candidate.octets in {None, one.octets})
         return self._take(candidate, fits)
 
-    def failed_before(self, candidate: Candidate) -> Known | None:
+    def take_failed_before(self, candidate: Candidate) -> Known | None:
         """A line of the candidate's id whose message could not be retrieved yet: this may be it."""
         same = self._take(candidate, self._left(self._failed, candidate.unique_id))
         return same.line if same else None
 
-    def by_content(
+    def take_by_content(
         self,
         candidate: Candidate,
         marks: Fingerprint,

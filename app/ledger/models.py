@@ -95,7 +95,7 @@ class UniqueIdEntry(SQLModel, table=True):
 
 
 class ListingMark(SQLModel, table=True):
-    """What is remembered of a listing that was worked off completely (``recall.Mark``).
+    """What is remembered of a listing that was worked off completely (``listing_digest.ListingDigest``).
 
     Without a row everything is looked at. ``is_confirmed`` is false after a listing that was suddenly empty.
     """

@@ -24,7 +24,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
 
 from app.ledger.diff import Deletable, Known, MaildropId
-from app.ledger.listing_mark import Mark
+from app.ledger.listing_digest import ListingDigest
 from app.ledger.models import EntryId, EntryState, ListingMark, UniqueIdEntry
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
@@ -93,7 +93,7 @@ class Beginning:
     """
 
     mailbox: Mailbox
-    mark: Mark | None
+    last_digest: ListingDigest | None
     due: Sequence[Known]
     learnt: Learnt
     kept: int = 0
@@ -152,7 +152,9 @@ def read_beginnings(db: Session, asked: Sequence[tuple[MailboxId, datetime]]) ->
     """What syncs of these mailboxes begin with, at their moments; None: the mailbox is gone."""
     ids = [mailbox_id for mailbox_id, _ in asked]
     rows = mailboxes.snapshots(db, ids)
-    marks = {row[0]: Mark(*row[1:]) for row in db.connection().execute(_MARKS_OF, {"mailboxes": ids})}
+    marks = {
+        row[0]: ListingDigest(*row[1:]) for row in db.connection().execute(_MARKS_OF, {"mailboxes": ids})
+    }
     due: dict[MailboxId, list[Sequence[Any]]] = {}
     for line in db.connection().execute(_DUE_LINES, {"mailboxes": ids, "now": max(now for _, now in asked)}):
         due.setdefault(line.mailbox_id, []).append(line[:-1])
@@ -229,7 +231,7 @@ def deletable(
     return [Deletable(line, *row[-4:]) for line, row in zip(known, rows, strict=True)]
 
 
-def note_asked(
+def note_deletions(
     db: Session, entries: Collection[EntryId], *, until: datetime | None, is_deleted: bool
 ) -> None:
     """Note that DELE is sent for these messages, or that it cannot be; they are not asked for again until then."""
@@ -310,7 +312,7 @@ def import_baseline(
     if rows:
         db.connection().execute(statement, rows)
     after = db.execute(select_columns(func.count()).where(table.c.mailbox_id == mailbox_id)).scalar_one()
-    forget_mark(db, mailbox_id)
+    forget_listing_digest(db, mailbox_id)
     return int(after - before)
 
 
@@ -325,16 +327,16 @@ def want(db: Session, mailbox_id: MailboxId, entry_id: EntryId, *, now: datetime
     return row
 
 
-def write_mark(db: Session, mailbox_id: MailboxId, mark: Mark) -> None:
+def write_listing_digest(db: Session, mailbox_id: MailboxId, last_digest: ListingDigest) -> None:
     """Remember a listing that was worked off completely."""
     row = db.get(ListingMark, mailbox_id)
     if row is None:
-        db.add(ListingMark(mailbox_id=mailbox_id, **asdict(mark)))
-    elif Mark(**row.model_dump(exclude={"mailbox_id"})) != mark:
-        row.sqlmodel_update(asdict(mark))
+        db.add(ListingMark(mailbox_id=mailbox_id, **asdict(last_digest)))
+    elif ListingDigest(**row.model_dump(exclude={"mailbox_id"})) != last_digest:
+        row.sqlmodel_update(asdict(last_digest))
 
 
-def forget_mark(db: Session, mailbox_id: MailboxId) -> None:
+def forget_listing_digest(db: Session, mailbox_id: MailboxId) -> None:
     """The next sync looks at every line."""
     db.execute(delete(ListingMark).where(col(ListingMark.mailbox_id) == mailbox_id))
 

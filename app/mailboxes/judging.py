@@ -31,7 +31,7 @@ class Verdict:
     rule: str
 
 
-class Head:
+class JudgedHead:
     """The headers of a message, read once however many conditions ask for them. Takes any octets; never raises.
 
     ``raw``: the header block, or a whole message, of which only the headers are looked at (256 KiB at most).
@@ -95,7 +95,7 @@ class Head:
         return [moment for moment in read if moment is not None]
 
 
-def judge(criteria: Criteria | None, *, head: Head, octets: int | None) -> Verdict:
+def judge(criteria: Criteria | None, *, head: JudgedHead, octets: int | None) -> Verdict:
     """Judge one message. ``octets`` as the server counts, None when it did not say. Never raises.
 
     A condition on a header that is missing, on a date that cannot be read or on a size that is not known is false,
@@ -106,7 +106,7 @@ def judge(criteria: Criteria | None, *, head: Head, octets: int | None) -> Verdi
     return _judged(criteria, head, octets)
 
 
-def _judged(item: Condition | Criteria, head: Head, octets: int | None) -> Verdict:
+def _judged(item: Condition | Criteria, head: JudgedHead, octets: int | None) -> Verdict:
     """The verdict on a part: of several rules the one that decided, as far as a single one did."""
     if isinstance(item, Condition):
         is_true = _holds(item, head, octets) is not item.negated
@@ -123,7 +123,7 @@ def _judged(item: Condition | Criteria, head: Head, octets: int | None) -> Verdi
     return Verdict(not decides, 'no rule of "any" is true' if decides else 'every rule of "all" is true')
 
 
-def _holds(condition: Condition, head: Head, octets: int | None) -> bool:
+def _holds(condition: Condition, head: JudgedHead, octets: int | None) -> bool:
     name = condition.field.removeprefix("header:").lower()
     match condition.field:
         case "octets":

@@ -14,7 +14,7 @@ from app.database import Database
 from app.errors import invalid_request
 from app.mailboxes import repository, service
 from app.mailboxes.models import MailboxId
-from app.mailboxes.schemas import MailboxAnswer, MailboxChange, MailboxFacts, NewMailbox, answer
+from app.mailboxes.schemas import MailboxAnswer, MailboxChange, MailboxStats, NewMailbox, answer
 from app.mailboxes.secrets import Vault
 from app.settings import IpNetwork
 from app.web.ids import decode_id, encode_id
@@ -26,7 +26,7 @@ _log = structlog.get_logger()
 
 _WITHOUT_SECRETS = "without_secrets: The service runs without its secret key, and can store no credentials."
 
-FactsOf = Callable[[Session, Sequence[MailboxId]], dict[MailboxId, MailboxFacts]]
+FactsOf = Callable[[Session, Sequence[MailboxId]], dict[MailboxId, MailboxStats]]
 
 
 def mailbox_id_of(text: str) -> MailboxId:
@@ -41,13 +41,13 @@ def build_router(
     vault: Vault,
     allowed: Sequence[IpNetwork],
     ports: Collection[int],
-    facts_of: FactsOf,
+    stats_of: FactsOf,
     ledger: service.LedgerOfMailbox,
     end_syncs: Callable[[Session, MailboxId], None],
     work_is_due: Callable[[], None],
     clock: Callable[[], datetime],
 ) -> APIRouter:
-    """The routes of the mailboxes. ``facts_of`` tells what later features know of them.
+    """The routes of the mailboxes. ``stats_of`` tells what later features know of them.
 
     ``ledger`` is told what changes mean to it, ``end_syncs`` of a mailbox that is removed.
     """
@@ -56,7 +56,7 @@ def build_router(
 
     def shaped(db: Session, mailbox_id: MailboxId) -> MailboxAnswer:
         row = service.existing(db, mailbox_id)
-        return answer(row, facts_of(db, [mailbox_id]).get(mailbox_id, MailboxFacts()))
+        return answer(row, stats_of(db, [mailbox_id]).get(mailbox_id, MailboxStats()))
 
     @router.post(
         "/mailboxes",
@@ -72,7 +72,7 @@ def build_router(
         def change(db: Session) -> MailboxAnswer:
             row = service.register(db, body, vault=vault, allowed=allowed, now=clock())
             service.refuse_other_port(row, ports)
-            return answer(row, MailboxFacts())
+            return answer(row, MailboxStats())
 
         made = await database.write(change)
         if made.next_sync_at:
@@ -92,9 +92,9 @@ def build_router(
         def question(db: Session) -> Page[MailboxAnswer]:
             rows = repository.page(db, after=position, limit=limit + 1)
             ids = [MailboxId(row.id) for row in rows[:limit] if row.id is not None]
-            facts = facts_of(db, ids)
+            facts = stats_of(db, ids)
             items = [
-                answer(row, facts.get(row_id, MailboxFacts()))
+                answer(row, facts.get(row_id, MailboxStats()))
                 for row, row_id in zip(rows[:limit], ids, strict=True)
             ]
             return Page(items=items, next_cursor=encode_cursor(ids[-1]) if len(rows) > limit else None)

@@ -326,7 +326,7 @@ class LastSync(BaseModel):
     error_code: str | None = Field(examples=["connect_failed"])
 
 
-class MailboxFacts(BaseModel):
+class MailboxStats(BaseModel):
     """What other features know about a mailbox."""
 
     counts: Counts = Field(default_factory=Counts)
@@ -362,7 +362,7 @@ class MailboxAnswer(BaseModel):
     created_at: UtcTime
 
 
-def answer(row: Mailbox, facts: MailboxFacts) -> MailboxAnswer:
+def answer(row: Mailbox, facts: MailboxStats) -> MailboxAnswer:
     """Shape a row for the API."""
     assert row.id is not None
     columns = row.model_dump(

@@ -43,12 +43,12 @@ class LedgerOfMailbox:
     """What a change of a mailbox means to its ledger, which stands above: told by functions.
 
     ``is_known``: anything is known of the maildrop. ``begin_maildrop``: another one stands behind the mailbox.
-    ``look_anew``: it may show anything from now on. ``judge_again``: the criteria changed.
+    ``compare_anew``: it may show anything from now on. ``judge_again``: the criteria changed.
     """
 
     is_known: Callable[[Session, MailboxId], bool]
     begin_maildrop: Callable[[Session, MailboxId, datetime], None]
-    look_anew: Callable[[Session, MailboxId], None]
+    compare_anew: Callable[[Session, MailboxId], None]
     judge_again: Callable[[Session, MailboxId, datetime], None]
 
 
@@ -152,7 +152,7 @@ def _settle_maildrop(
     elif move is MaildropMove.SAME:
         row.compares_all = True
     if move is not None or is_moved:
-        ledger.look_anew(db, mailbox_id)
+        ledger.compare_anew(db, mailbox_id)
 
 
 def begin_generation(row: Mailbox) -> None:

@@ -4,12 +4,12 @@ from fastapi import APIRouter
 
 from app.access.routes import requires
 from app.access.service import Gate, Scope
-from app.maildrops.check import MailboxToTry, Tryout, TryoutReport
+from app.maildrops.connection_check import ConnectionCheck, ConnectionReport, MailboxToCheck
 from app.web.problems import documented
 from app.web.routing import Router
 
 
-def build_router(*, gate: Gate, tryout: Tryout) -> APIRouter:
+def build_router(*, gate: Gate, check: ConnectionCheck) -> APIRouter:
     """The route that tries a mailbox's settings."""
     router = Router(tags=["Mailboxes"])
 
@@ -19,7 +19,7 @@ def build_router(*, gate: Gate, tryout: Tryout) -> APIRouter:
         responses=documented(),
         summary="Try a mailbox's settings",
     )
-    async def test(body: MailboxToTry) -> TryoutReport:
+    async def test(body: MailboxToCheck) -> ConnectionReport:
         """Connects, logs in, counts messages and unique-ids, and says QUIT. Nothing is stored, retrieved or deleted.
 
         The answer is 200 whether it worked or not: `ok` says which. `steps` are in the order in which they
@@ -27,6 +27,6 @@ def build_router(*, gate: Gate, tryout: Tryout) -> APIRouter:
         `capa`, `auth`, `stat`, `uidl`. With `starttls`, `tls` comes behind `capa`; with `none` it is left out. A test
         is a login: it meets the maildrop's lock and LOGIN-DELAY like any other. It waits at most 30 s for an answer.
         """
-        return await tryout.run(body)
+        return await check.run(body)
 
     return router

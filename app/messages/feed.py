@@ -32,7 +32,7 @@ class Order(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class FeedQuery:
     """What is asked for, and where: from the place ``start`` on in this order (None: from its beginning).
 
     ``floor``, newest first: nothing at this place or before it, for that was looked at already.
@@ -55,28 +55,28 @@ class Found:
     end: int
 
 
-def look(db: Session, asked: Look) -> Found:
+def read_once(db: Session, query: FeedQuery) -> Found:
     """One bounded look at the feed."""
     # The end is read first: all places up to it are committed and visible to what is read after it.
-    end, start = repository.last_place(db), asked.start
-    newest = asked.order is Order.NEWEST
-    above = asked.floor if newest else start or 0
+    end, start = repository.last_place(db), query.start
+    newest = query.order is Order.NEWEST
+    above = query.floor if newest else start or 0
     below = end + 1 if start is None or not newest else min(start, end + 1)
-    wanted, bound = asked.wanted, None
+    wanted, bound = query.wanted, None
     if removed := mailboxes.removed(db):
         wanted = replace(wanted, outside=tuple(removed))
     if wanted.is_search:
         bound = repository.bound(
-            db, wanted.mailbox_id, above=above, below=below, newest=newest, most=asked.most_looked_at
+            db, wanted.mailbox_id, above=above, below=below, newest=newest, most=query.most_looked_at
         )
     if bound is not None:
         above, below = (bound - 1, below) if newest else (above, bound + 1)
-    rows = repository.between(db, wanted, above=above, below=below, newest=newest, limit=asked.limit + 1)
-    is_full = len(rows) > asked.limit
-    reached = rows[asked.limit - 1].seq if is_full else bound
+    rows = repository.between(db, wanted, above=above, below=below, newest=newest, limit=query.limit + 1)
+    is_full = len(rows) > query.limit
+    reached = rows[query.limit - 1].seq if is_full else bound
     place = reached if reached is not None or newest else max(end, start or 0)
     page = FeedPage(
-        items=[schemas.answer(row) for row in rows[: asked.limit]],
+        items=[schemas.answer(row) for row in rows[: query.limit]],
         next_cursor=None if place is None else encode_cursor(place),
         has_more=reached is not None,
     )
@@ -93,39 +93,41 @@ class Feed:
     database: Database
     messages_stored: Wakeup
     monotonic: Callable[[], float]
-    _under_way: dict[tuple[asyncio.Event, Look], asyncio.Task[Found]] = field(default_factory=dict)
+    _under_way: dict[tuple[asyncio.Event, FeedQuery], asyncio.Task[Found]] = field(default_factory=dict)
 
-    async def page(self, first: Look, *, wait: float, is_gone: Callable[[], Awaitable[bool]]) -> FeedPage:
+    async def page(
+        self, first: FeedQuery, *, wait: float, is_gone: Callable[[], Awaitable[bool]]
+    ) -> FeedPage:
         """The page; when it has no message, what comes within ``wait`` seconds. ``is_gone``: nobody reads it."""
         deadline = self.monotonic() + wait
-        asked, top = first, None
+        query, top = first, None
         while True:
             ticket, looked_at = self.messages_stored.ticket(first.wanted.mailbox_id), self.monotonic()
-            found = await self._found(ticket, asked)
+            found = await self._found(ticket, query)
             if found.page.items or self.monotonic() >= deadline or await is_gone():
                 return found.page
             top = found.end if top is None else top
             if found.reached is not None:
-                asked = replace(asked, start=found.reached)
+                query = replace(query, start=found.reached)
                 continue
             if first.order is Order.FEED:
-                asked = replace(first, start=max(found.end, first.start or 0))
+                query = replace(first, start=max(found.end, first.start or 0))
             elif first.start is None:
-                asked, top = replace(first, floor=top), None  # down from there nothing fits
+                query, top = replace(first, floor=top), None  # down from there nothing fits
             else:
                 return found.page  # what comes is newer than the cursor
             await self._news(ticket, looked_at, deadline)
 
-    async def _found(self, ticket: asyncio.Event, asked: Look) -> Found:
+    async def _found(self, ticket: asyncio.Event, query: FeedQuery) -> Found:
         """One look for all who ask the same since the same commit: it began after that one."""
-        key = ticket, asked
+        key = ticket, query
         if (task := self._under_way.get(key)) is None:
-            read = self.database.search if asked.wanted.is_search else self.database.read
-            task = self._under_way[key] = asyncio.ensure_future(read(partial(look, asked=asked)))
+            read = self.database.search if query.wanted.is_search else self.database.read
+            task = self._under_way[key] = asyncio.ensure_future(read(partial(read_once, query=query)))
             task.add_done_callback(partial(self._has_looked, key))
         return await asyncio.shield(task)
 
-    def _has_looked(self, key: tuple[asyncio.Event, Look], task: asyncio.Task[Found]) -> None:
+    def _has_looked(self, key: tuple[asyncio.Event, FeedQuery], task: asyncio.Task[Found]) -> None:
         del self._under_way[key]
         if not task.cancelled():
             task.exception()  # all who waited for it may have gone: it is nobody's then

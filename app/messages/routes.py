@@ -17,7 +17,7 @@ from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
 from app.messages import repository, schemas
 from app.messages.contents import BLOCK_OCTETS
-from app.messages.feed import Feed, Look, Order
+from app.messages.feed import Feed, FeedQuery, Order
 from app.messages.models import Message, MessageSeq
 from app.messages.octets import blocks
 from app.messages.reader import SMALL_OCTETS, MessageReader
@@ -106,8 +106,8 @@ def build_router(
         wait: int,
         order: Order,
     ) -> FeedPage:
-        asked = Look(wanted, order, decode_cursor(after), limit)
-        found = await reader.page(asked, wait=wait, is_gone=request.is_disconnected)
+        query = FeedQuery(wanted, order, decode_cursor(after), limit)
+        found = await reader.page(query, wait=wait, is_gone=request.is_disconnected)
         link_next(request, response, found.next_cursor)
         return found
 

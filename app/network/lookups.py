@@ -82,14 +82,14 @@ class Lookups:
 
     async def _looked_up(self, name: str) -> tuple[str, ...]:
         try:
-            outcome = await self._asked(name)
+            outcome = await self._query(name)
         except NameServerSilent as error:
             self._keep(name, error, SILENT_FOR_SECONDS)
             raise
         self._keep(name, outcome, GOOD_FOR_SECONDS)
         return outcome
 
-    async def _asked(self, name: str) -> tuple[str, ...]:
+    async def _query(self, name: str) -> tuple[str, ...]:
         if self._places is None:
             self._places = asyncio.Semaphore(self.most_at_once)
         is_asked = False

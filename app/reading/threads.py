@@ -50,7 +50,7 @@ class FairThreads:
             self._shares.add(owner, job)
             self._changed.notify()
         try:
-            result: Result = await job.told
+            result: Result = await job.outcome
         except asyncio.CancelledError:
             await self._left(owner, job)
             raise
@@ -69,7 +69,7 @@ class FairThreads:
             thread.join()
         while turn := self._shares.take():
             owner, job = turn
-            job.tell(error=TurnsClosed())
+            job.finish(error=TurnsClosed())
             self._shares.done(owner, cost=0.0)
 
     async def _left(self, owner: Owner, job: "_Job") -> None:
@@ -92,7 +92,7 @@ class FairThreads:
                 self._shares.done(owner, cost=self._seconds() - started)
                 if not is_done and job.is_left:
                     job.work.close()
-                    job.tell(error=TurnsClosed())
+                    job.finish(error=TurnsClosed())
 
     def _turn(self) -> "tuple[Owner, _Job] | None":
         with self._changed:
@@ -112,12 +112,12 @@ def _one_step(func: Callable[[], Result]) -> Steps[Result]:
 class _Job:
     """Steps of work, and who waits for its end."""
 
-    __slots__ = ("has_ended", "is_left", "loop", "told", "work")
+    __slots__ = ("has_ended", "is_left", "loop", "outcome", "work")
 
     def __init__(self, work: Steps[Any], loop: asyncio.AbstractEventLoop) -> None:
         self.work = work
         self.loop = loop
-        self.told: asyncio.Future[Any] = loop.create_future()
+        self.outcome: asyncio.Future[Any] = loop.create_future()
         self.has_ended = asyncio.Event()
         self.is_left = False
 
@@ -129,24 +129,24 @@ class _Job:
                 if seconds() >= until:
                     return False
         except StopIteration as end:
-            self.tell(result=end.value)
+            self.finish(result=end.value)
             return True
         except BaseException as error:  # whatever it is, this thread goes on, and nobody waits for ever
-            self.tell(error=error)
+            self.finish(error=error)
             return True
         return False
 
-    def tell(self, *, result: Any = None, error: BaseException | None = None) -> None:
+    def finish(self, *, result: Any = None, error: BaseException | None = None) -> None:
         """Tell who waits, in his loop."""
 
-        def told() -> None:
+        def deliver() -> None:
             self.has_ended.set()
-            if self.told.done():
+            if self.outcome.done():
                 return
             if error is not None:
-                self.told.set_exception(error)
+                self.outcome.set_exception(error)
             else:
-                self.told.set_result(result)
+                self.outcome.set_result(result)
 
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self.loop.call_soon_threadsafe(told)
+            self.loop.call_soon_threadsafe(deliver)

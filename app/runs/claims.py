@@ -15,8 +15,8 @@ from sqlmodel import Session, SQLModel, col, select
 from app.database import UtcDateTime
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
 from app.runs.models import ACTIVE, Sync, SyncId, SyncStatus, Trigger
-from app.runs.places import Queue, Room
 from app.runs.repository import Claim
+from app.runs.slots import Capacity, Queue
 
 # Made once: to make a statement and its cache key costs several times its execution.
 _SYNCS = SQLModel.metadata.tables["syncs"]
@@ -176,7 +176,7 @@ def claim(
     lease_expires_at: datetime,
     limits: Limits = NO_LIMITS,
     behind: str = "",
-    room: Room | None = None,
+    capacity: Capacity | None = None,
     paces: Sequence[Pace] = tuple(Pace),
 ) -> list[Claim]:
     """Take queued syncs, and running ones whose lease has run out; each gets a new token.
@@ -191,9 +191,9 @@ def claim(
     if on.dialect.name == "postgresql":
         on.execute(_ONE_AT_A_TIME)
     on.execute(_TAKE_FROM_THE_DEAD, {"now": now})
-    rooms = [room or Room(_UNLIMITED)]
+    rooms = [capacity or Capacity(_UNLIMITED)]
     if limits.overall < _UNLIMITED:
-        rooms.append(Room(limits.overall, {Pace(pace): count for pace, count in on.execute(_RUNNING)}))
+        rooms.append(Capacity(limits.overall, {Pace(pace): count for pace, count in on.execute(_RUNNING)}))
     given = {
         "now": now,
         "worker": worker,

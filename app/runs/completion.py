@@ -1,4 +1,4 @@
-"""The last word of a sync: how it ended, what follows for its mailbox, and when that is due again."""
+"""The completion of a sync: how it ended, the next state of its mailbox, and when that is due again."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _WINDOW = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class LastWord:
+class Completion:
     """How a sync ended.
 
     ``facts``: columns of the mailbox that it found out. ``login_delay``: seconds that the server wants between two
@@ -49,31 +49,36 @@ class LastWord:
     transcript: str | None
 
 
-def write(db: Session, words: Sequence[LastWord]) -> Sequence[None]:
-    """Write the last words of some syncs. Raises LeaseLost when one of them is not ours, or its mailbox is gone."""
-    states = mailboxes.poll_states(db, [word.claim.mailbox_id for word in words])
-    if any(word.claim.mailbox_id not in states for word in words):
+def write(db: Session, completions: Sequence[Completion]) -> Sequence[None]:
+    """Write the completions of some syncs. Raises LeaseLost when one of them is not ours, or its mailbox is gone."""
+    states = mailboxes.poll_states(db, [completion.claim.mailbox_id for completion in completions])
+    if any(completion.claim.mailbox_id not in states for completion in completions):
         raise LeaseLost
-    followed = [(word, *_what_follows(word, states[word.claim.mailbox_id])) for word in words]
-    runs.finish(db, [_ending(word, decision) for word, decision, _ in followed])
-    mailboxes.change_each(db, [(word.claim.mailbox_id, facts) for word, _, facts in followed])
-    for word in words:
-        if word.transcript is not None:
-            runs.write_transcript(db, word.claim, word.transcript)
-        learnt.write(db, word.learnt, now=word.ended)
-        if word.settle is not None:
-            word.settle(db)
-    return [None] * len(words)
+    followed = [
+        (completion, *_next_state(completion, states[completion.claim.mailbox_id]))
+        for completion in completions
+    ]
+    runs.finish(db, [_ending(completion, decision) for completion, decision, _ in followed])
+    mailboxes.change_each(db, [(completion.claim.mailbox_id, facts) for completion, _, facts in followed])
+    for completion in completions:
+        if completion.transcript is not None:
+            runs.write_transcript(db, completion.claim, completion.transcript)
+        learnt.write(db, completion.learnt, now=completion.ended)
+        if completion.settle is not None:
+            completion.settle(db)
+    return [None] * len(completions)
 
 
-def _what_follows(word: LastWord, mailbox: mailboxes.PollState) -> tuple[RetryDecision, dict[str, Any]]:
+def _next_state(completion: Completion, mailbox: mailboxes.PollState) -> tuple[RetryDecision, dict[str, Any]]:
     """The decision, and the columns of the mailbox that are written."""
-    failure, now = word.failure, word.ended
+    failure, now = completion.failure, completion.ended
     failures = mailbox.failures + 1 if failure else 0
-    is_over = failure is None and word.status is not SyncStatus.CANCELLED
-    quiet = quiet_syncs_after(mailbox.quiet_syncs, new=word.report.new) if is_over else mailbox.quiet_syncs
+    is_over = failure is None and completion.status is not SyncStatus.CANCELLED
+    quiet = (
+        quiet_syncs_after(mailbox.quiet_syncs, new=completion.report.new) if is_over else mailbox.quiet_syncs
+    )
     asked = failure.retry_after_seconds if failure else None
-    wait = wait_between_logins(word.login_delay, least_seconds_between_logins(mailbox.host), asked)
+    wait = wait_between_logins(completion.login_delay, least_seconds_between_logins(mailbox.host), asked)
     decision = after_sync(
         failure.code if failure else None,
         poll_interval_seconds=mailbox.poll_interval_seconds,
@@ -82,9 +87,9 @@ def _what_follows(word: LastWord, mailbox: mailboxes.PollState) -> tuple[RetryDe
         failures=failures,
         retry_after_seconds=wait,
         now=now,
-        chance=word.chance,
+        chance=completion.chance,
     )
-    facts = {**word.facts, "failures": failures, "quiet_syncs": quiet, "next_sync_at": None}
+    facts = {**completion.facts, "failures": failures, "quiet_syncs": quiet, "next_sync_at": None}
     if wait or not failure:  # else we were perhaps not told
         facts["login_after"] = now + timedelta(seconds=wait) if wait else None
     if mailbox.status is MailboxStatus.ACTIVE:
@@ -94,21 +99,23 @@ def _what_follows(word: LastWord, mailbox: mailboxes.PollState) -> tuple[RetryDe
         if decision.status is not MailboxStatus.ACTIVE:
             facts |= {"status": decision.status.value, "next_sync_at": None}
             facts["status_detail"] = failure.detail if failure else None
-        elif failure is None and _is_more_to_do(word, mailbox):
+        elif failure is None and _is_more_to_do(completion, mailbox):
             facts["next_sync_at"] = now + timedelta(seconds=wait)
     return decision, facts
 
 
-def _is_more_to_do(word: LastWord, mailbox: mailboxes.PollState) -> bool:
+def _is_more_to_do(completion: Completion, mailbox: mailboxes.PollState) -> bool:
     """A server that shows a window may have more, or somebody asked for a message when it was too late."""
-    was_wanted_since = mailbox.wanted_at is not None and mailbox.wanted_at >= word.started
-    retrieved = word.report.retrieved
-    return retrieved >= _WINDOW or (word.has_moved and retrieved > 0) or was_wanted_since
+    was_wanted_since = mailbox.wanted_at is not None and mailbox.wanted_at >= completion.started
+    retrieved = completion.report.retrieved
+    return retrieved >= _WINDOW or (completion.has_moved and retrieved > 0) or was_wanted_since
 
 
-def _ending(word: LastWord, decision: RetryDecision) -> Ending:
-    error = _error_document(word.failure, decision) if word.failure else None
-    return Ending(word.claim, word.status, word.report.model_dump(), error, word.ended)
+def _ending(completion: Completion, decision: RetryDecision) -> Ending:
+    error = _error_document(completion.failure, decision) if completion.failure else None
+    return Ending(
+        completion.claim, completion.status, completion.report.model_dump(), error, completion.ended
+    )
 
 
 def _error_document(failure: SyncFailed, decision: RetryDecision) -> dict[str, Any]:

@@ -6,10 +6,10 @@ from typing import TypeVar
 
 from sqlmodel import Session
 
-from app.database import Database, OneOf
-from app.runs import completion
+from app.database import Batchable, Database
+from app.runs import completion as completions
 from app.runs import repository as runs
-from app.runs.completion import LastWord
+from app.runs.completion import Completion
 from app.runs.repository import Claim
 from app.runs.schemas import Report
 
@@ -48,6 +48,6 @@ class Lease:
 
         return await self._database.write(under_lease, durable=durable)
 
-    async def end(self, word: LastWord) -> None:
-        """Write the last word, which ends the lease too. Raises LeaseLost and StorageFailed."""
-        await self._database.write(OneOf(completion.write, word), durable=False)
+    async def end(self, completion: Completion) -> None:
+        """Write the completion, which ends the lease too. Raises LeaseLost and StorageFailed."""
+        await self._database.write(Batchable(completions.write, completion), durable=False)

@@ -6,16 +6,16 @@ from sqlmodel import Session
 
 from app.ledger import repository as ledger
 from app.mailboxes.models import MailboxId
-from app.mailboxes.schemas import Counts, LastSync, MailboxFacts
+from app.mailboxes.schemas import Counts, LastSync, MailboxStats
 from app.runs import repository as runs
 from app.web.ids import encode_id
 
 
-def facts_of(db: Session, mailbox_ids: Sequence[MailboxId]) -> dict[MailboxId, MailboxFacts]:
+def stats_of(db: Session, mailbox_ids: Sequence[MailboxId]) -> dict[MailboxId, MailboxStats]:
     """The ledger's counts and the last sync of each mailbox, in two statements however many there are."""
     if not mailbox_ids:
         return {}
-    facts = {mailbox_id: MailboxFacts() for mailbox_id in mailbox_ids}
+    facts = {mailbox_id: MailboxStats() for mailbox_id in mailbox_ids}
     for mailbox_id, state, count, missing, not_whole in ledger.counts_by_state(db, mailbox_ids):
         counts: Counts = facts[mailbox_id].counts
         setattr(counts, state, count)

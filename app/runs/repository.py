@@ -225,9 +225,9 @@ def forget_finished(
     return SyncId(old[-1]) if len(old) == limit else None
 
 
-def look_anew(db: Session, mailbox_id: MailboxId) -> None:
+def compare_anew(db: Session, mailbox_id: MailboxId) -> None:
     """What is remembered of the maildrop may be that of another: a sync that runs loses its lease and begins anew."""
-    ledger.forget_mark(db, mailbox_id)
+    ledger.forget_listing_digest(db, mailbox_id)
     running = (_SYNCS.c.mailbox_id == mailbox_id) & (_SYNCS.c.status == SyncStatus.RUNNING.value)
     anew = {"status": SyncStatus.QUEUED.value, "worker": None, "lease_expires_at": None}
     db.execute(update(_SYNCS).where(running).values(anew))

@@ -105,8 +105,8 @@ def build_router(
         if not has_secrets:
             raise without_secrets()
         # Not flushed: a request that a power failure takes away loses no mail.
-        asked_by = traces.traceparent()
-        row = await database.write(lambda db: _request(db, number, clock(), asked_by), durable=False)
+        traceparent = traces.traceparent()
+        row = await database.write(lambda db: _request(db, number, clock(), traceparent), durable=False)
         row = await ended(row, wait)
         response.status_code = 202 if row.status in ACTIVE else 200
         answer = schemas.answer(row)

@@ -9,7 +9,7 @@ from sqlmodel import Session
 from app.ledger import repository as ledger
 from app.ledger.diff import Candidate, MaildropId
 from app.ledger.entries import Row, RowMaker
-from app.ledger.matching import CopyOf, Recogniser, SameAs, Verdict
+from app.ledger.matching import CopyOf, Matcher, SameAs, Verdict
 from app.ledger.models import EntryId, EntryState
 from app.messages import intake
 from app.messages.models import MessageSeq
@@ -18,7 +18,7 @@ from app.runs.schedule import next_message_attempt
 from app.runs.schemas import Report
 from app.sync.batches import Outcome
 
-Places = dict[tuple[bytes, int], MessageSeq]
+FeedPlaces = dict[tuple[bytes, int], MessageSeq]
 """(unique-id, occurrence) -> place in the feed, of the messages that a batch stored."""
 
 
@@ -57,7 +57,7 @@ class Batch:
             }
         )
 
-    def store(self, db: Session, maildrop: MaildropId) -> Places:
+    def store(self, db: Session, maildrop: MaildropId) -> FeedPlaces:
         """Store messages and ledger lines; for a unit of work."""
         stored = self.stored
         messages = [outcome.prepared for outcome in stored if outcome.prepared]
@@ -73,16 +73,16 @@ class Batch:
         self._note_copies(db, places)
         return places
 
-    def remember(self, recogniser: Recogniser, places: Places) -> None:
+    def remember(self, matcher: Matcher, places: FeedPlaces) -> None:
         """After the commit: where the messages are of which more copies may be listed."""
         for outcome in self.stored:
             candidate = outcome.candidate
             if candidate.unique_id in self.shared and outcome.prepared:
                 seq = places[candidate.unique_id, candidate.occurrence]
                 content = outcome.prepared.fingerprint.content
-                recogniser.remember(candidate.unique_id, candidate.occurrence, content, seq)
+                matcher.remember(candidate.unique_id, candidate.occurrence, content, seq)
 
-    def _row(self, make: RowMaker, outcome: Outcome, verdict: Verdict, places: Places) -> Row:
+    def _row(self, make: RowMaker, outcome: Outcome, verdict: Verdict, places: FeedPlaces) -> Row:
         candidate, message = outcome.candidate, outcome.prepared
         if message is None:
             return self._failed(make, outcome)
@@ -136,7 +136,7 @@ class Batch:
             and candidate.unique_id == same.line.unique_id
         ]
 
-    def _note_copies(self, db: Session, places: Places) -> None:
+    def _note_copies(self, db: Session, places: FeedPlaces) -> None:
         for _outcome, verdict in self.settled:
             seq = _place_of(verdict, places) if isinstance(verdict, CopyOf) else None
             if seq is not None:
@@ -145,7 +145,7 @@ class Batch:
 
 def settle(
     outcomes: Sequence[Outcome],
-    recogniser: Recogniser,
+    matcher: Matcher,
     *,
     same_bodies: Mapping[int, frozenset[EntryId]],
     shared: frozenset[bytes],
@@ -164,7 +164,7 @@ def settle(
         if outcome.copy is not None and outcome.candidate.before.doubt is None
     )
     judged = [_judged(outcome, listed, habit) for outcome, listed in sizes]
-    settled = tuple((outcome, _verdict(outcome, recogniser, same_bodies, shared)) for outcome in judged)
+    settled = tuple((outcome, _verdict(outcome, matcher, same_bodies, shared)) for outcome in judged)
     return Batch(settled, shared, now), habit
 
 
@@ -192,7 +192,7 @@ def _judged(outcome: Outcome, listed: int | None, habit: Habit) -> Outcome:
 
 def _verdict(
     outcome: Outcome,
-    recogniser: Recogniser,
+    matcher: Matcher,
     same_bodies: Mapping[int, frozenset[EntryId]],
     shared: frozenset[bytes],
 ) -> Verdict:
@@ -202,10 +202,10 @@ def _verdict(
     marks = outcome.prepared.fingerprint
     same_body = same_bodies.get(candidate.number, frozenset())
     is_shared = candidate.unique_id in shared
-    return recogniser.by_content(candidate, marks, is_shared=is_shared, same_body=same_body)
+    return matcher.take_by_content(candidate, marks, is_shared=is_shared, same_body=same_body)
 
 
-def _place_of(copy: CopyOf, places: Places) -> MessageSeq | None:
+def _place_of(copy: CopyOf, places: FeedPlaces) -> MessageSeq | None:
     if copy.message_seq is not None:
         return MessageSeq(copy.message_seq)
     return places.get((copy.unique_id, copy.occurrence))

@@ -43,7 +43,7 @@ class Outcome:
 
 
 @dataclass
-class Room:
+class MemoryBudget:
     """What all syncs of the process hold of mail that is not stored yet: octets in memory, at most about so many.
 
     Nobody waits for another's room, for that one may be a server that sends nothing any more. Beyond the limit each
@@ -74,7 +74,7 @@ class Batches:
         most_messages: int,
         most_octets: int,
         judge: Callable[[Candidate, Prepared], str | None],
-        room: Room,
+        memory: MemoryBudget,
     ) -> None:
         self._commit = commit
         self._threads = threads
@@ -82,7 +82,7 @@ class Batches:
         self._most_messages = most_messages
         self._most_octets = most_octets
         self._judge = judge
-        self._room = room
+        self._memory = memory
         self._collected: list[tuple[Candidate, pop3.Retrieved]] = []
         self._octets = self._held_octets = 0
         self._under_way: deque[asyncio.Task[None]] = deque()
@@ -102,7 +102,7 @@ class Batches:
                 task.cancel()
             if self._under_way:
                 await asyncio.wait(self._under_way)
-            self._room.held_octets -= self._held_octets
+            self._memory.held_octets -= self._held_octets
             _close(self._collected)
 
     async def add(self, candidate: Candidate, reply: pop3.Retrieved) -> None:
@@ -111,8 +111,8 @@ class Batches:
         self._octets += reply.octets
         held = len(reply.body) if isinstance(reply.body, bytes) else 0
         self._held_octets += held
-        self._room.held_octets += held
-        if self._room.is_full:
+        self._memory.held_octets += held
+        if self._memory.is_full:
             await self._send()
             await self._until_under_way(0)
         elif len(self._collected) >= self._most_messages or self._octets >= self._most_octets:
@@ -125,11 +125,11 @@ class Batches:
             self._collected, self._octets, self._held_octets = [], 0, 0
             before = self._under_way[-1] if self._under_way else None
             task = asyncio.create_task(self._prepare_and_commit(replies, before))
-            task.add_done_callback(lambda _task: self._leave_room(held))
+            task.add_done_callback(lambda _task: self._release(held))
             self._under_way.append(task)
 
-    def _leave_room(self, octets: int) -> None:
-        self._room.held_octets -= octets
+    def _release(self, octets: int) -> None:
+        self._memory.held_octets -= octets
 
     async def _until_under_way(self, most: int) -> None:
         while len(self._under_way) > most:

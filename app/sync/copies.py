@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from app.database import Database
 from app.ledger.diff import Known
-from app.ledger.matching import Recogniser
+from app.ledger.matching import Matcher
 from app.ledger.models import EntryId
 from app.messages import intake
 from app.messages.models import MessageSeq
@@ -39,14 +39,12 @@ class Bodies:
         self._owner = owner
         self._stored: dict[EntryId, bytes | None] = {}
 
-    async def same(
-        self, outcomes: Iterable[Outcome], recogniser: Recogniser
-    ) -> dict[int, frozenset[EntryId]]:
+    async def same(self, outcomes: Iterable[Outcome], matcher: Matcher) -> dict[int, frozenset[EntryId]]:
         """By message-number: the lines that Message-ID, Date and From propose, and whose octets are the same."""
         found: dict[int, frozenset[EntryId]] = {}
         for outcome in outcomes:
             prepared = outcome.prepared
-            lines = recogniser.proposed(outcome.candidate, prepared.fingerprint) if prepared else []
+            lines = matcher.proposed(outcome.candidate, prepared.fingerprint) if prepared else []
             if prepared and (lines := [one for one in lines if one.content != prepared.fingerprint.content]):
                 body = await self._threads.call(self._owner, partial(intake.body_digest, prepared.packed))
                 stored = await self._bodies_of(lines)

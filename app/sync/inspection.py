@@ -16,7 +16,7 @@ from app.ledger import repository as ledger
 from app.ledger.comparison import compared
 from app.ledger.diff import Candidate, MaildropId, ledger_key
 from app.ledger.entries import RowMaker
-from app.ledger.matching import Recogniser
+from app.ledger.matching import Matcher
 from app.ledger.models import EntryId
 from app.mail.mime import summarise
 from app.mailboxes.criteria import Criteria
@@ -30,7 +30,7 @@ from app.sync.batch import renamed_away
 from app.sync.listing import list_maildrop, most_entries, with_every_id
 from app.sync.retention import due, seen_before
 from app.sync.service import SyncTools
-from app.sync.triage import Judge, Sifted, judge_by, sift
+from app.sync.triage import Judge, Triaged, judge_by, triage
 from app.web.ids import unique_id_text
 from app.web.times import UtcTime
 
@@ -111,20 +111,20 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
             now=tools.clock(),
             earlier=earlier,
         )
-        seen = listing_view.whole(listing, made, mark=None)
+        view = listing_view.whole(listing, made, last_digest=None)
         # Somebody decides about a change of ids: all that is unknown may be what is gone.
-        seen = replace(seen, diff=replace(seen.diff, is_wholesale=bool(seen.diff.fresh)))
-        recogniser = Recogniser(
-            own=seen.diff.own,
-            absent=seen.diff.gone + seen.diff.away,
+        view = replace(view, diff=replace(view.diff, is_wholesale=bool(view.diff.fresh)))
+        matcher = Matcher(
+            own=view.diff.own,
+            absent=view.diff.gone + view.diff.away,
             ids_changed=True,
-            shared=seen.diff.shared,
+            shared=view.diff.shared,
             is_wholesale=True,
         )
-        sifted = await sift(
+        triaged = await triage(
             session,
-            seen,
-            recogniser,
+            view,
+            matcher,
             most_octets=tools.limits.message_octets,
             is_baseline=False,
             judge=None,
@@ -133,22 +133,22 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
             now=tools.clock(),
             may_hold=False,
         )
-    unknown = [*sifted.to_retrieve, *(candidate for candidate, _head in sifted.too_large)]
-    later = {candidate.unique_id for candidate in sifted.postponed}
-    lost = [line for line in seen.diff.present if line.entry_id not in recogniser.found]
+    unknown = [*triaged.to_retrieve, *(candidate for candidate, _head in triaged.too_large)]
+    later = {candidate.unique_id for candidate in triaged.postponed}
+    lost = [line for line in view.diff.present if line.entry_id not in matcher.found]
     gone = [line.entry_id for line in lost if line.unique_id not in later]
     if decision is not None:
         await tools.database.write(
             partial(
-                _carry_out, maildrop=maildrop, sifted=sifted, gone=gone, tools=tools,
+                _carry_out, maildrop=maildrop, triaged=triaged, gone=gone, tools=tools,
                 baseline=unknown if decision is Unknown.KNOWN else [],
             )
         )  # fmt: skip
     return Rebaseline(
         dry_run=decision is None,
-        listed=seen.listed,
-        known=seen.known,
-        recognised=len(sifted.recognised),
+        listed=view.listed,
+        known=view.known,
+        recognised=len(triaged.recognised),
         unknown=len(unknown),
         gone=len(gone),
     )
@@ -158,7 +158,7 @@ def _carry_out(
     db: Session,
     *,
     maildrop: MaildropId,
-    sifted: Sifted,
+    triaged: Triaged,
     gone: Sequence[EntryId],
     baseline: Sequence[Candidate],
     tools: SyncTools,
@@ -168,13 +168,13 @@ def _carry_out(
     row = existing(db, maildrop.mailbox_id)
     if row.generation != maildrop.generation:
         raise AppError(409, "maildrop_changed", "Another account stands behind the mailbox by now.")
-    rows = [make.same(candidate, same) for candidate, same in sifted.recognised]
-    heads = sifted.shown
+    rows = [make.same(candidate, same) for candidate, same in triaged.recognised]
+    heads = triaged.shown
     rows += [make.baseline(one, heads.get(one.number), reason="rebaseline") for one in baseline]
     ledger.write_entries(db, rows)
-    missing = [*gone, *renamed_away(sifted.recognised)]
+    missing = [*gone, *renamed_away(triaged.recognised)]
     ledger.mark_missing(db, missing, now=now, last_seen_at=row.listed_at)
-    ledger.forget_mark(db, maildrop.mailbox_id)
+    ledger.forget_listing_digest(db, maildrop.mailbox_id)
     if row.status == MailboxStatus.NEEDS_REVIEW:
         row.status, row.status_detail = MailboxStatus.ACTIVE.value, None
     if row.poll_interval_seconds is not None and row.status == MailboxStatus.ACTIVE:
@@ -264,10 +264,10 @@ async def _listed(
     """A session for a request that waits for it: a mail server's trouble is 502 with the sync's own codes."""
     most = most_entries(mailbox.listed_entries, tools.limits)
     try:
-        with tools.listing_room.part() as part:
+        with tools.listing_budget.share() as share:
             async with tools.maildrop.session(mailbox, timings={}) as session:
                 listed = await list_maildrop(
-                    session, mailbox, most_entries=most, now=tools.clock(), took=part.took
+                    session, mailbox, most_entries=most, now=tools.clock(), took=share.took
                 )
                 yield session, listed.raw
     except SyncFailed as error:

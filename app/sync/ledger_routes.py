@@ -112,8 +112,8 @@ def build_router(
     async def retrieve(mailbox_id: str, entry_id: str) -> SyncAnswer:
         """Neither criteria nor the size limit stand against it. The answer is the sync that does it."""
         number, entry = mailbox_id_of(mailbox_id), EntryId(decode_id("uid", entry_id))
-        asked_by = tools.traces.traceparent()
-        want = partial(_want, mailbox_id=number, entry_id=entry, now=clock(), traceparent=asked_by)
+        traceparent = tools.traces.traceparent()
+        want = partial(_want, mailbox_id=number, entry_id=entry, now=clock(), traceparent=traceparent)
         row = await database.write(want)
         work_is_due()
         return schemas.answer(row)

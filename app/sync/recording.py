@@ -11,13 +11,13 @@ from functools import partial
 from app.ledger.entries import Row, RowMaker
 from app.ledger.models import EntryId
 from app.sync.batch import renamed_away
-from app.sync.triage import Sifted
+from app.sync.triage import Triaged
 
 _OCTETS_PER_ROW = 1_000  # a row that keeps more of a message counts as several
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RecordingPart:
     """Ledger lines to write, each made when it is written, and lines whose messages are missing."""
 
     rows: Sequence[Callable[[], Row]]
@@ -26,33 +26,35 @@ class Part:
     is_last: bool
 
 
-def in_parts(sifted: Sifted, gone: Sequence[EntryId], make: RowMaker, *, most: int | None) -> Iterator[Part]:
+def in_parts(
+    triaged: Triaged, gone: Sequence[EntryId], make: RowMaker, *, most: int | None
+) -> Iterator[RecordingPart]:
     """All that is to be written, about ``most`` rows in each part, or all in one; an empty part when it is nothing."""
     rows: list[Callable[[], Row]] = []
     missing: list[EntryId] = []
     weight, is_first = 0, True
-    for more_rows, more_missing, more_weight in _changes(sifted, gone, make):
+    for more_rows, more_missing, more_weight in _changes(triaged, gone, make):
         if most is not None and weight >= most:
-            yield Part(rows, missing, is_first, is_last=False)
+            yield RecordingPart(rows, missing, is_first, is_last=False)
             rows, missing, weight, is_first = [], [], 0, False
         rows += more_rows
         missing += more_missing
         weight += more_weight
-    yield Part(rows, missing, is_first, is_last=True)
+    yield RecordingPart(rows, missing, is_first, is_last=True)
 
 
 _Change = tuple[Iterable[Callable[[], Row]], Iterable[EntryId], int]
 
 
-def _changes(sifted: Sifted, gone: Sequence[EntryId], make: RowMaker) -> Iterator[_Change]:
-    for candidate, same in sifted.recognised:
+def _changes(triaged: Triaged, gone: Sequence[EntryId], make: RowMaker) -> Iterator[_Change]:
+    for candidate, same in triaged.recognised:
         yield (partial(make.same, candidate, same),), renamed_away([(candidate, same)]), 1
-    for one, marks in sifted.baseline:
+    for one, marks in triaged.baseline:
         yield (partial(make.baseline, one, marks),), (), 1
-    for candidate, octets in sifted.too_large:
+    for candidate, octets in triaged.too_large:
         row = partial(make.too_large, candidate, head=octets)
         yield (row,), (), 1 + len(octets or b"") // _OCTETS_PER_ROW
-    for candidate, head in sifted.filtered:
+    for candidate, head in triaged.filtered:
         yield (partial(make.filtered, candidate, head.unwanted, head.marks),), (), 1
     for entry_id in gone:
         yield (), (entry_id,), 1

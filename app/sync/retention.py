@@ -96,7 +96,9 @@ async def due(
             if len(found) == MOST_PER_SESSION or (found and octets > MOST_OCTETS_PER_SESSION):
                 return found
             if copy := await database.read(partial(intake.read_back, sha256=one.raw_sha256)):
-                found[numbers[one.line.unique_id]] = replace(one, line=_told(one.line, copy), body=copy.body)
+                found[numbers[one.line.unique_id]] = replace(
+                    one, line=_with_fingerprint(one.line, copy), body=copy.body
+                )
             else:
                 _log.error("stored_content_damaged", sha256=one.raw_sha256.hex())
         if len(page) < MOST_PER_SESSION:
@@ -153,7 +155,7 @@ async def checked(
     return Checked(sorted(same), sorted(others), sorted(due.keys() - {*same, *others}))
 
 
-def _told(line: Known, copy: intake.Copy) -> Known:
+def _with_fingerprint(line: Known, copy: intake.Copy) -> Known:
     """The line, with what the stored copy tells where a version wrote it that did not note it."""
     if not line.is_nameless:
         return line

@@ -12,15 +12,15 @@ import structlog
 from sqlmodel import Session
 
 from app import pop3
-from app.database import Database, OneOf, StorageFailed
+from app.database import Batchable, Database, StorageFailed
 from app.jobs.wakeups import Wakeups
-from app.ledger import listing_mark
+from app.ledger import listing_digest
 from app.ledger import repository as ledger
 from app.ledger.diff import Candidate, Deletable, MaildropId, Turn
 from app.ledger.entries import RowMaker
-from app.ledger.listing_mark import Mark
-from app.ledger.listing_view import Look
-from app.ledger.matching import Recogniser
+from app.ledger.listing_digest import ListingDigest
+from app.ledger.listing_view import ListingView
+from app.ledger.matching import Matcher
 from app.ledger.models import EntryId
 from app.ledger.repository import Beginning
 from app.mailboxes import repository as mailboxes
@@ -35,25 +35,24 @@ from app.messages.wholeness import Habit
 from app.reading.slices import Slices
 from app.reading.threads import FairThreads
 from app.runs import repository as runs
-from app.runs.completion import LastWord
+from app.runs.completion import Completion
 from app.runs.errors import LeaseLost, SyncCancelled
 from app.runs.lease import Lease
 from app.runs.models import SyncStatus
-from app.runs.places import Place
 from app.runs.repository import Claim
 from app.runs.schedule import next_deletion
 from app.runs.schemas import Report
 from app.runs.server_limits import ServerLimits
+from app.runs.slots import WorkerSlot
 from app.sync import copies, retention
-from app.sync.batch import Batch, Places, renamed_away, settle
-from app.sync.batches import Batches, Outcome, Room
+from app.sync.batch import Batch, FeedPlaces, renamed_away, settle
+from app.sync.batches import Batches, MemoryBudget, Outcome
 from app.sync.listing import Listed, most_entries, with_every_id
-from app.sync.listing_room import ListingRoom, Part
-from app.sync.recording import Part as RecordPart
-from app.sync.recording import in_parts
+from app.sync.listing_budget import ListingBudget, ListingShare
+from app.sync.recording import RecordingPart, in_parts
 from app.sync.retention import Checked
 from app.sync.survey import Surveyor, takes_baseline
-from app.sync.triage import Sifted, heads_of, judge_by
+from app.sync.triage import Triaged, heads_of, judge_by
 from app.telemetry import Traces
 from app.telemetry.metrics import Metrics
 
@@ -79,7 +78,7 @@ class SyncTools:
     limits: pop3.Limits
     batch_messages: int
     batch_octets: int
-    room: Room
+    memory: MemoryBudget
     forget_missing_after: timedelta | None = None
     transcripts: bool = False
     metrics: Metrics = field(default_factory=Metrics)
@@ -87,20 +86,20 @@ class SyncTools:
     server_limits: ServerLimits = field(default_factory=lambda: ServerLimits(1))
     slices: Slices = field(default_factory=Slices)
     rows_per_change: int = ledger.ROWS_PER_CHANGE
-    listing_room: ListingRoom = field(default_factory=lambda: ListingRoom(1_000_000))
+    listing_budget: ListingBudget = field(default_factory=lambda: ListingBudget(1_000_000))
 
 
-async def sync_mailbox(claim: Claim, *, tools: SyncTools, place: Place | None = None) -> SyncStatus:
+async def sync_mailbox(claim: Claim, *, tools: SyncTools, slot: WorkerSlot | None = None) -> SyncStatus:
     """Run one sync to its end and say how it ended. Raises LeaseLost when it is no longer ours, and NotAdmitted when
     there is no room for it at the server's addresses.
 
     Whatever goes wrong, what was committed stays, and the next sync starts from there.
     """
-    place = place or Place(claim.server, claim.pace, tools.server_limits)
+    slot = slot or WorkerSlot(claim.server, claim.pace, tools.server_limits)
     lease = Lease(claim, tools.database, clock=tools.clock, seconds=tools.lease_seconds)
-    run = _Run(lease, tools, place)
+    run = _Run(lease, tools, slot)
     try:
-        await run.list_diff_retrieve_store()
+        await run.pass_over()
     except SyncCancelled:
         return await run.end(SyncStatus.CANCELLED)
     except SyncFailed as error:
@@ -123,9 +122,9 @@ async def sync_mailbox(claim: Claim, *, tools: SyncTools, place: Place | None = 
 class _Run:
     """One sync under way: its report, and the steps in their order."""
 
-    def __init__(self, lease: Lease, tools: SyncTools, place: Place) -> None:
+    def __init__(self, lease: Lease, tools: SyncTools, slot: WorkerSlot) -> None:
         self._lease = lease
-        self._place = place
+        self._slot = slot
         self._was_private: bool | None = None
         self._claim = lease.claim
         self._mailbox_id = lease.claim.mailbox_id
@@ -146,27 +145,27 @@ class _Run:
         self._bodies = copies.Bodies(tools.database, tools.threads, (self._mailbox_id,))
         self._transcript = pop3.Transcript() if tools.transcripts else None
 
-    async def list_diff_retrieve_store(self) -> None:
-        asked = OneOf(ledger.read_beginnings, (self._mailbox_id, self._started))
+    async def pass_over(self) -> None:
+        asked = Batchable(ledger.read_beginnings, (self._mailbox_id, self._started))
         beginning: Beginning | None = await self._lease.read(asked)
         if beginning is None:
             raise LeaseLost
-        with self._tools.listing_room.part() as part:
-            await self._in_session(beginning, part)
+        with self._tools.listing_budget.share() as share:
+            await self._in_session(beginning, share)
 
-    async def _in_session(self, beginning: Beginning, part: Part) -> None:
+    async def _in_session(self, beginning: Beginning, share: ListingShare) -> None:
         mailbox, self._learnt = beginning.mailbox, beginning.learnt
         self._habit = self._learnt.habit
         most = most_entries(mailbox.listed_entries, self._tools.limits)
         self._maildrop = MaildropId(self._mailbox_id, mailbox.generation)
         self._was_private = mailbox.is_private
-        self._place.progress.admits = partial(self._place.enter, port=mailbox.port)
+        self._slot.progress.admits = partial(self._slot.enter, port=mailbox.port)
         async with self._tools.maildrop.session(
             mailbox,
             timings=self.report.phases,
             transcript=self._transcript,
             one_at_a_time=beginning.learnt.is_one_at_a_time,
-            progress=self._place.progress,
+            progress=self._slot.progress,
         ) as session:
             self._login_delay = session.capabilities.login_delay or 0
             surveyor = Surveyor(
@@ -177,115 +176,119 @@ class _Run:
                 slices=self._tools.slices,
                 limits=self._tools.limits,
                 most_entries=most,
-                took=part.took,
+                took=share.took,
                 clock=self._tools.clock,
                 phase=self._phase,
                 blaming=partial(self._blaming, session),
                 facts=self._facts,
                 rows_per_read=self._tools.rows_per_change,
             )
-            listed, seen, recogniser, sifted = await surveyor.survey()
-            self._is_as_before = seen.is_as_before
-            self._has_moved = seen.diff.most_gone and not seen.known
+            listed, view, matcher, triaged = await surveyor.survey()
+            self._is_as_before = view.is_as_before
+            self._has_moved = view.diff.most_gone and not view.known
             with self._phase("diff"):
                 await self._record_listing(
                     session,
                     mailbox,
-                    seen,
-                    recogniser,
-                    sifted,
+                    view,
+                    matcher,
+                    triaged,
                     _server_facts(
-                        session, seen, mailbox, beginning.learnt, listed=listed, kept=beginning.kept
+                        session, view, mailbox, beginning.learnt, listed=listed, kept=beginning.kept
                     ),
                 )
             with self._phase("retrieve"):
                 await self._retrieve_and_store(
                     session,
                     mailbox,
-                    sifted,
-                    seen,
-                    recogniser,
+                    triaged,
+                    view,
+                    matcher,
                     total=listed.raw.stat.octets,
                     learnt=beginning.learnt,
                 )
             await self._delete_on_server(session, mailbox, listed.raw, most)
             await session.leave()
-        if not sifted.postponed and mailbox.compares_all:
+        if not triaged.postponed and mailbox.compares_all:
             self._facts["compares_all"] = False
-        if not sifted.postponed and (mailbox.ids_are_changing or seen.diff.is_wholesale):
+        if not triaged.postponed and (mailbox.ids_are_changing or view.diff.is_wholesale):
             self._facts["ids_are_changing"] = False
         self._settled = partial(
             self._write_settled,
-            seen=seen,
-            recogniser=recogniser,
-            sifted=sifted,
-            mark=await self._mark_left(listed.raw, seen, sifted),
+            view=view,
+            matcher=matcher,
+            triaged=triaged,
+            last_digest=await self._digest_left(listed.raw, view, triaged),
             mailbox=mailbox,
         )
 
-    async def _mark_left(self, raw: pop3.RawListing, seen: Look, sifted: Sifted) -> Mark | None:
+    async def _digest_left(
+        self, raw: pop3.RawListing, view: ListingView, triaged: Triaged
+    ) -> ListingDigest | None:
         """Of the listing, what the next session shows if nothing happens; None: nothing new is to be remembered."""
-        if seen.is_short or self._is_as_before or sifted.postponed or self._others:
+        if view.is_short or self._is_as_before or triaged.postponed or self._others:
             return None
-        left = await self._tools.slices.do(listing_mark.without(raw, self._deleted)) if self._deleted else raw
+        left = (
+            await self._tools.slices.do(listing_digest.without(raw, self._deleted)) if self._deleted else raw
+        )
         if left is None:
             return None
-        entries = seen.listed - len(self._deleted)
+        entries = view.listed - len(self._deleted)
         return await self._tools.slices.do(
-            listing_mark.marking(left, entries=entries, is_confirmed=seen.is_confirmed)
+            listing_digest.digesting(left, entries=entries, is_confirmed=view.is_confirmed)
         )
 
     async def _record_listing(
         self,
         session: pop3.Pop3Session,
         mailbox: Mailbox,
-        seen: Look,
-        recogniser: Recogniser,
-        sifted: Sifted,
+        view: ListingView,
+        matcher: Matcher,
+        triaged: Triaged,
         facts: ServerFacts,
     ) -> None:
         """Commit what is known before anything is retrieved: recognised, baseline, too large, missing.
 
-        A listing that brings no news is recorded with the last word of the sync.
+        A listing that brings no news is recorded with its completion.
         """
         now = self._tools.clock()
         make = RowMaker(self._maildrop, now)
-        known = seen.known + len(sifted.recognised) + len(sifted.baseline) + len(sifted.postponed)
-        found, lines = recogniser.found, seen.diff.gone if seen.may_miss else ()
+        known = view.known + len(triaged.recognised) + len(triaged.baseline) + len(triaged.postponed)
+        found, lines = matcher.found, view.diff.gone if view.may_miss else ()
         gone = [line.entry_id for line in lines if line.entry_id not in found]
-        missing = len(gone) + len(renamed_away(sifted.recognised))
+        missing = len(gone) + len(renamed_away(triaged.recognised))
         report = self.report.model_copy(
             update={
-                "listed": seen.listed,
+                "listed": view.listed,
                 "known": known,
-                "new": seen.listed - known,
+                "new": view.listed - known,
                 "missing": missing,
-                "filtered": len(sifted.filtered),
-                "failed": len(sifted.too_large),
-                "to_retrieve": len(sifted.to_retrieve),
+                "filtered": len(triaged.filtered),
+                "failed": len(triaged.too_large),
+                "to_retrieve": len(triaged.to_retrieve),
             }
         )
         self.report = report
-        shown = _facts_shown(mailbox, seen, facts, now)
-        if _is_written(sifted) or missing:
+        shown = _facts_shown(mailbox, view, facts, now)
+        if _is_written(triaged) or missing:
             await session.confirm()  # else what follows says whether the listing was one
-        elif not sifted.to_retrieve:
+        elif not triaged.to_retrieve:
             self._facts |= shown
             return
         # Until a mailbox was listed, what is there is its baseline. Were half of that written, nobody could tell the
         # other half from what came since: so it is written all at once.
         most = None if takes_baseline(mailbox) else self._tools.rows_per_change
-        for part in in_parts(sifted, gone, make, most=most):
+        for part in in_parts(triaged, gone, make, most=most):
             change = partial(
                 self._record_part,
                 part=part,
                 mailbox=mailbox,
-                is_filtered=bool(sifted.filtered),
+                is_filtered=bool(triaged.filtered),
                 facts=self._facts | shown,
                 now=now,
             )
             # What is flushed at the end flushes all before it.
-            is_durable = part.is_last and _is_written(sifted)
+            is_durable = part.is_last and _is_written(triaged)
             await self._lease.write(change, report=report, durable=is_durable)
         self._facts.clear()
         self._tools.wakeups.syncs_changed.fire(self._claim.sync_id)
@@ -294,16 +297,19 @@ class _Run:
         self,
         db: Session,
         *,
-        part: RecordPart,
+        part: RecordingPart,
         mailbox: Mailbox,
         is_filtered: bool,
         facts: Mapping[str, Any],
         now: datetime,
     ) -> None:
-        """The mark goes with the first part, and that ids change is said there: the next sync may have to do the rest.
-        That the mailbox was listed is said with the last."""
+        """Write one part.
+
+        The first forgets the listing digest and says that ids change, as the next sync may have to do the rest. The
+        last says that the mailbox was listed.
+        """
         if part.is_first:
-            ledger.forget_mark(db, self._mailbox_id)
+            ledger.forget_listing_digest(db, self._mailbox_id)
             at_once = {name: facts[name] for name in _AT_ONCE if name in facts}
             if at_once and not part.is_last:
                 mailboxes.change(db, self._mailbox_id, **at_once)
@@ -320,36 +326,36 @@ class _Run:
         self,
         session: pop3.Pop3Session,
         mailbox: Mailbox,
-        sifted: Sifted,
-        seen: Look,
-        recogniser: Recogniser,
+        triaged: Triaged,
+        view: ListingView,
+        matcher: Matcher,
         *,
         total: int,
         learnt: Learnt,
     ) -> None:
-        if not sifted.to_retrieve:
+        if not triaged.to_retrieve:
             return
         judge = judge_by(mailbox.criteria)
-        candidates = {candidate.number: candidate for candidate in sifted.to_retrieve}
+        candidates = {candidate.number: candidate for candidate in triaged.to_retrieve}
 
         def judge_late(candidate: Candidate, message: Prepared) -> str | None:
             """Where TOP gave no headers, the criteria are judged on the message itself."""
-            if judge is None or candidate.is_forced or candidate.number in sifted.heads:
+            if judge is None or candidate.is_forced or candidate.number in triaged.heads:
                 return None
             return judge(message.packed.head, message.octets)
 
         batches = Batches(
-            commit=partial(self._commit, mailbox=mailbox, seen=seen, recogniser=recogniser, total=total),
+            commit=partial(self._commit, mailbox=mailbox, view=view, matcher=matcher, total=total),
             threads=self._tools.threads,
             owner=(self._mailbox_id,),
             most_messages=self._tools.batch_messages,
             most_octets=self._tools.batch_octets,
             judge=judge_late,
-            room=self._tools.room,
+            memory=self._tools.memory,
         )
         too_large: list[Candidate] = []
-        async with self._blaming(session, sifted.to_retrieve), batches:
-            for most_octets, alone, some in _in_turn(sifted.to_retrieve):
+        async with self._blaming(session, triaged.to_retrieve), batches:
+            for most_octets, alone, some in _in_turn(triaged.to_retrieve):
                 async for reply in session.retrieve(some, most_octets=most_octets, alone=alone):
                     if reply.too_large:
                         too_large.append(candidates[reply.number])
@@ -387,7 +393,7 @@ class _Run:
 
     def _store_blamed(self, db: Session, batch: Batch) -> None:
         batch.store(db, self._maildrop)
-        ledger.forget_mark(db, self._mailbox_id)
+        ledger.forget_listing_digest(db, self._mailbox_id)
 
     async def _keep_heads(self, session: pop3.Pop3Session, too_large: Sequence[Candidate]) -> None:
         """Of messages that proved larger than LIST said, and than the limit, the headers are kept."""
@@ -428,7 +434,7 @@ class _Run:
         with self._phase("delete"):
             checked = await retention.checked(session, found, octets=octets)
             await self._lease.write(
-                partial(self._note_asked, found=found, checked=checked), report=self.report
+                partial(self._note_deletions, found=found, checked=checked), report=self.report
             )
             self._is_as_before = False
             refusals = await session.delete(checked.same)
@@ -443,51 +449,51 @@ class _Run:
         self._others = [found[number].line.entry_id for number in checked.others]
         self.report.deleted = len(self._deleted)
 
-    def _note_asked(self, db: Session, *, found: dict[int, Deletable], checked: Checked) -> None:
+    def _note_deletions(self, db: Session, *, found: dict[int, Deletable], checked: Checked) -> None:
         """Before the first DELE: whatever happens now, the last listing describes the next one no more."""
         now = self._tools.clock()
-        ledger.forget_mark(db, self._mailbox_id)
+        ledger.forget_listing_digest(db, self._mailbox_id)
         for deletes in {found[number].line.deletes for number in checked.same}:
             ids = [found[n].line.entry_id for n in checked.same if found[n].line.deletes == deletes]
-            ledger.note_asked(db, ids, until=next_deletion(deletes + 1, now), is_deleted=True)
+            ledger.note_deletions(db, ids, until=next_deletion(deletes + 1, now), is_deleted=True)
             ledger.mark_missing(db, ids, now=now, last_seen_at=now)  # what is listed all the same is compared
         unclear = [found[number].line.entry_id for number in checked.unclear]
-        ledger.note_asked(db, unclear, until=next_deletion(2, now), is_deleted=False)
+        ledger.note_deletions(db, unclear, until=next_deletion(2, now), is_deleted=False)
 
     async def _commit(
         self,
         outcomes: Sequence[Outcome],
         *,
         mailbox: Mailbox,
-        seen: Look,
-        recogniser: Recogniser,
+        view: ListingView,
+        matcher: Matcher,
         total: int,
     ) -> None:
         """Commit a batch: messages, ledger lines and feed places together, and the progress of the sync."""
-        if not seen.is_whole:
+        if not view.is_whole:
             contents = [o.prepared.fingerprint.content for o in outcomes if o.prepared]
             question = partial(ledger.missing_with, maildrop=self._maildrop, contents=contents)
-            recogniser.add(await self._lease.read(question))
-        same_bodies = await self._bodies.same(outcomes, recogniser)
+            matcher.add(await self._lease.read(question))
+        same_bodies = await self._bodies.same(outcomes, matcher)
         batch, self._habit = settle(
             outcomes,
-            recogniser,
+            matcher,
             same_bodies=same_bodies,
-            shared=seen.diff.shared,
+            shared=view.diff.shared,
             total=total,
             habit=self._habit,
             now=self._tools.clock(),
         )
         report = batch.counted_in(self.report)
 
-        def change(db: Session) -> tuple[bool, Places]:
+        def change(db: Session) -> tuple[bool, FeedPlaces]:
             places = batch.store(db, self._maildrop)
             if any(outcome.unwanted for outcome in outcomes):
                 self._judge_again_if_criteria_changed(db, mailbox)
             return bool(runs.cancelled_among(db, [self._claim.sync_id])), places
 
         is_cancelled, places = await self._lease.write(change, report=report)
-        batch.remember(recogniser, places)
+        batch.remember(matcher, places)
         self._tools.metrics.retrieved(
             messages=report.retrieved - self.report.retrieved, octets=report.octets - self.report.octets
         )
@@ -501,44 +507,42 @@ class _Run:
         self,
         db: Session,
         *,
-        seen: Look,
-        recogniser: Recogniser,
-        sifted: Sifted,
-        mark: Mark | None,
+        view: ListingView,
+        matcher: Matcher,
+        triaged: Triaged,
+        last_digest: ListingDigest | None,
         mailbox: Mailbox,
     ) -> None:
-        """With the last word: what no listed message proved to be is missing, and the listing is remembered."""
+        """With the completion: what no listed message proved to be is missing, and the listing is remembered."""
         now = self._tools.clock()
-        if seen.may_miss:
-            later = {candidate.unique_id for candidate in sifted.postponed}
+        if view.may_miss:
+            later = {candidate.unique_id for candidate in triaged.postponed}
             # Those that are gone were recorded with the listing.
-            present = (line for line in seen.diff.own if not line.is_missing)
-            lost = [line for line in present if line.entry_id not in recogniser.found]
+            present = (line for line in view.diff.own if not line.is_missing)
+            lost = [line for line in present if line.entry_id not in matcher.found]
             ids = [line.entry_id for line in lost if line.unique_id not in later]
             ledger.mark_missing(db, ids, now=now, last_seen_at=mailbox.listed_at)
         ledger.mark_missing(db, self._others, now=now, last_seen_at=now)
         ledger.mark_present(db, self._refused)
-        if sifted.postponed or self._others:
-            ledger.forget_mark(db, self._mailbox_id)
-        if mark is not None:
-            ledger.write_mark(db, self._mailbox_id, mark)
+        if triaged.postponed or self._others:
+            ledger.forget_listing_digest(db, self._mailbox_id)
+        if last_digest is not None:
+            ledger.write_listing_digest(db, self._mailbox_id, last_digest)
         if self._tools.forget_missing_after is not None:
             before = now - self._tools.forget_missing_after
             ledger.forget_missing(db, self._mailbox_id, before=before)
 
     async def end(self, status: SyncStatus, failure: SyncFailed | None = None) -> SyncStatus:
-        """Write the last word: the sync's status, what follows for the mailbox, and when it is due again."""
-        tools, place = self._tools, self._place
-        pace = place.pace
+        """Write the completion: the sync's status, the next state of the mailbox, and when it is due again."""
+        tools, slot = self._tools, self._slot
+        pace = slot.pace
         if status is not SyncStatus.CANCELLED:
-            pace = place.ended(
-                failure.code if failure else None, was_called_back=place.progress.is_called_back
-            )
-        if pace is not place.pace:
+            pace = slot.ended(failure.code if failure else None, was_called_back=slot.progress.is_called_back)
+        if pace is not slot.pace:
             self._facts["pace"] = pace.value
-        if place.is_private not in {None, self._was_private}:
-            self._facts["is_private"] = place.is_private
-        word = LastWord(
+        if slot.is_private not in {None, self._was_private}:
+            self._facts["is_private"] = slot.is_private
+        word = Completion(
             claim=self._claim,
             status=status,
             failure=failure,
@@ -558,7 +562,7 @@ class _Run:
         tools.metrics.sync_ended(status=status.value, code=failure.code.value if failure else None)
         facts = {"status": status.value, **self.report.model_dump(exclude={"phases"})}
         code = failure.code.value if failure else None
-        tools.traces.tell({f"maildelta.sync.{name}": fact for name, fact in facts.items()}, error=code)
+        tools.traces.annotate({f"maildelta.sync.{name}": fact for name, fact in facts.items()}, error=code)
         _log.info("sync_ended", **facts, **({"error": code} if code else {}))
         return status
 
@@ -608,19 +612,19 @@ def _in_turn(candidates: Sequence[Candidate]) -> Iterator[tuple[int | None, bool
                 yield limit, turn is not Turn.WITH_OTHERS, some
 
 
-def _is_written(sifted: Sifted) -> bool:
+def _is_written(triaged: Triaged) -> bool:
     """Whether there are ledger lines to write before anything is retrieved."""
-    return bool(sifted.recognised or sifted.baseline or sifted.too_large or sifted.filtered)
+    return bool(triaged.recognised or triaged.baseline or triaged.too_large or triaged.filtered)
 
 
-def _facts_shown(mailbox: Mailbox, seen: Look, server: ServerFacts, now: datetime) -> dict[str, Any]:
+def _facts_shown(mailbox: Mailbox, view: ListingView, server: ServerFacts, now: datetime) -> dict[str, Any]:
     """Columns of the mailbox that hold once its listing is recorded."""
     facts: dict[str, Any] = {"listed_at": now}
-    if mailbox.listed_entries != seen.listed:
-        facts["listed_entries"] = seen.listed
-    if seen.diff.is_wholesale and not mailbox.ids_are_changing:
+    if mailbox.listed_entries != view.listed:
+        facts["listed_entries"] = view.listed
+    if view.diff.is_wholesale and not mailbox.ids_are_changing:
         facts["ids_are_changing"] = True
-    if seen.diff.most_gone:
+    if view.diff.most_gone:
         facts["ids_changed"] = True  # it may hide some of the new names for now, or do it again
     if mailbox.server != (shown := server.model_dump()):
         facts["server"] = shown
@@ -628,12 +632,18 @@ def _facts_shown(mailbox: Mailbox, seen: Look, server: ServerFacts, now: datetim
 
 
 def _server_facts(
-    session: pop3.Pop3Session, seen: Look, mailbox: Mailbox, learnt: Learnt, *, listed: Listed, kept: int
+    session: pop3.Pop3Session,
+    view: ListingView,
+    mailbox: Mailbox,
+    learnt: Learnt,
+    *,
+    listed: Listed,
+    kept: int,
 ) -> ServerFacts:
     capabilities = session.capabilities
-    unread = [session.shown(line) for line in seen.malformed[:10]]
+    unread = [session.shown(line) for line in view.malformed[:10]]
     warnings = [f"The listing has a line that cannot be read: {line}" for line in unread]
-    if seen.is_short:
+    if view.is_short:
         warnings.append("The listing shows fewer messages than STAT said; nothing was marked missing.")
     warnings += learnt.warnings
     if not listed.has_ids:

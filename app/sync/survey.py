@@ -1,4 +1,4 @@
-"""What a maildrop shows, and what of it is to be retrieved: listed, looked at, recognised, sifted. Writes nothing."""
+"""What a maildrop shows, and what of it is to be retrieved: list, view, match, triage. Writes nothing."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -9,14 +9,14 @@ from typing import Any
 
 from app import pop3
 from app.database import Database
-from app.ledger import listing_mark, listing_view
+from app.ledger import listing_digest, listing_view
 from app.ledger import repository as ledger
 from app.ledger.comparison import compared
 from app.ledger.diff import Candidate, Known, MaildropId, is_made_up, ledger_key
 from app.ledger.identity import is_alike, numbers_shown
-from app.ledger.listing_mark import Change, Mark
-from app.ledger.listing_view import Look
-from app.ledger.matching import Recogniser
+from app.ledger.listing_digest import Change, ListingDigest
+from app.ledger.listing_view import ListingView
+from app.ledger.matching import Matcher
 from app.ledger.repository import Beginning
 from app.mail.fingerprint import shown
 from app.mailboxes.models import InitialSync, Mailbox, MailboxId
@@ -25,13 +25,13 @@ from app.reading.slices import Slices
 from app.reading.threads import FairThreads
 from app.sync import copies
 from app.sync.listing import Listed, UidlFailed, list_maildrop, with_every_id
-from app.sync.triage import Sifted, judge_by, sift
+from app.sync.triage import Triaged, judge_by, triage
 
 _SEVERAL = 5
 _HEAD = 512 * 1024  # octets of a large message
 _LAST = 3  # known messages of which the last one that its headers name is compared
 
-Survey = tuple[Listed, Look, Recogniser, Sifted]
+Survey = tuple[Listed, ListingView, Matcher, Triaged]
 
 
 class Surveyor:
@@ -64,7 +64,7 @@ class Surveyor:
         self._mailbox = mailbox
         self._maildrop = MaildropId(MailboxId(mailbox.id), mailbox.generation)
         self._due = beginning.due
-        self._mark = beginning.mark
+        self._last_digest = beginning.last_digest
         self._database = database
         self._threads = threads
         self._slices = slices
@@ -84,23 +84,23 @@ class Surveyor:
             with self._phase("list"):
                 listed = await self._list(ids_are_numbers=ids_are_numbers)
             with self._phase("diff"):
-                seen = await self._look(listed)
-                recogniser = await self._recogniser(seen)
-                sifted = await self._sift(seen, recogniser)
-            if not (seen.is_in_doubt and numbers_shown(seen.diff.own, sifted.shown)):
+                view = await self._view(listed)
+                matcher = await self._matcher(view)
+                triaged = await self._triage(view, matcher)
+            if not (view.is_in_doubt and numbers_shown(view.diff.own, triaged.shown)):
                 break
             # Now it is sure: what was known by a number says nothing, and the headers are the ids.
             self._facts["ids_are_numbers"] = ids_are_numbers = True
-            self._mark = None
+            self._last_digest = None
         lost = sum(
             is_made_up(candidate.unique_id) and not is_made_up(same.line.unique_id)
-            for candidate, same in sifted.recognised
+            for candidate, same in triaged.recognised
         )
-        if listed.has_ids and 2 * lost > seen.listed:
+        if listed.has_ids and 2 * lost > view.listed:
             raise SyncFailed(
                 SyncErrorCode.SERVER_TEMPORARY, f"UIDL gives no unique-ids for {lost} messages that had some."
             )
-        return listed, seen, recogniser, sifted
+        return listed, view, matcher, triaged
 
     async def _list(self, *, ids_are_numbers: bool) -> Listed:
         try:
@@ -119,35 +119,35 @@ class Surveyor:
             self._facts |= {"uidl_failures": 0, "uidl_failed_at": None}
         return listed
 
-    async def _look(self, listed: Listed) -> Look:
+    async def _view(self, listed: Listed) -> ListingView:
         """Read as little of the ledger as the listing's difference from the last one asks for."""
-        raw, mark = listed.raw, self._mark
-        is_in_doubt = listed.has_ids and listing_mark.may_be_numbers(raw)
+        raw, last_digest = listed.raw, self._last_digest
+        is_in_doubt = listed.has_ids and listing_digest.may_be_numbers(raw)
         change = Change.OTHER
         if not self._mailbox.compares_all:
-            change = await self._slices.do(listing_mark.comparing(raw, mark))
-        if mark is not None and change is not Change.OTHER:
-            if is_in_doubt and await self._has_shifted(await self._last_known(mark)):
-                return await self._look_at_all(raw, is_in_doubt=True, has_shifted=True)
+            change = await self._slices.do(listing_digest.comparing(raw, last_digest))
+        if last_digest is not None and change is not Change.OTHER:
+            if is_in_doubt and await self._has_shifted(await self._last_known(last_digest)):
+                return await self._view_all(raw, is_in_doubt=True, has_shifted=True)
             if change is Change.NONE and not self._due:
                 return listing_view.part(
-                    (), (), listed=mark.entries, malformed=(), now=self._clock(), is_as_before=True
+                    (), (), listed=last_digest.entries, malformed=(), now=self._clock(), is_as_before=True
                 )
-            if (seen := await self._look_at_growth(raw, mark)) is not None:
-                return seen
-        return await self._look_at_all(raw, is_in_doubt=is_in_doubt, has_shifted=False)
+            if (view := await self._view_growth(raw, last_digest)) is not None:
+                return view
+        return await self._view_all(raw, is_in_doubt=is_in_doubt, has_shifted=False)
 
-    async def _look_at_growth(self, raw: pop3.RawListing, mark: Mark) -> Look | None:
+    async def _view_growth(self, raw: pop3.RawListing, last_digest: ListingDigest) -> ListingView | None:
         """Only what grew, and what is to be tried again; None: all has to be looked at."""
-        part = listing_mark.grown_part(raw, mark)
+        part = listing_digest.grown_part(raw, last_digest)
         grown = await self._parsed(part)
         ids = frozenset(ledger_key(line.unique_id) for line in grown.entries)
         due = frozenset(line.unique_id for line in self._due) - ids
         known = await self._read_part(ids | due)
         shown_before = any(line.unique_id in ids and not line.is_missing for line in known)
-        listed = mark.entries + len(grown.entries)
+        listed = last_digest.entries + len(grown.entries)
         # After an empty listing several messages may be those of before, under new ids.
-        came_back = not mark.entries and len(grown.entries) >= _SEVERAL
+        came_back = not last_digest.entries and len(grown.entries) >= _SEVERAL
         is_nameless = pop3.lacks_ids(part, grown) or any(is_made_up(one) for one in due)
         if shown_before or came_back or is_nameless or listed < raw.stat.count:
             return None
@@ -159,7 +159,7 @@ class Surveyor:
             lines, known, listed=listed, malformed=grown.malformed, now=self._clock(), earlier=earlier
         )
 
-    async def _look_at_all(self, raw: pop3.RawListing, *, is_in_doubt: bool, has_shifted: bool) -> Look:
+    async def _view_all(self, raw: pop3.RawListing, *, is_in_doubt: bool, has_shifted: bool) -> ListingView:
         listing = await with_every_id(
             self._session, raw, most_entries=self._most_entries, slices=self._slices
         )
@@ -179,16 +179,16 @@ class Surveyor:
             earlier=earlier,
             rows_per_read=self._rows_per_read,
         )
-        seen = listing_view.whole(listing, made, mark=self._mark, compares_all=compares_all)
-        is_wholesale = seen.diff.is_wholesale or (self._mailbox.ids_are_changing and bool(seen.diff.fresh))
-        diff = replace(seen.diff, is_wholesale=is_wholesale)
-        return replace(seen, is_in_doubt=is_in_doubt, has_shifted=has_shifted, diff=diff)
+        view = listing_view.whole(listing, made, last_digest=self._last_digest, compares_all=compares_all)
+        is_wholesale = view.diff.is_wholesale or (self._mailbox.ids_are_changing and bool(view.diff.fresh))
+        diff = replace(view.diff, is_wholesale=is_wholesale)
+        return replace(view, is_in_doubt=is_in_doubt, has_shifted=has_shifted, diff=diff)
 
     async def _parsed(self, raw: pop3.RawListing) -> pop3.Listing:
         return await self._slices.do(pop3.parsing(raw, most_entries=self._most_entries))
 
-    async def _last_known(self, mark: Mark) -> list[Known]:
-        numbers = range(mark.entries, max(mark.entries - _LAST, 0), -1)
+    async def _last_known(self, last_digest: ListingDigest) -> list[Known]:
+        numbers = range(last_digest.entries, max(last_digest.entries - _LAST, 0), -1)
         return await self._read_part([b"%d" % number for number in numbers])
 
     async def _last_named(self, lines: pop3.Lines) -> list[Known]:
@@ -219,31 +219,31 @@ class Surveyor:
             partial(ledger.earlier_occurrences, maildrop=self._maildrop, ids=ids)
         )
 
-    async def _recogniser(self, seen: Look) -> Recogniser:
+    async def _matcher(self, view: ListingView) -> Matcher:
         """Knows the lines that candidates may be, also who the messages of old lines are."""
-        diff, absent = seen.diff, seen.diff.gone + seen.diff.away
+        diff, absent = view.diff, view.diff.gone + view.diff.away
         if diff.is_wholesale or any(is_made_up(candidate.unique_id) for candidate in diff.fresh):
             absent = await copies.named(self._database, absent)
-        return Recogniser(
+        return Matcher(
             own=await copies.named(self._database, diff.own),
             absent=absent,
-            ids_changed=self._mailbox.ids_changed or diff.is_wholesale or seen.has_shifted,
+            ids_changed=self._mailbox.ids_changed or diff.is_wholesale or view.has_shifted,
             shared=diff.shared,
             is_wholesale=diff.is_wholesale,
         )
 
-    async def _sift(self, seen: Look, recogniser: Recogniser) -> Sifted:
+    async def _triage(self, view: ListingView, matcher: Matcher) -> Triaged:
         mailbox = self._mailbox
         is_baseline = takes_baseline(mailbox)
-        if is_baseline and seen.excess and mailbox.stat_excess != seen.excess:
-            self._facts["stat_excess"] = seen.excess
+        if is_baseline and view.excess and mailbox.stat_excess != view.excess:
+            self._facts["stat_excess"] = view.excess
             raise SyncFailed(SyncErrorCode.SERVER_TEMPORARY, "The first listing is shorter than STAT said.")
-        undecided = () if seen.diff.is_wholesale else (*seen.diff.fresh, *seen.diff.due)
+        undecided = () if view.diff.is_wholesale else (*view.diff.fresh, *view.diff.due)
         async with self._blaming(undecided):
-            return await sift(
+            return await triage(
                 self._session,
-                seen,
-                recogniser,
+                view,
+                matcher,
                 most_octets=self._limits.message_octets,
                 is_baseline=is_baseline,
                 judge=judge_by(mailbox.criteria),

@@ -9,8 +9,8 @@ from typing import Any
 
 from app import pop3
 from app.ledger.diff import Candidate, Known, Turn, is_due, is_made_up
-from app.ledger.listing_view import Look
-from app.ledger.matching import Recogniser, SameAs
+from app.ledger.listing_view import ListingView
+from app.ledger.matching import Matcher, SameAs
 from app.mail.fingerprint import Fingerprint, shown
 from app.mailboxes import judging as judged
 from app.mailboxes.criteria import Criteria
@@ -30,7 +30,7 @@ Judge = Callable[[bytes, int | None], str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class CandidateHead:
     """What the headers of a candidate told, and the headers themselves where they are kept."""
 
     marks: Fingerprint
@@ -39,16 +39,16 @@ class Head:
 
 
 @dataclass(slots=True)
-class Sifted:
+class Triaged:
     """The candidates of a listing, each in one place. ``postponed``: known for now, and compared by the next sync."""
 
     recognised: list[tuple[Candidate, SameAs]] = field(default_factory=list)
     baseline: list[tuple[Candidate, Fingerprint | None]] = field(default_factory=list)
     postponed: list[Candidate] = field(default_factory=list)
     too_large: list[tuple[Candidate, bytes | None]] = field(default_factory=list)
-    filtered: list[tuple[Candidate, Head]] = field(default_factory=list)
+    filtered: list[tuple[Candidate, CandidateHead]] = field(default_factory=list)
     to_retrieve: list[Candidate] = field(default_factory=list)
-    heads: dict[int, Head] = field(default_factory=dict)
+    heads: dict[int, CandidateHead] = field(default_factory=dict)
 
     @property
     def shown(self) -> dict[int, Fingerprint]:
@@ -56,10 +56,10 @@ class Sifted:
         return {number: head.marks for number, head in self.heads.items()}
 
 
-async def sift(
+async def triage(
     session: pop3.Pop3Session,
-    seen: Look,
-    recogniser: Recogniser,
+    view: ListingView,
+    matcher: Matcher,
     *,
     most_octets: int,
     is_baseline: bool,
@@ -68,19 +68,19 @@ async def sift(
     owner: Owner,
     now: datetime,
     may_hold: bool = True,
-) -> Sifted:
+) -> Triaged:
     """Sort the candidates, asking for headers (TOP, pipelined) only where they decide something.
 
     Raises SyncFailed ``needs_review`` when a wholesale change of unique-ids cannot be decided.
     """
-    diff, sifted = seen.diff, Sifted()
+    diff, triaged = view.diff, Triaged()
     is_wholesale = diff.is_wholesale and not is_baseline
     suspects, plain, baseline = list(diff.suspects), list(diff.due), list[Candidate]()
     # What had no unique-id may have got one since, and the other way round.
     is_suspicious = is_wholesale or any(is_made_up(line.unique_id) for line in diff.gone)
     for candidate in diff.fresh:
-        if (same := recogniser.by_import(candidate)) is not None:
-            sifted.recognised.append((candidate, same))
+        if (same := matcher.take_by_import(candidate)) is not None:
+            triaged.recognised.append((candidate, same))
         elif is_baseline:
             baseline.append(candidate)
         else:
@@ -90,53 +90,51 @@ async def sift(
     harmless = [*suspects, *(c for c in plain if c.turn is Turn.WITH_OTHERS)]
     asked = [c for c in harmless if judge is not None or c.number in large]
     asked += [c for c in suspects if judge is None and c.number not in large]
-    asked += [c for c in baseline if seen.is_in_doubt or is_made_up(c.unique_id)]
+    asked += [c for c in baseline if view.is_in_doubt or is_made_up(c.unique_id)]
     asked.sort(key=_tried)
     async for candidate, octets in heads_of(session, asked):
         if octets is not None:
             read = partial(_head, candidate, octets, judge=judge, is_kept=candidate.number in large)
             is_long = judge is not None or len(octets) > _FEW_OCTETS
-            sifted.heads[candidate.number] = await threads.call(owner, read) if is_long else read()
-    sifted.baseline = [
-        (c, sifted.heads[c.number].marks if c.number in sifted.heads else None) for c in baseline
+            triaged.heads[candidate.number] = await threads.call(owner, read) if is_long else read()
+    triaged.baseline = [
+        (c, triaged.heads[c.number].marks if c.number in triaged.heads else None) for c in baseline
     ]
     known = _recognised(
-        suspects, sifted.heads, recogniser, is_wholesale=is_wholesale, compares_all=seen.compares_all
+        suspects, triaged.heads, matcher, is_wholesale=is_wholesale, compares_all=view.compares_all
     )
-    plain += _unrecognised(suspects, known, sifted, recogniser, now=now)
+    plain += _unrecognised(suspects, known, triaged, matcher, now=now)
     if is_wholesale and may_hold:
-        heads = sifted.heads
-        unknown = [
-            c for c in plain if not (c.number in heads and recogniser.proposed(c, heads[c.number].marks))
-        ]
-        _hold_if_undecided(seen, recogniser, unknown)
+        heads = triaged.heads
+        unknown = [c for c in plain if not (c.number in heads and matcher.proposed(c, heads[c.number].marks))]
+        _hold_if_undecided(view, matcher, unknown)
     for candidate in plain:
-        _place(candidate, sifted, is_large=candidate.number in large)
-    sifted.to_retrieve.sort(key=_tried)
-    return sifted
+        _place(candidate, triaged, is_large=candidate.number in large)
+    triaged.to_retrieve.sort(key=_tried)
+    return triaged
 
 
 def _unrecognised(
     suspects: Sequence[Candidate],
     known: dict[int, SameAs],
-    sifted: Sifted,
-    recogniser: Recogniser,
+    triaged: Triaged,
+    matcher: Matcher,
     *,
     now: datetime,
 ) -> Iterator[Candidate]:
     """The suspects that headers did not decide about, and those that are known and that somebody waits for."""
-    later = _to_postpone(suspects, known, sifted.heads, recogniser)
+    later = _to_postpone(suspects, known, triaged.heads, matcher)
     for candidate in suspects:
         same = known.get(candidate.number)
         if candidate.number in later:
-            sifted.postponed.append(candidate)
+            triaged.postponed.append(candidate)
         elif same is None:
-            line = recogniser.failed_before(candidate)
+            line = matcher.take_failed_before(candidate)
             yield _of_line(candidate, line) if line else candidate
         elif same.line.unique_id == candidate.unique_id and is_due(same.line, now):
             yield _of_line(candidate, same.line)
         else:
-            sifted.recognised.append((candidate, same))
+            triaged.recognised.append((candidate, same))
 
 
 def _tried(candidate: Candidate) -> int:
@@ -164,15 +162,15 @@ def judge_by(criteria: dict[str, Any] | None) -> Judge | None:
     rules = Criteria.model_validate(criteria)
 
     def judge(head: bytes, octets: int | None) -> str | None:
-        verdict = judged.judge(rules, head=judged.Head(head), octets=octets)
+        verdict = judged.judge(rules, head=judged.JudgedHead(head), octets=octets)
         return None if verdict.wanted else verdict.rule
 
     return judge
 
 
-def _head(candidate: Candidate, octets: bytes, *, judge: Judge | None, is_kept: bool) -> Head:
+def _head(candidate: Candidate, octets: bytes, *, judge: Judge | None, is_kept: bool) -> CandidateHead:
     unwanted = None if judge is None or candidate.is_forced else judge(octets, candidate.octets)
-    return Head(shown(octets), unwanted, octets if is_kept else None)
+    return CandidateHead(shown(octets), unwanted, octets if is_kept else None)
 
 
 def _of_line(candidate: Candidate, line: Known) -> Candidate:
@@ -182,8 +180,8 @@ def _of_line(candidate: Candidate, line: Known) -> Candidate:
 
 def _recognised(
     suspects: Sequence[Candidate],
-    heads: dict[int, Head],
-    recogniser: Recogniser,
+    heads: dict[int, CandidateHead],
+    matcher: Matcher,
     *,
     is_wholesale: bool,
     compares_all: bool,
@@ -195,14 +193,14 @@ def _recognised(
     """
     known: dict[int, SameAs] = {}
     looked_at = [candidate for candidate in suspects if candidate.number in heads]
-    comparable = [candidate for candidate in looked_at if recogniser.has_headers_of(candidate)]
+    comparable = [candidate for candidate in looked_at if matcher.has_headers_of(candidate)]
     for candidate in looked_at:
-        same = recogniser.by_own_headers(candidate, heads[candidate.number].marks)
+        same = matcher.take_by_own_headers(candidate, heads[candidate.number].marks)
         if same is not None:
             known[candidate.number] = same
     agreeing = sum(candidate.number in known for candidate in comparable)
     for candidate in suspects if not compares_all or 2 * agreeing > len(comparable) or not comparable else ():
-        if candidate.number not in known and (same := recogniser.by_size(candidate)) is not None:
+        if candidate.number not in known and (same := matcher.take_by_size(candidate)) is not None:
             known[candidate.number] = same
     alike = Counter(head.marks.headers for head in heads.values())
     for candidate in looked_at:
@@ -210,7 +208,7 @@ def _recognised(
         # Several with the same headers are several messages, or one and its copies: the content tells.
         if candidate.number in known or (is_wholesale and alike[marks.headers] > 1):
             continue
-        if (same := recogniser.by_headers(candidate, marks)) is not None:
+        if (same := matcher.take_by_headers(candidate, marks)) is not None:
             known[candidate.number] = same
     return known
 
@@ -218,8 +216,8 @@ def _recognised(
 def _to_postpone(
     suspects: Sequence[Candidate],
     known: dict[int, SameAs],
-    heads: dict[int, Head],
-    recogniser: Recogniser,
+    heads: dict[int, CandidateHead],
+    matcher: Matcher,
 ) -> frozenset[int]:
     """Messages under their own ids that only their octets can decide about, beyond what one sync retrieves for that."""
     unknown = [c for c in suspects if c.number not in known and c.number in heads]
@@ -228,33 +226,33 @@ def _to_postpone(
         for candidate in unknown
         if any(
             line.unique_id == candidate.unique_id
-            for line in recogniser.proposed(candidate, heads[candidate.number].marks)
+            for line in matcher.proposed(candidate, heads[candidate.number].marks)
         )
     ]
-    unread = (c.number for c in unknown if recogniser.is_steady_and_nameless(c))
+    unread = (c.number for c in unknown if matcher.is_steady_and_nameless(c))
     return frozenset(asked[MOST_RETRIEVED_TO_COMPARE:]) | frozenset(unread)
 
 
-def _place(candidate: Candidate, sifted: Sifted, *, is_large: bool) -> None:
-    head = sifted.heads.get(candidate.number)
+def _place(candidate: Candidate, triaged: Triaged, *, is_large: bool) -> None:
+    head = triaged.heads.get(candidate.number)
     if candidate.is_forced:
-        sifted.to_retrieve.append(candidate)
+        triaged.to_retrieve.append(candidate)
     elif head is not None and head.unwanted is not None:
-        sifted.filtered.append((candidate, head))
+        triaged.filtered.append((candidate, head))
     elif is_large:
-        sifted.too_large.append((candidate, head.octets if head else None))
+        triaged.too_large.append((candidate, head.octets if head else None))
     else:
-        sifted.to_retrieve.append(candidate)
+        triaged.to_retrieve.append(candidate)
 
 
-def _hold_if_undecided(seen: Look, recogniser: Recogniser, unknown: Sequence[Candidate]) -> None:
+def _hold_if_undecided(view: ListingView, matcher: Matcher, unknown: Sequence[Candidate]) -> None:
     """Most of what was there is gone, and we have no headers of it: old mail under new ids, or new mail?"""
-    lost = [line for line in seen.diff.gone if line.entry_id not in recogniser.found]
+    lost = [line for line in view.diff.gone if line.entry_id not in matcher.found]
     blank = [line for line in lost if line.headers is None and line.content is None]
-    if len(blank) >= _FEW and 2 * len(blank) >= len(seen.diff.gone) and 2 * len(unknown) >= len(blank):
+    if len(blank) >= _FEW and 2 * len(blank) >= len(view.diff.gone) and 2 * len(unknown) >= len(blank):
         raise SyncFailed(
             SyncErrorCode.NEEDS_REVIEW,
-            f"{len(seen.diff.gone)} known messages are gone and {len(unknown)} unknown ones are there; nothing "
+            f"{len(view.diff.gone)} known messages are gone and {len(unknown)} unknown ones are there; nothing "
             f"is kept of {len(blank)} of the gone ones that could tell whether they are the same. "
             "POST /mailboxes/{id}/rebaseline?dry_run=true shows what would happen and how to decide.",
         )

@@ -63,7 +63,7 @@ class Metrics:
         self._registry.register(self)  # for ``collect``
 
     def sync_ended(self, *, status: str, code: str | None) -> None:
-        """A sync wrote its last word."""
+        """A sync wrote its completion."""
         self._syncs.labels(status=status, code=code or "").inc()
 
     def retrieved(self, *, messages: int, octets: int) -> None:

@@ -72,7 +72,7 @@ class Traces:
         _W3C.inject(carrier)
         return carrier.get("traceparent")
 
-    def tell(self, attributes: Attributes, *, error: str | None = None) -> None:
+    def annotate(self, attributes: Attributes, *, error: str | None = None) -> None:
         """Facts of the current span; ``error``: the code with which it failed."""
         if self.is_on:
             span = get_current_span()
@@ -109,7 +109,7 @@ class Traces:
             try:
                 return await do(unit)
             finally:
-                self.tell(unit.facts())
+                self.annotate(unit.facts())
 
     def close(self, *, within_seconds: float) -> None:
         """Send what has ended. Who does not take it is not waited for any longer."""
@@ -133,7 +133,7 @@ class Traces:
             try:
                 yield
             except BaseException as error:
-                _tell_error(span, error)
+                _record_error(span, error)
                 raise
 
 
@@ -157,7 +157,7 @@ class Steps:
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         if self._span is not None and error is not None:
-            _tell_error(self._span, error)
+            _record_error(self._span, error)
         self._end()
 
     def _end(self) -> None:
@@ -208,7 +208,7 @@ def _name_of(work: Work) -> str:
     return f"{module}.{getattr(work, '__qualname__', type(work).__qualname__)}".replace(".<locals>", "")
 
 
-def _tell_error(span: Span, error: BaseException) -> None:
+def _record_error(span: Span, error: BaseException) -> None:
     """By its type. Who was refused by us, or cancelled, has met no failure."""
     if isinstance(error, AppError):
         span.set_attribute("error.type", error.code)

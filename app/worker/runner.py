@@ -23,8 +23,8 @@ from app.runs import repository as runs
 from app.runs.claims import Limits
 from app.runs.errors import LeaseLost
 from app.runs.models import SyncId, SyncStatus
-from app.runs.places import Place, Room, to_call_back
 from app.runs.repository import Claim
+from app.runs.slots import Capacity, WorkerSlot, to_call_back
 from app.sync.service import SyncTools, sync_mailbox
 from app.worker.clocks import Clocks
 from app.worker.removal import remove_some
@@ -67,7 +67,7 @@ class SyncRunner:
     keep_finished: timedelta | None = None
     keep_quiet: timedelta | None = None
     _running: dict[asyncio.Task[None], Claim] = field(default_factory=dict)
-    _places: dict[asyncio.Task[None], Place] = field(default_factory=dict)
+    _slots: dict[asyncio.Task[None], WorkerSlot] = field(default_factory=dict)
     _turn: int = 0
     _is_asked: bool = False
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -203,7 +203,7 @@ class SyncRunner:
         if (free := self.concurrency - len(self._running)) <= 0:
             return
 
-        limits, lapsed, room = self._limits(), self._lapsed(now), self._room
+        limits, lapsed, capacity = self._limits(), self._lapsed(now), self._capacity
         self._turn += 1
         paces = [*Pace][self._turn % len(Pace) :] + [*Pace][: self._turn % len(Pace)]
 
@@ -220,7 +220,7 @@ class SyncRunner:
                 lease_expires_at=lease,
                 limits=limits,
                 behind=self._last_server,
-                room=room,
+                capacity=capacity,
                 paces=paces,
             )
             return due, claimed, bool(mailboxes.removed(db))
@@ -230,9 +230,9 @@ class SyncRunner:
             self._ask()  # behind those of one server there may be others'
         self._last_server = claimed[-1].server if len(claimed) == free else _ANY_SERVER
         for claim in claimed:
-            place = Place(claim.server, claim.pace, self.tools.server_limits)
-            task = asyncio.create_task(self._sync(claim, place))
-            self._running[task], self._places[task] = claim, place
+            slot = WorkerSlot(claim.server, claim.pace, self.tools.server_limits)
+            task = asyncio.create_task(self._sync(claim, slot))
+            self._running[task], self._slots[task] = claim, slot
             task.add_done_callback(self._ended)
             self.tools.wakeups.syncs_changed.fire(claim.sync_id)
 
@@ -242,7 +242,7 @@ class SyncRunner:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._running[task]
-        self._places.pop(task).leave()
+        self._slots.pop(task).leave()
         self._news.set()
 
     def _lapsed(self, now: datetime) -> list[Claim]:
@@ -262,8 +262,8 @@ class SyncRunner:
         return limits if self.overall is None else replace(limits, overall=self.overall)
 
     @property
-    def _room(self) -> Room:
-        return Room(self.concurrency, Counter(place.pace for place in self._places.values()))
+    def _capacity(self) -> Capacity:
+        return Capacity(self.concurrency, Counter(slot.pace for slot in self._slots.values()))
 
     async def _call_back_the_slow(self) -> None:
         """Places are lent for longer only while nobody waits."""
@@ -271,21 +271,19 @@ class SyncRunner:
         while True:
             await asyncio.sleep(_LOOK_FOR_THE_SLOW_SECONDS)
             slow = [
-                place
-                for place in self._places.values()
-                if place.is_slow(now(), seconds=self.slow_after_seconds)
+                slot for slot in self._slots.values() if slot.is_slow(now(), seconds=self.slow_after_seconds)
             ]
             if not slow:
                 continue
-            servers = {place.server for place in slow}
+            servers = {slot.server for slot in slow}
             try:
                 queue = await self.database.read(partial(claims.waiting, servers=servers, most=len(slow)))
             except StorageFailed as error:
                 _log.warning("queue_not_read", reason=str(error))
                 continue
-            called = to_call_back(slow, queue, self._room)
-            for place in called:
-                place.progress.call_back()
+            called = to_call_back(slow, queue, self._capacity)
+            for slot in called:
+                slot.progress.call_back()
             if called:
                 _log.info("slow_called_back", count=len(called))
 
@@ -330,7 +328,7 @@ class SyncRunner:
         except StorageFailed as error:
             _log.warning("mailboxes_not_removed", reason=str(error))
 
-    async def _sync(self, claim: Claim, place: Place) -> None:
+    async def _sync(self, claim: Claim, slot: WorkerSlot) -> None:
         ids = {"mailbox_id": f"mbx_{claim.mailbox_id}", "sync_id": f"syn_{claim.sync_id}"}
         traces = self.tools.traces
         with (
@@ -338,23 +336,23 @@ class SyncRunner:
             traces.taken_up("sync", claim.traceparent, _facts_of(claim) if traces.is_on else {}),
         ):
             try:
-                await sync_mailbox(claim, tools=self.tools, place=place)
+                await sync_mailbox(claim, tools=self.tools, slot=slot)
             except LeaseLost:
-                traces.tell({}, error="lease_lost")
+                traces.annotate({}, error="lease_lost")
                 _log.warning("sync_taken_over")
             except pop3.NotAdmitted:
-                traces.tell({}, error="not_admitted")
-                self.tools.server_limits.turn_away(claim.server, place.turned_away)
+                traces.annotate({}, error="not_admitted")
+                self.tools.server_limits.turn_away(claim.server, slot.turned_away)
                 await self._put_back(claim)
             except StorageFailed as error:
-                # The last word could not be written either: the lease runs out, and the sync is taken up again.
-                traces.tell({}, error="storage_failed")
+                # The completion could not be written either: the lease runs out, and the sync is taken up again.
+                traces.annotate({}, error="storage_failed")
                 _log.error("sync_unfinished", reason=str(error))
             except asyncio.CancelledError:
                 await self._put_back(claim)
                 raise
             except Exception:
-                traces.tell({}, error="internal_error")
+                traces.annotate({}, error="internal_error")
                 _log.exception("sync_broken")
                 await self._end_broken(claim)
 

@@ -165,9 +165,9 @@ class _Asked:
         listing = parse_listing(
             RawListing(Stat(len(lines), 2000 * len(lines)), uidl, sizes), most_entries=10**6
         )
-        seen = listing_view.whole(listing, diff(listing.entries, lines, now=self._now), mark=None)
-        assert seen.listed == seen.known > 0
-        return seen
+        view = listing_view.whole(listing, diff(listing.entries, lines, now=self._now), last_digest=None)
+        assert view.listed == view.known > 0
+        return view
 
     def store(self, db: Session, _: object) -> None:
         mailbox, first = self._filled(), messages.take_places(db, _SOME)

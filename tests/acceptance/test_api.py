@@ -313,7 +313,7 @@ async def test_the_openapi_document_agrees_with_the_contract(service: Client) ->
         "snippet", "warnings",
     } == set(schemas["MessageAnswer"]["properties"])  # fmt: skip
     with_password = {name for name, schema in schemas.items() if "password" in schema.get("properties", {})}
-    assert with_password == {"NewMailbox", "MailboxChange", "MailboxToTry"}, (
+    assert with_password == {"NewMailbox", "MailboxChange", "MailboxToCheck"}, (
         "it can be sent, and is never answered"
     )
 

@@ -104,7 +104,7 @@ async def test_a_new_token_survives_that_the_old_one_is_sealed_anew_at_the_same_
 EMPTY_LEDGER = LedgerOfMailbox(
     is_known=lambda *_: False,
     begin_maildrop=lambda *_: None,
-    look_anew=lambda *_: None,
+    compare_anew=lambda *_: None,
     judge_again=lambda *_: None,
 )
 

@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, inspect, make_url, text
 from sqlmodel import Session, SQLModel
 
 from app.access.models import ApiKey
-from app.database import Database, OneOf, StorageFailed
+from app.database import Batchable, Database, StorageFailed
 from app.database.schema import upgrade
 from app.jobs.storage import driver_url
 
@@ -188,7 +188,7 @@ async def test_changes_about_one_of_many_that_wait_together_are_made_by_one_call
         return [2 * number for number in numbers]
 
     async with writers_busy(database):
-        writes = [asyncio.create_task(database.write(OneOf(add, number))) for number in range(40)]
+        writes = [asyncio.create_task(database.write(Batchable(add, number))) for number in range(40)]
         other = asyncio.create_task(database.write(lambda db: db.add(key("other"))))
     assert await asyncio.gather(*writes) == [2 * number for number in range(40)]
     await other
@@ -206,7 +206,7 @@ async def test_one_of_many_that_fails_takes_no_other_with_it(database: Database)
         return list(numbers)
 
     async with writers_busy(database):
-        writes = [asyncio.create_task(database.write(OneOf(add, number))) for number in range(20)]
+        writes = [asyncio.create_task(database.write(Batchable(add, number))) for number in range(20)]
     outcomes = await asyncio.gather(*writes, return_exceptions=True)
     assert [type(each) for each in outcomes].count(RuntimeError) == 1
     assert [each for each in outcomes if isinstance(each, int)] == [n for n in range(20) if n != 7]

@@ -18,7 +18,7 @@ from app.runs import claims
 from app.runs import repository as runs
 from app.runs.models import SyncStatus, Trigger
 from app.runs.repository import Claim
-from app.sync.batches import Room
+from app.sync.batches import MemoryBudget
 from app.sync.service import SyncTools, sync_mailbox
 from tests.servers.postgres import Postgres
 from tests.service import running, settings_for
@@ -74,7 +74,7 @@ async def test_a_sync_that_could_not_store_does_not_name_it(tmp_path: Path) -> N
         limits=pop3.Limits(),
         batch_messages=500,
         batch_octets=1 << 22,
-        room=Room(1 << 20),
+        memory=MemoryBudget(1 << 20),
         transcripts=True,
     )
 

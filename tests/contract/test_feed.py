@@ -17,7 +17,7 @@ from app.jobs.wakeups import Wakeups
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
 from app.messages import repository
-from app.messages.feed import MOST_LOOKED_AT, Feed, Found, Look, Order, look
+from app.messages.feed import MOST_LOOKED_AT, Feed, FeedQuery, Found, Order, read_once
 from app.messages.repository import Wanted
 from app.messages.schemas import FeedPage
 from app.web.pages import decode_cursor
@@ -57,8 +57,8 @@ async def put(database: Database, mailbox_id: MailboxId, *subjects: str) -> int:
 
 
 async def ask(database: Database, wanted: Wanted, *, start: int | None = None, **given: Any) -> Found:
-    asked = replace(Look(wanted, Order.FEED, start, 50), **given)
-    return await database.search(lambda db: look(db, asked))
+    query = replace(FeedQuery(wanted, Order.FEED, start, 50), **given)
+    return await database.search(lambda db: read_once(db, query))
 
 
 async def walk(
@@ -128,14 +128,14 @@ class Counting:
     """A database that notes which looks were made, by whom."""
 
     database: Database
-    asked: list[tuple[str, Look]] = field(default_factory=list)
+    query: list[tuple[str, FeedQuery]] = field(default_factory=list)
 
     async def read(self, question: Callable[[Session], Result]) -> Result:
-        self.asked.append(("read", question.keywords["asked"]))  # type: ignore[attr-defined]  # a partial
+        self.query.append(("read", question.keywords["query"]))  # type: ignore[attr-defined]  # a partial
         return await self.database.read(question)
 
     async def search(self, question: Callable[[Session], Result]) -> Result:
-        self.asked.append(("search", question.keywords["asked"]))  # type: ignore[attr-defined]  # a partial
+        self.query.append(("search", question.keywords["query"]))  # type: ignore[attr-defined]  # a partial
         return await self.database.search(question)
 
 
@@ -148,7 +148,7 @@ async def stays() -> bool:
 
 
 async def until_asked(counting: Counting, count: int) -> None:
-    while len(counting.asked) < count:
+    while len(counting.query) < count:
         await asyncio.sleep(0.01)
 
 
@@ -157,19 +157,19 @@ async def test_a_long_poll_by_filters_looks_only_behind_the_last_place_it_has_se
 ) -> None:
     mailbox_id, wakeups, counting = await make_mailbox(database), Wakeups(), Counting(database)
     await put(database, mailbox_id, *["other"] * 25)
-    asked = Look(Wanted(subject="wanted"), Order.FEED, None, 50, most_looked_at=10)
-    poll = asyncio.create_task(reader_of(counting, wakeups).page(asked, wait=20, is_gone=stays))
+    query = FeedQuery(Wanted(subject="wanted"), Order.FEED, None, 50, most_looked_at=10)
+    poll = asyncio.create_task(reader_of(counting, wakeups).page(query, wait=20, is_gone=stays))
     await until_asked(counting, 3)
-    assert [one.start for _, one in counting.asked] == [None, 10, 20]  # it goes on by itself
+    assert [one.start for _, one in counting.query] == [None, 10, 20]  # it goes on by itself
     await put(database, mailbox_id, "other still")
     wakeups.stored(mailbox_id)
     await until_asked(counting, 4)
-    assert counting.asked[3][1].start == 25
+    assert counting.query[3][1].start == 25
     await put(database, mailbox_id, "wanted")
     wakeups.stored(mailbox_id)
     page = await poll
     assert [item.subject for item in page.items] == ["wanted"]
-    assert {kind for kind, _ in counting.asked} == {"search"}
+    assert {kind for kind, _ in counting.query} == {"search"}
 
 
 async def test_a_long_poll_of_the_newest_does_not_go_down_twice(
@@ -177,17 +177,17 @@ async def test_a_long_poll_of_the_newest_does_not_go_down_twice(
 ) -> None:
     mailbox_id, wakeups, counting = await make_mailbox(database), Wakeups(), Counting(database)
     await put(database, mailbox_id, *["other"] * 15)
-    asked = Look(Wanted(subject="wanted"), Order.NEWEST, None, 50, most_looked_at=10)
+    query = FeedQuery(Wanted(subject="wanted"), Order.NEWEST, None, 50, most_looked_at=10)
     reader = reader_of(counting, wakeups)
-    poll = asyncio.create_task(reader.page(asked, wait=20, is_gone=stays))
+    poll = asyncio.create_task(reader.page(query, wait=20, is_gone=stays))
     await until_asked(counting, 2)
     await put(database, mailbox_id, "wanted")
     wakeups.stored(mailbox_id)
     page = await poll
     assert [item.subject for item in page.items] == ["wanted"]
     assert page.next_cursor is None
-    assert counting.asked[-1][1].floor == 15
-    behind = await reader.page(replace(asked, start=3), wait=20, is_gone=stays)  # nothing can come there
+    assert counting.query[-1][1].floor == 15
+    behind = await reader.page(replace(query, start=3), wait=20, is_gone=stays)  # nothing can come there
     assert behind == FeedPage(items=[], next_cursor=None, has_more=False)
 
 
@@ -195,8 +195,8 @@ async def test_long_polls_that_ask_the_same_look_once_for_each_commit(database: 
     mailbox_id, other = await make_mailbox(database), await make_mailbox(database)
     wakeups, counting = Wakeups(), Counting(database)
     reader = reader_of(counting, wakeups)
-    asked = Look(Wanted(mailbox_id=mailbox_id), Order.FEED, None, 50, most_looked_at=10)
-    polls = [asyncio.create_task(reader.page(asked, wait=20, is_gone=stays)) for _ in range(200)]
+    query = FeedQuery(Wanted(mailbox_id=mailbox_id), Order.FEED, None, 50, most_looked_at=10)
+    polls = [asyncio.create_task(reader.page(query, wait=20, is_gone=stays)) for _ in range(200)]
     await until_asked(counting, 1)
     await put(database, other, "of another")
     wakeups.stored(other)
@@ -204,8 +204,8 @@ async def test_long_polls_that_ask_the_same_look_once_for_each_commit(database: 
     wakeups.stored(mailbox_id)
     pages = await asyncio.gather(*polls)
     assert {item.subject for page in pages for item in page.items} == {"ours"}
-    assert len(counting.asked) <= 4
-    assert {kind for kind, _ in counting.asked} == {"read"}
+    assert len(counting.query) <= 4
+    assert {kind for kind, _ in counting.query} == {"read"}
 
 
 async def test_a_long_poll_whose_time_is_over_says_how_far_it_came(
@@ -213,8 +213,8 @@ async def test_a_long_poll_whose_time_is_over_says_how_far_it_came(
 ) -> None:
     mailbox_id, wakeups = await make_mailbox(database), Wakeups()
     await put(database, mailbox_id, *["other"] * 25)
-    asked = Look(Wanted(subject="wanted"), Order.FEED, None, 50, most_looked_at=10)
-    page = await reader_of(Counting(database), wakeups).page(asked, wait=0, is_gone=stays)
+    query = FeedQuery(Wanted(subject="wanted"), Order.FEED, None, 50, most_looked_at=10)
+    page = await reader_of(Counting(database), wakeups).page(query, wait=0, is_gone=stays)
     assert (page.items, decode_cursor(page.next_cursor), page.has_more) == ([], 10, True)
 
 

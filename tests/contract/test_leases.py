@@ -175,4 +175,4 @@ async def test_a_write_holds_the_lease_for_longer_in_the_same_transaction(databa
 
 
 def test_a_sync_has_no_other_way_to_write() -> None:
-    assert not re.search(r"database\s*\.\s*write\b|OneOf\(last_word", inspect.getsource(service))
+    assert not re.search(r"database\s*\.\s*write\b|Batchable\(last_word", inspect.getsource(service))

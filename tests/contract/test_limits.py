@@ -17,8 +17,8 @@ from app.runs import claims
 from app.runs import repository as syncs
 from app.runs.claims import Limits
 from app.runs.models import SyncStatus, Trigger
-from app.runs.places import Queue, Room
 from app.runs.repository import Claim
+from app.runs.slots import Capacity, Queue
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 LEASE = NOW + timedelta(minutes=1)
@@ -40,7 +40,7 @@ async def queue(database: Database, *hosts: str, port: int = 995, **fields: Any)
 
 async def take(database: Database, limit: int = 1_000, *, now: datetime = NOW, **given: Any) -> list[Claim]:
     behind, worker = given.pop("behind", ""), given.pop("worker", "w")
-    room, paces = given.pop("room", None), given.pop("paces", [*Pace])
+    capacity, paces = given.pop("capacity", None), given.pop("paces", [*Pace])
     lease = now + timedelta(minutes=1)
     return await database.write(
         lambda db: claims.claim(
@@ -51,7 +51,7 @@ async def take(database: Database, limit: int = 1_000, *, now: datetime = NOW, *
             lease_expires_at=lease,
             limits=Limits(**given),
             behind=behind,
-            room=room,
+            capacity=capacity,
             paces=paces,
         )
     )
@@ -128,15 +128,15 @@ def paces(taken: list[Claim]) -> Counter[Pace]:
 
 async def test_a_quarter_is_kept_for_the_quick_and_half_of_that_for_new_ones(database: Database) -> None:
     await queue(database, *[f"slow{n}.example" for n in range(40)], pace="slow")
-    slow = await take(database, room=Room(16))
+    slow = await take(database, capacity=Capacity(16))
     assert len(slow) == 12
     await queue(database, *[f"new{n}.example" for n in range(40)])
-    new = await take(database, room=Room(16, paces(slow)))
+    new = await take(database, capacity=Capacity(16, paces(slow)))
     assert paces(new) == {Pace.NEW: 2}
     await queue(database, *[f"quick{n}.example" for n in range(40)], pace="quick")
-    quick = await take(database, room=Room(16, paces(slow + new)))
+    quick = await take(database, capacity=Capacity(16, paces(slow + new)))
     assert paces(quick) == {Pace.QUICK: 2}
-    assert await take(database, room=Room(16, paces(slow + new + quick))) == []
+    assert await take(database, capacity=Capacity(16, paces(slow + new + quick))) == []
 
 
 async def test_a_quarter_is_kept_of_the_places_of_all_workers_too(database: Database) -> None:

@@ -13,7 +13,7 @@ from app.ledger import repository as ledger
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId
 from app.messages import repository as messages
-from app.messages.feed import Look, Order, look
+from app.messages.feed import FeedQuery, Order, read_once
 from app.messages.models import MessageSeq
 from app.messages.repository import Wanted
 from app.runs import claims
@@ -86,7 +86,7 @@ async def test_a_removed_mailbox_and_its_messages_are_gone_for_readers_at_once(d
     assert await database.read(lambda db: mailboxes.poll_state(db, goes)) is None
     assert [row.id for row in await database.read(partial(mailboxes.page, after=0, limit=9))] == [stays]
     for order in Order:
-        found = await database.read(partial(look, asked=Look(Wanted(), order, None, 50)))
+        found = await database.read(partial(read_once, query=FeedQuery(Wanted(), order, None, 50)))
         assert {item.mailbox_id for item in found.page.items} == {f"mbx_{stays}"}
         assert len(found.page.items) == 2
         assert not found.page.has_more

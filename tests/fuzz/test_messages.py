@@ -10,7 +10,7 @@ from app.mail.budget import Budget
 from app.mail.html import read_html, stripped
 from app.mail.mime import attachment, header_values, parse, summarise
 from app.mailboxes.criteria import Criteria
-from app.mailboxes.judging import Head, judge
+from app.mailboxes.judging import JudgedHead, judge
 from tests.fuzz.laws import law, mutations
 from tests.fuzz.work import assert_linear
 from tests.servers.messages import sample_messages
@@ -39,7 +39,7 @@ def messages() -> list[bytes]:
 
 
 def judged(raw: bytes) -> bool:
-    return judge(CRITERIA, head=Head(raw), octets=len(raw)).wanted
+    return judge(CRITERIA, head=JudgedHead(raw), octets=len(raw)).wanted
 
 
 @mutations(messages, examples=300)

@@ -25,7 +25,7 @@ from app.reading.threads import FairThreads
 from app.runs import claims as claiming
 from app.runs import repository as syncs
 from app.runs.models import Sync, SyncStatus, Trigger
-from app.sync.batches import Room
+from app.sync.batches import MemoryBudget
 from app.sync.service import SyncTools, sync_mailbox
 from tests.simulator.maildrop import Mail, SimulatedMaildrop
 
@@ -93,7 +93,7 @@ class Bench:
             limits=pop3.Limits(),
             batch_messages=500,
             batch_octets=1 << 22,
-            room=Room(1 << 20),
+            memory=MemoryBudget(1 << 20),
         )
 
     def _note(self, _connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
@@ -152,9 +152,9 @@ class Bench:
         """So many ledger lines at once are read or written, as if they were thousands."""
         self.tools = replace(self.tools, rows_per_change=rows)
 
-    async def forget_mark(self) -> None:
+    async def forget_listing_digest(self) -> None:
         """As after a sync that broke off."""
-        await self.database.write(lambda db: ledger.forget_mark(db, self.mailbox_id))
+        await self.database.write(lambda db: ledger.forget_listing_digest(db, self.mailbox_id))
 
     async def change(self, **columns: Any) -> None:
         """Write columns of the mailbox."""
@@ -167,7 +167,7 @@ class Bench:
             row = mailboxes.get(db, self.mailbox_id)
             assert row is not None
             ledger.begin_maildrop(db, self.mailbox_id, self.now)
-            syncs.look_anew(db, self.mailbox_id)
+            syncs.compare_anew(db, self.mailbox_id)
             begin_generation(row)
 
         await self.database.write(change)
@@ -176,7 +176,7 @@ class Bench:
         """The maildrop was moved to another host."""
 
         def change(db: Session) -> None:
-            syncs.look_anew(db, self.mailbox_id)
+            syncs.compare_anew(db, self.mailbox_id)
             mailboxes.change(db, self.mailbox_id, compares_all=True)
 
         await self.database.write(change)

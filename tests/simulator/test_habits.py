@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.mailboxes import repository as mailboxes
-from app.sync import triage as sifting
+from app.sync import triage as triaging
 from tests.simulator.bench import Bench
 from tests.simulator.maildrop import Mail, letter
 
@@ -197,7 +197,7 @@ async def test_sizes_that_all_change_are_compared_over_several_syncs(
 ) -> None:
     put(bench, *[f"mail {n}" for n in range(12)])
     await bench.sync()
-    monkeypatch.setattr(sifting, "MOST_RETRIEVED_TO_COMPARE", 5)
+    monkeypatch.setattr(triaging, "MOST_RETRIEVED_TO_COMPARE", 5)
     for mail in bench.maildrop.mails:
         mail.listed_octets = 950  # counted otherwise from now on
     for left in (5, 10, 12, 12):
@@ -643,7 +643,7 @@ async def test_numbers_that_moved_up_are_seen_behind_much_new_mail(bench: Bench)
     bench.maildrop.whims.ids_are_numbers = True
     put(bench, "a", "b", "c", "d")
     await bench.sync()
-    await bench.forget_mark()
+    await bench.forget_listing_digest()
     del bench.maildrop.mails[0]
     put(bench, *[f"new {n}" for n in range(6)])
     assert (await bench.sync())["retrieved"] == 6

@@ -29,7 +29,7 @@ from app.reading.threads import FairThreads
 from app.runs import claims as claiming
 from app.runs import repository as syncs
 from app.runs.models import SyncStatus, Trigger
-from app.sync.batches import Room
+from app.sync.batches import MemoryBudget
 from app.sync.service import SyncTools as Tools
 from app.sync.service import sync_mailbox
 from tests.simulator.bench import Killed, MortalDatabase
@@ -77,7 +77,7 @@ class MaildropMachine(RuleBasedStateMachine):
             limits=pop3.Limits(),
             batch_messages=3,
             batch_octets=1 << 20,
-            room=Room(1 << 20),
+            memory=MemoryBudget(1 << 20),
         )
         row = Mailbox(
             name="m", host="h", port=110, security="none", username="u", server_retention={"mode": "keep"},
@@ -220,7 +220,7 @@ class MaildropMachine(RuleBasedStateMachine):
             assert row is not None
             begin_generation(row)
             ledger.begin_maildrop(db, self.mailbox_id, self.now)
-            syncs.look_anew(db, self.mailbox_id)
+            syncs.compare_anew(db, self.mailbox_id)
 
         self.run(self.database.write(change))
         ids = [mail.unique_id for mail in self.maildrop.mails]
@@ -240,7 +240,7 @@ class MaildropMachine(RuleBasedStateMachine):
             data.draw(st.sampled_from(usual)).content = next(self.of_one_size)
 
         def change(db: Session) -> None:
-            syncs.look_anew(db, self.mailbox_id)
+            syncs.compare_anew(db, self.mailbox_id)
             mailboxes.change(db, self.mailbox_id, compares_all=True)
 
         self.run(self.database.write(change))

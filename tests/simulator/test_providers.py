@@ -16,7 +16,7 @@ from app.reading.threads import FairThreads
 from app.runs import claims
 from app.runs.models import Trigger
 from app.runs.repository import Claim
-from app.sync.batches import Room
+from app.sync.batches import MemoryBudget
 from app.sync.service import SyncTools, sync_mailbox
 from tests.simulator.maildrop import Mail, SimulatedMaildrop
 
@@ -50,7 +50,7 @@ async def test_no_poll_comes_sooner_than_the_provider_wants_and_the_mailbox_says
         limits=pop3.Limits(),
         batch_messages=500,
         batch_octets=1 << 22,
-        room=Room(1 << 20),
+        memory=MemoryBudget(1 << 20),
         rows_per_change=2,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.database.batching import LATER, Lane, LaneClosed
+from app.database.batching import LATER, BatchingExecutor, ExecutorClosed
 
 
 def doubled(together: Sequence[int]) -> list[int]:
@@ -28,7 +28,7 @@ async def test_what_comes_while_a_thread_is_at_work_is_done_by_the_same_one_toge
         release.wait(60)
         return doubled(together)
 
-    lane: Lane[int] = Lane(noted, threads=4, name="test")
+    lane: BatchingExecutor[int] = BatchingExecutor(noted, threads=4, name="test")
     try:
         waiting = [asyncio.create_task(lane.do(number)) for number in range(31)]
         while not runs:
@@ -50,7 +50,7 @@ async def test_what_has_waited_for_long_gets_a_thread_of_its_own() -> None:
             release.wait(60)
         return doubled(together)
 
-    lane = Lane(held, threads=2, name="test")
+    lane = BatchingExecutor(held, threads=2, name="test")
     try:
         slow = asyncio.create_task(lane.do(0))
         while not begun.is_set():
@@ -74,7 +74,7 @@ async def test_where_the_helper_gets_stuck_too_another_one_comes() -> None:
             release.wait(60)
         return doubled(together)
 
-    lane = Lane(held, threads=3, name="test")
+    lane = BatchingExecutor(held, threads=3, name="test")
     try:
         first = asyncio.create_task(lane.do(0))
         while not stuck[0].is_set():
@@ -99,7 +99,7 @@ async def test_what_takes_too_long_to_be_done_together_is_put_back_and_shared_by
             meeting.wait(10)  # which no thread passes alone
         return [together[0], *[LATER] * (len(together) - 1)]
 
-    lane = Lane(the_first, threads=3, name="test")
+    lane = BatchingExecutor(the_first, threads=3, name="test")
     try:
         assert await asyncio.gather(*map(lane.do, range(7))) == list(range(7))
     finally:
@@ -109,25 +109,25 @@ async def test_what_takes_too_long_to_be_done_together_is_put_back_and_shared_by
 
 
 async def test_what_waits_when_it_is_closed_is_done_and_what_comes_later_is_refused() -> None:
-    lane = Lane(doubled, threads=2, name="test")
+    lane = BatchingExecutor(doubled, threads=2, name="test")
     waiting = [asyncio.create_task(lane.do(number)) for number in range(200)]
     await asyncio.sleep(0)
     lane.close()
     assert await asyncio.gather(*waiting) == [2 * number for number in range(200)]
-    with pytest.raises(LaneClosed):
+    with pytest.raises(ExecutorClosed):
         await asyncio.wait_for(lane.do(1), 60)
 
 
 async def test_whoever_comes_while_it_closes_is_served_or_refused() -> None:
     for _ in range(20):
-        lane = Lane(doubled, threads=2, name="test")
+        lane = BatchingExecutor(doubled, threads=2, name="test")
 
-        async def ask(lane: Lane[int] = lane) -> int:
+        async def ask(lane: BatchingExecutor[int] = lane) -> int:
             asked = 0
             while True:
                 try:
                     assert await lane.do(asked) == 2 * asked
-                except LaneClosed:
+                except ExecutorClosed:
                     return asked
                 asked += 1
 

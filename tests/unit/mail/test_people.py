@@ -4,7 +4,7 @@ import pytest
 
 from app.mail import defects
 from app.mail.people import Address, addresses, canonical
-from app.mailboxes.judging import Head
+from app.mailboxes.judging import JudgedHead
 from tests.fuzz.work import assert_linear
 
 
@@ -167,6 +167,6 @@ def test_addresses_are_compared_in_one_form(one: str, other: str) -> None:
 def test_the_work_grows_with_the_value(unit: bytes) -> None:
     def work(size: int) -> object:
         value = unit * (size // len(unit))
-        return lambda: (addresses([value], []), Head(b"From: " + value).from_address())
+        return lambda: (addresses([value], []), JudgedHead(b"From: " + value).from_address())
 
     assert_linear(work, 8_000)  # type: ignore[arg-type]

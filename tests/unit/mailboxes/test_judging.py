@@ -20,7 +20,7 @@ from app.mailboxes.criteria import (
     PatternRefused,
     operators,
 )
-from app.mailboxes.judging import MAX_JUDGED, Head, Verdict, judge
+from app.mailboxes.judging import MAX_JUDGED, JudgedHead, Verdict, judge
 
 HEAD = (
     b"From: =?utf-8?q?J=C3=BCrgen_Stra=C3=9Fe?= <juergen@example.org>\r\n"
@@ -55,7 +55,7 @@ def _one(field: str, op: str, value: Any = None, *, negated: bool = False) -> di
 
 def _judged(criteria: dict[str, Any] | None, *, octets: int | None = 1000, head: bytes = HEAD) -> Verdict:
     read = None if criteria is None else Criteria.model_validate(criteria)
-    return judge(read, head=Head(head), octets=octets)
+    return judge(read, head=JudgedHead(head), octets=octets)
 
 
 def _faults(criteria: Any) -> dict[str, str]:
@@ -276,12 +276,12 @@ def test_of_a_huge_header_the_start_is_judged() -> None:
 
 def test_many_values_together_are_bounded_as_one_is() -> None:
     people = b"To: " + b", ".join(b"someone%05d@%s.org" % (n, b"x" * 200) for n in range(450)) + b"\r\n\r\n"
-    assert sum(map(len, Head(people).people("to"))) <= MAX_JUDGED
+    assert sum(map(len, JudgedHead(people).people("to"))) <= MAX_JUDGED
     assert _wanted("to", "contains", "someone00000@", head=people)
 
 
 def test_a_header_is_read_once_however_many_conditions_ask() -> None:
-    head = Head(b"".join(b"To: " + b":;" * 100 + b"\r\n" for _ in range(1_000)) + b"\r\n")
+    head = JudgedHead(b"".join(b"To: " + b":;" * 100 + b"\r\n" for _ in range(1_000)) + b"\r\n")
     assert head.people("to") is head.people("to")
     assert head.texts("to") is head.texts("to")
     assert sum(map(len, head.people("to"))) <= MAX_JUDGED
@@ -403,7 +403,7 @@ UNCERTAIN = [
 
 def is_wanted_by_address(head: bytes, op: str, value: str | None, *, negated: bool = False) -> bool:
     condition = {"field": "from_address", "op": op, "value": value, "not": negated}
-    return judge(Criteria.model_validate({"all": [condition]}), head=Head(head), octets=None).wanted
+    return judge(Criteria.model_validate({"all": [condition]}), head=JudgedHead(head), octets=None).wanted
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from app import pop3
 from app.ledger.diff import Candidate
 from app.messages.intake import Prepared
 from app.reading.threads import FairThreads
-from app.sync.batches import Batches, Outcome, Room
+from app.sync.batches import Batches, MemoryBudget, Outcome
 
 OCTETS = 1_000
 MAIL = b"Subject: x\r\n\r\n".ljust(OCTETS, b"x")
@@ -37,7 +37,7 @@ class Store:
         self.batches.append(len(outcomes))
 
 
-def batches(store: Store, threads: FairThreads, room: Room) -> Batches:
+def batches(store: Store, threads: FairThreads, memory: MemoryBudget) -> Batches:
     return Batches(
         commit=store.commit,
         threads=threads,
@@ -45,7 +45,7 @@ def batches(store: Store, threads: FairThreads, room: Room) -> Batches:
         most_messages=10,
         most_octets=1 << 20,
         judge=lambda _candidate, _message: None,
-        room=room,
+        memory=memory,
     )
 
 
@@ -55,30 +55,30 @@ async def add(batches: Batches, number: int, body: bytes = MAIL) -> None:
 
 
 async def test_where_there_is_room_batches_are_as_large_as_they_may_be(threads: FairThreads) -> None:
-    store, room = Store(), Room(1 << 20)
-    async with batches(store, threads, room) as one:
+    store, memory = Store(), MemoryBudget(1 << 20)
+    async with batches(store, threads, memory) as one:
         for number in range(25):
             await add(one, number)
     assert store.batches == [10, 10, 5]
-    assert room.held_octets == 0
+    assert memory.held_octets == 0
 
 
 async def test_where_there_is_none_each_sync_stores_what_it_has(threads: FairThreads) -> None:
-    store, room = Store(), Room(5 * OCTETS)
-    async with batches(store, threads, room) as idle, batches(store, threads, room) as busy:
+    store, memory = Store(), MemoryBudget(5 * OCTETS)
+    async with batches(store, threads, memory) as idle, batches(store, threads, memory) as busy:
         for number in range(4):
             await add(idle, number)  # of a server that sends no more for now
         for number in range(3):
             await add(busy, number)
-            assert room.held_octets == 4 * OCTETS, "it waited for its own mail, and for nobody else's"
+            assert memory.held_octets == 4 * OCTETS, "it waited for its own mail, and for nobody else's"
         assert store.batches == [1, 1, 1]
     assert store.batches == [1, 1, 1, 4]
-    assert room.held_octets == 0
+    assert memory.held_octets == 0
 
 
 async def test_all_together_hold_little_more_than_the_room(threads: FairThreads) -> None:
-    store, room = Store(is_open=False), Room(5 * OCTETS)
-    many = [batches(store, threads, room) for _ in range(20)]
+    store, memory = Store(is_open=False), MemoryBudget(5 * OCTETS)
+    many = [batches(store, threads, memory) for _ in range(20)]
 
     async def work(one: Batches) -> None:
         async with one:
@@ -88,45 +88,45 @@ async def test_all_together_hold_little_more_than_the_room(threads: FairThreads)
     working = [asyncio.create_task(work(one)) for one in many]
     for _ in range(20):
         await asyncio.sleep(0)
-    assert 5 * OCTETS <= room.held_octets <= (5 + len(many)) * OCTETS
+    assert 5 * OCTETS <= memory.held_octets <= (5 + len(many)) * OCTETS
     store.gate.set()
     await asyncio.gather(*working)
     assert sum(store.batches) == 200
-    assert room.held_octets == 0
+    assert memory.held_octets == 0
 
 
 async def test_a_sync_that_is_cancelled_leaves_its_room(threads: FairThreads) -> None:
-    store, room = Store(is_open=False), Room(1 << 20)
+    store, memory = Store(is_open=False), MemoryBudget(1 << 20)
 
     async def work() -> None:
-        async with batches(store, threads, room) as one:
+        async with batches(store, threads, memory) as one:
             for number in range(100):
                 await add(one, number)
 
     working = asyncio.create_task(work())
-    while room.held_octets < 30 * OCTETS:
+    while memory.held_octets < 30 * OCTETS:
         await asyncio.sleep(0)
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
         await working
-    assert room.held_octets == 0
+    assert memory.held_octets == 0
 
 
 async def test_a_commit_that_fails_leaves_its_room(threads: FairThreads) -> None:
-    room = Room(1 << 20)
+    memory = MemoryBudget(1 << 20)
 
     class Broken(Store):
         async def commit(self, outcomes: Sequence[Outcome]) -> None:
             raise FileExistsError
 
     async def work() -> None:
-        async with batches(Broken(), threads, room) as one:
+        async with batches(Broken(), threads, memory) as one:
             for number in range(15):
                 await add(one, number)
 
     with pytest.raises(FileExistsError):
         await work()
-    assert room.held_octets == 0
+    assert memory.held_octets == 0
 
 
 async def test_a_mailbox_with_slow_letters_does_not_keep_others_from_storing() -> None:
@@ -150,7 +150,7 @@ async def test_a_mailbox_with_slow_letters_does_not_keep_others_from_storing() -
             most_messages=40,
             most_octets=1 << 20,
             judge=judge,
-            room=Room(1 << 20),
+            memory=MemoryBudget(1 << 20),
         )
 
     async def sync(name: str, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""How much all syncs of a process hold of long listings.
+"""A budget for what all syncs of a process hold of long listings.
 
 Many maildrops can be long at once. Beyond the limit the sync that needed room first goes on, and the others wait where
 they are, in the order in which they came; so all get on, whatever their servers said before of their lengths. Short
@@ -14,12 +14,12 @@ FREE_ENTRIES = 5_000
 _OCTETS_PER_ENTRY = 128  # what is longer counts as several
 
 
-class ListingRoom:
+class ListingBudget:
     """Entries of listings in memory, at most about so many beyond the free ones of each."""
 
     def __init__(self, most_entries: int) -> None:
         self._most = most_entries
-        self._held: dict[Part, int] = {}  # the first that needed room comes first
+        self._held: dict[ListingShare, int] = {}  # the first that needed room comes first
         self._left = asyncio.Event()
 
     @property
@@ -28,51 +28,51 @@ class ListingRoom:
         return sum(self._held.values())
 
     @contextmanager
-    def part(self) -> "Iterator[Part]":
+    def share(self) -> "Iterator[ListingShare]":
         """One sync's part; it is given back at the end."""
-        part = Part(self)
+        share = ListingShare(self)
         try:
-            yield part
+            yield share
         finally:
-            self.give_back(part, 0)
+            self.give_back(share, 0)
 
-    async def take(self, part: "Part", entries: int) -> None:
+    async def take(self, share: "ListingShare", entries: int) -> None:
         """Let a part grow to so many entries, as soon as there is room or it is the eldest."""
         entries -= FREE_ENTRIES
-        if entries <= self._held.get(part, 0):
+        if entries <= self._held.get(share, 0):
             return
-        self._held.setdefault(part, 0)
-        while self.held - self._held.get(part, 0) + entries > self._most and part not in islice(
+        self._held.setdefault(share, 0)
+        while self.held - self._held.get(share, 0) + entries > self._most and share not in islice(
             self._held, 1
         ):
             left = self._left
             await left.wait()
-        self._held[part] = entries
+        self._held[share] = entries
 
-    def give_back(self, part: "Part", entries: int) -> None:
+    def give_back(self, share: "ListingShare", entries: int) -> None:
         """A part has become smaller."""
         entries = max(0, entries - FREE_ENTRIES)
-        if entries < self._held.get(part, 0) or (not entries and part in self._held):
-            self._held[part] = entries
+        if entries < self._held.get(share, 0) or (not entries and share in self._held):
+            self._held[share] = entries
             if not entries:
-                del self._held[part]
+                del self._held[share]
             self._left.set()
             self._left = asyncio.Event()
 
 
-class Part:
+class ListingShare:
     """What one sync holds."""
 
-    def __init__(self, room: ListingRoom) -> None:
-        self._room = room
+    def __init__(self, budget: ListingBudget) -> None:
+        self._budget = budget
         self._entries = self._octets = 0
 
     async def took(self, entries: int, octets: int) -> None:
         """So much more has come; returns when there is room for it."""
         self._entries += entries
         self._octets += octets
-        await self._room.take(self, max(self._entries, self._octets // _OCTETS_PER_ENTRY))
+        await self._budget.take(self, max(self._entries, self._octets // _OCTETS_PER_ENTRY))
 
     def keep(self, entries: int) -> None:
         """Only so many are needed from now on."""
-        self._room.give_back(self, entries)
+        self._budget.give_back(self, entries)

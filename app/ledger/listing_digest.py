@@ -1,6 +1,6 @@
 """PURE  Is the listing the one of last time, or that one with more at its end?
 
-A listing that was worked off completely leaves its lengths and digests behind. When the next one is the same,
+A listing whose every message is settled leaves its lengths and digests behind. When the next one is the same,
 nothing is read per unique-id; when it begins with the same octets, only what follows is looked at. A digest of
 100,000 lines takes a millisecond, reading 100,000 ledger lines a hundred.
 """
@@ -32,7 +32,7 @@ class Change(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class ListingDigest:
     """What is remembered of a listing: lengths in octets, digests, and how many messages it showed."""
 
     uidl_octets: int
@@ -43,27 +43,27 @@ class Mark:
     is_confirmed: bool = True
 
 
-def marking(raw: RawListing, *, entries: int, is_confirmed: bool) -> Sliced[Mark]:
-    """The mark that a listing leaves. ``is_confirmed`` is false for one that was suddenly empty."""
+def digesting(raw: RawListing, *, entries: int, is_confirmed: bool) -> Sliced[ListingDigest]:
+    """The digest that a listing leaves. ``is_confirmed`` is false for one that was suddenly empty."""
     uidl = yield from _digest(raw.uidl, len(raw.uidl))
     sizes = yield from _digest(raw.sizes, len(raw.sizes))
-    return Mark(len(raw.uidl), uidl, len(raw.sizes), sizes, entries, is_confirmed)
+    return ListingDigest(len(raw.uidl), uidl, len(raw.sizes), sizes, entries, is_confirmed)
 
 
-def comparing(raw: RawListing, mark: Mark | None) -> Sliced[Change]:
-    """Compare a listing with the mark of the last one. Both answers must have grown, or neither."""
+def comparing(raw: RawListing, last_digest: ListingDigest | None) -> Sliced[Change]:
+    """Compare a listing with the digest of the last one. Both answers must have grown, or neither."""
     if (
-        mark is None
-        or not mark.is_confirmed
-        or len(raw.uidl) < mark.uidl_octets
-        or len(raw.sizes) < mark.sizes_octets
+        last_digest is None
+        or not last_digest.is_confirmed
+        or len(raw.uidl) < last_digest.uidl_octets
+        or len(raw.sizes) < last_digest.sizes_octets
     ):
         return Change.OTHER
-    if (yield from _digest(raw.uidl, mark.uidl_octets)) != mark.uidl_sha256:
+    if (yield from _digest(raw.uidl, last_digest.uidl_octets)) != last_digest.uidl_sha256:
         return Change.OTHER
-    if (yield from _digest(raw.sizes, mark.sizes_octets)) != mark.sizes_sha256:
+    if (yield from _digest(raw.sizes, last_digest.sizes_octets)) != last_digest.sizes_sha256:
         return Change.OTHER
-    uidl_grew, sizes_grew = len(raw.uidl) > mark.uidl_octets, len(raw.sizes) > mark.sizes_octets
+    uidl_grew, sizes_grew = len(raw.uidl) > last_digest.uidl_octets, len(raw.sizes) > last_digest.sizes_octets
     if uidl_grew != sizes_grew:
         return Change.OTHER
     return Change.GROWN if uidl_grew else Change.NONE
@@ -79,10 +79,10 @@ def _digest(body: bytes | bytearray, octets: int) -> Sliced[bytes]:
     return digest.digest()
 
 
-def grown_part(raw: RawListing, mark: Mark) -> RawListing:
+def grown_part(raw: RawListing, last_digest: ListingDigest) -> RawListing:
     """What a grown listing shows behind the last one."""
-    stat = Stat(max(raw.stat.count - mark.entries, 0), raw.stat.octets)
-    return RawListing(stat, raw.uidl[mark.uidl_octets :], raw.sizes[mark.sizes_octets :])
+    stat = Stat(max(raw.stat.count - last_digest.entries, 0), raw.stat.octets)
+    return RawListing(stat, raw.uidl[last_digest.uidl_octets :], raw.sizes[last_digest.sizes_octets :])
 
 
 def may_be_numbers(raw: RawListing) -> bool:

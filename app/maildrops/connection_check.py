@@ -32,7 +32,7 @@ _LONGEST_PROBE = 5.0
 _EXPIRES_SOON = timedelta(days=14)
 
 
-class MailboxToTry(NewMailbox):
+class MailboxToCheck(NewMailbox):
     """A mailbox as for registering it; nothing of it is stored."""
 
     name: Name = "a mailbox to try"
@@ -57,7 +57,7 @@ class StepReport(BaseModel):
     remedy: str | None = Field(None, description="Where it failed: what to do.")
 
 
-class TryoutReport(BaseModel):
+class ConnectionReport(BaseModel):
     """The steps that were made, in their order; the last one is the one that failed, if any did."""
 
     ok: bool
@@ -65,7 +65,7 @@ class TryoutReport(BaseModel):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tryout:
+class ConnectionCheck:
     """Tries settings: resolves, connects, logs in, counts, and says QUIT."""
 
     database: Database
@@ -78,7 +78,7 @@ class Tryout:
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
 
-    async def run(self, wanted: MailboxToTry) -> TryoutReport:
+    async def run(self, wanted: MailboxToCheck) -> ConnectionReport:
         """Every step until one fails. Raises AppError when ``mailbox_id`` names no mailbox."""
         login, secrets = await self._login(wanted)
         redaction = pop3.Redaction(*secrets)
@@ -99,12 +99,12 @@ class Tryout:
             await self._connect_and_look(endpoint, wanted, login, secrets, log)
         except (AddressRefused, HostUnknown, SyncFailed, pop3.Pop3Error) as error:
             log.failed(error, diagnose(error, await self._circumstances(error, endpoint, wanted, log)))
-        return TryoutReport(ok=all(step.ok for step in log.steps), steps=log.steps)
+        return ConnectionReport(ok=all(step.ok for step in log.steps), steps=log.steps)
 
     async def _connect_and_look(
         self,
         endpoint: pop3.Endpoint,
-        wanted: MailboxToTry,
+        wanted: MailboxToCheck,
         login: Login | SyncFailed,
         secrets: Sequence[str],
         log: "_Log",
@@ -135,7 +135,7 @@ class Tryout:
             return error.detail, [warning]
         return await asyncio.to_thread(_ids_of, raw, self.limits)
 
-    async def _login(self, wanted: MailboxToTry) -> tuple[Login | SyncFailed, Sequence[str]]:
+    async def _login(self, wanted: MailboxToCheck) -> tuple[Login | SyncFailed, Sequence[str]]:
         """How to log in, and the secrets of it; when it cannot be, how that step fails. Tokens are always fresh: they
         are tried too.
         """
@@ -154,10 +154,10 @@ class Tryout:
         except SyncFailed as error:
             return error, ()
 
-    def _by_password(self, wanted: MailboxToTry, password: str) -> Login:
+    def _by_password(self, wanted: MailboxToCheck, password: str) -> Login:
         return lambda session: session.login(wanted.username, password, allow_apop=wanted.allow_apop)
 
-    async def _stored(self, wanted: MailboxToTry) -> tuple[MailboxId, Credentials]:
+    async def _stored(self, wanted: MailboxToCheck) -> tuple[MailboxId, Credentials]:
         if wanted.mailbox_id is None:
             raise SyncFailed(SyncErrorCode.AUTH_FAILED, "No password was given.")
         try:
@@ -178,7 +178,7 @@ class Tryout:
             raise SyncFailed(SyncErrorCode.CREDENTIALS_UNREADABLE, UNREADABLE) from error
 
     async def _circumstances(
-        self, error: Exception, endpoint: pop3.Endpoint, wanted: MailboxToTry, log: "_Log"
+        self, error: Exception, endpoint: pop3.Endpoint, wanted: MailboxToCheck, log: "_Log"
     ) -> Circumstances:
         """What is known; and where TLS and clear text may have been mixed up, a second look at the port."""
         known = Circumstances(
@@ -208,7 +208,7 @@ class Tryout:
         except pop3.Pop3Error as error:
             return error.reply and f"-ERR {error.reply}"
 
-    async def _speaks_tls(self, endpoint: pop3.Endpoint, wanted: MailboxToTry) -> bool:
+    async def _speaks_tls(self, endpoint: pop3.Endpoint, wanted: MailboxToCheck) -> bool:
         """Whether the port speaks TLS from the start, whatever it says then. Nobody logs in."""
         context = pop3.client_tls_context(wanted.ca_certificates)
         reached: list[pop3.Milestone] = []

@@ -1,4 +1,4 @@
-"""PURE  Who gets the places of a worker, and who gives one up: slow servers can never hold all of them."""
+"""PURE  Who gets the slots of a worker, and who gives one up: slow servers can never hold all of them."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,12 @@ from app.runs.server_limits import ServerLimits
 SLOW_OCTETS = 10 * 1024
 _QUICK_SECONDS = 10.0
 _QUICK_OCTETS_PER_SECOND = 100 * 1024
-_KEPT_PART = 4  # one of so many places is kept for the quick ones and the new ones
+_KEPT_PART = 4  # one of so many slots is kept for the quick ones and the new ones
 
 
 @dataclass(frozen=True)
-class Room:
-    """So many places, and who has them now. A quarter is kept for mailboxes that were quick last time; half of these
+class Capacity:
+    """So many slots, and who has them now. A quarter is kept for mailboxes that were quick last time; half of these
     the new ones may have too. So whoever registers a thousand mailboxes of servers that hang holds up no known one.
     """
 
@@ -35,14 +35,14 @@ class Room:
             left = min(left, self.most - kept - slow)
         return max(0, left)
 
-    def with_more(self, pace: Pace, count: int) -> "Room":
-        """The same places, when so many more of this pace run."""
-        return Room(self.most, Counter(self.running) + Counter({pace: count}))
+    def with_more(self, pace: Pace, count: int) -> "Capacity":
+        """The same slots, when so many more of this pace run."""
+        return Capacity(self.most, Counter(self.running) + Counter({pace: count}))
 
 
 @dataclass(eq=False)
-class Place:
-    """A place that a sync has: with which server, and how it moves there."""
+class WorkerSlot:
+    """A slot that a sync has: with which server, and how it moves there."""
 
     server: str
     pace: Pace
@@ -97,25 +97,25 @@ class Queue:
     servers: Mapping[str, int]
 
 
-def to_call_back(slow: Sequence[Place], queue: Queue, room: Room) -> list[Place]:
-    """Which slow sessions end, so that others get their places; those that have waited the longest first.
+def to_call_back(slow: Sequence[WorkerSlot], queue: Queue, capacity: Capacity) -> list[WorkerSlot]:
+    """Which slow sessions end, so that others get their slots; those that have waited the longest first.
 
-    As many as wait for any place, and one for each server whose whole share is taken. While nobody waits, a slow line
+    As many as wait for any slot, and one for each server whose whole share is taken. While nobody waits, a slow line
     is let be.
     """
-    wanted = sum(count for pace, count in queue.paces.items() if not room.left(pace))
+    wanted = sum(count for pace, count in queue.paces.items() if not capacity.left(pace))
     servers = {
         server
         for server, running in queue.servers.items()
         if slow and running >= slow[0].limits.share(server)
     }
-    called: list[Place] = []
-    for place in sorted(slow, key=lambda place: -place.progress.waited):
-        if place.server in servers:
-            servers.discard(place.server)
+    called: list[WorkerSlot] = []
+    for slot in sorted(slow, key=lambda slot: -slot.progress.waited):
+        if slot.server in servers:
+            servers.discard(slot.server)
         elif wanted > 0:
             wanted -= 1
         else:
             continue
-        called.append(place)
+        called.append(slot)
     return called
