@@ -35,8 +35,12 @@ class UniqueIdAnswer(BaseModel):
 
 
 def entry_answer(row: UniqueIdEntry, *, listed_at: datetime | None, has_message: bool) -> UniqueIdAnswer:
-    """Shape a ledger entry. While it is not missing, it was last seen when the mailbox was last listed."""
+    """Shape a ledger entry. While it is not missing, it was last seen when the mailbox was last listed.
+
+    A listing comes before what is found in it is recorded: no entry was last seen before it was first seen.
+    """
     assert row.id is not None
+    seen_at = row.last_seen_at if row.missing_since else listed_at
     kept_apart = {"id", "unique_id", "mailbox_id", "message_seq", "last_seen_at", "is_wanted", "head"}
     digests = {"headers_sha256", "content_sha256", "names_sha256", "head_octets"}
     fields = row.model_dump(exclude=kept_apart | digests | {"deletes", "delete_after"})
@@ -46,6 +50,6 @@ def entry_answer(row: UniqueIdEntry, *, listed_at: datetime | None, has_message:
         headers=parse(row.head).headers if row.head and row.state == EntryState.TOO_LARGE else None,
         id=encode_id("uid", row.id),
         unique_id=unique_id_text(row.unique_id),
-        last_seen_at=row.last_seen_at if row.missing_since else (listed_at or row.first_seen_at),
+        last_seen_at=max(seen_at or row.first_seen_at, row.first_seen_at),
         message_id=encode_id("msg", row.message_seq) if kept and row.message_seq else None,
     )

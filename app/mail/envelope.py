@@ -1,20 +1,36 @@
-"""PURE  What the headers of a message say of it: who wrote it, to whom, when, about what."""
+"""PURE  What the headers of a message say of it: who wrote it, to whom, when, about what, in answer to what."""
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from app.mail import defects
 from app.mail.dates import date_of
-from app.mail.decoding import printable, shown
+from app.mail.decoding import shown
 from app.mail.headers import Block
+from app.mail.identification import ids_in, list_id, message_id, thread_of
 from app.mail.parameters import parameter
 from app.mail.people import Address, addresses
 from app.mail.words import decoded
 
 MAX_SUBJECT = 2_000
 MAX_AUTHORS = 50
-_MAX_MESSAGE_ID = 998
+MAX_DELIVERED_TO = 50
 _ONCE = ("from", "subject", "date", "message-id")
+# To whom a server has delivered a message, by what it is called by Postfix, Exim, and others.
+_DELIVERED_TO = (
+    "delivered-to",
+    "x-original-to",
+    "envelope-to",
+    "x-envelope-to",
+    "x-delivered-to",
+    "x-rcpt-to",
+)
+_MOST_RECEIVED = 3  # of the topmost Received fields that name a moment
+_MOST_LOOKED_AT = 10
+_LAST_COMMENT = re.compile(rb"\([^()]*+\)[ \t]*+\Z")  # a semicolon may be in it
+_EARLIEST = 1982  # RFC 821: no mail was received by SMTP before
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +39,10 @@ class Envelope:
 
     ``from_ambiguous``: several From fields, several authors, or several addresses of one. Programs and people may then
     see different senders, so that nothing may be decided by the one that is shown.
+
+    ``thread``: see ``identification.thread_of``. ``received``: the moments of the topmost Received fields, three at
+    most, of those that name one; which of them to believe depends on when the message was retrieved (``received_at``).
+    ``delivered_to``: the addresses that the last servers have delivered it to, each once.
     """
 
     message_id: str | None
@@ -32,13 +52,20 @@ class Envelope:
     from_ambiguous: bool
     to: tuple[Address, ...]
     cc: tuple[Address, ...]
+    bcc: tuple[Address, ...]
     reply_to: tuple[Address, ...]
+    sender: Address | None
     date: datetime | None
+    received: tuple[datetime, ...]
+    in_reply_to: str | None
+    references: tuple[str, ...]
+    thread: bytes | None
+    delivered_to: tuple[str, ...]
+    list_id: str | None
 
 
-def envelope_of(block: Block, found: list[str], *, charset: str = "") -> Envelope:
+def envelope_of(fields: Mapping[str, Sequence[bytes]], found: list[str], *, charset: str = "") -> Envelope:
     """Read the headers of a message. ``charset``: as for ``words.decoded``."""
-    fields = fields_of(block, found)
     subject = (
         shown(decoded(fields["subject"][0], found, charset=charset), found) if "subject" in fields else ""
     )
@@ -52,17 +79,57 @@ def envelope_of(block: Block, found: list[str], *, charset: str = "") -> Envelop
     from_ambiguous = is_ambiguous(len(fields.get("from", ())), authors)
     if from_ambiguous:
         found.append(defects.AMBIGUOUS_SENDER)
+    own = message_id(fields["message-id"][0]) if "message-id" in fields else None
+    references = ids_in(fields["references"], found) if "references" in fields else ()
+    answered = ids_in(fields["in-reply-to"], found)[:1] if "in-reply-to" in fields else ()
+    in_reply_to = answered[0] if answered else None
     return Envelope(
-        message_id=_message_id(fields["message-id"][0]) if "message-id" in fields else None,
+        message_id=own,
         subject=subject[:MAX_SUBJECT],
         from_=authors[0] if authors else None,
         authors=authors[:MAX_AUTHORS],
         from_ambiguous=from_ambiguous,
         to=people("to"),
         cc=people("cc"),
+        bcc=people("bcc"),
         reply_to=people("reply-to"),
+        sender=next(iter(people("sender")), None),
         date=date_of(fields["date"][0], found) if "date" in fields else None,
+        received=_received(fields.get("received", ())),
+        in_reply_to=in_reply_to,
+        references=references,
+        thread=thread_of(references, in_reply_to, own),
+        delivered_to=_delivered_to(fields),
+        list_id=list_id(fields["list-id"][0]) if "list-id" in fields else None,
     )
+
+
+def received_at(times: Sequence[datetime], *, not_after: datetime) -> datetime | None:
+    """When the server took the message: the topmost moment that is not beyond another one, by a clock gone wrong."""
+    return next((moment for moment in times if moment <= not_after), None)
+
+
+def _received(values: Sequence[bytes]) -> tuple[datetime, ...]:
+    """The moments stand behind the last semicolon (RFC 5321 §4.4). One without a zone is none."""
+    times: list[datetime] = []
+    for value in values[:_MOST_LOOKED_AT]:
+        _, semicolon, told = _LAST_COMMENT.sub(b"", value).rpartition(b";")
+        odd: list[str] = []
+        moment = date_of(told.strip(), odd) if semicolon else None
+        if moment is not None and not odd and moment.year >= _EARLIEST:
+            times.append(moment)
+        if len(times) == _MOST_RECEIVED:
+            break
+    return tuple(times)
+
+
+def _delivered_to(fields: Mapping[str, Sequence[bytes]]) -> tuple[str, ...]:
+    named: dict[str, None] = {}
+    for name in _DELIVERED_TO:
+        if name in fields:
+            people = addresses(fields[name], [])
+            named.update((person.address, None) for person in people if person.address)
+    return tuple(named)[:MAX_DELIVERED_TO]
 
 
 def is_ambiguous(fields: int, authors: tuple[Address, ...]) -> bool:
@@ -85,9 +152,3 @@ def fields_of(block: Block, found: list[str]) -> dict[str, list[bytes]]:
 def charset_of(block: Block) -> str:
     """The charset that the Content-Type of a message or part names, as it came; "" where it names none."""
     return (parameter(block.first("content-type"), b"charset") or b"").decode("latin-1")
-
-
-def _message_id(value: bytes) -> str | None:
-    text = "".join(printable(value.decode("latin-1")).split())
-    start, end = text.find("<"), text.find(">")
-    return (text[start : end + 1] if 0 <= start < end else text)[:_MAX_MESSAGE_ID] or None

@@ -5,21 +5,22 @@ them read the same tree of parts, take any octets whatever, and tell in ``warnin
 string they give can be stored: no NUL, no lone surrogates, bounded in length.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
-from enum import Enum
+from dataclasses import dataclass
 
-from app.mail import defects
+from app.mail.automation import Automated
+from app.mail.bounces import Bounce
 from app.mail.budget import Budget, Work, never
-from app.mail.charsets import UNDECLARED, codec_of, declared_in_html
-from app.mail.decoding import decoded_text, printable
-from app.mail.envelope import Envelope, envelope_of, fields_of
+from app.mail.decoding import decoded_text
+from app.mail.envelope import Envelope, fields_of
 from app.mail.flowed import unflowed
-from app.mail.html import preformatted, read_html, stripped
+from app.mail.html import preformatted, read_html
+from app.mail.kinds import Kind
 from app.mail.parts import Part, leaves
 from app.mail.people import Address
+from app.mail.roles import Role, is_inline, role_of
 from app.mail.scanner import Octets, Scanner
+from app.mail.summary import UNREADABLE, Summary, summarise, warnings_of
 from app.mail.words import decoded
 
 __all__ = [
@@ -27,7 +28,10 @@ __all__ = [
     "VERSION",
     "Address",
     "Attachment",
+    "Automated",
+    "Bounce",
     "Envelope",
+    "Kind",
     "Octets",
     "ParsedMessage",
     "Summary",
@@ -39,26 +43,8 @@ __all__ = [
     "summarise",
 ]
 
-VERSION = 1
+VERSION = 2
 """Of the reader. Whoever changes what ``summarise`` gives raises it: then what is stored is read again."""
-
-SUMMARY_OCTETS = 512 * 1024  # of a message, looked at for its summary
-_SNIPPET_OCTETS = (
-    2 * 1024,
-    16 * 1024,
-)  # of the text, as few as do; of HTML four times that, for style sheets
-_SNIPPET_LENGTH = 200
-_ENOUGH = 190  # characters: blanks at the end go
-_INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u2060\ufeff]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Summary(Envelope):
-    """What a row of the feed shows. ``snippet`` has at most 200 characters."""
-
-    has_attachments: bool
-    snippet: str
-    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,45 +79,6 @@ class _Body:
     is_html: bool
 
 
-UNREADABLE = Summary(
-    message_id=None,
-    subject="",
-    from_=None,
-    authors=(),
-    from_ambiguous=False,
-    to=(),
-    cc=(),
-    reply_to=(),
-    date=None,
-    has_attachments=False,
-    snippet="",
-    warnings=(defects.UNREADABLE,),
-)
-"""Of a message that only a mistake of ours keeps from being read."""
-
-
-class _Role(Enum):
-    TEXT = "text"
-    HTML = "html"
-    ATTACHMENT = "attachment"
-
-
-def summarise(raw: bytes, *, is_late: Callable[[], bool] = never) -> Summary:
-    """The feed's view of a message, from its first 512 KiB at most. Never raises."""
-    found: list[str] = []
-    budget = Budget(found, is_late)
-    scanner = Scanner(raw[:SUMMARY_OCTETS], budget, found)
-    block = scanner.block()
-    glimpse = _glimpse(leaves(scanner, block, budget, found), budget, found)
-    envelope = envelope_of(block, found, charset=glimpse.charset)
-    return Summary(
-        **{field.name: getattr(envelope, field.name) for field in fields(Envelope)},
-        has_attachments=glimpse.has_attachments,
-        snippet=glimpse.snippet,
-        warnings=_warnings(found, is_cut=len(raw) >= SUMMARY_OCTETS),
-    )
-
-
 def parse(octets: Octets, *, is_late: Callable[[], bool] = never) -> ParsedMessage:
     """A message read whole: all headers, text, sanitised HTML, the list of attachments. Never raises.
 
@@ -152,19 +99,19 @@ def parse(octets: Octets, *, is_late: Callable[[], bool] = never) -> ParsedMessa
     bodies: list[_Body] = []
     attachments: list[Attachment] = []
     for part in leaves(scanner, block, budget, found):
-        role = _role(part)
-        if role is _Role.ATTACHMENT:
+        role = role_of(part)
+        if role is Role.ATTACHMENT:
             content = part.content(budget, found)
             attachments.append(_attachment(part, len(attachments), sum(map(len, content)), found))
         else:
             charset = charset or part.charset
-            bodies.append(_Body(part.alternative, _text(part, budget, found), role is _Role.HTML))
+            bodies.append(_Body(part.alternative, _text(part, budget, found), role is Role.HTML))
     headers = {
         name: [decoded(value, found, charset=charset) for value in values]
         for name, values in fields_of(block, found).items()
     }
     text, html = _shown(bodies, budget, found)
-    return ParsedMessage(headers, text, html, tuple(attachments), _warnings(found, is_cut=False))
+    return ParsedMessage(headers, text, html, tuple(attachments), warnings_of(found, is_cut=False))
 
 
 def attachment(raw: Octets, index: int) -> tuple[Attachment, bytes] | None:
@@ -209,7 +156,7 @@ def _attached(octets: Octets, index: int, budget: Budget, found: list[str]) -> P
     scanner = Scanner(octets, budget, found)
     number = 0
     for part in leaves(scanner, scanner.block(), budget, found):
-        if _role(part) is not _Role.ATTACHMENT:
+        if role_of(part) is not Role.ATTACHMENT:
             continue
         if number == index:
             return part
@@ -225,92 +172,11 @@ def header_values(raw_headers: bytes, name: str) -> list[str]:
     return [decoded(value, found) for known, value in block.headers if known == wanted]
 
 
-@dataclass(slots=True)
-class _Glimpse:
-    """Whether something is attached, the first words, and the charset of the first text."""
-
-    has_attachments: bool = False
-    snippet: str = ""
-    charset: str = ""
-
-
-def _glimpse(parts: Iterable[Part], budget: Budget, found: list[str]) -> _Glimpse:
-    """Only as many parts are looked for as it takes."""
-    seen = _Glimpse()
-    of_html: str | None = None
-    for part in parts:
-        role = _role(part)
-        if role is _Role.ATTACHMENT:
-            seen.has_attachments = seen.has_attachments or not _is_inline(part)
-            continue
-        seen.charset = seen.charset or part.charset
-        if role is _Role.TEXT and not seen.snippet:
-            seen.snippet = _first_words(part, budget, found)
-        elif role is _Role.HTML and of_html is None and not seen.snippet:
-            of_html = _first_words(part, budget, found)
-        if seen.has_attachments and seen.snippet:
-            break
-    seen.snippet = seen.snippet or of_html or ""
-    return seen
-
-
-def _first_words(part: Part, budget: Budget, found: list[str]) -> str:
-    """The snippet of a text part, from its start if that has enough of them."""
-    snippet, is_html = "", part.content_type == "text/html"
-    for octets in _SNIPPET_OCTETS:
-        data, is_cut = part.beginning(4 * octets if is_html else octets, budget, found)
-        text = decoded_text(data, _charset(part, data), found, cut=is_cut)
-        snippet = _snippet(stripped(text) if is_html else text)
-        if len(snippet) >= _ENOUGH or not is_cut:
-            break
-    return snippet
-
-
-def _snippet(text: str) -> str:
-    line = _one_line(text[: 3 * _SNIPPET_LENGTH])
-    if len(line) < _SNIPPET_LENGTH and len(text) > 3 * _SNIPPET_LENGTH:
-        # Newsletters pad what mail programs show with hundreds of invisible characters.
-        line = _one_line(text[: 40 * _SNIPPET_LENGTH])
-    return line[:_SNIPPET_LENGTH].rstrip()
-
-
-def _one_line(text: str) -> str:
-    if not text.isascii():
-        text = _INVISIBLE.sub("", text)
-    line = " ".join(text.split())
-    return line if line.isprintable() else " ".join(printable(line).split())
-
-
-def _role(part: Part) -> _Role:
-    """Body or attachment, from the part alone: the rules of JMAP (RFC 8621 §4.1.4), but no image is a body."""
-    kind = part.content_type
-    if part.disposition == "attachment":
-        return _Role.ATTACHMENT
-    if kind not in {"text/plain", "text/html"}:
-        is_lone_text = not part.parent and kind.startswith("text/") and kind != "text/calendar"
-        return _Role.TEXT if is_lone_text else _Role.ATTACHMENT
-    if part.parent == "related" and not part.is_root:
-        return _Role.ATTACHMENT
-    if part.place > 0 and part.parent != "related" and part.filename([]) is not None:
-        return _Role.ATTACHMENT
-    return _Role.HTML if kind == "text/html" else _Role.TEXT
-
-
-def _is_inline(part: Part) -> bool:
-    """What the HTML shows by its Content-ID, or a further form of the body (AMP, an invitation) without a name."""
-    disposition = part.disposition
-    if disposition == "attachment":
-        return False
-    if part.content_id is not None and (part.parent == "related" or disposition == "inline"):
-        return True
-    return part.parent == "alternative" and part.filename([]) is None
-
-
 def _attachment(part: Part, index: int, octets: int, found: list[str]) -> Attachment:
     filename = part.filename(found)
     if filename is None and part.content_type == "message/rfc822":
         filename = "message.eml"
-    return Attachment(index, filename, part.content_type, octets, _is_inline(part), part.content_id)
+    return Attachment(index, filename, part.content_type, octets, is_inline(part), part.content_id)
 
 
 def _text(part: Part, budget: Budget, found: list[str]) -> str:
@@ -323,17 +189,10 @@ def _text(part: Part, budget: Budget, found: list[str]) -> str:
         if is_cut:
             break
     data = b"".join(kept)
-    text = _with_line_feeds(decoded_text(data, _charset(part, data), found, cut=is_cut))
+    text = _with_line_feeds(decoded_text(data, part.charset_for(data), found, cut=is_cut))
     if part.content_type == "text/plain" and part.parameter(b"format").lower() == b"flowed":
         return unflowed(text, delsp=part.parameter(b"delsp").lower() == b"yes")
     return text
-
-
-def _charset(part: Part, data: bytes) -> str:
-    """HTML may name its charset itself, where the headers say nothing."""
-    if part.content_type == "text/html" and codec_of(part.charset) == UNDECLARED:
-        return declared_in_html(data) or part.charset
-    return part.charset
 
 
 def _with_line_feeds(text: str) -> str:
@@ -375,10 +234,3 @@ def _alternatives(bodies: Iterable[_Body]) -> Iterator[list[_Body]]:
         group.append(body)
     if group:
         yield group
-
-
-def _warnings(found: Iterable[str], *, is_cut: bool) -> tuple[str, ...]:
-    """Each once. That a message we look at the start of is not closed is no defect of its own."""
-    return tuple(
-        warning for warning in dict.fromkeys(found) if not (is_cut and warning == defects.NOT_CLOSED)
-    )

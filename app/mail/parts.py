@@ -7,6 +7,7 @@ from itertools import chain
 
 from app.mail import defects
 from app.mail.budget import Budget, Work
+from app.mail.charsets import UNDECLARED, codec_of, declared_in_html
 from app.mail.envelope import charset_of
 from app.mail.headers import Block
 from app.mail.parameters import main_value, parameter, text_parameter
@@ -58,6 +59,12 @@ class Part:
     def charset(self) -> str:
         """As the sender wrote it, or ""."""
         return charset_of(self.block)
+
+    def charset_for(self, data: bytes) -> str:
+        """The charset of a text that begins so: HTML may name it itself, where the headers say nothing."""
+        if self.content_type == "text/html" and codec_of(self.charset) == UNDECLARED:
+            return declared_in_html(data) or self.charset
+        return self.charset
 
     def parameter(self, name: bytes) -> bytes:
         """A parameter of the Content-Type as it came, or b""."""

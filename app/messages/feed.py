@@ -14,6 +14,7 @@ from sqlmodel import Session
 
 from app.database import Database
 from app.jobs.wakeups import Wakeup
+from app.mail.mime import VERSION
 from app.mailboxes import repository as mailboxes
 from app.messages import repository, schemas
 from app.messages.repository import Wanted
@@ -21,6 +22,9 @@ from app.messages.schemas import FeedPage
 from app.web.pages import encode_cursor
 
 MOST_LOOKED_AT = 10_000
+STILL_READING = (
+    "Messages that an earlier version stored are still being read again: some that fit may be missing."
+)
 _GATHER_SECONDS = 0.05  # commits within it are looked at together by who has found nothing
 
 
@@ -67,7 +71,7 @@ def read_once(db: Session, query: FeedQuery) -> Found:
         wanted = replace(wanted, outside=tuple(removed))
     if wanted.is_search:
         bound = repository.bound(
-            db, wanted.mailbox_id, above=above, below=below, newest=newest, most=query.most_looked_at
+            db, wanted, above=above, below=below, newest=newest, most=query.most_looked_at
         )
     if bound is not None:
         above, below = (bound - 1, below) if newest else (above, bound + 1)
@@ -79,8 +83,13 @@ def read_once(db: Session, query: FeedQuery) -> Found:
         items=[schemas.answer(row) for row in rows[: query.limit]],
         next_cursor=None if place is None else encode_cursor(place),
         has_more=reached is not None,
+        warnings=[STILL_READING] if _is_uncertain(db, wanted) else [],
     )
     return Found(page, reached, end)
+
+
+def _is_uncertain(db: Session, wanted: Wanted) -> bool:
+    return wanted.needs_newest_reader and repository.is_rereading(db, version=VERSION)
 
 
 @dataclass

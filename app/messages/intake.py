@@ -1,20 +1,24 @@
 """How a retrieved message becomes rows: packed and summarised first, stored after, in the caller's transaction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from hashlib import sha256 as new_sha256
 from typing import Any
 
 import structlog
 from sqlmodel import Session
 
+from app.mail.envelope import received_at
 from app.mail.fingerprint import Fingerprint, fingerprint, head_of, shown
+from app.mail.identification import thread_begun_by
 from app.mail.mime import UNREADABLE, Address, Summary, summarise
 from app.mailboxes.models import MailboxId
 from app.messages import repository
 from app.messages.contents import BLOCK_OCTETS, Packed, Packer, unpack
 from app.messages.models import MessageSeq
+
+_CLOCKS_DIFFER = timedelta(days=1)  # what a server's clock may be ahead of ours and still be believed
 
 _log = structlog.get_logger()
 
@@ -137,11 +141,11 @@ def _message_row(message: Prepared, mailbox_id: MailboxId, seq: MessageSeq, now:
         "octets": message.packed.octets,
         "raw_sha256": message.packed.sha256,
         "warnings": list(message.warnings),
-    } | columns_of(message.summary)
+    } | columns_of(message.summary, raw_sha256=message.packed.sha256, retrieved_at=now)
 
 
-def columns_of(summary: Summary) -> dict[str, Any]:
-    """What a message's row holds of its summary, but its warnings."""
+def columns_of(summary: Summary, *, raw_sha256: bytes, retrieved_at: datetime) -> dict[str, Any]:
+    """What a message's row holds of its summary, but its warnings. A message without any id is a thread by itself."""
     return {
         "message_id": summary.message_id,
         "subject": summary.subject,
@@ -155,6 +159,18 @@ def columns_of(summary: Summary) -> dict[str, Any]:
         "date": summary.date,
         "has_attachments": summary.has_attachments,
         "snippet": summary.snippet,
+        "in_reply_to": summary.in_reply_to,
+        "references": list(summary.references),
+        "thread_id": summary.thread or thread_begun_by(raw_sha256),
+        "received_at": received_at(summary.received, not_after=retrieved_at + _CLOCKS_DIFFER),
+        "bcc": _addresses(summary.bcc),
+        "sender": asdict(summary.sender) if summary.sender else None,
+        "delivered_to": list(summary.delivered_to),
+        "list_id": summary.list_id,
+        "automated": summary.automated,
+        "automated_by": summary.automated_by,
+        "kind": list(summary.kinds),
+        "bounce": asdict(summary.bounce) if summary.bounce else None,
     }
 
 

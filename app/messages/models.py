@@ -57,6 +57,7 @@ class Message(SQLModel, table=True):
     __table_args__ = (
         Index("ix_messages_mailbox_id_seq", "mailbox_id", "seq"),
         Index("ix_messages_raw_sha256", "raw_sha256"),
+        Index("ix_messages_thread_id_seq", "thread_id", "seq"),
     )
 
     seq: int = Field(sa_column=Column(BigInt, primary_key=True, autoincrement=False))
@@ -82,6 +83,19 @@ class Message(SQLModel, table=True):
     has_attachments: bool = Field(sa_column=Column(Boolean, nullable=False))
     snippet: str = Field(sa_column=Column(Text, nullable=False))
     warnings: list[str] = Field(sa_column=Column(Json, nullable=False))
+    # Made at storing since revision 0014. All null: stored before, and not yet read again; ``kind`` tells.
+    in_reply_to: str | None = Field(default=None, sa_column=Column(Text))
+    references: list[str] | None = Field(default=None, sa_column=Column("references", Json))
+    thread_id: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    received_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    bcc: list[dict[str, Any]] | None = Field(default=None, sa_column=Column(Json))
+    sender: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
+    delivered_to: list[str] | None = Field(default=None, sa_column=Column(Json))
+    list_id: str | None = Field(default=None, sa_column=Column(Text))
+    automated: str | None = Field(default=None, sa_column=Column(Text))
+    automated_by: str | None = Field(default=None, sa_column=Column(Text))
+    kind: list[str] | None = Field(default=None, sa_column=Column(Json))
+    bounce: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
 
 
 class Rereading(SQLModel, table=True):

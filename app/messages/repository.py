@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, UnaryExpression, cast, delete, func, or_, update
+from sqlalchemy import ColumnElement, Text, UnaryExpression, and_, cast, delete, func, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
 
+from app.mail.mime import Automated, Kind
 from app.mail.people import in_unicode
 from app.mailboxes.models import Mailbox, MailboxId
 from app.messages.models import Content, ContentBlock, Feed, Message, MessageSeq, Rereading
@@ -16,7 +17,11 @@ from app.messages.models import Content, ContentBlock, Feed, Message, MessageSeq
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which messages of the feed are asked for; None means any. ``outside``: not those of these mailboxes."""
+    """Which messages of the feed are asked for; None, and nothing of several, means any.
+
+    ``automated``: one of these, None among them for what no program sent. ``kinds``: at least one of these.
+    ``outside``: not those of these mailboxes.
+    """
 
     mailbox_id: MailboxId | None = None
     subject: str | None = None
@@ -26,12 +31,20 @@ class Wanted:
     since: datetime | None = None
     until: datetime | None = None
     has_attachments: bool | None = None
+    thread_id: bytes | None = None
+    automated: tuple[Automated | None, ...] = ()
+    kinds: tuple[Kind, ...] = ()
     outside: tuple[MailboxId, ...] = ()
 
     @property
     def is_search(self) -> bool:
         """Whether messages have to be looked into: there may be many that do not fit before one that does."""
         return self != Wanted(mailbox_id=self.mailbox_id)
+
+    @property
+    def needs_newest_reader(self) -> bool:
+        """Whether it asks for what an earlier reader of mail did not tell."""
+        return bool(self.thread_id or self.automated or self.kinds or self.from_address is not None)
 
     def of(self, mailbox_id: MailboxId) -> "Wanted":
         """The same, of one mailbox."""
@@ -77,13 +90,16 @@ def between(
     return db.exec(query.order_by(_by_place(newest=newest)).limit(limit)).all()
 
 
-def bound(
-    db: Session, mailbox_id: MailboxId | None, *, above: int, below: int, newest: bool, most: int
-) -> int | None:
-    """The place of the last of ``most`` messages there, in this order; None when there are no more than that."""
+def bound(db: Session, wanted: Wanted, *, above: int, below: int, newest: bool, most: int) -> int | None:
+    """The place of the last of ``most`` messages to be looked at, in this order; None when there are no more of them.
+
+    Those are the messages of the thread, if one is asked for, else of the mailbox, else all: what an index gives.
+    """
     query = select(Message.seq).where(col(Message.seq) > above, col(Message.seq) < below)
-    if mailbox_id is not None:
-        query = query.where(Message.mailbox_id == mailbox_id)
+    if wanted.thread_id is not None:
+        query = query.where(Message.thread_id == wanted.thread_id)
+    elif wanted.mailbox_id is not None:
+        query = query.where(Message.mailbox_id == wanted.mailbox_id)
     last = db.exec(query.order_by(_by_place(newest=newest)).offset(most - 1).limit(2)).all()
     return last[0] if len(last) > 1 else None
 
@@ -102,6 +118,7 @@ class Stored:
 
     seq: MessageSeq
     raw_sha256: bytes
+    retrieved_at: datetime
     warnings: list[str]
 
 
@@ -117,7 +134,7 @@ class ToReread:
 def stored_at(db: Session, *, seq: MessageSeq) -> Stored | None:
     """The message at this place."""
     row = get(db, seq)
-    return None if row is None else Stored(MessageSeq(row.seq), row.raw_sha256, row.warnings)
+    return None if row is None else _stored(row.seq, row.raw_sha256, row.retrieved_at, row.warnings)
 
 
 def begin_rereading(db: Session, *, version: int) -> None:
@@ -136,12 +153,16 @@ def to_reread(db: Session, *, version: int, limit: int) -> ToReread | None:
     row = db.get(Rereading, 1)
     if row is None or row.version != version or row.done_seq >= row.last_seq:
         return None
-    query = select(Message.seq, Message.raw_sha256, Message.warnings).where(
+    query = select(Message.seq, Message.raw_sha256, Message.retrieved_at, Message.warnings).where(
         col(Message.seq) > row.done_seq, col(Message.seq) <= row.last_seq
     )
     found = db.exec(query.order_by(col(Message.seq)).limit(limit)).all()
-    messages = [Stored(MessageSeq(seq), sha256, list(warnings)) for seq, sha256, warnings in found]
+    messages = [_stored(*row) for row in found]
     return ToReread(messages, row.done_seq, messages[-1].seq if len(messages) == limit else row.last_seq)
+
+
+def _stored(seq: int, raw_sha256: bytes, retrieved_at: datetime, warnings: Iterable[str]) -> Stored:
+    return Stored(MessageSeq(seq), raw_sha256, retrieved_at, list(warnings))
 
 
 def advance_rereading(db: Session, *, version: int, done: int, reached: int) -> bool:
@@ -154,10 +175,12 @@ def advance_rereading(db: Session, *, version: int, done: int, reached: int) -> 
     return bool(db.execute(statement).rowcount)  # type: ignore[attr-defined]
 
 
-def is_rereading(db: Session) -> bool:
-    """Whether some messages are still as an earlier reader read them."""
+def is_rereading(db: Session, *, version: int) -> bool:
+    """Whether some messages are still as a reader before this version read them."""
     row = db.get(Rereading, 1)
-    return row is None or row.done_seq < row.last_seq
+    if row is None or row.version < version:
+        return last_place(db) > 0
+    return row.done_seq < row.last_seq
 
 
 def change(db: Session, seq: MessageSeq, columns: dict[str, Any]) -> None:
@@ -216,7 +239,12 @@ def _by_place(*, newest: bool) -> UnaryExpression[int]:
 def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if wanted.mailbox_id is not None:
-        conditions.append(col(Message.mailbox_id) == wanted.mailbox_id)
+        is_of = col(Message.mailbox_id) == wanted.mailbox_id
+        if (
+            wanted.thread_id is not None
+        ):  # not every planner knows that a thread is smaller: no index serves a sum
+            is_of = col(Message.mailbox_id) + 0 == wanted.mailbox_id
+        conditions.append(is_of)
     if wanted.outside:
         conditions.append(col(Message.mailbox_id).not_in(wanted.outside))
     if wanted.subject is not None:
@@ -235,6 +263,20 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
         conditions.append(col(Message.retrieved_at) < wanted.until)
     if wanted.has_attachments is not None:
         conditions.append(col(Message.has_attachments) == wanted.has_attachments)
+    return conditions + _told_by_reader(wanted)
+
+
+def _told_by_reader(wanted: Wanted) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.thread_id is not None:
+        conditions.append(col(Message.thread_id) == wanted.thread_id)
+    if wanted.automated:
+        given = col(Message.automated).in_([what for what in wanted.automated if what is not None])
+        by_nobody = and_(col(Message.automated).is_(None), col(Message.kind).is_not(None))
+        conditions.append(or_(given, by_nobody) if None in wanted.automated else given)
+    if wanted.kinds:
+        kinds = cast(col(Message.kind), Text)  # a list of words of ours
+        conditions.append(or_(*(kinds.contains(f'"{kind}"', autoescape=True) for kind in wanted.kinds)))
     return conditions
 
 

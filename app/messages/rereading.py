@@ -94,8 +94,9 @@ def _write(db: Session, *, read: Sequence[_Read]) -> None:
     for each in read:
         if each.summary is not None:
             others = [warning for warning in each.stored.warnings if warning not in defects.ALL]
-            columns = columns_of(each.summary) | {"warnings": [*each.summary.warnings, *others]}
-            repository.change(db, each.stored.seq, columns)
+            stored = each.stored
+            columns = columns_of(each.summary, raw_sha256=stored.raw_sha256, retrieved_at=stored.retrieved_at)
+            repository.change(db, stored.seq, columns | {"warnings": [*each.summary.warnings, *others]})
 
 
 def _write_batch(db: Session, *, read: Sequence[_Read], version: int, done: int, reached: int) -> None:

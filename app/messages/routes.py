@@ -1,17 +1,19 @@
 """The feed, messages, their raw octets and their attachments over HTTP."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import StringConstraints
 
 from app.access.routes import By, requires
 from app.access.service import Gate, Scope
 from app.database import Database
 from app.errors import not_found
 from app.jobs.wakeups import Wakeup
+from app.mail.mime import Automated, Kind
 from app.mail.people import canonical
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
@@ -26,6 +28,8 @@ from app.messages.rereading import Rereader
 from app.messages.schemas import FeedPage, MessageWhole
 from app.reading.memory import Share
 from app.web.ids import decode_id
+from app.wakeups import Wakeup
+from app.web.ids import THREAD_PATTERN, decode_id, decode_thread_id
 from app.web.pages import After, Limit, decode_cursor, link_next
 from app.web.problems import documented
 from app.web.routing import Router
@@ -42,6 +46,19 @@ Wait = Annotated[
         "on within them beyond what one call looks at.",
     ),
 ]
+
+
+_NOBODY = "none"
+
+
+def _some_of(*names: str) -> str:
+    """A pattern: one or more of these words, with commas between them."""
+    one = f"(?:{'|'.join(names)})"
+    return f"^{one}(?:,{one})*$"
+
+
+_SOME_AUTOMATED = _some_of(*Automated, _NOBODY)
+_SOME_KINDS = _some_of(*Kind)
 
 
 def _wanted(
@@ -61,6 +78,22 @@ def _wanted(
     since: Annotated[UtcTime | None, Query(description="Retrieved at or after this time.")] = None,
     until: Annotated[UtcTime | None, Query(description="Retrieved before this time.")] = None,
     has_attachments: Annotated[bool | None, Query()] = None,
+    thread_id: Annotated[
+        str | None, Query(pattern=THREAD_PATTERN, description="All messages of this thread.")
+    ] = None,
+    automated: Annotated[
+        list[Annotated[str, StringConstraints(pattern=_SOME_AUTOMATED)]] | None,
+        Query(
+            description="Sent by a program as this; `none`: no header says so. Several, repeated or with commas "
+            "between them: any of them."
+        ),
+    ] = None,
+    kind: Annotated[
+        list[Annotated[str, StringConstraints(pattern=_SOME_KINDS)]] | None,
+        Query(
+            description="It is this, maybe among others. Several, repeated or with commas between them: any of them."
+        ),
+    ] = None,
 ) -> Wanted:
     return Wanted(
         subject=subject,
@@ -70,7 +103,15 @@ def _wanted(
         since=since,
         until=until,
         has_attachments=has_attachments,
+        thread_id=decode_thread_id(thread_id) if thread_id is not None else None,
+        automated=tuple(None if name == _NOBODY else Automated(name) for name in _names(automated)),
+        kinds=tuple(Kind(name) for name in _names(kind)),
     )
+
+
+def _names(given: list[str] | None) -> Iterator[str]:
+    """Each once: those that came repeated, and those with commas between them."""
+    yield from dict.fromkeys(name for some in given or () for name in some.split(","))
 
 
 Filters = Annotated[Wanted, Depends(_wanted)]

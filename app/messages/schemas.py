@@ -2,9 +2,9 @@
 
 from pydantic import BaseModel, Field
 
-from app.mail.mime import Address, ParsedMessage
+from app.mail.mime import Address, Automated, Kind, ParsedMessage
 from app.messages.models import Message
-from app.web.ids import encode_id, unique_id_text
+from app.web.ids import encode_id, encode_thread_id, unique_id_text
 from app.web.times import UtcTime
 
 
@@ -26,6 +26,20 @@ class AttachmentAnswer(BaseModel):
     content_id: str | None
 
 
+class BounceAnswer(BaseModel):
+    """Of a message that did not arrive: whom it did not reach, why (RFC 3463), and its Message-ID; null where unknown.
+
+    Of several recipients the first whom it did not reach; all are in the report, which is an attachment.
+    """
+
+    recipient: str | None = Field(examples=["nobody@example.net"])
+    status: str | None = Field(examples=["5.1.1"])
+    original_message_id: str | None = Field(examples=["<1234@example.org>"])
+
+
+_READ_LATER = " Null: stored by an earlier version, and not yet read again."
+
+
 class MessageAnswer(BaseModel):
     """A message as the feed shows it."""
 
@@ -45,7 +59,46 @@ class MessageAnswer(BaseModel):
     to: list[AddressAnswer]
     cc: list[AddressAnswer]
     reply_to: list[AddressAnswer]
+    bcc: list[AddressAnswer] | None = Field(description="Most servers take it out." + _READ_LATER)
+    sender: AddressAnswer | None = Field(
+        description="Who sent it for the authors, where it says so (RFC 5322 §3.6.2)."
+    )
+    in_reply_to: str | None = Field(
+        examples=["<1233@example.org>"], description="The first id of In-Reply-To."
+    )
+    references: list[str] | None = Field(
+        description="The ids of References in their order, at most 100: of more the first and the last."
+        + _READ_LATER
+    )
+    thread_id: str | None = Field(
+        examples=["thr_0cc175b9c0f1b6a831c399e269772661"],
+        description="Made from the first id in References, else In-Reply-To, else Message-ID: the same for all answers "
+        "to one message, in whatever order and mailbox they come. Senders choose these ids: it says what belongs "
+        "together by their word." + _READ_LATER,
+    )
+    delivered_to: list[str] | None = Field(
+        description="The addresses that servers delivered it to: Delivered-To, X-Original-To, Envelope-To."
+        + _READ_LATER
+    )
+    list_id: str | None = Field(
+        examples=["announce.example.org"], description="The mailing list (RFC 2919), in lower case."
+    )
+    automated: Automated | None = Field(
+        description="As what a program sent it, by the header that `automated_by` names; null when none says so."
+    )
+    automated_by: str | None = Field(
+        examples=["auto-submitted"], description="In lower case, as in `headers`."
+    )
+    kind: list[Kind] | None = Field(
+        description="What it is beside text, in this order; further ones may come. Read from its first 512 KiB."
+        + _READ_LATER
+    )
+    bounce: BounceAnswer | None = Field(description="Of messages whose `kind` has `bounce`.")
     date: UtcTime | None = Field(description="The sender's word; null when it cannot be read.")
+    received_at: UtcTime | None = Field(
+        description="When the server took it: the topmost Received field whose moment can be read, names its zone, and "
+        "is not later than a day after `retrieved_at`. Null when there is none."
+    )
     retrieved_at: UtcTime
     octets: int
     raw_sha256: str = Field(description="Hexadecimal; of what `/messages/{id}/raw` answers.")
@@ -75,6 +128,11 @@ class FeedPage(BaseModel):
     has_more: bool = Field(
         description="There is more behind `next_cursor`. With filters one call looks at 10,000 messages at most: then "
         "`items` may be short, or empty, and the search goes on with `next_cursor`."
+    )
+    warnings: list[str] = Field(
+        default_factory=list,
+        description="What is not certain about this page: while messages of before an upgrade are still being read "
+        "again, filters on what they did not have yet (`thread_id`, `automated`, `kind`, `from_address`) miss them.",
     )
 
 
@@ -119,5 +177,6 @@ def _fields(row: Message) -> dict[str, object]:
         "mailbox_id": encode_id("mbx", row.mailbox_id),
         "unique_id": unique_id_text(row.unique_id),
         "raw_sha256": row.raw_sha256.hex(),
+        "thread_id": None if row.thread_id is None else encode_thread_id(row.thread_id),
         "from": sender_answer,
     }

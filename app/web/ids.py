@@ -1,6 +1,7 @@
 """Ids as clients see them: opaque words that say what they name (``mbx_7``)."""
 
 import re
+from typing import Final
 
 from app.errors import not_found
 
@@ -19,6 +20,19 @@ def decode_id(kind: str, text: str) -> int:
     if prefix != kind or not _NUMBER.fullmatch(digits):
         raise not_found(_WORDS[kind])
     return int(digits)
+
+
+THREAD_PATTERN: Final = r"^thr_[0-9a-f]{32}$"
+
+
+def encode_thread_id(digest: bytes) -> str:
+    """The id of a thread, of which there is no row: its digest."""
+    return f"thr_{digest.hex()}"
+
+
+def decode_thread_id(text: str) -> bytes:
+    """The digest of a thread's id, which is of ``THREAD_PATTERN``."""
+    return bytes.fromhex(text.removeprefix("thr_"))
 
 
 def unique_id_text(unique_id: bytes) -> str:

@@ -1,0 +1,86 @@
+"""PURE  What a message says of another one that did not arrive: in a delivery report (RFC 3464), or without one."""
+
+import re
+from dataclasses import dataclass
+
+from app.mail.budget import Budget
+from app.mail.decoding import printable
+from app.mail.identification import message_id
+from app.mail.parts import Part
+from app.mail.scanner import Scanner
+
+_REPORT_OCTETS = 16 * 1024  # of a delivery report, looked at
+_RETURNED_OCTETS = 32 * 1024  # of the message that came back
+MAX_RECIPIENT = 500  # characters
+
+_BLANK_LINE = re.compile(rb"\n[ \t]*+\r*+\n")
+_FIELD = re.compile(
+    rb"^(original-recipient|final-recipient|action|status)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_STATUS = re.compile(r"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?!\.?\d)", re.ASCII)
+_RECIPIENT_LINE = re.compile(r"^[ \t]*+<?+([^\s<>:;,\"()@]++@[^\s<>:;,\"()@]++)>?+:?+[ \t]*+$", re.MULTILINE)
+_ID_LINE = re.compile(r"^[> \t]*message-id:[ \t]*(<[^<>\s]{1,996}>)", re.IGNORECASE | re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounce:
+    """Whom a message did not reach, the status code (RFC 3463), and the id of the message, as far as they are told."""
+
+    recipient: str | None
+    status: str | None
+    original_message_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryStatus:
+    """What a delivery report says of the recipient whom the message did not reach, else of its first one."""
+
+    recipient: str | None
+    status: str | None
+    has_failed: bool
+
+
+def delivery_status(part: Part, budget: Budget, found: list[str]) -> DeliveryStatus:
+    """Read a part of message/delivery-status: groups of fields, the first of the message, one for each recipient."""
+    data, _ = part.beginning(_REPORT_OCTETS, budget, found)
+    groups = _BLANK_LINE.split(data.replace(b"\r\n", b"\n") + b"\n")
+    told = [status for group in groups if (status := _of_recipient(group)) is not None]
+    failed = next((status for status in told if status.has_failed), None)
+    return failed or (told[0] if told else DeliveryStatus(None, None, has_failed=True))
+
+
+def _of_recipient(group: bytes) -> DeliveryStatus | None:
+    fields: dict[bytes, str] = {}
+    for match in _FIELD.finditer(group):
+        fields.setdefault(match[1].lower(), printable(match[2].decode("utf-8", "replace")).strip())
+    # The recipient as the sender named it, who may not know where it was forwarded to.
+    named = (_address(fields.get(name, "")) for name in (b"original-recipient", b"final-recipient"))
+    recipient = next(filter(None, named), None)
+    status = _STATUS.search(fields.get(b"status", ""))
+    action = fields.get(b"action", "").lower()
+    if recipient is None and status is None and not action:
+        return None
+    failed = "fail" in action if action else status is None or status[0].startswith("5")
+    return DeliveryStatus(recipient, status[0] if status else None, failed)
+
+
+def _address(value: str) -> str | None:
+    """What stands behind the type of an address: ``rfc822; ada@example.org``."""
+    _, semicolon, address = value.partition(";")
+    return (address if semicolon else value).strip(" \t<>")[:MAX_RECIPIENT] or None
+
+
+def returned_id(part: Part, budget: Budget, found: list[str]) -> str | None:
+    """The Message-ID of a message, or of its headers, that a report has brought back."""
+    data, _ = part.beginning(_RETURNED_OCTETS, budget, found)
+    value = Scanner(data, budget, []).block().first("message-id")
+    return message_id(value) if value else None
+
+
+def bounce_in(text: str) -> Bounce:
+    """What the text of a bounce says that no program was meant to read: qmail's, Exim's and older ones."""
+    recipient, status, original = _RECIPIENT_LINE.search(text), _STATUS.search(text), _ID_LINE.search(text)
+    return Bounce(
+        recipient[1] if recipient else None, status[0] if status else None, original[1] if original else None
+    )

@@ -1,0 +1,189 @@
+"""PURE  Raw octets -> what the feed shows of a message, from its first 512 KiB."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+
+from app.mail import defects
+from app.mail.automation import Automated, automation_of, looks_bounced
+from app.mail.bounces import Bounce, bounce_in
+from app.mail.budget import Budget, never
+from app.mail.decoding import decoded_text, printable
+from app.mail.envelope import Envelope, envelope_of, fields_of
+from app.mail.html import stripped
+from app.mail.kinds import Kind, KindsSeen, is_wrapping
+from app.mail.parts import Part, leaves
+from app.mail.people import addresses
+from app.mail.roles import Role, is_inline, role_of
+from app.mail.scanner import Scanner
+
+SUMMARY_OCTETS = 512 * 1024  # of a message, looked at for its summary
+_SNIPPET_OCTETS = (
+    2 * 1024,
+    16 * 1024,
+)  # of the text, as few as do; of HTML four times that, for style sheets
+_SNIPPET_LENGTH = 200
+_ENOUGH = 190  # characters: blanks at the end go
+_BOUNCE_OCTETS = 16 * 1024  # of the text of a bounce without a report
+_INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u2060\ufeff]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary(Envelope):
+    """What a row of the feed shows. ``snippet`` has at most 200 characters.
+
+    ``automated_by``: the header that says so. ``kinds`` in the order of ``Kind``. ``bounce`` where that is one of them.
+    """
+
+    has_attachments: bool
+    snippet: str
+    automated: Automated | None
+    automated_by: str | None
+    kinds: tuple[Kind, ...]
+    bounce: Bounce | None
+    warnings: tuple[str, ...]
+
+
+UNREADABLE = Summary(
+    message_id=None,
+    subject="",
+    from_=None,
+    authors=(),
+    from_ambiguous=False,
+    to=(),
+    cc=(),
+    bcc=(),
+    reply_to=(),
+    sender=None,
+    date=None,
+    received=(),
+    in_reply_to=None,
+    references=(),
+    thread=None,
+    delivered_to=(),
+    list_id=None,
+    has_attachments=False,
+    snippet="",
+    automated=None,
+    automated_by=None,
+    kinds=(),
+    bounce=None,
+    warnings=(defects.UNREADABLE,),
+)
+"""Of a message that only a mistake of ours keeps from being read."""
+
+
+def summarise(raw: bytes, *, is_late: Callable[[], bool] = never) -> Summary:
+    """The feed's view of a message, from its first 512 KiB at most. Never raises."""
+    found: list[str] = []
+    budget = Budget(found, is_late)
+    scanner = Scanner(raw[:SUMMARY_OCTETS], budget, found)
+    block = scanner.block()
+    headers = fields_of(block, found)
+    bounced = looks_bounced(headers)
+    glimpse = _Glimpse(wants_text=bounced is not None)
+    glimpse.look(leaves(scanner, block, budget, found), budget, found)
+    envelope = envelope_of(headers, found, charset=glimpse.charset)
+    kinds = glimpse.seen.kinds
+    automation = automation_of(headers, frozenset(kinds), bounced)
+    if automation.what is Automated.BOUNCE:
+        kinds.add(Kind.BOUNCE)
+    return Summary(
+        **{each.name: getattr(envelope, each.name) for each in fields(Envelope)},
+        has_attachments=glimpse.has_attachments,
+        snippet=glimpse.snippet,
+        automated=automation.what,
+        automated_by=automation.header,
+        kinds=tuple(kind for kind in Kind if kind in kinds) if kinds else (),
+        bounce=_bounce(headers, envelope, glimpse) if Kind.BOUNCE in kinds else None,
+        warnings=warnings_of(found, is_cut=len(raw) >= SUMMARY_OCTETS),
+    )
+
+
+def warnings_of(found: Iterable[str], *, is_cut: bool) -> tuple[str, ...]:
+    """Each once. That a message we look at the start of is not closed is no defect of its own."""
+    return tuple(
+        warning for warning in dict.fromkeys(found) if not (is_cut and warning == defects.NOT_CLOSED)
+    )
+
+
+@dataclass(slots=True)
+class _Glimpse:
+    """Whether something is attached, what is told by the parts, the first words, and the charset of the first text.
+
+    ``wants_text``: of a bounce, whose text may be all that says what bounced.
+    """
+
+    wants_text: bool
+    has_attachments: bool = False
+    snippet: str = ""
+    charset: str = ""
+    text: str = ""
+    seen: KindsSeen = field(default_factory=KindsSeen)
+    _of_html: str | None = None
+
+    def look(self, parts: Iterable[Part], budget: Budget, found: list[str]) -> None:
+        """At the parts, one after the other; at what they hold only as far as it takes."""
+        for part in parts:
+            self.seen.part(part, budget, found)
+            if self.has_attachments and self.snippet:
+                continue
+            role = role_of(part)
+            if role is Role.ATTACHMENT:
+                self.has_attachments = self.has_attachments or not (is_inline(part) or is_wrapping(part))
+            else:
+                self._body(part, role, budget, found)
+        self.snippet = self.snippet or self._of_html or ""
+
+    def _body(self, part: Part, role: Role, budget: Budget, found: list[str]) -> None:
+        self.charset = self.charset or part.charset
+        if role is Role.TEXT and not self.snippet:
+            self.snippet = self._first_words(part, budget, found)
+        elif role is Role.HTML and self._of_html is None and not self.snippet:
+            self._of_html = self._first_words(part, budget, found)
+
+    def _first_words(self, part: Part, budget: Budget, found: list[str]) -> str:
+        """The snippet of a text part, from its start if that has enough of them."""
+        snippet, is_html = "", part.content_type == "text/html"
+        for octets in _SNIPPET_OCTETS:
+            data, is_cut = part.beginning(4 * octets if is_html else octets, budget, found)
+            text = decoded_text(data, part.charset_for(data), found, cut=is_cut)
+            if not is_html:
+                self.seen.text(text)
+            snippet = _snippet(stripped(text) if is_html else text)
+            if len(snippet) >= _ENOUGH or not is_cut:
+                break
+        if self.wants_text and not is_html and not self.text:
+            data, is_cut = part.beginning(_BOUNCE_OCTETS, budget, found)
+            self.text = decoded_text(data, part.charset, [], cut=is_cut).replace("\r\n", "\n")
+        return snippet
+
+
+def _bounce(headers: Mapping[str, Sequence[bytes]], envelope: Envelope, glimpse: _Glimpse) -> Bounce:
+    """What the report says, else the headers, else the text."""
+    told, status = bounce_in(glimpse.text), glimpse.seen.status
+    failed = addresses(headers.get("x-failed-recipients", ()), [])
+    of_header = failed[0].address if failed else None
+    return Bounce(
+        recipient=(status and status.recipient) or of_header or told.recipient,
+        status=(status and status.status) or told.status,
+        original_message_id=glimpse.seen.returned_id
+        or told.original_message_id
+        or envelope.in_reply_to
+        or (envelope.references[-1] if envelope.references else None),
+    )
+
+
+def _snippet(text: str) -> str:
+    line = _one_line(text[: 3 * _SNIPPET_LENGTH])
+    if len(line) < _SNIPPET_LENGTH and len(text) > 3 * _SNIPPET_LENGTH:
+        # Newsletters pad what mail programs show with hundreds of invisible characters.
+        line = _one_line(text[: 40 * _SNIPPET_LENGTH])
+    return line[:_SNIPPET_LENGTH].rstrip()
+
+
+def _one_line(text: str) -> str:
+    if not text.isascii():
+        text = _INVISIBLE.sub("", text)
+    line = " ".join(text.split())
+    return line if line.isprintable() else " ".join(printable(line).split())
