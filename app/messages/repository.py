@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Text, UnaryExpression, and_, cast, delete, func, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from app.mail.mime import Automated, Kind
 from app.mail.people import in_unicode
@@ -85,9 +86,15 @@ def between(
     db: Session, wanted: Wanted, *, above: int, below: int, newest: bool = False, limit: int
 ) -> Sequence[Message]:
     """Messages whose places are above one and below another, in feed order or the newest first."""
+    return db.exec(query(wanted, above=above, below=below, newest=newest, limit=limit)).all()
+
+
+def query(wanted: Wanted, *, above: int, below: int, newest: bool, limit: int) -> SelectOfScalar[Message]:
+    """The question of ``between``."""
     places = (col(Message.seq) > above, col(Message.seq) < below)
-    query = select(Message).where(*places, *_conditions(wanted))
-    return db.exec(query.order_by(_by_place(newest=newest)).limit(limit)).all()
+    return (
+        select(Message).where(*places, *_conditions(wanted)).order_by(_by_place(newest=newest)).limit(limit)
+    )
 
 
 def bound(db: Session, wanted: Wanted, *, above: int, below: int, newest: bool, most: int) -> int | None:

@@ -1,0 +1,195 @@
+"""What programs decide by: stored with each message, filled in later for what was stored before, and filtered by."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlmodel import Session
+
+from app.database import Database
+from app.mail.mime import Automated, Kind
+from app.mailboxes.models import MailboxId
+from app.messages import repository
+from app.messages.contents import Packer
+from app.messages.feed import STILL_READING, Look, Order, look
+from app.messages.intake import Prepared, prepare
+from app.messages.repository import Wanted
+from tests.contract.test_repositories import make_mailbox, put
+from tests.contract.test_rereading import rereader
+from tests.letters_stored import stored
+from tests.service import Client, running, settings_for
+
+LETTERS = {
+    "first": b"Message-ID: <1@a>\r\nFrom: a@b\r\nBcc: c@d\r\nSender: Office <o@b>\r\n"
+    b"Received: from x by y; Thu, 01 Jan 2026 08:00:00 +0100\r\nDelivered-To: me@example.org",
+    "answer": b"Message-ID: <2@a>\r\nFrom: a@b\r\nReferences: <1@a>\r\nIn-Reply-To: <1@a>",
+    "vacation": b"Message-ID: <3@a>\r\nFrom: a@b\r\nIn-Reply-To: <1@a>\r\nAuto-Submitted: auto-replied",
+    "list": b"Message-ID: <4@a>\r\nFrom: a@b\r\nList-Id: All <All.example.org>",
+    "bounce": b"From: MAILER-DAEMON@b\r\nX-Failed-Recipients: no@example.net\r\nReferences: <9@a>",
+    "signed": b"From: a@b\r\nContent-Type: application/pkcs7-mime; smime-type=signed-data",
+    "no ids": b"From: a@b",
+}
+FIELDS = (
+    "in_reply_to", "references", "thread_id", "received_at", "bcc", "sender", "delivered_to", "list_id", "automated",
+    "automated_by", "kind", "bounce",
+)  # fmt: skip
+EMPTIED = ", ".join(f'"{name}" = NULL' for name in FIELDS)
+
+
+def letter(subject: str, number: int = 0) -> Prepared:
+    raw = LETTERS[subject] + b"\r\nSubject: " + subject.encode() + b"\r\n\r\nx %d\r\n" % number
+    return prepare(Packer().pack([raw])[0], unique_id=b"%s %d" % (subject.encode(), number), occurrence=1)
+
+
+async def put_all(database: Database) -> MailboxId:
+    mailbox_id = await make_mailbox(database)
+    await put(database, mailbox_id, *map(letter, LETTERS))
+    return mailbox_id
+
+
+async def looked(database: Database, wanted: Wanted, **asked: Any) -> Any:
+    asked = {"order": Order.FEED, "start": None, "limit": 50} | asked
+    return (await database.read(lambda db: look(db, Look(wanted=wanted, **asked)))).page
+
+
+async def subjects(database: Database, wanted: Wanted, **asked: Any) -> list[str]:
+    return [item.subject for item in (await looked(database, wanted, **asked)).items]
+
+
+async def row(database: Database, subject: str) -> dict[str, Any]:
+    def question(db: Session) -> dict[str, Any]:
+        end = repository.last_place(db)
+        (found,) = repository.between(db, Wanted(subject=subject), above=0, below=end + 1, limit=2)
+        return found.model_dump()
+
+    return await database.read(question)
+
+
+async def test_what_is_stored_is_what_the_headers_say(database: Database) -> None:
+    await put_all(database)
+    first, answer = await row(database, "first"), await row(database, "answer")
+    assert first["received_at"] == datetime(2026, 1, 1, 7, tzinfo=UTC)
+    assert first["bcc"] == [{"name": "", "address": "c@d"}]
+    assert first["sender"] == {"name": "Office", "address": "o@b"}
+    assert first["delivered_to"] == ["me@example.org"]
+    assert first["references"] == first["kind"] == []
+    assert (answer["in_reply_to"], answer["references"]) == ("<1@a>", ["<1@a>"])
+    assert answer["thread_id"] == first["thread_id"]
+    assert (await row(database, "list"))["list_id"] == "all.example.org"
+    bounce = await row(database, "bounce")
+    assert bounce["bounce"] == {"recipient": "no@example.net", "status": None, "original_message_id": "<9@a>"}
+    assert (bounce["automated"], bounce["automated_by"]) == ("bounce", "x-failed-recipients")
+
+
+async def test_messages_without_ids_are_threads_of_their_own(database: Database) -> None:
+    mailbox_id = await make_mailbox(database)
+    await put(database, mailbox_id, letter("no ids", 1), letter("no ids", 2), letter("no ids", 1))
+    threads = [item.thread_id for item in (await looked(database, Wanted())).items]
+    assert threads[0] == threads[2] != threads[1]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (Wanted(automated=(Automated.AUTO_REPLY,)), ["vacation"]),
+        (Wanted(automated=(Automated.BULK, Automated.BOUNCE)), ["list", "bounce"]),
+        (Wanted(automated=(None,)), ["first", "answer", "signed", "no ids"]),
+        (Wanted(automated=(None, Automated.BULK)), ["first", "answer", "list", "signed", "no ids"]),
+        (Wanted(kinds=(Kind.SIGNED,)), ["signed"]),
+        (Wanted(kinds=(Kind.SIGNED, Kind.BOUNCE)), ["bounce", "signed"]),
+        (Wanted(kinds=(Kind.REPORT,)), []),
+        (Wanted(kinds=(Kind.SIGNED,), automated=(Automated.BULK,)), []),
+    ],
+)
+async def test_filters(database: Database, wanted: Wanted, expected: list[str]) -> None:
+    await put_all(database)
+    assert await subjects(database, wanted) == expected
+    assert await subjects(database, wanted, order=Order.NEWEST) == expected[::-1]
+
+
+async def test_a_thread_is_found_whole_in_one_mailbox_or_all(database: Database) -> None:
+    mailbox_id, other = await put_all(database), await make_mailbox(database)
+    await put(database, other, letter("answer", 2))
+    thread = (await row(database, "first"))["thread_id"]
+    of_all = ["first", "answer", "vacation", "answer"]
+    assert await subjects(database, Wanted(thread_id=thread)) == of_all
+    assert await subjects(database, Wanted(thread_id=thread, mailbox_id=mailbox_id)) == of_all[:3]
+    assert await subjects(database, Wanted(thread_id=thread, mailbox_id=other)) == of_all[3:]
+    assert await subjects(database, Wanted(thread_id=bytes(16))) == []
+
+
+async def test_a_look_passes_a_bounded_number_of_a_thread_and_none_of_others(database: Database) -> None:
+    mailbox_id = await put_all(database)
+    await put(database, mailbox_id, *(letter("answer", number) for number in range(1, 8)))
+    thread = (await row(database, "first"))["thread_id"]
+    wanted = Wanted(thread_id=thread, mailbox_id=mailbox_id, subject="vacation")
+    page = await looked(database, wanted, most_looked_at=3, order=Order.NEWEST)
+    assert (page.items, page.has_more) == ([], True)
+    page = await looked(database, Wanted(thread_id=thread, subject="first"), most_looked_at=10)
+    assert [item.subject for item in page.items] == ["first"]
+    assert not page.has_more  # ten of the thread, and five others beside them
+
+
+def plan_of(db: Session, wanted: Wanted) -> str:
+    statement = repository.query(wanted, above=0, below=1_000, newest=False, limit=50)
+    compiled = statement.compile(db.get_bind(), compile_kwargs={"literal_binds": True})
+    explain = "EXPLAIN QUERY PLAN" if db.get_bind().dialect.name == "sqlite" else "EXPLAIN"
+    db.execute(text("SET LOCAL enable_seqscan = off")) if explain == "EXPLAIN" else None
+    return "\n".join(str(line[-1]) for line in db.execute(text(f"{explain} {compiled}")))
+
+
+@pytest.mark.parametrize("mailbox_id", [None, MailboxId(1)])
+async def test_a_thread_is_read_by_its_index(database: Database, mailbox_id: MailboxId | None) -> None:
+    await put_all(database)
+    wanted = Wanted(thread_id=b"a" * 16, mailbox_id=mailbox_id)
+    assert "ix_messages_thread_id_seq" in await database.read(lambda db: plan_of(db, wanted))
+
+
+async def test_what_was_stored_before_has_nothing_until_it_is_read_again_and_filters_say_so(
+    database: Database,
+) -> None:
+    await put_all(database)
+    before = {subject: await row(database, subject) for subject in LETTERS}
+    await database.write(lambda db: db.execute(text(f"UPDATE messages SET {EMPTIED}")))
+    for item in (page := await looked(database, Wanted())).items:
+        assert {getattr(item, name) for name in FIELDS} == {None}
+    assert page.warnings == []
+    for wanted in (Wanted(automated=(None,)), Wanted(kinds=(Kind.SIGNED,)), Wanted(thread_id=bytes(16))):
+        page = await looked(database, wanted)
+        assert (page.items, page.warnings) == ([], [STILL_READING])
+    await rereader(database, version=1_000).run()
+    assert {subject: await row(database, subject) for subject in LETTERS} == before
+    assert (await looked(database, Wanted(kinds=(Kind.SIGNED,)))).warnings == []
+
+
+async def test_over_http(tmp_path: Path) -> None:
+    letters = [raw + b"\r\nSubject: " + name.encode() + b"\r\n\r\nx\r\n" for name, raw in LETTERS.items()]
+    await stored(tmp_path, letters)
+    async with running(settings_for(tmp_path, role="api")) as service:
+        first, answer, *_ = (await service.feed())[0]
+        assert answer["thread_id"] == first["thread_id"]
+        assert first["received_at"] == "2026-01-01T07:00:00.000Z"
+        assert await found(service, {"thread_id": first["thread_id"]}) == ["first", "answer", "vacation"]
+        assert await found(service, {"automated": "bulk,bounce"}) == ["list", "bounce"]
+        assert await found(service, {"automated": ["bulk", "bounce"]}) == ["list", "bounce"]
+        assert await found(service, {"automated": "none", "thread_id": first["thread_id"]}) == [
+            "first",
+            "answer",
+        ]
+        assert await found(service, {"kind": ["signed,report", "bounce"]}) == ["bounce", "signed"]
+        for wrong in ({"thread_id": "thr_1"}, {"automated": "person"}, {"kind": "bounce,"}, {"kind": ""}):
+            refused = await service.http.get("/messages", params=wrong)
+            assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request"), wrong
+            assert refused.json()["errors"][0]["pointer"].startswith(f"/query/{next(iter(wrong))}")
+
+
+async def found(service: Client, params: dict[str, str | Sequence[str]]) -> list[str]:
+    answers = [
+        await service.http.get(path, params=params) for path in ("/messages", "/mailboxes/mbx_1/messages")
+    ]
+    of_all, of_one = ([item["subject"] for item in answer.json()["items"]] for answer in answers)
+    assert of_all == of_one
+    return of_all
