@@ -27,7 +27,8 @@ _DELIVERED_TO = (
     "x-delivered-to",
     "x-rcpt-to",
 )
-_MOST_RECEIVED = 3  # of the topmost Received fields that name a moment
+_MOST_RECEIVED = 3  # of the topmost Received fields that say when
+_LONGEST_MOMENT = 200  # octets
 _MOST_LOOKED_AT = 10
 _LAST_COMMENT = re.compile(rb"\([^()]*+\)[ \t]*+\Z")  # a semicolon may be in it
 _EARLIEST = 1982  # RFC 821: no mail was received by SMTP before
@@ -40,8 +41,8 @@ class Envelope:
     ``from_ambiguous``: several From fields, several authors, or several addresses of one. Programs and people may then
     see different senders, so that nothing may be decided by the one that is shown.
 
-    ``thread``: see ``identification.thread_of``. ``received``: the moments of the topmost Received fields, three at
-    most, of those that name one; which of them to believe depends on when the message was retrieved (``received_at``).
+    ``thread``: see ``identification.thread_of``. ``received``: what the topmost Received fields say of when, three at
+    most; which of them to believe depends on when the message was retrieved (``received_at``).
     ``delivered_to``: the addresses that the last servers have delivered it to, each once.
     """
 
@@ -56,7 +57,7 @@ class Envelope:
     reply_to: tuple[Address, ...]
     sender: Address | None
     date: datetime | None
-    received: tuple[datetime, ...]
+    received: tuple[bytes, ...]
     in_reply_to: str | None
     references: tuple[str, ...]
     thread: bytes | None
@@ -104,23 +105,29 @@ def envelope_of(fields: Mapping[str, Sequence[bytes]], found: list[str], *, char
     )
 
 
-def received_at(times: Sequence[datetime], *, not_after: datetime) -> datetime | None:
-    """When the server took the message: the topmost moment that is not beyond another one, by a clock gone wrong."""
-    return next((moment for moment in times if moment <= not_after), None)
+def received_at(said: Sequence[bytes], *, not_after: datetime) -> datetime | None:
+    """When the server took the message: the topmost moment that can be.
 
-
-def _received(values: Sequence[bytes]) -> tuple[datetime, ...]:
-    """The moments stand behind the last semicolon (RFC 5321 §4.4). One without a zone is none."""
-    times: list[datetime] = []
-    for value in values[:_MOST_LOOKED_AT]:
-        _, semicolon, told = _LAST_COMMENT.sub(b"", value).rpartition(b";")
+    That is none without a zone, none before there was SMTP, and none beyond ``not_after``, by a clock gone wrong.
+    """
+    for value in said:
         odd: list[str] = []
-        moment = date_of(told.strip(), odd) if semicolon else None
-        if moment is not None and not odd and moment.year >= _EARLIEST:
-            times.append(moment)
-        if len(times) == _MOST_RECEIVED:
-            break
-    return tuple(times)
+        moment = date_of(value, odd)
+        if moment is not None and not odd and moment.year >= _EARLIEST and moment <= not_after:
+            return moment
+    return None
+
+
+def _received(values: Sequence[bytes]) -> tuple[bytes, ...]:
+    """What stands behind the last semicolon of each (RFC 5321 §4.4)."""
+    said: list[bytes] = []
+    for value in values[:_MOST_LOOKED_AT]:
+        _, semicolon, moment = value.rpartition(b";")
+        if b")" in moment and b"(" not in moment:  # a semicolon in the last comment
+            _, semicolon, moment = _LAST_COMMENT.sub(b"", value).rpartition(b";")
+        if semicolon and moment.strip():
+            said.append(moment.strip()[:_LONGEST_MOMENT])
+    return tuple(said[:_MOST_RECEIVED])
 
 
 def _delivered_to(fields: Mapping[str, Sequence[bytes]]) -> tuple[str, ...]:

@@ -44,6 +44,7 @@ class Summary(Envelope):
     warnings: tuple[str, ...]
 
 
+_OF_ENVELOPE = tuple(each.name for each in fields(Envelope))
 UNREADABLE = Summary(
     message_id=None,
     subject="",
@@ -89,7 +90,7 @@ def summarise(raw: bytes, *, is_late: Callable[[], bool] = never) -> Summary:
     if automation.what is Automated.BOUNCE:
         kinds.add(Kind.BOUNCE)
     return Summary(
-        **{each.name: getattr(envelope, each.name) for each in fields(Envelope)},
+        **{name: getattr(envelope, name) for name in _OF_ENVELOPE},
         has_attachments=glimpse.has_attachments,
         snippet=glimpse.snippet,
         automated=automation.what,

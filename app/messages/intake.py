@@ -111,10 +111,10 @@ def store(
         if message.packed.rest is not None:
             blocks = Packer().rest(message.packed.rest)
             repository.add_blocks(db, message.packed.sha256, blocks)
+    rows = [_message_row(message, mailbox_id, now) for message in batch]
     first = repository.take_places(db, len(batch))
     places = [MessageSeq(first + offset) for offset in range(len(batch))]
-    rows = [_message_row(message, mailbox_id, seq, now) for message, seq in zip(batch, places, strict=True)]
-    repository.add_messages(db, rows)
+    repository.add_messages(db, [{"seq": seq, **row} for seq, row in zip(places, rows, strict=True)])
     return places
 
 
@@ -131,9 +131,8 @@ def _content_row(packed: Packed) -> dict[str, Any]:
     return {"sha256": packed.sha256, "octets": packed.octets, "blocks": packed.blocks, "data": packed.first}
 
 
-def _message_row(message: Prepared, mailbox_id: MailboxId, seq: MessageSeq, now: datetime) -> dict[str, Any]:
+def _message_row(message: Prepared, mailbox_id: MailboxId, now: datetime) -> dict[str, Any]:
     return {
-        "seq": seq,
         "mailbox_id": mailbox_id,
         "unique_id": message.unique_id,
         "occurrence": message.occurrence,

@@ -27,8 +27,6 @@ from app.messages.repository import Wanted
 from app.messages.rereading import Rereader
 from app.messages.schemas import FeedPage, MessageWhole
 from app.reading.memory import Share
-from app.web.ids import decode_id
-from app.wakeups import Wakeup
 from app.web.ids import THREAD_PATTERN, decode_id, decode_thread_id
 from app.web.pages import After, Limit, decode_cursor, link_next
 from app.web.problems import documented

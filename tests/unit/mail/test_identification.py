@@ -115,6 +115,7 @@ EIGHT = datetime(2026, 1, 5, 7, tzinfo=UTC)
         ([b"Received: from a by b", GOOD], EIGHT),
         ([b"Received: from a by b;", GOOD], EIGHT),
         ([b"Received: from a by b; yesterday", GOOD], EIGHT),
+        ([b"Received: from a by b", b"Received: from a by b"] * 3 + [GOOD], EIGHT),
         ([b"Received: from a by b; Thu, 01 Jan 1970 00:00:00 +0000", GOOD], EIGHT),
         ([b"Received: from a by b; Tue, 01 Jan 1980 00:00:00 +0000", GOOD], EIGHT),
         ([b"Received: from a by b; Thu, 01 Jan 2099 00:00:00 +0000", GOOD], EIGHT),
