@@ -14,7 +14,7 @@ from app.mail.mime import Automated, Kind
 from app.mailboxes.models import MailboxId
 from app.messages import repository
 from app.messages.contents import Packer
-from app.messages.feed import STILL_READING, Look, Order, look
+from app.messages.feed import STILL_READING, FeedQuery, Order, read_once
 from app.messages.intake import Prepared, prepare
 from app.messages.repository import Wanted
 from tests.contract.test_repositories import make_mailbox, put
@@ -52,7 +52,7 @@ async def put_all(database: Database) -> MailboxId:
 
 async def looked(database: Database, wanted: Wanted, **asked: Any) -> Any:
     asked = {"order": Order.FEED, "start": None, "limit": 50} | asked
-    return (await database.read(lambda db: look(db, Look(wanted=wanted, **asked)))).page
+    return (await database.read(lambda db: read_once(db, FeedQuery(wanted=wanted, **asked)))).page
 
 
 async def subjects(database: Database, wanted: Wanted, **asked: Any) -> list[str]:
