@@ -54,6 +54,8 @@ class RowMaker:
         reason = "larger than the limit"
         if head is None:
             return self.row(candidate, EntryState.TOO_LARGE, reason=reason)
+        if len(head) > _MOST_HEAD:
+            reason += f"; of its headers the first {_MOST_HEAD} octets are kept"
         kept = {"head": head[:_MOST_HEAD], **_fingerprint_columns(shown(head))}
         return self.row(candidate, EntryState.TOO_LARGE, reason=reason, **kept)
 

@@ -9,7 +9,8 @@ class Limits:
 
     ``progress_octets``: within ``reply_timeout`` seconds a server must end a reply or send so many octets; a drip
     is no progress. ``octets_per_second``: what a whole session must bring at least, beyond two such time-outs (a
-    modem of 2,400 baud brings 240). ``memory_octets``: a larger body goes to a temporary file.
+    modem of 2,400 baud brings 240). ``memory_octets``: a larger body goes to a temporary file. ``head_octets``: a
+    longer answer to TOP is cut there.
     """
 
     line_octets: int = 8192
@@ -18,6 +19,7 @@ class Limits:
     listing_octets: int = 256 * 1024 * 1024
     message_octets: int = 100 * 1024 * 1024
     memory_octets: int = 4 * 1024 * 1024
+    head_octets: int = 256 * 1024
     connect_timeout: float = 15.0
     reply_timeout: float = 60.0
     session_timeout: float = 1800.0

@@ -58,7 +58,8 @@ class Retrieved:
     """The answer for one message: a body, a refusal, or word that it is over the limit.
 
     ``body``: bytes, or for a large one an open temporary file at its beginning, which whoever got it closes.
-    ``has_inner_end``: it holds what may be the end of a file and a status line, and was asked for alone.
+    ``has_inner_end``: it holds what may be the end of a file and a status line, and was asked for alone. ``octets``:
+    how many came; ``is_cut``: the body holds the first of them only.
     """
 
     number: int
@@ -68,6 +69,7 @@ class Retrieved:
     octets: int = 0
     ending: Ending = Ending.ANSWERED
     has_inner_end: bool = False
+    is_cut: bool = False
 
     def close(self) -> None:
         """Remove the temporary file, if there is one."""
@@ -101,23 +103,31 @@ class Retrieval:
         self.awaited: int | None = None
 
     async def answers(
-        self, asked: Sequence[Asked], *, window: int, most_octets: int, is_confirmed: bool = True
+        self,
+        asked: Sequence[Asked],
+        *,
+        window: int,
+        most_octets: int,
+        cut_at: int | None = None,
+        is_confirmed: bool = True,
     ) -> AsyncIterator[Retrieved]:
         """Send commands, at most ``window`` ahead of their answers, and yield the answers in order.
 
-        A body may have ``most_octets``. When the session breaks, the answer before comes with its ``ending``, and then
-        the error is raised. ``is_confirmed``: a NOOP follows the last one.
+        A body may have ``most_octets``; with ``cut_at`` no more than those are kept of any. When the session breaks,
+        the answer before comes with its ``ending``, and then the error is raised. ``is_confirmed``: a NOOP follows the
+        last one.
         """
         await self._dialogue.begin()
         held: Retrieved | None = None
         try:
             for one in self._due(asked, window):
-                self.awaited = one.number
+                self.awaited = None if self._dialogue.is_over else one.number
                 status = await self._dialogue.status()
                 if held is not None:
                     whole, held = held, None
                     yield whole
-                reply = await self._answer(one, status, most_octets, is_alone=window == 1)
+                size = _Size(most_octets, cut_at)
+                reply = await self._answer(one, status, size, is_alone=window == 1)
                 self.awaited = None
                 if reply.body is None:
                     yield reply
@@ -232,7 +242,7 @@ class Retrieval:
                 raise ProtocolError("NOOP was refused, behind a message that ended as a file does.")
             await self._dialogue.silence()
 
-    async def _answer(self, one: Asked, status: Status, most_octets: int, *, is_alone: bool) -> Retrieved:
+    async def _answer(self, one: Asked, status: Status, size: "_Size", *, is_alone: bool) -> Retrieved:
         if not status.ok:
             return Retrieved(one.number, refused=refusal(self._dialogue, status))
         end = _End(one.listed, is_alone=is_alone)
@@ -241,39 +251,66 @@ class Retrieval:
             raise ProtocolError("A message begins with a status line: the server gave an answer too many.")
         end.passed(data)
         if not data.is_last:
-            return await self._large(one.number, data, most_octets, end)
+            return await self._large(one.number, data, size, end)
         # The usual case: the whole message is in the buffer.
         octets = len(data.octets)
-        if octets > most_octets:
+        if octets > size.kept and size.cuts:
+            return end.noted(Retrieved(one.number, data.octets[: size.kept], octets=octets, is_cut=True))
+        if octets > size.kept:
             return Retrieved(one.number, too_large=True, octets=octets)
         return end.noted(Retrieved(one.number, data.octets, octets=octets))
 
-    async def _large(self, number: int, data: Data, most_octets: int, end: "_End") -> Retrieved:
+    async def _large(self, number: int, data: Data, size: "_Size", end: "_End") -> Retrieved:
         """In memory up to a limit, then in a temporary file; over the next limit it is read and thrown away.
 
-        The end of what is more than twice that is not waited for: the session is over then.
+        The end of what is more than twice what a message may have is not waited for: the session is over then.
         """
         octets = 0
         with contextlib.ExitStack() as closing:
-            spool = Spool(self._limits.memory_octets)
+            spool = Spool(size.kept if size.cuts else self._limits.memory_octets)
             closing.callback(spool.close)
             while True:
                 octets += len(data.octets)
-                if octets <= most_octets:
+                if octets <= size.kept:
                     spool.write(data.octets)
-                else:
+                elif not size.cuts:
                     spool.close()
+                elif (room := size.kept + len(data.octets) - octets) > 0:
+                    spool.write(data.octets[:room])
                 if data.is_last:
                     break
-                if octets > 2 * most_octets + _HOPE:
+                if octets > size.given_up:
                     await self._dialogue.abort()
+                    if size.cuts:
+                        raise LimitExceeded("The answer to TOP does not end.")
                     break
                 data = await self._dialogue.data(is_end=end.is_here)
                 end.passed(data)
-            if octets > most_octets:
+            if octets > size.kept and not size.cuts:
                 return Retrieved(number, too_large=True, octets=octets)
             closing.pop_all()
-            return end.noted(Retrieved(number, spool.content(), octets=octets))
+            is_cut = octets > size.kept
+            return end.noted(Retrieved(number, spool.content(), octets=octets, is_cut=is_cut))
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """How many octets a body may have, and where it is cut, if it is."""
+
+    most: int
+    cut_at: int | None
+
+    @property
+    def cuts(self) -> bool:
+        return self.cut_at is not None
+
+    @property
+    def kept(self) -> int:
+        return self.most if self.cut_at is None else self.cut_at
+
+    @property
+    def given_up(self) -> int:
+        return 2 * self.most + _HOPE
 
 
 class _Place(Enum):

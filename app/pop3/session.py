@@ -415,10 +415,18 @@ class Pop3Session:
         return await self._dialogue.reply(most_octets=octets, most_lines=most, took=took)
 
     async def top(self, numbers: Sequence[int], *, lines: int = 0) -> AsyncIterator[Retrieved]:
-        """The headers of messages and ``lines`` lines of their bodies (RFC 1939 §7), in order."""
+        """The headers of messages and ``lines`` lines of their bodies (RFC 1939 §7), in order.
+
+        Each is cut at ``Limits.head_octets``, for senders make headers as long as they like. Raises LimitExceeded, and
+        then the session is over, for one that does not end.
+        """
         asked = [Asked(number, command("TOP", str(number), str(lines)), 4096) for number in numbers]
         async for reply in self._retrieval.answers(
-            asked, window=self._window, most_octets=self._limits.message_octets, is_confirmed=False
+            asked,
+            window=self._window,
+            most_octets=self._limits.message_octets,
+            cut_at=self._limits.head_octets,
+            is_confirmed=False,
         ):
             yield reply
 

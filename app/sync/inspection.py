@@ -133,7 +133,7 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
             now=tools.clock(),
             may_hold=False,
         )
-    unknown = [*triaged.to_retrieve, *(candidate for candidate, _head in triaged.too_large)]
+    unknown = [*triaged.to_retrieve, *triaged.too_large]
     later = {candidate.unique_id for candidate in triaged.postponed}
     lost = [line for line in view.diff.present if line.entry_id not in matcher.found]
     gone = [line.entry_id for line in lost if line.unique_id not in later]

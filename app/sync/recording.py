@@ -13,8 +13,6 @@ from app.ledger.models import EntryId
 from app.sync.batch import renamed_away
 from app.sync.triage import Triaged
 
-_OCTETS_PER_ROW = 1_000  # a row that keeps more of a message counts as several
-
 
 @dataclass(frozen=True, slots=True)
 class RecordingPart:
@@ -32,29 +30,25 @@ def in_parts(
     """All that is to be written, about ``most`` rows in each part, or all in one; an empty part when it is nothing."""
     rows: list[Callable[[], Row]] = []
     missing: list[EntryId] = []
-    weight, is_first = 0, True
-    for more_rows, more_missing, more_weight in _changes(triaged, gone, make):
-        if most is not None and weight >= most:
+    is_first = True
+    for more_rows, more_missing in _changes(triaged, gone, make):
+        if most is not None and max(len(rows), len(missing)) >= most:
             yield RecordingPart(rows, missing, is_first, is_last=False)
-            rows, missing, weight, is_first = [], [], 0, False
+            rows, missing, is_first = [], [], False
         rows += more_rows
         missing += more_missing
-        weight += more_weight
     yield RecordingPart(rows, missing, is_first, is_last=True)
 
 
-_Change = tuple[Iterable[Callable[[], Row]], Iterable[EntryId], int]
+_Change = tuple[Iterable[Callable[[], Row]], Iterable[EntryId]]
 
 
 def _changes(triaged: Triaged, gone: Sequence[EntryId], make: RowMaker) -> Iterator[_Change]:
     for candidate, same in triaged.recognised:
-        yield (partial(make.same, candidate, same),), renamed_away([(candidate, same)]), 1
+        yield (partial(make.same, candidate, same),), renamed_away([(candidate, same)])
     for one, marks in triaged.baseline:
-        yield (partial(make.baseline, one, marks),), (), 1
-    for candidate, octets in triaged.too_large:
-        row = partial(make.too_large, candidate, head=octets)
-        yield (row,), (), 1 + len(octets or b"") // _OCTETS_PER_ROW
+        yield (partial(make.baseline, one, marks),), ()
     for candidate, head in triaged.filtered:
-        yield (partial(make.filtered, candidate, head.unwanted, head.marks),), (), 1
+        yield (partial(make.filtered, candidate, head.unwanted, head.marks),), ()
     for entry_id in gone:
-        yield (), (entry_id,), 1
+        yield (), (entry_id,)

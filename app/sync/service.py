@@ -17,7 +17,7 @@ from app.jobs.wakeups import Wakeups
 from app.ledger import listing_digest
 from app.ledger import repository as ledger
 from app.ledger.diff import Candidate, Deletable, MaildropId, Turn
-from app.ledger.entries import RowMaker
+from app.ledger.entries import Row, RowMaker
 from app.ledger.listing_digest import ListingDigest
 from app.ledger.listing_view import ListingView
 from app.ledger.matching import Matcher
@@ -61,6 +61,7 @@ _log = structlog.get_logger()
 _AT_ONCE = ("ids_changed", "ids_are_changing", "ids_are_numbers")  # of what was found out
 
 _NO_LIMIT = 1 << 40  # octets
+_HEADS_PER_CHANGE = 64  # of some 32 KiB each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +208,7 @@ class _Run:
                     total=listed.raw.stat.octets,
                     learnt=beginning.learnt,
                 )
+                await self._record_too_large(session, triaged.too_large)
             await self._delete_on_server(session, mailbox, listed.raw, most)
             await session.leave()
         if not triaged.postponed and mailbox.compares_all:
@@ -247,7 +249,7 @@ class _Run:
         triaged: Triaged,
         facts: ServerFacts,
     ) -> None:
-        """Commit what is known before anything is retrieved: recognised, baseline, too large, missing.
+        """Commit what is known before anything is retrieved: recognised, baseline, filtered, missing.
 
         A listing that brings no news is recorded with its completion.
         """
@@ -363,8 +365,7 @@ class _Run:
                         learnt.ends_as_files()
                     await batches.add(candidates[reply.number], reply)
         learnt.ended_well()
-        if too_large:
-            await self._keep_heads(session, too_large)
+        await self._keep_heads(session, too_large)
 
     @asynccontextmanager
     async def _blaming(
@@ -395,13 +396,42 @@ class _Run:
         batch.store(db, self._maildrop)
         ledger.forget_listing_digest(db, self._mailbox_id)
 
-    async def _keep_heads(self, session: pop3.Pop3Session, too_large: Sequence[Candidate]) -> None:
-        """Of messages that proved larger than LIST said, and than the limit, the headers are kept."""
+    async def _record_too_large(self, session: pop3.Pop3Session, too_large: Sequence[Candidate]) -> None:
+        """Behind all else, for headers are as long as their senders like. Those that may end the session go unread.
+
+        Headers by which a message was judged are asked for once more: kept meanwhile, those of all would fill memory.
+        """
+        harmless = [candidate for candidate in too_large if candidate.turn is Turn.WITH_OTHERS]
+        unread = [candidate for candidate in too_large if candidate.turn is not Turn.WITH_OTHERS]
         make = RowMaker(self._maildrop, self._tools.clock())
-        rows = [
-            make.too_large(candidate, head=head) async for candidate, head in heads_of(session, too_large)
-        ]
-        await self._lease.write(partial(ledger.write_entries, rows=rows), report=self.report)
+        if unread:
+            await session.confirm()
+            await self._write_entries([make.too_large(candidate) for candidate in unread])
+        async with self._blaming(session, harmless):
+            await self._keep_heads(session, harmless)
+
+    async def _keep_heads(self, session: pop3.Pop3Session, too_large: Sequence[Candidate]) -> None:
+        """Record messages over the limit and their headers, a bounded number at a time as they come."""
+        make = RowMaker(self._maildrop, self._tools.clock())
+        rows: list[Row] = []
+        try:
+            async for candidate, head in heads_of(session, too_large):
+                if len(rows) == _HEADS_PER_CHANGE:
+                    await self._write_entries(rows)
+                    rows = []
+                rows.append(make.too_large(candidate, head=head))
+            if rows:
+                await session.confirm()
+        except pop3.Pop3Error as error:
+            if isinstance(error, pop3.ProtocolError | pop3.LimitExceeded):
+                rows = rows[:-1]  # where its end was nobody knows
+            await self._write_entries(rows)
+            raise
+        await self._write_entries(rows)
+
+    async def _write_entries(self, rows: Sequence[Row]) -> None:
+        if rows:
+            await self._lease.write(partial(ledger.write_entries, rows=rows), report=self.report)
 
     async def _delete_on_server(
         self, session: pop3.Pop3Session, mailbox: Mailbox, raw: pop3.RawListing, most: int
@@ -614,7 +644,7 @@ def _in_turn(candidates: Sequence[Candidate]) -> Iterator[tuple[int | None, bool
 
 def _is_written(triaged: Triaged) -> bool:
     """Whether there are ledger lines to write before anything is retrieved."""
-    return bool(triaged.recognised or triaged.baseline or triaged.too_large or triaged.filtered)
+    return bool(triaged.recognised or triaged.baseline or triaged.filtered)
 
 
 def _facts_shown(mailbox: Mailbox, view: ListingView, server: ServerFacts, now: datetime) -> dict[str, Any]:

@@ -31,11 +31,10 @@ Judge = Callable[[bytes, int | None], str | None]
 
 @dataclass(frozen=True, slots=True)
 class CandidateHead:
-    """What the headers of a candidate told, and the headers themselves where they are kept."""
+    """What the headers of a candidate told."""
 
     marks: Fingerprint
     unwanted: str | None
-    octets: bytes | None
 
 
 @dataclass(slots=True)
@@ -45,7 +44,7 @@ class Triaged:
     recognised: list[tuple[Candidate, SameAs]] = field(default_factory=list)
     baseline: list[tuple[Candidate, Fingerprint | None]] = field(default_factory=list)
     postponed: list[Candidate] = field(default_factory=list)
-    too_large: list[tuple[Candidate, bytes | None]] = field(default_factory=list)
+    too_large: list[Candidate] = field(default_factory=list)
     filtered: list[tuple[Candidate, CandidateHead]] = field(default_factory=list)
     to_retrieve: list[Candidate] = field(default_factory=list)
     heads: dict[int, CandidateHead] = field(default_factory=dict)
@@ -88,13 +87,12 @@ async def triage(
     large = {c.number for c in [*suspects, *plain] if (c.octets or 0) > most_octets and not c.is_forced}
     # TOP of what ended a session, or may, ends the next one before anything is retrieved.
     harmless = [*suspects, *(c for c in plain if c.turn is Turn.WITH_OTHERS)]
-    asked = [c for c in harmless if judge is not None or c.number in large]
-    asked += [c for c in suspects if judge is None and c.number not in large]
+    asked = harmless if judge is not None else list(suspects)
     asked += [c for c in baseline if view.is_in_doubt or is_made_up(c.unique_id)]
     asked.sort(key=_tried)
     async for candidate, octets in heads_of(session, asked):
         if octets is not None:
-            read = partial(_head, candidate, octets, judge=judge, is_kept=candidate.number in large)
+            read = partial(_head, candidate, octets, judge=judge)
             is_long = judge is not None or len(octets) > _FEW_OCTETS
             triaged.heads[candidate.number] = await threads.call(owner, read) if is_long else read()
     triaged.baseline = [
@@ -145,7 +143,7 @@ def _tried(candidate: Candidate) -> int:
 async def heads_of(
     session: pop3.Pop3Session, candidates: Sequence[Candidate]
 ) -> AsyncIterator[tuple[Candidate, bytes | None]]:
-    """The headers of each (TOP, pipelined); None where the server does not give them."""
+    """The headers of each (TOP, pipelined), cut where they are very long; None where the server does not give them."""
     by_number = {candidate.number: candidate for candidate in candidates}
     if not by_number:
         return
@@ -168,9 +166,9 @@ def judge_by(criteria: dict[str, Any] | None) -> Judge | None:
     return judge
 
 
-def _head(candidate: Candidate, octets: bytes, *, judge: Judge | None, is_kept: bool) -> CandidateHead:
+def _head(candidate: Candidate, octets: bytes, *, judge: Judge | None) -> CandidateHead:
     unwanted = None if judge is None or candidate.is_forced else judge(octets, candidate.octets)
-    return CandidateHead(shown(octets), unwanted, octets if is_kept else None)
+    return CandidateHead(shown(octets), unwanted)
 
 
 def _of_line(candidate: Candidate, line: Known) -> Candidate:
@@ -240,7 +238,7 @@ def _place(candidate: Candidate, triaged: Triaged, *, is_large: bool) -> None:
     elif head is not None and head.unwanted is not None:
         triaged.filtered.append((candidate, head))
     elif is_large:
-        triaged.too_large.append((candidate, head.octets if head else None))
+        triaged.too_large.append(candidate)
     else:
         triaged.to_retrieve.append(candidate)
 

@@ -346,6 +346,32 @@ async def test_a_message_over_the_limit_is_left_out_whatever_its_size_was_said_t
         assert server.commands.count("RETR 11") == (0 if listed_octets is None else 1)
 
 
+async def test_headers_of_messages_over_the_limit_are_recorded_as_they_come(
+    service: Client, drop: FakeMaildrop
+) -> None:
+    for number in range(1, 151):
+        drop.deliver(b"Subject: %d\r\n" % number + b"X-Filler: %s\r\n" % (b"x" * 980) * 60, f"large-{number}")
+    async with FakePop3Server(drop, faults=Faults(hang={"TOP 110 0"})) as server:
+        mailbox_id = await registered(service, drop, server.port)
+        assert (await service.sync(mailbox_id))["status"] == "failed"
+        assert await stored(service) == digests_of(drop.contents[:10])
+        told = await ledger(service, mailbox_id)
+        kept = [uid for uid, entry in told.items() if entry["state"] == "too_large"]
+        assert kept == [f"large-{number}" for number in range(1, 100)]
+        assert told["large-99"]["headers"]["subject"] == ["99"]
+        assert told["large-99"]["reason"] == (
+            "larger than the limit; of its headers the first 32768 octets are kept"
+        )
+        assert told["large-100"]["state"] == "failed"
+        await server.settled()
+        server.log.clear()
+        assert (await service.sync(mailbox_id))["status"] == "partial"
+        told = await ledger(service, mailbox_id)
+        assert [told[f"large-{number}"]["state"] for number in range(1, 151)] == ["too_large"] * 150
+        asked = [word for word in server.commands if word.startswith("TOP")]
+        assert sorted(asked) == sorted(f"TOP {number} 0" for number in range(111, 161))
+
+
 async def test_a_size_that_is_said_too_large_by_lie_does_no_harm_to_others(
     service: Client, drop: FakeMaildrop
 ) -> None:

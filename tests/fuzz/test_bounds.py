@@ -221,6 +221,28 @@ def test_a_message_without_end_is_given_up_and_held_neither_in_memory_nor_on_dis
     assert peak < LIMITS.memory_octets + 8 * PIECE_OCTETS
 
 
+def test_an_answer_to_top_without_end_is_given_up_charged_to_its_message_and_held_to_the_limit() -> None:
+    answers = [GREETING, Answer(b"+OK\r\nSubject: one\r\n.\r\n+OK\r\n", b"X-Filler: all work\r\n")]
+    server = PlayedServer(answers, chunk=64 * KIB, pace=5.0)
+
+    async def played() -> None:
+        session = await begun(server, PIPELINING)
+        replies = session.top([1, 2, 3])
+        assert (await anext(replies)).body == b"Subject: one\r\n"
+        with pytest.raises(pop3.LimitExceeded):
+            await anext(replies)
+        assert session.awaited == 2
+
+    with no_file_larger_than(1):
+        tracemalloc.start()
+        try:
+            run(played)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < LIMITS.head_octets + 8 * PIECE_OCTETS
+
+
 @contextmanager
 def no_file_larger_than(octets: int) -> Iterator[None]:
     """The kernel refuses to let any file of this process grow further."""

@@ -232,6 +232,21 @@ async def test_a_message_over_the_limit_is_left_out_and_the_next_one_comes(octet
         assert after.body == b"after\r\n"
 
 
+@pytest.mark.parametrize("octets", [2_000, 700_000])
+async def test_an_answer_to_top_is_cut_where_the_limit_is_and_the_next_one_comes(octets: int) -> None:
+    drop = FakeMaildrop()
+    drop.deliver(b"x" * octets + b"\r\n\r\n", "long")
+    drop.deliver(b"y" * 996 + b"\r\n\r\n", "just")
+    async with (
+        FakePop3Server(drop) as server,
+        logged_in(server, head_octets=1_000, memory_octets=10) as session,
+    ):
+        long, just = [reply async for reply in session.top([1, 2])]
+        assert (long.body, long.octets, long.is_cut) == (b"x" * 1_000, octets + 4, True)
+        assert (just.body, just.octets, just.is_cut) == (b"y" * 996 + b"\r\n\r\n", 1_000, False)
+        await session.noop()
+
+
 async def test_a_message_of_just_the_limit_is_within_it() -> None:
     drop = FakeMaildrop()
     drop.deliver(b"x" * 998, "just")
