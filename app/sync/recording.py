@@ -25,14 +25,14 @@ class RecordingPart:
 
 
 def in_parts(
-    triaged: Triaged, gone: Sequence[EntryId], make: RowMaker, *, most: int | None
+    triaged: Triaged, gone: Sequence[EntryId], make: RowMaker, *, most: int
 ) -> Iterator[RecordingPart]:
-    """All that is to be written, about ``most`` rows in each part, or all in one; an empty part when it is nothing."""
+    """All that is to be written, about ``most`` rows in each part; an empty part when it is nothing."""
     rows: list[Callable[[], Row]] = []
     missing: list[EntryId] = []
     is_first = True
     for more_rows, more_missing in _changes(triaged, gone, make):
-        if most is not None and max(len(rows), len(missing)) >= most:
+        if max(len(rows), len(missing)) >= most:
             yield RecordingPart(rows, missing, is_first, is_last=False)
             rows, missing, is_first = [], [], False
         rows += more_rows

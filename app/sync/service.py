@@ -51,7 +51,7 @@ from app.sync.listing import Listed, most_entries, with_every_id
 from app.sync.listing_budget import ListingBudget, ListingShare
 from app.sync.recording import RecordingPart, in_parts
 from app.sync.retention import Checked
-from app.sync.survey import Surveyor, takes_baseline
+from app.sync.survey import Surveyor
 from app.sync.triage import Triaged, heads_of, judge_by
 from app.telemetry import Traces
 from app.telemetry.metrics import Metrics
@@ -277,10 +277,7 @@ class _Run:
         elif not triaged.to_retrieve:
             self._facts |= shown
             return
-        # Until a mailbox was listed, what is there is its baseline. Were half of that written, nobody could tell the
-        # other half from what came since: so it is written all at once.
-        most = None if takes_baseline(mailbox) else self._tools.rows_per_change
-        for part in in_parts(triaged, gone, make, most=most):
+        for part in in_parts(triaged, gone, make, most=self._tools.rows_per_change):
             change = partial(
                 self._record_part,
                 part=part,
@@ -308,7 +305,7 @@ class _Run:
         """Write one part.
 
         The first forgets the listing digest and says that ids change, as the next sync may have to do the rest. The
-        last says that the mailbox was listed.
+        last says that the mailbox was listed: until then all that it shows is its baseline, if it has one.
         """
         if part.is_first:
             ledger.forget_listing_digest(db, self._mailbox_id)
@@ -316,9 +313,7 @@ class _Run:
             if at_once and not part.is_last:
                 mailboxes.change(db, self._mailbox_id, **at_once)
         ledger.mark_missing(db, part.missing, now=now, last_seen_at=mailbox.listed_at)
-        for start in range(0, len(part.rows), self._tools.rows_per_change):
-            some = part.rows[start : start + self._tools.rows_per_change]
-            ledger.write_entries(db, [row() for row in some])
+        ledger.write_entries(db, [row() for row in part.rows])
         if is_filtered:
             self._judge_again_if_criteria_changed(db, mailbox)
         if part.is_last:

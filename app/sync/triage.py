@@ -70,6 +70,8 @@ async def triage(
 ) -> Triaged:
     """Sort the candidates, asking for headers (TOP, pipelined) only where they decide something.
 
+    ``is_baseline``: all that is listed is known from now on, also where a baseline that was written in part says
+    otherwise.
     Raises SyncFailed ``needs_review`` when a wholesale change of unique-ids cannot be decided.
     """
     diff, triaged = view.diff, Triaged()
@@ -86,8 +88,9 @@ async def triage(
             (suspects if is_suspicious or is_made_up(candidate.unique_id) else plain).append(candidate)
     large = {c.number for c in [*suspects, *plain] if (c.octets or 0) > most_octets and not c.is_forced}
     # TOP of what ended a session, or may, ends the next one before anything is retrieved.
-    harmless = [*suspects, *(c for c in plain if c.turn is Turn.WITH_OTHERS)]
-    asked = harmless if judge is not None else list(suspects)
+    asked = [] if is_baseline else list(suspects)
+    if judge is not None:
+        asked += [c for c in plain if c.turn is Turn.WITH_OTHERS]
     asked += [c for c in baseline if view.is_in_doubt or is_made_up(c.unique_id)]
     asked.sort(key=_tried)
     async for candidate, octets in heads_of(session, asked):
@@ -95,17 +98,20 @@ async def triage(
             read = partial(_head, candidate, octets, judge=judge)
             is_long = judge is not None or len(octets) > _FEW_OCTETS
             triaged.heads[candidate.number] = await threads.call(owner, read) if is_long else read()
-    triaged.baseline = [
-        (c, triaged.heads[c.number].marks if c.number in triaged.heads else None) for c in baseline
-    ]
     known = _recognised(
         suspects, triaged.heads, matcher, is_wholesale=is_wholesale, compares_all=view.compares_all
     )
-    plain += _unrecognised(suspects, known, triaged, matcher, now=now)
+    unknown = list(_unrecognised(suspects, known, triaged, matcher, now=now))
+    (baseline if is_baseline else plain).extend(unknown)
+    triaged.baseline = [
+        (c, triaged.heads[c.number].marks if c.number in triaged.heads else None) for c in baseline
+    ]
     if is_wholesale and may_hold:
         heads = triaged.heads
-        unknown = [c for c in plain if not (c.number in heads and matcher.proposed(c, heads[c.number].marks))]
-        _hold_if_undecided(view, matcher, unknown)
+        undecided = [
+            c for c in plain if not (c.number in heads and matcher.proposed(c, heads[c.number].marks))
+        ]
+        _hold_if_undecided(view, matcher, undecided)
     for candidate in plain:
         _place(candidate, triaged, is_large=candidate.number in large)
     triaged.to_retrieve.sort(key=_tried)
