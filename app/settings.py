@@ -148,9 +148,9 @@ class Settings(BaseSettings):
     listing_entries_overall: int = Field(
         1_000_000,
         gt=0,
-        description="Entries of long listings in memory, of all syncs of a worker: about 120 octets each where the "
-        "message is known, 650 where it is new, over 1,000 where all unique-ids changed. Beyond that the "
-        "sync that began first goes on, and others wait. Of each listing the first 5,000 are free.",
+        description="Entries of long listings in memory, of all syncs of a worker: about 120 octets each. One whose "
+        "message is new counts for five, and so does a known one that is not listed any more. Beyond that the sync "
+        "that began first goes on, and others wait. Of each listing the first 5,000 are free.",
     )
     sync_concurrency: int = Field(
         200,

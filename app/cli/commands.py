@@ -25,6 +25,7 @@ from app.jobs.port import EngineCannotRun
 from app.jobs.storage import check_runtime, database_for_jobs
 from app.mailboxes.keyring import SecretKeyMissing, forget_unreadable, open_vault, seal_anew
 from app.main import create_app
+from app.reading.slices import INTERVAL
 from app.settings import Settings
 from app.telemetry import logs
 
@@ -75,6 +76,7 @@ def serve(
         _fail(str(error))
     if not settings.api_key.get_secret_value():
         typer.echo(f"The admin key is in {settings.api_key_file} ('maildelta show-key' prints it).", err=True)
+    sys.setswitchinterval(INTERVAL)
     gc.freeze()  # what is there now stays: the collector need not look at it each time mail arrives
     build_server(
         app, settings, host=host or settings.host, port=settings.port if port is None else port

@@ -12,6 +12,15 @@ from app.ledger.models import EntryId
 from app.ledger.sorting import Sorting
 from app.reading.slices import Slices
 
+NEW, ABSENT = (
+    4,
+    4,
+)  # as many entries of a listing take the memory of a message that is new, of a line that is absent
+
+
+async def nobody_counts(_entries: int) -> None:
+    """Whatever is held is held."""
+
 
 async def compared(
     listing: pop3.Listing,
@@ -23,20 +32,27 @@ async def compared(
     compares_all: bool = False,
     earlier: Mapping[bytes, int] = {},  # nobody writes into it
     rows_per_read: int = ledger.ROWS_PER_CHANGE,
+    took: Callable[[int], Awaitable[None]] = nobody_counts,
 ) -> Diff:
-    """What the listing shows beside the ledger. ``read`` asks the database."""
+    """What the listing shows beside the ledger. ``read`` asks the database.
+
+    ``took`` is told what is held beside the listing, as so many further entries of one, and may have the rest wait.
+    """
     sorting = Sorting(listing.entries, now=now, compares_all=compares_all, earlier=earlier)
     await slices.do(sorting.indexing())
     after: EntryId | None = None
     while True:
         page = await read(partial(ledger.ledger_page, maildrop=maildrop, after=after, limit=rows_per_read))
         await slices.do(sorting.compare(page))
+        await took(ABSENT * sorting.absent)
         if len(page) < rows_per_read:
             break
         after = page[-1].entry_id
-    keys, own = sorting.doubtful(), list[Known]()
+    await took(NEW * sorting.fresh + ABSENT * sorting.absent)
+    keys, own = await slices.do(sorting.doubtful()), list[Known]()
     for start in range(0, len(keys), rows_per_read):
         some = keys[start : start + rows_per_read]
         own += await read(partial(ledger.read_part, maildrop=maildrop, ids=some))
+    await took(NEW * sorting.fresh + ABSENT * (sorting.absent + len(own)))
     own.sort(key=lambda line: line.entry_id)  # as a whole ledger comes
     return await slices.do(sorting.made(own))

@@ -208,6 +208,7 @@ def diff(
         by_id[line.unique_id].append(line)
     keys = [ledger_key(listed.unique_id) for listed in listing]
     copies = Counter(keys)
+    last = {key: max(entry.occurrence for entry in entries) for key, entries in by_id.items()}
     numbers: Counter[bytes] = Counter()
     seen: set[EntryId] = set()
     fresh: list[Candidate] = list(settled.fresh)
@@ -216,10 +217,8 @@ def diff(
     for key, listed in zip(keys, listing, strict=True):
         entries = by_id.get(key)
         numbers[key] += 1
-        last = max((entry.occurrence for entry in entries or ()), default=0)
-        candidate = Candidate(
-            listed.number, key, numbers[key] + max(last, earlier.get(key, 0)), listed.octets
-        )
+        before = max(last.get(key, 0), earlier.get(key, 0))
+        candidate = Candidate(listed.number, key, numbers[key] + before, listed.octets)
         if not entries:
             fresh.append(candidate)
             continue

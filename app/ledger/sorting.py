@@ -62,10 +62,24 @@ class Sorting:
             if not count % _SLICE_LINES:
                 yield
 
-    def doubtful(self) -> list[bytes]:
+    @property
+    def fresh(self) -> int:
+        """How many listed messages no line was found for so far, those that are doubtful left out."""
+        return self._is.count(_FRESH)
+
+    @property
+    def absent(self) -> int:
+        """How many lines of the ledger were not listed so far."""
+        return len(self._absent)
+
+    def doubtful(self) -> Sliced[list[bytes]]:
         """The ledger keys of whose lines ``made`` needs all that the ledger has."""
-        keys = (ledger_key(self._lines.unique_id(place)) for place in self._places(_DOUBTFUL))
-        return list(dict.fromkeys(keys))
+        keys: dict[bytes, None] = {}
+        for count, place in enumerate(self._places(_DOUBTFUL), 1):
+            keys[ledger_key(self._lines.unique_id(place))] = None
+            if not count % _SLICE_LINES:
+                yield
+        return list(keys)
 
     def made(self, own: Sequence[Known]) -> Sliced[Diff]:
         """The diff. ``own``: all ledger lines of the ids that are doubtful."""
@@ -78,10 +92,17 @@ class Sorting:
             places.append(place)
             if not count % _SLICE_LINES:
                 yield
-        doubtful = {line.number: place for place in self._places(_DOUBTFUL) for line in [self._lines[place]]}
-        yield
+        rest: list[Line] = []
+        doubtful: dict[int, int] = {}
+        for count, place in enumerate(self._places(_DOUBTFUL), 1):
+            line = self._lines[place]
+            rest.append(line)
+            doubtful[line.number] = place
+            if not count % _SLICE_LINES:
+                yield
+        if len(rest) + len(self._absent) + len(own) > _SLICE_LINES:
+            yield  # what follows goes on in a thread
         settled = Settled(known=self._is.count(_KNOWN), fresh=tuple(fresh))
-        rest: list[Line] = [self._lines[place] for place in doubtful.values()]
         made = diff(
             rest,
             [*self._absent, *own],

@@ -10,6 +10,8 @@ MOST_CAPABILITIES: Final = 100  # servers announce a dozen
 MOST_OCTETS: Final = 100  # of each, blanks included
 _MOST_OCTETS_OF_SASL: Final = 512  # RFC 2449 §4: no line is longer. The best mechanism may be named last
 _LONGEST_LINE: Final = 8192
+_MOST_LINES: Final = 1_000
+_PRINTABLE: Final = bytes(octet if 0x20 < octet < 0x7F else 0x20 for octet in range(256))
 _LONGEST_LOGIN_DELAY: Final = 24 * 3600  # seconds; servers have announced years
 # https://www.iana.org/assignments/pop3-extension-mechanism
 _REGISTERED: Final = frozenset((
@@ -102,10 +104,9 @@ def parse_capabilities(body: bytes) -> Capabilities:
     Kept, stored and shown are the first hundred, and of each a hundred octets.
     """
     tags: dict[str, tuple[str, ...]] = {}
-    for line in body.split(b"\n"):
+    for line in body.split(b"\n", _MOST_LINES)[:_MOST_LINES]:
         # RFC 2449 §3: printable ASCII. Anything else must not get into what is stored and shown.
-        printable = "".join(chr(octet) if 0x20 < octet < 0x7F else " " for octet in line[:_LONGEST_LINE])
-        words = printable.split()
+        words = line[:_LONGEST_LINE].translate(_PRINTABLE).decode("ascii").split()
         if not words:
             continue
         name = words[0].upper()

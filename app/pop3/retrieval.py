@@ -19,7 +19,7 @@ from app.pop3.protocol import FILE_END, Data, Expect, Status
 from app.pop3.sizes import Meter, size_of
 from app.pop3.spool import Spool
 
-_HOPE = 16 * 1024 * 1024  # octets over twice what a message may have, for which its end is waited for
+_HOPE = 16 * 1024 * 1024  # octets over twice what a message may have, and of headers, for whose end we wait
 
 # The end of a file with LF, and the next answer behind it, or nothing yet. Whoever gets bare LF into a letter can forge
 # it: so it is never an end by itself.
@@ -310,7 +310,7 @@ class _Size:
 
     @property
     def given_up(self) -> int:
-        return 2 * self.most + _HOPE
+        return _HOPE if self.cuts else 2 * self.most + _HOPE
 
 
 class _Place(Enum):

@@ -7,14 +7,23 @@ loop has done what came meanwhile.
 
 import asyncio
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from app.pop3 import Sliced
 
 Result = TypeVar("Result")
 
 _SLICE_SECONDS = 0.003
+_FEW_ROWS = 1_000
+
+INTERVAL: Final = 0.0005
+"""Seconds after which a thread that computes gives the interpreter's lock to others (``sys.setswitchinterval``).
+
+By default it is ten times as long, and the event loop, which lets go of the lock at each system call, waits so long for
+it each time: a poll of 15 ms takes 100 beside one thread that computes.
+"""
 
 
 class Slices:
@@ -31,6 +40,15 @@ class Slices:
             has_ended, result = await loop.run_in_executor(self._thread, _go_on, work, _SLICE_SECONDS)
         done: Result = result
         return done
+
+    async def call(self, work: Callable[[], Result], *, rows: int) -> Result:
+        """The result of work that goes through so many rows and does not give way: a few at once, more in the thread.
+
+        There the interpreter takes the lock from it often enough (``INTERVAL``), but other work has to wait.
+        """
+        if rows <= _FEW_ROWS:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def close(self) -> None:
         """End the thread."""

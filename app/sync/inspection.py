@@ -129,6 +129,7 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
             is_baseline=False,
             judge=None,
             threads=tools.threads,
+            slices=tools.slices,
             owner=(mailbox_id,),
             now=tools.clock(),
             may_hold=False,

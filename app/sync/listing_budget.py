@@ -65,13 +65,22 @@ class ListingShare:
 
     def __init__(self, budget: ListingBudget) -> None:
         self._budget = budget
-        self._entries = self._octets = 0
+        self._entries = self._octets = self._beside = 0
 
     async def took(self, entries: int, octets: int) -> None:
         """So much more has come; returns when there is room for it."""
         self._entries += entries
         self._octets += octets
-        await self._budget.take(self, max(self._entries, self._octets // _OCTETS_PER_ENTRY))
+        await self._budget.take(self, self._listed)
+
+    async def holds_beside(self, entries: int) -> None:
+        """Beside the listing so much is held as so many further entries take; returns when there is room for it."""
+        self._beside = max(self._beside, entries)
+        await self._budget.take(self, self._listed + self._beside)
+
+    @property
+    def _listed(self) -> int:
+        return max(self._entries, self._octets // _OCTETS_PER_ENTRY)
 
     def keep(self, entries: int) -> None:
         """Only so many are needed from now on."""

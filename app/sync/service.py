@@ -1,7 +1,7 @@
 """``sync_mailbox``: list, diff, recognise, retrieve, store. Read it from top to bottom."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from app.database import Batchable, Database, StorageFailed
 from app.jobs.wakeups import Wakeups
 from app.ledger import listing_digest
 from app.ledger import repository as ledger
-from app.ledger.diff import Candidate, Deletable, MaildropId, Turn
+from app.ledger.diff import Candidate, Deletable, Known, MaildropId, Turn
 from app.ledger.entries import Row, RowMaker
 from app.ledger.listing_digest import ListingDigest
 from app.ledger.listing_view import ListingView
@@ -52,7 +52,7 @@ from app.sync.listing_budget import ListingBudget, ListingShare
 from app.sync.recording import RecordingPart, in_parts
 from app.sync.retention import Checked
 from app.sync.survey import Surveyor
-from app.sync.triage import Triaged, heads_of, judge_by
+from app.sync.triage import ASKED_AT_ONCE, Triaged, heads_of, judge_by
 from app.telemetry import Traces
 from app.telemetry.metrics import Metrics
 
@@ -178,6 +178,7 @@ class _Run:
                 limits=self._tools.limits,
                 most_entries=most,
                 took=share.took,
+                holds_beside=share.holds_beside,
                 clock=self._tools.clock,
                 phase=self._phase,
                 blaming=partial(self._blaming, session),
@@ -256,9 +257,11 @@ class _Run:
         now = self._tools.clock()
         make = RowMaker(self._maildrop, now)
         known = view.known + len(triaged.recognised) + len(triaged.baseline) + len(triaged.postponed)
-        found, lines = matcher.found, view.diff.gone if view.may_miss else ()
-        gone = [line.entry_id for line in lines if line.entry_id not in found]
-        missing = len(gone) + len(renamed_away(triaged.recognised))
+        lines = view.diff.gone if view.may_miss else ()
+        gone, renamed = await self._tools.slices.call(
+            partial(_missing, lines, matcher.found, triaged), rows=len(lines) + len(triaged.recognised)
+        )
+        missing = len(gone) + renamed
         report = self.report.model_copy(
             update={
                 "listed": view.listed,
@@ -333,7 +336,6 @@ class _Run:
         if not triaged.to_retrieve:
             return
         judge = judge_by(mailbox.criteria)
-        candidates = {candidate.number: candidate for candidate in triaged.to_retrieve}
 
         def judge_late(candidate: Candidate, message: Prepared) -> str | None:
             """Where TOP gave no headers, the criteria are judged on the message itself."""
@@ -351,9 +353,14 @@ class _Run:
             memory=self._tools.memory,
         )
         too_large: list[Candidate] = []
+        turns = await self._tools.slices.call(
+            partial(_in_turn, triaged.to_retrieve), rows=len(triaged.to_retrieve)
+        )
         async with self._blaming(session, triaged.to_retrieve), batches:
-            for most_octets, alone, some in _in_turn(triaged.to_retrieve):
-                async for reply in session.retrieve(some, most_octets=most_octets, alone=alone):
+            for most_octets, alone, some in turns:
+                candidates = {candidate.number: candidate for candidate in some}
+                asked = [(candidate.number, candidate.octets or 0) for candidate in some]
+                async for reply in session.retrieve(asked, most_octets=most_octets, alone=alone):
                     if reply.too_large:
                         too_large.append(candidates[reply.number])
                     if reply.ending is pop3.Ending.AS_FILE:
@@ -625,16 +632,27 @@ class _Run:
             self.report.phases[name] = self.report.phases.get(name, 0) + took
 
 
-def _in_turn(candidates: Sequence[Candidate]) -> Iterator[tuple[int | None, bool, list[tuple[int, int]]]]:
+def _in_turn(candidates: Sequence[Candidate]) -> list[tuple[int | None, bool, list[Candidate]]]:
     """What to retrieve in which turn, and whether alone; with the session's limit, or whatever its size as somebody
-    asked."""
-    for turn in Turn:
-        for is_forced, limit in ((False, None), (True, _NO_LIMIT)):
-            some = [
-                (c.number, c.octets or 0) for c in candidates if (c.turn, c.is_forced) == (turn, is_forced)
-            ]
-            if some:
-                yield limit, turn is not Turn.WITH_OTHERS, some
+    asked. Not too many at once."""
+    turns: dict[tuple[Turn, bool], list[Candidate]] = {
+        (turn, is_forced): [] for turn in Turn for is_forced in (False, True)
+    }
+    for candidate in candidates:
+        turns[candidate.turn, candidate.is_forced].append(candidate)
+    return [
+        (_NO_LIMIT if is_forced else None, turn is not Turn.WITH_OTHERS, some[start : start + ASKED_AT_ONCE])
+        for (turn, is_forced), some in turns.items()
+        for start in range(0, len(some), ASKED_AT_ONCE)
+    ]
+
+
+def _missing(
+    lines: Sequence[Known], found: Collection[EntryId], triaged: Triaged
+) -> tuple[list[EntryId], int]:
+    """The lines whose messages are gone, and how many more are missing under their own unique-ids."""
+    gone = [line.entry_id for line in lines if line.entry_id not in found]
+    return gone, len(renamed_away(triaged.recognised))
 
 
 def _is_written(triaged: Triaged) -> bool:

@@ -1,6 +1,6 @@
 """What a maildrop shows, and what of it is to be retrieved: list, view, match, triage. Writes nothing."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
@@ -52,6 +52,7 @@ class Surveyor:
         limits: pop3.Limits,
         most_entries: int,
         took: pop3.Took,
+        holds_beside: Callable[[int], Awaitable[None]],
         clock: Callable[[], datetime],
         phase: Callable[[str], AbstractContextManager[None]],
         blaming: Callable[[Sequence[Candidate]], AbstractAsyncContextManager[None]],
@@ -71,6 +72,7 @@ class Surveyor:
         self._limits = limits
         self._most_entries = most_entries
         self._took = took
+        self._holds_beside = holds_beside
         self._clock = clock
         self._phase = phase
         self._blaming = blaming
@@ -87,15 +89,13 @@ class Surveyor:
                 view = await self._view(listed)
                 matcher = await self._matcher(view)
                 triaged = await self._triage(view, matcher)
-            if not (view.is_in_doubt and numbers_shown(view.diff.own, triaged.shown)):
+            shown_numbers = partial(numbers_shown, view.diff.own, triaged.shown)
+            if not (view.is_in_doubt and await self._slices.call(shown_numbers, rows=len(triaged.heads))):
                 break
             # Now it is sure: what was known by a number says nothing, and the headers are the ids.
             self._facts["ids_are_numbers"] = ids_are_numbers = True
             self._last_digest = None
-        lost = sum(
-            is_made_up(candidate.unique_id) and not is_made_up(same.line.unique_id)
-            for candidate, same in triaged.recognised
-        )
+        lost = await self._slices.call(partial(_without_their_ids, triaged), rows=len(triaged.recognised))
         if listed.has_ids and 2 * lost > view.listed:
             raise SyncFailed(
                 SyncErrorCode.SERVER_TEMPORARY, f"UIDL gives no unique-ids for {lost} messages that had some."
@@ -178,6 +178,7 @@ class Surveyor:
             compares_all=compares_all,
             earlier=earlier,
             rows_per_read=self._rows_per_read,
+            took=self._holds_beside,
         )
         view = listing_view.whole(listing, made, last_digest=self._last_digest, compares_all=compares_all)
         is_wholesale = view.diff.is_wholesale or (self._mailbox.ids_are_changing and bool(view.diff.fresh))
@@ -224,13 +225,15 @@ class Surveyor:
         diff, absent = view.diff, view.diff.gone + view.diff.away
         if diff.is_wholesale or any(is_made_up(candidate.unique_id) for candidate in diff.fresh):
             absent = await copies.named(self._database, absent)
-        return Matcher(
+        made = partial(
+            Matcher,
             own=await copies.named(self._database, diff.own),
             absent=absent,
             ids_changed=self._mailbox.ids_changed or diff.is_wholesale or view.has_shifted,
             shared=diff.shared,
             is_wholesale=diff.is_wholesale,
         )
+        return await self._slices.call(made, rows=len(diff.own) + len(absent))
 
     async def _triage(self, view: ListingView, matcher: Matcher) -> Triaged:
         mailbox = self._mailbox
@@ -248,9 +251,18 @@ class Surveyor:
                 is_baseline=is_baseline,
                 judge=judge_by(mailbox.criteria),
                 threads=self._threads,
+                slices=self._slices,
                 owner=(self._maildrop.mailbox_id,),
                 now=self._clock(),
             )
+
+
+def _without_their_ids(triaged: Triaged) -> int:
+    """How many known messages have no unique-id any more."""
+    return sum(
+        is_made_up(candidate.unique_id) and not is_made_up(same.line.unique_id)
+        for candidate, same in triaged.recognised
+    )
 
 
 def takes_baseline(mailbox: Mailbox) -> bool:

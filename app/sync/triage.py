@@ -16,12 +16,15 @@ from app.mailboxes import judging as judged
 from app.mailboxes.criteria import Criteria
 from app.maildrops.errors import SyncErrorCode, SyncFailed
 from app.reading.shares import Owner
+from app.reading.slices import Slices
 from app.reading.threads import FairThreads
 
 # So few ledger lines that nothing can recognise are worth no question to a person.
 _FEW = 5
 # Octets of headers that are digested where they arrive: a hop to a thread costs as much.
 _FEW_OCTETS = 16 * 1024
+
+ASKED_AT_ONCE = 2_000  # so that nothing goes through all of a long listing at once
 
 MOST_RETRIEVED_TO_COMPARE = 1_000  # known messages that one sync retrieves, as their sizes do not add up
 
@@ -64,6 +67,7 @@ async def triage(
     is_baseline: bool,
     judge: Judge | None,
     threads: FairThreads,
+    slices: Slices,
     owner: Owner,
     now: datetime,
     may_hold: bool = True,
@@ -74,46 +78,86 @@ async def triage(
     otherwise.
     Raises SyncFailed ``needs_review`` when a wholesale change of unique-ids cannot be decided.
     """
-    diff, triaged = view.diff, Triaged()
+    diff = view.diff
+    rows = len(diff.fresh) + len(diff.due) + len(diff.suspects) + len(diff.gone)
+    begin = partial(_sorted_out, view, matcher, most_octets=most_octets, is_baseline=is_baseline, judge=judge)
+    piles = await slices.call(begin, rows=rows)
+    heads: dict[int, CandidateHead] = {}
+    async for candidate, octets in heads_of(session, piles.asked):
+        if octets is not None:
+            read = partial(_head, candidate, octets, judge=judge)
+            is_long = judge is not None or len(octets) > _FEW_OCTETS
+            heads[candidate.number] = await threads.call(owner, read) if is_long else read()
+    may_hold = may_hold and piles.is_wholesale
+    end = partial(_decided, view, matcher, piles, heads, is_baseline=is_baseline, now=now, may_hold=may_hold)
+    return await slices.call(end, rows=rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piles:
+    """The candidates as they are sorted out before any headers are known. ``large``: by number."""
+
+    recognised: list[tuple[Candidate, SameAs]]
+    suspects: list[Candidate]
+    plain: list[Candidate]
+    baseline: list[Candidate]
+    asked: list[Candidate]
+    large: frozenset[int]
+    is_wholesale: bool
+
+
+def _sorted_out(
+    view: ListingView, matcher: Matcher, *, most_octets: int, is_baseline: bool, judge: Judge | None
+) -> _Piles:
+    diff = view.diff
     is_wholesale = diff.is_wholesale and not is_baseline
+    recognised: list[tuple[Candidate, SameAs]] = []
     suspects, plain, baseline = list(diff.suspects), list(diff.due), list[Candidate]()
     # What had no unique-id may have got one since, and the other way round.
     is_suspicious = is_wholesale or any(is_made_up(line.unique_id) for line in diff.gone)
     for candidate in diff.fresh:
         if (same := matcher.take_by_import(candidate)) is not None:
-            triaged.recognised.append((candidate, same))
+            recognised.append((candidate, same))
         elif is_baseline:
             baseline.append(candidate)
         else:
             (suspects if is_suspicious or is_made_up(candidate.unique_id) else plain).append(candidate)
     large = {c.number for c in [*suspects, *plain] if (c.octets or 0) > most_octets and not c.is_forced}
-    # TOP of what ended a session, or may, ends the next one before anything is retrieved.
     asked = [] if is_baseline else list(suspects)
     if judge is not None:
+        # TOP of what ended a session, or may, ends the next one before anything is retrieved.
         asked += [c for c in plain if c.turn is Turn.WITH_OTHERS]
     asked += [c for c in baseline if view.is_in_doubt or is_made_up(c.unique_id)]
     asked.sort(key=_tried)
-    async for candidate, octets in heads_of(session, asked):
-        if octets is not None:
-            read = partial(_head, candidate, octets, judge=judge)
-            is_long = judge is not None or len(octets) > _FEW_OCTETS
-            triaged.heads[candidate.number] = await threads.call(owner, read) if is_long else read()
+    return _Piles(recognised, suspects, plain, baseline, asked, frozenset(large), is_wholesale)
+
+
+def _decided(
+    view: ListingView,
+    matcher: Matcher,
+    piles: _Piles,
+    heads: dict[int, CandidateHead],
+    *,
+    is_baseline: bool,
+    now: datetime,
+    may_hold: bool,
+) -> Triaged:
+    """Each candidate in its place, as the headers that are known tell."""
+    triaged = Triaged(recognised=piles.recognised, heads=heads)
+    suspects, plain, baseline = piles.suspects, piles.plain, piles.baseline
     known = _recognised(
-        suspects, triaged.heads, matcher, is_wholesale=is_wholesale, compares_all=view.compares_all
+        suspects, heads, matcher, is_wholesale=piles.is_wholesale, compares_all=view.compares_all
     )
     unknown = list(_unrecognised(suspects, known, triaged, matcher, now=now))
     (baseline if is_baseline else plain).extend(unknown)
-    triaged.baseline = [
-        (c, triaged.heads[c.number].marks if c.number in triaged.heads else None) for c in baseline
-    ]
-    if is_wholesale and may_hold:
-        heads = triaged.heads
+    triaged.baseline = [(c, heads[c.number].marks if c.number in heads else None) for c in baseline]
+    if may_hold:
         undecided = [
             c for c in plain if not (c.number in heads and matcher.proposed(c, heads[c.number].marks))
         ]
         _hold_if_undecided(view, matcher, undecided)
     for candidate in plain:
-        _place(candidate, triaged, is_large=candidate.number in large)
+        _place(candidate, triaged, is_large=candidate.number in piles.large)
     triaged.to_retrieve.sort(key=_tried)
     return triaged
 
@@ -150,13 +194,12 @@ async def heads_of(
     session: pop3.Pop3Session, candidates: Sequence[Candidate]
 ) -> AsyncIterator[tuple[Candidate, bytes | None]]:
     """The headers of each (TOP, pipelined), cut where they are very long; None where the server does not give them."""
-    by_number = {candidate.number: candidate for candidate in candidates}
-    if not by_number:
-        return
-    async for reply in session.top(list(by_number), lines=0):
-        octets = reply.body if isinstance(reply.body, bytes) else None
-        reply.close()
-        yield by_number[reply.number], octets
+    for start in range(0, len(candidates), ASKED_AT_ONCE):
+        by_number = {one.number: one for one in candidates[start : start + ASKED_AT_ONCE]}
+        async for reply in session.top(list(by_number), lines=0):
+            octets = reply.body if isinstance(reply.body, bytes) else None
+            reply.close()
+            yield by_number[reply.number], octets
 
 
 def judge_by(criteria: dict[str, Any] | None) -> Judge | None:

@@ -241,6 +241,7 @@ def test_an_answer_to_top_without_end_is_given_up_charged_to_its_message_and_hel
         finally:
             tracemalloc.stop()
     assert peak < LIMITS.head_octets + 8 * PIECE_OCTETS
+    assert server.taken < 17 * 1024 * KIB
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """The laws of ``diff``, and the cases that taught them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from random import Random
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -174,3 +175,28 @@ def test_most_is_gone_only_where_several_were_known() -> None:
 def test_long_ids_have_bounded_keys_that_differ_when_the_ids_do(first: bytes, second: bytes) -> None:
     assert len(ledger_key(first)) <= 512
     assert (ledger_key(first) == ledger_key(second)) == (first == second)
+
+
+class CountingKnown(Known):
+    """How often its occurrence is read."""
+
+    __slots__ = ()
+    reads = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "occurrence":
+            CountingKnown.reads += 1
+        return super().__getattribute__(name)
+
+
+def test_an_id_that_is_listed_many_times_costs_in_proportion() -> None:
+    many = 500
+    ledger = [
+        CountingKnown(**{field.name: getattr(line, field.name) for field in fields(line)})
+        for line in (known(b"same", entry_id=n, occurrence=n) for n in range(1, many + 1))
+    ]
+    CountingKnown.reads = 0
+    result = diff(listed(*[b"same"] * (many + 1)), ledger, now=NOW)
+    assert len(result.suspects) == many + 1
+    assert result.suspects[0].occurrence == many + 1
+    assert CountingKnown.reads <= 3 * many

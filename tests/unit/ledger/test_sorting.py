@@ -44,7 +44,7 @@ def sorted_by_pages(listing: Listing, ledger: list[Known], size: int, **how: Any
     in_one_go(sorting.indexing())
     for start in range(0, len(ledger), size):
         in_one_go(sorting.compare(ledger[start : start + size]))
-    doubtful = set(sorting.doubtful())
+    doubtful = set(in_one_go(sorting.doubtful()))
     return in_one_go(sorting.made([line for line in ledger if line.unique_id in doubtful]))
 
 

@@ -46,3 +46,13 @@ async def test_what_the_work_raises_is_raised() -> None:
     with pytest.raises(ValueError, match="from a slice"):
         await slices.do(work())
     slices.close()
+
+
+async def test_a_few_rows_are_gone_through_at_once_and_more_in_the_thread() -> None:
+    slices = Slices()
+    try:
+        here = threading.current_thread()
+        assert await slices.call(threading.current_thread, rows=10) is here
+        assert await slices.call(threading.current_thread, rows=100_000) is not here
+    finally:
+        slices.close()

@@ -92,3 +92,19 @@ async def test_long_unique_ids_count_for_several() -> None:
 @pytest.mark.parametrize(("listed", "most"), [(None, 200_000), (5, 200_000), (150_000, 300_000)])
 def test_a_mailbox_that_was_longer_may_double(listed: int | None, most: int) -> None:
     assert most_entries(listed, Limits()) == most
+
+
+async def test_what_is_held_beside_a_listing_counts_as_more_of_it() -> None:
+    budget = ListingBudget(MOST)
+    with budget.share() as first, budget.share() as second:
+        await first.took(FREE_ENTRIES + 2_000, 0)
+        await first.holds_beside(6_000)
+        await first.holds_beside(1_000)
+        assert budget.held == 8_000
+        await second.took(FREE_ENTRIES + 1_000, 0)
+        waiting = asyncio.create_task(second.holds_beside(4_000))
+        await settled()
+        assert not waiting.done()
+        first.keep(0)
+        await waiting
+        assert budget.held == 5_000
