@@ -25,6 +25,7 @@ class Work(Enum):
         self.number = len(type(self).__members__)
 
 
+_HEADERS, _HEADER_OCTETS = Work.HEADERS.number, Work.HEADER_OCTETS.number
 _UNITS = [work.units for work in Work]
 
 
@@ -64,6 +65,15 @@ class Budget:
             self._spent.add(work.number)
             self._found.append(work.warning)
         return left
+
+    def take_headers(self, count: int, octets: int) -> bool:
+        """Take headers and their octets, all of them or, where one or the other is not there, nothing."""
+        left = self._left
+        if self._is_over or count > left[_HEADERS] or octets > left[_HEADER_OCTETS]:
+            return False
+        left[_HEADERS] -= count
+        left[_HEADER_OCTETS] -= octets
+        return True
 
     def left(self, work: Work) -> int:
         """How many units of this work there still are."""

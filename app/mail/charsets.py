@@ -74,11 +74,16 @@ REPLACEMENT = "\ufffd"
 
 def codec_of(label: str) -> str | None:
     """The name by which ``text_of`` knows a charset; UNDECLARED for what says nothing, None for what nobody knows."""
-    return _codec_of(label[:_LONGEST_LABEL])
+    return _codec_of(label if len(label) <= _LONGEST_LABEL else label[:_LONGEST_LABEL])
 
 
 def text_of(data: bytes, codec: str, *, cut: bool = False) -> tuple[str, bool]:
     """Octets as text, and whether all of them were valid. ``cut``: a last character may lack its end. Never raises."""
+    if codec == UTF_8 and len(data) <= _AT_ONCE and not cut:  # what most texts are
+        try:
+            return data.decode().removeprefix("\ufeff"), True
+        except UnicodeDecodeError:
+            pass
     if codec == UNDECLARED:
         return _undeclared(data, cut=cut)
     if codec in _SINGLE:
@@ -166,6 +171,11 @@ def _undeclared(data: bytes, *, cut: bool) -> tuple[str, bool]:
 
 
 def _single(data: bytes, codec: str) -> tuple[str, bool]:
+    if len(data) <= _AT_ONCE:
+        try:
+            return codecs.charmap_decode(data, "strict", _table(codec))[0], True
+        except UnicodeError:
+            return codecs.charmap_decode(data, "replace", _table(codec))[0], False
     slices = [data[at : at + _AT_ONCE] for at in range(0, len(data), _AT_ONCE)]
     try:
         return "".join(codecs.charmap_decode(part, "strict", _table(codec))[0] for part in slices), True

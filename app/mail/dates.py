@@ -14,6 +14,7 @@ from app.mail import defects
 _LONGEST = 200  # octets looked at
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = {name: number for number, name in enumerate(_MONTHS, 1)}
+_TWO_DIGITS = {name.title(): f"{number:02}" for name, number in _MONTH.items()}
 _LONG_MONTHS = (
     *("january", "february", "march", "april", "june", "july", "august", "september"),
     *("october", "november", "december", "sept"),
@@ -22,7 +23,7 @@ _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 _USUAL = re.compile(
     r"(?:[A-Za-z]{3},)?\s*(\d{1,2})\s(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\s(\d{4})\s"
-    r"(\d\d):(\d\d):(\d\d)\s([+-])([01]\d|2[0-3])([0-5]\d)(?:\s*\([^()]*\))?\Z",
+    r"(\d\d:\d\d):(\d\d)\s(?:([+-](?:[01]\d|2[0-3]))([0-5]\d)|GMT)(?:\s*\([^()]*\))?\Z",
     re.ASCII,
 )
 _COMMENT = re.compile(r"\([^()]*+\)")
@@ -97,13 +98,12 @@ def _usual(text: str) -> datetime | None:
     match = _USUAL.match(text)
     if match is None:
         return None
-    day, month, year, hour, minute, second, sign, zone_hours, zone_minutes = match.groups()
-    offset = timedelta(hours=int(zone_hours), minutes=int(zone_minutes))
-    # 60 is a leap second (RFC 5322 §3.3), which datetime does not know.
-    local = datetime(
-        int(year), _MONTH[month.lower()], int(day), int(hour), int(minute), min(int(second), 59), tzinfo=UTC
-    )
-    return local - offset if sign == "+" else local + offset
+    day, month, year, clock, second, zone_hours, zone_minutes = match.groups()
+    if second == "60":  # a leap second (RFC 5322 §3.3), which datetime does not know
+        second = "59"
+    zone = f"{zone_hours}:{zone_minutes}" if zone_hours else "+00:00"
+    local = f"{year}-{_TWO_DIGITS[month]}-{day:0>2}T{clock}:{second}{zone}"
+    return datetime.fromisoformat(local).astimezone(UTC)
 
 
 def _unusual(text: str, found: list[str]) -> datetime | None:

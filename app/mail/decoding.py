@@ -15,8 +15,15 @@ _CONTROL = re.compile(r"[\x01-\x1f\x7f-\x9f\u2028\u2029]+")
 
 def clean(text: str) -> str:
     """Replace what storage refuses: NUL (PostgreSQL) and lone surrogates (UTF-8). Line ends and tabs stay."""
-    if text.isascii() and "\0" not in text:
-        return text
+    if "\0" not in text:
+        if text.isascii():
+            return text
+        try:
+            text.encode()  # the quickest way to see that there is no surrogate
+        except UnicodeEncodeError:
+            pass
+        else:
+            return text
     return _UNSAFE.sub(REPLACEMENT, text)
 
 

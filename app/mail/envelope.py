@@ -1,9 +1,10 @@
 """PURE  What the headers of a message say of it: who wrote it, to whom, when, about what, in answer to what."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from app.mail import defects
 from app.mail.dates import date_of
@@ -13,6 +14,8 @@ from app.mail.identification import ids_in, list_id, message_id, thread_of
 from app.mail.parameters import parameter
 from app.mail.people import Address, addresses
 from app.mail.words import decoded
+
+Made = TypeVar("Made")
 
 MAX_SUBJECT = 2_000
 MAX_AUTHORS = 50
@@ -65,8 +68,10 @@ class Envelope:
     list_id: str | None
 
 
-def envelope_of(fields: Mapping[str, Sequence[bytes]], found: list[str], *, charset: str = "") -> Envelope:
-    """Read the headers of a message. ``charset``: as for ``words.decoded``."""
+def envelope_of(
+    fields: Mapping[str, Sequence[bytes]], found: list[str], *, charset: str = "", made: Callable[..., Made]
+) -> Made:
+    """Read the headers of a message. ``charset``: as for ``words.decoded``; ``made`` takes the fields of Envelope."""
     subject = (
         shown(decoded(fields["subject"][0], found, charset=charset), found) if "subject" in fields else ""
     )
@@ -74,7 +79,7 @@ def envelope_of(fields: Mapping[str, Sequence[bytes]], found: list[str], *, char
         found.append(defects.LONG_VALUE_CUT)
 
     def people(name: str) -> tuple[Address, ...]:
-        return addresses(fields.get(name, ()), found, charset=charset)
+        return addresses(fields[name], found, charset=charset) if name in fields else ()
 
     authors = people("from")
     from_ambiguous = is_ambiguous(len(fields.get("from", ())), authors)
@@ -84,7 +89,7 @@ def envelope_of(fields: Mapping[str, Sequence[bytes]], found: list[str], *, char
     references = ids_in(fields["references"], found) if "references" in fields else ()
     answered = ids_in(fields["in-reply-to"], found)[:1] if "in-reply-to" in fields else ()
     in_reply_to = answered[0] if answered else None
-    return Envelope(
+    return made(
         message_id=own,
         subject=subject[:MAX_SUBJECT],
         from_=authors[0] if authors else None,
@@ -146,12 +151,10 @@ def is_ambiguous(fields: int, authors: tuple[Address, ...]) -> bool:
 
 def fields_of(block: Block, found: list[str]) -> dict[str, list[bytes]]:
     """The raw values of each header, by its name in lower case."""
-    if not block.headers:
+    fields = block.fields
+    if not fields:
         found.append(defects.NO_HEADERS)
-    fields: dict[str, list[bytes]] = {}
-    for name, value in block.headers:
-        fields.setdefault(name, []).append(value)
-    if len(fields) < len(block.headers) and any(len(fields.get(name, ())) > 1 for name in _ONCE):
+    if any([len(fields[name]) > 1 for name in _ONCE if name in fields]):  # noqa: C419  quicker than a generator
         found.append(defects.REPEATED_HEADER)
     return fields
 

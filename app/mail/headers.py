@@ -1,8 +1,8 @@
 """PURE  The headers of a message or part: their lines, and where they end (RFC 5322 §2.2)."""
 
 import re
-from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from app.mail import defects
 from app.mail.budget import Budget, Work
@@ -11,6 +11,8 @@ MAX_HEADER_OCTETS = 256 * 1024
 MAX_HEADERS = 2_000
 # Possessive all over: no input makes these go back over what they have read.
 _LINE = re.compile(rb"^(?:([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)|([^\r\n][^\n]*+))", re.MULTILINE)
+_FOLD = re.compile(rb"\n(?=[ \t]++[^ \t\n])")
+_NAME = re.compile(rb"[!-9;-~]++[ \t]*+")
 _MBOX_LINE = re.compile(rb">?From (?![ \t]*+:)")  # the separator line of an mbox file (RFC 4155)
 _LINE_END = re.compile(rb"\r*+\n")
 _BLANK_LINE = re.compile(rb"\n[ \t]++\r*+\n")
@@ -21,24 +23,96 @@ _WELL_KNOWN = re.compile(
     rb"|auto-submitted|status|(?:content|x|list|arc|resent|thread)-[!-9;-~]++)[ \t]*+:",
     re.IGNORECASE | re.MULTILINE,
 )
+_SPELLINGS = {
+    name.encode(): name.lower()
+    for name in (
+        *(
+            "Authentication-Results",
+            "Bcc",
+            "CC",
+            "Cc",
+            "Content-Disposition",
+            "Content-ID",
+            "Content-Language",
+        ),
+        *(
+            "Content-Transfer-Encoding",
+            "Content-Type",
+            "Content-type",
+            "DKIM-Signature",
+            "Date",
+            "Delivered-To",
+            "From",
+        ),
+        *(
+            "In-Reply-To",
+            "List-Id",
+            "List-Unsubscribe",
+            "MIME-Version",
+            "Message-ID",
+            "Message-Id",
+            "Mime-Version",
+        ),
+        *(
+            "Precedence",
+            "Received",
+            "Received-SPF",
+            "References",
+            "Reply-To",
+            "Return-Path",
+            "Sender",
+            "Subject",
+            "To",
+        ),
+        *("User-Agent", "X-Mailer"),
+    )
+}
 _CR_HEADERS = re.compile(
     rb"(?:[!-9;-~]++[ \t]*+:[^\r\n]*+\r(?!\r*+\n)(?:[ \t][^\r\n]*+\r(?!\r*+\n))*+)++"
     rb"(?:[!-9;-~]++[ \t]*+:[^\r\n]*+\r\n(?:\r?\n)?|\r\n?)"
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """The headers in their order, names in lower case, values raw and unfolded."""
+class Block(NamedTuple):
+    """The values of each header, raw and unfolded, by its name in lower case; both in the order they came."""
 
-    headers: list[tuple[str, bytes]]
+    fields: dict[str, list[bytes]]
 
     def first(self, name: str) -> bytes:
         """The first value of a header, b"" when there is none."""
-        for known, value in self.headers:
-            if known == name:
-                return value
-        return b""
+        values = self.fields.get(name)
+        return values[0] if values else b""
+
+
+def split_usual(data: bytes, budget: Budget) -> Block | None:
+    """What ``split_headers`` gives for a short block of headers as most messages and parts have them.
+
+    None where anything is odd: a line that is no header, one of blanks alone, a CR without LF, a budget that is spent.
+    """
+    octets = len(data)
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n")
+        if b"\r" in data:
+            return None
+    if b"\n " in data or b"\n\t" in data:
+        data = _FOLD.sub(b"", data)
+    fields: dict[str, list[bytes]] = {}
+    lines = data.split(b"\n")
+    lines.pop()  # behind the last line end
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        key = _SPELLINGS.get(name)
+        if key is None or not colon:
+            if not colon or not _NAME.fullmatch(name):
+                return None
+            key = name.rstrip(b" \t").decode("ascii").lower()
+        if key in fields:
+            fields[key].append(value.strip())
+        else:
+            fields[key] = [value.strip()]
+    if len(lines) > MAX_HEADERS or not budget.take_headers(len(lines), octets):
+        return None
+    return Block(fields)
 
 
 def split_headers(data: bytes, budget: Budget, found: list[str]) -> tuple[Block, int]:
@@ -57,7 +131,7 @@ def split_headers(data: bytes, budget: Budget, found: list[str]) -> tuple[Block,
         else:
             headers.append((name.decode("ascii").lower(), _unfolded(value)))
     if not headers:
-        return Block([]), 0 if odd >= 0 else len(data)
+        return Block({}), 0 if odd >= 0 else len(data)
     if next(lines, None) is not None:
         found.append(defects.HEADERS_CUT)
     end, body = _end_without_empty_line(data, start, odd)
@@ -70,8 +144,10 @@ def split_headers(data: bytes, budget: Budget, found: list[str]) -> tuple[Block,
         found.append(defects.BROKEN_HEADER_LINE)
     if b"\r\r\n" in data[:end]:
         found.append(defects.CR_CR_LF)
-    del headers[budget.take(Work.HEADERS, len(headers)) :]
-    return Block(headers), body
+    fields: dict[str, list[bytes]] = {}
+    for name, value in headers[: budget.take(Work.HEADERS, len(headers))]:
+        fields.setdefault(name, []).append(value)
+    return Block(fields), body
 
 
 def _unfolded(value: bytes) -> bytes:

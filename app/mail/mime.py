@@ -7,6 +7,7 @@ string they give can be stored: no NUL, no lone surrogates, bounded in length.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from app.mail.automation import Automated
 from app.mail.bounces import Bounce
@@ -106,10 +107,8 @@ def parse(octets: Octets, *, is_late: Callable[[], bool] = never) -> ParsedMessa
         else:
             charset = charset or part.charset
             bodies.append(_Body(part.alternative, _text(part, budget, found), role is Role.HTML))
-    headers = {
-        name: [decoded(value, found, charset=charset) for value in values]
-        for name, values in fields_of(block, found).items()
-    }
+    as_text = partial(decoded, found=found, charset=charset)
+    headers = {name: [*map(as_text, values)] for name, values in fields_of(block, found).items()}
     text, html = _shown(bodies, budget, found)
     return ParsedMessage(headers, text, html, tuple(attachments), warnings_of(found, is_cut=False))
 
@@ -169,7 +168,7 @@ def header_values(raw_headers: bytes, name: str) -> list[str]:
     found: list[str] = []
     wanted = name.lower()
     block = Scanner(raw_headers, Budget(found), found).block()
-    return [decoded(value, found) for known, value in block.headers if known == wanted]
+    return [decoded(value, found) for value in block.fields.get(wanted, ())]
 
 
 def _attachment(part: Part, index: int, octets: int, found: list[str]) -> Attachment:
@@ -206,6 +205,8 @@ def _shown(bodies: list[_Body], budget: Budget, found: list[str]) -> tuple[str |
     """The text and the HTML of all bodies. Of alternatives each side takes its own form, or else the other one."""
     if not bodies:
         return None, None
+    if len(bodies) == 1 and not bodies[0].is_html:
+        return bodies[0].text[: budget.take(Work.CHARACTERS, len(bodies[0].text))], None
     texts: list[str] = []
     htmls: list[str] = []
     has_html = any(body.is_html for body in bodies)

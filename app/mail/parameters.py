@@ -5,12 +5,14 @@ write them: ``multipart/mixed (see below) boundary=x``, ``attachment; filename=m
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from app.mail.decoding import clean, decoded_text
 from app.mail.words import decoded
 
+_MOST_REMEMBERED = 1_000  # octets
 _COMMENT = re.compile(rb'("(?:[^"\\]|\\.)*+"?+)|\([^()"]*+\)', re.DOTALL)
 _MAIN_VALUE = re.compile(rb'[\s"]*+([^\s;,"/]*+(?:\s*+/\s*+[^\s;,"]*+)?)')
 # A value without quotes goes on behind a blank, unless the next parameter begins there.
@@ -26,8 +28,9 @@ _ESCAPED_MARK = re.compile(rb'\\(["\\])')
 
 def main_value(value: bytes) -> str:
     """What stands before the parameters, in lower case: ``text/plain``, ``attachment``, ``base64``."""
-    match = _MAIN_VALUE.match(_without_comments(value))
-    return b"".join(match[1].split()).decode("latin-1").lower() if match else ""
+    if not value:
+        return ""
+    return _remembered(value)[0] if len(value) <= _MOST_REMEMBERED else _parsed(value)[0]
 
 
 def parameter(value: bytes, name: bytes) -> bytes | None:
@@ -66,14 +69,31 @@ def text_parameter(value: bytes, name: bytes, found: list[str]) -> str | None:
     return None if plain is None else decoded(plain, found)
 
 
-def _parameters(value: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
+_Parameter = tuple[bytes, bytes, bool]
+
+
+def _parameters(value: bytes) -> Iterable[_Parameter]:
     """Name in lower case, content, and whether that was quoted, of each; the main value is none."""
+    if not value:
+        return ()
+    return _remembered(value)[1] if len(value) <= _MOST_REMEMBERED else _parsed(value)[1]
+
+
+def _parsed(value: bytes) -> tuple[str, tuple[_Parameter, ...]]:
+    """The main value, and the parameters."""
     value = _without_comments(value)
     start = _MAIN_VALUE.match(value)
-    for known, quoted, token in _PARAMETER.findall(
-        value, start.end() if start and b"=" not in start[1] else 0
-    ):
-        yield known.lower(), quoted or token.strip(), bool(quoted)
+    main = b"".join(start[1].split()).decode("latin-1").lower() if start else ""
+    if b"=" not in value:
+        return main, ()
+    found = _PARAMETER.findall(value, start.end() if start and b"=" not in start[1] else 0)
+    return main, tuple(
+        [(name.lower(), quoted or token.strip(), bool(quoted)) for name, quoted, token in found]
+    )
+
+
+# One value is asked for again and again: its type, its charset, its name; and ``text/plain`` by every message.
+_remembered = lru_cache(maxsize=64)(_parsed)
 
 
 def _without_comments(value: bytes) -> bytes:

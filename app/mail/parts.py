@@ -20,6 +20,7 @@ _MAX_PREAMBLE = 2 * 1024 * 1024  # octets, kept in case that no boundary comes a
 MAX_FILENAME = 180  # characters; file systems stop at 255 octets
 _LONGEST_ENDING = 20
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}\Z")
+_USUAL_TYPES = frozenset({"text/plain", "text/html"})
 _ENCODING = re.compile(r"[\w-]+")
 _CONTENT_ID = re.compile(r"<([^<>]*+)>")
 # U+202A to U+202E and U+2066 to U+2069 turn the reading direction, so that gpj.exe reads exe.jpg.
@@ -160,14 +161,18 @@ def _part(scanner: Scanner, block: Block, parent: _Multipart, found: list[str]) 
     content_type = main_value(block.first("content-type"))
     if not content_type:  # RFC 2046 §5.1.5: in a digest, what says nothing is a message
         content_type = "message/rfc822" if parent.subtype == "digest" else "text/plain"
-    elif not _MEDIA_TYPE.match(content_type) and not content_type.startswith("multipart/"):
+    elif (
+        content_type not in _USUAL_TYPES
+        and not content_type.startswith("multipart/")
+        and not _MEDIA_TYPE.match(content_type)
+    ):
         found.append(defects.BAD_CONTENT_TYPE)
         content_type = "text/plain"  # RFC 2045 §5.2
     part = Part(
         block, content_type, parent.subtype, parent.children, parent.alternative, False, scanner.body()
     )
-    part.is_root = not parent.has_root and _may_be_root(part, parent.start)
-    parent.has_root = parent.has_root or part.is_root
+    if parent.subtype == "related" and not parent.has_root:
+        part.is_root = parent.has_root = _may_be_root(part, parent.start)
     return part
 
 

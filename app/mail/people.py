@@ -17,7 +17,7 @@ from itertools import groupby
 
 from app.mail import defects
 from app.mail.decoding import shown
-from app.mail.words import Masked, masked, unmasked
+from app.mail.words import Masked, masked, plain, unmasked
 
 MAX_ADDRESSES = 500
 MAX_NAME = 500  # characters of a display name or an address
@@ -65,14 +65,21 @@ def addresses(values: Iterable[bytes], found: list[str], *, charset: str = "") -
 
 def people_in(value: bytes, found: list[str], *, charset: str = "") -> Iterator[Address]:
     """The people of one value, as they are read. ``charset`` as for ``words.decoded``."""
-    given = masked(value, found, charset=charset)
+    text = plain(value)
+    is_plain = text is not None and len(text) <= MAX_NAME  # nothing is encoded, hidden or cut
+    given = masked(value, found, charset=charset) if text is None else Masked(text)
+    text = given.text
     position = 0
-    while match := _USUAL.match(given.text, position):
+    while position < len(text) and (match := _USUAL.match(text, position)):
         quoted, phrase, angle, bare = match.groups()
-        yield _address(quoted or phrase or "", angle or bare, given, found)
+        name = quoted or phrase or ""
+        if is_plain and "@" not in name:
+            yield Address(name.strip(), angle or bare)
+        else:
+            yield _address(name, angle or bare, given, found)
         position = match.end()
-    if position < len(given.text):
-        for name, address in _Scan(given.text, position, found).people():
+    if position < len(text):
+        for name, address in _Scan(text, position, found).people():
             yield _address(name, address, given, found)
 
 
@@ -271,12 +278,14 @@ def _line(text: str) -> str:
 
 
 def _address(name: str, address: str, given: Masked, found: list[str]) -> Address:
-    name = shown(unmasked(name, given.words), found).strip()
-    address = shown(unmasked(address, given.raw), found).strip()
+    if given.words:
+        name, address = unmasked(name, given.words), unmasked(address, given.raw)
+    name, address = shown(name, found).strip(), shown(address, found).strip()
     if len(name) > MAX_NAME or len(address) > MAX_NAME:
         found.append(defects.LONG_VALUE_CUT)
-    name, address = name[:MAX_NAME], address[:MAX_NAME]
-    if "@" in unicodedata.normalize("NFKC", name) and looks_like_another(name, address):
+        name, address = name[:MAX_NAME], address[:MAX_NAME]
+    plain = name if name.isascii() else unicodedata.normalize("NFKC", name)
+    if "@" in plain and looks_like_another(name, address):
         found.append(defects.NAME_LIKE_ADDRESS)
     return Address(name, address)
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from app.mail import defects
 from app.mail.budget import Budget, Work
-from app.mail.headers import MAX_HEADER_OCTETS, Block, cr_headers, split_headers
+from app.mail.headers import MAX_HEADER_OCTETS, Block, cr_headers, split_headers, split_usual
 
 Octets = bytes | Iterable[bytes]
 """A message: whole, or in pieces of any size, which are read once and in order."""
@@ -22,10 +22,13 @@ _MAX_LINE = MAX_BOUNDARY + 100  # of a delimiter line, with the blanks behind it
 _LEAST_READ = 64 * 1024  # octets: smaller pieces are joined
 _CR_ALONE = 64 * 1024  # octets without any LF: then CR ends lines
 _STEPS_OF_A_LINE = 2
-_LF, _HYPHEN = b"\n-"
+_HYPHEN = ord("-")
 _NO_HEADERS = (b"\n", b"\r", b"--")  # what the octets begin with where there may be none
-_STOP = re.compile(rb"\n(?=\r{0,2}\n|--)")  # before an empty line, or what may be a delimiter
+_STOP = re.compile(rb"\n(?=(\r{0,2}\n)|--)")  # before an empty line, or what may be a delimiter
+_EMPTY_LINE = re.compile(rb"\r{0,2}\n")
+_USUAL_HEADER_OCTETS = 16 * 1024
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_NOT_USUAL = (*_NO_HEADERS, _BYTE_ORDER_MARK, b"From ", b">From ")
 
 
 class Delimiter(NamedTuple):
@@ -60,9 +63,10 @@ class Scanner:
     def _has_only_cr(self) -> bool:
         """No LF near the start, but for one at the very end, which a server adds (RFC 1939 §3)."""
         line_feed = self._data.find(b"\n", 0, _CR_ALONE + 1)
-        end = _CR_ALONE if line_feed < 0 else line_feed - 1
-        is_last = line_feed < 0 or not self._data[line_feed : line_feed + _MAX_LINE].strip(b"\r\n")
-        return is_last and self._data.find(b"\r", 0, max(end, 0)) >= 0
+        end = _CR_ALONE if line_feed < 0 else max(line_feed - 1, 0)
+        if self._data.find(b"\r", 0, end) < 0:
+            return False
+        return line_feed < 0 or not self._data[line_feed : line_feed + _MAX_LINE].strip(b"\r\n")
 
     def _read_cr_as_line_feed(self) -> None:
         """Messages from the classic Macintosh, and of scripts that think so, end their lines with CR alone."""
@@ -74,21 +78,28 @@ class Scanner:
 
     def open(self, boundary: bytes) -> int:
         """A multipart begins: from now on its delimiters count. Gives its level."""
-        self._open([*self._marks, boundary])
-        return len(self._marks) - 1
+        level = len(self._marks)
+        self._marks.append(boundary)
+        self._levels.setdefault(boundary, level)
+        self._needle = b"\n--" + (_common_start(self._marks) if level else boundary)
+        return level
 
     def close(self, level: int) -> None:
         """The multipart of this level is over, and those in it."""
-        self._open(self._marks[:level])
-
-    def _open(self, marks: list[bytes]) -> None:
-        self._marks = marks
-        self._levels = {boundary: level for level, boundary in reversed([*enumerate(marks)])}
-        self._needle = b"\n--" + (_common_start(marks) if len(marks) > 1 else b"".join(marks))
+        marks = self._marks
+        if level >= len(marks):
+            return
+        for mark in marks[level:]:
+            if self._levels.get(mark, -1) >= level:
+                del self._levels[mark]
+        del marks[level:]
+        self._needle = b"\n--" + (_common_start(marks) if marks else b"")
 
     def block(self) -> Block:
         """The headers that begin here. They end at the first empty line (RFC 5322 §2.1), or at a delimiter."""
         self._is_over = False
+        if self._source is None and (usual := self._usual_block()):
+            return usual
         self._require(_MAX_LINE)
         if self._data.startswith(_BYTE_ORDER_MARK, self._at):
             self._found.append(defects.BYTE_ORDER_MARK)
@@ -96,7 +107,7 @@ class Scanner:
         start = self._at
         if self._data.startswith(_NO_HEADERS, start) and (self._empty_line() or self._is_delimiter(start)):
             self._at += self._empty_line()
-            return Block([])
+            return Block({})
         by_cr, body = cr_headers(self._data, start)
         if by_cr:
             self._found.append(defects.BARE_CR)
@@ -114,6 +125,18 @@ class Scanner:
             return block
         self._at += size
         self._to_body(is_cut=size > MAX_HEADER_OCTETS)
+        return block
+
+    def _usual_block(self) -> Block | None:
+        """The headers that begin here where they end at an empty line and nothing is odd, as is most often so."""
+        data, start = self._data, self._at
+        end = _STOP.search(data, start, start + _USUAL_HEADER_OCTETS)
+        if end is None or data.startswith(_NOT_USUAL, start):
+            return None
+        body = end.end(1)
+        block = split_usual(data[start : end.end()], self._budget) if body > 0 else None
+        if block is not None:
+            self._at = body
         return block
 
     def _size_of_headers(self) -> int:
@@ -161,15 +184,20 @@ class Scanner:
 
     def body(self) -> Iterator[bytes]:
         """The octets up to the next delimiter, whose line end is not theirs, in pieces of at most 256 KiB."""
-        for data, start, end in self._ranges():
+        while not self._is_over:
+            start, data = self._at, self._data
+            end, self._at, self._is_over = self._to_delimiter(start)
             for at in range(start, end, PIECE_OCTETS):
                 yield data[at : min(at + PIECE_OCTETS, end)]
+            if not self._is_over:
+                self._read()
 
     def skip(self) -> Delimiter | None:
         """Over what is left of this body; gives ``delimiter``."""
-        if not self._is_over:
-            for _ in self._ranges():
-                pass
+        while not self._is_over:
+            _, self._at, self._is_over = self._to_delimiter(self._at)
+            if not self._is_over:
+                self._read()
         return self.delimiter
 
     def skip_epilogue(self) -> Delimiter | None:
@@ -182,32 +210,24 @@ class Scanner:
         self._is_over = False
         return self.body()
 
-    def _ranges(self) -> Iterator[tuple[bytes, int, int]]:
-        while not self._is_over:
-            start, data = self._at, self._data
-            stop, self._at, self._is_over = self._to_delimiter(start)
-            if stop > start:
-                yield data, start, stop
-            if not self._is_over:
-                self._read()
-
     def _to_delimiter(self, start: int) -> tuple[int, int, bool]:
         """Where the body ends as far as it is in the window; where to go on; and whether that is its end."""
         data, needle, is_last = self._data, self._needle, self._source is None
         if not self._marks:
             self.delimiter = None
             return len(data), len(data), is_last
-        is_first = data[start - 1] == _LF and data.startswith(needle[1:], start)
-        at = start - 1 if is_first else data.find(needle, start)
+        at = data.find(needle, max(start - 1, 0))  # the line end before it may be one that was read
         while at >= 0:
             line = at + 1
-            if line > self._sure_end():
+            if not is_last and line > self._sure_end():
                 at = max(start, at - 1)
                 return at, at, False
             self.delimiter = self._delimiter(line)
             if self.delimiter is not None:
                 after = data.find(b"\n", line) + 1 or len(data)
-                return _before_line_end(data, start, line), after, True
+                # The line end before a delimiter belongs to the delimiter (RFC 2046 §5.1.1).
+                end = line - 2 if line - 2 >= start and data.startswith(b"\r\n", line - 2) else at
+                return max(end, start), after, True
             at = data.find(needle, line)
         self.delimiter = None
         end = len(data) if is_last else max(start, len(data) - len(needle) - 1)
@@ -226,21 +246,24 @@ class Scanner:
             if end - line >= _MAX_LINE:
                 return None
         name = self._data[line + 2 : end].rstrip(b" \t\r")
-        word = name.split(None, 1)[:1]
-        # Junk may stand behind a boundary: nobody may write it, but some do.
-        return self._named(name) or (self._named(word[0]) if word and word[0] != name else None)
+        delimiter = self._named(name)
+        if delimiter is None and (word := name.split(None, 1)[:1]) and word[0] != name:
+            return self._named(word[0])  # junk may stand behind a boundary: nobody may write it, but some do
+        return delimiter
 
     def _named(self, name: bytes) -> Delimiter | None:
         opened = self._levels.get(name)
-        closed = self._levels.get(name[:-2]) if name.endswith(b"--") else None
+        if not name.endswith(b"--"):
+            return None if opened is None else Delimiter(opened, closes=False)
+        closed = self._levels.get(name[:-2])
         if opened is None or (closed is not None and closed < opened):
             return None if closed is None else Delimiter(closed, closes=True)
         return Delimiter(opened, closes=False)
 
     def _empty_line(self) -> int:
         """The octets of the empty line that begins here, 0 when it is none."""
-        ends = (end for end in (b"\n", b"\r\n", b"\r\r\n") if self._data.startswith(end, self._at))
-        return len(next(ends, b""))
+        line = _EMPTY_LINE.match(self._data, self._at)
+        return line.end() - self._at if line else 0
 
     def _sure_end(self) -> int:
         """Lines that begin before it are in the window as far as they have to be known."""
@@ -270,12 +293,7 @@ class Scanner:
 def _common_start(marks: list[bytes]) -> bytes:
     """What all begin with: what the first and the last of them in order begin with."""
     first, last = min(marks), max(marks)
+    if first == last:
+        return first
     differs = (at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other)
     return first[: next(differs, len(first))]
-
-
-def _before_line_end(data: bytes, start: int, line: int) -> int:
-    """The line end before a delimiter belongs to the delimiter (RFC 2046 §5.1.1)."""
-    if data.startswith(b"\r\n", line - 2) and line - 2 >= start:
-        return line - 2
-    return max(line - 1, start)

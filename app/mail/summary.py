@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from typing import Any
 
 from app.mail import defects
 from app.mail.automation import Automated, automation_of, looks_bounced
@@ -23,6 +24,9 @@ _SNIPPET_OCTETS = (
     16 * 1024,
 )  # of the text, as few as do; of HTML four times that, for style sheets
 _SNIPPET_LENGTH = 200
+# Of so many characters, or more where that is not enough: newsletters pad what mail programs show with hundreds of
+# invisible ones.
+_SNIPPET_OF = (240, 600, 8_000)
 _ENOUGH = 190  # characters: blanks at the end go
 _BOUNCE_OCTETS = 16 * 1024  # of the text of a bounce without a report
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u2060\ufeff]+")
@@ -44,7 +48,6 @@ class Summary(Envelope):
     warnings: tuple[str, ...]
 
 
-_OF_ENVELOPE = tuple(each.name for each in fields(Envelope))
 UNREADABLE = Summary(
     message_id=None,
     subject="",
@@ -84,25 +87,30 @@ def summarise(raw: bytes, *, is_late: Callable[[], bool] = never) -> Summary:
     bounced = looks_bounced(headers)
     glimpse = _Glimpse(wants_text=bounced is not None)
     glimpse.look(leaves(scanner, block, budget, found), budget, found)
-    envelope = envelope_of(headers, found, charset=glimpse.charset)
     kinds = glimpse.seen.kinds
     automation = automation_of(headers, frozenset(kinds), bounced)
     if automation.what is Automated.BOUNCE:
         kinds.add(Kind.BOUNCE)
-    return Summary(
-        **{name: getattr(envelope, name) for name in _OF_ENVELOPE},
-        has_attachments=glimpse.has_attachments,
-        snippet=glimpse.snippet,
-        automated=automation.what,
-        automated_by=automation.header,
-        kinds=tuple(kind for kind in Kind if kind in kinds) if kinds else (),
-        bounce=_bounce(headers, envelope, glimpse) if Kind.BOUNCE in kinds else None,
-        warnings=warnings_of(found, is_cut=len(raw) >= SUMMARY_OCTETS),
-    )
+
+    def made(**envelope: Any) -> Summary:
+        return Summary(
+            **envelope,
+            has_attachments=glimpse.has_attachments,
+            snippet=glimpse.snippet,
+            automated=automation.what,
+            automated_by=automation.header,
+            kinds=tuple(kind for kind in Kind if kind in kinds) if kinds else (),
+            bounce=_bounce(headers, Envelope(**envelope), glimpse) if Kind.BOUNCE in kinds else None,
+            warnings=warnings_of(found, is_cut=len(raw) >= SUMMARY_OCTETS),
+        )
+
+    return envelope_of(headers, found, charset=glimpse.charset, made=made)
 
 
-def warnings_of(found: Iterable[str], *, is_cut: bool) -> tuple[str, ...]:
+def warnings_of(found: list[str], *, is_cut: bool) -> tuple[str, ...]:
     """Each once. That a message we look at the start of is not closed is no defect of its own."""
+    if not found:
+        return ()
     return tuple(
         warning for warning in dict.fromkeys(found) if not (is_cut and warning == defects.NOT_CLOSED)
     )
@@ -176,10 +184,11 @@ def _bounce(headers: Mapping[str, Sequence[bytes]], envelope: Envelope, glimpse:
 
 
 def _snippet(text: str) -> str:
-    line = _one_line(text[: 3 * _SNIPPET_LENGTH])
-    if len(line) < _SNIPPET_LENGTH and len(text) > 3 * _SNIPPET_LENGTH:
-        # Newsletters pad what mail programs show with hundreds of invisible characters.
-        line = _one_line(text[: 40 * _SNIPPET_LENGTH])
+    line = ""
+    for length in _SNIPPET_OF:
+        line = _one_line(text[:length])
+        if len(line) >= _SNIPPET_LENGTH or len(text) <= length:
+            break
     return line[:_SNIPPET_LENGTH].rstrip()
 
 

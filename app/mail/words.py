@@ -7,8 +7,7 @@ are read after it is known (RFC 2047 §5): ``masked`` puts marks in their places
 
 import binascii
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from app.mail import defects
 from app.mail.charsets import UNDECLARED, UTF_8, WINDOWS_1252, codec_of, is_iso_2022_jp, text_of
@@ -23,10 +22,10 @@ _WORD = re.compile(
     rb"([^?=]*+(?:(?:=(?!\?[^=])|\?(?!=)|\?(?==[0-9A-Fa-f]{2}))[^?=]*+)*+)\?="
 )
 _MARK = re.compile("\x00([0-9]+)\x01")
+_FIRST_MARK = "\x000\x01"
 
 
-@dataclass(frozen=True, slots=True)
-class Masked:
+class Masked(NamedTuple):
     """Text in which a mark stands for each run of encoded words; what they came as, and what they say."""
 
     text: str
@@ -36,9 +35,23 @@ class Masked:
 
 def decoded(value: bytes, found: list[str], *, charset: str = "") -> str:
     """A header's value as one line of text. ``charset``: of the text below, for raw octets that are not UTF-8."""
-    if value.isascii() and b"=?" not in value and b"\x1b" not in value:
-        return printable(value.decode("ascii"))
-    return printable("".join(text for text, _ in _pieces(value, found, charset)))
+    text = plain(value)
+    if text is not None:
+        return text
+    if b"\x1b" not in value:
+        if b"=?" not in value:
+            return printable(_plain(value, found, charset))
+        if word := _WORD.fullmatch(value):
+            return printable(_said([word], found))
+    return printable("".join([text for text, _ in _pieces(value, found, charset)]))
+
+
+def plain(value: bytes) -> str | None:
+    """A value as text where it is what it looks like, as most are: printable ASCII without any encoded word."""
+    if b"=?" in value or not value.isascii():
+        return None
+    text = value.decode("ascii")
+    return text if text.isprintable() else None
 
 
 def masked(value: bytes, found: list[str], *, charset: str = "") -> Masked:
@@ -60,33 +73,36 @@ def masked(value: bytes, found: list[str], *, charset: str = "") -> Masked:
 
 def unmasked(text: str, words: tuple[str, ...]) -> str:
     """Part of a masked text with its words (or with what they came as) in their places."""
+    if text == _FIRST_MARK:
+        return words[0]
     return _MARK.sub(lambda mark: words[int(mark[1])], text) if "\x00" in text else text
 
 
-def _pieces(value: bytes, found: list[str], charset: str) -> Iterator[tuple[str, str | None]]:
+def _pieces(value: bytes, found: list[str], charset: str) -> list[tuple[str, str | None]]:
     """Text, and what it came as where it was encoded. Blanks between encoded words are no text (RFC 2047 §6.2)."""
-    if is_iso_2022_jp(value):
+    if b"\x1b" in value and is_iso_2022_jp(value):
         value = text_of(value, "iso2022_jp_ext")[0].encode("utf-8", "replace")
     if b"=?" not in value:
-        yield _plain(value, found, charset), None
-        return
+        return [(_plain(value, found, charset), None)]
+    pieces: list[tuple[str, str | None]] = []
     run: list[re.Match[bytes]] = []
     end = 0
     for word in _WORD.finditer(value):
         between = value[end : word.start()]
         if run and between.strip():
-            yield _said(run, found), _as_it_came(run)
+            pieces.append((_said(run, found), _as_it_came(run)))
             run = []
         if not run and between:
-            yield _plain(between, found, charset), None
+            pieces.append((_plain(between, found, charset), None))
         run.append(word)
         end = word.end()
     if run:
-        yield _said(run, found), _as_it_came(run)
+        pieces.append((_said(run, found), _as_it_came(run)))
     elif b"?=" in value:
         found.append(defects.BROKEN_ENCODED_WORD)
     if end < len(value):
-        yield _plain(value[end:], found, charset), None
+        pieces.append((_plain(value[end:], found, charset), None))
+    return pieces
 
 
 def _as_it_came(run: list[re.Match[bytes]]) -> str:
@@ -97,13 +113,13 @@ def _said(run: list[re.Match[bytes]], found: list[str]) -> str:
     """A run of words as text. Octets of neighbours in one charset are joined first: many senders cut in the middle of
     a character (against §5).
     """
+    if len(run) == 1:
+        return decoded_text(_octets(run[0][2], run[0][3], found), _charset(run[0]), found)
     said: list[str] = []
     octets: list[bytes] = []
     charset = ""
     for word in run:
-        its_charset = (
-            word[1].partition(b"*")[0].decode("latin-1").lower()
-        )  # RFC 2231 §5: a language may follow
+        its_charset = _charset(word)
         if octets and its_charset != charset:
             said.append(decoded_text(b"".join(octets), charset, found))
             octets = []
@@ -111,6 +127,10 @@ def _said(run: list[re.Match[bytes]], found: list[str]) -> str:
         charset = its_charset
     said.append(decoded_text(b"".join(octets), charset, found))
     return "".join(said)
+
+
+def _charset(word: re.Match[bytes]) -> str:
+    return word[1].partition(b"*")[0].decode("latin-1").lower()  # RFC 2231 §5: a language may follow
 
 
 def _octets(encoding: bytes, content: bytes, found: list[str]) -> bytes:
@@ -127,7 +147,7 @@ def _plain(octets: bytes, found: list[str], charset: str) -> str:
     if octets.isascii():
         return octets.decode("ascii")
     try:
-        return octets.decode("utf-8")  # RFC 6532, and senders that never heard of it
+        return octets.decode()  # RFC 6532, and senders that never heard of it
     except UnicodeDecodeError:
         found.append(defects.HEADER_8BIT)
     codec = codec_of(charset)

@@ -46,12 +46,9 @@ class JudgedHead:
     def _block(self) -> Block:
         return Scanner(self._raw, Budget([]), []).block()
 
-    @cached_property
+    @property
     def _headers(self) -> dict[str, list[bytes]]:
-        headers: dict[str, list[bytes]] = {}
-        for name, value in self._block.headers:
-            headers.setdefault(name, []).append(value)
-        return headers
+        return self._block.fields
 
     @cached_property
     def _charset(self) -> str:

@@ -10,6 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.mail.budget import Budget, Work
+from app.mail.decoding import shown
+from app.mail.headers import Block
 from app.mail.mime import (
     attachment,
     attachment_facts,
@@ -18,6 +21,9 @@ from app.mail.mime import (
     parse,
     summarise,
 )
+from app.mail.parts import leaves
+from app.mail.scanner import Scanner
+from app.mail.words import Masked, masked, plain
 from tests.unit.mail.nasty import NASTY
 
 _FRAGMENTS = st.sampled_from(
@@ -190,3 +196,77 @@ def test_the_summary_and_the_whole_agree_on_attachments(
     raw = octets(built[0], built[1])
     assert summarise(raw).has_attachments is any(not part.inline for part in parse(raw).attachments)
     assert summarise(raw).has_attachments is bool(built[3])
+
+
+class _Thorough(Scanner):
+    """Reads all headers in the way that is there for the odd ones."""
+
+    def _usual_block(self) -> Block | None:
+        return None
+
+
+_LINES = st.sampled_from(
+    [
+        *(
+            b"Subject: x",
+            b"Content-Type: multipart/mixed; boundary=b",
+            b"Content-Type: text/plain",
+            b"From: a@x",
+        ),
+        *(
+            b"From",
+            b"From a@x Mon",
+            b"X-Tag : y ",
+            b": z",
+            b"--b",
+            b"--b--",
+            b"--",
+            b"",
+            b" ",
+            b"\t",
+            b" folded ",
+            b"\tb",
+        ),
+        *(
+            b" \xa0",
+            b"no header",
+            b"Subject:",
+            b"SUBJECT: y",
+            b"\xef\xbb\xbfTo: c@x",
+            b"X\xe4: y",
+            b"To: \x0b",
+            b"\x0b",
+        ),
+    ]
+)
+_ENDS = st.sampled_from([b"\r\n", b"\n", b"\r\n", b"\r\r\n", b"\r", b""])
+
+
+@given(
+    st.lists(st.tuples(_LINES, _ENDS | st.just(b"\r\n")).map(b"".join), max_size=25).map(b"".join),
+    st.integers(0, 7),
+)
+@settings(max_examples=600)
+def test_headers_without_anything_odd_are_read_as_all_others_are(raw: bytes, spent: int) -> None:
+    def read(kind: type[Scanner]) -> object:
+        found: list[str] = []
+        budget = Budget(found)
+        budget.take(Work.HEADERS, Work.HEADERS.units - spent)
+        scanner = kind(raw, budget, found)
+        read = [
+            (part.block, part.content_type, b"".join(part.content(budget, found)))
+            for part in leaves(scanner, scanner.block(), budget, found)
+        ]
+        return read, found, [budget.left(work) for work in Work]
+
+    assert read(Scanner) == read(_Thorough)
+
+
+@given(st.text(st.characters(max_codepoint=0x7F) | st.sampled_from('<>@(),;:"\\'), max_size=60))
+def test_a_value_that_is_what_it_looks_like_has_no_other_meaning(text: str) -> None:
+    value = text.encode()
+    if plain(value) is not None:
+        found: list[str] = []
+        assert masked(value, found) == Masked(text)
+        assert shown(text, found) == text
+        assert not found

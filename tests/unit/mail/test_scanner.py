@@ -54,7 +54,7 @@ def test_a_boundary_that_looks_like_the_end_of_another_belongs_to_the_outer_one(
 def test_headers_end_at_a_delimiter_too() -> None:
     scanner = opened(b"--a\nSubject: x\n--a--\n", b"a")
     scanner.skip()
-    assert scanner.block().headers == [("subject", b"x")]
+    assert scanner.block().fields == {"subject": [b"x"]}
     assert list(scanner.body()) == []
     assert scanner.delimiter == Delimiter(0, closes=True)
 
