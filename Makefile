@@ -5,10 +5,10 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup run demo test check soak chaos fuzz lint types contracts format bench lock clean
+.PHONY: help setup run demo test check check-clients soak chaos fuzz lint types contracts format bench lock clean
 
 help: ## Explain the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/ready ## Make .venv with the maildelta command in it
 
@@ -22,7 +22,10 @@ test: .venv/ready-dev ## Install what the tests need and run all of them
 	@scripts/install-test-servers --with-containers
 	@$(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
 
-check: lint types contracts test ## Exactly what CI runs
+check: lint types contracts test check-clients ## Exactly what CI runs
+
+check-clients: .venv/ready-dev tests/clients/node_modules/.package-lock.json ## Lint the OpenAPI document and use generated clients
+	@$(BIN)/pytest --numprocesses auto --dist loadfile tests/clients
 
 soak: .venv/ready-dev ## Play the simulated maildrop for long (SIMULATOR_EXAMPLES=2000)
 	@SIMULATOR_EXAMPLES=$${SIMULATOR_EXAMPLES:-2000} $(BIN)/pytest --timeout 0 tests/simulator/test_maildrop.py $(ARGS)
@@ -57,7 +60,12 @@ lock: .venv/ready-dev ## Make the locks anew from pyproject.toml
 			--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet; done
 
 clean: ## Remove what was made here
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+tests/clients/node_modules/.package-lock.json: tests/clients/package-lock.json
+	@scripts/install-test-servers --with-node
+	@cd tests/clients && npm ci --silent
+	@touch $@
 
 .venv/ready: requirements.lock pyproject.toml
 	@$(MAKE) --no-print-directory .venv/made

@@ -10,7 +10,7 @@ from app.access.routes import requires
 from app.access.service import Gate, Scope
 from app.database import StorageFailed
 from app.telemetry.metrics import CONTENT_TYPE, Backlog, Metrics
-from app.web.problems import documented
+from app.web.problems import answered, documented
 from app.web.routing import Router
 
 _BACKLOG_SECONDS = 5.0
@@ -29,16 +29,18 @@ def build_router(*, is_ready: Callable[[], Awaitable[None]], has_secrets: bool) 
     """The routes of health; they need no key. ``is_ready`` raises StorageFailed when the database is away."""
     router = Router(tags=["Health"])
 
-    @router.get("/livez", summary="The process is alive")
-    async def live() -> Health:
+    @router.get("/livez", summary="The process is alive", responses=answered(200, "It is alive."))
+    async def check_liveness() -> Health:
+        """For a supervisor: anything but 200 is a reason to start it again."""
         return Health()
 
     @router.get(
         "/readyz",
         summary="The service can do its work",
-        responses={503: documented()[503]},
+        responses=answered(200, "It is ready.") | {503: documented()[503]},
     )
-    async def ready() -> Health:
+    async def check_readiness() -> Health:
+        """For a load balancer: the database answers. Without the secret key it says so, and serves what is stored."""
         await is_ready()
         return Health(status="ok" if has_secrets else "without_secrets")
 
@@ -60,9 +62,11 @@ def build_metrics_router(
         "/metrics",
         summary="Numbers for Prometheus",
         response_class=Response,
-        responses=documented() | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+        responses=documented()
+        | {200: {"description": "The numbers.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
-    async def read() -> Response:
+    async def read_metrics() -> Response:
+        """In the text format of Prometheus. The database is asked every 5 s at most."""
         nonlocal known
         now = monotonic()
         if known is None or now - known[0] >= _BACKLOG_SECONDS:

@@ -54,7 +54,7 @@ from app.sync.listing_budget import ListingBudget
 from app.sync.service import SyncTools
 from app.telemetry import Traces
 from app.telemetry.metrics import Backlog
-from app.web import docs_page, problems
+from app.web import docs_page, openapi, problems
 from app.web.bodies import BodyLimits
 from app.web.front import Front
 from app.web.rates import Rate
@@ -68,14 +68,6 @@ Clock = Callable[[], datetime]
 # Letters that are read for people at the same time, in threads and again in processes: memory is what bounds them.
 _READERS = 2
 _SEND_SPANS_WITHIN_SECONDS = 1.0  # at the end, beyond what running work gets
-
-_ABOUT = """\
-Maildelta knows which mail on a POP3 server is new. Register a mailbox, ask for a sync, read the feed:
-each message once, nothing deleted on the server unasked.
-
-Every call needs an API key: `Authorization: Bearer <key>`. `maildelta show-key` prints the first one.
-Every error is a problem document (RFC 9457); programs decide by its `code`.
-"""
 
 
 def _now() -> datetime:
@@ -128,11 +120,9 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
         monotonic=time.monotonic,
     )
     app = FastAPI(
-        title="Maildelta",
+        **openapi.ABOUT,
         version=__version__,
-        summary="Which mail on a POP3 server is new: each message once, nothing deleted unasked.",
-        description=_ABOUT,
-        license_info={"name": "MIT", "identifier": "MIT"},
+        generate_unique_id_function=openapi.operation_id,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # they would go where the Host header says, and without the key
@@ -150,6 +140,7 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
     if settings.role is not Role.WORKER:
         _add_api(app, settings, gate, database, vault, lookups, wakeups, work_is_due, runner.tools, clock)
     problems.install(app)
+    openapi.install(app)
     app.state.body_limits = BodyLimits(settings.max_body_octets, settings.body_timeout_seconds)
     app.add_middleware(Front, trusted=settings.trusted_proxies, per_address=settings.connections_per_address)
     return app

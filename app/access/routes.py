@@ -18,7 +18,7 @@ from app.database import Database
 from app.errors import not_found
 from app.web.ids import decode_id, encode_id
 from app.web.pages import After, Limit, Page, decode_cursor, encode_cursor, link_next
-from app.web.problems import documented
+from app.web.problems import answered, documented
 from app.web.routing import Doorkeeper, Router
 from app.web.text import Line
 from app.web.times import UtcTime
@@ -27,13 +27,17 @@ _log = structlog.get_logger()
 
 _CALLER = "maildelta.caller"  # where the scope of a request holds who asks
 
-_bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer <key>`.")
+_bearer = HTTPBearer(
+    auto_error=False, scheme_name="ApiKey", description="An API key: paste what `maildelta show-key` prints."
+)
 
 
 class NewApiKey(BaseModel, extra="forbid"):
     """What to make."""
 
-    name: Line = Field(min_length=1, max_length=200, examples=["invoice import"])
+    name: Line = Field(
+        min_length=1, max_length=200, examples=["invoice import"], description="What it is for, for people."
+    )
     scopes: list[Scope] = Field(
         min_length=1, max_length=3, examples=[["read"]], description="`sync` includes `read`, `admin` all."
     )
@@ -42,11 +46,11 @@ class NewApiKey(BaseModel, extra="forbid"):
 class ApiKeyAnswer(BaseModel):
     """A key, without the key."""
 
-    id: str = Field(examples=["key_1"])
-    name: str = Field(examples=["invoice import"])
+    id: str = Field(examples=["key_1"], description="The id of the key, not the key.")
+    name: str = Field(examples=["invoice import"], description="What it is for, for people.")
     prefix: str = Field(examples=["md_Yk2p8vQx1"], description="How the key starts: to tell keys apart.")
-    scopes: list[Scope]
-    created_at: UtcTime
+    scopes: list[Scope] = Field(examples=[["read"]], description="What it may do.")
+    created_at: UtcTime = Field(description="When it was made.")
 
 
 class ApiKeyMade(ApiKeyAnswer):
@@ -57,7 +61,7 @@ class ApiKeyMade(ApiKeyAnswer):
 
 def requires(gate: Gate, scope: Scope) -> Any:
     """A route's dependency, of its ``dependencies``: the caller's key is valid and has this scope."""
-    return Depends(Admission(gate, scope))
+    return Security(Admission(gate, scope), scopes=[scope.value])
 
 
 class Admission(Doorkeeper):
@@ -111,18 +115,29 @@ def build_router(*, database: Database, gate: Gate, clock: Callable[[], datetime
     """The routes of the API keys; all need ``admin``."""
     router = Router(tags=["API keys"], dependencies=[requires(gate, Scope.ADMIN)])
 
-    @router.post("/api-keys", status_code=201, responses=documented(), summary="Make an API key")
-    async def create(body: NewApiKey, by: By) -> ApiKeyMade:
+    @router.post(
+        "/api-keys",
+        status_code=201,
+        responses=documented() | answered(201, "The key, shown this once."),
+        summary="Make an API key",
+    )
+    async def create_api_key(body: NewApiKey, by: By) -> ApiKeyMade:
+        """Makes a key that can do what its scopes say. Store it where secrets are kept: only its digest stays here."""
         row, key = await database.write(
             lambda db: make_key(db, name=body.name, scopes=body.scopes, now=clock())
         )
         _log.info("api_key_made", api_key=encode_id("key", row.id or 0), scopes=row.scopes, **by.trail)
         return ApiKeyMade(**_shape(row).model_dump(), key=key)
 
-    @router.get("/api-keys", responses=documented(400), summary="List the API keys")
-    async def list_keys(
+    @router.get(
+        "/api-keys",
+        responses=documented(400) | answered(200, "A page of the keys, without the keys themselves.", "Link"),
+        summary="List the API keys",
+    )
+    async def list_api_keys(
         request: Request, response: Response, after: After = None, limit: Limit = 50
     ) -> Page[ApiKeyAnswer]:
+        """Oldest first. The first key, which the settings give, is not among them."""
         position = decode_cursor(after) or 0
         rows = await database.read(lambda db: repository.page(db, after=position, limit=limit + 1))
         cursor = encode_cursor(rows[limit - 1].id or 0) if len(rows) > limit else None
@@ -130,9 +145,13 @@ def build_router(*, database: Database, gate: Gate, clock: Callable[[], datetime
         return Page(items=[_shape(row) for row in rows[:limit]], next_cursor=cursor)
 
     @router.delete(
-        "/api-keys/{key_id}", status_code=204, responses=documented(404), summary="Revoke an API key"
+        "/api-keys/{key_id}",
+        status_code=204,
+        responses=documented(404) | answered(204, "It is revoked."),
+        summary="Revoke an API key",
     )
-    async def revoke(key_id: str, by: By) -> None:
+    async def revoke_api_key(key_id: str, by: By) -> None:
+        """Requests by it are refused from now on."""
         number = decode_id("key", key_id)
         if not await database.write(lambda db: repository.remove(db, number)):
             raise not_found("API key")

@@ -13,24 +13,33 @@ from app.web.times import UtcTime
 class UniqueIdAnswer(BaseModel):
     """One line of the ledger."""
 
-    id: str = Field(examples=["uid_5"])
+    id: str = Field(examples=["uid_5"], description="The id of the entry.")
     unique_id: str = Field(examples=["00000001514d5a2b"], description=r"Octets outside ASCII as `\xNN`.")
-    occurrence: int
-    generation: int = Field(
-        description="Of which maildrop: it grows when another account stands behind the mailbox. Earlier ones are to "
-        "be read only."
+    occurrence: int = Field(
+        examples=[1], description="2 and up: the server used the same unique-id again, for another message."
     )
-    state: EntryState
-    octets: int | None = Field(description="As LIST said.")
-    first_seen_at: UtcTime
-    last_seen_at: UtcTime | None
-    missing_since: UtcTime | None
+    generation: int = Field(
+        examples=[1],
+        description="Of which maildrop: it grows when another account stands behind the mailbox. Earlier ones are to "
+        "be read only.",
+    )
+    state: EntryState = Field(description="What became of it.")
+    octets: int | None = Field(examples=[52190], description="As LIST said.")
+    first_seen_at: UtcTime = Field(description="When a listing showed it first.")
+    last_seen_at: UtcTime | None = Field(description="When a listing showed it last.")
+    missing_since: UtcTime | None = Field(
+        examples=[None], description="When a listing first lacked it; null: it is on the server."
+    )
     message_id: str | None = Field(examples=["msg_34"], description="The stored message, while it is there.")
-    attempts: int
-    next_attempt_at: UtcTime | None
-    reason: str | None = Field(description="Why it is in this state, where that needs saying.")
+    attempts: int = Field(examples=[1], description="How often it was tried to retrieve it.")
+    next_attempt_at: UtcTime | None = Field(
+        examples=[None], description="When a failed one is tried again; null: it waits for nothing."
+    )
+    reason: str | None = Field(
+        examples=[None], description="Why it is in this state, where that needs saying."
+    )
     headers: dict[str, list[str]] | None = Field(
-        description="Of a message that is too large to be retrieved."
+        examples=[None], description="Of a message that is too large to be retrieved."
     )
 
 

@@ -102,7 +102,7 @@ class Condition(BaseModel):
         description="Text; for a date RFC 3339; for octets a number. `exists` has none.",
         examples=["invoice"],
     )
-    negated: StrictBool = Field(default=False, alias="not")
+    negated: StrictBool = Field(default=False, alias="not", description="Turns the comparison round.")
 
     @field_validator("op", mode="after")
     @classmethod

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 from sqlmodel import Session
 
 from app.access.routes import By, requires
@@ -13,13 +13,14 @@ from app.access.service import Gate, Scope
 from app.database import Database
 from app.errors import invalid_request
 from app.mailboxes import repository, service
+from app.mailboxes.examples import MAILBOXES
 from app.mailboxes.models import MailboxId
 from app.mailboxes.schemas import MailboxAnswer, MailboxChange, MailboxStats, NewMailbox, answer
 from app.mailboxes.secrets import Vault
 from app.settings import IpNetwork
 from app.web.ids import decode_id, encode_id
 from app.web.pages import After, Limit, Page, decode_cursor, encode_cursor, link_next
-from app.web.problems import documented
+from app.web.problems import answered, documented
 from app.web.routing import Router
 
 _log = structlog.get_logger()
@@ -62,10 +63,17 @@ def build_router(
         "/mailboxes",
         status_code=201,
         dependencies=[may_admin],
-        responses=documented(409, s409=_WITHOUT_SECRETS),
+        responses=documented(409, s409=_WITHOUT_SECRETS)
+        | answered(201, "The mailbox as it is stored.", "Location"),
         summary="Register a mailbox",
     )
-    async def register(body: NewMailbox, response: Response, by: By) -> MailboxAnswer:
+    async def create_mailbox(
+        body: Annotated[NewMailbox, Body(openapi_examples=MAILBOXES)], response: Response, by: By
+    ) -> MailboxAnswer:
+        """Stores the settings without trying them, which `POST /mailboxes/test` does.
+
+        With an interval its first poll is due at once.
+        """
         service.refuse_literal(body.host, allowed)
         service.refuse_token_url(body.oauth2, allowed)
 
@@ -82,11 +90,15 @@ def build_router(
         return made
 
     @router.get(
-        "/mailboxes", dependencies=[may_read], responses=documented(400), summary="List the mailboxes"
+        "/mailboxes",
+        dependencies=[may_read],
+        responses=documented(400) | answered(200, "A page of the mailboxes.", "Link"),
+        summary="List the mailboxes",
     )
     async def list_mailboxes(
         request: Request, response: Response, after: After = None, limit: Limit = 50
     ) -> Page[MailboxAnswer]:
+        """Oldest first."""
         position = decode_cursor(after) or 0
 
         def question(db: Session) -> Page[MailboxAnswer]:
@@ -106,20 +118,21 @@ def build_router(
     @router.get(
         "/mailboxes/{mailbox_id}",
         dependencies=[may_read],
-        responses=documented(404),
+        responses=documented(404) | answered(200, "The mailbox."),
         summary="Read a mailbox",
     )
-    async def read(mailbox_id: str) -> MailboxAnswer:
+    async def get_mailbox(mailbox_id: str) -> MailboxAnswer:
+        """With its ledger in numbers, its last sync, and what is known of its server."""
         number = mailbox_id_of(mailbox_id)
         return await database.read(lambda db: shaped(db, number))
 
     @router.patch(
         "/mailboxes/{mailbox_id}",
         dependencies=[may_admin],
-        responses=documented(404, 409, s409=_WITHOUT_SECRETS),
+        responses=documented(404, 409, s409=_WITHOUT_SECRETS) | answered(200, "The mailbox as it is now."),
         summary="Change a mailbox",
     )
-    async def change(mailbox_id: str, body: MailboxChange, by: By) -> MailboxAnswer:
+    async def update_mailbox(mailbox_id: str, body: MailboxChange, by: By) -> MailboxAnswer:
         number = mailbox_id_of(mailbox_id)
         if "host" in body.model_fields_set:
             service.refuse_literal(body.host, allowed)
@@ -142,10 +155,10 @@ def build_router(
         "/mailboxes/{mailbox_id}",
         status_code=204,
         dependencies=[may_admin],
-        responses=documented(404),
+        responses=documented(404) | answered(204, "It is removed."),
         summary="Remove a mailbox with its messages",
     )
-    async def remove(
+    async def delete_mailbox(
         mailbox_id: str,
         by: By,
         confirm: Annotated[

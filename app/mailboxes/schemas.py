@@ -34,12 +34,27 @@ class Security(StrEnum):
 
 DEFAULT_PORTS = {Security.TLS: 995, Security.STARTTLS: 110, Security.NONE: 110}
 
-Name = Annotated[Line, Field(min_length=1, max_length=200, examples=["Invoices"])]
+Name = Annotated[Line, Field(min_length=1, max_length=200, examples=["Invoices"], description="For people.")]
 Host = Annotated[
-    str, Field(min_length=1, max_length=253, pattern=r"^[^\s/@\x00-\x1f\x7f]+$", examples=["pop.example.org"])
+    str,
+    Field(
+        min_length=1,
+        max_length=253,
+        pattern=r"^[^\s/@\x00-\x1f\x7f]+$",
+        examples=["pop.example.org"],
+        description="The POP3 server: a name or an address.",
+    ),
 ]
-Port = Annotated[int, Field(ge=1, le=65535, examples=[995])]
-Username = Annotated[str, Field(min_length=1, max_length=240, examples=["invoices@example.org"])]
+Port = Annotated[int, Field(ge=1, le=65535, examples=[995], description="Where the server listens.")]
+Username = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=240,
+        examples=["invoices@example.org"],
+        description="The name to log in by; at many providers the whole address.",
+    ),
+]
 Password = Annotated[
     SecretStr,
     Field(
@@ -130,8 +145,13 @@ def _checked_certificates(value: str | None) -> str | None:
 class OAuth2Login(BaseModel, extra="forbid"):
     """What access tokens are got with, by the refresh token that a person's consent gave."""
 
-    provider: OAuth2Provider = Field(examples=["google"])
-    client_id: str = Field(min_length=1, max_length=1000)
+    provider: OAuth2Provider = Field(examples=["google"], description="Whose tokens these are.")
+    client_id: str = Field(
+        min_length=1,
+        max_length=1000,
+        examples=["1234.apps.example.org"],
+        description="Who the application is, as registered at the provider.",
+    )
     client_secret: SecretStr | None = Field(
         None, min_length=1, max_length=8192, description="Write-only. Public clients have none."
     )
@@ -222,7 +242,7 @@ class NewMailbox(_Checks):
     name: Name
     host: Host
     port: Port | None = Field(None, description="Default: 995 with `tls`, else 110.")
-    security: Security = Security.TLS
+    security: Security = Field(Security.TLS, description="How the connection is protected.")
     username: Username
     password: Password | None = None
     oauth2: OAuth2Login | None = Field(None, description="Instead of `password`.")
@@ -241,7 +261,9 @@ class NewMailbox(_Checks):
         InitialSync.ALL,
         description="`from_now`: mail that is there at the first sync is known, not retrieved.",
     )
-    server_retention: ServerRetention = Field(default_factory=ServerRetention)
+    server_retention: ServerRetention = Field(
+        default_factory=ServerRetention, description="What becomes of mail on the server."
+    )
     delete_short: bool = Field(False, description=_DELETE_SHORT)
     criteria: Criteria | None = Field(None, description="Which messages to retrieve; null: all.")
 
@@ -266,18 +288,23 @@ class MailboxChange(_Checks):
     name: Name = Field(default="")
     host: Host = Field(default="")
     port: Port | None = Field(default=None, description="null: the default of the security in force.")
-    security: Security = Field(default=Security.TLS)
+    security: Security = Field(default=Security.TLS, description="How the connection is protected.")
     username: Username = Field(default="")
     password: Password | None = Field(default=None, description="null removes the stored credentials.")
     oauth2: OAuth2Login | None = Field(
         default=None, description="Instead of `password`; each replaces the other. null like there."
     )
-    allow_cleartext_password: bool = Field(default=False)
-    allow_apop: bool = Field(default=False)
+    allow_cleartext_password: bool = Field(
+        default=False,
+        description="With `security: none` the password crosses the network in clear text; say so.",
+    )
+    allow_apop: bool = Field(default=False, description="Log in by APOP where there is no better way.")
     ca_certificates: CaCertificates | None = Field(default=None)
     poll_interval_seconds: PollInterval | None = Field(default=None)
     poll_interval_max_seconds: LongestPollInterval | None = Field(default=None)
-    server_retention: ServerRetention = Field(default_factory=ServerRetention)
+    server_retention: ServerRetention = Field(
+        default_factory=ServerRetention, description="What becomes of mail on the server."
+    )
     delete_short: bool = Field(default=False, description=_DELETE_SHORT)
     criteria: Criteria | None = Field(
         default=None, description="Messages that were filtered are judged again by the new criteria."
@@ -295,21 +322,25 @@ class MailboxChange(_Checks):
 class ServerFacts(BaseModel):
     """What the mail server announced at the last sync, and what is odd about it."""
 
-    greeting: str | None = None
-    implementation: str | None = None
-    capabilities: list[str] = Field(default_factory=list)
-    warnings: list[str] = Field(default_factory=list)
+    greeting: str | None = Field(None, examples=["Dovecot ready."], description="How it greets.")
+    implementation: str | None = Field(None, examples=["Dovecot"], description="As CAPA names it (RFC 2449).")
+    capabilities: list[str] = Field(
+        default_factory=list, examples=[["UIDL", "TOP", "PIPELINING"]], description="What CAPA lists."
+    )
+    warnings: list[str] = Field(
+        default_factory=list, examples=[[]], description="What is odd about the server, for people."
+    )
 
 
 class Counts(BaseModel):
     """The ledger of the mailbox by state, and what is missing on the server now."""
 
     unique_ids: int = Field(0, description="Every unique-id ever seen.")
-    stored: int = 0
-    filtered: int = 0
-    failed: int = 0
-    too_large: int = 0
-    baseline: int = 0
+    stored: int = Field(0, description="Retrieved; the message is or was here.")
+    filtered: int = Field(0, description="Not wanted by the criteria.")
+    failed: int = Field(0, description="Refused by the server when they were asked for.")
+    too_large: int = Field(0, description="Larger than the service retrieves.")
+    baseline: int = Field(0, description="Known from the start: there before the mailbox was, or imported.")
     not_whole: int = Field(
         0,
         description="Of the stored ones, those whose copy is not confirmed whole: they are not deleted on the server.",
@@ -320,10 +351,10 @@ class Counts(BaseModel):
 class LastSync(BaseModel):
     """The last sync in brief."""
 
-    id: str = Field(examples=["syn_12"])
-    status: str = Field(examples=["succeeded"])
-    finished_at: UtcTime | None
-    error_code: str | None = Field(examples=["connect_failed"])
+    id: str = Field(examples=["syn_12"], description="The id of the sync.")
+    status: str = Field(examples=["succeeded"], description="How it ended, or how far it is.")
+    finished_at: UtcTime | None = Field(description="When it ended; null: not yet.")
+    error_code: str | None = Field(examples=[None], description="Why it failed; null: it did not.")
 
 
 class MailboxStats(BaseModel):
@@ -336,30 +367,43 @@ class MailboxStats(BaseModel):
 class MailboxAnswer(BaseModel):
     """A mailbox, without its credentials."""
 
-    id: str = Field(examples=["mbx_7"])
+    id: str = Field(examples=["mbx_7"], description="The id of the mailbox.")
     name: Name
     host: Host
     port: Port
-    security: Security
+    security: Security = Field(description="How the connection is protected.")
     username: Username
-    has_credentials: bool
+    has_credentials: bool = Field(description="A password or an OAuth 2.0 login is stored.")
     auth_method: AuthMethod | None = Field(description="How we log in; null: there are no credentials.")
-    allow_cleartext_password: bool
-    allow_apop: bool
-    ca_certificates: str | None
-    poll_interval_seconds: int | None
-    poll_interval_max_seconds: int | None
-    initial_sync: InitialSync
-    delete_short: bool
-    server_retention: dict[str, Any] = Field(examples=[{"mode": "keep"}])
-    criteria: dict[str, Any] | None
-    status: MailboxStatus
-    status_detail: str | None
-    last_sync: LastSync | None
-    next_sync_at: UtcTime | None
-    server: ServerFacts | None
-    counts: Counts
-    created_at: UtcTime
+    allow_cleartext_password: bool = Field(
+        description="Whether a password may cross the network in clear text."
+    )
+    allow_apop: bool = Field(description="Whether APOP may be used.")
+    ca_certificates: str | None = Field(
+        examples=[None],
+        description="The PEM certificates that the server's is verified against; null: the system's.",
+    )
+    poll_interval_seconds: int | None = Field(
+        examples=[300], description="Seconds between polls; null: only on demand."
+    )
+    poll_interval_max_seconds: int | None = Field(
+        examples=[None], description="How far the time between polls may grow; null: it does not."
+    )
+    initial_sync: InitialSync = Field(description="What the first sync does with mail that is there.")
+    delete_short: bool = Field(description=_DELETE_SHORT)
+    server_retention: dict[str, Any] = Field(
+        examples=[{"mode": "keep"}], description="What becomes of mail on the server."
+    )
+    criteria: dict[str, Any] | None = Field(
+        examples=[None], description="Which messages to retrieve; null: all."
+    )
+    status: MailboxStatus = Field(description="Whether it is synced.")
+    status_detail: str | None = Field(examples=[None], description="Why it is not, for people.")
+    last_sync: LastSync | None = Field(description="The latest sync; null: there was none.")
+    next_sync_at: UtcTime | None = Field(description="When it is polled next; null: only on demand.")
+    server: ServerFacts | None = Field(description="What is known of the server; null: nothing yet.")
+    counts: Counts = Field(description="The ledger in numbers.")
+    created_at: UtcTime = Field(description="When it was registered.")
 
 
 def answer(row: Mailbox, facts: MailboxStats) -> MailboxAnswer:

@@ -35,7 +35,7 @@ _EXPIRES_SOON = timedelta(days=14)
 class MailboxToCheck(NewMailbox):
     """A mailbox as for registering it; nothing of it is stored."""
 
-    name: Name = "a mailbox to try"
+    name: Name = Field("a mailbox to try", description="Not used.")
     mailbox_id: str | None = Field(
         None,
         examples=["mbx_7"],
@@ -47,21 +47,25 @@ class MailboxToCheck(NewMailbox):
 class StepReport(BaseModel):
     """One step, and what was found."""
 
-    step: Step
-    ok: bool
-    detail: str = Field(examples=["TLSv1.3, certificate by Example CA, valid until 2027-01-31"])
-    took_ms: int
-    warnings: list[str] = Field(description="What works, and is worth knowing.")
-    code: SyncErrorCode | None = Field(None, description="Where it failed: the code a sync would fail with.")
-    cause: str | None = Field(None, description="Where it failed: the likely cause.")
-    remedy: str | None = Field(None, description="Where it failed: what to do.")
+    step: Step = Field(description="What was tried.")
+    ok: bool = Field(description="It worked.")
+    detail: str = Field(
+        examples=["TLSv1.3, certificate by Example CA, valid until 2027-01-31"], description="What was found."
+    )
+    took_ms: int = Field(examples=[12], description="Milliseconds that it took.")
+    warnings: list[str] = Field(examples=[[]], description="What works, and is worth knowing.")
+    code: SyncErrorCode | None = Field(
+        None, examples=[None], description="Where it failed: the code a sync would fail with."
+    )
+    cause: str | None = Field(None, examples=[None], description="Where it failed: the likely cause.")
+    remedy: str | None = Field(None, examples=[None], description="Where it failed: what to do.")
 
 
 class ConnectionReport(BaseModel):
     """The steps that were made, in their order; the last one is the one that failed, if any did."""
 
-    ok: bool
-    steps: list[StepReport]
+    ok: bool = Field(description="All steps worked.")
+    steps: list[StepReport] = Field(description="Each step, in the order in which they were made.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,14 @@
 """Trying a mailbox over HTTP."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Body
 
 from app.access.routes import requires
 from app.access.service import Gate, Scope
+from app.mailboxes.examples import MAILBOXES
 from app.maildrops.connection_check import ConnectionCheck, ConnectionReport, MailboxToCheck
-from app.web.problems import documented
+from app.web.problems import answered, documented
 from app.web.routing import Router
 
 
@@ -16,10 +19,12 @@ def build_router(*, gate: Gate, check: ConnectionCheck) -> APIRouter:
     @router.post(
         "/mailboxes/test",
         dependencies=[requires(gate, Scope.ADMIN)],
-        responses=documented(),
+        responses=documented() | answered(200, "Each step, and whether it worked."),
         summary="Try a mailbox's settings",
     )
-    async def test(body: MailboxToCheck) -> ConnectionReport:
+    async def test_settings(
+        body: Annotated[MailboxToCheck, Body(openapi_examples=MAILBOXES)],
+    ) -> ConnectionReport:
         """Connects, logs in, counts messages and unique-ids, and says QUIT. Nothing is stored, retrieved or deleted.
 
         The answer is 200 whether it worked or not: `ok` says which. `steps` are in the order in which they

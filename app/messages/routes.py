@@ -29,7 +29,7 @@ from app.messages.schemas import FeedPage, MessageWhole
 from app.reading.memory import Share
 from app.web.ids import THREAD_PATTERN, decode_id, decode_thread_id
 from app.web.pages import After, Limit, decode_cursor, link_next
-from app.web.problems import documented
+from app.web.problems import answered, answered_file, documented
 from app.web.routing import Router
 from app.web.times import UtcTime
 
@@ -43,6 +43,11 @@ Wait = Annotated[
         description="Seconds to wait for a first message when there is none (long poll). With filters, the search goes "
         "on within them beyond what one call looks at.",
     ),
+]
+
+
+InOrder = Annotated[
+    Order, Query(description="`feed`: oldest first, the order in which they came. `newest`: newest first.")
 ]
 
 
@@ -75,7 +80,7 @@ def _wanted(
     to: Annotated[str | None, Query(max_length=500, description="To or Cc holds this text.")] = None,
     since: Annotated[UtcTime | None, Query(description="Retrieved at or after this time.")] = None,
     until: Annotated[UtcTime | None, Query(description="Retrieved before this time.")] = None,
-    has_attachments: Annotated[bool | None, Query()] = None,
+    has_attachments: Annotated[bool | None, Query(description="Whether there is a part to download.")] = None,
     thread_id: Annotated[
         str | None, Query(pattern=THREAD_PATTERN, description="All messages of this thread.")
     ] = None,
@@ -153,17 +158,17 @@ def build_router(
     @router.get(
         "/messages",
         dependencies=[may_read],
-        responses=documented(400),
+        responses=documented(400) | answered(200, "A page of the feed.", "Link"),
         summary="Read the feed: new messages of all mailboxes, each once",
     )
-    async def feed(
+    async def list_messages(
         request: Request,
         response: Response,
         wanted: Filters,
         after: After = None,
         limit: Limit = 50,
         wait: Wait = 0,
-        order: Order = Order.FEED,
+        order: InOrder = Order.FEED,
     ) -> FeedPage:
         """Oldest first. Pass `next_cursor` as `after` next time: no message is skipped, none comes twice."""
         return await page(request, response, wanted, after, limit, wait, order)
@@ -171,10 +176,10 @@ def build_router(
     @router.get(
         "/mailboxes/{mailbox_id}/messages",
         dependencies=[may_read],
-        responses=documented(400, 404),
+        responses=documented(400, 404) | answered(200, "A page of the feed.", "Link"),
         summary="Read the feed of one mailbox",
     )
-    async def mailbox_feed(
+    async def list_mailbox_messages(
         request: Request,
         response: Response,
         mailbox_id: str,
@@ -182,7 +187,7 @@ def build_router(
         after: After = None,
         limit: Limit = 50,
         wait: Wait = 0,
-        order: Order = Order.FEED,
+        order: InOrder = Order.FEED,
     ) -> FeedPage:
         """The same as `/messages`, of one mailbox. Cursors of one are not meant for the other."""
         number = mailbox_id_of(mailbox_id)
@@ -199,10 +204,11 @@ def build_router(
     @router.get(
         "/messages/{message_id}",
         dependencies=[may_read],
-        responses=documented(404, s503=_BUSY),
+        responses=documented(404, s503=_BUSY) | answered(200, "The message with its parts."),
         summary="Read one message",
     )
-    async def read(message_id: str, share: Memory) -> MessageWhole:
+    async def get_message(message_id: str, share: Memory) -> MessageWhole:
+        """Its text, its sanitised HTML, its headers, and what hangs on it."""
         row = await found(message_id)
         await share.take(_SMALL_ANSWER if row.octets <= SMALL_OCTETS else _LARGE_ANSWER)
         return schemas.whole(row, await letters.parsed(row, owner=(share.reader, row.mailbox_id)))
@@ -211,11 +217,12 @@ def build_router(
         "/messages/{message_id}/raw",
         dependencies=[may_read],
         responses=documented(404, s503=_BUSY)
-        | {200: {"content": {"message/rfc822": {}}, "description": "The message, byte for byte."}},
+        | answered_file("message/rfc822", "The message, octet for octet.", "ETag", "Content-Disposition"),
         response_class=Response,
         summary="Download the message as the server sent it",
     )
-    async def raw(message_id: str, request: Request, share: Memory) -> Response:
+    async def download_message(message_id: str, request: Request, share: Memory) -> Response:
+        """Octet for octet, as it was stored. Streamed."""
         row = await found(message_id)
         headers = {"ETag": f'"{row.raw_sha256.hex()}"', "Cache-Control": "no-store"} | _DOWNLOAD
         if headers["ETag"] in request.headers.get("if-none-match", ""):
@@ -230,11 +237,12 @@ def build_router(
         "/messages/{message_id}/attachments/{index}",
         dependencies=[may_read],
         responses=documented(404, s503=_BUSY)
-        | {200: {"content": {"application/octet-stream": {}}, "description": "The decoded part."}},
+        | answered_file("application/octet-stream", "The decoded part.", "Content-Disposition"),
         response_class=Response,
         summary="Download an attachment",
     )
-    async def attachment(message_id: str, index: int, share: Memory) -> Response:
+    async def download_attachment(message_id: str, index: int, share: Memory) -> Response:
+        """Decoded and streamed. It is named and typed as the sender did; a browser is told to run none of it."""
         row = await found(message_id)
         await share.take(_streamed(row))
         part = await letters.attachment(row, index, owner=(share.reader, row.mailbox_id))
@@ -249,23 +257,23 @@ def build_router(
     @router.post(
         "/messages/{message_id}/reparse",
         dependencies=[may_admin],
-        responses=documented(404),
+        responses=documented(404) | answered(200, "The message as it is read now."),
         summary="Read a stored message again",
     )
-    async def reparse(message_id: str, share: Memory) -> MessageWhole:
+    async def reparse_message(message_id: str, share: Memory) -> MessageWhole:
         """By the reader of this version, as happens by itself after an upgrade. Its place, id and raw octets stay."""
         if not await rereader.one(MessageSeq(decode_id("msg", message_id))):
             raise not_found("message")
-        return await read(message_id, share)
+        return await get_message(message_id, share)
 
     @router.delete(
         "/messages/{message_id}",
         status_code=204,
         dependencies=[may_admin],
-        responses=documented(404),
+        responses=documented(404) | answered(204, "The local copy is deleted."),
         summary="Delete the local copy",
     )
-    async def remove(message_id: str) -> None:
+    async def delete_message(message_id: str) -> None:
         """The unique-id stays known: the message never comes again. Nothing is deleted on the mail server."""
         seq = MessageSeq(decode_id("msg", message_id))
         if not await database.write(lambda db: repository.remove(db, seq)):

@@ -11,19 +11,23 @@ from app.web.times import UtcTime
 class AddressAnswer(BaseModel):
     """Somebody: a name, which may be empty, and an address."""
 
-    name: str = Field(examples=["Ada Lovelace"])
-    address: str = Field(examples=["ada@example.org"])
+    name: str = Field(examples=["Ada Lovelace"], description="The display name, decoded; may be empty.")
+    address: str = Field(examples=["ada@example.org"], description="The address as it was written.")
 
 
 class AttachmentAnswer(BaseModel):
     """A part that can be downloaded at ``/messages/{id}/attachments/{index}``."""
 
-    index: int
-    filename: str | None = Field(examples=["invoice.pdf"])
-    content_type: str = Field(examples=["application/pdf"])
-    octets: int = Field(description="Decoded.")
-    inline: bool
-    content_id: str | None
+    index: int = Field(examples=[0], description="Its place among the attachments, from 0.")
+    filename: str | None = Field(
+        examples=["invoice.pdf"], description="Decoded, without a path; null: the part has no name."
+    )
+    content_type: str = Field(examples=["application/pdf"], description="The media type, in lower case.")
+    octets: int = Field(examples=[48211], description="The size of the decoded part.")
+    inline: bool = Field(examples=[False], description="Meant to be shown within the message.")
+    content_id: str | None = Field(
+        examples=["<logo@example.org>"], description="What the HTML refers to it by, as `cid:`."
+    )
 
 
 class BounceAnswer(BaseModel):
@@ -32,9 +36,11 @@ class BounceAnswer(BaseModel):
     Of several recipients the first whom it did not reach; all are in the report, which is an attachment.
     """
 
-    recipient: str | None = Field(examples=["nobody@example.net"])
-    status: str | None = Field(examples=["5.1.1"])
-    original_message_id: str | None = Field(examples=["<1234@example.org>"])
+    recipient: str | None = Field(examples=["nobody@example.net"], description="Whom it did not reach.")
+    status: str | None = Field(examples=["5.1.1"], description="Why (RFC 3463).")
+    original_message_id: str | None = Field(
+        examples=["<1234@example.org>"], description="The Message-ID of what did not arrive."
+    )
 
 
 _READ_LATER = " Null: stored by an earlier version, and not yet read again."
@@ -43,32 +49,42 @@ _READ_LATER = " Null: stored by an earlier version, and not yet read again."
 class MessageAnswer(BaseModel):
     """A message as the feed shows it."""
 
-    id: str = Field(examples=["msg_34"])
-    mailbox_id: str = Field(examples=["mbx_7"])
-    unique_id: str = Field(examples=["00000001514d5a2b"])
+    id: str = Field(examples=["msg_34"], description="The id of the stored message.")
+    mailbox_id: str = Field(examples=["mbx_7"], description="The mailbox that it came to.")
+    unique_id: str = Field(
+        examples=["00000001514d5a2b"],
+        description=r"The server's unique-id (UIDL); octets outside ASCII as `\xNN`.",
+    )
     occurrence: int = Field(examples=[1], description="2 and up: the server used the same unique-id again.")
     seq: int = Field(examples=[34], description="The place in the feed; grows in commit order.")
-    message_id: str | None = Field(examples=["<1234@example.org>"])
-    subject: str = Field(examples=["Invoice 2026-117"])
-    from_: AddressAnswer | None = Field(alias="from", serialization_alias="from")
+    message_id: str | None = Field(
+        examples=["<1234@example.org>"], description="The header Message-ID, which the sender chose."
+    )
+    subject: str = Field(examples=["Invoice 2026-117"], description="Decoded; empty when there is none.")
+    from_: AddressAnswer | None = Field(
+        alias="from",
+        serialization_alias="from",
+        description="Who says to have written it; null: nobody does.",
+    )
     authors: list[AddressAnswer] = Field(description="All whom From names; `from` is the first of them.")
     from_ambiguous: bool | None = Field(
         description="True: several From fields, authors or addresses; decide nothing by `from`. Null: read by an "
         "earlier version, and not yet again."
     )
-    to: list[AddressAnswer]
-    cc: list[AddressAnswer]
-    reply_to: list[AddressAnswer]
+    to: list[AddressAnswer] = Field(description="The header To.")
+    cc: list[AddressAnswer] = Field(description="The header Cc.")
+    reply_to: list[AddressAnswer] = Field(description="Where answers are wanted; empty: at `from`.")
     bcc: list[AddressAnswer] | None = Field(description="Most servers take it out." + _READ_LATER)
     sender: AddressAnswer | None = Field(
-        description="Who sent it for the authors, where it says so (RFC 5322 §3.6.2)."
+        examples=[None], description="Who sent it for the authors, where it says so (RFC 5322 §3.6.2)."
     )
     in_reply_to: str | None = Field(
         examples=["<1233@example.org>"], description="The first id of In-Reply-To."
     )
     references: list[str] | None = Field(
+        examples=[["<1230@example.org>", "<1233@example.org>"]],
         description="The ids of References in their order, at most 100: of more the first and the last."
-        + _READ_LATER
+        + _READ_LATER,
     )
     thread_id: str | None = Field(
         examples=["thr_0cc175b9c0f1b6a831c399e269772661"],
@@ -77,59 +93,74 @@ class MessageAnswer(BaseModel):
         "together by their word." + _READ_LATER,
     )
     delivered_to: list[str] | None = Field(
+        examples=[["invoices@example.org"]],
         description="The addresses that servers delivered it to: Delivered-To, X-Original-To, Envelope-To."
-        + _READ_LATER
+        + _READ_LATER,
     )
     list_id: str | None = Field(
         examples=["announce.example.org"], description="The mailing list (RFC 2919), in lower case."
     )
     automated: Automated | None = Field(
-        description="As what a program sent it, by the header that `automated_by` names; null when none says so."
+        examples=[None],
+        description="As what a program sent it, by the header that `automated_by` names; null when none says so.",
     )
-    automated_by: str | None = Field(
-        examples=["auto-submitted"], description="In lower case, as in `headers`."
-    )
+    automated_by: str | None = Field(examples=[None], description="In lower case, as in `headers`.")
     kind: list[Kind] | None = Field(
+        examples=[[]],
         description="What it is beside text, in this order; further ones may come. Read from its first 512 KiB."
-        + _READ_LATER
+        + _READ_LATER,
     )
-    bounce: BounceAnswer | None = Field(description="Of messages whose `kind` has `bounce`.")
+    bounce: BounceAnswer | None = Field(examples=[None], description="Of messages whose `kind` has `bounce`.")
     date: UtcTime | None = Field(description="The sender's word; null when it cannot be read.")
     received_at: UtcTime | None = Field(
         description="When the server took it: the topmost Received field whose moment can be read, names its zone, and "
         "is not later than a day after `retrieved_at`. Null when there is none."
     )
-    retrieved_at: UtcTime
-    octets: int
-    raw_sha256: str = Field(description="Hexadecimal; of what `/messages/{id}/raw` answers.")
-    has_attachments: bool
-    snippet: str
+    retrieved_at: UtcTime = Field(description="When it was stored here.")
+    octets: int = Field(examples=[52190], description="The size of what `/messages/{id}/raw` answers.")
+    raw_sha256: str = Field(
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+        description="Hexadecimal; of what `/messages/{id}/raw` answers.",
+    )
+    has_attachments: bool = Field(description="There is a part to download that is not shown inline.")
+    snippet: str = Field(examples=["Please find attached …"], description="How the text begins.")
     warnings: list[str] = Field(
-        description="What is wrong with the message; it is stored and served all the same."
+        examples=[[]], description="What is wrong with the message; it is stored and served all the same."
     )
 
 
 class MessageWhole(MessageAnswer):
     """One message with its parts."""
 
-    text: str | None
-    html: str | None = Field(description="Sanitised: no scripts, nothing that is loaded from elsewhere.")
-    headers: dict[str, list[str]]
-    attachments: list[AttachmentAnswer]
+    text: str | None = Field(
+        examples=["Please find attached the invoice."],
+        description="As plain text; made of the HTML if need be.",
+    )
+    html: str | None = Field(
+        examples=["<p>Please find attached the invoice.</p>"],
+        description="Sanitised: no scripts, nothing that is loaded from elsewhere.",
+    )
+    headers: dict[str, list[str]] = Field(
+        examples=[{"received": ["from mx.example.org …"], "subject": ["Invoice 2026-117"]}],
+        description="Every header by its name in lower case, decoded, in the order in which they stand.",
+    )
+    attachments: list[AttachmentAnswer] = Field(description="The parts that can be downloaded.")
 
 
 class FeedPage(BaseModel):
     """A page of the feed. ``next_cursor`` is there even at the end: pass it as ``after`` next time."""
 
-    items: list[MessageAnswer]
+    items: list[MessageAnswer] = Field(description="The messages, oldest first unless asked otherwise.")
     next_cursor: str | None = Field(
-        description="The place that was looked at last: what to pass as `after` next time, also when `items` is empty."
+        examples=["bTE6MzQ"],
+        description="The place that was looked at last: what to pass as `after` next time, also when `items` is empty.",
     )
     has_more: bool = Field(
         description="There is more behind `next_cursor`. With filters one call looks at 10,000 messages at most: then "
         "`items` may be short, or empty, and the search goes on with `next_cursor`."
     )
     warnings: list[str] = Field(
+        examples=[[]],
         default_factory=list,
         description="What is not certain about this page: while messages of before an upgrade are still being read "
         "again, filters on what they did not have yet (`thread_id`, `automated`, `kind`, `from_address`) miss them.",

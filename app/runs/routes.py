@@ -25,7 +25,7 @@ from app.runs.schemas import SyncAnswer
 from app.telemetry import Traces
 from app.web.ids import decode_id
 from app.web.pages import After, Limit, Page, decode_cursor, encode_cursor, link_next
-from app.web.problems import documented
+from app.web.problems import answered, documented
 from app.web.routing import Router
 
 LONGEST_WAIT_SECONDS = 60
@@ -90,10 +90,11 @@ def build_router(
             s409="mailbox_paused: The mailbox is paused (or mailbox_auth_failed, mailbox_needs_review, "
             "without_secrets).",
         )
+        | answered(202, "The sync is queued or running.", "Location")
         | {200: {"model": SyncAnswer, "description": "With `wait`: the sync has ended."}},
         summary="Ask for a sync",
     )
-    async def sync(
+    async def sync_mailbox(
         mailbox_id: str,
         response: Response,
         wait: Annotated[
@@ -116,12 +117,13 @@ def build_router(
     @router.get(
         "/mailboxes/{mailbox_id}/syncs",
         dependencies=[may_read],
-        responses=documented(400, 404),
+        responses=documented(400, 404) | answered(200, "A page of the syncs.", "Link"),
         summary="List the syncs of a mailbox, the latest first",
     )
-    async def list_syncs(
+    async def list_mailbox_syncs(
         request: Request, response: Response, mailbox_id: str, after: After = None, limit: Limit = 50
     ) -> Page[SyncAnswer]:
+        """The latest first. Ended ones are forgotten after a while, as the settings say."""
         number, position = mailbox_id_of(mailbox_id), decode_cursor(after)
 
         def question(db: Session) -> Page[SyncAnswer]:
@@ -134,8 +136,14 @@ def build_router(
         link_next(request, response, page.next_cursor)
         return page
 
-    @router.get("/syncs/{sync_id}", dependencies=[may_read], responses=documented(404), summary="Read a sync")
-    async def read(sync_id: str) -> SyncAnswer:
+    @router.get(
+        "/syncs/{sync_id}",
+        dependencies=[may_read],
+        responses=documented(404) | answered(200, "The sync as it is now."),
+        summary="Read a sync",
+    )
+    async def get_sync(sync_id: str) -> SyncAnswer:
+        """While it runs, `report` grows; once it has ended, it stays."""
         return schemas.answer(await found(SyncId(decode_id("syn", sync_id))))
 
     @router.get(
@@ -144,11 +152,12 @@ def build_router(
         responses=documented(
             404,
             s404="transcript_not_found: Transcripts are off: set MAILDELTA_TRANSCRIPTS=true and sync again.",
-        ),
+        )
+        | answered(200, "The transcript."),
         response_class=PlainTextResponse,
         summary="Read what was said in a failed sync",
     )
-    async def transcript(sync_id: str) -> str:
+    async def get_sync_transcript(sync_id: str) -> str:
         """The commands (`C:`) and answers (`S:`) on the wire, for whoever has to find out what went wrong.
 
         No password and no mail is in it: arguments that may be secret are `***`, answers that repeat part of
@@ -169,11 +178,12 @@ def build_router(
     @router.get(
         "/syncs/{sync_id}/events",
         dependencies=[may_read],
-        responses=documented(404),
+        responses=documented(404)
+        | {200: {"description": "Events until the sync has ended.", "content": _EVENTS}},
         response_class=EventSourceResponse,
         summary="Follow a sync",
     )
-    async def events(row: Annotated[Sync, Depends(followed)]) -> AsyncIterator[ServerSentEvent]:
+    async def follow_sync(row: Annotated[Sync, Depends(followed)]) -> AsyncIterator[ServerSentEvent]:
         """Server-Sent Events: `progress` with the sync whenever it changed, then `done`."""
         told: SyncAnswer | None = None
         while True:
@@ -192,10 +202,10 @@ def build_router(
         "/syncs/{sync_id}/cancel",
         status_code=202,
         dependencies=[may_sync],
-        responses=documented(404),
+        responses=documented(404) | answered(202, "The sync as it is now."),
         summary="Stop a sync, keeping what is committed",
     )
-    async def cancel(sync_id: str) -> SyncAnswer:
+    async def cancel_sync(sync_id: str) -> SyncAnswer:
         """A sync that has ended stays as it is."""
         number = SyncId(decode_id("syn", sync_id))
         await found(number)
@@ -205,6 +215,19 @@ def build_router(
         return schemas.answer(await found(number))
 
     return router
+
+
+# OpenAPI 3.1 has no word for a stream of events; what stands in the data of each is said all the same.
+_EVENTS = {
+    "text/event-stream": {
+        "schema": {
+            "type": "string",
+            "description": "Server-Sent Events, `progress` and `done`; the data of each is a sync.",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/SyncAnswer"},
+        }
+    }
+}
 
 
 def _request(db: Session, mailbox_id: MailboxId, now: datetime, traceparent: str | None) -> Sync:

@@ -30,10 +30,11 @@ class Report(BaseModel):
 class SyncErrorAnswer(BaseModel):
     """Why a sync failed."""
 
-    code: SyncErrorCode
-    detail: str
+    code: SyncErrorCode = Field(description="Stable; what a program decides by.")
+    detail: str = Field(examples=["The server refused the connection."], description="For people.")
     server_reply: str | None = Field(
-        description="The server's own words; withheld where they repeat part of a secret."
+        examples=["-ERR [IN-USE] Do you have another POP session running?"],
+        description="The server's own words; withheld where they repeat part of a secret.",
     )
     retry_at: UtcTime | None = Field(description="When it is tried again without being asked.")
 
@@ -41,15 +42,15 @@ class SyncErrorAnswer(BaseModel):
 class SyncAnswer(BaseModel):
     """One run of list, diff, retrieve, store."""
 
-    id: str = Field(examples=["syn_12"])
-    mailbox_id: str = Field(examples=["mbx_7"])
-    trigger: Trigger
-    status: SyncStatus
-    queued_at: UtcTime
-    started_at: UtcTime | None
-    finished_at: UtcTime | None
-    report: Report
-    error: SyncErrorAnswer | None
+    id: str = Field(examples=["syn_12"], description="The id of the sync.")
+    mailbox_id: str = Field(examples=["mbx_7"], description="The mailbox that is synced.")
+    trigger: Trigger = Field(description="Who asked for it.")
+    status: SyncStatus = Field(examples=["succeeded"], description="How far it is, or how it ended.")
+    queued_at: UtcTime = Field(description="When it was asked for.")
+    started_at: UtcTime | None = Field(description="When a worker took it; null: not yet.")
+    finished_at: UtcTime | None = Field(description="When it ended; null: not yet.")
+    report: Report = Field(description="What it found and did so far.")
+    error: SyncErrorAnswer | None = Field(examples=[None], description="Why it failed; null: it did not.")
 
 
 def answer(row: Sync) -> SyncAnswer:

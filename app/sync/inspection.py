@@ -47,7 +47,7 @@ class Unknown(StrEnum):
 class Rebaseline(BaseModel):
     """What a wholesale change of unique-ids looks like, and what a decision does (or would do)."""
 
-    dry_run: bool
+    dry_run: bool = Field(description="Nothing was changed.")
     listed: int = Field(description="Messages that the server shows.")
     known: int = Field(description="Of these, known under their unique-id.")
     recognised: int = Field(description="Known messages, recognised under new unique-ids by their headers.")
@@ -60,36 +60,41 @@ class Rebaseline(BaseModel):
 class PreviewLine(BaseModel):
     """One message of the maildrop, and what the criteria say to it."""
 
-    unique_id: str
-    subject: str
-    sender: str | None
-    date: UtcTime | None
-    octets: int | None
-    wanted: bool
-    rule: str | None
+    unique_id: str = Field(examples=["00000001514d5a2b"], description="As UIDL shows it.")
+    subject: str = Field(examples=["Invoice 2026-117"], description="Decoded.")
+    sender: str | None = Field(examples=["ada@example.org"], description="The address in From.")
+    date: UtcTime | None = Field(description="The sender's word; null when it cannot be read.")
+    octets: int | None = Field(examples=[52190], description="As LIST says.")
+    wanted: bool = Field(description="The criteria are met.")
+    rule: str | None = Field(
+        examples=["subject contains 'invoice'"],
+        description="The condition that decided; null: there is none.",
+    )
 
 
 class Preview(BaseModel):
     """What criteria would give on the maildrop as it is now."""
 
-    listed: int
+    listed: int = Field(description="Messages that the server shows.")
     judged: int = Field(description=f"The latest messages, at most {MOST_PREVIEWED}.")
-    wanted: int
-    items: list[PreviewLine]
+    wanted: int = Field(description="Of these, those that meet the criteria.")
+    items: list[PreviewLine] = Field(description="Each message that was judged.")
 
 
 class Kept(BaseModel):
     """A message that retention would delete if its stored copy were confirmed whole."""
 
-    unique_id: str
-    reason: str = Field(examples=["short"])
+    unique_id: str = Field(examples=["00000001514d5a2b"], description="As UIDL shows it.")
+    reason: str = Field(examples=["short"], description="Why the copy is not confirmed whole.")
 
 
 class RetentionPreview(BaseModel):
     """What the mailbox's server_retention would delete at the next sync."""
 
-    listed: int
-    to_delete: list[str] = Field(description="Unique-ids.")
+    listed: int = Field(description="Messages that the server shows.")
+    to_delete: list[str] = Field(
+        examples=[["00000001514d5a2b"]], description="The unique-ids that would be deleted."
+    )
     kept: list[Kept] = Field(
         description=f"Stored, and kept on the server for what is stored may not be all; at most {MOST_PREVIEWED}."
     )

@@ -34,7 +34,7 @@ from app.sync.service import SyncTools
 from app.web.bodies import BodyLimits, blocks
 from app.web.ids import decode_id
 from app.web.pages import After, Limit, Page, decode_cursor, encode_cursor, link_next
-from app.web.problems import documented
+from app.web.problems import answered, documented
 from app.web.routing import Router
 
 _IN_MEMORY = 1024 * 1024  # octets of a state file that is coming; more wait in a temporary file
@@ -54,16 +54,16 @@ class Decision(BaseModel, extra="forbid"):
 class CriteriaToTry(BaseModel, extra="forbid"):
     """Criteria as in a mailbox; null: all."""
 
-    criteria: Criteria | None
+    criteria: Criteria | None = Field(description="Which messages are wanted; null: all.")
 
 
 class Imported(BaseModel):
     """What another client's file taught us."""
 
-    format: StateFormat
+    format: StateFormat = Field(description="Of which program the file is.")
     imported: int = Field(description="Unique-ids that are known now: they will not be retrieved.")
-    already_known: int
-    warnings: list[str]
+    already_known: int = Field(description="Unique-ids that the ledger had already.")
+    warnings: list[str] = Field(examples=[[]], description="What of the file could not be used.")
 
 
 def build_router(
@@ -82,10 +82,10 @@ def build_router(
     @router.get(
         "/mailboxes/{mailbox_id}/unique-ids",
         dependencies=[may_read],
-        responses=documented(400, 404),
+        responses=documented(400, 404) | answered(200, "A page of the ledger.", "Link"),
         summary="Read the ledger: every unique-id ever seen",
     )
-    async def unique_ids(
+    async def list_unique_ids(
         request: Request,
         response: Response,
         mailbox_id: str,
@@ -93,6 +93,7 @@ def build_router(
         after: After = None,
         limit: Limit = 50,
     ) -> Page[UniqueIdAnswer]:
+        """Oldest first. Entries stay when the message is gone, here or on the server."""
         number, position = mailbox_id_of(mailbox_id), decode_cursor(after) or 0
         page = await database.read(
             partial(_page, mailbox_id=number, state=state, position=position, limit=limit)
@@ -106,10 +107,11 @@ def build_router(
         dependencies=[may_sync],
         responses=documented(
             404, 409, s409="not_retrievable: It is stored already, or not on the server now."
-        ),
+        )
+        | answered(202, "The sync that retrieves it."),
         summary="Retrieve a filtered, failed or too large message now",
     )
-    async def retrieve(mailbox_id: str, entry_id: str) -> SyncAnswer:
+    async def retrieve_unique_id(mailbox_id: str, entry_id: str) -> SyncAnswer:
         """Neither criteria nor the size limit stand against it. The answer is the sync that does it."""
         number, entry = mailbox_id_of(mailbox_id), EntryId(decode_id("uid", entry_id))
         traceparent = tools.traces.traceparent()
@@ -121,11 +123,11 @@ def build_router(
     @router.post(
         "/mailboxes/{mailbox_id}/unique-ids/import",
         dependencies=[may_admin],
-        responses=documented(404, 413),
+        responses=documented(404, 413) | answered(200, "What is known now."),
         openapi_extra={"requestBody": _STATE_FILE},
         summary="Import what another client has seen",
     )
-    async def import_known(
+    async def import_unique_ids(
         request: Request,
         mailbox_id: str,
         file_format: Annotated[
@@ -149,10 +151,11 @@ def build_router(
     @router.post(
         "/mailboxes/{mailbox_id}/rebaseline",
         dependencies=[may_admin],
-        responses=documented(404, 502, s502=_OF_THE_SERVER),
+        responses=documented(404, 502, s502=_OF_THE_SERVER)
+        | answered(200, "What was found, and what became of it."),
         summary="Decide what a wholesale change of unique-ids means",
     )
-    async def rebaseline(
+    async def rebaseline_mailbox(
         mailbox_id: str,
         dry_run: Annotated[bool, Query(description="Only tell what would happen.")] = False,
         decision: Annotated[Decision | None, Body()] = None,
@@ -172,20 +175,22 @@ def build_router(
     @router.post(
         "/mailboxes/{mailbox_id}/criteria/preview",
         dependencies=[may_admin],
-        responses=documented(404, 502, s502=_OF_THE_SERVER),
+        responses=documented(404, 502, s502=_OF_THE_SERVER)
+        | answered(200, "What the criteria say to the latest messages."),
         summary="Try criteria on the maildrop as it is now",
     )
-    async def preview(mailbox_id: str, body: CriteriaToTry) -> Preview:
+    async def preview_criteria(mailbox_id: str, body: CriteriaToTry) -> Preview:
         """Asks the server for headers only; retrieves nothing and changes nothing."""
         return await inspection.preview(mailbox_id_of(mailbox_id), body.criteria, tools=tools)
 
     @router.post(
         "/mailboxes/{mailbox_id}/server-retention/preview",
         dependencies=[may_admin],
-        responses=documented(404, 502, s502=_OF_THE_SERVER),
+        responses=documented(404, 502, s502=_OF_THE_SERVER)
+        | answered(200, "What the next sync would delete."),
         summary="See what the next sync would delete on the server",
     )
-    async def preview_retention(mailbox_id: str) -> RetentionPreview:
+    async def preview_server_retention(mailbox_id: str) -> RetentionPreview:
         """Deletes nothing."""
         return await inspection.retention_preview(mailbox_id_of(mailbox_id), tools=tools)
 

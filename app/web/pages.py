@@ -6,7 +6,7 @@ from typing import Annotated, Generic, TypeVar
 from urllib.parse import quote, urlencode
 
 from fastapi import Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.errors import AppError
 from app.web.routing import Route
@@ -26,8 +26,12 @@ _MARK = b"m1:"
 class Page(BaseModel, Generic[Item]):
     """One page of a list."""
 
-    items: list[Item]
-    next_cursor: str | None = Field(description="What to pass as `after` for the next page; null: no more.")
+    model_config = ConfigDict(json_schema_extra={"description": "One page of a list."})
+
+    items: list[Item] = Field(description="What is on this page.")
+    next_cursor: str | None = Field(
+        examples=["bTE6MzQ"], description="What to pass as `after` for the next page; null: no more."
+    )
 
 
 def encode_cursor(position: int) -> str:

@@ -30,16 +30,16 @@ class Fault(BaseModel):
     pointer: str = Field(
         description="JSON pointer (RFC 6901) into the body, or `/query/<name>`, `/path/<name>`."
     )
-    detail: str
+    detail: str = Field(examples=["must be a time: 2026-11-23T02:47:00Z"], description="What is wrong.")
 
 
 class Problem(BaseModel):
     """A problem document (RFC 9457)."""
 
-    type: str = Field(examples=["urn:maildelta:problem:not_found"])
-    title: str = Field(examples=["Not Found"])
-    status: int = Field(examples=[404])
-    detail: str = Field(examples=["There is no such mailbox."])
+    type: str = Field(examples=["urn:maildelta:problem:not_found"], description="Names the kind of problem.")
+    title: str = Field(examples=["Not Found"], description="The words of the HTTP status.")
+    status: int = Field(examples=[404], description="The HTTP status.")
+    detail: str = Field(examples=["There is no such mailbox."], description="What happened, for people.")
     code: str = Field(examples=["not_found"], description="Stable; what a program decides by.")
     errors: list[Fault] | None = Field(None, description="Only for bad input: each fault and where it is.")
 
@@ -81,6 +81,32 @@ def documented(*statuses: int, **codes: str) -> dict[int | str, dict[str, Any]]:
     return answers
 
 
+_HEADERS = {
+    "Location": "Where the thing is that this answer is about.",
+    "Link": 'The next page, as `rel="next"` (RFC 8288).',
+    "ETag": "Changes when the octets do (RFC 9110 §8.8.3).",
+    "Retry-After": "In how many seconds to try again.",
+    "Content-Disposition": "A name for the file.",
+}
+
+
+def answered(status: int, description: str, *headers: str) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of an operation: what a success means, and which headers it has."""
+    return {status: {"description": description, "headers": described_headers(*headers)}}
+
+
+def answered_file(media_type: str, description: str, *headers: str) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of an operation that answers octets of this media type."""
+    answers = answered(200, description, *headers)
+    answers[200]["content"] = {media_type: {"schema": {"type": "string", "format": "binary"}}}
+    return answers
+
+
+def described_headers(*names: str) -> dict[str, Any]:
+    """The ``headers`` of a response, for the OpenAPI document."""
+    return {name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in names}
+
+
 def problem_body(status: int, code: str, detail: str, faults: Iterable[InputFault] = ()) -> dict[str, Any]:
     """The JSON of a problem document."""
     body: dict[str, Any] = {
@@ -96,15 +122,7 @@ def problem_body(status: int, code: str, detail: str, faults: Iterable[InputFaul
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception that reaches the top in the one form, and say so in the OpenAPI document."""
-    describe = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = _with_all_errors(describe())
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]
+    """Answer every exception that reaches the top in the one form."""
     app.add_exception_handler(AppError, _app_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
@@ -113,8 +131,11 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-def _with_all_errors(document: dict[str, Any]) -> dict[str, Any]:
-    """Add what any operation can answer, and say the media type of errors, for which the framework takes its own."""
+def with_errors(document: dict[str, Any]) -> dict[str, Any]:
+    """An OpenAPI document with what any operation can answer, and with the media type of errors.
+
+    The framework takes its own media type for them.
+    """
     for operations in document["paths"].values():
         for operation in operations.values():
             takes_body = "requestBody" in operation

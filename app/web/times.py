@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
 _WRITTEN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]", re.ASCII)  # RFC 3339; pydantic reads the rest
 
@@ -31,5 +31,9 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 UtcTime = Annotated[
-    datetime, BeforeValidator(_as_written), AfterValidator(_in_utc), PlainSerializer(as_text, return_type=str)
+    datetime,
+    BeforeValidator(_as_written),
+    AfterValidator(_in_utc),
+    PlainSerializer(as_text, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-23T02:47:00.123Z"]}),
 ]

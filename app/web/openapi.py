@@ -1,0 +1,192 @@
+"""The OpenAPI document: what stands in it beside what the routes say of themselves, and what the framework leaves open.
+
+The routes say the most: a summary, a docstring, the models. Here stands what is true of all of them, so that no route
+repeats it: ids of operations, groups, errors that any request can meet, scopes, headers, and examples of answers, which
+are put together from the examples of the fields.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from app.web.problems import described_headers, with_errors
+
+Document = dict[str, Any]
+
+ABOUT: Document = {
+    "title": "Maildelta",
+    "summary": "Which mail on a POP3 server is new: each message once, nothing deleted unasked.",
+    "description": """\
+Maildelta knows which mail on a POP3 server is new. Register a mailbox, ask for a sync, read the feed:
+each message once, nothing deleted on the server unasked.
+
+Every call needs an API key: `Authorization: Bearer <key>`. `maildelta show-key` prints the first one.
+Every error is a problem document (RFC 9457); programs decide by its `code`.
+""",
+    "contact": {"name": "The Maildelta project"},
+    "license_info": {"name": "MIT", "identifier": "MIT"},
+    "servers": [{"url": "/", "description": "This service."}],
+    "openapi_tags": [
+        {"name": "Mailboxes", "description": "What is polled: register, change and try mailboxes."},
+        {"name": "Syncs", "description": "Ask for a sync, follow it, and read how it ended."},
+        {"name": "Messages", "description": "The feed of new messages, and each of them whole."},
+        {"name": "Ledger", "description": "Every unique-id ever seen, and what became of it."},
+        {"name": "API keys", "description": "Who may ask, and for what."},
+        {"name": "Health", "description": "For probes and dashboards."},
+    ],
+}
+
+
+_REFERENCE = re.compile(r'"#/components/schemas/(\w+)"')
+_PAGE = re.compile(r'Page_(\w+?)(?:Answer)?_(?=")')
+
+
+def operation_id(route: APIRoute) -> str:
+    """The name of the handler as generators of clients like it: ``list_messages`` is ``listMessages``."""
+    first, *rest = route.name.split("_")
+    return first + "".join(word.title() for word in rest)
+
+
+def install(app: FastAPI) -> None:
+    """Have the application answer the whole document; it is made once, when it is asked for first."""
+    describe = app.openapi
+
+    def openapi() -> Document:
+        if app.openapi_schema is None:
+            app.openapi_schema = _complete(describe())
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the framework's way to extend it
+
+
+def example_of(schema: Document, schemas: Document) -> Any:
+    """An instance of a schema, put together from its ``examples``, defaults and enumerations.
+
+    Optional fields are null where they have no example of their own.
+    """
+    if examples := schema.get("examples"):
+        return examples[0]
+    for word in ("const", "default"):
+        if word in schema:
+            return schema[word]
+    if "$ref" in schema:
+        return example_of(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+    if "enum" in schema:
+        return schema["enum"][0]
+    if branches := schema.get("anyOf") or schema.get("oneOf"):
+        return example_of(branches[0], schemas)
+    if schema.get("type") == "array":
+        return [example_of(schema["items"], schemas)]
+    if "properties" in schema:
+        return {name: example_of(field, schemas) for name, field in schema["properties"].items()}
+    return {"integer": 0, "number": 0, "boolean": False, "string": "", "object": {}, "null": None}[
+        schema["type"]
+    ]
+
+
+def _complete(document: Document) -> Document:
+    document = _with_named_pages(with_errors(document))
+    schemas = document["components"]["schemas"]
+    for schema in schemas.values():
+        for field in schema.get("properties", {}).values():
+            _lift(field)
+    for name in _sent(document):
+        for field in schemas[name].get("properties", {}).values():
+            _tell_default(field, of_change=name.endswith("Change"))
+    for operation in _operations(document):
+        _say_scopes(operation)
+        for parameter in operation.get("parameters", ()):
+            _describe_id(parameter)
+        for status, response in operation["responses"].items():
+            if status in {"429", "503"}:
+                response["headers"] = described_headers("Retry-After")
+            if status < "400":
+                for content in response.get("content", {}).values():
+                    _of_3_1(content)
+                    if "example" not in content and "$ref" in content.get("schema", {}):
+                        content["example"] = example_of(content["schema"], schemas)
+    return document
+
+
+def _with_named_pages(document: Document) -> Document:
+    """The framework calls a page of ``MailboxAnswer`` ``Page_MailboxAnswer_``, and clients their classes so."""
+    named: Document = json.loads(_PAGE.sub(r"\1Page", json.dumps(document)))
+    return named
+
+
+def _operations(document: Document) -> Iterator[Document]:
+    for path in document["paths"].values():
+        yield from path.values()
+
+
+def _lift(field: Document) -> None:
+    """What stands within the one branch of a nullable field is said of the field."""
+    branches = [branch for branch in field.get("anyOf", ()) if branch != {"type": "null"}]
+    if len(branches) == 1 and "$ref" not in branches[0]:
+        for word in ("description", "examples"):
+            if word in branches[0]:
+                found = branches[0].pop(word)
+                field.setdefault(word, found)
+
+
+def _sent(document: Document) -> set[str]:
+    """The names of the schemas that stand in bodies of requests, those within them included."""
+    found: set[str] = set()
+    waiting: list[Any] = [operation.get("requestBody") for operation in _operations(document)]
+    while waiting:
+        for name in set(_REFERENCE.findall(json.dumps(waiting.pop()))) - found:
+            found.add(name)
+            waiting.append(document["components"]["schemas"][name])
+    return found
+
+
+def _tell_default(field: Document, *, of_change: bool) -> None:
+    """A default is said to people: clients take a field that has one for a field that must be sent, or send it.
+
+    Of a change it would not even be true: what is left out stays as it is.
+    """
+    default = field.pop("default", None)
+    if default is not None and not of_change:
+        told = f"Default: `{json.dumps(default)}`."
+        field["description"] = f"{field['description']} {told}" if "description" in field else told
+
+
+_IDS = {
+    "mailbox_id": ("The id of a mailbox.", "mbx_7"),
+    "sync_id": ("The id of a sync.", "syn_12"),
+    "message_id": ("The id of a stored message.", "msg_34"),
+    "entry_id": ("The id of an entry of the ledger.", "uid_5"),
+    "key_id": ("The id of an API key.", "key_1"),
+    "index": ("Which of the message's `attachments`.", 0),
+}
+
+
+def _describe_id(parameter: Document) -> None:
+    if parameter["in"] == "path" and parameter["name"] in _IDS:
+        parameter["description"], parameter["example"] = _IDS[parameter["name"]]
+
+
+def _say_scopes(operation: Document) -> None:
+    """Which scope the key needs, for people and for programs.
+
+    OpenAPI 3.1 lets any security scheme list roles (§4.8.30), and the usual linters refuse it for all but OAuth 2.0:
+    so an extension names it.
+    """
+    scopes = [scope for way in operation.get("security", ()) for names in way.values() for scope in names]
+    if scopes:
+        operation["security"] = [{name: [] for name in way} for way in operation["security"]]
+        operation["x-required-scopes"] = scopes
+        told = f"Needs a key with the scope `{scopes[0]}`."
+        operation["description"] = (
+            f"{operation['description']}\n\n{told}" if "description" in operation else told
+        )
+    operation.setdefault("security", [])
+
+
+def _of_3_1(content: Document) -> None:
+    """The framework adds ``itemSchema`` to a stream of events, which is a word of OpenAPI 3.2."""
+    content.pop("itemSchema", None)

@@ -1,0 +1,130 @@
+"""The OpenAPI document says all that a reader, a linter and a generator of clients look for."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it has none, and no stubs are needed else
+
+from app.mailboxes.examples import MAILBOXES
+from app.mailboxes.schemas import NewMailbox
+from app.main import create_app
+from app.web.openapi import ABOUT, example_of
+from tests.service import settings_for
+
+Document = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> Document:
+    """The document of a service with all its routes."""
+    made: Document = create_app(settings_for(tmp_path_factory.mktemp("data"))).openapi()
+    return made
+
+
+def operations(document: Document) -> Iterator[tuple[str, Document]]:
+    """Each operation, with its method and path."""
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method} {path}", operation
+
+
+def test_every_operation_has_an_id_of_two_or_three_words(document: Document) -> None:
+    """Each is there once: clients call their functions so."""
+    ids = [operation["operationId"] for _, operation in operations(document)]
+    assert len(ids) == len(set(ids))
+    assert [each for each in ids if not re.fullmatch(r"[a-z]+([A-Z][a-z0-9]*){1,3}", each)] == []
+
+
+def test_every_operation_is_described_and_stands_in_a_group(document: Document) -> None:
+    """What an answer means is said in our words."""
+    groups = [tag["name"] for tag in ABOUT["openapi_tags"]]
+    for name, operation in operations(document):
+        assert operation["description"], name
+        assert operation["summary"], name
+        assert operation["tags"][0] in groups, name
+        for response in operation["responses"].values():
+            assert response["description"] != "Successful Response", name
+
+
+def test_every_operation_says_which_scope_it_needs_or_that_it_needs_no_key(document: Document) -> None:
+    """Only the probes need none."""
+    without = {name for name, operation in operations(document) if not operation["security"]}
+    assert without == {"get /livez", "get /readyz"}
+    for name, operation in operations(document):
+        if name not in without:
+            assert set(operation["x-required-scopes"]) <= {"read", "sync", "admin"}, name
+
+
+def test_every_property_and_parameter_is_described(document: Document) -> None:
+    """Those of requests and of answers."""
+    missing = [
+        f"{name}.{field}"
+        for name, schema in document["components"]["schemas"].items()
+        for field, facts in {"": schema, **schema.get("properties", {})}.items()
+        if not facts.get("description")
+    ]
+    missing += [
+        f"{name} {parameter['name']}"
+        for name, operation in operations(document)
+        for parameter in operation.get("parameters", ())
+        if not parameter.get("description")
+    ]
+    assert missing == []
+
+
+def test_every_success_has_an_example_that_fits_its_schema_and_says_something(document: Document) -> None:
+    """No text in it is empty."""
+    empty = []
+    for name, operation in operations(document):
+        for status, response in operation["responses"].items():
+            content = response.get("content", {}).get("application/json")
+            if status >= "400" or content is None:
+                continue
+            schema = content["schema"] | {"components": document["components"]}
+            Draft202012Validator(schema).validate(content["example"])
+            empty += [f"{name} {at}" for at in empty_texts(content["example"])]
+    assert not empty, "\n".join(sorted({each.rpartition("/")[2] for each in empty}))
+
+
+def test_the_bodies_that_the_page_offers_can_be_sent_as_they_are(document: Document) -> None:
+    """Whoever presses Execute registers a mailbox."""
+    body = document["paths"]["/mailboxes"]["post"]["requestBody"]["content"]["application/json"]
+    assert set(body["examples"]) == set(MAILBOXES)
+    for example in MAILBOXES.values():
+        NewMailbox.model_validate(example["value"])
+
+
+def test_a_change_has_no_defaults(document: Document) -> None:
+    """A client that filled them in would change what nobody named."""
+    properties = document["components"]["schemas"]["MailboxChange"]["properties"]
+    assert [name for name, facts in properties.items() if "default" in facts] == []
+
+
+def test_an_example_prefers_what_the_field_says() -> None:
+    """Then constants and defaults, then what the type allows."""
+    schemas = {"Colour": {"enum": ["red", "green"]}}
+    colour = {"$ref": "#/components/schemas/Colour"}
+    properties = {
+        "name": {"type": "string", "examples": ["Ada", "Bob"]},
+        "kind": {"const": "x"},
+        "count": {"type": "integer", "default": 3},
+        "colour": colour,
+        "shade": colour | {"default": "green"},
+        "perhaps": {"anyOf": [{"type": "null"}, colour]},
+        "all": {"type": "array", "items": {"type": "integer"}},
+    }
+    made = example_of({"type": "object", "properties": properties}, schemas)
+    assert made == {
+        "name": "Ada", "kind": "x", "count": 3, "colour": "red", "shade": "green", "perhaps": None, "all": [0],
+    }  # fmt: skip
+
+
+def empty_texts(value: Any, at: str = "") -> list[str]:
+    """Where an example has an empty text."""
+    if isinstance(value, dict):
+        return [found for name, inner in value.items() for found in empty_texts(inner, f"{at}/{name}")]
+    if isinstance(value, list):
+        return [found for inner in value for found in empty_texts(inner, f"{at}/*")]
+    return [at] if value == "" else []
