@@ -5,11 +5,16 @@ from enum import StrEnum
 from typing import NewType
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Text, text
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, Session, SQLModel
 
 from app.database import BigInt, UtcDateTime
 
 EntryId = NewType("EntryId", int)
+
+Leased = NewType("Leased", Session)
+"""A transaction that began with the check of a lease, which alone makes one (``app.runs.repository``). What was found
+out in a session is written only by functions that take it: whoever lost the lease has none.
+"""
 
 
 class EntryState(StrEnum):

@@ -25,7 +25,7 @@ from sqlmodel import Session, SQLModel, col, select
 
 from app.ledger.diff import Deletable, Known, MaildropId
 from app.ledger.listing_digest import ListingDigest
-from app.ledger.models import EntryId, EntryState, ListingMark, UniqueIdEntry
+from app.ledger.models import EntryId, EntryState, Leased, ListingMark, UniqueIdEntry
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
 from app.maildrops import learnt
@@ -232,7 +232,7 @@ def deletable(
 
 
 def note_deletions(
-    db: Session, entries: Collection[EntryId], *, until: datetime | None, is_deleted: bool
+    db: Leased, entries: Collection[EntryId], *, until: datetime | None, is_deleted: bool
 ) -> None:
     """Note that DELE is sent for these messages, or that it cannot be; they are not asked for again until then."""
     for ids in _slices(list(entries)):
@@ -278,7 +278,7 @@ def _is_short_since(lines: FromClause, message: FromClause, before: datetime | N
     return and_(lines.c.doubt == Doubt.SHORT.value, message.c.retrieved_at <= before)
 
 
-def forget_missing(db: Session, mailbox_id: MailboxId, *, before: datetime) -> None:
+def forget_missing(db: Leased, mailbox_id: MailboxId, *, before: datetime) -> None:
     """Forget ids that have been missing since before a moment, some thousand of them; only where the settings ask
     for it."""
     lines = (col(UniqueIdEntry.mailbox_id) == mailbox_id, col(UniqueIdEntry.missing_since) < before)
@@ -327,7 +327,7 @@ def want(db: Session, mailbox_id: MailboxId, entry_id: EntryId, *, now: datetime
     return row
 
 
-def write_listing_digest(db: Session, mailbox_id: MailboxId, last_digest: ListingDigest) -> None:
+def write_listing_digest(db: Leased, mailbox_id: MailboxId, last_digest: ListingDigest) -> None:
     """Remember a listing that was worked off completely."""
     row = db.get(ListingMark, mailbox_id)
     if row is None:
@@ -341,7 +341,7 @@ def forget_listing_digest(db: Session, mailbox_id: MailboxId) -> None:
     db.execute(delete(ListingMark).where(col(ListingMark.mailbox_id) == mailbox_id))
 
 
-def write_entries(db: Session, rows: Sequence[dict[str, Any]]) -> None:
+def write_entries(db: Leased, rows: Sequence[dict[str, Any]]) -> None:
     """Write ledger lines in bulk: new ones, or the new state of those that are there."""
     if not rows:
         return
@@ -370,7 +370,7 @@ def write_entries(db: Session, rows: Sequence[dict[str, Any]]) -> None:
     db.execute(statement, rows)
 
 
-def mark_present(db: Session, entries: Sequence[EntryId]) -> None:
+def mark_present(db: Leased, entries: Sequence[EntryId]) -> None:
     """Note that these are listed all the same."""
     for ids in _slices(entries):
         values = {"missing_since": None, "last_seen_at": None}
@@ -378,7 +378,7 @@ def mark_present(db: Session, entries: Sequence[EntryId]) -> None:
 
 
 def mark_missing(
-    db: Session, entries: Sequence[EntryId], *, now: datetime, last_seen_at: datetime | None
+    db: Leased, entries: Sequence[EntryId], *, now: datetime, last_seen_at: datetime | None
 ) -> None:
     """Note that the last listing did not show these. They stay known."""
     table = SQLModel.metadata.tables["unique_ids"]

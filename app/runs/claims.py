@@ -7,15 +7,17 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Text, TextClause, and_, bindparam, case, cast, func, text, update
+from sqlalchemy import Text, TextClause, and_, bindparam, case, cast, delete, func, text, update
 from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
 
 from app.database import UtcDateTime
+from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
+from app.runs.errors import LeaseLost
 from app.runs.models import ACTIVE, Sync, SyncId, SyncStatus, Trigger
-from app.runs.repository import Claim
+from app.runs.repository import Claim, leave
 from app.runs.slots import Capacity, Queue
 
 # Made once: to make a statement and its cache key costs several times its execution.
@@ -118,6 +120,7 @@ FROM {each}(CAST(:servers AS {json})) AS asked WHERE EXISTS (SELECT 1 FROM syncs
 """
 
 _UNLIMITED = 1 << 31
+_A_REQUEST = "request"  # holds a mailbox, and is no worker
 _EACH = ({"each": "json_each", "json": "text"}, {"each": "json_array_elements_text", "json": "json"})
 _MOMENTS = 1 << 30  # microseconds, a quarter of an hour
 
@@ -198,7 +201,7 @@ def claim(
         "now": now,
         "worker": worker,
         "lease": lease_expires_at,
-        "step": 1 + int(now.timestamp() * 1_000_000) % _MOMENTS,
+        "step": _step(now),
         "most_per_server": limits.per_server,
         "lowered": json.dumps(limits.lowered),
     }
@@ -215,6 +218,57 @@ def claim(
                 claims += sorted(some, key=lambda claim: (claim.server, claim.sync_id))
                 rooms = [each.with_more(pace, len(some)) for each in rooms]
     return claims
+
+
+Turn = tuple[SyncId, int] | None
+"""The last sync of a mailbox and the token of its claim; None: none was asked for yet."""
+
+
+def last_turn(db: Session, mailbox_id: MailboxId, *, before: SyncId | None = None) -> Turn:
+    """While it stays the same no sync has written anything of the mailbox. ``before``: of the syncs before this one."""
+    asked = select_columns(_SYNCS.c.id, _SYNCS.c.lease_token).where(_SYNCS.c.mailbox_id == mailbox_id)
+    if before is not None:
+        asked = asked.where(_SYNCS.c.id < before)
+    row = db.execute(asked.order_by(_SYNCS.c.id.desc()).limit(1)).first()
+    return (SyncId(row[0]), row[1]) if row else None
+
+
+def take(
+    db: Session, mailbox_id: MailboxId, *, since: Turn, now: datetime, lease_expires_at: datetime
+) -> tuple[Claim, bool]:
+    """Hold a mailbox as a sync does, for work that is none; and whether no sync waits for its end.
+
+    Raises LeaseLost when a sync runs, or ran ``since`` this work began.
+    """
+    row = _queued(mailbox_id, Trigger.MANUAL, now) | {"of": mailbox_id}
+    new = db.connection().execute(_insert_unless_active(db).returning(_SYNCS.c.id), [row]).scalar()
+    held = (SyncId(new), 0) if new is not None else since
+    if held is None or last_turn(db, mailbox_id, before=new and SyncId(new)) != since:
+        raise LeaseLost
+    token = held[1] + _step(now)
+    taken = db.execute(
+        update(_SYNCS)
+        .where(_SYNCS.c.id == held[0], _SYNCS.c.lease_token == held[1])
+        .where(_SYNCS.c.status == SyncStatus.QUEUED.value)
+        .values(
+            status=SyncStatus.RUNNING.value,
+            worker=_A_REQUEST,
+            lease_token=token,
+            lease_expires_at=lease_expires_at,
+        )
+        .returning(_SYNCS.c.id)
+    ).first()
+    if taken is None:
+        raise LeaseLost
+    return Claim(held[0], mailbox_id, token), new is not None
+
+
+def give_back(db: Session, claim: Claim, *, is_new: bool, now: datetime) -> None:
+    """Let go of a mailbox that was taken: a sync follows, if one waits or the mailbox is polled. Raises LeaseLost."""
+    leave(db, claim, now=now)
+    mailbox = mailboxes.get(db, claim.mailbox_id)
+    if is_new and (mailbox is None or mailbox.status != MailboxStatus.ACTIVE):
+        db.execute(delete(_SYNCS).where(_SYNCS.c.id == claim.sync_id))
 
 
 def waiting(db: Session, servers: Collection[str], *, most: int) -> Queue:
@@ -252,6 +306,11 @@ def renew(db: Session, held: Sequence[Claim], *, until: datetime) -> None:
     db.connection().execute(
         statement, [{"row": claim.sync_id, "token": claim.token, "until": until} for claim in held]
     )
+
+
+def _step(now: datetime) -> int:
+    """To the next token (``claim``)."""
+    return 1 + int(now.timestamp() * 1_000_000) % _MOMENTS
 
 
 def _queued(mailbox_id: MailboxId, trigger: Trigger, now: datetime) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlmodel import Session
 
+from app.ledger.models import Leased
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxStatus
 from app.maildrops import learnt
@@ -45,7 +46,7 @@ class Completion:
     has_moved: bool
     learnt: Mapping[Lesson, Facts | None]
     chance: float
-    settle: Callable[[Session], None] | None
+    settle: Callable[[Leased], None] | None
     transcript: str | None
 
 
@@ -58,14 +59,14 @@ def write(db: Session, completions: Sequence[Completion]) -> Sequence[None]:
         (completion, *_next_state(completion, states[completion.claim.mailbox_id]))
         for completion in completions
     ]
-    runs.finish(db, [_ending(completion, decision) for completion, decision, _ in followed])
+    leased = runs.finish(db, [_ending(completion, decision) for completion, decision, _ in followed])
     mailboxes.change_each(db, [(completion.claim.mailbox_id, facts) for completion, _, facts in followed])
     for completion in completions:
         if completion.transcript is not None:
             runs.write_transcript(db, completion.claim, completion.transcript)
         learnt.write(db, completion.learnt, now=completion.ended)
         if completion.settle is not None:
-            completion.settle(db)
+            completion.settle(leased)
     return [None] * len(completions)
 
 

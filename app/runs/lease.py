@@ -1,15 +1,22 @@
 """The database as a sync under way has it: reading as anybody may, writing only under its lease."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from sqlmodel import Session
 
 from app.database import Batchable, Database
+from app.ledger.models import Leased
+from app.mailboxes.models import MailboxId
+from app.runs import claims
 from app.runs import completion as completions
 from app.runs import repository as runs
+from app.runs.claims import Turn
 from app.runs.completion import Completion
+from app.runs.errors import LeaseLost
 from app.runs.repository import Claim
 from app.runs.schemas import Report
 
@@ -37,17 +44,36 @@ class Lease:
         return await self._database.read(question)
 
     async def write(
-        self, change: Callable[[Session], Result], *, report: Report, durable: bool = True
+        self, change: Callable[[Leased], Result], *, report: Report, durable: bool = True
     ) -> Result:
         """Make a change, together with how far the sync is. Raises LeaseLost and StorageFailed."""
 
         def under_lease(db: Session) -> Result:
             until = self._clock() + timedelta(seconds=self._seconds)
-            runs.progress(db, self.claim, report=report.model_dump(), lease_expires_at=until)
-            return change(db)
+            shown = report.model_dump()
+            return change(runs.progress(db, self.claim, report=shown, lease_expires_at=until))
 
         return await self._database.write(under_lease, durable=durable)
 
     async def end(self, completion: Completion) -> None:
         """Write the completion, which ends the lease too. Raises LeaseLost and StorageFailed."""
         await self._database.write(Batchable(completions.write, completion), durable=False)
+
+
+@asynccontextmanager
+async def taken(
+    mailbox_id: MailboxId, database: Database, *, since: Turn, clock: Callable[[], datetime], seconds: float
+) -> AsyncIterator[Lease]:
+    """The lease of a mailbox for work that is no sync: one follows, which looks at what this one wrote.
+
+    Raises LeaseLost when a sync runs, or ran ``since``: what was found out does not hold any more.
+    """
+    until = clock() + timedelta(seconds=seconds)
+    take = partial(claims.take, mailbox_id=mailbox_id, since=since, now=clock(), lease_expires_at=until)
+    claim, is_new = await database.write(take)
+    try:
+        yield Lease(claim, database, clock=clock, seconds=seconds)
+    finally:
+        give_back = partial(claims.give_back, claim=claim, is_new=is_new, now=clock())
+        with suppress(LeaseLost):
+            await database.write(give_back, durable=False)

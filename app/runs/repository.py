@@ -22,6 +22,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, SQLModel, col, select
 
 from app.ledger import repository as ledger
+from app.ledger.models import Leased
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
 from app.maildrops.errors import SyncErrorCode
 from app.messages.repository import last_place
@@ -124,14 +125,14 @@ def cancelled_among(db: Session, sync_ids: Sequence[SyncId]) -> set[SyncId]:
     return {SyncId(row) for row in db.exec(asked) if row is not None}
 
 
-def progress(db: Session, claim: Claim, *, report: dict[str, Any], lease_expires_at: datetime) -> None:
+def progress(db: Session, claim: Claim, *, report: dict[str, Any], lease_expires_at: datetime) -> Leased:
     """Write how far a sync is, in the transaction of what it did. Raises LeaseLost when it is not ours."""
-    _ours(db, claim, report=report, lease_expires_at=lease_expires_at)
+    return _ours(db, claim, report=report, lease_expires_at=lease_expires_at)
 
 
-def finish(db: Session, endings: Sequence[Ending]) -> None:
+def finish(db: Session, endings: Sequence[Ending]) -> Leased:
     """End syncs. Raises LeaseLost when one of them is not ours."""
-    _each_ours(
+    return _each_ours(
         db,
         [
             _of(each.claim)
@@ -241,14 +242,15 @@ def latest(db: Session, mailbox_ids: Sequence[MailboxId]) -> Sequence[Sync]:
     return db.exec(select(Sync).where(col(Sync.id).in_(newest))).all()
 
 
-def _ours(db: Session, claim: Claim, **values: Any) -> None:
-    _each_ours(db, [_of(claim) | values])
+def _ours(db: Session, claim: Claim, **values: Any) -> Leased:
+    return _each_ours(db, [_of(claim) | values])
 
 
-def _each_ours(db: Session, parameters: list[dict[str, Any]]) -> None:
+def _each_ours(db: Session, parameters: list[dict[str, Any]]) -> Leased:
     """Write the same columns of several syncs. Raises LeaseLost when one of them is not ours."""
     if db.connection().execute(_UPDATE_OURS, parameters).rowcount < len(parameters):
         raise LeaseLost
+    return Leased(db)
 
 
 def _of(claim: Claim) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from app.ledger import repository as ledger
 from app.ledger.diff import Candidate, MaildropId
 from app.ledger.entries import Row, RowMaker
 from app.ledger.matching import CopyOf, Matcher, SameAs, Verdict
-from app.ledger.models import EntryId, EntryState
+from app.ledger.models import EntryId, EntryState, Leased
 from app.messages import intake
 from app.messages.models import MessageSeq
 from app.messages.wholeness import Doubt, Habit, fit, usable, wholeness_of
@@ -57,7 +57,7 @@ class Batch:
             }
         )
 
-    def store(self, db: Session, maildrop: MaildropId) -> FeedPlaces:
+    def store(self, db: Leased, maildrop: MaildropId) -> FeedPlaces:
         """Store messages and ledger lines; for a unit of work."""
         stored = self.stored
         messages = [outcome.prepared for outcome in stored if outcome.prepared]

@@ -17,7 +17,7 @@ from app.ledger.comparison import compared
 from app.ledger.diff import Candidate, MaildropId, ledger_key
 from app.ledger.entries import RowMaker
 from app.ledger.matching import Matcher
-from app.ledger.models import EntryId
+from app.ledger.models import EntryId, Leased
 from app.mail.mime import summarise
 from app.mailboxes.criteria import Criteria
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
@@ -26,6 +26,11 @@ from app.maildrops import learnt
 from app.maildrops.errors import SyncFailed
 from app.maildrops.login import as_sync_failed
 from app.pop3 import Line
+from app.runs import claims
+from app.runs.claims import Turn
+from app.runs.errors import LeaseLost
+from app.runs.lease import taken
+from app.runs.schemas import Report
 from app.sync.batch import renamed_away
 from app.sync.listing import list_maildrop, most_entries, with_every_id
 from app.sync.retention import due, seen_before
@@ -101,8 +106,11 @@ class RetentionPreview(BaseModel):
 
 
 async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: SyncTools) -> Rebaseline:
-    """Compare the maildrop with the ledger; with a ``decision``, carry it out and let the mailbox be polled."""
-    mailbox = await tools.database.read(partial(existing, mailbox_id=mailbox_id))
+    """Compare the maildrop with the ledger; with a ``decision``, carry it out and let the mailbox be polled.
+
+    What it writes is under the mailbox's lease, as what a sync writes.
+    """
+    mailbox, since = await tools.database.read(partial(_beginning, mailbox_id=mailbox_id))
     maildrop = MaildropId(mailbox_id, mailbox.generation)
     async with _listed(mailbox, tools) as (session, raw):
         listing = await _parsed(session, raw, mailbox, tools)
@@ -144,12 +152,19 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
     lost = [line for line in view.diff.present if line.entry_id not in matcher.found]
     gone = [line.entry_id for line in lost if line.unique_id not in later]
     if decision is not None:
-        await tools.database.write(
-            partial(
-                _carry_out, maildrop=maildrop, triaged=triaged, gone=gone, tools=tools,
-                baseline=unknown if decision is Unknown.KNOWN else [],
-            )
+        change = partial(
+            _carry_out, maildrop=maildrop, triaged=triaged, gone=gone, tools=tools,
+            baseline=unknown if decision is Unknown.KNOWN else [],
         )  # fmt: skip
+        try:
+            async with taken(
+                mailbox_id, tools.database, since=since, clock=tools.clock, seconds=tools.lease_seconds
+            ) as lease:
+                await lease.write(change, report=Report())
+        except LeaseLost as error:
+            raise AppError(
+                409, "sync_under_way", "A sync of the mailbox runs, or ran meanwhile: ask again."
+            ) from error
     return Rebaseline(
         dry_run=decision is None,
         listed=view.listed,
@@ -160,8 +175,12 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
     )
 
 
+def _beginning(db: Session, *, mailbox_id: MailboxId) -> tuple[Mailbox, Turn]:
+    return existing(db, mailbox_id), claims.last_turn(db, mailbox_id)
+
+
 def _carry_out(
-    db: Session,
+    db: Leased,
     *,
     maildrop: MaildropId,
     triaged: Triaged,
@@ -183,8 +202,6 @@ def _carry_out(
     ledger.forget_listing_digest(db, maildrop.mailbox_id)
     if row.status == MailboxStatus.NEEDS_REVIEW:
         row.status, row.status_detail = MailboxStatus.ACTIVE.value, None
-    if row.poll_interval_seconds is not None and row.status == MailboxStatus.ACTIVE:
-        row.next_sync_at = now
 
 
 async def preview(mailbox_id: MailboxId, criteria: Criteria | None, *, tools: SyncTools) -> Preview:

@@ -151,7 +151,13 @@ def build_router(
     @router.post(
         "/mailboxes/{mailbox_id}/rebaseline",
         dependencies=[may_admin],
-        responses=documented(404, 502, s502=_OF_THE_SERVER)
+        responses=documented(
+            404,
+            409,
+            502,
+            s409="sync_under_way: A sync of the mailbox runs, or ran meanwhile: ask again.",
+            s502=_OF_THE_SERVER,
+        )
         | answered(200, "What was found, and what became of it."),
         summary="Decide what a wholesale change of unique-ids means",
     )
@@ -162,7 +168,7 @@ def build_router(
     ) -> Rebaseline:
         """For a mailbox that is held in `needs_review`: compares the maildrop with the ledger by headers.
 
-        What is recognised is carried over; `unknown` says what the rest is.
+        What is recognised is carried over; `unknown` says what the rest is. A sync follows.
         """
         number = mailbox_id_of(mailbox_id)
         if decision is None and not dry_run:

@@ -21,7 +21,7 @@ from app.ledger.entries import Row, RowMaker
 from app.ledger.listing_digest import ListingDigest
 from app.ledger.listing_view import ListingView
 from app.ledger.matching import Matcher
-from app.ledger.models import EntryId
+from app.ledger.models import EntryId, Leased
 from app.ledger.repository import Beginning
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
@@ -131,7 +131,7 @@ class _Run:
         self._mailbox_id = lease.claim.mailbox_id
         self._tools = tools
         self.report = Report()
-        self._settled: Callable[[Session], None] | None = None
+        self._settled: Callable[[Leased], None] | None = None
         self._login_delay = 0
         self._started = tools.clock()
         self._facts: dict[str, Any] = {}
@@ -297,7 +297,7 @@ class _Run:
 
     def _record_part(
         self,
-        db: Session,
+        db: Leased,
         *,
         part: RecordingPart,
         mailbox: Mailbox,
@@ -394,7 +394,7 @@ class _Run:
                     await self._lease.write(partial(self._store_blamed, batch=batch), report=self.report)
             raise
 
-    def _store_blamed(self, db: Session, batch: Batch) -> None:
+    def _store_blamed(self, db: Leased, batch: Batch) -> None:
         batch.store(db, self._maildrop)
         ledger.forget_listing_digest(db, self._mailbox_id)
 
@@ -481,7 +481,7 @@ class _Run:
         self._others = [found[number].line.entry_id for number in checked.others]
         self.report.deleted = len(self._deleted)
 
-    def _note_deletions(self, db: Session, *, found: dict[int, Deletable], checked: Checked) -> None:
+    def _note_deletions(self, db: Leased, *, found: dict[int, Deletable], checked: Checked) -> None:
         """Before the first DELE: whatever happens now, the last listing describes the next one no more."""
         now = self._tools.clock()
         ledger.forget_listing_digest(db, self._mailbox_id)
@@ -518,7 +518,7 @@ class _Run:
         )
         report = batch.counted_in(self.report)
 
-        def change(db: Session) -> tuple[bool, FeedPlaces]:
+        def change(db: Leased) -> tuple[bool, FeedPlaces]:
             places = batch.store(db, self._maildrop)
             if any(outcome.unwanted for outcome in outcomes):
                 self._judge_again_if_criteria_changed(db, mailbox)
@@ -537,7 +537,7 @@ class _Run:
 
     def _write_settled(
         self,
-        db: Session,
+        db: Leased,
         *,
         view: ListingView,
         matcher: Matcher,

@@ -11,6 +11,7 @@ from sqlmodel import Session
 from app.ledger import listing_view
 from app.ledger import repository as ledger
 from app.ledger.diff import MaildropId, diff
+from app.ledger.models import Leased
 from app.mailboxes.models import MailboxId
 from app.messages import repository as messages
 from app.messages.models import MessageSeq
@@ -175,7 +176,7 @@ class _Asked:
         messages.add_contents(db, [{"sha256": sha256, "octets": 1, "blocks": 1, "data": b""}])
         places = range(first, first + _SOME)
         messages.add_messages(db, [self._message(mailbox, place, sha256) for place in places])
-        ledger.write_entries(db, [self._line(mailbox, place, sha256) for place in places])
+        ledger.write_entries(Leased(db), [self._line(mailbox, place, sha256) for place in places])
 
     def counts(self, db: Session, _: object) -> object:
         return ledger.counts_by_state(db, [self._filled()])

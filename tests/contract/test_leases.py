@@ -3,6 +3,8 @@
 import asyncio
 import inspect
 import re
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -13,20 +15,25 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from app.database import Database
+from app.errors import AppError
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
 from app.runs import claims
 from app.runs import repository as runs
 from app.runs.errors import LeaseLost
-from app.runs.lease import Lease
-from app.runs.models import Trigger
+from app.runs.lease import Lease, taken
+from app.runs.models import SyncId, Trigger
 from app.runs.repository import Claim
 from app.runs.schemas import Report
-from app.sync import service
+from app.sync import inspection, service
+from app.sync.inspection import Rebaseline, Unknown
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults, Gate
 from tests.rows import everything
 from tests.service import running, settings_for
+from tests.simulator.bench import Bench
+from tests.simulator.maildrop import Mail, SimulatedSession, letter
 
+APP = Path(service.__file__).parents[1]
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 LARGEST = 4_000  # octets of a message
 LARGE = b"Message-ID: <large@example.org>\r\nSubject: large\r\n\r\n" + b"large\r\n" * 1_000
@@ -174,5 +181,120 @@ async def test_a_write_holds_the_lease_for_longer_in_the_same_transaction(databa
     assert again.report["listed"] == 7
 
 
-def test_a_sync_has_no_other_way_to_write() -> None:
-    assert not re.search(r"database\s*\.\s*write\b|Batchable\(last_word", inspect.getsource(service))
+def test_only_the_check_of_a_lease_lets_anybody_write() -> None:
+    """What a session found out is written by functions that take ``Leased``, which the types enforce."""
+    makers = {
+        path.relative_to(APP).as_posix(): path.read_text().count("Leased(")
+        for path in APP.rglob("*.py")
+        if "Leased(" in path.read_text()
+    }
+    assert list(makers.values()) == [1], f"only _each_ours makes it: {makers}"
+    assert "rowcount < len(parameters)" in inspect.getsource(runs._each_ours)
+    assert not re.search(r"database\s*\.\s*write\b|Batchable\(completion", inspect.getsource(service))
+
+
+# Work that is no sync: what a person decides about a change of ids.
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    made = Bench(tmp_path, 0)
+    await made.prepare(is_synced=False)
+    made.maildrop.mails += [Mail(b"%d" % n, letter(f"mail {n}")) for n in range(3)]
+    yield made
+    made.close()
+
+
+def decided(bench: Bench, decision: Unknown = Unknown.KNOWN) -> Coroutine[Any, Any, Rebaseline]:
+    return inspection.rebaseline(bench.mailbox_id, decision=decision, tools=bench.tools)
+
+
+async def test_a_decision_is_written_under_a_lease_and_a_sync_follows(bench: Bench) -> None:
+    assert (await decided(bench)).unknown == 3
+    report = await bench.sync()
+    assert (report["known"], report["retrieved"], await bench.subjects()) == (3, 0, [])
+    syncs = await bench.database.read(lambda db: db.execute(text("SELECT status FROM syncs")).all())
+    assert [row[0] for row in syncs] == ["succeeded"], "the one that follows is the one that held the mailbox"
+
+
+async def test_no_decision_about_what_a_sync_has_stored_meanwhile(bench: Bench) -> None:
+    listing = SimulatedSession.listing
+
+    async def listed_before_a_sync(session: SimulatedSession, **told: Any) -> Any:
+        raw = await listing(session, **told)
+        bench.maildrop.session = usual  # type: ignore[method-assign]
+        await bench.sync()
+        return raw
+
+    usual = bench.maildrop.session
+
+    @asynccontextmanager
+    async def overtaken(mailbox: Mailbox, **told: Any) -> AsyncIterator[SimulatedSession]:
+        async with usual(mailbox, **told) as session:
+            session.listing = partial(listed_before_a_sync, session)  # type: ignore[method-assign]
+            yield session
+
+    bench.maildrop.session = overtaken  # type: ignore[method-assign]
+    with pytest.raises(AppError, match="ran meanwhile"):
+        await decided(bench)
+    assert {line.state for line in await bench.lines()} == {"stored"}, "nothing stored became a baseline"
+    assert len(await bench.subjects()) == 3
+
+
+@pytest.mark.parametrize("meanwhile", ["running", "queued", "ended"])
+async def test_a_mailbox_is_taken_only_where_no_sync_runs_or_ran(database: Database, meanwhile: str) -> None:
+    claim = await claimed(database)
+    mailbox_id = claim.mailbox_id
+    since = await database.read(partial(claims.last_turn, mailbox_id=mailbox_id))
+    if meanwhile != "running":
+        await database.write(
+            lambda db: db.execute(text(RELEASED if meanwhile == "queued" else ENDED)) and None
+        )
+    take = partial(claims.take, mailbox_id=mailbox_id, now=NOW, lease_expires_at=NOW + timedelta(minutes=1))
+    if meanwhile == "running":
+        with pytest.raises(LeaseLost):
+            await database.write(partial(take, since=since))
+        return
+    with pytest.raises(LeaseLost):  # another ran since then
+        await database.write(partial(take, since=(claim.sync_id, claim.token - 1)))
+    held, is_new = await database.write(partial(take, since=since))
+    assert is_new is (meanwhile == "ended")
+    assert claims_of(await database.write(claim_all)) == [], "nobody else gets it"
+    with pytest.raises(LeaseLost):
+        await lease_of(claim, database).write(lambda _db: None, report=Report())
+    await lease_of(held, database).write(lambda _db: None, report=Report())
+    await database.write(partial(claims.give_back, claim=held, is_new=is_new, now=NOW))
+    assert claims_of(await database.write(claim_all)) == [held.sync_id]
+
+
+async def test_no_sync_follows_where_nobody_polls_or_waits(database: Database) -> None:
+    claim = await claimed(database)
+    await database.write(lambda db: db.execute(text(ENDED)) and None)
+    await database.write(partial(mailboxes.change, mailbox_id=claim.mailbox_id, status="paused"))
+    since = await database.read(partial(claims.last_turn, mailbox_id=claim.mailbox_id))
+    lease = partial(taken, claim.mailbox_id, database, since=since, clock=lambda: NOW, seconds=60)
+    with pytest.raises(RuntimeError):
+        async with lease():
+            raise RuntimeError
+    async with lease():
+        pass
+    assert claims_of(await database.write(claim_all)) == []
+    assert await database.read(partial(claims.last_turn, mailbox_id=claim.mailbox_id)) == since
+
+
+async def test_a_sync_that_was_asked_for_is_not_lost_to_other_work(database: Database) -> None:
+    claim = await claimed(database)
+    await database.write(lambda db: db.execute(text(RELEASED)) and None)
+    await database.write(partial(mailboxes.change, mailbox_id=claim.mailbox_id, status="needs_review"))
+    since = await database.read(partial(claims.last_turn, mailbox_id=claim.mailbox_id))
+    async with taken(claim.mailbox_id, database, since=since, clock=lambda: NOW, seconds=60):
+        pass
+    assert claims_of(await database.write(claim_all)) == [claim.sync_id]
+
+
+def claim_all(db: Session) -> list[Claim]:
+    return claims.claim(db, worker="x", limit=9, now=NOW, lease_expires_at=NOW + timedelta(minutes=1))
+
+
+def claims_of(found: list[Claim]) -> list[SyncId]:
+    return [each.sync_id for each in found]

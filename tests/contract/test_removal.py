@@ -10,6 +10,7 @@ from sqlmodel import Session
 
 from app.database import Database
 from app.ledger import repository as ledger
+from app.ledger.models import Leased
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId
 from app.messages import repository as messages
@@ -50,7 +51,7 @@ async def filled(database: Database, letters: int) -> MailboxId:
     for number in range(letters):
         await put(database, mailbox_id, mail(f"{mailbox_id} {number}"))
     rows = [entry(mailbox_id, b"%d" % number) for number in range(letters)]
-    await database.write(lambda db: ledger.write_entries(db, rows))
+    await database.write(lambda db: ledger.write_entries(Leased(db), rows))
     return mailbox_id
 
 

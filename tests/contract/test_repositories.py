@@ -14,7 +14,7 @@ from sqlmodel import Session
 from app.database import Database
 from app.ledger import repository as ledger
 from app.ledger.diff import MaildropId
-from app.ledger.models import EntryState
+from app.ledger.models import EntryState, Leased
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
 from app.messages import repository as messages
@@ -194,7 +194,7 @@ def entry(mailbox_id: MailboxId, unique_id: bytes, **fields: Any) -> dict[str, A
 async def test_the_ledger_tells_ids_apart_octet_by_octet(database: Database) -> None:
     mailbox_id = await make_mailbox(database)
     ids = [b"aB", b"Ab", b"ab", b"ab ", b"\xff\xfe", b"\x00", b"\xc3\xa4", "ä".encode("latin-1"), b"x" * 512]
-    await database.write(lambda db: ledger.write_entries(db, [entry(mailbox_id, i) for i in ids]))
+    await database.write(lambda db: ledger.write_entries(Leased(db), [entry(mailbox_id, i) for i in ids]))
     lines = await database.read(
         partial(ledger.ledger_page, maildrop=MaildropId(mailbox_id, 1), after=None, limit=EVERYTHING)
     )
@@ -206,9 +206,9 @@ async def test_an_entry_written_again_changes_state_and_keeps_when_it_was_first_
 ) -> None:
     mailbox_id = await make_mailbox(database)
     failed = entry(mailbox_id, b"x", state="failed", attempts=1, next_attempt_at=NOW)
-    await database.write(lambda db: ledger.write_entries(db, [failed]))
+    await database.write(lambda db: ledger.write_entries(Leased(db), [failed]))
     later = entry(mailbox_id, b"x", first_seen_at=LEASE, message_seq=7)
-    await database.write(lambda db: ledger.write_entries(db, [later]))
+    await database.write(lambda db: ledger.write_entries(Leased(db), [later]))
     found = await database.read(
         lambda db: ledger.entries(db, mailbox_id, state=None, after=0, limit=EVERYTHING)
     )
@@ -337,7 +337,7 @@ async def test_a_mailbox_takes_everything_with_it(database: Database) -> None:
     mailbox_id = await make_mailbox(database)
     await put(database, mailbox_id, mail("a"))
     await fail_with_transcript(database, mailbox_id, "x")
-    await database.write(lambda db: ledger.write_entries(db, [entry(mailbox_id, b"x")]))
+    await database.write(lambda db: ledger.write_entries(Leased(db), [entry(mailbox_id, b"x")]))
     await database.write(lambda db: mailboxes.forget(db, mailbox_id))
     for table in ("mailboxes", "messages", "contents", "unique_ids", "syncs", "sync_transcripts"):
         assert await count(database, table) == 0, table
