@@ -6,7 +6,7 @@ choose unique-ids, movers and scanners add header fields that differ from day to
 nothing. What decides then is sizes that agree, or the octets behind the header block.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
 from app.ledger.diff import Known
@@ -19,7 +19,10 @@ class Relation(StrEnum):
     ``STEADY``: under the line's unique-id, which is listed once and was never missing since. ``DELETED``: under the
     line's unique-id, which is listed once, after the server was told to delete it. ``RETURNED``: under the line's
     unique-id, which was away or is listed several times. ``NAMELESS``: the server gives no id, or gave none
-    then. ``RENAMED``: under another id, where most known ids have vanished. ``ELSEWHERE``: under another id.
+    then. ``RENAMED``: under another id, where most known ids have vanished. ``NUMBERED``: under the
+    line's message-number, where numbers were seen to show other messages than they did. ``RENUMBERED``: under another
+    message-number, where ids may be numbers, and the line's own shows another message now. ``ELSEWHERE``: under another
+    id.
     """
 
     STEADY = "steady"
@@ -27,21 +30,31 @@ class Relation(StrEnum):
     RETURNED = "returned"
     NAMELESS = "nameless"
     RENAMED = "renamed"
+    NUMBERED = "numbered"
+    RENUMBERED = "renumbered"
     ELSEWHERE = "elsewhere"
 
 
+_ENOUGH = 3  # messages that all moved by as many places: of fewer there may be copies
+
 # Where equal Message-ID, Date and From may be the same message although the other header fields differ.
-_PROPOSED = {Relation.STEADY, Relation.DELETED, Relation.NAMELESS, Relation.RENAMED}
+_PROPOSED = {
+    Relation.STEADY,
+    Relation.DELETED,
+    Relation.NAMELESS,
+    Relation.RENAMED,
+    Relation.NUMBERED,
+    Relation.RENUMBERED,
+}
 
-
-_OWN = {Relation.STEADY, Relation.DELETED, Relation.RETURNED}
+_OWN = {Relation.STEADY, Relation.DELETED, Relation.RETURNED, Relation.NUMBERED}
 
 
 def is_same_by_headers(relation: Relation, line: Known, shown: Fingerprint, octets: int | None) -> bool:
     """Whether headers and LIST's size are enough to know the message again, without retrieving it."""
     is_equal = line.headers is not None and line.headers == shown.headers
     match relation:
-        case Relation.STEADY:
+        case Relation.STEADY | Relation.NUMBERED:
             is_same = is_alike(line, shown) and _has_grown_by_headers(line, shown, octets)
             return is_same or (is_equal and line.content is None)
         case Relation.RETURNED | Relation.DELETED:
@@ -50,7 +63,7 @@ def is_same_by_headers(relation: Relation, line: Known, shown: Fingerprint, octe
             return is_alike(line, shown) and _has_grown_by_headers(line, shown, octets)
         case Relation.NAMELESS | Relation.RENAMED:
             return is_equal and octets is not None and line.octets == octets
-        case Relation.ELSEWHERE:
+        case Relation.RENUMBERED | Relation.ELSEWHERE:
             return False
 
 
@@ -76,7 +89,9 @@ def is_same_by_content(
     for what mbox servers note in the headers changes the ids that we make of them.
     """
     if line.content is not None and line.content == marks.content:
-        is_own = relation in _OWN or (relation is Relation.NAMELESS and not line.is_deleted)
+        is_own = relation in {*_OWN, Relation.RENUMBERED} or (
+            relation is Relation.NAMELESS and not line.is_deleted
+        )
         return is_own or marks.headers is not None or ids_changed
     return is_body_same and is_proposed(relation, line, marks)
 
@@ -89,16 +104,33 @@ def is_alike(line: Known, shown: Fingerprint) -> bool:
 
 def numbers_shown(lines: Iterable[Known], shown: Mapping[int, Fingerprint]) -> bool:
     """Whether unique-ids that equal message-numbers are nothing else: a number shows other headers than it had, and
-    those that it had stand under a lower number."""
+    those that it had stand under a lower number; or all have moved up by as many, where the newest comes first."""
+    lines = [line for line in lines if not line.is_missing and line.unique_id.isdigit()]
+    if _have_moved_up(lines, shown):
+        return True
     lowest: dict[bytes, int] = {}
     for number in sorted(shown, reverse=True):
         lowest |= {digest: number for digest in (shown[number].headers, shown[number].names) if digest}
     for line in lines:
-        number = int(line.unique_id) if line.unique_id.isdigit() else 0
-        if not line.is_missing and number in shown and not is_alike(line, shown[number]):
+        number = int(line.unique_id)
+        if number in shown and not is_alike(line, shown[number]):
             there = (lowest.get(digest, number) for digest in (line.headers, line.names) if digest)
             if min(there, default=number) < number:
                 return True
+    return False
+
+
+def _have_moved_up(lines: Sequence[Known], shown: Mapping[int, Fingerprint]) -> bool:
+    """Whether all messages stand so many places higher than they stood, as far as headers tell and were looked at."""
+    stood = {int(line.unique_id): line for line in lines if line.headers or line.names}
+    if not stood:
+        return False
+    first = min(stood)
+    steps = [number - first for number in shown if number > first and is_alike(stood[first], shown[number])]
+    for step in steps:
+        agree = [is_alike(line, shown[at + step]) for at, line in stood.items() if at + step in shown]
+        if all(agree) and len(agree) >= _ENOUGH:
+            return True
     return False
 
 

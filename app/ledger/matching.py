@@ -48,6 +48,8 @@ class Matcher:
 
     ``own``: the lines of the suspects' ids. ``absent``: lines whose ids are not listed. ``shared``: ids that are listed
     several times. ``ids_changed``: see ``identity``. ``is_wholesale``: most known ids have vanished from this listing.
+    ``is_in_doubt``: all ids equal the message-numbers, which they may be;
+    ``has_shifted``: they were seen to show other messages.
     """
 
     def __init__(
@@ -58,8 +60,12 @@ class Matcher:
         ids_changed: bool,
         shared: frozenset[bytes] = frozenset(),
         is_wholesale: bool = False,
+        is_in_doubt: bool = False,
+        has_shifted: bool = False,
     ) -> None:
         self._ids_changed = ids_changed
+        self._is_in_doubt = is_in_doubt
+        self._has_shifted = has_shifted
         self._shared = shared
         self._is_wholesale = is_wholesale
         self._by_headers: _Index = defaultdict(deque)
@@ -200,11 +206,14 @@ class Matcher:
         if line.unique_id == candidate.unique_id:
             if line.is_deleted and line.unique_id not in self._shared:
                 return Relation.DELETED
-            is_steady = not line.is_missing and bool(self._steady(line.unique_id))
-            return Relation.STEADY if is_steady else Relation.RETURNED
+            if line.is_missing or not self._steady(line.unique_id):
+                return Relation.RETURNED
+            return Relation.NUMBERED if self._has_shifted else Relation.STEADY
         if is_made_up(candidate.unique_id) or is_made_up(line.unique_id):
             return Relation.NAMELESS
-        return Relation.RENAMED if self._is_wholesale else Relation.ELSEWHERE
+        if self._is_wholesale:
+            return Relation.RENAMED
+        return Relation.RENUMBERED if self._is_in_doubt and not line.is_missing else Relation.ELSEWHERE
 
     def _steady(self, unique_id: bytes) -> list[Known]:
         """The one line of an id that is listed once and was never missing since."""

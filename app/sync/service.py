@@ -667,7 +667,7 @@ def _facts_shown(mailbox: Mailbox, view: ListingView, server: ServerFacts, now: 
         facts["listed_entries"] = view.listed
     if view.diff.is_wholesale and not mailbox.ids_are_changing:
         facts["ids_are_changing"] = True
-    if view.diff.most_gone:
+    if view.diff.most_gone or view.has_shifted:
         facts["ids_changed"] = True  # it may hide some of the new names for now, or do it again
     if mailbox.server != (shown := server.model_dump()):
         facts["server"] = shown

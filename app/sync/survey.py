@@ -1,6 +1,6 @@
 """What a maildrop shows, and what of it is to be retrieved: list, view, match, triage. Writes nothing."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
@@ -13,23 +13,23 @@ from app.ledger import listing_digest, listing_view
 from app.ledger import repository as ledger
 from app.ledger.comparison import compared
 from app.ledger.diff import Candidate, Known, MaildropId, is_made_up, ledger_key
-from app.ledger.identity import is_alike, numbers_shown
+from app.ledger.identity import numbers_shown
 from app.ledger.listing_digest import Change, ListingDigest
 from app.ledger.listing_view import ListingView
 from app.ledger.matching import Matcher
 from app.ledger.repository import Beginning
-from app.mail.fingerprint import shown
 from app.mailboxes.models import InitialSync, Mailbox, MailboxId
 from app.maildrops.errors import SyncErrorCode, SyncFailed
 from app.reading.slices import Slices
 from app.reading.threads import FairThreads
 from app.sync import copies
 from app.sync.listing import Listed, UidlFailed, list_maildrop, with_every_id
+from app.sync.numbers import have_shifted
 from app.sync.triage import Triaged, judge_by, triage
 
 _SEVERAL = 5
-_HEAD = 512 * 1024  # octets of a large message
-_LAST = 3  # known messages of which the last one that its headers name is compared
+_LAST = 3  # known messages of which the last one that can be compared is
+_TURN_SECONDS = 60  # by which the turn moves on of those that stand between
 
 Survey = tuple[Listed, ListingView, Matcher, Triaged]
 
@@ -127,7 +127,7 @@ class Surveyor:
         if not self._mailbox.compares_all:
             change = await self._slices.do(listing_digest.comparing(raw, last_digest))
         if last_digest is not None and change is not Change.OTHER:
-            if is_in_doubt and await self._has_shifted(await self._last_known(last_digest)):
+            if is_in_doubt and await self._has_shifted(last_digest.entries, is_far=False):
                 return await self._view_all(raw, is_in_doubt=True, has_shifted=True)
             if change is Change.NONE and not self._due:
                 return listing_view.part(
@@ -163,8 +163,8 @@ class Surveyor:
         listing = await with_every_id(
             self._session, raw, most_entries=self._most_entries, slices=self._slices
         )
-        if is_in_doubt and not (has_shifted or self._mailbox.compares_all):
-            has_shifted = await self._has_shifted(await self._last_named(listing.entries))
+        if is_in_doubt and not has_shifted:
+            has_shifted = await self._has_shifted(len(listing.entries), is_far=True)
         earlier: dict[bytes, int] = {}
         if self._maildrop.generation > 1:
             earlier = await self._earlier({ledger_key(line.unique_id) for line in listing.entries})
@@ -188,29 +188,16 @@ class Surveyor:
     async def _parsed(self, raw: pop3.RawListing) -> pop3.Listing:
         return await self._slices.do(pop3.parsing(raw, most_entries=self._most_entries))
 
-    async def _last_known(self, last_digest: ListingDigest) -> list[Known]:
-        numbers = range(last_digest.entries, max(last_digest.entries - _LAST, 0), -1)
-        return await self._read_part([b"%d" % number for number in numbers])
-
-    async def _last_named(self, lines: pop3.Lines) -> list[Known]:
-        """The last lines of a listing among which one is known by its headers, as the ledger has them."""
-        for end in range(len(lines), 0, -self._rows_per_read):
-            some = range(max(end - self._rows_per_read, 0), end)
-            known = await self._read_part([ledger_key(lines.unique_id(place)) for place in some])
-            if any(_is_named(line) for line in known):
-                return known
-        return []
-
-    async def _has_shifted(self, known: Sequence[Known]) -> bool:
-        """Whether the last message that is known by its number shows other headers than it had."""
-        numbers = {int(one.unique_id): one for one in known if _is_named(one)}
-        if not numbers:
-            return False
-        last = max(numbers)
-        head = await _head_of_answer(self._session.top([last], lines=0))
-        if head is None:  # a server without TOP
-            head = await _head_of_answer(self._session.retrieve([(last, 0)], alone=True))
-        return head is not None and not is_alike(numbers[last], shown(head))
+    async def _has_shifted(self, entries: int, *, is_far: bool) -> bool:
+        """Whether known messages stand no longer under their numbers. ``is_far``: much may have come behind them."""
+        return await have_shifted(
+            self._session,
+            self._read_part,
+            entries=entries,
+            per_read=self._rows_per_read if is_far else _LAST,
+            is_far=is_far,
+            turn=int(self._clock().timestamp()) // _TURN_SECONDS if self._mailbox.ids_changed else None,
+        )
 
     async def _read_part(self, ids: Collection[bytes]) -> list[Known]:
         return await self._database.read(partial(ledger.read_part, maildrop=self._maildrop, ids=ids))
@@ -232,6 +219,8 @@ class Surveyor:
             ids_changed=self._mailbox.ids_changed or diff.is_wholesale or view.has_shifted,
             shared=diff.shared,
             is_wholesale=diff.is_wholesale,
+            is_in_doubt=view.is_in_doubt,
+            has_shifted=view.has_shifted,
         )
         return await self._slices.call(made, rows=len(diff.own) + len(absent))
 
@@ -268,18 +257,3 @@ def _without_their_ids(triaged: Triaged) -> int:
 def takes_baseline(mailbox: Mailbox) -> bool:
     """Whether the next listing shows what is known from the start, and never retrieved."""
     return mailbox.listed_at is None and mailbox.initial_sync == InitialSync.FROM_NOW
-
-
-def _is_named(line: Known) -> bool:
-    """Whether it is there under a number, and headers tell which message it is."""
-    return not line.is_missing and bool(line.headers or line.names) and line.unique_id.isdigit()
-
-
-async def _head_of_answer(replies: AsyncIterator[pop3.Retrieved]) -> bytes | None:
-    """The headers in the one answer; None where it was refused."""
-    head = None
-    async for reply in replies:
-        if reply.body is not None:
-            head = reply.body if isinstance(reply.body, bytes) else reply.body.read(_HEAD)
-        reply.close()
-    return head

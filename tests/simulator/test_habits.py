@@ -327,6 +327,83 @@ async def test_numbers_move_up_unseen_by_top_where_the_server_has_none(bench: Be
     assert await bench.subjects() == ["a", "b", "c", "d", "e"]
 
 
+@pytest.mark.parametrize("has_top", [True, False])
+@pytest.mark.parametrize("is_reversed", [True, False])
+@pytest.mark.parametrize("nameless", ["", "a", "c", "bd", "abcdefgh"])
+@pytest.mark.parametrize("size", [0, 1])
+async def test_numbers_as_ids_lose_and_repeat_nothing_in_whatever_order(
+    bench: Bench, has_top: bool, is_reversed: bool, nameless: str, size: int
+) -> None:
+    """Of one size or each of its own; with messages that nothing names."""
+    whims = bench.maildrop.whims
+    whims.ids_are_numbers, whims.has_top, whims.is_reversed = True, has_top, is_reversed
+
+    def arrive(subject: str) -> None:
+        octets = 1_000 + size * ord(subject)
+        content = letter(subject, size=octets)
+        if subject in nameless:
+            content = b"Subject: %s\r\n\r\n" % subject.encode()
+            content += b"w" * (octets - len(content) - 2) + b"\r\n"
+        bench.maildrop.mails.append(Mail(b"", content))
+
+    for subject in "abc":
+        arrive(subject)
+    await syncs(bench)
+    arrive("d")
+    await syncs(bench, 2)
+    del bench.maildrop.mails[1]
+    arrive("e")
+    await syncs(bench, 2)
+    del bench.maildrop.mails[0]
+    await syncs(bench)
+    arrive("f")
+    arrive("g")
+    await syncs(bench)
+    del bench.maildrop.mails[1]
+    arrive("h")
+    await syncs(bench, 3)
+    assert sorted(await bench.subjects()) == list("abcdefgh")
+
+
+async def test_numbers_that_may_be_ids_are_doubted_also_where_all_is_compared(bench: Bench) -> None:
+    """Found by the soak: seed 1. A message that nothing names came again once the maildrop was moved."""
+    bench.maildrop.whims.ids_are_numbers = bench.maildrop.whims.is_reversed = True
+    alarm = Mail(b"", b"Subject: alarm\r\n\r\n" + b"w" * 500 + b"\r\n")
+    bench.maildrop.mails = [Mail(b"", letter("a")), alarm, Mail(b"", letter("b"))]
+    await bench.sync()
+    bench.maildrop.mails[2].content = letter("c")
+    await bench.compare_all()
+    put(bench, "d", "e")
+    await syncs(bench, 2)
+    assert sorted(await bench.subjects()) == ["a", "alarm", "b", "c", "d", "e"]
+
+
+async def test_where_the_newest_comes_first_numbers_are_found_out_and_the_ledger_stays_short(
+    bench: Bench,
+) -> None:
+    bench.maildrop.whims.ids_are_numbers = bench.maildrop.whims.is_reversed = True
+    put(bench, "a", "b", "c")
+    for n in range(6):
+        put(bench, f"new {n}")
+        await bench.sync()
+    assert any("message-numbers" in warning for warning in await bench.warnings())
+    assert len(await bench.subjects()) == 9
+    assert len(await bench.lines()) < 20
+
+
+async def test_numbers_that_were_seen_to_change_are_looked_at_from_both_ends(bench: Bench) -> None:
+    """One that came before all others, and one that went from between, all of one size: the last one is as it was."""
+    bench.maildrop.whims.ids_are_numbers = bench.maildrop.whims.is_reversed = True
+    put(bench, "a", "b")
+    await bench.sync()
+    put(bench, "c")
+    await bench.sync()
+    del bench.maildrop.mails[1]
+    put(bench, "d")
+    await bench.sync()
+    assert sorted(await bench.subjects()) == ["a", "b", "c", "d"]
+
+
 async def test_a_message_less_and_a_message_more_of_one_size_are_seen(bench: Bench) -> None:
     bench.maildrop.whims.ids_are_numbers = True
     put(bench, "a", "b")

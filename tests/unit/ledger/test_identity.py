@@ -11,6 +11,7 @@ from app.mail.fingerprint import Fingerprint, fingerprint, names_digest, shown
 
 STEADY, RETURNED, NAMELESS = Relation.STEADY, Relation.RETURNED, Relation.NAMELESS
 DELETED, RENAMED, ELSEWHERE = Relation.DELETED, Relation.RENAMED, Relation.ELSEWHERE
+NUMBERED, RENUMBERED = Relation.NUMBERED, Relation.RENUMBERED
 
 LINE = Known(
     EntryId(1), b"id", 1, EntryState.STORED, 1_000, headers=b"headers", content=b"content", message_seq=1,
@@ -60,7 +61,8 @@ def test_what_headers_and_sizes_decide(
 
 
 @pytest.mark.parametrize(("relation", "is_same"), [(STEADY, True), (DELETED, True), (NAMELESS, True), (RENAMED, True),
-                                                   (RETURNED, False), (ELSEWHERE, False)])  # fmt: skip
+                                                   (NUMBERED, True), (RENUMBERED, True), (RETURNED, False),
+                                                   (ELSEWHERE, False)])  # fmt: skip
 def test_equal_octets_behind_the_headers_decide_only_where_the_three_propose(
     relation: Relation, *, is_same: bool
 ) -> None:
@@ -76,7 +78,7 @@ def test_equal_octets_behind_the_headers_decide_only_where_the_three_propose(
 def test_equal_content_is_the_same_message_unless_nothing_names_it_elsewhere(relation: Relation) -> None:
     named, unnamed = Fingerprint(b"h", b"content"), Fingerprint(None, b"content")
     assert is_same_by_content(relation, LINE, named, is_body_same=False, ids_changed=False)
-    is_known = relation in {STEADY, DELETED, RETURNED, NAMELESS}
+    is_known = relation in {STEADY, DELETED, RETURNED, NAMELESS, NUMBERED, RENUMBERED}
     assert is_same_by_content(relation, LINE, unnamed, is_body_same=False, ids_changed=False) is is_known
     ours = replace(LINE, is_missing=True, deletes=1)
     if relation is NAMELESS:
@@ -144,3 +146,11 @@ def test_ids_are_numbers_only_where_a_message_stands_under_a_lower_one() -> None
     assert not numbers_shown(lines, heads(b"a", b"b", b"new")), "the last id was given to another message"
     assert not numbers_shown(lines, heads(b"x", b"y", b"z")), "another account"
     assert not numbers_shown(lines, heads(b"a", b"x", b"b")), "a server that sorts anew puts it higher"
+
+
+def test_ids_are_numbers_where_all_messages_move_up_by_as_many() -> None:
+    lines = [known(1, b"a"), known(2, b"b"), replace(known(3, b"n"), headers=None), known(4, b"c")]
+    assert numbers_shown(lines, heads(b"x", b"y", b"a", b"b", b"n", b"c")), "the newest comes first"
+    assert not numbers_shown(lines, heads(b"x", b"a", b"b", b"n", b"y", b"c")), "not all by as many"
+    assert not numbers_shown(lines, heads(b"x", b"a", b"b", b"n", b"y")), "one is gone"
+    assert not numbers_shown(lines[:3], heads(b"x", b"a", b"b")), "two may be copies"
