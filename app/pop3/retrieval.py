@@ -7,7 +7,7 @@ status of the next one was read, the last one behind a NOOP.
 import contextlib
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import BinaryIO, Final
@@ -26,7 +26,7 @@ _HOPE = 16 * 1024 * 1024  # octets over twice what a message may have, and of he
 _INNER_END: Final = re.compile(rb"(?<!\r)\n\.\r\n(?:\+OK|-ERR)", re.IGNORECASE)
 _STATUS: Final = re.compile(rb"\+OK|-ERR", re.IGNORECASE)
 _CARRIED: Final = 16
-_MOST_WAITING: Final = 8  # answers behind one that was cut short
+_END_MARK: Final = 3
 
 _RUNS_ON: Final = (
     "What follows an answer is no answer to the next command: the server may not stuff dots. It is asked for one "
@@ -71,6 +71,11 @@ class Retrieved:
     has_inner_end: bool = False
     is_cut: bool = False
 
+    @property
+    def held(self) -> int:
+        """Octets in memory or on disk."""
+        return len(self.body) if isinstance(self.body, bytes) else self.octets
+
     def close(self) -> None:
         """Remove the temporary file, if there is one."""
         if self.body is not None and not isinstance(self.body, bytes):
@@ -101,10 +106,11 @@ class Retrieval:
         self._dialogue = dialogue
         self._limits = limits
         self.awaited: int | None = None
+        self._is_draining = False  # no further command is sent
 
     async def answers(
         self,
-        asked: Sequence[Asked],
+        asked: deque[Asked],
         *,
         window: int,
         most_octets: int,
@@ -113,9 +119,9 @@ class Retrieval:
     ) -> AsyncIterator[Retrieved]:
         """Send commands, at most ``window`` ahead of their answers, and yield the answers in order.
 
-        A body may have ``most_octets``; with ``cut_at`` no more than those are kept of any. When the session breaks,
-        the answer before comes with its ``ending``, and then the error is raised. ``is_confirmed``: a NOOP follows the
-        last one.
+        What is sent is taken out of ``asked``. A body may have ``most_octets``; with ``cut_at`` no more than those are
+        kept of any. When the session breaks, the answer before comes with its ``ending``, and then the error is raised.
+        ``is_confirmed``: a NOOP follows the last one.
         """
         await self._dialogue.begin()
         held: Retrieved | None = None
@@ -155,27 +161,50 @@ class Retrieval:
                 held.close()
 
     async def answers_in_place(
-        self, asked: Sequence[Asked], *, window: int, most_octets: int
+        self, asked: deque[Asked], *, window: int, most_octets: int, cut_at: int | None = None
     ) -> AsyncIterator[Retrieved]:
         """As ``answers``, where each answer is one to its own command.
 
         Where a server does not stuff dots, a sender writes an end mark into a letter, and behind it a status and a
-        message: those are taken for the next one, and each answer from there on for that to a later command. So what
-        comes behind a message that is shorter than LIST said waits until one has its own size and that of no other that
-        waits, or until nothing more comes. BodyRunsOn is raised where one has the size of another.
+        message: those are taken for the next one, and each answer from there on for that to a later command. So no
+        command follows a message that is shorter than LIST said until those under way are answered and nothing more
+        comes; what came behind it waits. BodyRunsOn is raised where something comes, or one has the size of another.
+        ``cut_at``: header blocks were asked for. One is cut short if it lacks the empty line at its end.
         """
         listed = {one.number: one.listed for one in asked}
+        while asked:
+            try:
+                async for reply in self._until_cut(
+                    asked, listed, window=window, most_octets=most_octets, cut_at=cut_at
+                ):
+                    yield reply
+            finally:
+                self._is_draining = False
+
+    async def _until_cut(
+        self,
+        asked: deque[Asked],
+        listed: Mapping[int, int | None],
+        *,
+        window: int,
+        most_octets: int,
+        cut_at: int | None,
+    ) -> AsyncIterator[Retrieved]:
+        """Until all were asked for, or until one was cut short and nothing came behind those under way then."""
         waiting: deque[Retrieved] = deque()
-        is_behind_cut = False
+        are_heads = cut_at is not None
         try:
-            async for reply in self.answers(asked, window=window, most_octets=most_octets):
-                place = _place_of(reply, listed, waiting)
+            async for reply in self.answers(
+                asked, window=window, most_octets=most_octets, cut_at=cut_at, is_confirmed=not are_heads
+            ):
+                place = _place_of_head(reply) if are_heads else _place_of(reply, listed, waiting)
                 waiting.append(reply)
                 if place is _Place.ANOTHER:
                     raise ProtocolError("An answer has the size of another message.")
-                is_waiting = is_behind_cut and place is not _Place.OWN
-                is_behind_cut = is_waiting or place is _Place.CUT
-                while len(waiting) > (_MOST_WAITING if is_waiting else 0):
+                self._is_draining |= place is _Place.CUT
+                if sum(one.held for one in waiting) > self._limits.window_octets + most_octets:
+                    raise ProtocolError("Behind a message that was cut short comes more than was announced.")
+                while waiting and not self._is_draining:
                     yield waiting.popleft()
             if waiting:
                 await self._dialogue.silence()
@@ -211,24 +240,23 @@ class Retrieval:
             held.ending, self.awaited = Ending.NONSENSE, None  # the one behind is innocent
         return True
 
-    def _due(self, asked: Sequence[Asked], window: int) -> Iterator[Asked]:
+    def _due(self, asked: deque[Asked], window: int) -> Iterator[Asked]:
         """Whose answer is due next, once it was asked for; no more octets ahead than the limit."""
         under_way: deque[Asked] = deque()
-        expected, sent = 0, 0
-        while under_way or sent < len(asked):
+        expected = 0
+        while under_way or (asked and not self._is_draining):
             lines = []
-            while sent < len(asked) and len(under_way) < window:
-                one = asked[sent]
-                if under_way and expected + one.octets > self._limits.window_octets:
+            while asked and not self._is_draining and len(under_way) < window:
+                if under_way and expected + asked[0].octets > self._limits.window_octets:
                     break
+                one = asked.popleft()
                 lines.append(one.line)
                 under_way.append(one)
                 expected += one.octets
-                sent += 1
             if lines:
                 self._dialogue.send(b"".join(lines), *[Expect.MULTILINE] * len(lines))
             # Refill in halves: a packet of many commands costs as much as one of a single command.
-            low = len(under_way) // 2 if sent < len(asked) else 0
+            low = len(under_way) // 2 if asked and not self._is_draining else 0
             while len(under_way) > low:
                 one = under_way.popleft()
                 yield one
@@ -318,7 +346,7 @@ class _Place(Enum):
 
     OWN = auto()  # its own
     ANOTHER = auto()  # an earlier one
-    CUT = auto()  # its own, and it is shorter than LIST said; or another
+    CUT = auto()  # it is shorter than LIST said, whichever way a server counts
     OPEN = auto()
 
 
@@ -333,7 +361,17 @@ def _place_of(reply: Retrieved, listed: Mapping[int, int | None], waiting: Itera
         return _Place.OPEN if said in others else _Place.OWN
     if any(size.is_exactly(other) for other in others):
         return _Place.ANOTHER
-    return _Place.CUT if size.octets < said else _Place.OPEN
+    # Some count the dots that they stuff, some the end mark. What a sender hides behind a forged one is longer.
+    is_counted = said - size.octets in {_END_MARK, size.dots, size.dots + _END_MARK}
+    return _Place.CUT if size.octets < said and not is_counted else _Place.OPEN
+
+
+def _place_of_head(reply: Retrieved) -> _Place:
+    if reply.is_cut:
+        return _Place.CUT
+    if not isinstance(reply.body, bytes) or reply.body.endswith((b"\n\r\n", b"\n\n")):
+        return _Place.OPEN
+    return _Place.OPEN if reply.body in {b"\r\n", b"\n"} else _Place.CUT
 
 
 class _End:

@@ -3,6 +3,7 @@
 import contextlib
 import re
 import ssl
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -420,14 +421,14 @@ class Pop3Session:
         Each is cut at ``Limits.head_octets``, for senders make headers as long as they like. Raises LimitExceeded, and
         then the session is over, for one that does not end.
         """
-        asked = [Asked(number, command("TOP", str(number), str(lines)), 4096) for number in numbers]
-        async for reply in self._retrieval.answers(
-            asked,
-            window=self._window,
-            most_octets=self._limits.message_octets,
-            cut_at=self._limits.head_octets,
-            is_confirmed=False,
-        ):
+        asked = deque(Asked(number, command("TOP", str(number), str(lines)), 4096) for number in numbers)
+        limits = {"most_octets": self._limits.message_octets, "cut_at": self._limits.head_octets}
+        answers = (
+            self._retrieval.answers_in_place(asked, window=self._window, **limits)
+            if self._window > 1 and not lines
+            else self._retrieval.answers(asked, window=self._window, is_confirmed=False, **limits)
+        )
+        async for reply in answers:
             yield reply
 
     async def retrieve(
@@ -442,9 +443,9 @@ class Pop3Session:
         Nothing is read while the caller is busy, so that a slow caller slows the server down. A caller that stops
         half-way leaves the session unusable: it is then closed without QUIT.
         """
-        asked = [
+        asked = deque(
             Asked(number, command("RETR", str(number)), octets, octets or None) for number, octets in entries
-        ]
+        )
         most_octets = self._limits.message_octets if most_octets is None else most_octets
         window = 1 if alone else self._window
         if window > 1:
@@ -453,7 +454,7 @@ class Pop3Session:
             ):
                 yield reply
             return
-        for some in [[one] for one in asked] if alone or self._is_one_at_a_time else [asked]:
+        for some in [deque([one]) for one in asked] if alone or self._is_one_at_a_time else [asked]:
             async for reply in self._retrieval.answers(some, window=1, most_octets=most_octets):
                 yield reply
 

@@ -1,0 +1,133 @@
+"""A server that stuffs no dots, and a sender who writes an end mark and answers of their own into a letter."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app import pop3
+from tests.fakes.pop3_server import CAPABILITIES, LOCK_STEP, FakeMaildrop, FakePop3Server, Faults
+from tests.unit.pop3.clients import logged_in
+
+COUNT, CULPRIT = 30, 3
+
+
+def letter(name: str, body: bytes) -> bytes:
+    return b"Subject: %s\r\n\r\n%s" % (name.encode(), body)
+
+
+def forging(forged: bytes) -> tuple[FakeMaildrop, Faults]:
+    """Letters each of its own size; in one of them stands what is to be taken for answers."""
+    drop = FakeMaildrop()
+    for number in range(1, COUNT + 1):
+        body = b"x\r\n" * 100 * number
+        if number == CULPRIT:
+            body = b"a\r\n" * 300 + b".\r\n" + forged + b"b\r\n" * 300
+        drop.deliver(letter(f"m{number}", body), f"id-{number}")
+    raw = drop.messages[CULPRIT - 1].content
+    return drop, Faults(instead={f"RETR {CULPRIT}": b"+OK\r\n" + raw + b".\r\n"})
+
+
+async def what_came(replies: AsyncIterator[pop3.Retrieved]) -> tuple[dict[int, bytes], Exception | None]:
+    came: dict[int, bytes] = {}
+    try:
+        async for reply in replies:
+            assert isinstance(reply.body, bytes)
+            came[reply.number] = reply.body
+    except pop3.Pop3Error as error:
+        return came, error
+    return came, None
+
+
+def answers(count: int, octets: int) -> bytes:
+    one = letter("forged", b"f\r\n" * (octets // 3))
+    return (b"+OK\r\n" + one + b".\r\n") * count
+
+
+@pytest.mark.parametrize("capabilities", [CAPABILITIES, LOCK_STEP], ids=["pipelined", "lock step"])
+@pytest.mark.parametrize(
+    "forged",
+    [
+        pytest.param(answers(1, 30), id="one that is short"),
+        pytest.param(answers(9, 30), id="nine"),
+        pytest.param(answers(27, 3), id="one for each that follows"),
+        pytest.param(answers(200, 3), id="two hundred"),
+        pytest.param(answers(4, 30_000), id="larger than what follows"),
+        pytest.param(b"-ERR no such message\r\n" * 12, id="refusals"),
+        pytest.param(b"+OK\r\n.\r\n" * 40, id="empty ones"),
+        pytest.param(
+            answers(1, 30) + b"+OK\r\n" + letter("m5", b"y\r\n" * 500) + b".\r\n",
+            id="one of the size that is due",
+        ),
+        pytest.param(
+            b"".join(b"+OK\r\n" + letter(f"m{n}", b"y\r\n" * 100 * n) + b".\r\n" for n in range(4, 31)),
+            id="all of the sizes that are due",
+        ),
+    ],
+)
+async def test_what_a_sender_writes_is_no_answer_for_another_message(
+    forged: bytes, capabilities: tuple[str, ...]
+) -> None:
+    drop, faults = forging(forged)
+    entries = [(number, one.octets) for number, one in enumerate(drop.messages, 1)]
+    async with (
+        FakePop3Server(drop, faults=faults, capabilities=capabilities) as server,
+        logged_in(server) as session,
+    ):
+        came, error = await what_came(session.retrieve(entries))
+    others = {number: body for number, body in came.items() if number != CULPRIT}
+    assert others == {number: drop.messages[number - 1].content for number in others}
+    assert error is not None or len(others) == COUNT - 1
+
+
+@pytest.mark.parametrize("size", [1, 3, 10])
+async def test_where_sizes_say_too_much_all_is_retrieved_all_the_same(size: int) -> None:
+    """More than one window of them: what is under way is waited for, and then it goes on."""
+    drop = FakeMaildrop()
+    for number in range(1, 121):
+        drop.deliver(letter(f"m{number}", b"x\r\n" * size), f"id-{number}", listed_octets=5_000 + number)
+    entries = [(number, one.octets) for number, one in enumerate(drop.messages, 1)]
+    async with FakePop3Server(drop) as server, logged_in(server, window_octets=1 << 30) as session:
+        came, error = await what_came(session.retrieve(entries))
+        heads, _ = await what_came(session.top([1, 2]))
+    assert error is None
+    assert list(came.values()) == drop.contents
+    assert len(heads) == 2
+
+
+HEADS = b"Subject: forged\r\nX-Is: yes\r\n\r\n"
+
+
+@pytest.mark.parametrize("capabilities", [CAPABILITIES, LOCK_STEP], ids=["pipelined", "lock step"])
+@pytest.mark.parametrize(
+    "forged",
+    [
+        pytest.param(b"+OK\r\n" + HEADS + b".\r\n", id="one"),
+        pytest.param((b"+OK\r\n" + HEADS + b".\r\n") * 12, id="twelve"),
+        pytest.param((b"+OK\r\n" + HEADS + b".\r\n") * 200, id="two hundred"),
+        pytest.param(b"-ERR no such message\r\n" * 9, id="refusals"),
+    ],
+)
+async def test_what_a_sender_writes_into_headers_is_no_answer_to_another_top(
+    forged: bytes, capabilities: tuple[str, ...]
+) -> None:
+    drop, _ = forging(b"")
+    top = b"+OK\r\nSubject: m3\r\n.\r\n" + forged + b"X-Rest: yes\r\n\r\n.\r\n"
+    async with (
+        FakePop3Server(
+            drop, faults=Faults(instead={f"TOP {CULPRIT} 0": top}), capabilities=capabilities
+        ) as server,
+        logged_in(server) as session,
+    ):
+        came, error = await what_came(session.top(range(1, COUNT + 1)))
+    others = {number: body for number, body in came.items() if number != CULPRIT}
+    assert others == {number: b"Subject: m%d\r\n\r\n" % number for number in others}
+    assert error is not None
+
+
+async def test_headers_without_an_empty_line_behind_them_are_headers() -> None:
+    drop, _ = forging(b"")
+    tops = {f"TOP {number} 0": b"+OK\r\nSubject: m%d\r\n.\r\n" % number for number in range(1, COUNT + 1)}
+    async with FakePop3Server(drop, faults=Faults(instead=tops)) as server, logged_in(server) as session:
+        came, error = await what_came(session.top(range(1, COUNT + 1)))
+        more, _ = await what_came(session.retrieve([(1, 0)]))
+    assert (len(came), error, len(more)) == (COUNT, None, 1)
