@@ -19,7 +19,7 @@ demo: .venv/ready ## See it work beside a sample maildrop (ARGS=--once: end afte
 	@exec $(BIN)/maildelta demo $(ARGS)
 
 test: .venv/ready-dev ## Install what the tests need and run all of them
-	@scripts/install-test-servers --with-containers
+	@scripts/install-test-servers --with-browser --with-containers
 	@$(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
 
 check: lint types contracts test check-clients ## Exactly what CI runs

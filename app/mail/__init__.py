@@ -7,7 +7,8 @@ cost what ``budget`` allows, give strings that can be stored, and tell in ``warn
 
 They walk over the octets once, in pieces: ``scanner`` finds header blocks and delimiter lines, ``parts`` the tree,
 ``transfer`` and ``decoding`` undo encodings, ``nesting`` reads HTML once for both ``html`` and ``text``; ``envelope``
-reads who, when and what about from the headers, with ``people``, ``dates``, ``words`` and ``charsets``.
+reads who, when and what about from the headers, with ``people``, ``dates``, ``words``, ``charsets`` and
+``identification``; ``automation``, ``kinds`` and ``bounces`` say what sent a message and what it is.
 
 | what is odd | what we do | as | where |
 | --- | --- | --- | --- |
@@ -30,4 +31,6 @@ reads who, when and what about from the headers, with ``people``, ``dates``, ``w
 | words, sections, charsets in parameters | read | RFC 2231 | headers |
 | boundaries that begin one another, or miss | the outermost counts; told | RFC 2046 §5.1.2 | scanner |
 | HTML of any kind | safe HTML; text by our own writer | nh3 | html, text |
+| HTML that is hidden, however | left out with its content, here and in the text | CSS 2.2 | styles, nesting |
+| a colour without the one behind it | left out: nobody knows on what it will be shown | browsers | html |
 """

@@ -3,16 +3,18 @@
 import re
 from dataclasses import dataclass
 from html import escape
+from typing import NamedTuple
 
 import nh3
 
 from app.mail.budget import Budget, Work
-from app.mail.nesting import TAGS, TOKEN, attributes_of, nest, unescaped
+from app.mail.nesting import TAGS, UNSEEN_OR_TOKEN, VOID, Tag, nest, unescaped
+from app.mail.styles import color_in, is_legible
 from app.mail.text import TextWriter
 
 _ATTRIBUTES = {
-    "*": {"align", "bgcolor", "color", "dir", "height", "lang", "style", "title", "valign", "width"},
-    "a": {"href"},
+    "*": {"align", "dir", "height", "lang", "style", "title", "valign", "width"},
+    "a": {"href", "name"},
     "font": {"face", "size"},
     "img": {"alt", "src"},
     "li": {"value"},
@@ -35,15 +37,15 @@ _UNITS_OF_A_LINK = 40  # for what the parser adds
 _AT_ONCE = 2_000  # characters that are counted together
 _BLOCK = frozenset("blockquote br div h1 h2 h3 h4 h5 h6 hr li ol p table td th tr ul".split())  # noqa: SIM905
 
-_LINK = re.compile(r"(?i)(?:https?|mailto):")
-_PROPERTY = re.compile(
-    r"background-color|border(?:-(?:top|right|bottom|left))?(?:-(?:width|style|color|radius|collapse|spacing))?"
-    r"|color|direction|font(?:-(?:family|size|style|weight|variant))?|(?:(?:min|max)-)?(?:width|height)"
-    r"|letter-spacing|line-height|list-style-type|(?:margin|padding)(?:-(?:top|right|bottom|left))?"
-    r"|table-layout|text-(?:align|decoration|indent|transform)|vertical-align|white-space|word-(?:break|wrap)"
-)
-# No parenthesis but those of a colour, no backslash, no @: no spelling of url(), expression() or @import fits.
-_VALUE = re.compile(r"(?:rgba?\([\d\s.,%]*+\)|[\w\s#.,%'\"!+-])*+", re.ASCII)
+# Browsers take "https:evil" and "https:/evil" for paths of the page where the link stands, or for hosts.
+_LINK = re.compile(r"(?:https?://[^\s/\\?#]|mailto:|tel:)", re.IGNORECASE)
+_LEFT_OUT_OF_LINKS = re.compile(r"[\t\n\r]+")  # by browsers, wherever they stand
+# Links within the page, whose addresses have no host, pass the parser under one that nobody can have (RFC 6761).
+_HERE = "https://here.invalid/#"
+_TARGET = re.compile(r"""href\s*+=\s*+["']?\s*+#([^\s"'<>]++)""", re.IGNORECASE)
+_LONGEST_TARGET = 200  # characters
+_HOLDS_NO_LINK = frozenset({"table", "thead", "tbody", "tfoot", "tr", "colgroup", "ul", "ol", "dl"})
+_HEX = re.compile(r"[0-9a-f]{6}\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,13 @@ class Page:
 def read_html(html: str, budget: Budget, found: list[str], *, text: bool) -> Page:
     """HTML without scripts, handlers, forms, frames, or anything that would be loaded from elsewhere. Never raises.
 
-    Images stay when they are parts of the message (``cid:``), links when they are http, https or mailto. Of HTML that
-    costs more than the budget the beginning is given.
+    Images stay when they are parts of the message (``cid:``), links when they are http, https, mailto, tel, or lead to
+    another place of the page. Colours stay in pairs: that of a text together with that of what is behind it, or
+    neither, for nobody knows on what the page will be shown. Of HTML that costs more than the budget the beginning is
+    given.
     """
-    markup, words = _MarkupWriter(budget), TextWriter(budget)
+    targets = frozenset(_TARGET.findall(html)) if "#" in html else frozenset()
+    markup, words = _MarkupWriter(budget, targets), TextWriter(budget)
     nest(html.replace("\0", ""), [markup, words] if text else [markup], budget, found)
     return Page(_cleaned(markup.written()), words.written())
 
@@ -73,7 +78,7 @@ def preformatted(text: str, budget: Budget) -> str:
 
 def stripped(html: str) -> str:
     """Text without tags, comments, styles and scripts, for snippets."""
-    return unescaped(TOKEN.sub(_line_end, html))
+    return unescaped(UNSEEN_OR_TOKEN.sub(_line_end, html))
 
 
 def _line_end(token: re.Match[str]) -> str:
@@ -89,35 +94,83 @@ def _cleaned(markup: str) -> str:
         markup,
         tags=_PARSED_TAGS,
         attributes=_PARSED_ATTRIBUTES,
-        url_schemes={"http", "https", "mailto", "cid"},
+        url_schemes={"http", "https", "mailto", "tel", "cid"},
         url_relative="deny",
         link_rel="noopener noreferrer nofollow",
     )
-    return _ALIASED.sub(r"<\1\2", clean)
+    return _ALIASED.sub(r"<\1\2", clean).replace(f'href="{_HERE}', 'href="#')
+
+
+_Colors = tuple[str | None, str | None]  # of the text, and behind it
+
+
+class _Kept(NamedTuple):
+    """What stays of a start tag: how it begins, its style but for colours, and all of it where it says no colours."""
+
+    start: str
+    style: str
+    whole: str
+    color: str | None
+    background: str | None
+    is_colored: bool
+    target: str | None
+
+
+def _style_of(style: str, colors: _Colors) -> str:
+    color, background = colors
+    if color and background and is_legible(color, background):
+        style += f"{';' if style else ''}color:{color};background-color:{background}"
+    return f' style="{escape(style)}"' if style else ""
 
 
 class _MarkupWriter:
-    """Writes the elements with the attributes that stay, all quoted, in a spelling that leaves a parser no choice."""
+    """Writes the elements with the attributes that stay, all quoted, in a spelling that leaves a parser no choice.
 
-    def __init__(self, budget: Budget) -> None:
+    ``targets``: the places to which links of the page lead.
+    """
+
+    def __init__(self, budget: Budget, targets: frozenset[str]) -> None:
         self._budget = budget
+        self._targets = targets
         self._pieces: list[str] = []
         self._units = 0  # written, and not yet counted
         self._is_over = False
-        self._kept: dict[
-            tuple[str, str], str
-        ] = {}  # of attributes that were seen before: most come again and again
+        self._kept: dict[tuple[str, Tag], _Kept] = {}
+        self._colors: list[_Colors] = [
+            (None, None)
+        ]  # as they were meant, of the page and of each open element
+        self._links = 0  # open ones
+        self._names: list[str] = []  # of places to which links lead, and that are not yet written
 
-    def start(self, name: str, attributes: str) -> None:
-        tag = _ALIAS + name if name in _REOPENED else name
+    def start(self, name: str, tag: Tag) -> None:
+        kept = self._kept.get((name, tag))
+        if kept is None:
+            kept = self._kept[name, tag] = self._keep(name, tag)
+        colors = self._colors[-1]
+        if kept.is_colored:
+            colors = kept.color or colors[0], kept.background or colors[1]
+            self._write(f"{kept.start}{_style_of(kept.style, colors)}>")
+        else:
+            self._write(kept.whole)
+        if name not in VOID:
+            self._colors.append(colors)
         if name == "a":
             self._units += _UNITS_OF_A_LINK
-        self._write(f"<{tag}{self._attributes(name, attributes)}>" if attributes else f"<{tag}>")
+            self._links += 1
+        if kept.target:
+            self._names.append(kept.target)
+        if self._names and name not in _HOLDS_NO_LINK and name not in VOID:
+            self._write_names()
 
     def end(self, name: str) -> None:
+        self._colors.pop()
+        if name == "a":
+            self._links -= 1
         self._pieces.append(f"</{_ALIAS + name if name in _REOPENED else name}>")
 
     def text(self, text: str) -> None:
+        if self._names:
+            self._write_names()
         if len(text) <= _TEXT_BETWEEN_COMMENTS:
             self._write(escape(text, quote=False))
             return
@@ -136,33 +189,48 @@ class _MarkupWriter:
         if not self._is_over:
             self._pieces.append(piece)
 
-    def _attributes(self, name: str, written: str) -> str:
-        kept = self._kept.get((name, written))
-        if kept is None:
-            allowed = _ATTRIBUTES["*"] | _ATTRIBUTES.get(name, set())
-            values = ((key, value) for key, value in attributes_of(written).items() if key in allowed)
-            harmless = ((key, _harmless(name, key, value)) for key, value in values)
-            kept = "".join(f' {key}="{escape(value)}"' for key, value in harmless if value is not None)
-            self._kept[name, written] = kept
-        return kept
+    def _write_names(self) -> None:
+        """A link holds no other one: what stands in a link waits for its end."""
+        if not self._links:
+            for name in self._names:
+                self._units += _UNITS_OF_A_LINK
+                self._write(f'<a name="{escape(name)}"></a>')
+            self._names.clear()
+
+    def _keep(self, name: str, tag: Tag) -> _Kept:
+        given, style = tag.attributes, tag.style
+        target = given.get("id", "")[:_LONGEST_TARGET]
+        is_target = target in self._targets
+        if name == "a" and is_target:
+            given = {"name": target, **given}
+            is_target = False
+        allowed = _ATTRIBUTES["*"] | _ATTRIBUTES.get(name, set())
+        values = ((key, value) for key, value in given.items() if key in allowed and key != "style")
+        harmless = ((key, _harmless(name, key, value)) for key, value in values)
+        kept = "".join(f' {key}="{escape(value)}"' for key, value in harmless if value is not None)
+        start = f"<{_ALIAS + name if name in _REOPENED else name}{kept}"
+        color = style.color or _legacy_color(given.get("color", ""))
+        background = style.background or _legacy_color(given.get("bgcolor", ""))
+        whole = f"{start}{_style_of(style.kept, (None, None))}>"
+        is_colored = bool(color or background)
+        return _Kept(start, style.kept, whole, color, background, is_colored, target if is_target else None)
+
+
+def _legacy_color(value: str) -> str | None:
+    return "#" + value.strip().lower() if _HEX.match(value.strip()) else color_in(value)
 
 
 def _harmless(tag: str, name: str, value: str) -> str | None:
     """The value of an attribute as it may stay; None drops it."""
-    if name == "style":
-        return _style(value)
     if name == "href":
-        return value if _LINK.match(value.strip()) else None
+        return _link(value)
     if name == "src":
         return value if tag == "img" and value.strip().lower().startswith("cid:") else None
     return value
 
 
-def _style(value: str) -> str | None:
-    kept = []
-    for declaration in value.split(";"):
-        name, _, given = declaration.partition(":")
-        name = name.strip().lower()
-        if _PROPERTY.fullmatch(name) and _VALUE.fullmatch(given):
-            kept.append(f"{name}:{given.strip()}")
-    return ";".join(kept) or None
+def _link(value: str) -> str | None:
+    value = _LEFT_OUT_OF_LINKS.sub("", value).strip()
+    if value.startswith("#"):
+        return _HERE + value[1:]
+    return value if _LINK.match(value) else None

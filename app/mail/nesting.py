@@ -7,12 +7,14 @@ and what comes out leaves nothing to be repaired (HTML Living Standard, 13.2.6, 
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import unescape
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from app.mail import defects
 from app.mail.budget import Budget, Work
+from app.mail.styles import NO_STYLE, Style, style_of
 
 MAX_DEPTH: Final = 256  # elements in each other; browsers stop at 512
 MAX_VALUE: Final = 4_096  # characters of an attribute
@@ -22,16 +24,22 @@ _AT_ONCE = 16  # tokens that are asked for together
 # The tokens of HTML as its parsers read them. Each alternative that begins to match also ends, at the end of the
 # input if need be, and possessive ones never go back: the time is linear whatever the input.
 _VALUE_PATTERN = r"""\s*+=\s*+(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\s>]*+)"""
-TOKEN: Final = re.compile(
+_TOKEN_PATTERN = (
     r"<!--(?:-?>|.*?(?:--!?>|\Z))"
-    r"|<(?P<unseen>script|style|title|noscript|template|iframe|object|embed|svg|math|textarea|select)(?=[\s/>])"
-    r".*?(?:</(?P=unseen)(?=[\s/>])[^>]*+>?|\Z)"
     rf"|<(?P<closing>/?)(?P<name>[a-z][^\s/>]*+)"
     rf"(?P<attributes>(?:[\s/]++|[^\s/>][^\s/>=]*+(?:{_VALUE_PATTERN})?+)*+)(?:>|\Z)"
     r"|<[!?/][^>]*+>?"
-    r"|<",
+    r"|<"
+)
+_TOKEN = re.compile(_TOKEN_PATTERN, re.DOTALL | re.IGNORECASE)
+_HAS_NO_ELEMENTS: Final = ("script", "style", "title", "iframe", "noembed", "noframes", "textarea", "xmp")
+UNSEEN_OR_TOKEN: Final = re.compile(
+    rf"<(?P<unseen>{'|'.join(_HAS_NO_ELEMENTS[:-2])})(?=[\s/>]).*?(?:</(?P=unseen)(?=[\s/>])[^>]*+>?|\Z)|{_TOKEN_PATTERN}",
     re.DOTALL | re.IGNORECASE,
 )
+"""A token, or an element of which nothing is shown, with its content."""
+_END = {name: re.compile(rf"</{name}(?=[\s/>])[^>]*+>?", re.IGNORECASE) for name in _HAS_NO_ELEMENTS}
+_SHOWN_AS_IT_IS = frozenset({"textarea", "xmp"})
 _ATTRIBUTE = re.compile(r"""([^\s/>][^\s/>=]*+)(?:\s*+=\s*+(?:"([^"]*+)"?|'([^']*+)'?|([^\s>]*+)))?+""")
 _HUGE_REFERENCE = re.compile(
     r"&#(?:[0-9]{8,}+|[xX][0-9a-fA-F]{7,}+);?"
@@ -46,7 +54,10 @@ TAGS: Final = frozenset(
      "sub", "summary", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "time", "tr", "tt", "u", "ul", "var",
      "wbr"]
 )
-_VOID = frozenset(["br", "col", "hr", "img", "wbr"])
+VOID: Final = frozenset(["br", "col", "hr", "img", "wbr"])
+# Elements of which nothing is shown, and that may hold others; all but the first two are of SVG.
+_CONCEALED = frozenset(["template", "datalist", "desc", "metadata", "defs", "symbol", "clippath", "mask"])
+_FOREIGN = frozenset(["svg", "math"])
 _CLOSES_P = frozenset(
     ["article", "aside", "blockquote", "center", "details", "div", "dl", "dd", "dt", "figcaption", "figure", "footer",
      "h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "hr", "li", "nav", "ol", "p", "pre", "summary", "table",
@@ -72,14 +83,28 @@ _PLACE_IN_TABLE = {
 }
 
 
+_TRACKED = TAGS | _CONCEALED
 _MAY_CLOSE = _CLOSES_P | _ITEMS.keys() | {"a"}
 
 
-class Writer(Protocol):
-    """Whoever is told what a page holds, in its order; each element that is begun is ended."""
+@dataclass(slots=True, eq=False)
+class Tag:
+    """What a start tag says: the first attribute of each name in lower case, references resolved.
 
-    def start(self, name: str, attributes: str) -> None:
-        """An element begins; one of br, col, hr, img, wbr has no end. Its attributes as they were written."""
+    ``hides``: the element, and all in it, is not to be seen. ``may_hide``: that, or the text in it.
+    """
+
+    attributes: Mapping[str, str]
+    style: Style
+    hides: bool
+    may_hide: bool
+
+
+class Writer(Protocol):
+    """Whoever is told what a page shows, in its order; each element that is begun is ended."""
+
+    def start(self, name: str, tag: Tag) -> None:
+        """An element begins; one of br, col, hr, img, wbr has no end."""
 
     def end(self, name: str) -> None:
         """The innermost element ends."""
@@ -95,8 +120,7 @@ def unescaped(text: str) -> str:
     return unescape(_HUGE_REFERENCE.sub("\ufffd", text))
 
 
-def attributes_of(written: str) -> dict[str, str]:
-    """The attributes of a tag, names in lower case, references resolved, the first of each name."""
+def _attributes_of(written: str) -> dict[str, str]:
     result: dict[str, str] = {}
     for number, found in enumerate(_ATTRIBUTE.finditer(written)):
         if number == _MAX_ATTRIBUTES:
@@ -107,40 +131,84 @@ def attributes_of(written: str) -> dict[str, str]:
 
 
 def nest(html: str, writers: Sequence[Writer], budget: Budget, found: list[str]) -> None:
-    """Tell the writers what the HTML holds, as far as the budget goes."""
+    """Tell the writers what the HTML shows, as far as the budget goes.
+
+    Elements that nobody knows are passed over, what is in them is not: what stands in an object is shown where the
+    object cannot be, and text of SVG and MathML is text. What is hidden is left out with all that is in it.
+    """
     elements = _Elements(writers, found)
-    at = 0
+    at = number = 0
+    in_foreign = 0  # elements of SVG or MathML, where a tag may end itself
     pieces: list[str] = []  # of text
-    for number, token in enumerate(TOKEN.finditer(html)):
+    while token := _TOKEN.search(html, at):
         start = token.start()
         if start > at:
             pieces.append(html[at:start])
         at = token.end()
         if number % _AT_ONCE == 0 and not _is_granted(budget):
             break
-        _, closing, name, attributes = token.groups()
+        number += 1
+        closing, name, attributes = token.groups()
         if name is None:
             if at - start == 1:
                 pieces.append("&lt;")
             continue
         name = name.lower()
-        if name in TAGS:
+        if name in _TRACKED:
             if pieces:
                 elements.text("".join(pieces))
                 pieces.clear()
+            in_foreign = 0 if name in TAGS else in_foreign
             if closing:
                 elements.end(name)
-            else:
+            elif name in TAGS or not attributes.endswith("/"):
                 elements.start(name, attributes)
+        elif name in _FOREIGN:
+            ends_itself = attributes.endswith("/")
+            in_foreign = max(0, in_foreign - 1) if closing else in_foreign + (not ends_itself)
+        elif name in _END and not closing and not (in_foreign and attributes.endswith("/")):
+            content, at = _content(html, at, name)
+            pieces.append(content)
     else:
         pieces.append(html[at:])
     elements.text("".join(pieces))
     elements.end_all()
 
 
+def _content(html: str, start: int, name: str) -> tuple[str, int]:
+    """What is shown of an element that holds no others, and where it ends: at its end tag, or with the page."""
+    end = _END[name].search(html, start)
+    stop, behind = (end.start(), end.end()) if end else (len(html), len(html))
+    return html[start:stop].replace("<", "&lt;") if name in _SHOWN_AS_IT_IS else "", behind
+
+
+_NO_TAG = Tag({}, NO_STYLE, hides=False, may_hide=False)
+
+
 def _is_granted(budget: Budget) -> bool:
     """Whether some more tokens may be read."""
     return budget.take(Work.TAGS, _AT_ONCE) == _AT_ONCE and budget.left(Work.CHARACTERS) > 0
+
+
+class _Sight(NamedTuple):
+    """What is to be seen of an open element and of the text in it."""
+
+    is_hidden: bool = False
+    has_no_size: bool = False
+    is_invisible: bool = False
+
+    def within(self, tag: Tag, *, is_concealed: bool) -> "_Sight":
+        """That of an element in it."""
+        style = tag.style
+        sight = _Sight(
+            self.is_hidden or tag.hides or is_concealed,
+            self.has_no_size if style.has_no_size is None else style.has_no_size,
+            self.is_invisible if style.is_invisible is None else style.is_invisible,
+        )
+        return sight if any(sight) else _IN_SIGHT
+
+
+_IN_SIGHT = _Sight()
 
 
 class _Elements:
@@ -150,14 +218,21 @@ class _Elements:
         self._writers = writers
         self._found = found
         self._open: list[str] = []
-        self._places: dict[str, list[int]] = {name: [] for name in TAGS}  # of each name among the open ones
-        self._left_out = dict.fromkeys(TAGS, 0)  # starts that would have been too deep, whose ends may come
-        self._link = ""  # the attributes of the last one
+        self._sights = [_IN_SIGHT]  # of the page, and of each open element
+        self._places: dict[str, list[int]] = {
+            name: [] for name in _TRACKED
+        }  # of each name among the open ones
+        self._left_out = dict.fromkeys(
+            _TRACKED, 0
+        )  # starts that would have been too deep, whose ends may come
+        self._link = _NO_TAG  # the last one
+        self._tags = {"": _NO_TAG}  # that were seen before, as their styles: most come again and again
+        self._styles = {"": NO_STYLE}
 
     def text(self, text: str) -> None:
-        text = unescaped(text)
-        if not text:
+        if not text or self._sights[-1] is not _IN_SIGHT:
             return
+        text = unescaped(text)
         if self._open and self._open[-1] in _NO_TEXT_IN:
             if text.isspace():
                 return
@@ -166,18 +241,30 @@ class _Elements:
             writer.text(text)
 
     def start(self, name: str, attributes: str) -> None:
+        tag = self._tags.get(attributes) or self._read(attributes)
         place = _PLACE_IN_TABLE.get(name)
         if place is not None:
             if not self._places["table"]:
                 return
             self._close_until(place)
             if place is _PLACE_OF_CELLS and self._open[-1] != "tr":
-                self._push("tr", "")
-        elif self._open and self._open[-1] in _NO_TEXT_IN:
+                self._push("tr", _NO_TAG)
+        elif self._open and self._open[-1] in _NO_TEXT_IN and name not in _CONCEALED:
             self._open_cell()
         if name in _MAY_CLOSE:
             self._close_before(name)
-        self._push(name, attributes)
+        self._push(name, tag)
+
+    def _read(self, written: str) -> Tag:
+        attributes = _attributes_of(written)
+        text = attributes.get("style", "")
+        style = self._styles.get(text)
+        if style is None:
+            style = self._styles[text] = style_of(text)
+        hides = style.hides or "hidden" in attributes
+        may_hide = hides or bool(style.has_no_size) or bool(style.is_invisible)
+        tag = self._tags[written] = Tag(attributes, style, hides, may_hide)
+        return tag
 
     def _close_before(self, name: str) -> None:
         """What an element ends where nobody has ended it."""
@@ -201,8 +288,11 @@ class _Elements:
         while self._open:
             self._pop()
 
-    def _push(self, name: str, attributes: str) -> None:
-        if name not in _VOID:
+    def _push(self, name: str, tag: Tag) -> None:
+        sight, is_concealed = self._sights[-1], name in _CONCEALED
+        if is_concealed or tag.may_hide or sight is not _IN_SIGHT:
+            sight = sight.within(tag, is_concealed=is_concealed)
+        if name not in VOID:
             # A table needs room for its row and its cell, or its text would have no place.
             if len(self._open) >= MAX_DEPTH - (4 if name == "table" else 0):
                 self._left_out[name] += 1
@@ -211,24 +301,29 @@ class _Elements:
                 return
             self._places[name].append(len(self._open))
             self._open.append(name)
+            self._sights.append(sight)
             if name == "a":
-                self._link = attributes
-        for writer in self._writers:
-            writer.start(name, attributes)
+                self._link = tag
+        elif sight.is_invisible:
+            return
+        if not sight.is_hidden:
+            for writer in self._writers:
+                writer.start(name, tag)
 
     def _pop(self) -> None:
         name = self._open.pop()
         self._places[name].pop()
-        for writer in self._writers:
-            writer.end(name)
+        if not self._sights.pop().is_hidden:
+            for writer in self._writers:
+                writer.end(name)
 
     def _open_cell(self) -> None:
         """Browsers show what stands between the cells of a table before it; here it gets a cell of its own."""
         if self._open[-1] == "colgroup":
             self._pop()
         if self._open[-1] != "tr":
-            self._push("tr", "")
-        self._push("td", "")
+            self._push("tr", _NO_TAG)
+        self._push("td", _NO_TAG)
 
     def _close(self, name: str) -> None:
         """End the element and what is in it, unless there is a table or a cell between."""

@@ -8,7 +8,7 @@ import re
 from typing import NamedTuple
 
 from app.mail.budget import Budget, Work
-from app.mail.nesting import attributes_of
+from app.mail.nesting import Tag
 
 _DEEPEST = 8  # levels of lists and of quotes that are shown as such
 _BETWEEN_CELLS = " | "
@@ -55,14 +55,14 @@ class TextWriter:
         self._rows: list[_Row] = []  # the open ones
         self._tops: list[int] = [0]  # the first line of each open cell
 
-    def start(self, name: str, attributes: str) -> None:
+    def start(self, name: str, tag: Tag) -> None:
         if name == "br":
             self._break()
         elif name == "img":
-            self._picture(attributes)
+            self._picture(tag)
         elif name in {"ul", "ol"}:
             self._separate(_LINE if self._lists else _PARAGRAPH)
-            self._lists.append(_first_number(attributes) if name == "ol" else -1)
+            self._lists.append(_first_number(tag) if name == "ol" else -1)
         elif name in {"td", "th"}:
             self._end_line()
             self._tops.append(len(self._lines))
@@ -133,8 +133,8 @@ class TextWriter:
         else:
             self._separate(_PARAGRAPH)
 
-    def _picture(self, attributes: str) -> None:
-        alternative = attributes_of(attributes).get("alt", "").strip()
+    def _picture(self, tag: Tag) -> None:
+        alternative = tag.attributes.get("alt", "").strip()
         if alternative:
             self.text(f"[{alternative}]")
 
@@ -224,6 +224,6 @@ def _joined(cells: list[_Line]) -> list[_Line]:
     return [_Line(text, first.indent)]
 
 
-def _first_number(attributes: str) -> int:
-    value = attributes_of(attributes).get("start", "").strip()
+def _first_number(tag: Tag) -> int:
+    value = tag.attributes.get("start", "").strip()
     return int(value) if value.isdecimal() and len(value) < 10 else 1

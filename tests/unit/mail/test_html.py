@@ -54,7 +54,13 @@ def test_images_that_are_parts_of_the_message_stay() -> None:
     assert sanitised('<img src="cid:logo@example.org">', []) == '<img src="cid:logo@example.org">'
 
 
-@pytest.mark.parametrize("address", ["http://e.org/?a=1&amp;b=2", "https://e.org", "mailto:a@example.org"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://e.org/?a=1&amp;b=2", "https://e.org", "HTTPS://E.org/", "mailto:a@example.org", "tel:+49-30-123456",
+        "#chapter-1", "#",
+    ],
+)  # fmt: skip
 def test_links_stay_and_say_nothing_about_where_they_were_clicked(address: str) -> None:
     assert sanitised(f"<a href='{address}'>x</a>", []) == (
         f'<a href="{address}" rel="noopener noreferrer nofollow">x</a>'
@@ -72,6 +78,13 @@ def test_links_stay_and_say_nothing_about_where_they_were_clicked(address: str) 
         "data:text/html,x",
         "cid:x",
         "ftp://e.org",
+        "https:evil",
+        "https:/evil",
+        "https:\\evil",
+        "ht&#10;tps:evil",
+        "https:///evil",
+        "local",
+        "sms:+49",
     ],
 )
 def test_links_of_any_other_kind_lose_their_address(address: str) -> None:
@@ -89,10 +102,195 @@ def test_links_of_any_other_kind_lose_their_address(address: str) -> None:
         "background-image:image-set('x')",
         "color:red/**/url(x)",
         "@import 'x'",
+        "margin:-9999px",
+        "margin-left: -50px",
+        "margin:0 0 0 -1em",
+        "margin:-.5em",
+        "margin-top:calc(-1 * 9px)",
+        "text-indent:-999em",
+        "letter-spacing:-9px",
     ],
 )
 def test_styles_that_load_run_or_cover_the_page_go(style: str) -> None:
-    assert sanitised(f'<p style="{style};color:rgb(1,2,3)">x</p>', []) == '<p style="color:rgb(1,2,3)">x</p>'
+    kept = "text-align:left;color:rgb(1,2,3);background-color:#fff"
+    assert sanitised(f'<p style="{style};{kept}">x</p>', []) == f'<p style="{kept}">x</p>'
+
+
+@pytest.mark.parametrize(
+    ("html", "seen"),
+    [
+        ("<embed>seen", "seen"),
+        ("<embed src=x>seen</embed>too", "seentoo"),
+        ("<svg/>seen", "seen"),
+        ("<svg width='1'/>seen", "seen"),
+        ("<math/>seen", "seen"),
+        ("<svg><path d=x></svg>seen", "seen"),
+        ("<svg><path d=x>seen", "seen"),
+        ("<svg><text>seen</text></svg>", "seen"),
+        ("<svg><style/><text>seen</text></svg>", "seen"),
+        ("<svg><title/></svg>seen", "seen"),
+        ("<svg><script/></svg>seen", "seen"),
+        ("<svg><defs/></svg>seen", "seen"),
+        ("<svg><p>seen<style/>not</style>", "seen"),
+        ("<svg><title>not</title></svg>seen", "seen"),
+        ("<svg><desc>not</desc><defs><g>not</defs>seen</svg>", "seen"),
+        ("<math><mi>se</mi><mo>en</mo></math>", "seen"),
+        ("<object>seen", "seen"),
+        ("<object data=x><param name=y>seen</object>", "seen"),
+        ("<object><object>seen</object>", "seen"),
+        ("<applet>seen", "seen"),
+        ("<video src=x>seen", "seen"),
+        ("<audio>seen</audio>", "seen"),
+        ("<canvas>seen", "seen"),
+        ("<noscript>seen</noscript>", "seen"),
+        ("<noscript>seen", "seen"),
+        ("<select><option>seen", "seen"),
+        ("<button>seen", "seen"),
+        ("<label>seen<input>", "seen"),
+        ("<textarea>se<b>en</textarea>", "se<b>en"),
+        ("<xmp><b></xmp>seen", "<b>seen"),
+        ("<frameset><frame src=x></frameset>seen", "seen"),
+        ("<iframe src=x>not</iframe>seen", "seen"),
+        ("<iframe src=x/>not</iframe>seen", "seen"),
+        ("<style/>not</style>seen", "seen"),
+        ("<noembed>not</noembed>seen", "seen"),
+        ("<template>not<b>not</b></template>seen", "seen"),
+        ("<template><template>not</template>not</template>seen", "seen"),
+        ("<datalist><option>not</datalist>seen", "seen"),
+        ("<table><template>not</template><tr><td>seen</table>", "seen"),
+        ("<base href=x>seen", "seen"),
+        ("<link rel=x><meta x>seen", "seen"),
+        ("<o:p>seen</o:p>", "seen"),
+        ("<!--[if !mso]><!-->seen<!--<![endif]-->", "seen"),
+        ("<![if !mso]>seen<![endif]>", "seen"),
+    ],
+)
+def test_nothing_visible_is_lost_with_elements_that_go(html: str, seen: str) -> None:
+    text = re.sub("<[^>]*>", "", sanitised(html, [])).replace("&lt;", "<").replace("&gt;", ">")
+    assert "".join(text.split()) == seen
+    assert "".join(readable(html, []).split()) == seen
+
+
+HIDDEN = [
+    "hidden", "hidden=''", "HIDDEN", 'hidden="until-found"',
+    'style="display:none"', "style='display : NONE !important'",
+    'style="color:#fff;display:none;x:y"', 'style="display:/**/none"', 'style="display:block;display:none"',
+    'style="visibility:hidden"', 'style="visibility:collapse"', 'style="font-size:0"', 'style="font-size:0px"',
+    'style="font-size:0.0em !important"', 'style="font-size:.0%"', 'style="font:0/0 a"', 'style="font:bold 0px Arial"',
+    'style="opacity:0"', 'style="opacity:0.00"', 'style="opacity:0%"', 'style="max-height:0"', 'style="max-height:0px"',
+    'style="max-height:0;overflow:hidden"', 'style="height:0;overflow:hidden"', 'style="width:0px;overflow:hidden"',
+    'style="max-width:0;overflow:hidden"', 'style="mso-hide:all"', 'style="position:absolute;left:-9999px"',
+    'style="position:fixed;top:-999em"', "style=display:none", 'style="display:&#110;one"', 'style="display:none;',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+@pytest.mark.parametrize("element", ["div", "p", "span", "td", "a", "b"])
+def test_what_is_hidden_goes_with_all_that_is_in_it(how: str, element: str) -> None:
+    around = ("<table><tr>", "</tr></table>") if element == "td" else ("", "")
+    closing = '">' if how.endswith(";") else ">"
+    html = f"before{around[0]}<{element} {how}{closing}not<b>not<img alt=x><i>not</i></b></{element}>{around[1]}after"
+    for text in (sanitised(html, []), readable(html, [])):
+        assert "not" not in text
+        assert text.startswith("before")
+        assert text.endswith("after")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        'style="display:block"', 'style="display:none;display:block"', 'style="font-size:1px"',
+        'style="font-size:0.5em"', 'style="font-size:10px"', 'style="font:700 14px/0 Arial"', 'style="opacity:0.1"',
+        'style="opacity:1"',
+        'style="max-height:10px"', 'style="max-height:none"', 'style="height:0"', 'style="width:0;overflow:visible"',
+        'style="line-height:0"', 'style="visibility:visible"', 'style="mso-hide:none"', 'style="left:-9999px"',
+        'style="position:absolute;left:-10px"', 'style="x-display:none"', 'style="display:inline"', "title=hidden",
+        'class="hidden"', "aria-hidden=true", "data-hidden",
+    ],
+)  # fmt: skip
+def test_what_is_not_hidden_stays(how: str) -> None:
+    for text in (sanitised(f"<div {how}>seen</div>", []), readable(f"<div {how}>seen</div>", [])):
+        assert "seen" in text
+
+
+@pytest.mark.parametrize(
+    ("html", "seen"),
+    [
+        ('<table><td style="font-size:0"><div style="font-size:13px">seen</div>not</table>', "seen"),
+        ('<p style="font-size:0">not<span style="font-size:1em">not</span></p>seen', "seen"),
+        ('<p style="font-size:0"><span style="font:12px Arial">seen</span></p>', "seen"),
+        ('<p style="font-size:0"><span style="font-size:medium">seen<b>too</b></span></p>', "seentoo"),
+        ('<p style="visibility:hidden">not<b style="visibility:visible">seen</b></p>', "seen"),
+        ('<p style="display:none"><b style="display:block">not</b></p>seen', "seen"),
+        ('<img style="display:none" alt="not">seen', "seen"),
+        ('<p style="visibility:hidden"><img alt="not"></p>seen', "seen"),
+        ('<p style="font-size:0px"><img alt="seen"></p>', "[seen]"),
+        ("<p hidden>not<p>seen", "seen"),
+        ("<ul><li hidden>not<li>seen</ul>", "*seen"),
+        ("<table><tr hidden><td>not<tr><td>seen</table>", "seen"),
+        ("<table hidden><tr><td>not</table>seen", "seen"),
+        ("<a hidden href=http://e.org>not</a>seen", "seen"),
+        ("<div hidden>not</div></div>seen", "seen"),
+        ("<b hidden>not<i>not</b>seen</i>", "seen"),
+    ],
+)
+def test_what_in_it_shows_itself_again_is_seen(html: str, seen: str) -> None:
+    assert "not" not in sanitised(html, [])
+    assert "".join(readable(html, []).split()) == seen
+
+
+@pytest.mark.parametrize(
+    ("html", "styles"),
+    [
+        ('<p style="background:#036;color:#fff">x</p>', ["color:#fff;background-color:#036"]),
+        ('<p style="color:#fff;background:#036 url(http://e.org/x) top">x</p>', ["color:#fff;background-color:#036"]),
+        ('<p style="color:#fff;background:linear-gradient(#036,#069)">x</p>', []),
+        ('<p style="color:#fff;background:url(http://e.org/x)">x</p>', []),
+        ('<p style="color:#fff;background-image:url(x)">x</p>', []),
+        ('<p style="color:#fff;background:none">x</p>', []),
+        ('<p style="color:#fff;background:transparent">x</p>', []),
+        ('<p style="color:#fff;background:rgba(0,0,0,0)">x</p>', []),
+        ('<p style="color:#fff">x</p>', []),
+        ('<p style="background-color:#036">x</p>', []),
+        ('<p bgcolor="#036">x</p>', []),
+        ('<font color="white">x</font>', []),
+        ('<font color="red" style="background:YELLOW !important">x</font>', ["color:red;background-color:yellow"]),
+        ('<p style="color:#fff;background:#FFFFFF">x</p>', []),
+        ('<p style="color:white;background:rgb(255,255,255)">x</p>', []),
+        ('<p style="color:inherit;background:red">x</p>', []),
+        ('<p style="color:windowtext;background:hsl(0 0% 0%)">x</p>', []),
+        ('<p style="color:red;background:blue">a<b style="color:white">x</b></p>',
+         ["color:red;background-color:blue", "color:white;background-color:blue"]),
+        ('<div style="background:#036"><b style="color:#fff">x</b></div>', ["color:#fff;background-color:#036"]),
+        ('<div style="color:#fff"><b style="background:#036">x</b></div>', ["color:#fff;background-color:#036"]),
+        ('<table bgcolor="003366"><tr><td><font color="ffffff">x</table>', ["color:#ffffff;background-color:#003366"]),
+        ('<p style="color:red;background:blue">a</p><b style="color:white">x</b>', ["color:red;background-color:blue"]),
+        ('<p style="font-size:9px;color:#333;background-color:#eee;margin:0">x</p>',
+         ["font-size:9px;margin:0;color:#333;background-color:#eee"]),
+    ],
+)  # fmt: skip
+def test_colours_go_in_pairs_or_not_at_all(html: str, styles: list[str]) -> None:
+    clean = sanitised(html, [])
+    assert re.findall('style="([^"]*)"', clean) == styles
+    assert "color=" not in clean
+
+
+@pytest.mark.parametrize(
+    ("html", "clean"),
+    [
+        ('<a href="#b">x</a><a name="b">y</a>', '<a href="#b">x</a><a name="b">y</a>'),
+        ('<a href="#b">x</a><a id="b">y</a>', '<a href="#b">x</a><a name="b">y</a>'),
+        ('<a href="#b">x</a><h1 id="b">y</h1>', '<a href="#b">x</a><h1><a name="b"></a>y</h1>'),
+        ('<a href="#b">x</a><tr id="b"><table id="b"><tr><td>y</table>',
+         '<a href="#b">x</a><table><tr><td><a name="b"></a>y</td></tr></table>'),
+        ('<a href="#b"><i id="b">x</i></a>y', '<a href="#b"><i>x</i></a><a name="b"></a>y'),
+        ('<h1 id="b">y</h1>', "<h1>y</h1>"),
+        ('<a href="#b">x</a><img name="b" id="c">', '<a href="#b">x</a><img>'),
+    ],
+)  # fmt: skip
+def test_links_within_the_page_lead_where_they_led(html: str, clean: str) -> None:
+    written = re.sub(' rel="[^"]*"|<tbody>|</tbody>', "", sanitised(html, []))
+    assert written == clean
 
 
 def test_an_attribute_cannot_break_out_of_its_quotes() -> None:
@@ -114,7 +312,7 @@ def test_angle_brackets_in_attributes_are_not_counted_as_tags() -> None:
 
 
 def test_formatting_elements_come_back_under_their_own_names() -> None:
-    html = '<b>1</b><font color="red">2</font><strong>3</strong><i>4</i>'
+    html = '<b>1</b><font size="2">2</font><strong>3</strong><i>4</i>'
     assert sanitised(html, []) == html
 
 
@@ -258,5 +456,5 @@ def test_whatever_comes_in_only_whole_quoted_harmless_tags_come_out(html: str) -
             for name, value in re.findall(r' ([a-z]+)="([^"]*)"', tag[1] or ""):
                 assert not name.startswith("on")
                 assert name != "src" or value.lower().strip().startswith("cid:")
-                assert name != "href" or re.match(r"(?i)\s*(https?|mailto):", value)
+                assert name != "href" or re.match(r"(?i)\s*(https?://|mailto:|#)", value)
                 assert name != "style" or "url" not in value
