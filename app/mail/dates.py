@@ -36,6 +36,7 @@ _DAY_FIRST = re.compile(
 )  # as German and Russian programs write it
 _WORD = re.compile(r"[A-Za-z]+|\d+", re.ASCII)
 _OFFSET = re.compile(r"([+-])(?:(\d\d)(\d\d)|(\d{1,2})(?::(\d\d))?)(?![\d:])", re.ASCII)
+_DIGIT = re.compile(r"\d", re.ASCII)
 _ZONE_NAME = re.compile(r"[A-Za-z]+(?:\d[A-Za-z]+)?", re.ASCII)
 
 # RFC 5322 §4.3, and others that stand for one offset wherever they are written. IST (India, Israel, Ireland) and the
@@ -186,7 +187,10 @@ def _offset(zone: str, local: datetime) -> timedelta | None:
     if match := _OFFSET.search(zone):
         name = zone[: match.start()].strip(" ,;\t").lower()
         hours, minutes = int(match[2] or match[4]), int(match[3] or match[5] or 0)
-        if hours > 23 or minutes > 59 or (name and not _is_known(name)) or _OFFSET.search(zone, match.end()):
+        behind = zone[match.end() :].strip(" ,;.\t").lower()
+        if (name and not _is_known(name)) or (_DIGIT.search(behind) and not _is_known(behind)):
+            return None
+        if hours > 23 or minutes > 59:
             return None
         return timedelta(hours=hours, minutes=minutes) * (1 if match[1] == "+" else -1)
     match = _ZONE_NAME.match(zone)

@@ -8,7 +8,7 @@ from app.mail.charsets import REPLACEMENT, UNDECLARED, codec_of, text_of
 _UNSAFE = re.compile(r"[\x00\ud800-\udfff]")
 _UNSEEN = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164"
-    "\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]+"
+    "\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff]+"
 )
 _CONTROL = re.compile(r"[\x01-\x1f\x7f-\x9f\u2028\u2029]+")
 

@@ -44,7 +44,7 @@ __all__ = [
     "summarise",
 ]
 
-VERSION = 2
+VERSION = 3
 """Of the reader. Whoever changes what ``summarise`` gives raises it: then what is stored is read again."""
 
 

@@ -3,7 +3,8 @@
 A value is split into persons at commas and semicolons that stand outside quoted strings, comments and angle brackets.
 Of a person, what stands in ``<…@…>`` is the address and what stands before it the name; without brackets the word with
 an ``@`` is the address. What holds no ``@`` is no person of its own when one follows: ``Doe, John <john@example.org>``.
-Encoded words are read when all of that is known. One pass from left to right; nothing is gone back over.
+Encoded words are read when all of that is known. One pass from left to right; nothing is gone back over, and it
+ends where a value holds more marks than people can need.
 """
 
 import contextlib
@@ -22,6 +23,7 @@ from app.mail.words import Masked, masked, plain, unmasked
 MAX_ADDRESSES = 500
 MAX_NAME = 500  # characters of a display name or an address
 
+_MOST_MARKS = 10_000  # quotes, brackets, commas and so on, looked at in a value: 500 people need fewer
 _LONGEST_DOMAIN = 253
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
@@ -39,6 +41,7 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _PIECES_OF_A_GROUP = 16  # its name, with comments
 _EMPTY = re.compile(r"[\s,]*+")
 _AROUND_AT = re.compile(r"\s*+@\s*+")
+_BLANKS_OR_QUOTED = re.compile(r'("(?:[^"\\]|\\.)*+"?+)|\s++', re.DOTALL)
 _INNER_COMMENT = re.compile(r"\([^()]*+\)")
 _ADDRESS_IN_NAME = re.compile(r"[^\s@<>()\[\]\"',;:]++@[^\s@<>()\[\]\"',;:]++")
 
@@ -73,6 +76,8 @@ def people_in(value: bytes, found: list[str], *, charset: str = "") -> Iterator[
     while position < len(text) and (match := _USUAL.match(text, position)):
         quoted, phrase, angle, bare = match.groups()
         name = quoted or phrase or ""
+        if "  " in name or not is_plain:
+            name = _line(name)  # a run of blanks is one (RFC 5322 §3.2.2)
         if is_plain and "@" not in name:
             yield Address(name.strip(), angle or bare)
         else:
@@ -110,7 +115,10 @@ class _Scan:
     def people(self) -> Iterator[tuple[str, str]]:
         """Names and addresses, masked; the address is empty where there is none."""
         text = self._text
-        while special := _SPECIAL.search(text, self._at):
+        for _ in range(_MOST_MARKS):
+            special = _SPECIAL.search(text, self._at)
+            if special is None:
+                break
             if special.start() > self._at:
                 self._add(_Kind.TEXT, text[self._at : special.start()])
             self._at = special.end()
@@ -119,6 +127,9 @@ class _Scan:
                 self._at = _EMPTY.match(text, self._at).end()  # type: ignore[union-attr]  # it matches nothing too
             else:
                 self._take(special[0], special.start())
+        else:
+            self._found.append(defects.ADDRESSES_CUT)
+            return
         self._add(_Kind.TEXT, text[self._at :])
         yield from self._end_of_person(is_end_of_list=True)
 
@@ -216,7 +227,7 @@ def _read(pieces: Sequence[_Piece]) -> tuple[str, list[str]]:
     odd = [text.strip() for kind, text in pieces if kind is _Kind.ANGLE and text.strip()]
     pieces = [piece for piece in pieces if piece[0] is not _Kind.ANGLE]
     words = list(_words(pieces))
-    found = [word.strip("'") for word, is_address in words if is_address]
+    found = [word.strip("'<>") for word, is_address in words if is_address]
     if found:
         name = " ".join(word for word, is_address in words if not is_address)
         return name or _comment(pieces), _unlike([*found, *odd])
@@ -239,7 +250,7 @@ def _words(pieces: Sequence[_Piece]) -> Iterator[tuple[str, bool]]:
             local = text
         elif kind is _Kind.TEXT:
             for word in _AROUND_AT.sub("@", text).split():
-                yield local + word, bool(local) or "@" in word.strip("@'")
+                yield local + word, bool(local) or "@" in word.strip("@'<>")
                 local = ""
         elif kind is _Kind.QUOTED and text.strip():
             yield _line(text), False
@@ -251,7 +262,7 @@ def _name(pieces: Sequence[_Piece]) -> str:
         return _comment(pieces)
     around = {_Kind.COMMENT: "({})", _Kind.ANGLE: "<{}>"}
     name = _line("".join(around.get(kind, "{}").format(text) for kind, text in pieces))
-    return name if name.strip("<>") else ""
+    return name.rstrip("< ") if name.strip("<>") else ""
 
 
 def _comment(pieces: Sequence[_Piece]) -> str:
@@ -260,7 +271,8 @@ def _comment(pieces: Sequence[_Piece]) -> str:
 
 def _of_angle(content: str) -> list[str]:
     """What is in angle brackets, without comments, blanks, a source route (RFC 5322 §4.4) or ``mailto:``."""
-    content = "".join(_INNER_COMMENT.sub("", content).split())
+    content = _INNER_COMMENT.sub("", content)
+    content = _BLANKS_OR_QUOTED.sub(r"\1", content) if '"' in content else "".join(content.split())
     if content.startswith("@") and ":" in content:
         content = content.partition(":")[2]
     if content[:7].lower() == "mailto:":

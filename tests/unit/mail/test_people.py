@@ -69,6 +69,12 @@ def test_where_it_is_uncertain_who_is_meant_all_are_given(value: str, expected: 
     [
         ("Doe, John <john@example.org>", ("Doe, John", "john@example.org")),
         ("Doe, John, Dr. <john@example.org>", ("Doe, John, Dr.", "john@example.org")),
+        ("Max\t Muster  II <m@x>", ("Max Muster II", "m@x")),
+        ('"Max  Muster" <m@x>', ("Max Muster", "m@x")),
+        ('Max <"john  doe"@x>', ("Max", '"john  doe"@x')),
+        ('Max <"john doe" @ x>', ("Max", '"john doe"@x')),
+        ("Max m@x>", ("Max", "m@x")),
+        ("Max <<m@x>>", ("Max", "m@x")),
         ("=?utf-8?Q?M=C3=BCller,_Jos?= <j@x>", ("Müller, Jos", "j@x")),
         ("=?utf-8?Q?a;b@c?= =?utf-8?Q?,?= <j@x>", ("a;b@c,", "j@x")),
         ("[EXT] Max <m@x>", ("[EXT] Max", "m@x")),
@@ -157,6 +163,15 @@ def test_raw_octets_within_an_encoded_word_are_octets_of_its_charset() -> None:
 )
 def test_addresses_are_compared_in_one_form(one: str, other: str) -> None:
     assert canonical(one) == canonical(other)
+
+
+@pytest.mark.parametrize("unit", [b"@,", b"x,", b'"', b"(", b"<", b"g:", b"\\"])
+def test_marks_beyond_what_people_need_are_not_looked_at_and_it_is_told(unit: bytes) -> None:
+    found: list[str] = []
+    names = addresses([unit * 20_000 + b", last@x"], found)
+    assert defects.ADDRESSES_CUT in found
+    assert not any(one.address == "last@x" for one in names)
+    assert [one.address for one in addresses([unit * 9_000 + b", last@x"], [])][-1:] == ["last@x"]
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,15 @@ def test_what_cannot_be_seen_or_turns_around_is_left_out_of_subjects_and_it_is_t
     assert defects.INVISIBLE in summary.warnings
 
 
+@pytest.mark.parametrize(
+    "unseen", "\u200b\u200e\u061c\u180e\u2028\u2062\u206a\u3164\ufff4\U0001bca1\U0001d173\U000e0041\U000e0099"
+)
+def test_nothing_unseen_is_in_subjects_and_names(unseen: str) -> None:
+    summary = summarise(f"Subject: a{unseen}b\r\nTo: a{unseen}b <m@x>\r\n\r\n".encode())
+    shown = " " if unseen == "\u2028" else ""
+    assert summary.subject == summary.to[0].name == f"a{shown}b"
+
+
 @pytest.mark.parametrize("subject", ["👨‍👩‍👧 family", "می‌خواهم", "עברית", "नमस्ते", "naïve"])
 def test_what_scripts_and_emoji_need_stays(subject: str) -> None:
     summary = summarise(f"Subject: {subject}\r\n\r\n".encode())
