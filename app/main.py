@@ -246,6 +246,7 @@ def _runner(
         listing_entries=settings.max_listing_entries,
         connect_timeout=settings.connect_timeout_seconds,
         reply_timeout=settings.reply_timeout_seconds,
+        silence=settings.silence_seconds,
         session_timeout=settings.session_timeout_seconds,
     )
     tools = SyncTools(

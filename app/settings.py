@@ -129,6 +129,11 @@ class Settings(BaseSettings):
 
     connect_timeout_seconds: float = Field(15.0, gt=0, description="Connecting, TLS included.")
     reply_timeout_seconds: float = Field(60.0, gt=0, description="No progress within a reply.")
+    silence_seconds: float = Field(
+        1.0,
+        gt=0,
+        description="How long nothing may come behind a message that ends with LF alone, before that is its end.",
+    )
     session_timeout_seconds: float = Field(1800.0, gt=0, description="One POP3 session.")
     lookup_timeout_seconds: float = Field(10.0, gt=0, description="Looking up the address of a name.")
     name_servers: Annotated[tuple[str, ...], NoDecode] = Field(

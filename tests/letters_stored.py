@@ -27,7 +27,7 @@ async def stored(directory: Path, letters: Sequence[bytes]) -> list[str]:
     database = Database(url)
     try:
         places = [
-            await database.write(lambda db, n=n, raw=raw: _store(db, n, raw))  # type: ignore[misc]
+            await database.write(lambda db, n=n, raw=raw: _store(db, n, raw))  # type: ignore[misc]  # mypy infers no lambda with defaults
             for n, raw in enumerate(letters)
         ]
     finally:

@@ -24,7 +24,6 @@ from app.pop3.refusals import meaning_of
 from app.pop3.stream import Stream
 from app.pop3.transcript import Transcript
 
-SILENCE: Final = 1.0  # seconds
 _NOOP: Final = command("NOOP")
 
 Took = Callable[[int, int], Awaitable[None]]
@@ -156,8 +155,8 @@ class Dialogue:
     async def data(self, *, is_end: Callable[[bytes], bool] | None = None) -> Data:
         """The next part of a multi-line reply.
 
-        ``is_end`` is asked whenever nothing has come for a second: whether what is held, which ends with LF ``.`` CRLF,
-        is the whole rest, although RFC 1939 §3 ends no reply so.
+        ``is_end`` is asked whenever nothing has come for ``silence``: whether what is held, which ends with LF ``.``
+        CRLF, is the whole rest, although RFC 1939 §3 ends no reply so.
         """
         event = await self._event(None, is_end=is_end)
         if not isinstance(event, Data):
@@ -234,9 +233,8 @@ class Dialogue:
     async def silence(self) -> None:
         """Wait for nothing. Raises ProtocolError when something comes all the same."""
         with contextlib.suppress(TimeoutError):
-            await self._stream.more(
-                asyncio.get_running_loop().time() + min(SILENCE, self._limits.reply_timeout / 2)
-            )
+            silence = min(self._limits.silence, self._limits.reply_timeout / 2)
+            await self._stream.more(asyncio.get_running_loop().time() + silence)
         self._refuse_what_came_unasked()
 
     async def _event(
@@ -287,10 +285,10 @@ class Dialogue:
                 progress, until = 0, loop.time() + within
 
     async def _may_be_ended(self, within: float) -> bool:
-        """What is held looks like an end of its own, and nothing more comes for a second (or half of ``within``)."""
+        """What is held looks like an end of its own, and nothing more comes for ``silence`` (or half of ``within``)."""
         if not self._framer.may_be_ended:
             return False
-        soon = asyncio.get_running_loop().time() + min(SILENCE, within / 2)
+        soon = asyncio.get_running_loop().time() + min(self._limits.silence, within / 2)
         return await self._stream.is_silent(min(soon, self._deadline))
 
     async def _more(self, until: float, within: float) -> int:

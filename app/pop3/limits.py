@@ -10,7 +10,8 @@ class Limits:
     ``progress_octets``: within ``reply_timeout`` seconds a server must end a reply or send so many octets; a drip
     is no progress. ``octets_per_second``: what a whole session must bring at least, beyond two such time-outs (a
     modem of 2,400 baud brings 240). ``memory_octets``: a larger body goes to a temporary file. ``head_octets``: a
-    longer answer to TOP is cut there.
+    longer answer to TOP is cut there. ``silence``: how long nothing may come behind what ended without CR LF and a dot,
+    before that is taken for an end.
     """
 
     line_octets: int = 8192
@@ -22,6 +23,7 @@ class Limits:
     head_octets: int = 256 * 1024
     connect_timeout: float = 15.0
     reply_timeout: float = 60.0
+    silence: float = 1.0
     session_timeout: float = 1800.0
     quit_timeout: float = 5.0
     progress_octets: int = 1024

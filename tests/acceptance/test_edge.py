@@ -227,7 +227,7 @@ async def test_odd_headers_are_no_error_of_ours(service: Client) -> None:
                 ("GET", "/messages/msg_1/raw"),
                 ("POST", "/mailboxes"),
             ):
-                answer = await service.http.request(method, path, headers=headers)  # type: ignore[arg-type]
+                answer = await service.http.request(method, path, headers=headers)  # type: ignore[arg-type]  # octets beside text
                 assert answer.status_code < 500
 
 

@@ -25,7 +25,8 @@ BOTH = pytest.mark.parametrize("capabilities", [CAPABILITIES, LOCK_STEP], ids=["
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Client]:
     """A service with little patience."""
-    async with running(settings_for(tmp_path / "data", reply_timeout_seconds=3, batch_messages=3)) as client:
+    settings = settings_for(tmp_path / "data", reply_timeout_seconds=3, silence_seconds=0.1, batch_messages=3)
+    async with running(settings) as client:
         yield client
 
 

@@ -363,11 +363,11 @@ class MaildropMachine(RuleBasedStateMachine):
                 assert report["new"] == done, report
             return status
 
-        return self.run(ask_claim_and_run())  # type: ignore[no-any-return]
+        return self.run(ask_claim_and_run())  # type: ignore[no-any-return]  # `run` takes and gives anything
 
     def feed(self) -> Counter[bytes]:
         def question(db: Session) -> list[bytes]:
-            return list(db.exec(select(Message.subject)).all())  # type: ignore[arg-type]
+            return list(db.exec(select(Message.subject)).all())  # type: ignore[arg-type]  # a column
 
         return Counter(self.run(self.database.read(question)))
 
