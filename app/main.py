@@ -310,12 +310,12 @@ def _tokens(settings: Settings, database: Database, lookups: Lookups, vault: Vau
     )
 
 
-async def _reread(settings: Settings, database: Database) -> None:
+async def _reread(settings: Settings, database: Database, threads: FairThreads) -> None:
     """In the background, where work is done, and where a mistake of ours must stop nothing else."""
     if settings.role is Role.API:
         return
     try:
-        await Rereader(database=database, monotonic=time.monotonic).run()
+        await Rereader(database=database, threads=threads, monotonic=time.monotonic).follow()
     except Exception:
         _log.exception("rereading_failed")
 
@@ -340,7 +340,7 @@ def _lifespan(
             if settings.role is not Role.API:
                 await runner.take_back()
             await engine.start()
-            rereading = asyncio.create_task(_reread(settings, database))
+            rereading = asyncio.create_task(_reread(settings, database, threads))
             _log.info(
                 "started", version=__version__, role=settings.role.value, without_secrets=vault.is_closed
             )

@@ -12,7 +12,7 @@ from sqlmodel import Session
 from app.mail.envelope import received_at
 from app.mail.fingerprint import Fingerprint, fingerprint, head_of, shown
 from app.mail.identification import thread_begun_by
-from app.mail.mime import UNREADABLE, Address, Summary, summarise
+from app.mail.mime import UNREADABLE, VERSION, Address, Summary, summarise
 from app.mailboxes.models import MailboxId
 from app.messages import repository
 from app.messages.contents import BLOCK_OCTETS, Packed, Packer, unpack
@@ -140,6 +140,7 @@ def _message_row(message: Prepared, mailbox_id: MailboxId, now: datetime) -> dic
         "octets": message.packed.octets,
         "raw_sha256": message.packed.sha256,
         "warnings": list(message.warnings),
+        "reader_version": VERSION,
     } | columns_of(message.summary, raw_sha256=message.packed.sha256, retrieved_at=now)
 
 

@@ -96,13 +96,15 @@ class Message(SQLModel, table=True):
     automated_by: str | None = Field(default=None, sa_column=Column(Text))
     kind: list[str] | None = Field(default=None, sa_column=Column(Json))
     bounce: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
+    # Which reader read it last; null: one before revision 0015, perhaps in a worker that still runs.
+    reader_version: int | None = Field(default=None, sa_column=Column(Integer))
 
 
 class Rereading(SQLModel, table=True):
     """One row: how far stored messages have been read again by the newest reader.
 
-    ``version``: of the reader that is at it; ``done_seq``: the last place that it has read; ``last_seq``: where it
-    ends, for what came later was read by that reader when it was stored.
+    ``version``: of the reader that is at it; ``done_seq``: the last place that it has looked at; ``last_seq``: the last
+    one that there was when it began. What comes later is looked at too: workers of older versions may store mail.
     """
 
     __tablename__ = "rereading"

@@ -15,6 +15,8 @@ from app.mail.people import in_unicode
 from app.mailboxes.models import Mailbox, MailboxId
 from app.messages.models import Content, ContentBlock, Feed, Message, MessageSeq, Rereading
 
+_PLACES_LOOKED_AT = 10_000  # at once, for messages to be read again: most are not, once they have been
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -156,16 +158,18 @@ def begin_rereading(db: Session, *, version: int) -> None:
 
 
 def to_reread(db: Session, *, version: int, limit: int) -> ToReread | None:
-    """What comes next; None: nothing is left, or another version is at it."""
-    row = db.get(Rereading, 1)
-    if row is None or row.version != version or row.done_seq >= row.last_seq:
+    """What comes next, of a bounded number of places; None: nothing is left, or another version is at it."""
+    row, end = db.get(Rereading, 1), last_place(db)
+    if row is None or row.version != version or row.done_seq >= end:
         return None
+    end = min(end, row.done_seq + _PLACES_LOOKED_AT)
+    by = col(Message.reader_version)
     query = select(Message.seq, Message.raw_sha256, Message.retrieved_at, Message.warnings).where(
-        col(Message.seq) > row.done_seq, col(Message.seq) <= row.last_seq
+        col(Message.seq) > row.done_seq, col(Message.seq) <= end, or_(by.is_(None), by < version)
     )
     found = db.exec(query.order_by(col(Message.seq)).limit(limit)).all()
     messages = [_stored(*row) for row in found]
-    return ToReread(messages, row.done_seq, messages[-1].seq if len(messages) == limit else row.last_seq)
+    return ToReread(messages, row.done_seq, messages[-1].seq if len(messages) == limit else end)
 
 
 def _stored(seq: int, raw_sha256: bytes, retrieved_at: datetime, warnings: Iterable[str]) -> Stored:

@@ -1,8 +1,10 @@
 """Reading stored messages again: when the reader has learnt something, and when somebody asks.
 
 Summaries change; places in the feed, ids and raw octets do not. In the background it goes through what is stored once
-for each version of the reader, from the oldest place to the newest, a few messages at a time. The place reached is
-committed with what was read, so that a kill costs a batch; two processes at it at once do the same twice, harmlessly.
+for each version of the reader, from the oldest place to the newest, a few messages at a time, and leaves out what that
+reader has read. The place reached is committed with what was read, so that a kill costs a batch; two processes at it
+at once do the same twice, harmlessly. From then on it looks now and then at what came since, for workers of an older
+version may still store mail while others are upgraded.
 """
 
 import asyncio
@@ -21,23 +23,36 @@ from app.messages.contents import unpack
 from app.messages.intake import columns_of, summary_of
 from app.messages.models import MessageSeq
 from app.messages.repository import Stored
+from app.reading.shares import Owner
+from app.reading.threads import FairThreads
 
 MESSAGES_PER_BATCH = 20
 _OCTETS_LOOKED_AT = 512 * 1024
 _SHARE = 4  # of the time in which it works it rests so many times as long
 _RETRY_SECONDS = 60.0
+_FOLLOW_SECONDS = 600.0
+_OWNER: Owner = ("rereading",)
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rereader:
-    """``sleep`` takes seconds, ``monotonic`` gives them."""
+    """``threads`` do the reading, in turns with what others have them do. ``sleep`` takes seconds, ``monotonic`` gives
+    them.
+    """
 
     database: Database
+    threads: FairThreads
     monotonic: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     version: int = VERSION
+
+    async def follow(self) -> None:
+        """``run`` without end: what older versions store meanwhile is read again too."""
+        while True:
+            await self.run()
+            await self.sleep(_FOLLOW_SECONDS)
 
     async def run(self) -> None:
         """Read again what an earlier reader has read, to the end. A database that fails is tried again."""
@@ -51,13 +66,13 @@ class Rereader:
                 _log.warning("rereading_waits", reason=str(error))
                 await self.sleep(_RETRY_SECONDS)
 
-    async def one(self, seq: MessageSeq) -> bool:
-        """Read one message again, now. False: there is none at this place."""
+    async def one(self, seq: MessageSeq, *, owner: Owner) -> bool:
+        """Read one message again, now, for this owner. False: there is none at this place."""
         stored = await self.database.read(partial(repository.stored_at, seq=seq))
         if stored is None:
             return False
-        read = await self._read(stored)
-        await self.database.write(partial(_write, read=[read]))
+        read = await self._read(stored, owner)
+        await self.database.write(partial(_write, read=[read], version=self.version))
         return True
 
     async def _batch(self) -> bool:
@@ -68,7 +83,7 @@ class Rereader:
         )
         if task is None:
             return False
-        read = [await self._read(stored) for stored in task.messages]
+        read = [await self._read(stored, _OWNER) for stored in task.messages]
         await self.database.write(
             partial(_write_batch, read=read, version=self.version, done=task.done, reached=task.reached),
             durable=False,
@@ -76,12 +91,16 @@ class Rereader:
         await self.sleep((self.monotonic() - begun) * _SHARE)
         return True
 
-    async def _read(self, stored: Stored) -> "_Read":
+    async def _read(self, stored: Stored, owner: Owner) -> "_Read":
         found = await self.database.read(lambda db: repository.first_block(db, stored.raw_sha256))
         if found is None:
             return _Read(stored, None)
         block = found[0]
-        return _Read(stored, await asyncio.to_thread(lambda: summary_of(unpack(block)[:_OCTETS_LOOKED_AT])))
+        return _Read(stored, await self.threads.call(owner, partial(_summary, block)))
+
+
+def _summary(block: bytes) -> Summary:
+    return summary_of(unpack(block)[:_OCTETS_LOOKED_AT])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +109,16 @@ class _Read:
     summary: Summary | None  # None: the message went meanwhile
 
 
-def _write(db: Session, *, read: Sequence[_Read]) -> None:
+def _write(db: Session, *, read: Sequence[_Read], version: int) -> None:
     for each in read:
         if each.summary is not None:
             others = [warning for warning in each.stored.warnings if warning not in defects.ALL]
             stored = each.stored
             columns = columns_of(each.summary, raw_sha256=stored.raw_sha256, retrieved_at=stored.retrieved_at)
-            repository.change(db, stored.seq, columns | {"warnings": [*each.summary.warnings, *others]})
+            columns |= {"warnings": [*each.summary.warnings, *others], "reader_version": version}
+            repository.change(db, stored.seq, columns)
 
 
 def _write_batch(db: Session, *, read: Sequence[_Read], version: int, done: int, reached: int) -> None:
     if repository.advance_rereading(db, version=version, done=done, reached=reached):
-        _write(db, read=read)
+        _write(db, read=read, version=version)

@@ -131,7 +131,7 @@ def build_router(
     """The routes of the messages. ``monotonic`` is in seconds."""
     router = Router(tags=["Messages"], lifespan=letters.running)
     may_read, may_admin = requires(gate, Scope.READ), requires(gate, Scope.ADMIN)
-    rereader = Rereader(database=database, monotonic=monotonic)
+    rereader = Rereader(database=database, threads=letters.threads, monotonic=monotonic)
 
     async def memory_of_answer(by: By) -> AsyncIterator[Share]:
         """Given back when the answer has been sent, or cannot be any more."""
@@ -262,7 +262,8 @@ def build_router(
     )
     async def reparse_message(message_id: str, share: Memory) -> MessageWhole:
         """By the reader of this version, as happens by itself after an upgrade. Its place, id and raw octets stay."""
-        if not await rereader.one(MessageSeq(decode_id("msg", message_id))):
+        seq = MessageSeq(decode_id("msg", message_id))
+        if not await rereader.one(seq, owner=(share.reader, seq)):
             raise not_found("message")
         return await get_message(message_id, share)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -11,21 +12,40 @@ from sqlmodel import Session
 
 from app.database import Database
 from app.mail import defects
+from app.mail.mime import VERSION
 from app.messages import repository
 from app.messages.models import MessageSeq
 from app.messages.repository import Wanted
 from app.messages.rereading import MESSAGES_PER_BATCH, Rereader
+from app.reading.threads import FairThreads
 from tests.contract.test_repositories import mail, make_mailbox, put
 
-STALE = "subject = 'stale', from_address = 'stale@example.org', authors = NULL, from_ambiguous = NULL"
+Rereading = Callable[..., Rereader]
+_COLUMNS = ("authors", "from_ambiguous", "reader_version")  # that there were not
+STALE = ", ".join(
+    ["subject = 'stale'", "from_address = 'stale@example.org'", *(f"{name} = NULL" for name in _COLUMNS)]
+)
 
 
 async def no_rest(_seconds: float) -> None:
     await asyncio.sleep(0)
 
 
-def rereader(database: Database, version: int = 1) -> Rereader:
-    return Rereader(database=database, monotonic=time.monotonic, sleep=no_rest, version=version)
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[FairThreads]:
+    threads = FairThreads(1, name="reread")
+    yield threads
+    threads.close()
+
+
+@pytest.fixture
+def rereader(database: Database, threads: FairThreads) -> Rereading:
+    def made(version: int = 1, sleep: Callable[[float], Awaitable[None]] = no_rest) -> Rereader:
+        return Rereader(
+            database=database, threads=threads, monotonic=time.monotonic, sleep=sleep, version=version
+        )
+
+    return made
 
 
 async def make_stale(database: Database, warnings: str = "[]") -> None:
@@ -42,12 +62,14 @@ async def rows(database: Database) -> list[Any]:
     return await database.read(question)
 
 
-async def test_all_is_read_again_once_in_batches_and_keeps_its_place(database: Database) -> None:
+async def test_all_is_read_again_once_in_batches_and_keeps_its_place(
+    database: Database, rereader: Rereading
+) -> None:
     mailbox_id = await make_mailbox(database)
     count = 2 * MESSAGES_PER_BATCH + 3
     places = await put(database, mailbox_id, *(mail(f"s{n}") for n in range(count)))
     await make_stale(database)
-    await rereader(database).run()
+    await rereader().run()
     read = await rows(database)
     assert [row.seq for row in read] == places
     assert [row.subject for row in read] == [f"s{n}" for n in range(count)]
@@ -55,20 +77,20 @@ async def test_all_is_read_again_once_in_batches_and_keeps_its_place(database: D
     assert {row.from_ambiguous for row in read} == {False}
     assert not await database.read(partial(repository.is_rereading, version=1))
     await make_stale(database)
-    await rereader(database).run()
+    await rereader().run()
     assert {row.subject for row in await rows(database)} == {"stale"}  # once for each version
-    await rereader(database, version=2).run()
+    await rereader(version=2).run()
     assert [row.subject for row in await rows(database)] == [f"s{n}" for n in range(count)]
 
 
-async def test_warnings_that_are_not_the_readers_stay(database: Database) -> None:
+async def test_warnings_that_are_not_the_readers_stay(database: Database, rereader: Rereading) -> None:
     await put(database, await make_mailbox(database), mail("a"))
     await make_stale(database, f'["{defects.BAD_DATE}", "The server holds further copies."]')
-    await rereader(database).run()
+    await rereader().run()
     assert [row.warnings for row in await rows(database)] == [["The server holds further copies."]]
 
 
-async def test_what_is_killed_goes_on_where_it_was(database: Database) -> None:
+async def test_what_is_killed_goes_on_where_it_was(database: Database, rereader: Rereading) -> None:
     await put(database, await make_mailbox(database), *(mail(f"s{n}") for n in range(3 * MESSAGES_PER_BATCH)))
     await make_stale(database)
     batches = 0
@@ -79,36 +101,67 @@ async def test_what_is_killed_goes_on_where_it_was(database: Database) -> None:
         if batches == 2:
             raise asyncio.CancelledError
 
-    first = Rereader(database=database, monotonic=time.monotonic, sleep=die_in_the_second_rest, version=1)
     with pytest.raises(asyncio.CancelledError):
-        await first.run()
+        await rereader(sleep=die_in_the_second_rest).run()
     assert await database.read(partial(repository.is_rereading, version=1))
     assert [row.subject for row in await rows(database)].count("stale") == MESSAGES_PER_BATCH
-    await rereader(database).run()
+    await rereader().run()
     assert "stale" not in [row.subject for row in await rows(database)]
 
 
-async def test_several_at_once_do_no_harm(database: Database) -> None:
+async def test_several_at_once_do_no_harm(database: Database, rereader: Rereading) -> None:
     await put(database, await make_mailbox(database), *(mail(f"s{n}") for n in range(2 * MESSAGES_PER_BATCH)))
     await make_stale(database)
-    await asyncio.gather(*(rereader(database).run() for _ in range(3)))
+    await asyncio.gather(*(rereader().run() for _ in range(3)))
     assert [row.subject for row in await rows(database)] == [f"s{n}" for n in range(2 * MESSAGES_PER_BATCH)]
 
 
-async def test_an_older_version_leaves_a_newer_one_alone(database: Database) -> None:
+async def test_an_older_version_leaves_a_newer_one_alone(database: Database, rereader: Rereading) -> None:
     await put(database, await make_mailbox(database), mail("a"))
-    await rereader(database, version=3).run()
+    await rereader(version=3).run()
     await make_stale(database)
-    await rereader(database, version=2).run()
+    await rereader(version=2).run()
     assert {row.subject for row in await rows(database)} == {"stale"}
 
 
-async def test_one_is_read_again_when_asked_for(database: Database) -> None:
+async def test_what_an_older_worker_stores_meanwhile_is_read_again_and_what_is_read_already_is_not(
+    database: Database, rereader: Rereading
+) -> None:
+    mailbox_id = await make_mailbox(database)
+    await put(database, mailbox_id, mail("before"))
+    await make_stale(database)
+    rests = 0
+
+    async def rest(seconds: float) -> None:
+        nonlocal rests
+        if seconds < 60:
+            return
+        rests += 1
+        if rests > 1:
+            raise asyncio.CancelledError
+        await put(database, mailbox_id, mail("by the old one"))
+        await database.write(
+            lambda db: db.execute(text(f"UPDATE messages SET {STALE} WHERE subject = 'by the old one'"))
+        )
+        await put(database, mailbox_id, mail("by the new one"))
+        await database.write(
+            lambda db: db.execute(text("UPDATE messages SET snippet = 'kept' WHERE subject LIKE '%new%'"))
+        )
+
+    with pytest.raises(asyncio.CancelledError):
+        await rereader(sleep=rest).follow()
+    read = await rows(database)
+    assert [row.subject for row in read] == ["before", "by the old one", "by the new one"]
+    assert [row.reader_version for row in read] == [1, 1, VERSION]
+    assert read[2].snippet == "kept"
+
+
+async def test_one_is_read_again_when_asked_for(database: Database, rereader: Rereading) -> None:
     (first, _) = await put(database, await make_mailbox(database), mail("a"), mail("b"))
     await make_stale(database)
-    assert await rereader(database).one(first)
+    assert await rereader().one(first, owner=("a", 1))
     assert [row.subject for row in await rows(database)] == ["a", "stale"]
-    assert not await rereader(database).one(MessageSeq(99))
+    assert not await rereader().one(MessageSeq(99), owner=("a", 1))
 
 
 async def test_only_a_certain_sender_is_found_by_address(database: Database) -> None:
