@@ -56,7 +56,7 @@ def write(db: Session, completions: Sequence[Completion]) -> Sequence[None]:
     if any(completion.claim.mailbox_id not in states for completion in completions):
         raise LeaseLost
     followed = [
-        (completion, *_next_state(completion, states[completion.claim.mailbox_id]))
+        (completion, *next_state(completion, states[completion.claim.mailbox_id]))
         for completion in completions
     ]
     leased = runs.finish(db, [_ending(completion, decision) for completion, decision, _ in followed])
@@ -70,7 +70,7 @@ def write(db: Session, completions: Sequence[Completion]) -> Sequence[None]:
     return [None] * len(completions)
 
 
-def _next_state(completion: Completion, mailbox: mailboxes.PollState) -> tuple[RetryDecision, dict[str, Any]]:
+def next_state(completion: Completion, mailbox: mailboxes.PollState) -> tuple[RetryDecision, dict[str, Any]]:
     """The decision, and the columns of the mailbox that are written."""
     failure, now = completion.failure, completion.ended
     failures = mailbox.failures + 1 if failure else 0
