@@ -1,7 +1,32 @@
-"""Threads that work off what waits, as much in one go as there is, and tell the event loop the outcomes.
+"""A batching executor: threads that run together what waits together.
 
-A hop to a thread and back costs as much as several small statements, and so does a transaction. Two hundred syncs
-that end together need neither two hundred times.
+Theory of operation
+-------------------
+
+A hop from the event loop to a thread and back costs as much as several small statements, and so does a transaction.
+Two hundred syncs that end in the same moment need neither two hundred times. So work is not handed to a thread piece by
+piece: it waits in one queue, and a thread takes as much of it as there is (up to 64 pieces) and runs it in one call,
+for the database in one transaction. Nobody waits for a batch to fill: a batch is what came while the last one ran. An
+idle executor runs one piece at once; a busy one batches by itself, the more the busier it is.
+
+An example, with one writer thread. Sync A commits and the thread is idle: A runs alone. While it runs, B, C and D
+arrive. When A has ended, the thread takes B, C and D together: one transaction, one flush to the disk, and one call
+into the event loop, in which three futures get their results.
+
+*Threads.* The first piece of work wakes one thread. Another thread joins only when the oldest piece has waited for
+``_PATIENCE``: threads that take turns at the interpreter cost more than they spare, unless what they run waits for
+something else (a lock, a disk, a server). Each takes its share of the queue, so that a slow batch delays only itself. A
+thread that finds the queue empty goes to sleep; ``_at_work`` counts those that are awake.
+
+*Outcomes.* ``run`` gives one outcome for each piece: a result, an exception for whoever waits for it, or LATER. LATER
+puts the piece back at the head of the queue: ``run`` uses it when the batch has taken so long that the rest is better
+shared with other threads. An exception from ``run`` itself is the outcome of the whole batch.
+
+*Cancelling.* ``do`` can be cancelled, the work cannot: a commit under way has an outcome. A cancelled ``do`` returns
+only when its work has ended, so that a sync that is told to stop never writes its completion before its last batch.
+
+*Two worlds.* A ``_Pending`` is made and ended in the event loop's thread; worker threads see only its ``work``. The
+queue, ``_at_work`` and ``_is_closed`` belong to the lock. ``_turns`` wakes threads: True, one turn; False, go home.
 """
 
 import asyncio
@@ -27,18 +52,14 @@ LATER: Final = _Later.LATER
 
 
 class ExecutorClosed(Exception):
-    """Nobody works here any more."""
+    """The executor was closed."""
 
 
 class BatchingExecutor(Generic[Work]):
-    """``run`` gets what waits, in order, in one of ``threads`` threads, and gives an outcome for each.
+    """Runs work in batches: ``run`` gets what waits, in order, in one of ``threads`` threads.
 
-    An outcome is a result, or the exception that whoever waits for it gets, or LATER: it goes back to what waits, the
-    first in turn. What ``run`` raises is the outcome of all.
-
-    What is alone is run at once. What comes while a thread is at work gathers, and that thread runs it together next;
-    another one comes to its help only where something has waited for ``_PATIENCE`` seconds. Threads that take turns
-    at the interpreter cost more than they spare, unless what they run waits for something else.
+    ``run`` gives an outcome for each piece: its result, the exception for whoever waits for it, or LATER, which puts
+    the piece back at the head of the queue. What ``run`` raises is the outcome of all.
     """
 
     def __init__(self, run: Callable[[Sequence[Work]], Sequence[Any]], *, threads: int, name: str) -> None:
@@ -49,17 +70,14 @@ class BatchingExecutor(Generic[Work]):
         self._is_closed = False
         self._help: asyncio.TimerHandle | None = None
         self._turns: SimpleQueue[bool] = SimpleQueue()  # one wakes one thread; False: go home
-        self._threads = [
-            Thread(target=self._work_off, name=f"{name}_{n}", daemon=True) for n in range(threads)
-        ]
+        self._threads = [Thread(target=self._serve, name=f"{name}_{n}", daemon=True) for n in range(threads)]
         for thread in self._threads:
             thread.start()
 
     async def do(self, work: Work) -> Any:
-        """The result of one piece of work. Who is cancelled goes on only when it has ended.
+        """The result of one piece of work. When cancelled, it returns only once the work has ended.
 
-        A commit under way has an outcome: a sync that was told to stop must not write its completion before its last
-        batch. Raises ExecutorClosed.
+        Raises what the work raised, and ExecutorClosed.
         """
         loop = asyncio.get_running_loop()
         waiting = _Pending(work, loop)
@@ -75,7 +93,7 @@ class BatchingExecutor(Generic[Work]):
             raise
 
     def close(self) -> None:
-        """Work off what waits, and end the threads."""
+        """Run what waits, and end the threads."""
         with self._lock:
             self._is_closed = True
         for _ in self._threads:
@@ -84,7 +102,10 @@ class BatchingExecutor(Generic[Work]):
             thread.join()
 
     def _call_a_thread(self, now: float) -> None:
-        """The first at once, another one when the oldest has waited too long. In the loop's thread, with the lock."""
+        """Wake the first thread at once, another one when the oldest piece has waited too long.
+
+        In the event loop's thread, with the lock held.
+        """
         if not self._waiting or self._at_work == len(self._threads):
             return
         oldest = self._waiting[0]
@@ -102,9 +123,9 @@ class BatchingExecutor(Generic[Work]):
             if self._waiting:
                 self._call_a_thread(self._waiting[0].loop.time())
 
-    def _work_off(self) -> None:
+    def _serve(self) -> None:
         while self._turns.get():
-            while together := self._some():
+            while together := self._next_batch():
                 try:
                     outcomes = self._run([waiting.work for waiting in together])
                 except (
@@ -116,8 +137,8 @@ class BatchingExecutor(Generic[Work]):
                 )
                 _deliver(together, outcomes)
 
-    def _some(self) -> "list[_Pending[Work]]":
-        """What a thread does next: what waits, its share where others are at work too. Nothing: its turn is over."""
+    def _next_batch(self) -> "list[_Pending[Work]]":
+        """The next batch of a thread: its share of what waits. Empty: its turn is over."""
         with self._lock:
             share = -(-len(self._waiting) // max(1, self._at_work))
             if not share:
@@ -125,7 +146,7 @@ class BatchingExecutor(Generic[Work]):
             return [self._waiting.popleft() for _ in range(min(share, _MOST_TOGETHER))]
 
     def _put_back(self, later: "Sequence[_Pending[Work]]") -> None:
-        """What takes so long is shared by all threads."""
+        """Return work to the head of the queue, and wake a thread that helps with it."""
         if not later:
             return
         with self._lock:
@@ -136,7 +157,7 @@ class BatchingExecutor(Generic[Work]):
 
 
 class _Pending(Generic[Work]):
-    """Work, and who waits for it. All but ``work`` belongs to the event loop's thread."""
+    """A piece of work and the future of its outcome. All but ``work`` belongs to the event loop's thread."""
 
     __slots__ = ("_has_ended", "_left", "loop", "outcome", "since", "work")
 
@@ -149,13 +170,13 @@ class _Pending(Generic[Work]):
         self._left: asyncio.Future[None] | None = None
 
     async def until_ended(self) -> None:
-        """For who was cancelled: then ``told`` is cancelled too, and hears of nothing."""
+        """Wait for the end of the work although ``outcome`` was cancelled."""
         if not self._has_ended:
             self._left = self.loop.create_future()
             await self._left
 
     def end(self, outcome: Any) -> None:
-        """The work is done."""
+        """Hand the outcome on."""
         self._has_ended = True
         if self._left is not None and not self._left.done():
             self._left.set_result(None)
@@ -168,7 +189,7 @@ class _Pending(Generic[Work]):
 
 
 def _deliver(together: "Sequence[_Pending[Any]]", outcomes: Sequence[Any]) -> None:
-    """One call into the event loop for all of them."""
+    """Hand on all outcomes of a batch, in one call into the event loop."""
 
     def deliver() -> None:
         for waiting, outcome in zip(together, outcomes, strict=True):

@@ -92,7 +92,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 @dataclass(frozen=True, slots=True)
 class Batchable:
-    """A unit of work about one of many: those with the same ``func`` that wait together are done by one call of it.
+    """A unit of work that many ask for: those with the same ``func`` that wait together are done by one call of it.
 
     ``func(db, abouts)`` gives a result for each, in order. If it raises, each is done by a call of its own.
     """
@@ -249,9 +249,10 @@ class _CommitFailed(Exception):
 
 
 def _run_units(db: Session, units: Sequence[_Question], *, within: float = math.inf) -> list[Any]:
-    """The result of each; LATER for those that were not begun ``within`` so many seconds.
+    """The result of each unit; LATER for those that were not begun ``within`` so many seconds.
 
-    Each is written down whole: the next one in the transaction must not see its objects.
+    Batchable units with the same function are run by one call of it. After each call the session is flushed and
+    emptied: the next unit in the transaction must not see its objects.
     """
     alike: dict[Any, list[int]] = {}
     for number, unit in enumerate(units):

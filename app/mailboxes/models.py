@@ -22,7 +22,7 @@ class MailboxStatus(StrEnum):
 
 
 class Pace(StrEnum):
-    """How a mailbox's last sync went, by which it gets its place for the next one (``sync/places.py``)."""
+    """How a mailbox's last sync went, by which it gets its slot for the next one (``runs/slots.py``)."""
 
     QUICK = "quick"
     NEW = "new"

@@ -1,4 +1,4 @@
-"""How a session with a mail server can fail: the contract's codes."""
+"""How a sync can fail: the contract's codes."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +21,7 @@ class SyncErrorCode(StrEnum):
     NEEDS_REVIEW = "needs_review"
     STORAGE_FAILED = "storage_failed"
     CREDENTIALS_UNREADABLE = "credentials_unreadable"
+    INTERNAL_ERROR = "internal_error"
 
 
 # With these a server says nothing at all. Any other end means that it is there and answers.

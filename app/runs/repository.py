@@ -109,7 +109,7 @@ def leave(db: Session, claim: Claim, *, now: datetime) -> SyncStatus:
 def fail_broken(db: Session, claim: Claim, *, now: datetime) -> None:
     """End a sync that an error of ours broke. The mailbox's next poll comes an hour later."""
     error = {
-        "code": SyncErrorCode.PROTOCOL_ERROR.value,
+        "code": SyncErrorCode.INTERNAL_ERROR.value,
         "detail": "An error of ours; the log of the service has it.",
         "server_reply": None,
         "retry_at": None,

@@ -248,6 +248,16 @@ async def test_workers_that_claim_at_once_share_the_work(database: Database) -> 
     assert sorted(taken) == sorted(wanted)
 
 
+async def test_an_error_of_ours_is_called_one_and_ends_the_sync(database: Database) -> None:
+    asked = await ask(database, await make_mailbox(database))
+    (claim,) = await take(database)
+    await database.write(lambda db: syncs.fail_broken(db, claim, now=NOW))
+    row = await database.read(lambda db: syncs.get(db, asked))
+    assert row is not None
+    assert (row.status, row.error and row.error["code"]) == ("failed", "internal_error")
+    assert await take(database, now=LEASE) == []
+
+
 async def test_who_lost_the_lease_can_write_nothing_more(database: Database) -> None:
     await ask(database, await make_mailbox(database))
     (old,) = await take(database, "frozen")
