@@ -1,1 +1,1 @@
-"""From a mailbox's row to a session that is logged in; what was learnt about servers; the connection check."""
+"""From a mailbox's row to a session that is logged in; what was learnt about servers; connection checks."""

@@ -1,1 +1,1 @@
-"""Runs what is asked for: claims syncs, keeps their leases, repairs what wrong clocks leave, and removes."""
+"""Runs what is asked for: claims syncs, keeps their leases, and sees to the upkeep."""

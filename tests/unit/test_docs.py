@@ -1,6 +1,7 @@
 """The documents agree with the code: settings, commands, tests, dependencies and links that they name exist."""
 
 import re
+import runpy
 import tomllib
 from pathlib import Path
 
@@ -102,3 +103,15 @@ def test_the_layout_record_names_every_module_of_the_contract() -> None:
     in_order = re.findall(r"`(\w+)`", "\n".join(line.split("|")[1] for line in table.splitlines()))
     modules = [part.strip().removeprefix("app.") for layer in contract["layers"] for part in layer.split("|")]
     assert in_order == modules
+
+
+def test_the_picture_of_the_architecture_shows_every_room_and_is_drawn_alike_each_time() -> None:
+    draw = runpy.run_path(str(ROOT / "scripts/draw_architecture.py"))
+    shown = re.findall(r'font-weight="bold"[^>]*>(\w+)<', (ROOT / "docs/architecture.svg").read_text())
+    assert shown == draw["rooms"](), "run: .venv/bin/python scripts/draw_architecture.py"
+    assert draw["picture"]() == draw["picture"]()
+
+
+def test_every_room_says_in_its_docstring_what_it_is_for() -> None:
+    draw = runpy.run_path(str(ROOT / "scripts/draw_architecture.py"))
+    assert [room for room in draw["rooms"]() if not draw["purpose"](room)] == []
