@@ -55,7 +55,7 @@ bench: .venv/ready-dev ## Measure beside mpop, fetchmail, getmail6 and poplib
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock: .venv/ready-dev ## Make the locks anew from pyproject.toml
-	@for pair in build:requirements.lock dev:requirements-dev.lock; do \
+	@for pair in build:requirements.lock dev:requirements-dev.lock bench:requirements-bench.lock; do \
 		$(BIN)/uv pip compile pyproject.toml --group $${pair%%:*} --output-file $${pair##*:} \
 			--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet; done
 

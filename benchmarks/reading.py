@@ -1,21 +1,37 @@
-"""`python -m benchmarks.reading`: summarise and parse ordinary mail, beside the standard library's parser.
+"""`python -m benchmarks.reading`: summarise and parse ordinary mail, beside two other parsers.
 
-Each letter is read by each reader in turn, several times, and the least processor time counts: noise only adds. What
-is compared from run to run is the ratio, for the library does not change.
+They are the standard library's and fast-mail-parser, in Rust, where `requirements-bench.lock` is installed. Each letter
+is read by each reader in turn, several times, and the least processor time counts: noise only adds. What is compared
+from run to run are the ratios, for the others do not change.
 """
 
+import argparse
 import email
 import email.policy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from email.message import EmailMessage
+from pathlib import Path
 from random import Random
 from statistics import mean, median
 
 from app.mail.mime import parse, summarise
+from benchmarks.machine import machine_facts
 from tests.servers.messages import sample_messages
 
+try:
+    import fast_mail_parser  # type: ignore[import-not-found, unused-ignore]  # only where it is installed to compare
+except ImportError:
+    fast_mail_parser = None
+
 _ROUNDS = 5
+_PAGE = Path(__file__).with_name("READING.md")
+_ABOVE = (
+    "# Reading mail",
+    "",
+    "Made by `python -m benchmarks.reading --write`; `README.md` beside this says what it means.",
+    "",
+)
 _WORDS = (
     "summer",
     "offer",
@@ -79,27 +95,50 @@ def _sentence(chance: Random, words: int) -> str:
     return " ".join(chance.choices(_WORDS, k=words))
 
 
-def main() -> None:
-    """Measure and print."""
+def fast_parse(raw: bytes) -> object:
+    """All headers, text, HTML as it came, and attachments, by fast-mail-parser."""
+    try:
+        message = fast_mail_parser.parse_email(raw)
+    except fast_mail_parser.ParseError as error:
+        return error
+    return message.subject, message.headers, message.text_plain, message.text_html, message.attachments
+
+
+def table() -> Iterator[str]:
+    """The lines of the table, each when it is measured."""
     kinds = {
         "sample mail": list(sample_messages(60)),
         "newsletters of 20 KB": list(newsletters(10, 20)),
         "newsletters of 100 KB": list(newsletters(6, 100)),
     }
-    print(
-        "| mail | reader | median, us | mean, us | of the standard library |\n| --- | --- | --- | --- | --- |"
-    )
+    yield "| mail | reader | median, us | mean, us | of the standard library | of fast-mail-parser |"
+    yield "| --- | --- | ---: | ---: | ---: | ---: |"
     for kind, letters in kinds.items():
         for ours, library in ((summarise, library_summary), (parse, library_parse)):
-            times = [_least((ours, library), raw) for raw in letters]
-            mine, theirs = zip(*times, strict=True)
-            print(
+            readers = (ours, library, *((fast_parse,) if fast_mail_parser else ()))
+            mine, *others = zip(*(_least(readers, raw) for raw in letters), strict=True)
+            ratios = [f"{sum(mine) / sum(theirs):.2f}" for theirs in others] + ["not installed"]
+            yield (
                 f"| {kind}, {mean(map(len, letters)) / 1024:.0f} KB | `{ours.__name__}` | {median(mine) * 1e6:.0f} "
-                f"| {mean(mine) * 1e6:.0f} | {sum(mine) / sum(theirs):.3f} |"
+                f"| {mean(mine) * 1e6:.0f} | {ratios[0]} | {ratios[1]} |"
             )
 
 
-def _least(readers: tuple[Callable[[bytes], object], ...], raw: bytes) -> list[float]:
+def main() -> None:
+    """Measure and print; with ``--write`` also into READING.md beside this."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.reading", description=__doc__)
+    parser.add_argument("--write", action="store_true", help="also into benchmarks/READING.md")
+    options = parser.parse_args()
+    lines = []
+    for line in table():
+        print(line, flush=True)
+        lines.append(line)
+    if options.write:
+        facts = [f"- {fact}" for fact in machine_facts(Path())[:2]]
+        _PAGE.write_text("\n".join([*_ABOVE, *facts, "", *lines, ""]))
+
+
+def _least(readers: Sequence[Callable[[bytes], object]], raw: bytes) -> list[float]:
     best = [float("inf")] * len(readers)
     for _ in range(_ROUNDS):
         for number, read in enumerate(readers):
