@@ -60,10 +60,18 @@ def _base64(pieces: Iterable[bytes], budget: Budget, found: list[str]) -> Iterat
     octets = 0
     is_damaged = False
     for piece in pieces:
+        solid = rest + piece.translate(None, _WHITESPACE)
+        whole = len(solid) & ~3
+        decoded = _strict(solid, whole)
+        if decoded is not None:
+            octets += len(solid) - len(rest)
+            rest = solid[whole:]
+            yield decoded
+            continue
         core = piece.translate(None, _NOT_BASE64)
         octets += len(core)
         # Other characters than line ends are to be ignored, but tell of damage (§6.8).
-        is_damaged = is_damaged or len(core) != len(piece.translate(None, _WHITESPACE))
+        is_damaged = is_damaged or len(core) != len(solid) - len(rest)
         *runs, rest = _runs(rest + core)
         if budget.take(Work.STEPS, len(runs)) < len(runs):
             return
@@ -75,6 +83,16 @@ def _base64(pieces: Iterable[bytes], budget: Budget, found: list[str]) -> Iterat
     yield _decoded_run(rest)
     if octets % 4 or is_damaged:
         found.append(defects.BAD_BASE64)
+
+
+def _strict(solid: bytes, whole: int) -> bytes | None:
+    """So many octets of base64 decoded; None where anything is odd in them or in what is left behind them."""
+    if whole < len(solid) and not solid[whole:].isalnum():
+        return None
+    try:
+        return binascii.a2b_base64(solid[:whole], strict_mode=True)
+    except binascii.Error:
+        return None
 
 
 def _runs(core: bytes) -> list[bytes]:
