@@ -60,7 +60,7 @@ def is_same_by_headers(relation: Relation, line: Known, shown: Fingerprint, octe
         case Relation.RETURNED | Relation.DELETED:
             return is_equal and (line.content is None or _has_grown_by_headers(line, shown, octets))
         case Relation.NAMELESS if not line.is_missing:
-            return is_alike(line, shown) and _has_grown_by_headers(line, shown, octets)
+            return is_equal and _has_grown_by_headers(line, shown, octets)
         case Relation.NAMELESS | Relation.RENAMED:
             return is_equal and octets is not None and line.octets == octets
         case Relation.RENUMBERED | Relation.ELSEWHERE:

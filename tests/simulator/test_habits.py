@@ -473,6 +473,20 @@ async def test_a_message_without_an_id_comes_once_and_takes_the_id_that_it_gets(
     assert (await bench.counts())["missing"] == 3
 
 
+async def test_a_forged_copy_is_not_the_message_that_has_no_id(bench: Bench) -> None:
+    """Found by the soak: seed 2. Of the same three, and longer by what its headers are."""
+    put(bench, *[f"mail {n}" for n in range(5)])
+    bench.maildrop.mails.append(Mail(b"", letter("machine")))
+    await bench.sync()
+    real = bench.maildrop.mails.pop()
+    forged = real.content.replace(b"Subject: machine", b"Subject: forged machine").replace(b"x", b"z")
+    bench.maildrop.mails += [Mail(b"f", forged), Mail(b"r", real.content)]
+    assert (await bench.sync())["new"] == 1
+    assert sorted(await bench.subjects()) == sorted(
+        [*(f"mail {n}" for n in range(5)), "machine", "forged machine"]
+    )
+
+
 async def test_several_without_an_id_are_told_apart(bench: Bench) -> None:
     put(bench, *[f"mail {n}" for n in range(9)])
     bench.maildrop.mails += [Mail(b"", letter(f"machine {n}")) for n in range(3)]

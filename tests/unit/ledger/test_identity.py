@@ -42,7 +42,7 @@ ANOTHER = Fingerprint(b"other headers", b"", b"other names", 300)
         (DELETED, SCANNED, 1_040, False),
         # Without an id, and there last time.
         (NAMELESS, UNCHANGED, 1_000, True),
-        (NAMELESS, SCANNED, 1_040, True),
+        (NAMELESS, SCANNED, 1_040, False),  # whoever can send mail can forge that: the octets decide
         (NAMELESS, SCANNED, 1_041, False),
         # New ids: headers and size, else the octets decide.
         (RENAMED, UNCHANGED, 1_000, True),
