@@ -139,6 +139,7 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
             view,
             matcher,
             most_octets=tools.limits.message_octets,
+            total=raw.stat.octets,
             is_baseline=False,
             judge=None,
             threads=tools.threads,

@@ -88,7 +88,7 @@ class Surveyor:
             with self._phase("diff"):
                 view = await self._view(listed)
                 matcher = await self._matcher(view)
-                triaged = await self._triage(view, matcher)
+                triaged = await self._triage(view, matcher, total=listed.raw.stat.octets)
             shown_numbers = partial(numbers_shown, view.diff.own, triaged.shown)
             if not (view.is_in_doubt and await self._slices.call(shown_numbers, rows=len(triaged.heads))):
                 break
@@ -224,7 +224,7 @@ class Surveyor:
         )
         return await self._slices.call(made, rows=len(diff.own) + len(absent))
 
-    async def _triage(self, view: ListingView, matcher: Matcher) -> Triaged:
+    async def _triage(self, view: ListingView, matcher: Matcher, *, total: int) -> Triaged:
         mailbox = self._mailbox
         is_baseline = takes_baseline(mailbox)
         if is_baseline and view.excess and mailbox.stat_excess != view.excess:
@@ -237,6 +237,7 @@ class Surveyor:
                 view,
                 matcher,
                 most_octets=self._limits.message_octets,
+                total=total,
                 is_baseline=is_baseline,
                 judge=judge_by(mailbox.criteria),
                 threads=self._threads,

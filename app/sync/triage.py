@@ -15,6 +15,7 @@ from app.mail.fingerprint import Fingerprint, shown
 from app.mailboxes import judging as judged
 from app.mailboxes.criteria import Criteria
 from app.maildrops.errors import SyncErrorCode, SyncFailed
+from app.messages.wholeness import usable
 from app.reading.shares import Owner
 from app.reading.slices import Slices
 from app.reading.threads import FairThreads
@@ -64,6 +65,7 @@ async def triage(
     matcher: Matcher,
     *,
     most_octets: int,
+    total: int,
     is_baseline: bool,
     judge: Judge | None,
     threads: FairThreads,
@@ -74,13 +76,14 @@ async def triage(
 ) -> Triaged:
     """Sort the candidates, asking for headers (TOP, pipelined) only where they decide something.
 
-    ``is_baseline``: all that is listed is known from now on, also where a baseline that was written in part says
-    otherwise.
+    ``total``: STAT's octets. ``is_baseline``: all that is listed is known from now on, also where a baseline that was
+    written in part says otherwise.
     Raises SyncFailed ``needs_review`` when a wholesale change of unique-ids cannot be decided.
     """
     diff = view.diff
     rows = len(diff.fresh) + len(diff.due) + len(diff.suspects) + len(diff.gone)
-    begin = partial(_sorted_out, view, matcher, most_octets=most_octets, is_baseline=is_baseline, judge=judge)
+    large = partial(_is_large, most_octets=most_octets, total=total)
+    begin = partial(_sorted_out, view, matcher, is_large=large, is_baseline=is_baseline, judge=judge)
     piles = await slices.call(begin, rows=rows)
     heads: dict[int, CandidateHead] = {}
     async for candidate, octets in heads_of(session, piles.asked):
@@ -91,6 +94,11 @@ async def triage(
     may_hold = may_hold and piles.is_wholesale
     end = partial(_decided, view, matcher, piles, heads, is_baseline=is_baseline, now=now, may_hold=may_hold)
     return await slices.call(end, rows=rows)
+
+
+def _is_large(candidate: Candidate, *, most_octets: int, total: int) -> bool:
+    """By LIST's size, where that is one: else the limit holds for what comes."""
+    return not candidate.is_forced and (usable(candidate.octets, total) or 0) > most_octets
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +115,12 @@ class _Piles:
 
 
 def _sorted_out(
-    view: ListingView, matcher: Matcher, *, most_octets: int, is_baseline: bool, judge: Judge | None
+    view: ListingView,
+    matcher: Matcher,
+    *,
+    is_large: Callable[[Candidate], bool],
+    is_baseline: bool,
+    judge: Judge | None,
 ) -> _Piles:
     diff = view.diff
     is_wholesale = diff.is_wholesale and not is_baseline
@@ -122,7 +135,7 @@ def _sorted_out(
             baseline.append(candidate)
         else:
             (suspects if is_suspicious or is_made_up(candidate.unique_id) else plain).append(candidate)
-    large = {c.number for c in [*suspects, *plain] if (c.octets or 0) > most_octets and not c.is_forced}
+    large = {c.number for c in [*suspects, *plain] if is_large(c)}
     asked = [] if is_baseline else list(suspects)
     if judge is not None:
         # TOP of what ended a session, or may, ends the next one before anything is retrieved.

@@ -10,13 +10,15 @@ from app.mailboxes.models import Mailbox
 
 @dataclass
 class Mail:
-    """One message on the server."""
+    """One message on the server. ``sent``: what RETR gives in its place; ``ending``: what comes behind that."""
 
     unique_id: bytes
     content: bytes
     is_hidden: bool = False
     was_read: bool = False
     listed_octets: int | None = None
+    sent: bytes | None = None
+    ending: pop3.Ending = pop3.Ending.ANSWERED
 
     @property
     def subject(self) -> str:
@@ -170,9 +172,9 @@ class SimulatedSession:
         mail = self._mails[number - 1]
         if mail.unique_id in self._whims.refuses:
             return pop3.Retrieved(number, refused=pop3.Refusal("[SYS/TEMP] not now", "SYS/TEMP"))
-        body = self._served(mail)
+        body = self._served(mail) if mail.sent is None else mail.sent
         mail.was_read = True
-        return pop3.Retrieved(number, body, octets=len(body))
+        return pop3.Retrieved(number, body, octets=len(body), ending=mail.ending)
 
     async def confirm(self) -> None:
         """NOOP."""

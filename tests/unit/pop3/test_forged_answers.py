@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app import pop3
+from app.pop3.protocol import PIECE_OCTETS
 from tests.fakes.pop3_server import CAPABILITIES, LOCK_STEP, FakeMaildrop, FakePop3Server, Faults
 from tests.unit.pop3.clients import logged_in
 
@@ -131,3 +132,23 @@ async def test_headers_without_an_empty_line_behind_them_are_headers() -> None:
         came, error = await what_came(session.top(range(1, COUNT + 1)))
         more, _ = await what_came(session.retrieve([(1, 0)]))
     assert (len(came), error, len(more)) == (COUNT, None, 1)
+
+
+@pytest.mark.parametrize("answer", [b"+OK more follows", b"-ERR no such message"])
+async def test_the_end_of_a_file_and_an_answer_behind_it_are_seen_wherever_a_piece_ends(
+    answer: bytes,
+) -> None:
+    """A server that sends files as they lie on disk: what it ends so runs on into the next answer."""
+    behind = b"\n.\r\n" + answer + b"\r\n"
+    for shift in range(-len(behind), 4):
+        drop = FakeMaildrop()
+        content = b"Subject: file\n\n" + b"x" * (PIECE_OCTETS + shift - len(b"Subject: file\n\n"))
+        drop.deliver(content, "file", listed_octets=len(content) + 1)
+        drop.deliver(letter("next", b"y\r\n"), "next")
+        file = b"+OK\r\n" + content + behind + b"z" * 3 * PIECE_OCTETS + b"\r\n.\r\n"
+        async with (
+            FakePop3Server(drop, faults=Faults(instead={"RETR 1": file})) as server,
+            logged_in(server) as session,
+        ):
+            came, error = await what_came(session.retrieve([(1, len(content) + 1), (2, 20)]))
+        assert (came, type(error)) == ({}, pop3.BodyRunsOn), shift

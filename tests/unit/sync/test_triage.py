@@ -87,7 +87,7 @@ class Sorter:
             is_wholesale=found.is_wholesale,
         )  # fmt: skip
         return await triage(
-            cast("pop3.Pop3Session", self.session), view, matcher, most_octets=most_octets,
+            cast("pop3.Pop3Session", self.session), view, matcher, most_octets=most_octets, total=0,
             is_baseline=is_baseline, judge=judge, threads=self._threads, owner=(1,), slices=Slices(), now=NOW,
         )  # fmt: skip
 
