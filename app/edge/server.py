@@ -1,5 +1,8 @@
 """The HTTP server, with everything that uvicorn's settings and our edge bound."""
 
+import asyncio
+import os
+import socket
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +20,7 @@ from app.settings import Settings
 
 _log = structlog.get_logger()
 
+_ACCEPTED_IN_A_TURN = 8
 _OTHER_FILES = 512  # mail servers, databases, files: what a process has open beside its HTTP connections
 
 
@@ -46,7 +50,33 @@ def build_server(app: ASGIApp, settings: Settings, *, host: str, port: int) -> u
         server_header=False,
         timeout_graceful_shutdown=2,
     )
-    return uvicorn.Server(config)
+    return _Server(config)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, which accepts several connections in a turn of the loop.
+
+    libuv accepts one (asyncio's own loop all that wait). Under a flood a turn is long, and the kernel drops those for
+    whom its queue has no place: they try again after a second. So each listening socket is watched several times.
+    """
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's."""
+        await super().startup(sockets=sockets)
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, asyncio.BaseEventLoop) or not self.started:
+            return
+        for listening in [each for server in self.servers for each in server.sockets]:
+            for _ in range(_ACCEPTED_IN_A_TURN - 1):
+                again = socket.socket(fileno=os.dup(listening.fileno()))
+                self.servers.append(
+                    await loop.create_server(self._protocol, sock=again, backlog=self.config.backlog)
+                )
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
 
 def _connection(
