@@ -95,6 +95,9 @@ class Capabilities:
                 tags[name] = (redaction.shown(" ".join(arguments)),)
             elif name not in _REGISTERED and redaction.is_repeated_in(name):
                 del tags[name]
+        others = [name for name in tags if name not in _REGISTERED]
+        if redaction.is_cut_up_in(others) or redaction.is_cut_up_in(sorted(others)):
+            tags = {name: arguments for name, arguments in tags.items() if name in _REGISTERED}
         return Capabilities(tags)
 
 

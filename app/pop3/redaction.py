@@ -17,6 +17,7 @@ MOST_SHOWN: Final = 500  # characters
 _MOST_JUDGED: Final = (
     1000  # what is behind is not shown; some more, so that no cut hides what the shown part holds
 )
+_OVERLAP: Final = 200
 _MOST_DECODED: Final = 100_000
 _FEW: Final = 300  # pieces; it is quicker to look for each of more than for each part of the text among them
 _IN_A_ROW: Final = 6
@@ -76,6 +77,14 @@ class Redaction:
                 :_MOST_DECODED
             ]  # one text of all: each step is one call for all
         return self._is_in(forms)
+
+    def is_cut_up_in(self, texts: Iterable[str]) -> bool:
+        """Whether texts that are harmless one by one repeat part of a secret, one behind the other."""
+        joined = "".join(text for text in texts if not is_known(text))
+        return any(
+            self.is_repeated_in(joined[at : at + _MOST_JUDGED])
+            for at in range(0, len(joined), _MOST_JUDGED - _OVERLAP)
+        )
 
     @cached_property
     def _pieces(self) -> tuple[_Pieces, _Pieces]:

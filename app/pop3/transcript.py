@@ -89,17 +89,19 @@ class Transcript:
         """The whole record, with a line end behind each line. It may take some hundred milliseconds."""
         lines = self._lines.lines()
         judged = {line: self._judged(line)[:_LONGEST_LINE] for line in set(lines)}
+        told = [line for line in lines if line.startswith("S: ") and not judged[line].endswith(WITHHELD)]
+        words = [line[_ours(line) :] for line in told]
+        if any(redaction.is_cut_up_in(words) for redaction in self._redactions):
+            judged |= {line: line[: _ours(line)] + WITHHELD for line in told}
         shown = _HeadAndTail(self._most_octets, [judged[line] for line in lines])
         return "".join(f"{line}\n" for line in shown.lines())
 
     def _judged(self, line: str) -> str:
         """What is ours is shown: prefix, the status, and the command's word."""
-        ours = _OURS.match(line)
-        assert ours is not None
-        words = line[ours.end() :]
+        ours = _ours(line)
         for redaction in self._redactions:
-            if redaction.shown(words) == WITHHELD:
-                return ours[0] + WITHHELD
+            if redaction.shown(line[ours:]) == WITHHELD:
+                return line[:ours] + WITHHELD
         return line
 
     def _body(self, data: Data) -> None:
@@ -120,6 +122,13 @@ class Transcript:
 
     def _add(self, prefix: str, text: str) -> None:
         self._lines.add(prefix + _printable(text[:_LONGEST_KEPT]))
+
+
+def _ours(line: str) -> int:
+    """How many of its characters no server has said."""
+    found = _OURS.match(line)
+    assert found is not None
+    return found.end()
 
 
 def _command(verb: str, arguments: str) -> str:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.pop3.capabilities import Capabilities, parse_capabilities
+from app.pop3.redaction import Redaction
 
 
 def test_dovecot() -> None:
@@ -76,3 +77,13 @@ def test_law_any_octets_announce_only_what_can_be_stored_and_shown(body: bytes) 
     found = parse_capabilities(body)
     words = [*found.names, *(word for arguments in found.tags.values() for word in arguments)]
     assert all(word.isascii() and word.isprintable() and word for word in words)
+
+
+@pytest.mark.parametrize(
+    "pieces", [["AB3", "-DE", "6XY"], ["E6XY", "AB3-D"]], ids=["in their order", "sorted"]
+)
+def test_capabilities_among_which_a_secret_is_cut_up_are_not_shown(pieces: list[str]) -> None:
+    body = "\r\n".join(["UIDL", *pieces, "PIPELINING"]).encode()
+    found = parse_capabilities(body)
+    assert found.judged_by(Redaction("ab3-de6xy")).names == {"UIDL", "PIPELINING"}
+    assert found.judged_by(Redaction("another secret")).names == found.names

@@ -227,3 +227,21 @@ def test_an_answer_to_a_challenge_is_hidden_even_when_it_looks_like_a_command() 
     transcript.answered()
     transcript.received(Status(False, "no"))
     assert transcript.text() == "C: AUTH LOGIN\nS: + ***\nC: ***\nS: -ERR no\n"
+
+
+def test_a_secret_that_is_cut_up_over_lines_or_answers_is_withheld_from_all_of_them() -> None:
+    transcript = Transcript()
+    transcript.judge_by(Redaction("v37-q8l2x"))
+    for words in ("no v37", "-q8", "l2x"):
+        transcript.received(Status(False, words))
+    assert transcript.text() == f"S: -ERR {WITHHELD}\n" * 3
+    other = Transcript()
+    other.judge_by(Redaction("password"))
+    for words in ("incorrect pass", "word expected"):
+        other.received(Status(False, words))
+    assert WITHHELD in other.text()
+    known = Transcript()
+    known.judge_by(Redaction("password"))
+    known.received(Status(False, "incorrect password"))
+    known.received(Status(False, "incorrect password"))
+    assert known.text() == "S: -ERR incorrect password\n" * 2
