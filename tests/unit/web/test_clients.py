@@ -34,6 +34,15 @@ TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
         ("10.0.0.1", {"forwarded": "for=6.6.6.6", "x-forwarded-for": "1.2.3.4"}, "1.2.3.4"),
         ("10.0.0.1", {"x-forwarded-for": "1.2.3.4\xff"}, "10.0.0.1"),
         ("", {"x-forwarded-for": "1.2.3.4"}, ""),
+        ("10.0.0.1", {"x-forwarded-for": 'fe80::1%"x'}, "fe80::1"),
+        ("10.0.0.1", {"forwarded": 'for=1.2.3.4;host="x, for=6.6.6.6"'}, "1.2.3.4"),
+        ("10.0.0.1", {"forwarded": 'host="x;for=6.6.6.6";for=1.2.3.4'}, "1.2.3.4"),
+        ("10.0.0.1", {"forwarded": r'host="\",for=6.6.6.6";for=1.2.3.4'}, "1.2.3.4"),
+        ("10.0.0.1", {"forwarded": r'for=1.2.3.4;host="x\\";by=a, for="[2001:db8::1]"'}, "2001:db8::1"),
+        ("10.0.0.1", {"forwarded": 'for=1.2.3.4;host="x, for=6.6.6.6'}, "1.2.3.4"),
+        ("10.0.0.1", {"forwarded": "for=1.2.3.4;host=" + "x" * 5000}, "10.0.0.1"),
+        ("10.0.0.1", {"x-forwarded-for": "6.6.6.6" + ", 10.0.0.2" * 31}, "6.6.6.6"),
+        ("10.0.0.1", {"x-forwarded-for": "6.6.6.6" + ", 10.0.0.2" * 3000}, "10.0.0.2"),
     ],
 )
 def test_the_right_most_address_that_is_no_proxy_of_ours_is_the_client(
