@@ -80,11 +80,12 @@ class Admission(Doorkeeper):
         """Raises 401, 403 or 429."""
         authorization = Headers(scope=scope).get("authorization")
         address = scope["client"][0] if scope.get("client") else ""
-        caller = await self._gate.admit(authorization, self._needed, client=address)
+        caller = await self._gate.recognise(authorization, client=address)
+        scope["maildelta.key"] = caller.key  # who is refused now stands in the log too
+        self._gate.admit(caller, self._needed)
         if _waits(scope):
             self._gate.begin_to_wait(caller)
         scope[_CALLER] = caller
-        scope["maildelta.key"] = caller.key
         if is_known := scope.get("maildelta.is_known"):
             is_known()
 

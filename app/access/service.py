@@ -83,14 +83,12 @@ class Gate:
         self._waiting: Counter[str] = Counter()
         self._monotonic = monotonic
 
-    async def admit(self, authorization: str | None, needed: Scope, *, client: str = "") -> Caller:
-        """The caller behind an ``Authorization`` header. Raises 401, 403 when the scope is lacking, or 429."""
-        caller = await self._recognise(authorization, client)
+    def admit(self, caller: Caller, needed: Scope) -> None:
+        """Raises 403 when the scope is lacking, or 429."""
         if needed not in caller.scopes:
             raise AppError(403, "forbidden", f"This API key lacks the scope '{needed}'.")
         if wait := self._requests.spend(caller.key, now=self._monotonic()):
             raise _too_many("This API key has asked too often.", wait)
-        return caller
 
     def begin_to_wait(self, caller: Caller) -> None:
         """One more request of this key waits. Raises 429."""
@@ -104,7 +102,8 @@ class Gate:
         if not self._waiting[caller.key]:
             del self._waiting[caller.key]
 
-    async def _recognise(self, authorization: str | None, client: str) -> Caller:
+    async def recognise(self, authorization: str | None, *, client: str = "") -> Caller:
+        """The caller behind an ``Authorization`` header. Raises 401, or 429 for too many wrong keys."""
         scheme, _, key = (authorization or "").partition(" ")
         key = key.strip()
         if scheme.lower() != "bearer" or not key:

@@ -337,6 +337,16 @@ async def test_the_log_tells_who_asked_from_where_and_for_what(service: Client, 
     )
 
 
+async def test_the_log_names_the_key_that_was_refused(tmp_path: Path, lines: list[Any]) -> None:
+    async with running(settings_for(tmp_path, requests_per_minute=1)) as service:
+        made = await service.http.post("/api-keys", json={"name": "k", "scopes": ["read"]})
+        read = {"Authorization": f"Bearer {made.json()['key']}"}
+        for method, path in (("POST", "/mailboxes"), ("GET", "/mailboxes"), ("GET", "/mailboxes")):
+            await service.http.request(method, path, headers=read)
+        refused = [(line["status"], line["key"]) for line in lines if line["event"] == "request_refused"]
+        assert refused == [(403, made.json()["id"]), (429, made.json()["id"])]
+
+
 async def test_the_log_tells_of_keys_and_of_changes_to_mailboxes(service: Client, lines: list[Any]) -> None:
     made = (await service.http.post("/mailboxes", json=MAILBOX)).headers["location"]
     await service.http.patch(made, json={"name": "hush", "paused": True})
