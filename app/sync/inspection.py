@@ -285,7 +285,7 @@ async def _parsed(
 async def _listed(
     mailbox: Mailbox, tools: SyncTools
 ) -> AsyncIterator[tuple[pop3.Pop3Session, pop3.RawListing]]:
-    """A session for a request that waits for it: a mail server's trouble is 502 with the sync's own codes."""
+    """A session for a request that waits for it: a mail server's trouble is 424 with the sync's own codes."""
     most = most_entries(mailbox.listed_entries, tools.limits)
     try:
         with tools.listing_budget.share() as share:
@@ -295,7 +295,7 @@ async def _listed(
                 )
                 yield session, listed.raw
     except SyncFailed as error:
-        raise AppError(502, error.code.value, error.detail) from error
+        raise AppError(424, error.code.value, error.detail) from error
     except pop3.Pop3Error as error:
         failure = as_sync_failed(error)
-        raise AppError(502, failure.code.value, failure.detail) from error
+        raise AppError(424, failure.code.value, failure.detail) from error

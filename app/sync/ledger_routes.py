@@ -154,9 +154,9 @@ def build_router(
         responses=documented(
             404,
             409,
-            502,
+            424,
             s409="sync_under_way: A sync of the mailbox runs, or ran meanwhile: ask again.",
-            s502=_OF_THE_SERVER,
+            s424=_OF_THE_SERVER,
         )
         | answered(200, "What was found, and what became of it."),
         summary="Decide what a wholesale change of unique-ids means",
@@ -181,7 +181,7 @@ def build_router(
     @router.post(
         "/mailboxes/{mailbox_id}/criteria/preview",
         dependencies=[may_admin],
-        responses=documented(404, 502, s502=_OF_THE_SERVER)
+        responses=documented(404, 424, s424=_OF_THE_SERVER)
         | answered(200, "What the criteria say to the latest messages."),
         summary="Try criteria on the maildrop as it is now",
     )
@@ -192,7 +192,7 @@ def build_router(
     @router.post(
         "/mailboxes/{mailbox_id}/server-retention/preview",
         dependencies=[may_admin],
-        responses=documented(404, 502, s502=_OF_THE_SERVER)
+        responses=documented(404, 424, s424=_OF_THE_SERVER)
         | answered(200, "What the next sync would delete."),
         summary="See what the next sync would delete on the server",
     )

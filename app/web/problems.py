@@ -55,12 +55,12 @@ _MEANINGS = {
     414: ("uri_too_long", "The URL has more octets than is allowed."),
     415: ("unsupported_media_type", "The body is of another media type than the operation takes."),
     422: ("invalid_request", "The request is not valid; `errors` says where."),
+    424: ("connect_failed", "The mail server could not be asked."),
     429: (
         "too_many_requests",
         "Too many requests, waiting requests or wrong API keys; `Retry-After` says when.",
     ),
     431: ("headers_too_large", "The header fields have more octets than is allowed."),
-    502: ("connect_failed", "The mail server could not be asked."),
     503: ("storage_failed", "The database cannot do its work at the moment."),
 }
 

@@ -76,7 +76,7 @@ async def serves_what_is_stored(service: Client, mailbox_id: str) -> None:
         assert answer.status_code == status, answer.text
     assert (await service.http.post("/mailboxes", json=MAILBOX)).status_code == 201
     looked = await service.http.post(f"/mailboxes/{mailbox_id}/criteria/preview", json={"criteria": None})
-    assert (looked.status_code, looked.json()["code"]) == (502, "credentials_unreadable"), looked.text
+    assert (looked.status_code, looked.json()["code"]) == (424, "credentials_unreadable"), looked.text
     given = await service.http.patch(f"/mailboxes/{mailbox_id}", json={"paused": True})
     assert given.json()["has_credentials"]
     await service.http.patch(f"/mailboxes/{mailbox_id}", json={"paused": False})
