@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from io import BytesIO
 from itertools import islice
 from typing import NamedTuple
 
@@ -57,14 +58,36 @@ class StateRefused(Exception):
 
 def read_state(data: bytes, *, file_format: StateFormat | None = None) -> ImportedState:
     """Read a file; its format is found out when it is not named. A bad line is a warning. Raises StateRefused."""
+    reading = open_state(data, file_format=file_format)
+    entries = tuple(dict.fromkeys(reading))
+    return ImportedState(reading.file_format, entries, reading.warnings)
+
+
+class StateReading:
+    """A file that is read entry by entry, once: of a large one there are millions. ``warnings``: those so far."""
+
+    def __init__(self, file_format: StateFormat, data: bytes) -> None:
+        self.file_format = file_format
+        self._notes = _Notes()
+        self._entries = _READERS[file_format](_lines(data), self._notes)
+
+    def __iter__(self) -> Iterator[ImportedId]:
+        return self._entries
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Lines that were left out."""
+        return self._notes.warnings()
+
+
+def open_state(data: bytes, *, file_format: StateFormat | None = None) -> StateReading:
+    """The same to be read entry by entry; one may come twice."""
     if len(data) > MAX_OCTETS:
         raise StateRefused(f"the file is larger than {MAX_OCTETS // 1024**2} MiB")
     known = file_format or detect(data)
     if known is None:
         raise StateRefused(f"not a state file of {', '.join(StateFormat)}, or one that knows nothing yet")
-    notes = _Notes()
-    entries = tuple(dict.fromkeys(_READERS[known](_lines(data), notes)))
-    return ImportedState(known, entries, notes.warnings())
+    return StateReading(known, data)
 
 
 def detect(data: bytes) -> StateFormat | None:
@@ -81,17 +104,15 @@ def detect(data: bytes) -> StateFormat | None:
 
 
 def select(state: ImportedState, *, host: str, username: str) -> tuple[bytes, ...]:
-    """The unique-ids of one mailbox, each once: those of its account, and those of which no account is told.
-
-    Hosts are compared whatever the case and a final dot, user names exactly.
-    """
-    wanted = _plain_host(host)
-    fits = (
-        one.unique_id
-        for one in state.entries
-        if (one.host is None or _plain_host(one.host) == wanted) and one.username in {None, username}
-    )
+    """The unique-ids of one mailbox, each once: those of its account, and those of which no account is told."""
+    fits = (one.unique_id for one in state.entries if belongs(one, host=host, username=username))
     return tuple(dict.fromkeys(fits))
+
+
+def belongs(one: ImportedId, *, host: str, username: str) -> bool:
+    """Whether it may be of this account. Hosts are compared whatever the case and a final dot, user names exactly."""
+    is_host = one.host is None or _plain_host(one.host) == _plain_host(host)
+    return is_host and one.username in {None, username}
 
 
 def as_recorded(file_format: StateFormat, unique_id: bytes) -> bytes:
@@ -137,8 +158,10 @@ Lines = Iterable[tuple[int, bytes]]
 
 def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Each line with its number, without its end: LF, or CRLF from Windows."""
-    for number, line in enumerate(data.split(b"\n"), 1):
-        if line := line.removesuffix(b"\r"):
+    for number, line in enumerate(
+        BytesIO(data), 1
+    ):  # by and by: the lines weigh many times what the octets do
+        if line := line.removesuffix(b"\n").removesuffix(b"\r"):
             yield number, line
 
 

@@ -291,7 +291,6 @@ def import_baseline(
 ) -> int:
     """Make ids known that another client has seen; those that are known stay as they are. How many were new."""
     table, mailbox_id = SQLModel.metadata.tables["unique_ids"], maildrop.mailbox_id
-    before = db.execute(select_columns(func.count()).where(table.c.mailbox_id == mailbox_id)).scalar_one()
     known = {line.unique_id for line in read_part(db, maildrop, ids=ids)}
     earlier = earlier_occurrences(db, maildrop, ids=ids)
     row = {
@@ -309,11 +308,9 @@ def import_baseline(
     rows = [
         row | {"unique_id": one, "occurrence": earlier.get(one, 0) + 1} for one in ids if one not in known
     ]
-    if rows:
-        db.connection().execute(statement, rows)
-    after = db.execute(select_columns(func.count()).where(table.c.mailbox_id == mailbox_id)).scalar_one()
+    made = db.connection().execute(statement.returning(table.c.id), rows).all() if rows else ()
     forget_listing_digest(db, mailbox_id)
-    return int(after - before)
+    return len(made)
 
 
 def want(db: Session, mailbox_id: MailboxId, entry_id: EntryId, *, now: datetime) -> UniqueIdEntry | None:

@@ -1,9 +1,10 @@
 """The ledger over HTTP: what is known, what to do about it, and what would happen."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from tempfile import SpooledTemporaryFile
 from typing import Annotated
 
@@ -18,7 +19,7 @@ from app.ledger import import_state
 from app.ledger import repository as ledger
 from app.ledger import schemas as ledger_schemas
 from app.ledger.diff import MaildropId, ledger_key
-from app.ledger.import_state import StateFormat, StateRefused
+from app.ledger.import_state import StateFormat, StateReading, StateRefused
 from app.ledger.models import EntryId, EntryState
 from app.ledger.schemas import UniqueIdAnswer
 from app.mailboxes.criteria import Criteria
@@ -38,6 +39,8 @@ from app.web.problems import answered, documented
 from app.web.routing import Router
 
 _IN_MEMORY = 1024 * 1024  # octets of a state file that is coming; more wait in a temporary file
+_ENTRIES_AT_ONCE = 2000  # of a state file: a transaction
+_OTHERS_TOLD = 10
 _STATE_FILE = {
     "required": True,
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
@@ -211,32 +214,56 @@ async def import_file(
     tools: SyncTools,
     now: datetime,
 ) -> Imported:
-    """Read a state file and make its unique-ids known. Raises AppError for a file that says nothing of the mailbox."""
+    """Read a state file and make its unique-ids known. Raises AppError for a file that says nothing of the mailbox.
+
+    Part by part, each committed by itself: others write in between, and whoever was interrupted does it again.
+    """
     mailbox = await tools.database.read(partial(existing, mailbox_id=mailbox_id))
     try:
-        state = await asyncio.to_thread(partial(import_state.read_state, data, file_format=file_format))
+        state = import_state.open_state(data, file_format=file_format)
     except StateRefused as error:
         raise invalid_request("", str(error)) from error
-    ids = {ledger_key(i) for i in import_state.select(state, host=mailbox.host, username=mailbox.username)}
-    if not ids and state.entries:
-        accounts = ", ".join(f"{user or '?'}@{host or '?'}" for host, user in state.accounts[:10])
-        raise invalid_request("", f"the file is about other accounts than this mailbox: {accounts}")
-    reason = f"imported from {state.file_format.value}"
-    count = await tools.database.write(
-        partial(
-            ledger.import_baseline,
-            maildrop=MaildropId(mailbox_id, mailbox.generation),
-            ids=ids,
-            reason=reason,
-            now=now,
-        )
+    others: dict[str, None] = {}
+    parts = _parts_of(state, host=mailbox.host, username=mailbox.username, others=others)
+    import_part = partial(
+        _import_part, mailbox_id=mailbox_id, reason=f"imported from {state.file_format.value}", now=now
     )
+    found = imported = 0
+    while (ids := await asyncio.to_thread(next, parts, None)) is not None:
+        if ids:
+            found += len(ids)
+            imported += await tools.database.write(partial(import_part, ids=ids))
+    if not found and others:
+        accounts = ", ".join(others)
+        raise invalid_request("", f"the file is about other accounts than this mailbox: {accounts}")
     return Imported(
         format=state.file_format,
-        imported=count,
-        already_known=len(ids) - count,
+        imported=imported,
+        already_known=found - imported,
         warnings=list(state.warnings),
     )
+
+
+def _parts_of(
+    state: StateReading, *, host: str, username: str, others: dict[str, None]
+) -> Iterator[set[bytes]]:
+    """The mailbox's unique-ids, of so many entries at a time. ``others`` gets the first other accounts."""
+    entries = iter(state)
+    while part := list(islice(entries, _ENTRIES_AT_ONCE)):
+        ids = set()
+        for one in part:
+            if import_state.belongs(one, host=host, username=username):
+                ids.add(ledger_key(one.unique_id))
+            elif len(others) < _OTHERS_TOLD:
+                others[f"{one.username or '?'}@{one.host or '?'}"] = None
+        yield ids
+
+
+def _import_part(
+    db: Session, *, mailbox_id: MailboxId, ids: Collection[bytes], reason: str, now: datetime
+) -> int:
+    maildrop = MaildropId(mailbox_id, existing(db, mailbox_id, to_change=True).generation)
+    return ledger.import_baseline(db, maildrop, ids, reason=reason, now=now)
 
 
 def _want(

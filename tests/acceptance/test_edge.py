@@ -86,6 +86,17 @@ async def test_an_import_may_be_larger_than_other_bodies_and_the_settings_bound_
         )
 
 
+async def test_a_long_import_is_committed_in_parts_and_may_be_repeated(either: Client) -> None:
+    made = (await either.http.post("/mailboxes", json=MAILBOX)).headers["location"]
+    account = b"invoices@example.org@pop.example.org"
+    lines = [b"%b uid%05d" % (account, n) for n in range(4500)]
+    for body, told in ((lines[:1500], (1500, 0)), (lines + lines[:9], (3000, 1509)), (lines, (0, 4500))):
+        answer = await either.http.post(f"{made}/unique-ids/import", content=b"\n".join(body))
+        assert (answer.json()["imported"], answer.json()["already_known"]) == told
+    other = await either.http.post(f"{made}/unique-ids/import", content=b"ann@mx.example.org 1\n" * 2500)
+    assert "ann@mx.example.org" in assert_problem(other, 422, "invalid_request")["errors"][0]["detail"]
+
+
 async def test_a_body_that_does_not_come_is_408(tmp_path: Path) -> None:
     async def slow() -> AsyncIterator[bytes]:
         yield b'{"name":'

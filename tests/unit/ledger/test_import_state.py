@@ -1,5 +1,7 @@
 """What other clients already know: their files, as they wrote them, and files that nobody wrote."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from app.ledger.import_state import (
     StateRefused,
     as_recorded,
     detect,
+    open_state,
     read_state,
     select,
 )
@@ -202,6 +205,17 @@ def test_an_empty_file_of_a_named_client_knows_nothing() -> None:
 def test_a_file_that_is_too_large_is_refused_unread() -> None:
     with pytest.raises(StateRefused, match="64 MiB"):
         read_state(bytes(MAX_OCTETS + 1))
+
+
+def test_a_large_file_is_read_entry_by_entry() -> None:
+    data = b"u@h " + b"x\n\nu@h " * 500_000 + b"x\n"
+    tracemalloc.start()
+    try:
+        assert next(iter(open_state(data))).unique_id == b"x"
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (held < 1_000_000, peak < 2_000_000) == (True, True)
 
 
 def test_of_a_file_with_several_accounts_only_the_mailboxs_own_ids_count() -> None:
