@@ -303,6 +303,7 @@ def _tokens(settings: Settings, database: Database, lookups: Lookups, vault: Vau
 
     return AccessTokens(
         allowed=settings.allowed_private_networks,
+        ports=settings.allowed_ports,
         lookups=lookups,
         keep=keep,
         stored=stored,

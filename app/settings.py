@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     allowed_ports: Annotated[tuple[int, ...], NoDecode] = Field(
         (),
         description="Ports, comma-separated, that mail servers may have: `110,995`, so that whoever may register "
-        "mailboxes cannot try others. Empty: any.",
+        "mailboxes cannot try others. A token server of one's own may have these and 443. Empty: any.",
     )
     trusted_proxies: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
         (),

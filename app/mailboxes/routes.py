@@ -75,7 +75,7 @@ def build_router(
         With an interval its first poll is due at once.
         """
         service.refuse_literal(body.host, allowed)
-        service.refuse_token_url(body.oauth2, allowed)
+        service.refuse_token_url(body.oauth2, allowed, ports)
 
         def change(db: Session) -> MailboxAnswer:
             row = service.register(db, body, vault=vault, allowed=allowed, now=clock())
@@ -136,7 +136,7 @@ def build_router(
         number = mailbox_id_of(mailbox_id)
         if "host" in body.model_fields_set:
             service.refuse_literal(body.host, allowed)
-        service.refuse_token_url(body.oauth2, allowed)
+        service.refuse_token_url(body.oauth2, allowed, ports)
 
         def change(db: Session) -> MailboxAnswer:
             row = service.change(db, number, body, vault=vault, ledger=ledger, allowed=allowed, now=clock())

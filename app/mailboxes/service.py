@@ -29,7 +29,14 @@ from app.mailboxes.secrets import (
     Vault,
     auth_method,
 )
-from app.network.addresses import PortRefused, is_allowed, is_inside, literal_address, refuse_port
+from app.network.addresses import (
+    PortRefused,
+    is_allowed,
+    is_inside,
+    literal_address,
+    refuse_port,
+    refuse_token_port,
+)
 from app.settings import IpNetwork
 
 # A change to one of these may be what a refused login was waiting for.
@@ -249,11 +256,20 @@ def refuse_other_port(row: Mailbox, ports: Collection[int]) -> None:
         raise invalid_request("/port", str(error)) from error
 
 
-def refuse_token_url(oauth2: OAuth2Login | None, allowed: Sequence[IpNetwork]) -> None:
-    """Like ``refuse_literal``, for where tokens are to come from; in clear text only from a private network of ours."""
+def refuse_token_url(
+    oauth2: OAuth2Login | None, allowed: Sequence[IpNetwork], ports: Collection[int]
+) -> None:
+    """Like ``refuse_literal`` and ``refuse_other_port``, for where tokens are to come from; in clear text only from a
+    private network of ours.
+    """
     if oauth2 is None or oauth2.token_url is None:
         return
-    address = _literal(urlsplit(oauth2.token_url).hostname or "")
+    url = urlsplit(oauth2.token_url)
+    try:
+        refuse_token_port(url.scheme, url.hostname or "", url.port, ports)
+    except PortRefused as error:
+        raise invalid_request("/oauth2/token_url", str(error)) from error
+    address = _literal(url.hostname or "")
     if address is None:
         return
     is_clear_text = oauth2.token_url.lower().startswith("http:")

@@ -151,7 +151,9 @@ class ConnectionCheck:
             if isinstance(credentials, str):
                 return self._by_password(wanted, credentials), [credentials]
             if mailbox_id is None:
-                grant = await refresh(credentials, allowed=self.allowed, lookups=self.lookups)
+                grant = await refresh(
+                    credentials, allowed=self.allowed, ports=self.ports, lookups=self.lookups
+                )
             else:
                 grant = await self.tokens.fresh(mailbox_id, credentials)
             return by_token(wanted.username, grant), grant.secrets

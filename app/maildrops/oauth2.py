@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any, Final
@@ -13,7 +13,7 @@ import httpx
 from app.mailboxes.models import MailboxId
 from app.mailboxes.secrets import OAuth2, OAuth2Provider
 from app.maildrops.errors import SyncErrorCode, SyncFailed
-from app.network.addresses import AddressRefused, is_inside, resolve
+from app.network.addresses import AddressRefused, is_inside, refuse_token_port, resolve
 from app.network.lookups import HostUnknown, Lookups
 from app.pop3 import client_tls_context
 from app.settings import IpNetwork
@@ -95,12 +95,14 @@ class AccessTokens:
         self,
         *,
         allowed: Sequence[IpNetwork],
+        ports: Collection[int] = (),
         lookups: Lookups,
         keep: Callable[[MailboxId, OAuth2, OAuth2], Awaitable[None]],
         stored: Callable[[MailboxId], Awaitable[OAuth2 | None]],
         monotonic: Callable[[], float],
     ) -> None:
         self._allowed = allowed
+        self._ports = ports
         self._lookups = lookups
         self._keep = keep
         self._stored = stored
@@ -136,7 +138,7 @@ class AccessTokens:
     async def _refreshed(self, mailbox_id: MailboxId, oauth2: OAuth2) -> Grant:
         asked = self._monotonic()
         try:
-            grant = await refresh(oauth2, allowed=self._allowed, lookups=self._lookups)
+            grant = await refresh(oauth2, allowed=self._allowed, ports=self._ports, lookups=self._lookups)
         except SyncFailed as error:
             if error.code is not SyncErrorCode.AUTH_FAILED:
                 raise
@@ -144,7 +146,7 @@ class AccessTokens:
             if anothers is None:
                 raise
             oauth2 = anothers
-            grant = await refresh(oauth2, allowed=self._allowed, lookups=self._lookups)
+            grant = await refresh(oauth2, allowed=self._allowed, ports=self._ports, lookups=self._lookups)
         if grant.oauth2 != oauth2:
             await self._keep(mailbox_id, oauth2, grant.oauth2)
         self._held = {key: held for key, held in self._held.items() if held[1] > asked}
@@ -163,7 +165,12 @@ class AccessTokens:
 
 
 async def refresh(
-    oauth2: OAuth2, *, allowed: Sequence[IpNetwork], lookups: Lookups, tls: ssl.SSLContext | None = None
+    oauth2: OAuth2,
+    *,
+    allowed: Sequence[IpNetwork],
+    ports: Collection[int] = (),
+    lookups: Lookups,
+    tls: ssl.SSLContext | None = None,
 ) -> Grant:
     """Ask the provider's token server for an access token. ``tls``: None trusts whom the system trusts.
 
@@ -174,7 +181,7 @@ async def refresh(
     """
     try:
         async with asyncio.timeout(_WITHIN_SECONDS):
-            answer, octets = await _answer(oauth2, allowed, lookups, tls or _system_tls())
+            answer, octets = await _answer(oauth2, allowed, ports, lookups, tls or _system_tls())
     except (TimeoutError, httpx.TimeoutException) as error:
         raise SyncFailed(SyncErrorCode.TIMEOUT, "The token server did not answer in time.") from error
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:  # a URL may be older than our checks
@@ -196,10 +203,15 @@ def _system_tls() -> ssl.SSLContext:
 
 
 async def _answer(
-    oauth2: OAuth2, allowed: Sequence[IpNetwork], lookups: Lookups, tls: ssl.SSLContext
+    oauth2: OAuth2,
+    allowed: Sequence[IpNetwork],
+    ports: Collection[int],
+    lookups: Lookups,
+    tls: ssl.SSLContext,
 ) -> tuple[httpx.Response, bytes]:
     """Head and body. The name is resolved once, and only addresses that were judged are connected to, one by one."""
     url = httpx.URL(oauth2.token_url or TOKEN_URLS[oauth2.provider])
+    refuse_token_port(url.scheme, url.host, url.port, ports)
     addresses = await resolve(url.host, allowed=allowed, lookups=lookups)
     if url.scheme != "https":
         addresses = tuple(each for each in addresses if is_inside(each, allowed))

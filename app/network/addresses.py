@@ -14,6 +14,8 @@ from app.settings import IpNetwork
 
 IpAddress = IPv4Address | IPv6Address
 
+_PORTS_OF_SCHEMES = {"https": 443, "http": 80}
+
 # Never connected to unless a setting lists them, whatever the interpreter's tables say: those differ between
 # versions, and IANA's registries grow. RFC 6890 and the special-purpose registries, with what was withdrawn since.
 REFUSED = tuple(
@@ -71,7 +73,7 @@ class AddressRefused(Exception):
 
 
 class PortRefused(AddressRefused):
-    """The port is none of those that mail servers may have. ``address``: the port."""
+    """The port is none of those that mail and token servers may have. ``address``: the port."""
 
     def __str__(self) -> str:
         return f"Port {self.address} is none of those that MAILDELTA_ALLOWED_PORTS lists."
@@ -81,6 +83,11 @@ def refuse_port(host: str, port: int, ports: Collection[int]) -> None:
     """Raises PortRefused, where some ports are listed and this is none of them."""
     if ports and port not in ports:
         raise PortRefused(host, str(port))
+
+
+def refuse_token_port(scheme: str, host: str, port: int | None, ports: Collection[int]) -> None:
+    """The same for the port of a token URL (None: its scheme's), which may also be that of https."""
+    refuse_port(host, port or _PORTS_OF_SCHEMES[scheme], ports and {*ports, _PORTS_OF_SCHEMES["https"]})
 
 
 def is_allowed(address: str, allowed: Sequence[IpNetwork]) -> bool:

@@ -423,6 +423,19 @@ async def test_a_setting_says_which_ports_mail_servers_may_have(tmp_path: Path) 
             assert "MAILDELTA_ALLOWED_PORTS" in tried.text
         made = await service.http.post("/mailboxes", json=MAILBOX)
         assert made.status_code == 201
+        for port, statuses in (
+            ("", {201}),
+            (":443", {201}),
+            (":995", {201}),
+            (":22", {422}),
+            (":8443", {422}),
+        ):
+            url = f"https://login.example.org{port}/token"
+            oauth2 = {"provider": "custom", "client_id": "id", "refresh_token": "hush", "token_url": url}
+            answer = await service.http.post(
+                "/mailboxes", json=MAILBOX | {"password": None, "oauth2": oauth2}
+            )
+            assert answer.status_code in statuses, url
         changed = await service.http.patch(
             made.headers["location"], json={"port": 23, "password": MAILBOX["password"]}
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -292,3 +293,20 @@ async def test_tls_is_verified_against_the_name_and_not_the_address(
             with pytest.raises(SyncFailed, match="connect_failed"):
                 await refresh(oauth2, allowed=LOOPBACK, lookups=names(), tls=tls)
         assert len(server.requests) == (1 if works else 0)
+
+
+async def test_a_token_server_may_have_the_listed_ports_and_that_of_https(server: TokenServer) -> None:
+    listening = urlsplit(login(server).token_url or "").port or 0
+    async with asyncio.timeout(20):
+        granted = await refresh(login(server), allowed=LOOPBACK, ports=(995, listening), lookups=names())
+        assert granted.access_token
+        with pytest.raises(SyncFailed) as refused:
+            await refresh(login(server), allowed=LOOPBACK, ports=(995,), lookups=names())
+        assert (refused.value.code, "MAILDELTA_ALLOWED_PORTS" in refused.value.detail) == (
+            "address_refused",
+            True,
+        )
+        for url, code in (("https://127.0.0.1/", "connect_failed"), ("http://127.0.0.1/", "address_refused")):
+            with pytest.raises(SyncFailed) as failed:
+                await refresh(login(server, token_url=url), allowed=LOOPBACK, ports=(995,), lookups=names())
+            assert failed.value.code == code
