@@ -1,6 +1,7 @@
 """The one error that a caller of the API may see: a status, a code and a sentence."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,13 +14,14 @@ class InputFault:
 
 @dataclass
 class AppError(Exception):
-    """Answered as a problem document (RFC 9457) with this HTTP status and this stable code."""
+    """Answered as a problem document (RFC 9457) with this HTTP status and this stable code, and further ``members``."""
 
     status: int
     code: str
     detail: str
     faults: tuple[InputFault, ...] = ()
     headers: dict[str, str] = field(default_factory=dict)
+    members: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"

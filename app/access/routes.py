@@ -17,7 +17,7 @@ from app.access.service import Caller, Gate, Scope, make_key
 from app.database import Database
 from app.errors import not_found
 from app.web.ids import decode_id, encode_id
-from app.web.pages import After, Limit, Page, decode_cursor, encode_cursor, link_next
+from app.web.pages import After, CursorScope, Limit, Page, decode_cursor, encode_cursor, link_next
 from app.web.problems import answered, documented
 from app.web.routing import Doorkeeper, Router
 from app.web.text import Line
@@ -25,6 +25,7 @@ from app.web.times import UtcTime
 
 _log = structlog.get_logger()
 
+_LIST = CursorScope("api-keys")
 _CALLER = "maildelta.caller"  # where the scope of a request holds who asks
 
 _bearer = HTTPBearer(
@@ -139,11 +140,12 @@ def build_router(*, database: Database, gate: Gate, clock: Callable[[], datetime
         request: Request, response: Response, after: After = None, limit: Limit = 50
     ) -> Page[ApiKeyAnswer]:
         """Oldest first. The first key, which the settings give, is not among them."""
-        position = decode_cursor(after) or 0
+        at = decode_cursor(after, _LIST)
+        position = at.position if at else 0
         rows = await database.read(lambda db: repository.page(db, after=position, limit=limit + 1))
-        cursor = encode_cursor(rows[limit - 1].id or 0) if len(rows) > limit else None
+        cursor = encode_cursor(rows[limit - 1].id or 0, _LIST) if len(rows) > limit else None
         link_next(request, response, cursor)
-        return Page(items=[_shape(row) for row in rows[:limit]], next_cursor=cursor)
+        return Page.up_to([_shape(row) for row in rows[:limit]], cursor)
 
     @router.delete(
         "/api-keys/{key_id}",

@@ -19,12 +19,13 @@ from app.mailboxes.schemas import MailboxAnswer, MailboxChange, MailboxStats, Ne
 from app.mailboxes.secrets import Vault
 from app.settings import IpNetwork
 from app.web.ids import decode_id, encode_id
-from app.web.pages import After, Limit, Page, decode_cursor, encode_cursor, link_next
+from app.web.pages import After, CursorScope, Limit, Page, decode_cursor, encode_cursor, link_next
 from app.web.problems import answered, documented
 from app.web.routing import Router
 
 _log = structlog.get_logger()
 
+_LIST = CursorScope("mailboxes")
 _WITHOUT_SECRETS = "without_secrets: The service runs without its secret key, and can store no credentials."
 
 FactsOf = Callable[[Session, Sequence[MailboxId]], dict[MailboxId, MailboxStats]]
@@ -99,7 +100,8 @@ def build_router(
         request: Request, response: Response, after: After = None, limit: Limit = 50
     ) -> Page[MailboxAnswer]:
         """Oldest first."""
-        position = decode_cursor(after) or 0
+        cursor = decode_cursor(after, _LIST)
+        position = cursor.position if cursor else 0
 
         def question(db: Session) -> Page[MailboxAnswer]:
             rows = repository.page(db, after=position, limit=limit + 1)
@@ -109,7 +111,7 @@ def build_router(
                 answer(row, facts.get(row_id, MailboxStats()))
                 for row, row_id in zip(rows[:limit], ids, strict=True)
             ]
-            return Page(items=items, next_cursor=encode_cursor(ids[-1]) if len(rows) > limit else None)
+            return Page.up_to(items, encode_cursor(ids[-1], _LIST) if len(rows) > limit else None)
 
         page = await database.read(question)
         link_next(request, response, page.next_cursor)

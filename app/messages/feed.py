@@ -6,7 +6,8 @@ it came; who waits goes on from there, and later looks only at what has been sto
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 
@@ -19,7 +20,7 @@ from app.mailboxes import repository as mailboxes
 from app.messages import repository, schemas
 from app.messages.repository import Wanted
 from app.messages.schemas import FeedPage
-from app.web.pages import encode_cursor
+from app.web.pages import CursorScope, encode_cursor
 
 MOST_LOOKED_AT = 10_000
 STILL_READING = (
@@ -48,6 +49,25 @@ class FeedQuery:
     limit: int
     floor: int = 0
     most_looked_at: int = MOST_LOOKED_AT
+    feed: str = ""  # whose place ``start`` is, where that is known
+
+    @property
+    def scope(self) -> CursorScope:
+        """What its cursors are cursors of."""
+        return scope_of(self.wanted, self.order)
+
+
+def scope_of(wanted: Wanted, order: Order) -> CursorScope:
+    """What cursors of such a read are cursors of."""
+    return CursorScope.of("messages", order=order, filters=asdict(wanted))
+
+
+class CursorGone(Exception):
+    """The cursor's place is none of this feed. ``earliest`` and ``latest``: cursors to go on from."""
+
+    def __init__(self, earliest: str, latest: str) -> None:
+        super().__init__("the cursor is of another feed, or beyond the end of this one")
+        self.earliest, self.latest = earliest, latest
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +82,11 @@ class Found:
 def read_once(db: Session, query: FeedQuery) -> Found:
     """One bounded look at the feed."""
     # The end is read first: all places up to it are committed and visible to what is read after it.
-    end, start = repository.last_place(db), query.start
+    (feed, end), start, scope = repository.feed_and_last_place(db), query.start, query.scope
     newest = query.order is Order.NEWEST
+    last = end + 1 if newest else end
+    if start is not None and (start > last or query.feed not in {"", feed}):
+        raise CursorGone(*(encode_cursor(place, scope, feed=feed) for place in (0, last)))
     above = query.floor if newest else start or 0
     below = end + 1 if start is None or not newest else min(start, end + 1)
     wanted, bound = query.wanted, None
@@ -81,7 +104,7 @@ def read_once(db: Session, query: FeedQuery) -> Found:
     place = reached if reached is not None or newest else max(end, start or 0)
     page = FeedPage(
         items=[schemas.answer(row) for row in rows[: query.limit]],
-        next_cursor=None if place is None else encode_cursor(place),
+        next_cursor=None if place is None else encode_cursor(place, scope, feed=feed),
         has_more=reached is not None,
         warnings=[STILL_READING] if _is_uncertain(db, wanted) else [],
     )
@@ -126,6 +149,14 @@ class Feed:
             else:
                 return found.page  # what comes is newer than the cursor
             await self._news(ticket, looked_at, deadline)
+
+    async def last_place(self) -> int:
+        """Behind it is what will be stored from now on."""
+        return await self.database.read(repository.last_place)
+
+    async def place_before(self, moment: datetime) -> int:
+        """Behind it is all that was retrieved at this time or later."""
+        return await self.database.read(partial(repository.place_before, moment=moment))
 
     async def _found(self, ticket: asyncio.Event, query: FeedQuery) -> Found:
         """One look for all who ask the same since the same commit: it began after that one."""

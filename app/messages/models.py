@@ -41,13 +41,15 @@ class ContentBlock(SQLModel, table=True):
 class Feed(SQLModel, table=True):
     """One row: the last place given. Whoever stores messages holds it until the commit.
 
-    So places become visible in their order, and a reader that follows them never skips one.
+    So places become visible in their order, and a reader that follows them never skips one. ``feed_id``: random, made
+    with the database, and kept wherever that is moved to.
     """
 
     __tablename__ = "feed"
 
     id: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
     last_seq: int = Field(sa_column=Column(BigInt, nullable=False))
+    feed_id: str = Field(default="", sa_column=Column(Text, nullable=False, server_default=""))
 
 
 class Message(SQLModel, table=True):

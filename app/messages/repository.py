@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Text, UnaryExpression, and_, cast, delete, func, or_, update
@@ -16,21 +16,25 @@ from app.mailboxes.models import Mailbox, MailboxId
 from app.messages.models import Content, ContentBlock, Feed, Message, MessageSeq, Rereading
 
 _PLACES_LOOKED_AT = 10_000  # at once, for messages to be read again: most are not, once they have been
+_CLOCKS_DIFFER = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which messages of the feed are asked for; None, and nothing of several, means any.
+    """Which messages of the feed are asked for; None or empty means any, several values mean one of them.
 
+    ``mailbox_id``: of one mailbox, which has an index of its own; ``mailbox_ids``: of several.
     ``automated``: one of these, None among them for what no program sent. ``kinds``: at least one of these.
     ``outside``: not those of these mailboxes.
     """
 
     mailbox_id: MailboxId | None = None
-    subject: str | None = None
-    sender: str | None = None
-    from_address: str | None = None  # in its canonical form
-    recipient: str | None = None
+    mailbox_ids: tuple[MailboxId, ...] = ()
+    message_id: tuple[str, ...] = ()
+    subject: tuple[str, ...] = ()
+    sender: tuple[str, ...] = ()
+    from_address: tuple[str, ...] = ()  # in their canonical form
+    recipient: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
     has_attachments: bool | None = None
@@ -47,11 +51,13 @@ class Wanted:
     @property
     def needs_newest_reader(self) -> bool:
         """Whether it asks for what an earlier reader of mail did not tell."""
-        return bool(self.thread_id or self.automated or self.kinds or self.from_address is not None)
+        return bool(self.thread_id or self.automated or self.kinds or self.from_address)
 
-    def of(self, mailbox_id: MailboxId) -> "Wanted":
-        """The same, of one mailbox."""
-        return replace(self, mailbox_id=mailbox_id)
+    def of(self, *mailbox_ids: MailboxId) -> "Wanted":
+        """The same, of these mailboxes."""
+        if len(mailbox_ids) == 1:
+            return replace(self, mailbox_id=mailbox_ids[0])
+        return replace(self, mailbox_ids=tuple(sorted(set(mailbox_ids))))
 
 
 def add_contents(db: Session, rows: Sequence[dict[str, Any]]) -> None:
@@ -82,6 +88,32 @@ def add_messages(db: Session, rows: Sequence[dict[str, Any]]) -> None:
 def last_place(db: Session) -> int:
     """The last place of the feed that was given."""
     return db.exec(select(Feed.last_seq)).one()
+
+
+def feed_and_last_place(db: Session) -> tuple[str, int]:
+    """The feed's id, and the last place of it that was given."""
+    return db.exec(select(Feed.feed_id, Feed.last_seq)).one()
+
+
+def place_before(db: Session, moment: datetime) -> int:
+    """A place before that of every message stored at this time or later.
+
+    Places grow with time, but for clocks that differ or are set: what is found by halving is taken some minutes
+    earlier, and from there on the first message of the time is looked for.
+    """
+    low, high = 0, last_place(db)
+    around = moment - _CLOCKS_DIFFER
+    first = select(Message.seq, Message.retrieved_at).order_by(col(Message.seq)).limit(1)
+    while low < high:  # everything up to low is earlier, and everything behind high is not
+        middle = (low + high) // 2
+        found = db.exec(first.where(col(Message.seq) > middle, col(Message.seq) <= high)).first()
+        if found is None or found[1] >= around:
+            high = middle
+        else:
+            low = found[0]
+    behind = (col(Message.seq) > low, col(Message.retrieved_at) >= moment)
+    seq = db.exec(select(Message.seq).where(*behind).order_by(col(Message.seq)).limit(1)).first()
+    return last_place(db) if seq is None else seq - 1
 
 
 def between(
@@ -258,16 +290,19 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
         conditions.append(is_of)
     if wanted.outside:
         conditions.append(col(Message.mailbox_id).not_in(wanted.outside))
-    if wanted.subject is not None:
-        conditions.append(_holds(col(Message.subject), wanted.subject))
-    if wanted.sender is not None:
-        both = (col(Message.from_name), col(Message.from_address))
-        conditions.append(or_(*(_holds(column, wanted.sender) for column in both)))
-    if wanted.from_address is not None:
-        conditions += [col(Message.from_ambiguous).is_(False), _is_address(wanted.from_address)]
-    if wanted.recipient is not None:
-        both_lists = (cast(col(Message.to), Text), cast(col(Message.cc), Text))
-        conditions.append(or_(*(_holds(column, wanted.recipient) for column in both_lists)))
+    if wanted.mailbox_ids:
+        conditions.append(col(Message.mailbox_id).in_(wanted.mailbox_ids))
+    if wanted.message_id:
+        conditions.append(col(Message.message_id).in_(wanted.message_id))
+    if wanted.subject:
+        conditions.append(_hold(wanted.subject, col(Message.subject)))
+    if wanted.sender:
+        conditions.append(_hold(wanted.sender, col(Message.from_name), col(Message.from_address)))
+    if wanted.from_address:
+        conditions.append(col(Message.from_ambiguous).is_(False))
+        conditions.append(or_(*(_is_address(address) for address in wanted.from_address)))
+    if wanted.recipient:
+        conditions.append(_hold(wanted.recipient, cast(col(Message.to), Text), cast(col(Message.cc), Text)))
     if wanted.since is not None:
         conditions.append(col(Message.retrieved_at) >= wanted.since)
     if wanted.until is not None:
@@ -298,9 +333,9 @@ def _is_address(canonical_address: str) -> ColumnElement[bool]:
     return is_one
 
 
-def _holds(column: Any, text: str) -> ColumnElement[bool]:
-    holds: ColumnElement[bool] = column.icontains(text, autoescape=True)
-    return holds
+def _hold(texts: Iterable[str], *columns: Any) -> ColumnElement[bool]:
+    """One of the columns holds one of the texts."""
+    return or_(*(column.icontains(text, autoescape=True) for text in texts for column in columns))
 
 
 def _insert(db: Session) -> Any:

@@ -1,25 +1,29 @@
 """The feed, messages, their raw octets and their attachments over HTTP."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import StringConstraints
+from sqlmodel import Session
 
 from app.access.routes import By, requires
 from app.access.service import Gate, Scope
 from app.database import Database
-from app.errors import not_found
+from app.errors import AppError, invalid_request, not_found
 from app.jobs.wakeups import Wakeup
 from app.mail.mime import Automated, Kind
 from app.mail.people import canonical
+from app.mailboxes import repository as mailboxes
+from app.mailboxes.models import MailboxId
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
 from app.messages import repository, schemas
 from app.messages.contents import BLOCK_OCTETS
-from app.messages.feed import Feed, FeedQuery, Order
+from app.messages.feed import CursorGone, Feed, FeedQuery, Order, scope_of
 from app.messages.models import Message, MessageSeq
 from app.messages.octets import blocks
 from app.messages.reader import SMALL_OCTETS, MessageReader
@@ -27,13 +31,28 @@ from app.messages.repository import Wanted
 from app.messages.rereading import Rereader
 from app.messages.schemas import FeedPage, MessageWhole
 from app.reading.memory import Share
-from app.web.ids import THREAD_PATTERN, decode_id, decode_thread_id
-from app.web.pages import After, Limit, decode_cursor, link_next
+from app.web.ids import THREAD_PATTERN, decode_id, decode_thread_id, encode_id
+from app.web.pages import Cursor, Limit, decode_cursor, link_next
 from app.web.problems import answered, answered_file, documented
 from app.web.routing import Router
 from app.web.times import UtcTime
 
 LONGEST_WAIT_SECONDS = 60
+
+
+Text = Annotated[str, StringConstraints(max_length=500)]
+Place = Annotated[
+    str | None,
+    Query(
+        max_length=200,
+        description="The `next_cursor` of the page before; opaque, and never expires. Or `earliest`, the beginning of "
+        "the feed; or `latest`, its end: only what is stored from now on.",
+    ),
+]
+PlaceInTime = Annotated[
+    UtcTime | None,
+    Query(description="Instead of `after`: begin with what was retrieved at this time or later."),
+]
 
 Wait = Annotated[
     int,
@@ -65,19 +84,21 @@ _SOME_KINDS = _some_of(*Kind)
 
 
 def _wanted(
-    subject: Annotated[str | None, Query(max_length=500, description="Holds this text.")] = None,
+    message_id: Annotated[
+        list[Text] | None, Query(description="The Message-ID header field is this one, with its `<` and `>`.")
+    ] = None,
+    subject: Annotated[list[Text] | None, Query(description="Holds this text.")] = None,
     sender: Annotated[
-        str | None, Query(alias="from", max_length=500, description="Name or address holds this text.")
+        list[Text] | None, Query(alias="from", description="Name or address holds this text.")
     ] = None,
     from_address: Annotated[
-        str | None,
+        list[Text] | None,
         Query(
-            max_length=500,
             description="The sender's address is this one, exactly (ASCII letters in any case). Messages whose "
             "sender is uncertain (`from_ambiguous`) never match.",
         ),
     ] = None,
-    to: Annotated[str | None, Query(max_length=500, description="To or Cc holds this text.")] = None,
+    to: Annotated[list[Text] | None, Query(description="To or Cc holds this text.")] = None,
     since: Annotated[UtcTime | None, Query(description="Retrieved at or after this time.")] = None,
     until: Annotated[UtcTime | None, Query(description="Retrieved before this time.")] = None,
     has_attachments: Annotated[bool | None, Query(description="Whether there is a part to download.")] = None,
@@ -99,10 +120,11 @@ def _wanted(
     ] = None,
 ) -> Wanted:
     return Wanted(
-        subject=subject,
-        sender=sender,
-        from_address=canonical(from_address) if from_address is not None else None,
-        recipient=to,
+        message_id=_values(message_id),
+        subject=_values(subject),
+        sender=_values(sender),
+        from_address=_values(map(canonical, from_address or ())),
+        recipient=_values(to),
         since=since,
         until=until,
         has_attachments=has_attachments,
@@ -118,6 +140,65 @@ def _names(given: list[str] | None) -> Iterator[str]:
 
 
 Filters = Annotated[Wanted, Depends(_wanted)]
+
+
+def _values(given: Iterable[str] | None) -> tuple[str, ...]:
+    """In one order, so that the same filters have the same cursors."""
+    return tuple(sorted(set(given or ())))
+
+
+def _of_mailboxes(
+    mailbox_id: Annotated[
+        list[Text] | None, Query(description="Of this mailbox; of one of these, when there are several.")
+    ] = None,
+) -> tuple[MailboxId, ...]:
+    try:
+        return tuple(mailbox_id_of(each) for each in mailbox_id or ())
+    except AppError as error:
+        raise invalid_request("/query/mailbox_id", error.detail) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Where a read of the feed begins, and which way it goes."""
+
+    after: Place = None
+    after_time: PlaceInTime = None
+    order: Annotated[Order, Query(description="`newest`: for people who look at the latest mail.")] = (
+        Order.FEED
+    )
+
+    async def cursor(self, wanted: Wanted, reader: Feed) -> Cursor | None:
+        """None: at the beginning. Raises AppError."""
+        is_named = self.after in {"earliest", "latest"}
+        if self.after_time and self.after is not None:
+            raise invalid_request("/query/after_time", "either after or after_time, not both")
+        if self.order is Order.NEWEST and (is_named or self.after_time):
+            name = "after" if is_named else "after_time"
+            raise invalid_request(
+                f"/query/{name}", "goes with order=feed; order=newest begins with the latest"
+            )
+        if self.after_time:
+            return Cursor(await reader.place_before(self.after_time))
+        if self.after == "latest":
+            return Cursor(await reader.last_place())
+        if self.after == "earliest":
+            return None
+        return decode_cursor(self.after, scope_of(wanted, self.order))
+
+
+def _gone(gone: CursorGone) -> AppError:
+    detail = (
+        "The cursor is of another feed, or of a place that this one does not have: the database is another one than "
+        "the cursor was got from. Begin anew with 'earliest' (what you have comes again) or 'latest'."
+    )
+    return AppError(410, "cursor_gone", detail, members={"earliest": gone.earliest, "latest": gone.latest})
+
+
+def _refuse_unknown(db: Session, mailbox_ids: Sequence[MailboxId]) -> None:
+    there = mailboxes.snapshots(db, mailbox_ids)
+    if unknown := [each for each in mailbox_ids if each not in there]:
+        raise invalid_request("/query/mailbox_id", f"there is no mailbox {encode_id('mbx', unknown[0])}")
 
 
 def build_router(
@@ -145,38 +226,48 @@ def build_router(
         request: Request,
         response: Response,
         wanted: Wanted,
-        after: str | None,
+        begin: Begin,
         limit: int,
         wait: int,
-        order: Order,
     ) -> FeedPage:
-        query = FeedQuery(wanted, order, decode_cursor(after), limit)
-        found = await reader.page(query, wait=wait, is_gone=request.is_disconnected)
-        link_next(request, response, found.next_cursor)
+        cursor = await begin.cursor(wanted, reader)
+        start, feed = (cursor.position, cursor.feed) if cursor else (None, "")
+        query = FeedQuery(wanted, begin.order, start, limit, feed=feed)
+        try:
+            found = await reader.page(query, wait=wait, is_gone=request.is_disconnected)
+        except CursorGone as error:
+            raise _gone(error) from error
+        link_next(request, response, found.next_cursor if found.has_more else None)
         return found
 
     @router.get(
         "/messages",
         dependencies=[may_read],
-        responses=documented(400) | answered(200, "A page of the feed.", "Link"),
+        responses=documented(400, 410) | answered(200, "A page of the feed.", "Link"),
         summary="Read the feed: new messages of all mailboxes, each once",
     )
     async def list_messages(
         request: Request,
         response: Response,
         wanted: Filters,
-        after: After = None,
+        mailbox_ids: Annotated[tuple[MailboxId, ...], Depends(_of_mailboxes)],
+        begin: Annotated[Begin, Depends()],
         limit: Limit = 50,
         wait: Wait = 0,
-        order: InOrder = Order.FEED,
     ) -> FeedPage:
-        """Oldest first. Pass `next_cursor` as `after` next time: no message is skipped, none comes twice."""
-        return await page(request, response, wanted, after, limit, wait, order)
+        """Oldest first. Pass `next_cursor` as `after` next time: no message is skipped, none comes twice.
+
+        Several values of one filter mean one of them, several filters all of them.
+        """
+        if mailbox_ids:
+            await database.read(lambda db: _refuse_unknown(db, mailbox_ids))
+            wanted = wanted.of(*mailbox_ids)
+        return await page(request, response, wanted, begin, limit, wait)
 
     @router.get(
         "/mailboxes/{mailbox_id}/messages",
         dependencies=[may_read],
-        responses=documented(400, 404) | answered(200, "A page of the feed.", "Link"),
+        responses=documented(400, 404, 410) | answered(200, "A page of the feed.", "Link"),
         summary="Read the feed of one mailbox",
     )
     async def list_mailbox_messages(
@@ -184,15 +275,14 @@ def build_router(
         response: Response,
         mailbox_id: str,
         wanted: Filters,
-        after: After = None,
+        begin: Annotated[Begin, Depends()],
         limit: Limit = 50,
         wait: Wait = 0,
-        order: InOrder = Order.FEED,
     ) -> FeedPage:
-        """The same as `/messages`, of one mailbox. Cursors of one are not meant for the other."""
+        """The same as `/messages?mailbox_id=…`, of one mailbox."""
         number = mailbox_id_of(mailbox_id)
         await database.read(lambda db: existing(db, number))
-        return await page(request, response, wanted.of(number), after, limit, wait, order)
+        return await page(request, response, wanted.of(number), begin, limit, wait)
 
     async def found(message_id: str) -> Message:
         seq = MessageSeq(decode_id("msg", message_id))

@@ -24,7 +24,7 @@ from app.runs.models import ACTIVE, Sync, SyncId, SyncStatus, Trigger
 from app.runs.schemas import SyncAnswer
 from app.telemetry import Traces
 from app.web.ids import decode_id
-from app.web.pages import After, Limit, Page, decode_cursor, encode_cursor, link_next
+from app.web.pages import After, CursorScope, Limit, Page, decode_cursor, encode_cursor, link_next
 from app.web.problems import answered, documented
 from app.web.routing import Router
 
@@ -124,13 +124,16 @@ def build_router(
         request: Request, response: Response, mailbox_id: str, after: After = None, limit: Limit = 50
     ) -> Page[SyncAnswer]:
         """The latest first. Ended ones are forgotten after a while, as the settings say."""
-        number, position = mailbox_id_of(mailbox_id), decode_cursor(after)
+        number = mailbox_id_of(mailbox_id)
+        scope = CursorScope.of("syncs", filters={"mailbox_id": number})
+        at = decode_cursor(after, scope)
+        position = at.position if at else None
 
         def question(db: Session) -> Page[SyncAnswer]:
             existing(db, number)
             rows = runs.page(db, number, before=position, limit=limit + 1)
-            cursor = encode_cursor(rows[limit - 1].id or 0) if len(rows) > limit else None
-            return Page(items=[schemas.answer(row) for row in rows[:limit]], next_cursor=cursor)
+            cursor = encode_cursor(rows[limit - 1].id or 0, scope) if len(rows) > limit else None
+            return Page.up_to([schemas.answer(row) for row in rows[:limit]], cursor)
 
         page = await database.read(question)
         link_next(request, response, page.next_cursor)

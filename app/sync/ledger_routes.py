@@ -34,7 +34,7 @@ from app.sync.inspection import Preview, Rebaseline, RetentionPreview, Unknown
 from app.sync.service import SyncTools
 from app.web.bodies import BodyLimits, blocks
 from app.web.ids import decode_id
-from app.web.pages import After, Limit, Page, decode_cursor, encode_cursor, link_next
+from app.web.pages import After, CursorScope, Limit, Page, decode_cursor, encode_cursor, link_next
 from app.web.problems import answered, documented
 from app.web.routing import Router
 
@@ -97,9 +97,12 @@ def build_router(
         limit: Limit = 50,
     ) -> Page[UniqueIdAnswer]:
         """Oldest first. Entries stay when the message is gone, here or on the server."""
-        number, position = mailbox_id_of(mailbox_id), decode_cursor(after) or 0
+        number = mailbox_id_of(mailbox_id)
+        scope = CursorScope.of("unique-ids", filters={"mailbox_id": number, "state": state})
+        at = decode_cursor(after, scope)
+        position = at.position if at else 0
         page = await database.read(
-            partial(_page, mailbox_id=number, state=state, position=position, limit=limit)
+            partial(_page, mailbox_id=number, state=state, position=position, limit=limit, scope=scope)
         )
         link_next(request, response, page.next_cursor)
         return page
@@ -279,7 +282,13 @@ def _want(
 
 
 def _page(
-    db: Session, *, mailbox_id: MailboxId, state: EntryState | None, position: int, limit: int
+    db: Session,
+    *,
+    mailbox_id: MailboxId,
+    state: EntryState | None,
+    position: int,
+    limit: int,
+    scope: CursorScope,
 ) -> Page[UniqueIdAnswer]:
     mailbox = existing(db, mailbox_id)
     rows = ledger.entries(db, mailbox_id, state=state, after=position, limit=limit + 1)
@@ -287,5 +296,5 @@ def _page(
         ledger_schemas.entry_answer(row, listed_at=mailbox.listed_at, has_message=has_message)
         for row, has_message in rows[:limit]
     ]
-    cursor = encode_cursor(rows[limit - 1][0].id or 0) if len(rows) > limit else None
-    return Page(items=items, next_cursor=cursor)
+    cursor = encode_cursor(rows[limit - 1][0].id or 0, scope) if len(rows) > limit else None
+    return Page.up_to(items, cursor)

@@ -2,7 +2,11 @@
 
 import base64
 import binascii
-from typing import Annotated, Generic, TypeVar
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Annotated, Any, Generic, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 from fastapi import Query, Request, Response
@@ -17,10 +21,35 @@ MOST = 200
 
 Limit = Annotated[int, Query(ge=1, le=MOST, description="How many at most.")]
 After = Annotated[
-    str | None, Query(max_length=200, description="The `next_cursor` of the page before; opaque.")
+    str | None,
+    Query(max_length=200, description="The `next_cursor` of the page before; opaque, and never expires."),
 ]
 
-_MARK = b"m1:"
+_VERSION, _FIRST_VERSION = "m2", "m1"  # the first one held a place and nothing else; such cursors stay valid
+
+
+@dataclass(frozen=True, slots=True)
+class CursorScope:
+    """What a place is a place of: a list, in an order, with filters (their digest; empty: none)."""
+
+    name: str
+    order: str = ""
+    filters: str = ""
+
+    @classmethod
+    def of(cls, name: str, *, order: str = "", filters: Mapping[str, Any] | None = None) -> Self:
+        """``filters``: those that are given, not ``limit``, ``wait`` and what else changes no place."""
+        given = {name: value for name, value in (filters or {}).items() if value not in (None, "", (), [])}
+        text = json.dumps(given, sort_keys=True, default=str)
+        return cls(name, order, sha256(text.encode()).hexdigest()[:12] if given else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place. ``feed``: of which feed, where the cursor says so."""
+
+    position: int
+    feed: str = ""
 
 
 class Page(BaseModel, Generic[Item]):
@@ -32,25 +61,63 @@ class Page(BaseModel, Generic[Item]):
     next_cursor: str | None = Field(
         examples=["bTE6MzQ"], description="What to pass as `after` for the next page; null: no more."
     )
+    has_more: bool = Field(examples=[False], description="There is a next page.")
+
+    @classmethod
+    def up_to(cls, items: list[Item], next_cursor: str | None) -> Self:
+        """A page of a list that ends: it goes on as long as there is a cursor."""
+        return cls(items=items, next_cursor=next_cursor, has_more=next_cursor is not None)
 
 
-def encode_cursor(position: int) -> str:
+def encode_cursor(position: int, scope: CursorScope, *, feed: str = "") -> str:
     """A place in a list as an opaque word."""
-    return base64.urlsafe_b64encode(_MARK + str(position).encode()).decode().rstrip("=")
+    text = ":".join((_VERSION, scope.name, scope.order, scope.filters, feed, str(position)))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str | None) -> int | None:
-    """The place that a cursor names; None for none. Raises 400 ``invalid_cursor``."""
-    if cursor is None:
+def decode_cursor(text: str | None, scope: CursorScope) -> Cursor | None:
+    """The place that a cursor names; None for none. Raises 400: ``invalid_cursor``, or ``cursor_mismatch`` for a
+    cursor of another list, order or filter.
+    """
+    if text is None:
         return None
-    try:
-        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        digits = raw.removeprefix(_MARK)
-        if raw.startswith(_MARK) and digits.isdigit() and len(digits) < 19:
-            return int(digits)
-    except (binascii.Error, ValueError):
-        pass
+    version, *facts = _parts(text)
+    match version, facts:
+        case str(v), [digits] if v == _FIRST_VERSION and _is_position(digits):
+            return Cursor(int(digits))
+        case str(v), [name, order, filters, feed, digits] if v == _VERSION and _is_position(digits):
+            _refuse_other(CursorScope(name, order, filters), scope)
+            return Cursor(int(digits), feed)
     raise AppError(400, "invalid_cursor", "The cursor is not one that this service gave.")
+
+
+def _parts(text: str) -> list[str]:
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        return raw.decode("ascii").split(":")
+    except (binascii.Error, ValueError):
+        return [""]
+
+
+def _is_position(digits: str) -> bool:
+    return digits.isascii() and digits.isdigit() and len(digits) < 19
+
+
+def _refuse_other(given: CursorScope, scope: CursorScope) -> None:
+    if given == scope:
+        return
+    if given.name != scope.name:
+        differs = f"of another list ('{given.name}', not '{scope.name}')"
+    elif given.order != scope.order:
+        differs = f"of another order ('{given.order}', not '{scope.order}')"
+    else:
+        differs = "of the same list with other filters"
+    raise AppError(
+        400,
+        "cursor_mismatch",
+        f"The cursor is {differs}. Ask with the parameters that it was given for, or begin anew without 'after' "
+        "(where the list takes it, with after=latest or after_time=…) and keep a cursor for each choice of parameters.",
+    )
 
 
 def link_next(request: Request, response: Response, cursor: str | None) -> None:
@@ -58,5 +125,6 @@ def link_next(request: Request, response: Response, cursor: str | None) -> None:
     if cursor is not None:
         route: Route = request.scope["route"]
         asked = [each for each in request.query_params.multi_items() if each[0] in route.query_names]
-        query = urlencode([*((name, value) for name, value in asked if name != "after"), ("after", cursor)])
+        kept = [(name, value) for name, value in asked if name not in {"after", "after_time"}]
+        query = urlencode([*kept, ("after", cursor)])
         response.headers["Link"] = f'<{quote(request.url.path)}?{query}>; rel="next"'

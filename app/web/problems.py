@@ -42,6 +42,8 @@ class Problem(BaseModel):
     detail: str = Field(examples=["There is no such mailbox."], description="What happened, for people.")
     code: str = Field(examples=["not_found"], description="Stable; what a program decides by.")
     errors: list[Fault] | None = Field(None, description="Only for bad input: each fault and where it is.")
+    earliest: str | None = Field(None, description="Only with `cursor_gone`: a cursor to begin anew with.")
+    latest: str | None = Field(None, description="Only with `cursor_gone`: the cursor of the end.")
 
 
 _MEANINGS = {
@@ -51,6 +53,7 @@ _MEANINGS = {
     404: ("not_found", "There is nothing with this id."),
     408: ("request_timeout", "The body did not come in time."),
     409: ("conflict", "The state of the resource does not allow it."),
+    410: ("cursor_gone", "The cursor is of another feed; `earliest` and `latest` say how to go on."),
     413: ("body_too_large", "The body has more octets than is allowed."),
     414: ("uri_too_long", "The URL has more octets than is allowed."),
     415: ("unsupported_media_type", "The body is of another media type than the operation takes."),
@@ -156,7 +159,7 @@ def with_errors(document: dict[str, Any]) -> dict[str, Any]:
 
 def problem(error: AppError) -> Response:
     """The answer for one of our own errors."""
-    body = problem_body(error.status, error.code, error.detail, error.faults)
+    body = problem_body(error.status, error.code, error.detail, error.faults) | error.members
     return JSONResponse(body, error.status, headers=error.headers, media_type=MEDIA_TYPE)
 
 

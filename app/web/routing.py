@@ -2,9 +2,10 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
-from urllib.parse import unquote_to_bytes
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, get_args, get_origin
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from fastapi import APIRouter, Request, Response
 from fastapi.dependencies.models import Dependant
@@ -15,6 +16,14 @@ from app.errors import AppError, InputFault, invalid_request
 from app.web.bodies import whole
 from app.web.documents import DocumentRefused, read_document, text_fault
 
+_TAKES_ANY_QUERY = frozenset(("/metrics", "/livez", "/readyz"))  # probes and scrapers add what they like
+_ALSO_CALLED = {  # what other services call it
+    "cursor": "after", "next_cursor": "after", "page_token": "after", "starting_after": "after", "offset": "after",
+    "page": "after", "per_page": "limit", "page_size": "limit", "count": "limit", "sort": "order",
+    "mailbox": "mailbox_id", "sender": "from", "timeout": "wait",
+}  # fmt: skip
+_LONGEST_NAME = 100
+_MOST_FAULTS = 20
 _AT_ONCE = 64 * 1024  # octets: a larger document is read in a thread
 
 
@@ -31,13 +40,15 @@ class Doorkeeper:
 
 
 class Route(APIRoute):
-    """A route of FastAPI that keeps the order: key, query, body. ``query_names``: the parameters that it declares."""
+    """A route of FastAPI that keeps the order: key, query, body. ``query_names``: the parameters that it declares, and
+    whether one may come several times.
+    """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         asked: list[object] = [dependency.dependency for dependency in self.dependencies]
         self._doorkeeper = next((one for one in asked if isinstance(one, Doorkeeper)), None)
-        self.query_names = frozenset(_query_names(self.dependant))
+        self.query_names = _query_names(self.dependant)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As FastAPI's, behind the doorkeeper."""
@@ -47,6 +58,8 @@ class Route(APIRoute):
         await self._doorkeeper.admit(scope)
         try:
             _refuse_odd_text(scope["query_string"])
+            if self.include_in_schema and self.path not in _TAKES_ANY_QUERY:
+                refuse_other_parameters(scope["query_string"], self.query_names)
             await super().handle(scope, receive, send)
         finally:
             self._doorkeeper.leave(scope)
@@ -71,10 +84,39 @@ class Router(APIRouter):
         super().__init__(route_class=Route, redirect_slashes=False, **named)
 
 
-def _query_names(dependant: Dependant) -> Iterator[str]:
-    yield from (field.alias for field in dependant.query_params)
+def _query_names(dependant: Dependant) -> dict[str, bool]:
+    names = {field.alias: _is_list(field.field_info.annotation) for field in dependant.query_params}
     for inner in dependant.dependencies:
-        yield from _query_names(inner)
+        names |= _query_names(inner)
+    return names
+
+
+def _is_list(annotation: object) -> bool:
+    return get_origin(annotation) is list or any(get_origin(each) is list for each in get_args(annotation))
+
+
+def refuse_other_parameters(query: bytes, known: Mapping[str, bool]) -> None:
+    """PURE  Raises 422 for a parameter that is not declared, or that comes twice and may not: a filter that is not
+    understood, and so not applied, would answer what nobody has asked for.
+    """
+    faults: list[InputFault] = []
+    seen: set[str] = set()
+    for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name not in known:
+            told = f"is no parameter of this operation; {_hint(name, known)}"
+            faults.append(InputFault(f"/query/{name[:_LONGEST_NAME]}", told))
+        elif name in seen and not known[name]:
+            faults.append(InputFault(f"/query/{name}", "is given twice"))
+        seen.add(name)
+    if faults:
+        raise AppError(422, "invalid_request", "The request is not valid.", tuple(faults[:_MOST_FAULTS]))
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    near = _ALSO_CALLED.get(name.lower(), "")
+    if near not in known:
+        near = next(iter(get_close_matches(name[:_LONGEST_NAME], known, 1)), "")
+    return f"did you mean '{near}'?" if near else f"known are: {', '.join(sorted(known)) or 'none'}"
 
 
 class _Read(Request):

@@ -62,7 +62,7 @@ async def subjects(database: Database, wanted: Wanted, **asked: Any) -> list[str
 async def row(database: Database, subject: str) -> dict[str, Any]:
     def question(db: Session) -> dict[str, Any]:
         end = repository.last_place(db)
-        (found,) = repository.between(db, Wanted(subject=subject), above=0, below=end + 1, limit=2)
+        (found,) = repository.between(db, Wanted(subject=(subject,)), above=0, below=end + 1, limit=2)
         return found.model_dump()
 
     return await database.read(question)
@@ -125,10 +125,10 @@ async def test_a_look_passes_a_bounded_number_of_a_thread_and_none_of_others(dat
     mailbox_id = await put_all(database)
     await put(database, mailbox_id, *(letter("answer", number) for number in range(1, 8)))
     thread = (await row(database, "first"))["thread_id"]
-    wanted = Wanted(thread_id=thread, mailbox_id=mailbox_id, subject="vacation")
+    wanted = Wanted(thread_id=thread, mailbox_id=mailbox_id, subject=("vacation",))
     page = await looked(database, wanted, most_looked_at=3, order=Order.NEWEST)
     assert (page.items, page.has_more) == ([], True)
-    page = await looked(database, Wanted(thread_id=thread, subject="first"), most_looked_at=10)
+    page = await looked(database, Wanted(thread_id=thread, subject=("first",)), most_looked_at=10)
     assert [item.subject for item in page.items] == ["first"]
     assert not page.has_more  # ten of the thread, and five others beside them
 

@@ -167,11 +167,11 @@ async def test_a_large_message_is_stored_in_blocks_and_read_back(database: Datab
 @pytest.mark.parametrize(
     ("wanted", "subjects"),
     [
-        (Wanted(subject="100%"), ["Invoice 100%"]),
-        (Wanted(subject="invoice"), ["Invoice 100%", "Invoice 1000"]),
-        (Wanted(subject="_"), []),
-        (Wanted(sender="ADA@"), ["Invoice 100%", "Invoice 1000"]),
-        (Wanted(sender="bob"), []),
+        (Wanted(subject=("100%",)), ["Invoice 100%"]),
+        (Wanted(subject=("invoice",)), ["Invoice 100%", "Invoice 1000"]),
+        (Wanted(subject=("_",)), []),
+        (Wanted(sender=("ADA@",)), ["Invoice 100%", "Invoice 1000"]),
+        (Wanted(sender=("bob",)), []),
         (Wanted(since=NOW), ["Invoice 100%", "Invoice 1000"]),
         (Wanted(until=NOW), []),
         (Wanted(has_attachments=True), []),

@@ -169,7 +169,7 @@ async def test_only_a_certain_sender_is_found_by_address(database: Database) -> 
     await put(database, mailbox_id, mail("a", "x"))
 
     async def found(address: str) -> int:
-        wanted = Wanted(from_address=address)
+        wanted = Wanted(from_address=(address,))
         end = await database.read(repository.last_place)
         return len(
             await database.read(
