@@ -158,6 +158,17 @@ def _add_api(
     tools: SyncTools,
     clock: Clock,
 ) -> None:
+    check = ConnectionCheck(
+        database=database,
+        vault=vault,
+        tokens=tools.maildrop.tokens,
+        allowed=settings.allowed_private_networks,
+        ports=settings.allowed_ports,
+        lookups=lookups,
+        limits=tools.limits,
+        clock=clock,
+        monotonic=time.monotonic,
+    )
     app.include_router(
         mailboxes_router(
             database=database,
@@ -168,6 +179,7 @@ def _add_api(
             stats_of=stats_of,
             ledger=LedgerOfMailbox(is_known, begin_maildrop, compare_anew, judge_again),
             end_syncs=end_syncs,
+            passes_test=check.passes,
             work_is_due=work_is_due,
             clock=clock,
         )
@@ -184,17 +196,6 @@ def _add_api(
             has_secrets=not vault.is_closed,
             traces=tools.traces,
         )
-    )
-    check = ConnectionCheck(
-        database=database,
-        vault=vault,
-        tokens=tools.maildrop.tokens,
-        allowed=settings.allowed_private_networks,
-        ports=settings.allowed_ports,
-        lookups=lookups,
-        limits=tools.limits,
-        clock=clock,
-        monotonic=time.monotonic,
     )
     app.include_router(check_router(gate=gate, check=check))
     app.include_router(

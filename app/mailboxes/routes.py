@@ -1,11 +1,11 @@
 """Mailboxes over HTTP."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import APIRouter, Body, Header, Query, Request, Response
 from sqlmodel import Session
 
 from app.access.routes import By, requires
@@ -15,9 +15,10 @@ from app.errors import invalid_request
 from app.mailboxes import repository, service
 from app.mailboxes.examples import MAILBOXES
 from app.mailboxes.models import MailboxId
-from app.mailboxes.schemas import MailboxAnswer, MailboxChange, MailboxStats, NewMailbox, answer
+from app.mailboxes.schemas import MailboxAnswer, MailboxChange, MailboxStats, NewMailbox, answer, etag
 from app.mailboxes.secrets import Vault
 from app.settings import IpNetwork
+from app.web.conditions import refuse_unless_matching
 from app.web.ids import decode_id, encode_id
 from app.web.pages import After, CursorScope, Limit, Page, decode_cursor, encode_cursor, link_next
 from app.web.problems import answered, documented
@@ -26,6 +27,9 @@ from app.web.routing import Router
 _log = structlog.get_logger()
 
 _LIST = CursorScope("mailboxes")
+_TEST_FAILED = (
+    "auth_failed: With `test`: a step failed, and nothing was stored; `code` is one of a sync's error codes."
+)
 _WITHOUT_SECRETS = "without_secrets: The service runs without its secret key, and can store no credentials."
 
 FactsOf = Callable[[Session, Sequence[MailboxId]], dict[MailboxId, MailboxStats]]
@@ -46,12 +50,14 @@ def build_router(
     stats_of: FactsOf,
     ledger: service.LedgerOfMailbox,
     end_syncs: Callable[[Session, MailboxId], None],
+    passes_test: Callable[[MailboxId, MailboxChange], Awaitable[None]],
     work_is_due: Callable[[], None],
     clock: Callable[[], datetime],
 ) -> APIRouter:
     """The routes of the mailboxes. ``stats_of`` tells what later features know of them.
 
-    ``ledger`` is told what changes mean to it, ``end_syncs`` of a mailbox that is removed.
+    ``ledger`` is told what changes mean to it, ``end_syncs`` of a mailbox that is removed. ``passes_test`` raises
+    AppError where what is stored with a change does not stand the connection check.
     """
     router = Router(tags=["Mailboxes"])
     may_read, may_admin = requires(gate, Scope.READ), requires(gate, Scope.ADMIN)
@@ -123,31 +129,55 @@ def build_router(
         responses=documented(404) | answered(200, "The mailbox."),
         summary="Read a mailbox",
     )
-    async def get_mailbox(mailbox_id: str) -> MailboxAnswer:
-        """With its ledger in numbers, its last sync, and what is known of its server."""
+    async def get_mailbox(mailbox_id: str, response: Response) -> MailboxAnswer:
+        """With its ledger in numbers, its last sync, and what is known of its server.
+
+        The `ETag` changes with what a PATCH may change: send it as `If-Match` to change only what you have seen.
+        """
         number = mailbox_id_of(mailbox_id)
-        return await database.read(lambda db: shaped(db, number))
+        found = await database.read(lambda db: shaped(db, number))
+        response.headers["ETag"] = etag(found)
+        return found
 
     @router.patch(
         "/mailboxes/{mailbox_id}",
         dependencies=[may_admin],
-        responses=documented(404, 409, s409=_WITHOUT_SECRETS) | answered(200, "The mailbox as it is now."),
+        responses=documented(404, 409, 412, 424, s409=_WITHOUT_SECRETS, s424=_TEST_FAILED)
+        | answered(200, "The mailbox as it is now."),
         summary="Change a mailbox",
     )
-    async def update_mailbox(mailbox_id: str, body: MailboxChange, by: By) -> MailboxAnswer:
+    async def update_mailbox(
+        mailbox_id: str,
+        body: MailboxChange,
+        response: Response,
+        by: By,
+        test: Annotated[
+            bool, Query(description="Try it first, as `/mailboxes/{id}/test` does; store only what passes.")
+        ] = False,
+        if_match: Annotated[
+            str | None, Header(description="`ETag`s: nothing is changed where none is the mailbox's.")
+        ] = None,
+    ) -> MailboxAnswer:
+        """What is named is changed, and nothing else. A mailbox as it was read may be sent back whole."""
         number = mailbox_id_of(mailbox_id)
         if "host" in body.model_fields_set:
             service.refuse_literal(body.host, allowed)
         service.refuse_token_url(body.oauth2, allowed, ports)
 
         def change(db: Session) -> MailboxAnswer:
+            if if_match is not None:
+                service.existing(db, number, to_change=True)
+                refuse_unless_matching(if_match, etag(shaped(db, number)))
             row = service.change(db, number, body, vault=vault, ledger=ledger, allowed=allowed, now=clock())
             if body.model_fields_set & {"port", "security"}:
                 service.refuse_other_port(row, ports)
             db.flush()
             return shaped(db, number)
 
+        if test:
+            await passes_test(number, body)
         changed = await database.write(change)
+        response.headers["ETag"] = etag(changed)
         _log.info("mailbox_changed", mailbox=changed.id, fields=sorted(body.model_fields_set), **by.trail)
         if changed.next_sync_at:
             work_is_due()

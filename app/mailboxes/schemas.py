@@ -2,6 +2,7 @@
 
 import ssl
 from enum import StrEnum
+from hashlib import sha256
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
@@ -282,41 +283,70 @@ class NewMailbox(_Checks):
         return self.port or DEFAULT_PORTS[self.security]
 
 
-class MailboxChange(_Checks):
-    """What to change; what is not named stays."""
+def _unset() -> Any:
+    """Of a field that was not sent nothing is looked at. A default would stand in the document, and be sent."""
+    return None
 
-    name: Name = Field(default="")
-    host: Host = Field(default="")
-    port: Port | None = Field(default=None, description="null: the default of the security in force.")
-    security: Security = Field(default=Security.TLS, description="How the connection is protected.")
-    username: Username = Field(default="")
-    password: Password | None = Field(default=None, description="null removes the stored credentials.")
+
+class MailboxChange(_Checks):
+    """What to change; what is not named stays.
+
+    A mailbox as it was read may be sent back whole: what cannot be changed is ignored, but ``id``, ``status`` and
+    ``created_at``, which must be as they are.
+    """
+
+    id: str = Field(default_factory=_unset, description="Must be the mailbox's.")
+    status: MailboxStatus = Field(default_factory=_unset, description="Must be as it is; see `paused`.")
+    created_at: UtcTime = Field(default_factory=_unset, description="Must be as it is.")
+    name: Name = Field(default_factory=_unset)
+    host: Host = Field(default_factory=_unset)
+    port: Port | None = Field(
+        default_factory=_unset,
+        description="null: the default of the security in force. Not named, it follows another `security` where it is "
+        "the default one.",
+    )
+    security: Security = Field(default_factory=_unset, description="How the connection is protected.")
+    username: Username = Field(default_factory=_unset)
+    password: Password | None = Field(
+        default_factory=_unset, description="null removes the stored credentials."
+    )
     oauth2: OAuth2Login | None = Field(
-        default=None, description="Instead of `password`; each replaces the other. null like there."
+        default_factory=_unset, description="Instead of `password`; each replaces the other. null like there."
     )
     allow_cleartext_password: bool = Field(
-        default=False,
+        default_factory=_unset,
         description="With `security: none` the password crosses the network in clear text; say so.",
     )
-    allow_apop: bool = Field(default=False, description="Log in by APOP where there is no better way.")
-    ca_certificates: CaCertificates | None = Field(default=None)
-    poll_interval_seconds: PollInterval | None = Field(default=None)
-    poll_interval_max_seconds: LongestPollInterval | None = Field(default=None)
+    allow_apop: bool = Field(
+        default_factory=_unset, description="Log in by APOP where there is no better way."
+    )
+    ca_certificates: CaCertificates | None = Field(default_factory=_unset)
+    poll_interval_seconds: PollInterval | None = Field(default_factory=_unset)
+    poll_interval_max_seconds: LongestPollInterval | None = Field(default_factory=_unset)
     server_retention: ServerRetention = Field(
-        default_factory=ServerRetention, description="What becomes of mail on the server."
+        default_factory=_unset, description="What becomes of mail on the server."
     )
-    delete_short: bool = Field(default=False, description=_DELETE_SHORT)
+    delete_short: bool = Field(default_factory=_unset, description=_DELETE_SHORT)
     criteria: Criteria | None = Field(
-        default=None, description="Messages that were filtered are judged again by the new criteria."
+        default_factory=_unset,
+        description="Messages that were filtered are judged again by the new criteria.",
     )
-    paused: bool = Field(default=False, description="true: no sync until it is false again.")
+    paused: bool = Field(default_factory=_unset, description="true: no sync until it is false again.")
     maildrop: MaildropMove | None = Field(
-        default=None,
+        default_factory=_unset,
         description="Needed with another `host` or `port`, once something is known of the maildrop. `same`: the "
         "maildrop was moved; what it shows is compared with what is known, and only what is unknown is new. `other`: "
         "another maildrop; all that it shows is new (or a baseline, as `initial_sync` says), and what was known is to "
         "be read only. Another `username` is another maildrop always.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_is_to_be_read_only(cls, sent: Any) -> Any:
+        if not isinstance(sent, dict):
+            return sent
+        read_only = MailboxAnswer.model_fields.keys() - cls.model_fields.keys()
+        return {name: value for name, value in sent.items() if name not in read_only}
 
 
 class ServerFacts(BaseModel):
@@ -399,6 +429,7 @@ class MailboxAnswer(BaseModel):
     )
     status: MailboxStatus = Field(description="Whether it is synced.")
     status_detail: str | None = Field(examples=[None], description="Why it is not, for people.")
+    paused: bool = Field(description="Whether `paused` was set.")
     last_sync: LastSync | None = Field(description="The latest sync; null: there was none.")
     next_sync_at: UtcTime | None = Field(description="When it is polled next; null: only on demand.")
     server: ServerFacts | None = Field(description="What is known of the server; null: nothing yet.")
@@ -420,7 +451,22 @@ def answer(row: Mailbox, facts: MailboxStats) -> MailboxAnswer:
         id=encode_id("mbx", row.id),
         has_credentials=row.credentials is not None,
         auth_method=auth_method(row.credentials),
+        paused=row.status == MailboxStatus.PAUSED,
         server=ServerFacts.model_validate(row.server) if row.server else None,
         counts=facts.counts,
         last_sync=facts.last_sync,
     )
+
+
+# What a PATCH may change and an answer shows.
+_WRITABLE = (MailboxChange.model_fields.keys() & MailboxAnswer.model_fields.keys()) - {
+    "id",
+    "status",
+    "created_at",
+}
+
+
+def etag(mailbox: MailboxAnswer) -> str:
+    """Changes with what a PATCH may change (RFC 9110 §8.8.3), and not with each sync."""
+    text = mailbox.model_dump_json(include=set(_WRITABLE) | {"auth_method"})
+    return f'"{sha256(text.encode()).hexdigest()[:32]}"'

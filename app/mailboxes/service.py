@@ -1,8 +1,10 @@
 """Registering and changing a mailbox: row and credentials in one transaction."""
 
 from collections.abc import Callable, Collection, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 from sqlmodel import Session
@@ -38,10 +40,13 @@ from app.network.addresses import (
     refuse_token_port,
 )
 from app.settings import IpNetwork
+from app.web.ids import encode_id
+from app.web.times import as_text
 
 # A change to one of these may be what a refused login was waiting for.
 _LOGIN_FIELDS = {"host", "port", "security", "username", "password", "oauth2", "ca_certificates"}
 _CREDENTIALS = {"password", "oauth2"}
+_NO_COLUMNS = _CREDENTIALS | {"paused", "maildrop", "id", "status", "created_at"}
 _POLL_FIELDS = {"poll_interval_seconds", "poll_interval_max_seconds"}
 
 
@@ -85,20 +90,15 @@ def change(
 ) -> Mailbox:
     """Change what is named. New login data let a mailbox whose login was refused be polled again."""
     row = existing(db, mailbox_id, to_change=True)
-    named = wanted.model_fields_set
+    _refuse_other_facts(row, wanted)
     before, bound = _destination(row), Binding.of(row)
-    for field, value in wanted.model_dump(
-        include=named
-        - {"password", "oauth2", "paused", "maildrop"}
-        - ({"port"} if wanted.port is None else set()),
-        mode="json",
-    ).items():
+    columns = columns_to_change(row, wanted)
+    for field, value in columns.items():
         setattr(row, field, value)
-    if named & {"port", "security"} and wanted.port is None:
-        row.port = DEFAULT_PORTS[Security(row.security)]
+    named = columns.keys() | (wanted.model_fields_set & (_CREDENTIALS | {"paused"}))
     if named & {"host", "port"}:  # what is known of the pace is another server's
         row.pace, row.is_private = Pace.NEW.value, _is_private(row.host, allowed)
-    if named & {"password", "oauth2"}:
+    if named & _CREDENTIALS:
         _seal(row, credentials_of(wanted), vault)
     elif row.credentials:
         refuse_new_destination(row.credentials, before, _destination(row))
@@ -114,8 +114,33 @@ def change(
     _settle_maildrop(db, row, move, ledger=ledger, is_moved=is_moved, now=now)
     if "criteria" in named:
         ledger.judge_again(db, mailbox_id, now)
-    _settle_status(row, wanted, now)
+    _settle_status(row, wanted, named, now)
     return row
+
+
+def columns_to_change(row: Mailbox, wanted: MailboxChange) -> dict[str, Any]:
+    """PURE  The columns that a change names and that are to be others than they are. A port that is the default of the
+    security before follows another security.
+    """
+    named = wanted.model_fields_set
+    columns = wanted.model_dump(include=set(named) - _NO_COLUMNS, mode="json")
+    security = Security(columns.get("security", row.security))
+    follows = "port" not in named and row.port == DEFAULT_PORTS[Security(row.security)]
+    if follows or ("port" in named and wanted.port is None):
+        columns["port"] = DEFAULT_PORTS[security]
+    return {name: value for name, value in columns.items() if getattr(row, name) != value}
+
+
+def _refuse_other_facts(row: Mailbox, wanted: MailboxChange) -> None:
+    """What cannot be changed, and is sent back as something else than it is."""
+    facts = {"id": encode_id("mbx", row.id or 0), "status": row.status, "created_at": row.created_at}
+    for name, is_now in facts.items():
+        if name in wanted.model_fields_set and _told(getattr(wanted, name)) != _told(is_now):
+            raise invalid_request(f"/{name}", f"cannot be changed; it is {_told(is_now)}")
+
+
+def _told(value: object) -> str:
+    return as_text(value) if isinstance(value, datetime) else str(value)
 
 
 def move_of(
@@ -290,8 +315,7 @@ def _refuse_turned_interval(least: int | None, most: int | None) -> None:
         raise invalid_request("/poll_interval_max_seconds", "must not be less than poll_interval_seconds")
 
 
-def _settle_status(row: Mailbox, wanted: MailboxChange, now: datetime) -> None:
-    named = wanted.model_fields_set
+def _settle_status(row: Mailbox, wanted: MailboxChange, named: AbstractSet[str], now: datetime) -> None:
     if "paused" in named and wanted.paused:
         row.status, row.status_detail = MailboxStatus.PAUSED.value, None
     elif "paused" in named and row.status == MailboxStatus.PAUSED:

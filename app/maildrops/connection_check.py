@@ -7,15 +7,15 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from app import pop3
 from app.database import Database
 from app.errors import AppError, invalid_request
 from app.mailboxes.models import MailboxId
-from app.mailboxes.schemas import Name, NewMailbox, credentials_of
+from app.mailboxes.schemas import MailboxChange, Name, NewMailbox, credentials_of
 from app.mailboxes.secrets import Binding, Credentials, CredentialsUnreadable, Vault
-from app.mailboxes.service import destination_of, existing, refuse_new_destination
+from app.mailboxes.service import columns_to_change, destination_of, existing, refuse_new_destination
 from app.maildrops.causes import Circumstances, Diagnosis, Step, diagnose, steps_of, warnings_of
 from app.maildrops.errors import UNREADABLE, SyncErrorCode, SyncFailed
 from app.maildrops.login import Login, as_sync_failed, by_token
@@ -23,13 +23,20 @@ from app.maildrops.oauth2 import AccessTokens, refresh
 from app.network.addresses import AddressRefused, refuse_port, resolve
 from app.network.lookups import HostUnknown, Lookups
 from app.settings import IpNetwork
-from app.web.ids import decode_id
+from app.web.ids import decode_id, encode_id
 
 # A person waits for the answer: less patience than a sync has, unless the settings have still less.
 _LONGEST_REPLY = 30.0  # seconds
 _LONGEST_SESSION = 120.0
 _LONGEST_PROBE = 5.0
 _EXPIRES_SOON = timedelta(days=14)
+
+
+_OF_ROW = (
+    "name", "host", "port", "security", "username", "allow_cleartext_password", "allow_apop", "ca_certificates",
+    "poll_interval_seconds",
+)  # fmt: skip
+_SECRETS = frozenset(("password", "oauth2"))
 
 
 class MailboxToCheck(NewMailbox):
@@ -81,6 +88,28 @@ class ConnectionCheck:
     limits: pop3.Limits
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
+
+    async def stored(self, mailbox_id: MailboxId, change: MailboxChange | None) -> MailboxToCheck:
+        """What is to be tried of a stored mailbox with these changes. Raises AppError."""
+        row = await self.database.read(partial(existing, mailbox_id=mailbox_id))
+        fields = {name: getattr(row, name) for name in _OF_ROW}
+        if change is not None:
+            fields |= {
+                name: value for name, value in columns_to_change(row, change).items() if name in _OF_ROW
+            }
+            fields |= {name: getattr(change, name) for name in _SECRETS & change.model_fields_set}
+        try:
+            return MailboxToCheck(**fields, mailbox_id=encode_id("mbx", mailbox_id))
+        except ValidationError as error:
+            raise invalid_request("", error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+
+    async def passes(self, mailbox_id: MailboxId, change: MailboxChange) -> None:
+        """Raises AppError where a step fails, with the code that a sync would have."""
+        report = await self.run(await self.stored(mailbox_id, change))
+        if not report.ok:
+            failed = report.steps[-1]
+            told = " ".join(filter(None, (failed.detail, failed.cause, failed.remedy, "Nothing was stored.")))
+            raise AppError(424, failed.code or SyncErrorCode.CONNECT_FAILED, f"{failed.step}: {told}")
 
     async def run(self, wanted: MailboxToCheck) -> ConnectionReport:
         """Every step until one fails. Raises AppError when ``mailbox_id`` names no mailbox."""

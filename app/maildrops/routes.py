@@ -7,13 +7,15 @@ from fastapi import APIRouter, Body
 from app.access.routes import requires
 from app.access.service import Gate, Scope
 from app.mailboxes.examples import MAILBOXES
+from app.mailboxes.routes import mailbox_id_of
+from app.mailboxes.schemas import MailboxChange
 from app.maildrops.connection_check import ConnectionCheck, ConnectionReport, MailboxToCheck
 from app.web.problems import answered, documented
 from app.web.routing import Router
 
 
 def build_router(*, gate: Gate, check: ConnectionCheck) -> APIRouter:
-    """The route that tries a mailbox's settings."""
+    """The routes that try a mailbox's settings."""
     router = Router(tags=["Mailboxes"])
 
     @router.post(
@@ -33,5 +35,18 @@ def build_router(*, gate: Gate, check: ConnectionCheck) -> APIRouter:
         is a login: it meets the maildrop's lock and LOGIN-DELAY like any other. It waits at most 30 s for an answer.
         """
         return await check.run(body)
+
+    @router.post(
+        "/mailboxes/{mailbox_id}/test",
+        dependencies=[requires(gate, Scope.ADMIN)],
+        responses=documented(404) | answered(200, "The steps that were made."),
+        summary="Try what is stored of a mailbox, or changes to it",
+    )
+    async def test_stored(
+        mailbox_id: str,
+        change: Annotated[MailboxChange | None, Body(description="What to try otherwise than it is.")] = None,
+    ) -> ConnectionReport:
+        """As `/mailboxes/test`. Changes for which the stored credentials would go elsewhere need them in the body."""
+        return await check.run(await check.stored(mailbox_id_of(mailbox_id), change))
 
     return router

@@ -164,9 +164,7 @@ class Begin:
 
     after: Place = None
     after_time: PlaceInTime = None
-    order: Annotated[Order, Query(description="`newest`: for people who look at the latest mail.")] = (
-        Order.FEED
-    )
+    order: InOrder = Order.FEED
 
     async def cursor(self, wanted: Wanted, reader: Feed) -> Cursor | None:
         """None: at the beginning. Raises AppError."""

@@ -54,6 +54,7 @@ _MEANINGS = {
     408: ("request_timeout", "The body did not come in time."),
     409: ("conflict", "The state of the resource does not allow it."),
     410: ("cursor_gone", "The cursor is of another feed; `earliest` and `latest` say how to go on."),
+    412: ("precondition_failed", "It was changed since it was read: its `ETag` is another one."),
     413: ("body_too_large", "The body has more octets than is allowed."),
     414: ("uri_too_long", "The URL has more octets than is allowed."),
     415: ("unsupported_media_type", "The body is of another media type than the operation takes."),
