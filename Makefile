@@ -63,7 +63,7 @@ clean: ## Remove what was made here
 	rm -rf .venv tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 tests/clients/node_modules/.package-lock.json: tests/clients/package-lock.json
-	@scripts/install-test-servers --with-node
+	@scripts/install-test-servers --with-browser --with-node
 	@cd tests/clients && npm ci --silent
 	@touch $@
 

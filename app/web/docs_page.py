@@ -1,10 +1,10 @@
-"""``/docs``: the OpenAPI document as a page that loads nothing from elsewhere, and keeps no key."""
+"""``/docs``: the OpenAPI document as a page that loads nothing from elsewhere, and keeps no key. ``/`` leads there."""
 
 import json
 from pathlib import Path
 
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 _FILES = Path(__file__).parent.parent / "static" / "vendor" / "swagger-ui"
@@ -14,11 +14,19 @@ _SETTINGS = {
     "dom_id": "#swagger-ui",
     "url": "/openapi.json",
     "deepLinking": True,
+    "docExpansion": "list",
+    "defaultModelsExpandDepth": 0,
+    "filter": True,
+    "tryItOutEnabled": True,
     "displayRequestDuration": True,
     "persistAuthorization": False,  # else the key would lie in the browser's storage
     "validatorUrl": None,
 }
 _START = f"""\
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", follow);
+follow();
 SwaggerUIBundle(Object.assign({json.dumps(_SETTINGS)}, {{
   layout: "BaseLayout",
   presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset],
@@ -32,6 +40,7 @@ _PAGE = f"""\
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Maildelta API</title>
 <link rel="stylesheet" href="{_ADDRESS}/swagger-ui.css">
+<style>body {{ margin: 0 }}</style>
 <link rel="icon" href="{_ADDRESS}/favicon-32x32.png">
 </head>
 <body>
@@ -50,6 +59,10 @@ _POLICY = (
 
 def install(app: FastAPI) -> None:
     """Serve the page, its script and its vendored files, and the document as it was first made."""
+
+    @app.get("/", include_in_schema=False)
+    async def root() -> RedirectResponse:
+        return RedirectResponse("/docs")
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
