@@ -1,6 +1,6 @@
 """PURE  Raw octets -> what the feed shows of a message, its text and HTML, its headers and attachments.
 
-``summarise`` runs for every message that is stored, ``parse`` and ``attachment`` when somebody asks for one. All of
+``summarise`` runs for every message that is stored, ``parse`` and ``attachment_pieces`` when somebody asks. All of
 them read the same tree of parts, take any octets whatever, and tell in ``warnings`` what was wrong with them. Every
 string they give can be stored: no NUL, no lone surrogates, bounded in length.
 """
@@ -36,7 +36,6 @@ __all__ = [
     "Octets",
     "ParsedMessage",
     "Summary",
-    "attachment",
     "attachment_facts",
     "attachment_pieces",
     "header_values",
@@ -111,17 +110,6 @@ def parse(octets: Octets, *, is_late: Callable[[], bool] = never) -> ParsedMessa
     headers = {name: [*map(as_text, values)] for name, values in fields_of(block, found).items()}
     text, html = _shown(bodies, budget, found)
     return ParsedMessage(headers, text, html, tuple(attachments), warnings_of(found, is_cut=False))
-
-
-def attachment(raw: Octets, index: int) -> tuple[Attachment, bytes] | None:
-    """The attachment that ``parse`` gave this index, and its decoded octets; None when there is none. Never raises."""
-    found: list[str] = []
-    budget = Budget(found)
-    part = _attached(raw, index, budget, found)
-    if part is None:
-        return None
-    content = b"".join(part.content(budget, found))
-    return _attachment(part, index, len(content), found), content
 
 
 def attachment_facts(octets: Octets, index: int, *, is_late: Callable[[], bool] = never) -> Attachment | None:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from app.database import Database
-from app.mail.mime import attachment, parse
+from app.mail.mime import parse
 from app.messages import repository
 from app.messages.models import Message, MessageSeq
 from app.messages.reader import SMALL_OCTETS, TOO_MUCH, MessageReader
@@ -22,6 +22,7 @@ from benchmarks.processes import family_memory
 from tests.fuzz.letters import MIB, with_attachment
 from tests.letters_stored import stored
 from tests.service import ServiceProcess, running, settings_for
+from tests.unit.mail.nasty import attachment
 
 SMALL = b"From: a@example.org\r\nSubject: small\r\n\r\nsome words\r\n"
 LARGE = with_attachment(10 * MIB)

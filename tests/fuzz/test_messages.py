@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from app.mail.budget import Budget
 from app.mail.html import read_html, stripped
-from app.mail.mime import attachment, header_values, parse, summarise
+from app.mail.mime import header_values, parse, summarise
 from app.mailboxes.criteria import Criteria
 from app.mailboxes.judging import JudgedHead, judge
 from tests.fuzz.laws import law, mutations
 from tests.fuzz.work import assert_linear
 from tests.servers.messages import sample_messages
-from tests.unit.mail.nasty import NASTY, nested
+from tests.unit.mail.nasty import NASTY, attachment, nested
 from tests.unit.mail.test_mime_laws import assert_lawful
 
 CRITERIA: Final = Criteria.model_validate(

@@ -1,4 +1,5 @@
-"""The table of letters that are made to cost: what six readers of each do to the service and to everybody else.
+"""The table of letters that are made to cost: what six readers of each do to the service and to everybody else, who are
+another reader and a mailbox that gets mail.
 
 Each run reads all of them at a small size, and judges by memory and by the processor time that the event loop gave to
 anything at a stretch: neither depends on how busy the machine is. With FUZZ_SECONDS (`make fuzz`) each is read at the
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.letters import MOST_DELAY_SECONDS, MOST_OCTETS, MOST_READER_SECONDS, READERS, Memory, measure
+from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
 from tests.fuzz.letters import LETTERS, with_attachment
 from tests.letters_stored import stored
 from tests.service import running, settings_for
@@ -41,21 +43,27 @@ async def test_what_a_letter_costs_its_readers_it_does_not_cost_others(tmp_path:
     made = [LETTERS[name].make(LETTERS[name].small) for name in names]
     settings = settings_for(tmp_path / "data")
     small, *ids = await stored(settings.data_dir, [_SMALL, *made])
-    async with running(settings) as client:
+    drop = FakeMaildrop()
+    async with running(settings) as client, FakePop3Server(drop) as server:
+        mailbox_id = await client.register(drop, server)
+        await client.sync(mailbox_id)
         memory = Memory(os.getpid())
         for name, message_id in zip(names, ids, strict=True):
             probe = LoopProbe()
             watching = [asyncio.create_task(probe.watch()), asyncio.create_task(memory.watch())]
             path = f"/messages/{message_id}"
+            drop.deliver(b"Subject: healthy too\r\n\r\nsome words\r\n", name)
             asked = [client.http.get(path, timeout=120) for _ in range(READERS)]
-            *answers, healthy = await asyncio.gather(
-                *asked, client.http.get(f"/messages/{small}", timeout=120)
-            )
+            beside = client.http.get(f"/messages/{small}", timeout=120)
+            syncing = asyncio.create_task(client.sync(mailbox_id))
+            *answers, healthy = await asyncio.gather(*asked, beside)
+            sync = await syncing
             for task in watching:
                 task.cancel()
             assert {answer.status_code for answer in answers} <= {200, 503}, name
             assert 200 in {answer.status_code for answer in answers}, name
             assert healthy.status_code == 200, name
+            assert (sync["status"], sync["report"]["retrieved"]) == ("succeeded", 1), name
             assert probe.worst <= _MOST_LOOP_SECONDS, name
             assert memory.peak - memory.idle <= MOST_OCTETS, name
             assert len((await client.http.get(f"{path}/raw")).content) == len(made[names.index(name)]), name

@@ -2,6 +2,14 @@
 
 from typing import Final
 
+from app.mail.mime import Attachment, attachment_facts, attachment_pieces
+
+
+def attachment(raw: bytes, index: int) -> tuple[Attachment, bytes] | None:
+    """What is told of an attachment, and all of its octets; None when there is none."""
+    facts = attachment_facts(raw, index)
+    return None if facts is None else (facts, b"".join(attachment_pieces(raw, index)))
+
 
 def multipart(*parts: bytes, boundary: bytes = b"b", subtype: bytes = b"mixed") -> bytes:
     """A whole multipart message of these parts (their headers, an empty line, their body)."""

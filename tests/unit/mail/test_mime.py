@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from app.mail import defects
-from app.mail.mime import Address, Attachment, attachment, header_values, parse, summarise
-from tests.unit.mail.nasty import NASTY, PNG, multipart, nested, with_body
+from app.mail.mime import Address, Attachment, header_values, parse, summarise
+from tests.unit.mail.nasty import NASTY, PNG, attachment, multipart, nested, with_body
 
 _TEXT = b"Content-Type: text/plain; charset=utf-8\r\n\r\n"
 _HTML = b"Content-Type: text/html; charset=utf-8\r\n\r\n"

@@ -14,7 +14,6 @@ from app.mail.budget import Budget, Work
 from app.mail.decoding import shown
 from app.mail.headers import Block
 from app.mail.mime import (
-    attachment,
     attachment_facts,
     attachment_pieces,
     header_values,
@@ -24,7 +23,7 @@ from app.mail.mime import (
 from app.mail.parts import leaves
 from app.mail.scanner import Scanner
 from app.mail.words import Masked, masked, plain
-from tests.unit.mail.nasty import NASTY
+from tests.unit.mail.nasty import NASTY, attachment
 
 _FRAGMENTS = st.sampled_from(
     [
