@@ -1,4 +1,4 @@
-# Trixie: on Python 3.12 and later the job engine needs SQLite 3.42. Any base with such a python3 and venv will do.
+# Any base with python3 (3.11 or later) and venv will do.
 ARG BASE_IMAGE=python:3.13-slim-trixie
 
 FROM ${BASE_IMAGE} AS build

@@ -1,7 +1,6 @@
 .DEFAULT_GOAL := help
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
-	$$p -c 'import sys, sqlite3; v = sys.version_info; sys.exit(not (v >= (3, 11) and (v < (3, 12) or sqlite3.sqlite_version_info >= (3, 42))))' \
-	2>/dev/null && echo $$p && break; done)
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 ARGS ?=
 
@@ -78,6 +77,6 @@ tests/clients/node_modules/.package-lock.json: tests/clients/package-lock.json
 	@touch $@
 
 .venv/made:
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed (3.12 and later: with SQLite 3.42 or later)." >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed." >&2; exit 1; }
 	@$(PYTHON) -m venv .venv
 	@touch $@

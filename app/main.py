@@ -16,13 +16,13 @@ from app import __version__, pop3
 from app.access.routes import build_router as access_router
 from app.access.service import Gate
 from app.database import Database
+from app.database.clock import ASK_EVERY_SECONDS, DatabaseClock
 from app.database.locks import WorkerName, shared
 from app.database.schema import upgrade
 from app.health import build_metrics_router
 from app.health import build_router as health_router
-from app.jobs.engine import create_engine
-from app.jobs.port import JobEngine
-from app.jobs.storage import database_for_jobs
+from app.jobs.bell import Bell
+from app.jobs.periodic import Periodic
 from app.jobs.wakeups import Wakeups
 from app.ledger.repository import begin_maildrop, is_known, judge_again
 from app.mailboxes.keyring import open_vault, seal_old_forms_anew
@@ -59,7 +59,8 @@ from app.web.bodies import BodyLimits
 from app.web.front import Front
 from app.web.rates import Rate
 from app.web.spans import of_requests
-from app.worker.runner import SYNCS, SyncRunner
+from app.worker.runner import SyncRunner
+from app.worker.upkeep import Upkeep
 
 _log = structlog.get_logger()
 
@@ -81,7 +82,8 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
     """
     traces = traces or Traces()
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds mail
-    database = Database(settings.effective_database_url, traces=traces)
+    database = Database(settings.effective_database_url, traces=traces, is_pooled=bool(settings.listen_url))
+    clock = DatabaseClock(database, own=clock, monotonic=time.monotonic)
     wakeups = Wakeups()
     threads = FairThreads(os.cpu_count() or 1, name="prepare")
     worker_name = None if settings.executor_id or settings.role is Role.API else WorkerName(settings.data_dir)
@@ -91,19 +93,10 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
     )
     vault = open_vault(settings)
     runner = _runner(settings, database, vault, lookups, threads, wakeups, worker, clock, traces)
-    runs_syncs = settings.role is not Role.API and not vault.is_closed
-    engine = create_engine(
-        database_url=database_for_jobs(settings.effective_database_url, data_dir=settings.data_dir),
-        executor_id=worker,
-        jobs=[runner.job(every_seconds=settings.tick_seconds)],
-        runs_jobs=runs_syncs,
-    )
 
     def work_is_due() -> None:
-        if runs_syncs:
-            runner.look_now()
-        elif not vault.is_closed:
-            engine.ask(SYNCS)
+        if not vault.is_closed:
+            wakeups.work.fire()
 
     async def is_ready() -> None:
         await database.read(lambda db: db.connection().exec_driver_sql("SELECT last_seq FROM feed").one())
@@ -126,7 +119,7 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # they would go where the Host header says, and without the key
-        lifespan=_lifespan(settings, database, vault, clock, lookups, threads, runner, engine, worker_name),
+        lifespan=_lifespan(settings, database, vault, clock, lookups, threads, runner, worker_name),
         telemetry=of_requests(traces),
         responses={500: {"model": problems.Problem, "description": "An error of ours."}},
     )
@@ -287,9 +280,19 @@ def _runner(
         worker=worker,
         concurrency=settings.sync_concurrency,
         lease_seconds=settings.lease_seconds,
+        tick_seconds=settings.tick_seconds,
         clock=clock,
         overall=settings.syncs_overall or None,
         slow_after_seconds=settings.slow_after_seconds,
+    )
+
+
+def _upkeep(settings: Settings, database: Database, clock: Clock) -> Upkeep:
+    return Upkeep(
+        database=database,
+        clock=clock,
+        lease_seconds=settings.lease_seconds,
+        tick_seconds=settings.tick_seconds,
         keep_finished=timedelta(days=days) if (days := settings.finished_syncs_days) else None,
         keep_quiet=timedelta(days=days) if (days := settings.quiet_polls_days) else None,
     )
@@ -326,33 +329,43 @@ def _lifespan(
     settings: Settings,
     database: Database,
     vault: Vault,
-    clock: Clock,
+    clock: DatabaseClock,
     lookups: Lookups,
     threads: FairThreads,
     runner: SyncRunner,
-    engine: JobEngine,
     worker_name: WorkerName | None,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         with shared(settings.effective_database_url):
             await asyncio.to_thread(upgrade, settings.effective_database_url)
+            await clock.ask()
             if not vault.is_closed:
                 await _make_secrets_ready(database, vault, clock)
+            periodic = Periodic()
             if settings.role is not Role.API:
-                await runner.take_back()
-            await engine.start()
+                _upkeep(settings, database, clock).add_to(periodic)
+            if not database.is_sqlite:
+                periodic.add("ask_the_time", clock.ask, every_seconds=ASK_EVERY_SECONDS)
+            bell = None if database.is_sqlite else Bell(settings.effective_listen_url, runner.tools.wakeups)
             rereading = asyncio.create_task(_reread(settings, database, threads))
-            _log.info(
-                "started", version=__version__, role=settings.role.value, without_secrets=vault.is_closed
-            )
             try:
+                if bell is not None:
+                    bell.start()
+                periodic.start()
+                if settings.role is not Role.API and not vault.is_closed:
+                    await runner.start()
+                _log.info(
+                    "started", version=__version__, role=settings.role.value, without_secrets=vault.is_closed
+                )
                 yield
             finally:
                 rereading.cancel()
                 await asyncio.wait([rereading])
-                await runner.stop()
-                await engine.stop(within_seconds=settings.stop_within_seconds)
+                await runner.stop(within_seconds=settings.stop_within_seconds)
+                await periodic.stop()
+                if bell is not None:
+                    await bell.stop()
                 await lookups.close()
                 threads.close()
                 runner.tools.slices.close()

@@ -52,6 +52,12 @@ class Settings(BaseSettings):
         "Empty: a SQLite file in `DATA_DIR`.",
         repr=False,
     )
+    listen_url: str = Field(
+        "",
+        description="The same PostgreSQL database, past a pooler that gives a connection for one transaction "
+        "(PgBouncer), for the one connection by which processes wake each other. Empty: as `DATABASE_URL`.",
+        repr=False,
+    )
     data_dir: Path = Field(Path("data"), description="What the embedded default writes.")
     secret_key: SecretStr = Field(
         SecretStr(""),
@@ -260,6 +266,13 @@ class Settings(BaseSettings):
             raise ValueError("must start with sqlite:/// or postgresql://")
         return value
 
+    @field_validator("listen_url")
+    @classmethod
+    def _listens_at_postgresql(cls, value: str) -> str:
+        if value and not value.startswith("postgresql://"):
+            raise ValueError("must start with postgresql://")
+        return value
+
     @field_validator("log_level")
     @classmethod
     def _known_level(cls, value: str) -> str:
@@ -271,6 +284,11 @@ class Settings(BaseSettings):
     def effective_database_url(self) -> str:
         """The database in use: the one that was set, or the embedded default."""
         return self.database_url or f"sqlite:///{self.data_dir / 'maildelta.sqlite'}"
+
+    @property
+    def effective_listen_url(self) -> str:
+        """Where processes wake each other, on PostgreSQL."""
+        return self.listen_url or self.effective_database_url
 
     @property
     def effective_syncs_per_host(self) -> int:

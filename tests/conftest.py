@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from tests.servers import ports
 from tests.servers.dovecot import Dovecot, Maildrop
+from tests.servers.pgbouncer import pgbouncer
 from tests.servers.postgres import Postgres
 from tests.servers.processes import ServerMissing
 
@@ -45,6 +46,13 @@ def postgres_url(postgres_server: Postgres) -> Iterator[str]:
     url = postgres_server.create_database()
     yield url
     postgres_server.drop_database(url)
+
+
+@pytest.fixture
+def pgbouncer_url(postgres_url: str) -> Iterator[str]:
+    """The same database as ``postgres_url``, through a PgBouncer in transaction mode."""
+    with pgbouncer(postgres_url) as url:
+        yield url
 
 
 @pytest.fixture

@@ -21,8 +21,6 @@ from app.database.locks import DatabaseInUse, shared
 from app.database.schema import upgrade
 from app.demo import story
 from app.edge.server import build_server
-from app.jobs.port import EngineCannotRun
-from app.jobs.storage import check_runtime, database_for_jobs
 from app.mailboxes.keyring import SecretKeyMissing, forget_unreadable, open_vault, seal_anew
 from app.main import create_app
 from app.reading.slices import INTERVAL
@@ -68,11 +66,9 @@ def serve(
     tracing = telemetry.from_environment(os.environ)
     if tracing.is_on:
         logs.configure(settings, telemetry.log_ids)
-    jobs_url = database_for_jobs(settings.effective_database_url, data_dir=settings.data_dir)
     try:
-        check_runtime(jobs_url)
         app = create_app(settings, traces=tracing)
-    except (EngineCannotRun, SecretKeyMissing, StorageFailed, OSError, ValueError) as error:
+    except (SecretKeyMissing, StorageFailed, OSError, ValueError) as error:
         _fail(str(error))
     if not settings.api_key.get_secret_value():
         typer.echo(f"The admin key is in {settings.api_key_file} ('maildelta show-key' prints it).", err=True)

@@ -115,18 +115,23 @@ class Database:
     must have no effect but on ``db``.
     """
 
-    def __init__(self, url: str, *, traces: Traces | None = None) -> None:
+    def __init__(self, url: str, *, traces: Traces | None = None, is_pooled: bool = False) -> None:
+        """``is_pooled``: a pooler stands between that gives a connection for one transaction (PgBouncer)."""
         self.url = driver_url(url)
         self._traces = traces or Traces()
         self._system = self.url.get_backend_name()
         self.is_sqlite = self._system == "sqlite"
         writers = 1 if self.is_sqlite else _POSTGRESQL_WRITERS
-        self._read_engine = open_engine(self.url, read_only=True, threads=_READER_THREADS)
-        writer = open_engine(self.url, read_only=False, threads=writers)
+        self._read_engine = open_engine(
+            self.url, read_only=True, threads=_READER_THREADS, is_pooled=is_pooled
+        )
+        writer = open_engine(self.url, read_only=False, threads=writers, is_pooled=is_pooled)
         self._write_engines = {
             durable: writer.execution_options(durable=durable) for durable in (True, False)
         }
-        self._search_engine = open_engine(self.url, read_only=True, threads=_SEARCHER_THREADS)
+        self._search_engine = open_engine(
+            self.url, read_only=True, threads=_SEARCHER_THREADS, is_pooled=is_pooled
+        )
         self._reads = BatchingExecutor(
             partial(self._read_batch, self._read_engine), threads=_READER_THREADS, name="db-read"
         )
@@ -293,10 +298,11 @@ def driver_url(url: str) -> URL:
     return parsed.set(drivername=drivers[parsed.get_backend_name()])
 
 
-def open_engine(url: URL, *, read_only: bool, threads: int) -> Engine:
+def open_engine(url: URL, *, read_only: bool, threads: int, is_pooled: bool = False) -> Engine:
     """An engine of at most ``threads`` connections, prepared as all of ours are.
 
-    ``read_only``: each transaction sees one state of the database and can change nothing.
+    ``read_only``: each transaction sees one state of the database and can change nothing. ``is_pooled``: no statement
+    is prepared, for the next transaction may have another connection.
     """
     if url.get_backend_name() == "sqlite":
         engine = create_engine(
@@ -316,6 +322,7 @@ def open_engine(url: URL, *, read_only: bool, threads: int) -> Engine:
         hide_parameters=True,
         pool_pre_ping=True,
         connect_args={"connect_timeout": 10, "application_name": _NAME}
+        | ({"prepare_threshold": None} if is_pooled else {})
         | {name: value for name, value in POSTGRESQL_NETWORK.items() if name not in url.query},
     )
     if read_only:

@@ -23,8 +23,6 @@ from pydantic import SecretStr
 
 from app.demo.maildrop import Maildrop, MaildropServer
 from app.demo.samples import LATE_SUBJECT, SUBJECTS, late_mail, sample_mail
-from app.jobs.port import EngineCannotRun
-from app.jobs.storage import check_runtime, database_for_jobs
 from app.main import create_app
 from app.settings import LogFormat, Role, Settings
 from app.telemetry import logs
@@ -119,10 +117,6 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def _service(settings: Settings) -> AsyncIterator[tuple[str, "asyncio.Task[None]"]]:
     with _listening(settings.port) as listener:
-        try:
-            check_runtime(database_for_jobs(settings.effective_database_url, data_dir=settings.data_dir))
-        except EngineCannotRun as error:
-            raise StoryBroken(str(error)) from error
         config = uvicorn.Config(
             create_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=2
         )

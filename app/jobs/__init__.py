@@ -1,5 +1,4 @@
-"""Who runs work later. Knows no feature: a job is a name and something to run.
+"""Who runs work later. Knows no feature.
 
-``port``: what features see. ``demand``: when a run starts (pure). ``engine``: the only file that imports the
-job engine.
+``periodic``: small jobs with a rhythm of their own. ``wakeups``: waking who waits in this process; ``bell``: in all.
 """

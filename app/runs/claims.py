@@ -288,12 +288,6 @@ def release_worker(db: Session, *, worker: str) -> int:
     return db.connection().execute(update(_SYNCS).where(ours).values(_LET_GO)).rowcount
 
 
-def workers(db: Session, *, now: datetime) -> set[str]:
-    """Who holds syncs under a lease that has not run out."""
-    held = _IS_OPEN & (_SYNCS.c.status == SyncStatus.RUNNING.value) & (_SYNCS.c.lease_expires_at > now)
-    return set(db.connection().execute(select_columns(_SYNCS.c.worker).where(held).distinct()).scalars())
-
-
 def renew(db: Session, held: Sequence[Claim], *, until: datetime) -> None:
     """Hold the leases of running syncs for longer, those that are still ours."""
     table = SQLModel.metadata.tables["syncs"]

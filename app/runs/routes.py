@@ -199,7 +199,7 @@ def build_router(
             if answer != told:
                 yield ServerSentEvent(event="progress", data=answer)
                 told = answer
-            await Wakeup.wait(ticket, at_most=1.0)
+            await Wakeup.wait(ticket)
 
     @router.post(
         "/syncs/{sync_id}/cancel",

@@ -21,7 +21,7 @@ from app.runs import claims
 from app.runs import repository as runs
 from app.runs.claims import Limits
 from app.runs.models import SyncId, SyncStatus
-from app.worker import clocks
+from app.worker import clock_skew
 from benchmarks.scale.generated import INTERVAL_SECONDS, Amount
 
 _PAGE = 100
@@ -62,9 +62,8 @@ def questions(amount: Amount, *, now: datetime, random: Random) -> Sequence[Ques
         Question("claims.request_due", "500 mailboxes are due", asked.request_due),
         Question("claims.claim", "128 of 500 that are queued", asked.claim, asked.prepare_due),
         Question("claims.renew", "the leases of 128", asked.renew, asked.prepare_claimed),
-        Question("claims.workers", "128 are running", asked.workers, asked.prepare_claimed),
-        Question("clocks.held_beyond", "128 are running", asked.held_beyond, asked.prepare_claimed),
-        Question("clocks.plans_astray", "none is astray", asked.plans_astray),
+        Question("clock_skew.shorten_leases", "128 are running", asked.shorten_leases, asked.prepare_claimed),
+        Question("clock_skew.pull_back_plans", "none is astray", asked.pull_back_plans),
         Question("repository.cancelled_among", "128 are running", asked.cancelled, asked.prepare_claimed),
         Question("repository.backlog", "128 of 500 are running", asked.backlog, asked.prepare_claimed),
         Question("repository.finish", "one of 128", asked.finish, asked.prepare_claimed),
@@ -127,14 +126,11 @@ class _Asked:
     def renew(self, db: Session, held: list[runs.Claim]) -> None:
         claims.renew(db, held, until=self._now + 2 * _LEASE)
 
-    def workers(self, db: Session, _: object) -> object:
-        return claims.workers(db, now=self._now)
+    def shorten_leases(self, db: Session, _: object) -> object:
+        return clock_skew.shorten_leases(db, now=self._now, seconds=_LEASE.total_seconds())
 
-    def held_beyond(self, db: Session, _: object) -> object:
-        return clocks.held_beyond(db, moment=self._now + 2 * _LEASE)
-
-    def plans_astray(self, db: Session, _: object) -> object:
-        return clocks.plans_astray(db, now=self._now)
+    def pull_back_plans(self, db: Session, _: object) -> object:
+        return clock_skew.pull_back_plans(db, now=self._now)
 
     def cancelled(self, db: Session, held: list[runs.Claim]) -> object:
         return runs.cancelled_among(db, [claim.sync_id for claim in held])

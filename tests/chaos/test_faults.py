@@ -105,7 +105,8 @@ async def test_a_worker_frozen_within_a_transaction_does_not_hold_up_all_others(
             return bool(await asked(fleet, "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
 
         with psycopg.connect(fleet.direct_url) as gate:
-            gate.execute("LOCK TABLE messages IN SHARE MODE")
+            # The proxy is in this thread: whoever is within a transaction ends it only while we let go of that.
+            await asyncio.to_thread(gate.execute, "LOCK TABLE messages IN SHARE MODE")
             await eventually(waits_for_the_gate, fleet=fleet)
             sync.worker.freeze()  # with the feed's row in its hands: everybody who stores needs that
         sync.maildrop.is_locked = False

@@ -9,17 +9,18 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect, make_url, text
+from sqlalchemy import create_engine, inspect, text
 from sqlmodel import Session, SQLModel
 
 from app.access.models import ApiKey
 from app.database import Batchable, Database, StorageFailed
+from app.database.autocommit import connect
 from app.database.schema import upgrade
-from app.jobs.storage import driver_url
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 
@@ -296,19 +297,21 @@ async def test_who_idles_behind_many_rows_is_found_too(database: Database) -> No
 
 
 async def test_a_network_that_is_gone_is_noticed_within_half_a_minute(postgres_url: str) -> None:
-    def options(db: Session) -> tuple[int, ...]:
-        connection = db.connection().connection.driver_connection
-        assert connection is not None
+    def options_of(connection: Any) -> tuple[int, ...]:
         with socket.socket(fileno=os.dup(connection.fileno())) as tcp:
             named = (socket.TCP_USER_TIMEOUT, socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
             return tuple(tcp.getsockopt(socket.IPPROTO_TCP, name) for name in named)
+
+    def options(db: Session) -> tuple[int, ...]:
+        return options_of(db.connection().connection.driver_connection)
 
     database = Database(postgres_url)
     milliseconds, idle, interval, count = await database.write(options)
     database.close()
     assert 0 < milliseconds <= 30_000
     assert 0 < idle + interval * count <= 30
-    assert make_url(driver_url(postgres_url)).query["tcp_user_timeout"] == str(milliseconds)
+    async with await connect(postgres_url, name="beside") as beside:
+        assert options_of(beside) == (milliseconds, idle, interval, count)
 
 
 async def test_a_closed_database_refuses_work_and_keeps_nobody_waiting(database_url: str) -> None:

@@ -1,8 +1,6 @@
 """Syncs that ended long ago are forgotten, in batches and beside the work."""
 
 import asyncio
-import sqlite3
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -122,7 +120,9 @@ async def test_a_worker_forgets_them_beside_its_syncs(
     drop = FakeMaildrop()
     async with FakePop3Server(drop) as server, running(settings) as service:
         await service.sync(await service.register(drop, server))
-        assert await left(database) == kept
+        async with asyncio.timeout(60):
+            while await left(database) != kept:
+                await asyncio.sleep(0.05)
 
 
 async def test_a_service_at_rest_forgets_them_too_in_as_many_batches_as_it_takes(
@@ -133,11 +133,3 @@ async def test_a_service_at_rest_forgets_them_too_in_as_many_batches_as_it_takes
     async with running(settings), asyncio.timeout(20):
         while await left(database) != [2_501]:
             await asyncio.sleep(0.05)
-
-
-async def test_ticks_between_two_looks_for_them_cost_the_engine_nothing(tmp_path: Path) -> None:
-    settings = settings_for(tmp_path, tick_seconds=0.05)
-    async with running(settings):
-        await asyncio.sleep(1)
-    with closing(sqlite3.connect(tmp_path / "jobs.sqlite")) as connection:
-        assert connection.execute("SELECT count(*) FROM workflow_status").fetchone() == (1,)

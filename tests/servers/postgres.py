@@ -105,6 +105,11 @@ class Postgres:
             self._run()
 
     @property
+    def log(self) -> Path:
+        """What the server wrote since it was started."""
+        return self._directory / "postgres.log"
+
+    @property
     def _data(self) -> Path:
         return self._directory / "data"
 
@@ -149,7 +154,7 @@ class Postgres:
         command = [str(self._programs / "postgres"), "-D", str(self._data)]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
-        log = self._directory / "postgres.log"
+        log = self.log
         log.unlink(missing_ok=True)
         self._process = start_process(command, output=log, account=self._account)
         try:

@@ -1,0 +1,64 @@
+"""What a clock that was ahead leaves in the database, and how it is put right.
+
+Leases and plans are moments of the database's clock (``database.clock``). Where that was ahead and then was set, they
+would hold a sync for as long as it was wrong. A lease that ends early does no harm, for the next claim has another
+token, and a plan that comes early is one poll too many.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, text, update
+from sqlalchemy import select as select_columns
+from sqlmodel import Session, col
+
+from app.mailboxes.models import Mailbox, MailboxId
+from app.runs import repository as runs
+from app.runs.models import Sync, SyncStatus
+from app.runs.schedule import is_astray
+
+_SOON = timedelta(hours=1)  # no plan before that is too far ahead
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A mailbox, and for when its next sync is planned."""
+
+    mailbox_id: MailboxId
+    next_sync_at: datetime
+
+
+def shorten_leases(db: Session, *, now: datetime, seconds: float) -> int:
+    """Cut leases that are longer than twice a lease of ``seconds`` down to one; how many there were.
+
+    Whoever holds one and lives renews it before that ends.
+    """
+    # As the index says it, or SQLite reads all that ever ended.
+    running = text("syncs.status IN ('queued', 'running')") & (col(Sync.status) == SyncStatus.RUNNING.value)
+    lease = timedelta(seconds=seconds)
+    cut = update(Sync).where(running, col(Sync.lease_expires_at) > now + 2 * lease)
+    return int(db.execute(cut.values(lease_expires_at=now + lease)).rowcount)  # type: ignore[attr-defined]
+
+
+def pull_back_plans(db: Session, *, now: datetime) -> int:
+    """Let mailboxes that are planned too far ahead be due now; how many there were."""
+    plans = _plans_astray(db, now)
+    for one in plans:
+        same = (col(Mailbox.id) == one.mailbox_id, col(Mailbox.next_sync_at) == one.next_sync_at)
+        db.execute(update(Mailbox).where(*same).values(next_sync_at=now))
+    return len(plans)
+
+
+def _plans_astray(db: Session, now: datetime) -> Sequence[Plan]:
+    """The plans that only a clock which was ahead can have made."""
+    interval = func.coalesce(col(Mailbox.poll_interval_max_seconds), col(Mailbox.poll_interval_seconds))
+    plan = col(Mailbox.next_sync_at)
+    late = select_columns(col(Mailbox.id), plan, interval, col(Mailbox.login_after)).where(plan > now + _SOON)
+    rows = db.execute(late).all()
+    astray = {row[0]: row for row in rows if is_astray(row[1], longest_interval_seconds=row[2], now=now)}
+    asked_for = [row[0] for row in astray.values() if row[3] is not None and row[1] <= row[3]]
+    for sync in runs.latest(db, asked_for):
+        if sync.finished_at is not None and sync.finished_at <= now:  # the server wants so long a pause
+            del astray[sync.mailbox_id]
+    return [Plan(MailboxId(row[0]), row[1]) for row in astray.values()]
