@@ -2,72 +2,57 @@
 
 import asyncio
 import os
-import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 
 import structlog
 from fastapi import FastAPI
 
-from app import __version__, pop3
-from app.access.routes import build_router as access_router
-from app.access.service import Gate
+from app import __version__, health
+from app.access import feature as access
+from app.core import Core, Feature
 from app.database import Database
 from app.database.clock import ASK_EVERY_SECONDS, DatabaseClock
 from app.database.locks import WorkerName, shared
 from app.database.schema import upgrade
-from app.health import build_metrics_router
-from app.health import build_router as health_router
 from app.jobs.bell import Bell
 from app.jobs.periodic import Periodic
 from app.jobs.wakeups import Wakeups
 from app.ledger.repository import begin_maildrop, is_known, judge_again
+from app.mailboxes import feature as mailboxes
 from app.mailboxes.keyring import open_vault, seal_old_forms_anew
-from app.mailboxes.models import MailboxId
 from app.mailboxes.repository import try_unreadable_again
-from app.mailboxes.routes import build_router as mailboxes_router
-from app.mailboxes.secrets import OAuth2, Vault
-from app.mailboxes.service import LedgerOfMailbox, replace_oauth2, stored_oauth2
-from app.maildrops.connection_check import ConnectionCheck
-from app.maildrops.login import Maildrop
-from app.maildrops.oauth2 import AccessTokens
-from app.maildrops.routes import build_router as check_router
-from app.messages.reader import MessageReader
+from app.mailboxes.secrets import Vault
+from app.mailboxes.service import LedgerOfMailbox
+from app.maildrops import feature as maildrops
+from app.messages import feature as messages
 from app.messages.rereading import Rereader
-from app.messages.routes import build_router as messages_router
 from app.network.lookups import Lookups
-from app.reading.memory import AnswerMemory
-from app.reading.processes import ReaderProcesses
-from app.reading.slices import Slices
 from app.reading.threads import FairThreads
+from app.runs import feature as runs
 from app.runs.mailbox_stats import stats_of
 from app.runs.repository import backlog, compare_anew, end_syncs
-from app.runs.routes import build_router as sync_router
-from app.runs.server_limits import ServerLimits
 from app.settings import Role, Settings
-from app.sync.batches import MemoryBudget
-from app.sync.ledger_routes import build_router as ledger_router
-from app.sync.listing_budget import ListingBudget
+from app.sync import feature as sync
 from app.sync.service import SyncTools
 from app.telemetry import Traces
-from app.telemetry.metrics import Backlog
+from app.telemetry.metrics import Metrics
 from app.web import docs_page, openapi, problems
 from app.web.bodies import BodyLimits
+from app.web.features import serve
 from app.web.front import Front
-from app.web.rates import Rate
+from app.web.routing import Router
 from app.web.spans import of_requests
+from app.worker import feature as workers
 from app.worker.runner import SyncRunner
-from app.worker.upkeep import Upkeep
 
 _log = structlog.get_logger()
 
 Clock = Callable[[], datetime]
 
-# Letters that are read for people at the same time, in threads and again in processes: memory is what bounds them.
-_READERS = 2
 _SEND_SPANS_WITHIN_SECONDS = 1.0  # at the end, beyond what running work gets
 
 
@@ -92,26 +77,27 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
         within=settings.lookup_timeout_seconds, monotonic=time.monotonic, name_servers=settings.name_servers
     )
     vault = open_vault(settings)
-    runner = _runner(settings, database, vault, lookups, threads, wakeups, worker, clock, traces)
 
     def work_is_due() -> None:
         if not vault.is_closed:
             wakeups.work.fire()
 
-    async def is_ready() -> None:
-        await database.read(lambda db: db.connection().exec_driver_sql("SELECT last_seq FROM feed").one())
-
-    async def read_backlog() -> Backlog:
-        return await database.read(lambda db: backlog(db, now=clock()))
-
-    gate = Gate(
+    core = Core(
+        settings=settings,
         database=database,
-        first_key=settings.first_api_key(),
-        wrong_keys=Rate(settings.wrong_keys_per_minute),
-        requests=Rate(settings.requests_per_minute),
-        waiting=settings.waiting_requests_per_key,
+        wakeups=wakeups,
+        clock=clock,
         monotonic=time.monotonic,
+        has_secrets=not vault.is_closed,
+        work_is_due=work_is_due,
+        traces=traces,
+        metrics=Metrics(),
     )
+    maildrop = maildrops.maildrop(core, vault=vault, lookups=lookups)
+    tools = sync.sync_tools(core, maildrop=maildrop, threads=threads)
+    runner = workers.runner(core, tools=tools, worker=worker)
+    core.metrics.watch_sessions(lambda: runner.under_way)
+    features = _features(core, vault, lookups, tools)
     app = FastAPI(
         **openapi.ABOUT,
         version=__version__,
@@ -119,19 +105,15 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # they would go where the Host header says, and without the key
-        lifespan=_lifespan(settings, database, vault, clock, lookups, threads, runner, worker_name),
+        lifespan=_lifespan(core, clock, vault, lookups, threads, runner, worker_name),
         telemetry=of_requests(traces),
         responses={500: {"model": problems.Problem, "description": "An error of ours."}},
     )
-    app.include_router(health_router(is_ready=is_ready, has_secrets=not vault.is_closed))
-    runner.tools.metrics.watch_sessions(lambda: runner.under_way)
-    app.include_router(
-        build_metrics_router(
-            metrics=runner.tools.metrics, gate=gate, read_backlog=read_backlog, monotonic=time.monotonic
-        )
-    )
+    for feature in features:
+        app.include_router(_routes_of(feature))
+    serve(app, [feature.serves for feature in features])
     if settings.role is not Role.WORKER:
-        _add_api(app, settings, gate, database, vault, lookups, wakeups, work_is_due, runner.tools, clock)
+        docs_page.install(app)
     problems.install(app)
     openapi.install(app)
     app.state.body_limits = BodyLimits(settings.max_body_octets, settings.body_timeout_seconds)
@@ -139,180 +121,36 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
     return app
 
 
-def _add_api(
-    app: FastAPI,
-    settings: Settings,
-    gate: Gate,
-    database: Database,
-    vault: Vault,
-    lookups: Lookups,
-    wakeups: Wakeups,
-    work_is_due: Callable[[], None],
-    tools: SyncTools,
-    clock: Clock,
-) -> None:
-    check = ConnectionCheck(
-        database=database,
-        vault=vault,
-        tokens=tools.maildrop.tokens,
-        allowed=settings.allowed_private_networks,
-        ports=settings.allowed_ports,
-        lookups=lookups,
-        limits=tools.limits,
-        clock=clock,
-        monotonic=time.monotonic,
-    )
-    app.include_router(
-        mailboxes_router(
-            database=database,
-            gate=gate,
-            vault=vault,
-            allowed=settings.allowed_private_networks,
-            ports=settings.allowed_ports,
-            stats_of=stats_of,
-            ledger=LedgerOfMailbox(is_known, begin_maildrop, compare_anew, judge_again),
-            end_syncs=end_syncs,
-            passes_test=check.passes,
-            work_is_due=work_is_due,
-            clock=clock,
-        )
-    )
-    app.include_router(
-        sync_router(
-            database=database,
-            gate=gate,
-            wakeups=wakeups,
-            work_is_due=work_is_due,
-            clock=clock,
-            monotonic=time.monotonic,
-            transcripts=settings.transcripts,
-            has_secrets=not vault.is_closed,
-            traces=tools.traces,
-        )
-    )
-    app.include_router(check_router(gate=gate, check=check))
-    app.include_router(
-        ledger_router(
-            gate=gate,
-            tools=tools,
-            work_is_due=work_is_due,
-            clock=clock,
-            import_limits=BodyLimits(settings.max_import_octets, settings.body_timeout_seconds),
-        )
-    )
-    letters = MessageReader(
-        database=database,
-        threads=FairThreads(_READERS, name="read"),
-        processes=ReaderProcesses(_READERS),
-        memory=AnswerMemory(settings.answer_octets),
-    )
-    tools.metrics.watch_reading(
-        processes=lambda: letters.processes.count,
-        octets=lambda: letters.memory.held_octets,
-        refused=lambda: letters.refused,
-    )
-    app.include_router(
-        messages_router(
-            database=database,
-            gate=gate,
-            letters=letters,
-            messages_stored=wakeups.messages_stored,
-            monotonic=time.monotonic,
-        )
-    )
-    app.include_router(access_router(database=database, gate=gate, clock=clock))
-    docs_page.install(app)
+def _features(core: Core, vault: Vault, lookups: Lookups, tools: SyncTools) -> list[Feature]:
+    """Every feature of the service, in the order of its documents. A worker answers for its health alone."""
+    has_api = core.settings.role is not Role.WORKER
+    ledger = LedgerOfMailbox(is_known, begin_maildrop, compare_anew, judge_again)
+    check = maildrops.connection_check(core, vault=vault, tokens=tools.maildrop.tokens, lookups=lookups)
+    features = [health.build(core, backlog=backlog)]
+    if has_api:
+        features += [
+            mailboxes.build(
+                core,
+                vault=vault,
+                stats_of=stats_of,
+                ledger=ledger,
+                end_syncs=end_syncs,
+                passes_test=check.passes,
+            ),
+            runs.build(core),
+            maildrops.build(check),
+            sync.build(core, tools=tools),
+            messages.build(core),
+        ]
+    return [*features, access.build(core, has_routes=has_api)]
 
 
-def _runner(
-    settings: Settings,
-    database: Database,
-    vault: Vault,
-    lookups: Lookups,
-    threads: FairThreads,
-    wakeups: Wakeups,
-    worker: str,
-    clock: Clock,
-    traces: Traces,
-) -> SyncRunner:
-    limits = pop3.Limits(
-        message_octets=settings.max_message_octets,
-        listing_entries=settings.max_listing_entries,
-        connect_timeout=settings.connect_timeout_seconds,
-        reply_timeout=settings.reply_timeout_seconds,
-        silence=settings.silence_seconds,
-        session_timeout=settings.session_timeout_seconds,
-    )
-    tools = SyncTools(
-        database=database,
-        maildrop=Maildrop(
-            vault=vault,
-            allowed=settings.allowed_private_networks,
-            ports=settings.allowed_ports,
-            lookups=lookups,
-            limits=limits,
-            tokens=_tokens(settings, database, lookups, vault),
-            monotonic=time.monotonic,
-            traces=traces,
-        ),
-        threads=threads,
-        wakeups=wakeups,
-        clock=clock,
-        monotonic=time.monotonic,
-        chance=random.random,
-        lease_seconds=settings.lease_seconds,
-        limits=limits,
-        batch_messages=settings.batch_messages,
-        batch_octets=settings.batch_octets,
-        memory=MemoryBudget(settings.unstored_octets),
-        slices=Slices(),
-        listing_budget=ListingBudget(settings.listing_entries_overall),
-        forget_missing_after=timedelta(days=days) if (days := settings.forget_missing_after_days) else None,
-        transcripts=settings.transcripts,
-        traces=traces,
-        server_limits=ServerLimits(
-            settings.effective_syncs_per_host, private=settings.allowed_private_networks
-        ),
-    )
-    return SyncRunner(
-        database=database,
-        tools=tools,
-        worker=worker,
-        concurrency=settings.sync_concurrency,
-        lease_seconds=settings.lease_seconds,
-        tick_seconds=settings.tick_seconds,
-        clock=clock,
-        overall=settings.syncs_overall or None,
-        slow_after_seconds=settings.slow_after_seconds,
-    )
-
-
-def _upkeep(settings: Settings, database: Database, clock: Clock) -> Upkeep:
-    return Upkeep(
-        database=database,
-        clock=clock,
-        lease_seconds=settings.lease_seconds,
-        tick_seconds=settings.tick_seconds,
-        keep_finished=timedelta(days=days) if (days := settings.finished_syncs_days) else None,
-        keep_quiet=timedelta(days=days) if (days := settings.quiet_polls_days) else None,
-    )
-
-
-def _tokens(settings: Settings, database: Database, lookups: Lookups, vault: Vault) -> AccessTokens:
-    async def keep(mailbox_id: MailboxId, old: OAuth2, new: OAuth2) -> None:
-        await database.write(lambda db: replace_oauth2(db, mailbox_id, old=old, new=new, vault=vault))
-
-    async def stored(mailbox_id: MailboxId) -> OAuth2 | None:
-        return await database.read(lambda db: stored_oauth2(db, mailbox_id, vault=vault))
-
-    return AccessTokens(
-        allowed=settings.allowed_private_networks,
-        ports=settings.allowed_ports,
-        lookups=lookups,
-        keep=keep,
-        stored=stored,
-        monotonic=time.monotonic,
-    )
+def _routes_of(feature: Feature) -> Router:
+    """The routes of a feature, which is started and ended with the application."""
+    routes = Router(lifespan=feature.running)
+    for router in feature.routers:
+        routes.include_router(router)
+    return routes
 
 
 async def _reread(settings: Settings, database: Database, threads: FairThreads) -> None:
@@ -326,15 +164,16 @@ async def _reread(settings: Settings, database: Database, threads: FairThreads) 
 
 
 def _lifespan(
-    settings: Settings,
-    database: Database,
-    vault: Vault,
+    core: Core,
     clock: DatabaseClock,
+    vault: Vault,
     lookups: Lookups,
     threads: FairThreads,
     runner: SyncRunner,
     worker_name: WorkerName | None,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    settings, database = core.settings, core.database
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         with shared(settings.effective_database_url):
@@ -344,10 +183,10 @@ def _lifespan(
                 await _make_secrets_ready(database, vault, clock)
             periodic = Periodic()
             if settings.role is not Role.API:
-                _upkeep(settings, database, clock).add_to(periodic)
+                workers.upkeep(core).add_to(periodic)
             if not database.is_sqlite:
                 periodic.add("ask_the_time", clock.ask, every_seconds=ASK_EVERY_SECONDS)
-            bell = None if database.is_sqlite else Bell(settings.effective_listen_url, runner.tools.wakeups)
+            bell = None if database.is_sqlite else Bell(settings.effective_listen_url, core.wakeups)
             rereading = asyncio.create_task(_reread(settings, database, threads))
             try:
                 if bell is not None:
@@ -373,7 +212,7 @@ def _lifespan(
                 if worker_name is not None:
                     worker_name.release()
                 _log.info("stopped")
-                await asyncio.to_thread(runner.tools.traces.close, within_seconds=_SEND_SPANS_WITHIN_SECONDS)
+                await asyncio.to_thread(core.traces.close, within_seconds=_SEND_SPANS_WITHIN_SECONDS)
 
     return lifespan
 

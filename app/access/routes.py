@@ -1,11 +1,12 @@
 """API keys over HTTP."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
 import structlog
-from fastapi import APIRouter, Depends, Request, Response, Security
+from fastapi import Depends, Request, Response, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, Field
 from starlette.datastructures import Headers, QueryParams
@@ -16,6 +17,7 @@ from app.access.models import ApiKey
 from app.access.service import Caller, Gate, Scope, make_key
 from app.database import Database
 from app.errors import not_found
+from app.web.features import feature_of, served
 from app.web.ids import decode_id, encode_id
 from app.web.pages import After, CursorScope, Limit, Page, decode_cursor, encode_cursor, link_next
 from app.web.problems import answered, documented
@@ -60,16 +62,15 @@ class ApiKeyMade(ApiKeyAnswer):
     key: str = Field(examples=["md_…"], description="Shown once; keep it where secrets are kept.")
 
 
-def requires(gate: Gate, scope: Scope) -> Any:
+def requires(scope: Scope) -> Any:
     """A route's dependency, of its ``dependencies``: the caller's key is valid and has this scope."""
-    return Security(Admission(gate, scope), scopes=[scope.value])
+    return Security(Admission(scope), scopes=[scope.value])
 
 
 class Admission(Doorkeeper):
     """Judges the key before anything else of a request is looked at."""
 
-    def __init__(self, gate: Gate, needed: Scope) -> None:
-        self._gate = gate
+    def __init__(self, needed: Scope) -> None:
         self._needed = needed
 
     async def __call__(
@@ -81,11 +82,11 @@ class Admission(Doorkeeper):
         """Raises 401, 403 or 429."""
         authorization = Headers(scope=scope).get("authorization")
         address = scope["client"][0] if scope.get("client") else ""
-        caller = await self._gate.recognise(authorization, client=address)
+        caller = await _gate(scope).recognise(authorization, client=address)
         scope["maildelta.key"] = caller.key  # who is refused now stands in the log too
-        self._gate.admit(caller, self._needed)
+        _gate(scope).admit(caller, self._needed)
         if _waits(scope):
-            self._gate.begin_to_wait(caller)
+            _gate(scope).begin_to_wait(caller)
         scope[_CALLER] = caller
         if is_known := scope.get("maildelta.is_known"):
             is_known()
@@ -93,7 +94,11 @@ class Admission(Doorkeeper):
     def leave(self, scope: Asgi) -> None:
         """The answer was sent, or nobody is there to get it."""
         if _waits(scope) and (caller := scope.get(_CALLER)):
-            self._gate.end_to_wait(caller)
+            _gate(scope).end_to_wait(caller)
+
+
+def _gate(scope: Asgi) -> Gate:
+    return feature_of(scope["app"], Access).gate
 
 
 def _waits(scope: Asgi) -> bool:
@@ -113,54 +118,64 @@ def _caller(request: Request) -> Caller:
 By = Annotated[Caller, Depends(_caller)]  # who asks, where a route ``requires`` a scope
 
 
-def build_router(*, database: Database, gate: Gate, clock: Callable[[], datetime]) -> APIRouter:
-    """The routes of the API keys; all need ``admin``."""
-    router = Router(tags=["API keys"], dependencies=[requires(gate, Scope.ADMIN)])
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """Who may ask: the gate that judges keys, and what the routes of the keys work with."""
 
-    @router.post(
-        "/api-keys",
-        status_code=201,
-        responses=documented() | answered(201, "The key, shown this once."),
-        summary="Make an API key",
+    database: Database
+    gate: Gate
+    clock: Callable[[], datetime]
+
+
+Injected = Annotated[Access, Depends(served(Access))]
+
+router = Router(tags=["API keys"], dependencies=[requires(Scope.ADMIN)])
+
+
+@router.post(
+    "/api-keys",
+    status_code=201,
+    responses=documented() | answered(201, "The key, shown this once."),
+    summary="Make an API key",
+)
+async def create_api_key(feature: Injected, body: NewApiKey, by: By) -> ApiKeyMade:
+    """Makes a key that can do what its scopes say. Store it where secrets are kept: only its digest stays here."""
+    row, key = await feature.database.write(
+        lambda db: make_key(db, name=body.name, scopes=body.scopes, now=feature.clock())
     )
-    async def create_api_key(body: NewApiKey, by: By) -> ApiKeyMade:
-        """Makes a key that can do what its scopes say. Store it where secrets are kept: only its digest stays here."""
-        row, key = await database.write(
-            lambda db: make_key(db, name=body.name, scopes=body.scopes, now=clock())
-        )
-        _log.info("api_key_made", api_key=encode_id("key", row.id or 0), scopes=row.scopes, **by.trail)
-        return ApiKeyMade(**_shape(row).model_dump(), key=key)
+    _log.info("api_key_made", api_key=encode_id("key", row.id or 0), scopes=row.scopes, **by.trail)
+    return ApiKeyMade(**_shape(row).model_dump(), key=key)
 
-    @router.get(
-        "/api-keys",
-        responses=documented(400) | answered(200, "A page of the keys, without the keys themselves.", "Link"),
-        summary="List the API keys",
-    )
-    async def list_api_keys(
-        request: Request, response: Response, after: After = None, limit: Limit = 50
-    ) -> Page[ApiKeyAnswer]:
-        """Oldest first. The first key, which the settings give, is not among them."""
-        at = decode_cursor(after, _LIST)
-        position = at.position if at else 0
-        rows = await database.read(lambda db: repository.page(db, after=position, limit=limit + 1))
-        cursor = encode_cursor(rows[limit - 1].id or 0, _LIST) if len(rows) > limit else None
-        link_next(request, response, cursor)
-        return Page.up_to([_shape(row) for row in rows[:limit]], cursor)
 
-    @router.delete(
-        "/api-keys/{key_id}",
-        status_code=204,
-        responses=documented(404) | answered(204, "It is revoked."),
-        summary="Revoke an API key",
-    )
-    async def revoke_api_key(key_id: str, by: By) -> None:
-        """Requests by it are refused from now on."""
-        number = decode_id("key", key_id)
-        if not await database.write(lambda db: repository.remove(db, number)):
-            raise not_found("API key")
-        _log.info("api_key_revoked", api_key=key_id, **by.trail)
+@router.get(
+    "/api-keys",
+    responses=documented(400) | answered(200, "A page of the keys, without the keys themselves.", "Link"),
+    summary="List the API keys",
+)
+async def list_api_keys(
+    feature: Injected, request: Request, response: Response, after: After = None, limit: Limit = 50
+) -> Page[ApiKeyAnswer]:
+    """Oldest first. The first key, which the settings give, is not among them."""
+    at = decode_cursor(after, _LIST)
+    position = at.position if at else 0
+    rows = await feature.database.read(lambda db: repository.page(db, after=position, limit=limit + 1))
+    cursor = encode_cursor(rows[limit - 1].id or 0, _LIST) if len(rows) > limit else None
+    link_next(request, response, cursor)
+    return Page.up_to([_shape(row) for row in rows[:limit]], cursor)
 
-    return router
+
+@router.delete(
+    "/api-keys/{key_id}",
+    status_code=204,
+    responses=documented(404) | answered(204, "It is revoked."),
+    summary="Revoke an API key",
+)
+async def revoke_api_key(feature: Injected, key_id: str, by: By) -> None:
+    """Requests by it are refused from now on."""
+    number = decode_id("key", key_id)
+    if not await feature.database.write(lambda db: repository.remove(db, number)):
+        raise not_found("API key")
+    _log.info("api_key_revoked", api_key=key_id, **by.trail)
 
 
 def _shape(row: ApiKey) -> ApiKeyAnswer:

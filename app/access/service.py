@@ -1,4 +1,4 @@
-"""Keys: made, recognised, and asked whether they suffice."""
+"""API keys: making them, recognising them, and judging what they may do."""
 
 import hmac
 import math

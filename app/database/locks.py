@@ -1,4 +1,4 @@
-"""Who uses a SQLite database (services share it, whoever replaces it needs it alone), and who works under which name.
+"""Locks on a SQLite database (services share it, replacing it needs it alone), and the name of a worker.
 
 The sign is a lock on a file (``….lock``), which the system takes back however a process ends. Other databases, and
 Windows, have no such sign: there everybody is let in.

@@ -1,4 +1,4 @@
-"""What the server itself answers, when a request does not get as far as the application: a problem document too."""
+"""The problem documents that the server itself answers, when a request does not reach the application."""
 
 import json
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""PURE  Ledger lines as they are written."""
+"""PURE  The rows of ledger entries, as they are written."""
 
 from dataclasses import dataclass
 from datetime import datetime

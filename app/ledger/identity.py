@@ -1,4 +1,4 @@
-"""PURE  Is a listed message another one than that of a ledger line? The one table of it.
+"""PURE  Whether a listed message is the one of a ledger line: the one table that decides it.
 
 What a line keeps of its message is compared with what TOP shows of the listed one, and where that does not decide
 with what RETR brings. Senders choose Message-ID, Date and From, and copy whole letters: so these only propose. Servers

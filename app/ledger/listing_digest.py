@@ -1,4 +1,4 @@
-"""PURE  Is the listing the one of last time, or that one with more at its end?
+"""PURE  Whether a listing is the last one again, or the last one with more at its end.
 
 A listing whose every message is settled leaves its lengths and digests behind. When the next one is the same,
 nothing is read per unique-id; when it begins with the same octets, only what follows is looked at. A digest of

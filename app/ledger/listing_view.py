@@ -1,4 +1,4 @@
-"""PURE  How much of a listing has to be looked at, and what it shows at first sight."""
+"""PURE  The part of a listing that a sync has to look at, and what it shows at first sight."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

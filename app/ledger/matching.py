@@ -1,4 +1,4 @@
-"""PURE  Is a candidate one of the messages that the ledger knows?
+"""PURE  Finds the ledger line that the message of a candidate belongs to.
 
 Which lines a candidate may be, in which order, and each of them once; whether it is one, ``identity`` decides. By its
 headers, which TOP gives, a suspect is compared with the lines of its own unique-id; where the server gives no id, and

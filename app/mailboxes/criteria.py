@@ -1,4 +1,4 @@
-"""PURE  The language of criteria: which messages are wanted. What they mean for a message is judged in ``sync``.
+"""PURE  The language of criteria: which messages are wanted. What they mean for a message: ``judging``.
 
 Criteria are ``{"all" | "any": [condition or nested criteria, ...]}``. A condition compares one field of the headers,
 or the size, with a value. Everything that can be wrong with them is refused when they are sent, at the place in the

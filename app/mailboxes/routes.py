@@ -1,15 +1,16 @@
 """Mailboxes over HTTP."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Body, Header, Query, Request, Response
+from fastapi import Body, Depends, Header, Query, Request, Response
 from sqlmodel import Session
 
 from app.access.routes import By, requires
-from app.access.service import Gate, Scope
+from app.access.service import Scope
 from app.database import Database
 from app.errors import invalid_request
 from app.mailboxes import repository, service
@@ -19,6 +20,7 @@ from app.mailboxes.schemas import MailboxAnswer, MailboxChange, MailboxStats, Ne
 from app.mailboxes.secrets import Vault
 from app.settings import IpNetwork
 from app.web.conditions import refuse_unless_matching
+from app.web.features import served
 from app.web.ids import decode_id, encode_id
 from app.web.pages import After, CursorScope, Limit, Page, decode_cursor, encode_cursor, link_next
 from app.web.problems import answered, documented
@@ -32,7 +34,7 @@ _TEST_FAILED = (
 )
 _WITHOUT_SECRETS = "without_secrets: The service runs without its secret key, and can store no credentials."
 
-FactsOf = Callable[[Session, Sequence[MailboxId]], dict[MailboxId, MailboxStats]]
+StatsOf = Callable[[Session, Sequence[MailboxId]], dict[MailboxId, MailboxStats]]
 
 
 def mailbox_id_of(text: str) -> MailboxId:
@@ -40,175 +42,193 @@ def mailbox_id_of(text: str) -> MailboxId:
     return MailboxId(decode_id("mbx", text))
 
 
-def build_router(
-    *,
-    database: Database,
-    gate: Gate,
-    vault: Vault,
-    allowed: Sequence[IpNetwork],
-    ports: Collection[int],
-    stats_of: FactsOf,
-    ledger: service.LedgerOfMailbox,
-    end_syncs: Callable[[Session, MailboxId], None],
-    passes_test: Callable[[MailboxId, MailboxChange], Awaitable[None]],
-    work_is_due: Callable[[], None],
-    clock: Callable[[], datetime],
-) -> APIRouter:
-    """The routes of the mailboxes. ``stats_of`` tells what later features know of them.
+@dataclass(frozen=True, kw_only=True)
+class MailboxRoutes:
+    """What the routes of the mailboxes work with. ``stats_of`` tells what later features know of them.
 
-    ``ledger`` is told what changes mean to it, ``end_syncs`` of a mailbox that is removed. ``passes_test`` raises
-    AppError where what is stored with a change does not stand the connection check.
+    ``ledger`` is told what changes mean to it, ``end_syncs`` of a mailbox that is removed.
     """
-    router = Router(tags=["Mailboxes"])
-    may_read, may_admin = requires(gate, Scope.READ), requires(gate, Scope.ADMIN)
 
-    def shaped(db: Session, mailbox_id: MailboxId) -> MailboxAnswer:
-        row = service.existing(db, mailbox_id)
-        return answer(row, stats_of(db, [mailbox_id]).get(mailbox_id, MailboxStats()))
+    database: Database
+    vault: Vault
+    allowed: Sequence[IpNetwork]
+    ports: Collection[int]
+    stats_of: StatsOf
+    ledger: service.LedgerOfMailbox
+    end_syncs: Callable[[Session, MailboxId], None]
+    passes_test: Callable[[MailboxId, MailboxChange], Awaitable[None]]
+    work_is_due: Callable[[], None]
+    clock: Callable[[], datetime]
 
-    @router.post(
-        "/mailboxes",
-        status_code=201,
-        dependencies=[may_admin],
-        responses=documented(409, s409=_WITHOUT_SECRETS)
-        | answered(201, "The mailbox as it is stored.", "Location"),
-        summary="Register a mailbox",
-    )
-    async def create_mailbox(
-        body: Annotated[NewMailbox, Body(openapi_examples=MAILBOXES)], response: Response, by: By
-    ) -> MailboxAnswer:
-        """Stores the settings without trying them, which `POST /mailboxes/test` does.
 
-        With an interval its first poll is due at once.
-        """
-        service.refuse_literal(body.host, allowed)
-        service.refuse_token_url(body.oauth2, allowed, ports)
+Injected = Annotated[MailboxRoutes, Depends(served(MailboxRoutes))]
 
-        def change(db: Session) -> MailboxAnswer:
-            row = service.register(db, body, vault=vault, allowed=allowed, now=clock())
-            service.refuse_other_port(row, ports)
-            return answer(row, MailboxStats())
+router = Router(tags=["Mailboxes"])
 
-        made = await database.write(change)
-        if made.next_sync_at:
-            work_is_due()
-        _log.info("mailbox_registered", mailbox=made.id, **by.trail)
-        response.headers["Location"] = f"/mailboxes/{made.id}"
-        return made
 
-    @router.get(
-        "/mailboxes",
-        dependencies=[may_read],
-        responses=documented(400) | answered(200, "A page of the mailboxes.", "Link"),
-        summary="List the mailboxes",
-    )
-    async def list_mailboxes(
-        request: Request, response: Response, after: After = None, limit: Limit = 50
-    ) -> Page[MailboxAnswer]:
-        """Oldest first."""
-        cursor = decode_cursor(after, _LIST)
-        position = cursor.position if cursor else 0
+def _shaped(feature: MailboxRoutes, db: Session, mailbox_id: MailboxId) -> MailboxAnswer:
+    row = service.existing(db, mailbox_id)
+    return answer(row, feature.stats_of(db, [mailbox_id]).get(mailbox_id, MailboxStats()))
 
-        def question(db: Session) -> Page[MailboxAnswer]:
-            rows = repository.page(db, after=position, limit=limit + 1)
-            ids = [MailboxId(row.id) for row in rows[:limit] if row.id is not None]
-            facts = stats_of(db, ids)
-            items = [
-                answer(row, facts.get(row_id, MailboxStats()))
-                for row, row_id in zip(rows[:limit], ids, strict=True)
-            ]
-            return Page.up_to(items, encode_cursor(ids[-1], _LIST) if len(rows) > limit else None)
 
-        page = await database.read(question)
-        link_next(request, response, page.next_cursor)
-        return page
+@router.post(
+    "/mailboxes",
+    status_code=201,
+    dependencies=[requires(Scope.ADMIN)],
+    responses=documented(409, s409=_WITHOUT_SECRETS)
+    | answered(201, "The mailbox as it is stored.", "Location"),
+    summary="Register a mailbox",
+)
+async def create_mailbox(
+    feature: Injected,
+    body: Annotated[NewMailbox, Body(openapi_examples=MAILBOXES)],
+    response: Response,
+    by: By,
+) -> MailboxAnswer:
+    """Stores the settings without trying them, which `POST /mailboxes/test` does.
 
-    @router.get(
-        "/mailboxes/{mailbox_id}",
-        dependencies=[may_read],
-        responses=documented(404) | answered(200, "The mailbox."),
-        summary="Read a mailbox",
-    )
-    async def get_mailbox(mailbox_id: str, response: Response) -> MailboxAnswer:
-        """With its ledger in numbers, its last sync, and what is known of its server.
+    With an interval its first poll is due at once.
+    """
+    service.refuse_literal(body.host, feature.allowed)
+    service.refuse_token_url(body.oauth2, feature.allowed, feature.ports)
 
-        The `ETag` changes with what a PATCH may change: send it as `If-Match` to change only what you have seen.
-        """
-        number = mailbox_id_of(mailbox_id)
-        found = await database.read(lambda db: shaped(db, number))
-        response.headers["ETag"] = etag(found)
-        return found
+    def change(db: Session) -> MailboxAnswer:
+        row = service.register(db, body, vault=feature.vault, allowed=feature.allowed, now=feature.clock())
+        service.refuse_other_port(row, feature.ports)
+        return answer(row, MailboxStats())
 
-    @router.patch(
-        "/mailboxes/{mailbox_id}",
-        dependencies=[may_admin],
-        responses=documented(404, 409, 412, 424, s409=_WITHOUT_SECRETS, s424=_TEST_FAILED)
-        | answered(200, "The mailbox as it is now."),
-        summary="Change a mailbox",
-    )
-    async def update_mailbox(
-        mailbox_id: str,
-        body: MailboxChange,
-        response: Response,
-        by: By,
-        test: Annotated[
-            bool, Query(description="Try it first, as `/mailboxes/{id}/test` does; store only what passes.")
-        ] = False,
-        if_match: Annotated[
-            str | None, Header(description="`ETag`s: nothing is changed where none is the mailbox's.")
-        ] = None,
-    ) -> MailboxAnswer:
-        """What is named is changed, and nothing else. A mailbox as it was read may be sent back whole."""
-        number = mailbox_id_of(mailbox_id)
-        if "host" in body.model_fields_set:
-            service.refuse_literal(body.host, allowed)
-        service.refuse_token_url(body.oauth2, allowed, ports)
+    made = await feature.database.write(change)
+    if made.next_sync_at:
+        feature.work_is_due()
+    _log.info("mailbox_registered", mailbox=made.id, **by.trail)
+    response.headers["Location"] = f"/mailboxes/{made.id}"
+    return made
 
-        def change(db: Session) -> MailboxAnswer:
-            if if_match is not None:
-                service.existing(db, number, to_change=True)
-                refuse_unless_matching(if_match, etag(shaped(db, number)))
-            row = service.change(db, number, body, vault=vault, ledger=ledger, allowed=allowed, now=clock())
-            if body.model_fields_set & {"port", "security"}:
-                service.refuse_other_port(row, ports)
-            db.flush()
-            return shaped(db, number)
 
-        if test:
-            await passes_test(number, body)
-        changed = await database.write(change)
-        response.headers["ETag"] = etag(changed)
-        _log.info("mailbox_changed", mailbox=changed.id, fields=sorted(body.model_fields_set), **by.trail)
-        if changed.next_sync_at:
-            work_is_due()
-        return changed
+@router.get(
+    "/mailboxes",
+    dependencies=[requires(Scope.READ)],
+    responses=documented(400) | answered(200, "A page of the mailboxes.", "Link"),
+    summary="List the mailboxes",
+)
+async def list_mailboxes(
+    feature: Injected, request: Request, response: Response, after: After = None, limit: Limit = 50
+) -> Page[MailboxAnswer]:
+    """Oldest first."""
+    cursor = decode_cursor(after, _LIST)
+    position = cursor.position if cursor else 0
 
-    @router.delete(
-        "/mailboxes/{mailbox_id}",
-        status_code=204,
-        dependencies=[may_admin],
-        responses=documented(404) | answered(204, "It is removed."),
-        summary="Remove a mailbox with its messages",
-    )
-    async def delete_mailbox(
-        mailbox_id: str,
-        by: By,
-        confirm: Annotated[
-            str | None, Query(description="The mailbox's name or id: a sign that this one is meant.")
-        ] = None,
-    ) -> None:
-        """It is gone at once, and may be registered again; what was stored of it is removed in the background."""
-        number = mailbox_id_of(mailbox_id)
+    def question(db: Session) -> Page[MailboxAnswer]:
+        rows = repository.page(db, after=position, limit=limit + 1)
+        ids = [MailboxId(row.id) for row in rows[:limit] if row.id is not None]
+        facts = feature.stats_of(db, ids)
+        items = [
+            answer(row, facts.get(row_id, MailboxStats()))
+            for row, row_id in zip(rows[:limit], ids, strict=True)
+        ]
+        return Page.up_to(items, encode_cursor(ids[-1], _LIST) if len(rows) > limit else None)
 
-        def change(db: Session) -> None:
-            row = service.existing(db, number)
-            if confirm not in {row.name, encode_id("mbx", number)}:
-                raise invalid_request("/query/confirm", "must be the mailbox's name or its id")
-            end_syncs(db, number)
-            repository.remove(db, row, now=clock())
+    page = await feature.database.read(question)
+    link_next(request, response, page.next_cursor)
+    return page
 
-        await database.write(change)
-        work_is_due()
-        _log.info("mailbox_removed", mailbox=mailbox_id, **by.trail)
 
-    return router
+@router.get(
+    "/mailboxes/{mailbox_id}",
+    dependencies=[requires(Scope.READ)],
+    responses=documented(404) | answered(200, "The mailbox."),
+    summary="Read a mailbox",
+)
+async def get_mailbox(feature: Injected, mailbox_id: str, response: Response) -> MailboxAnswer:
+    """With its ledger in numbers, its last sync, and what is known of its server.
+
+    The `ETag` changes with what a PATCH may change: send it as `If-Match` to change only what you have seen.
+    """
+    number = mailbox_id_of(mailbox_id)
+    found = await feature.database.read(lambda db: _shaped(feature, db, number))
+    response.headers["ETag"] = etag(found)
+    return found
+
+
+@router.patch(
+    "/mailboxes/{mailbox_id}",
+    dependencies=[requires(Scope.ADMIN)],
+    responses=documented(404, 409, 412, 424, s409=_WITHOUT_SECRETS, s424=_TEST_FAILED)
+    | answered(200, "The mailbox as it is now."),
+    summary="Change a mailbox",
+)
+async def update_mailbox(
+    feature: Injected,
+    mailbox_id: str,
+    body: MailboxChange,
+    response: Response,
+    by: By,
+    test: Annotated[
+        bool, Query(description="Try it first, as `/mailboxes/{id}/test` does; store only what passes.")
+    ] = False,
+    if_match: Annotated[
+        str | None, Header(description="`ETag`s: nothing is changed where none is the mailbox's.")
+    ] = None,
+) -> MailboxAnswer:
+    """What is named is changed, and nothing else. A mailbox as it was read may be sent back whole."""
+    number = mailbox_id_of(mailbox_id)
+    if "host" in body.model_fields_set:
+        service.refuse_literal(body.host, feature.allowed)
+    service.refuse_token_url(body.oauth2, feature.allowed, feature.ports)
+
+    def change(db: Session) -> MailboxAnswer:
+        if if_match is not None:
+            service.existing(db, number, to_change=True)
+            refuse_unless_matching(if_match, etag(_shaped(feature, db, number)))
+        row = service.change(
+            db,
+            number,
+            body,
+            vault=feature.vault,
+            ledger=feature.ledger,
+            allowed=feature.allowed,
+            now=feature.clock(),
+        )
+        if body.model_fields_set & {"port", "security"}:
+            service.refuse_other_port(row, feature.ports)
+        db.flush()
+        return _shaped(feature, db, number)
+
+    if test:
+        await feature.passes_test(number, body)
+    changed = await feature.database.write(change)
+    response.headers["ETag"] = etag(changed)
+    _log.info("mailbox_changed", mailbox=changed.id, fields=sorted(body.model_fields_set), **by.trail)
+    if changed.next_sync_at:
+        feature.work_is_due()
+    return changed
+
+
+@router.delete(
+    "/mailboxes/{mailbox_id}",
+    status_code=204,
+    dependencies=[requires(Scope.ADMIN)],
+    responses=documented(404) | answered(204, "It is removed."),
+    summary="Remove a mailbox with its messages",
+)
+async def delete_mailbox(
+    feature: Injected,
+    mailbox_id: str,
+    by: By,
+    confirm: Annotated[
+        str | None, Query(description="The mailbox's name or id: a sign that this one is meant.")
+    ] = None,
+) -> None:
+    """It is gone at once, and may be registered again; what was stored of it is removed in the background."""
+    number = mailbox_id_of(mailbox_id)
+
+    def change(db: Session) -> None:
+        row = service.existing(db, number)
+        if confirm not in {row.name, encode_id("mbx", number)}:
+            raise invalid_request("/query/confirm", "must be the mailbox's name or its id")
+        feature.end_syncs(db, number)
+        repository.remove(db, row, now=feature.clock())
+
+    await feature.database.write(change)
+    feature.work_is_due()
+    _log.info("mailbox_removed", mailbox=mailbox_id, **by.trail)

@@ -1,4 +1,4 @@
-"""PURE  What went wrong when a mailbox was tried, in words for a person: the likely cause, and what to do."""
+"""PURE  Why a connection check failed, in words for a person: the likely cause, and what to do."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -2,51 +2,53 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body
+from fastapi import Body, Depends
 
 from app.access.routes import requires
-from app.access.service import Gate, Scope
+from app.access.service import Scope
 from app.mailboxes.examples import MAILBOXES
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.schemas import MailboxChange
 from app.maildrops.connection_check import ConnectionCheck, ConnectionReport, MailboxToCheck
+from app.web.features import served
 from app.web.problems import answered, documented
 from app.web.routing import Router
 
+Injected = Annotated[ConnectionCheck, Depends(served(ConnectionCheck))]
 
-def build_router(*, gate: Gate, check: ConnectionCheck) -> APIRouter:
-    """The routes that try a mailbox's settings."""
-    router = Router(tags=["Mailboxes"])
+router = Router(tags=["Mailboxes"])
 
-    @router.post(
-        "/mailboxes/test",
-        dependencies=[requires(gate, Scope.ADMIN)],
-        responses=documented() | answered(200, "Each step, and whether it worked."),
-        summary="Try a mailbox's settings",
-    )
-    async def test_settings(
-        body: Annotated[MailboxToCheck, Body(openapi_examples=MAILBOXES)],
-    ) -> ConnectionReport:
-        """Connects, logs in, counts messages and unique-ids, and says QUIT. Nothing is stored, retrieved or deleted.
 
-        The answer is 200 whether it worked or not: `ok` says which. `steps` are in the order in which they
-        happen, and end with the one that failed, which tells `cause` and `remedy`: `dns`, `tcp`, `tls`, `greeting`,
-        `capa`, `auth`, `stat`, `uidl`. With `starttls`, `tls` comes behind `capa`; with `none` it is left out. A test
-        is a login: it meets the maildrop's lock and LOGIN-DELAY like any other. It waits at most 30 s for an answer.
-        """
-        return await check.run(body)
+@router.post(
+    "/mailboxes/test",
+    dependencies=[requires(Scope.ADMIN)],
+    responses=documented() | answered(200, "Each step, and whether it worked."),
+    summary="Try a mailbox's settings",
+)
+async def test_settings(
+    feature: Injected,
+    body: Annotated[MailboxToCheck, Body(openapi_examples=MAILBOXES)],
+) -> ConnectionReport:
+    """Connects, logs in, counts messages and unique-ids, and says QUIT. Nothing is stored, retrieved or deleted.
 
-    @router.post(
-        "/mailboxes/{mailbox_id}/test",
-        dependencies=[requires(gate, Scope.ADMIN)],
-        responses=documented(404) | answered(200, "The steps that were made."),
-        summary="Try what is stored of a mailbox, or changes to it",
-    )
-    async def test_stored(
-        mailbox_id: str,
-        change: Annotated[MailboxChange | None, Body(description="What to try otherwise than it is.")] = None,
-    ) -> ConnectionReport:
-        """As `/mailboxes/test`. Changes for which the stored credentials would go elsewhere need them in the body."""
-        return await check.run(await check.stored(mailbox_id_of(mailbox_id), change))
+    The answer is 200 whether it worked or not: `ok` says which. `steps` are in the order in which they
+    happen, and end with the one that failed, which tells `cause` and `remedy`: `dns`, `tcp`, `tls`, `greeting`,
+    `capa`, `auth`, `stat`, `uidl`. With `starttls`, `tls` comes behind `capa`; with `none` it is left out. A test
+    is a login: it meets the maildrop's lock and LOGIN-DELAY like any other. It waits at most 30 s for an answer.
+    """
+    return await feature.run(body)
 
-    return router
+
+@router.post(
+    "/mailboxes/{mailbox_id}/test",
+    dependencies=[requires(Scope.ADMIN)],
+    responses=documented(404) | answered(200, "The steps that were made."),
+    summary="Try what is stored of a mailbox, or changes to it",
+)
+async def test_stored(
+    feature: Injected,
+    mailbox_id: str,
+    change: Annotated[MailboxChange | None, Body(description="What to try otherwise than it is.")] = None,
+) -> ConnectionReport:
+    """As `/mailboxes/test`. Changes for which the stored credentials would go elsewhere need them in the body."""
+    return await feature.run(await feature.stored(mailbox_id_of(mailbox_id), change))

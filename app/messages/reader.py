@@ -1,4 +1,4 @@
-"""Where a stored message is read for who asks: a small one in a thread, a large one in a process, none on the loop."""
+"""Reads stored messages for requests: small ones in a thread, large ones in a process, none on the event loop."""
 
 import asyncio
 import time

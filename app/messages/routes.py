@@ -1,20 +1,19 @@
 """The feed, messages, their raw octets and their attachments over HTTP."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import StringConstraints
 from sqlmodel import Session
 
 from app.access.routes import By, requires
-from app.access.service import Gate, Scope
+from app.access.service import Scope
 from app.database import Database
 from app.errors import AppError, invalid_request, not_found
-from app.jobs.wakeups import Wakeup
 from app.mail.mime import Automated, Kind
 from app.mail.people import canonical
 from app.mailboxes import repository as mailboxes
@@ -31,6 +30,7 @@ from app.messages.repository import Wanted
 from app.messages.rereading import Rereader
 from app.messages.schemas import FeedPage, MessageWhole
 from app.reading.memory import Share
+from app.web.features import served
 from app.web.ids import THREAD_PATTERN, decode_id, decode_thread_id, encode_id
 from app.web.pages import Cursor, Limit, decode_cursor, link_next
 from app.web.problems import answered, answered_file, documented
@@ -199,178 +199,6 @@ def _refuse_unknown(db: Session, mailbox_ids: Sequence[MailboxId]) -> None:
         raise invalid_request("/query/mailbox_id", f"there is no mailbox {encode_id('mbx', unknown[0])}")
 
 
-def build_router(
-    *,
-    database: Database,
-    gate: Gate,
-    letters: MessageReader,
-    messages_stored: Wakeup,
-    monotonic: Callable[[], float],
-) -> APIRouter:
-    """The routes of the messages. ``monotonic`` is in seconds."""
-    router = Router(tags=["Messages"], lifespan=letters.running)
-    may_read, may_admin = requires(gate, Scope.READ), requires(gate, Scope.ADMIN)
-    rereader = Rereader(database=database, threads=letters.threads, monotonic=monotonic)
-
-    async def memory_of_answer(by: By) -> AsyncIterator[Share]:
-        """Given back when the answer has been sent, or cannot be any more."""
-        async with letters.memory.share(by.key) as share:
-            yield share
-
-    Memory = Annotated[Share, Depends(memory_of_answer)]  # noqa: N806
-    reader = Feed(database=database, messages_stored=messages_stored, monotonic=monotonic)
-
-    async def page(
-        request: Request,
-        response: Response,
-        wanted: Wanted,
-        begin: Begin,
-        limit: int,
-        wait: int,
-    ) -> FeedPage:
-        cursor = await begin.cursor(wanted, reader)
-        start, feed = (cursor.position, cursor.feed) if cursor else (None, "")
-        query = FeedQuery(wanted, begin.order, start, limit, feed=feed)
-        try:
-            found = await reader.page(query, wait=wait, is_gone=request.is_disconnected)
-        except CursorGone as error:
-            raise _gone(error) from error
-        link_next(request, response, found.next_cursor if found.has_more else None)
-        return found
-
-    @router.get(
-        "/messages",
-        dependencies=[may_read],
-        responses=documented(400, 410) | answered(200, "A page of the feed.", "Link"),
-        summary="Read the feed: new messages of all mailboxes, each once",
-    )
-    async def list_messages(
-        request: Request,
-        response: Response,
-        wanted: Filters,
-        mailbox_ids: Annotated[tuple[MailboxId, ...], Depends(_of_mailboxes)],
-        begin: Annotated[Begin, Depends()],
-        limit: Limit = 50,
-        wait: Wait = 0,
-    ) -> FeedPage:
-        """Oldest first. Pass `next_cursor` as `after` next time: no message is skipped, none comes twice.
-
-        Several values of one filter mean one of them, several filters all of them.
-        """
-        if mailbox_ids:
-            await database.read(lambda db: _refuse_unknown(db, mailbox_ids))
-            wanted = wanted.of(*mailbox_ids)
-        return await page(request, response, wanted, begin, limit, wait)
-
-    @router.get(
-        "/mailboxes/{mailbox_id}/messages",
-        dependencies=[may_read],
-        responses=documented(400, 404, 410) | answered(200, "A page of the feed.", "Link"),
-        summary="Read the feed of one mailbox",
-    )
-    async def list_mailbox_messages(
-        request: Request,
-        response: Response,
-        mailbox_id: str,
-        wanted: Filters,
-        begin: Annotated[Begin, Depends()],
-        limit: Limit = 50,
-        wait: Wait = 0,
-    ) -> FeedPage:
-        """The same as `/messages?mailbox_id=…`, of one mailbox."""
-        number = mailbox_id_of(mailbox_id)
-        await database.read(lambda db: existing(db, number))
-        return await page(request, response, wanted.of(number), begin, limit, wait)
-
-    async def found(message_id: str) -> Message:
-        seq = MessageSeq(decode_id("msg", message_id))
-        row = await database.read(lambda db: repository.get(db, seq))
-        if row is None:
-            raise not_found("message")
-        return row
-
-    @router.get(
-        "/messages/{message_id}",
-        dependencies=[may_read],
-        responses=documented(404, s503=_BUSY) | answered(200, "The message with its parts."),
-        summary="Read one message",
-    )
-    async def get_message(message_id: str, share: Memory) -> MessageWhole:
-        """Its text, its sanitised HTML, its headers, and what hangs on it."""
-        row = await found(message_id)
-        await share.take(_SMALL_ANSWER if row.octets <= SMALL_OCTETS else _LARGE_ANSWER)
-        return schemas.whole(row, await letters.parsed(row, owner=(share.reader, row.mailbox_id)))
-
-    @router.get(
-        "/messages/{message_id}/raw",
-        dependencies=[may_read],
-        responses=documented(404, s503=_BUSY)
-        | answered_file("message/rfc822", "The message, octet for octet.", "ETag", "Content-Disposition"),
-        response_class=Response,
-        summary="Download the message as the server sent it",
-    )
-    async def download_message(message_id: str, request: Request, share: Memory) -> Response:
-        """Octet for octet, as it was stored. Streamed."""
-        row = await found(message_id)
-        headers = {"ETag": f'"{row.raw_sha256.hex()}"', "Cache-Control": "no-store"} | _DOWNLOAD
-        if headers["ETag"] in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
-        headers["Content-Disposition"] = f'attachment; filename="{message_id}.eml"'
-        headers["Content-Length"] = str(row.octets)
-        await share.take(_streamed(row))
-        stored = blocks(database, row.raw_sha256)
-        return StreamingResponse(stored, media_type="message/rfc822", headers=headers)
-
-    @router.get(
-        "/messages/{message_id}/attachments/{index}",
-        dependencies=[may_read],
-        responses=documented(404, s503=_BUSY)
-        | answered_file("application/octet-stream", "The decoded part.", "Content-Disposition"),
-        response_class=Response,
-        summary="Download an attachment",
-    )
-    async def download_attachment(message_id: str, index: int, share: Memory) -> Response:
-        """Decoded and streamed. It is named and typed as the sender did; a browser is told to run none of it."""
-        row = await found(message_id)
-        await share.take(_streamed(row))
-        part = await letters.attachment(row, index, owner=(share.reader, row.mailbox_id))
-        if part is None:
-            raise not_found("attachment")
-        facts, pieces = part
-        name = facts.filename or f"attachment-{index}"
-        disposition = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
-        headers = {"Content-Disposition": disposition, "Content-Length": str(facts.octets)} | _DOWNLOAD
-        return StreamingResponse(pieces, media_type=facts.content_type, headers=headers)
-
-    @router.post(
-        "/messages/{message_id}/reparse",
-        dependencies=[may_admin],
-        responses=documented(404) | answered(200, "The message as it is read now."),
-        summary="Read a stored message again",
-    )
-    async def reparse_message(message_id: str, share: Memory) -> MessageWhole:
-        """By the reader of this version, as happens by itself after an upgrade. Its place, id and raw octets stay."""
-        seq = MessageSeq(decode_id("msg", message_id))
-        if not await rereader.one(seq, owner=(share.reader, seq)):
-            raise not_found("message")
-        return await get_message(message_id, share)
-
-    @router.delete(
-        "/messages/{message_id}",
-        status_code=204,
-        dependencies=[may_admin],
-        responses=documented(404) | answered(204, "The local copy is deleted."),
-        summary="Delete the local copy",
-    )
-    async def delete_message(message_id: str) -> None:
-        """The unique-id stays known: the message never comes again. Nothing is deleted on the mail server."""
-        seq = MessageSeq(decode_id("msg", message_id))
-        if not await database.write(lambda db: repository.remove(db, seq)):
-            raise not_found("message")
-
-    return router
-
-
 _BUSY = (
     "busy: Others are being answered, and their mail takes all the memory or time that there is for answers."
 )
@@ -382,6 +210,190 @@ _DOWNLOAD = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "sandbox; default-src 'none'",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageRoutes:
+    """What the routes of the messages work with."""
+
+    database: Database
+    letters: MessageReader
+    reader: Feed
+    rereader: Rereader
+
+
+Injected = Annotated[MessageRoutes, Depends(served(MessageRoutes))]
+
+router = Router(tags=["Messages"])
+
+
+async def _memory_of_answer(feature: Injected, by: By) -> AsyncIterator[Share]:
+    """Given back when the answer has been sent, or cannot be any more."""
+    async with feature.letters.memory.share(by.key) as share:
+        yield share
+
+
+Memory = Annotated[Share, Depends(_memory_of_answer)]
+
+
+async def _page(
+    feature: MessageRoutes,
+    request: Request,
+    response: Response,
+    wanted: Wanted,
+    begin: Begin,
+    limit: int,
+    wait: int,
+) -> FeedPage:
+    cursor = await begin.cursor(wanted, feature.reader)
+    start, feed = (cursor.position, cursor.feed) if cursor else (None, "")
+    query = FeedQuery(wanted, begin.order, start, limit, feed=feed)
+    try:
+        found = await feature.reader.page(query, wait=wait, is_gone=request.is_disconnected)
+    except CursorGone as error:
+        raise _gone(error) from error
+    link_next(request, response, found.next_cursor if found.has_more else None)
+    return found
+
+
+@router.get(
+    "/messages",
+    dependencies=[requires(Scope.READ)],
+    responses=documented(400, 410) | answered(200, "A page of the feed.", "Link"),
+    summary="Read the feed: new messages of all mailboxes, each once",
+)
+async def list_messages(
+    feature: Injected,
+    request: Request,
+    response: Response,
+    wanted: Filters,
+    mailbox_ids: Annotated[tuple[MailboxId, ...], Depends(_of_mailboxes)],
+    begin: Annotated[Begin, Depends()],
+    limit: Limit = 50,
+    wait: Wait = 0,
+) -> FeedPage:
+    """Oldest first. Pass `next_cursor` as `after` next time: no message is skipped, none comes twice.
+
+    Several values of one filter mean one of them, several filters all of them.
+    """
+    if mailbox_ids:
+        await feature.database.read(lambda db: _refuse_unknown(db, mailbox_ids))
+        wanted = wanted.of(*mailbox_ids)
+    return await _page(feature, request, response, wanted, begin, limit, wait)
+
+
+@router.get(
+    "/mailboxes/{mailbox_id}/messages",
+    dependencies=[requires(Scope.READ)],
+    responses=documented(400, 404, 410) | answered(200, "A page of the feed.", "Link"),
+    summary="Read the feed of one mailbox",
+)
+async def list_mailbox_messages(
+    feature: Injected,
+    request: Request,
+    response: Response,
+    mailbox_id: str,
+    wanted: Filters,
+    begin: Annotated[Begin, Depends()],
+    limit: Limit = 50,
+    wait: Wait = 0,
+) -> FeedPage:
+    """The same as `/messages?mailbox_id=…`, of one mailbox."""
+    number = mailbox_id_of(mailbox_id)
+    await feature.database.read(lambda db: existing(db, number))
+    return await _page(feature, request, response, wanted.of(number), begin, limit, wait)
+
+
+async def _found(feature: MessageRoutes, message_id: str) -> Message:
+    seq = MessageSeq(decode_id("msg", message_id))
+    row = await feature.database.read(lambda db: repository.get(db, seq))
+    if row is None:
+        raise not_found("message")
+    return row
+
+
+@router.get(
+    "/messages/{message_id}",
+    dependencies=[requires(Scope.READ)],
+    responses=documented(404, s503=_BUSY) | answered(200, "The message with its parts."),
+    summary="Read one message",
+)
+async def get_message(feature: Injected, message_id: str, share: Memory) -> MessageWhole:
+    """Its text, its sanitised HTML, its headers, and what hangs on it."""
+    row = await _found(feature, message_id)
+    await share.take(_SMALL_ANSWER if row.octets <= SMALL_OCTETS else _LARGE_ANSWER)
+    return schemas.whole(row, await feature.letters.parsed(row, owner=(share.reader, row.mailbox_id)))
+
+
+@router.get(
+    "/messages/{message_id}/raw",
+    dependencies=[requires(Scope.READ)],
+    responses=documented(404, s503=_BUSY)
+    | answered_file("message/rfc822", "The message, octet for octet.", "ETag", "Content-Disposition"),
+    response_class=Response,
+    summary="Download the message as the server sent it",
+)
+async def download_message(feature: Injected, message_id: str, request: Request, share: Memory) -> Response:
+    """Octet for octet, as it was stored. Streamed."""
+    row = await _found(feature, message_id)
+    headers = {"ETag": f'"{row.raw_sha256.hex()}"', "Cache-Control": "no-store"} | _DOWNLOAD
+    if headers["ETag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    headers["Content-Disposition"] = f'attachment; filename="{message_id}.eml"'
+    headers["Content-Length"] = str(row.octets)
+    await share.take(_streamed(row))
+    stored = blocks(feature.database, row.raw_sha256)
+    return StreamingResponse(stored, media_type="message/rfc822", headers=headers)
+
+
+@router.get(
+    "/messages/{message_id}/attachments/{index}",
+    dependencies=[requires(Scope.READ)],
+    responses=documented(404, s503=_BUSY)
+    | answered_file("application/octet-stream", "The decoded part.", "Content-Disposition"),
+    response_class=Response,
+    summary="Download an attachment",
+)
+async def download_attachment(feature: Injected, message_id: str, index: int, share: Memory) -> Response:
+    """Decoded and streamed. It is named and typed as the sender did; a browser is told to run none of it."""
+    row = await _found(feature, message_id)
+    await share.take(_streamed(row))
+    part = await feature.letters.attachment(row, index, owner=(share.reader, row.mailbox_id))
+    if part is None:
+        raise not_found("attachment")
+    facts, pieces = part
+    name = facts.filename or f"attachment-{index}"
+    disposition = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
+    headers = {"Content-Disposition": disposition, "Content-Length": str(facts.octets)} | _DOWNLOAD
+    return StreamingResponse(pieces, media_type=facts.content_type, headers=headers)
+
+
+@router.post(
+    "/messages/{message_id}/reparse",
+    dependencies=[requires(Scope.ADMIN)],
+    responses=documented(404) | answered(200, "The message as it is read now."),
+    summary="Read a stored message again",
+)
+async def reparse_message(feature: Injected, message_id: str, share: Memory) -> MessageWhole:
+    """By the reader of this version, as happens by itself after an upgrade. Its place, id and raw octets stay."""
+    seq = MessageSeq(decode_id("msg", message_id))
+    if not await feature.rereader.one(seq, owner=(share.reader, seq)):
+        raise not_found("message")
+    return await get_message(feature, message_id, share)
+
+
+@router.delete(
+    "/messages/{message_id}",
+    status_code=204,
+    dependencies=[requires(Scope.ADMIN)],
+    responses=documented(404) | answered(204, "The local copy is deleted."),
+    summary="Delete the local copy",
+)
+async def delete_message(feature: Injected, message_id: str) -> None:
+    """The unique-id stays known: the message never comes again. Nothing is deleted on the mail server."""
+    seq = MessageSeq(decode_id("msg", message_id))
+    if not await feature.database.write(lambda db: repository.remove(db, seq)):
+        raise not_found("message")
 
 
 def _streamed(row: Message) -> int:

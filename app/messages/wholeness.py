@@ -1,4 +1,4 @@
-"""PURE  Is what was retrieved the whole message? By what LIST said of it, and by what came behind it.
+"""PURE  Whether a retrieved message is whole: by the size that LIST said, and by what came behind it.
 
 An end mark confirms nothing: servers end bodies in order that they cut short. LIST's size does, when it is one: some
 count line ends as they send them (RFC 1939 §11), some as they lie on disk, a few guess. What is not confirmed whole

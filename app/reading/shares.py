@@ -1,4 +1,4 @@
-"""PURE  Whose turn it is: owners of work share what does it by what their work has cost, not by when they came."""
+"""PURE  Fair sharing: whose work comes next, by what the work of each owner has cost so far."""
 
 from collections import deque
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Long pure work off the event loop: a slice of each in turn, in one thread.
+"""Runs long pure work off the event loop, a slice of each piece in turn, in one thread.
 
 A thread that computes for seconds takes the interpreter from the event loop for some milliseconds each time, and one
 long call into C for as long as that lasts. So the work gives way after some thousand rows, and goes on when the event

@@ -1,4 +1,4 @@
-"""Threads whose work takes turns: a long piece of it is put down where others wait, and taken up again later."""
+"""Threads that are shared fairly: a long piece of work pauses where others wait, and goes on later."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The database as a sync under way has it: reading as anybody may, writing only under its lease."""
+"""The database as a running sync sees it: it reads freely, and writes only under its lease."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress

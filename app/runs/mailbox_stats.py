@@ -1,4 +1,4 @@
-"""What the sync feature knows about mailboxes, for their answers."""
+"""The ledger's counts and the last sync of mailboxes, for their answers."""
 
 from collections.abc import Sequence
 

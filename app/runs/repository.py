@@ -76,7 +76,7 @@ class Ending:
     at: datetime
 
 
-def backlog(db: Session, *, now: datetime) -> Backlog:
+def backlog(db: Session, now: datetime) -> Backlog:
     """How much waits, and for how long; three looks at indices, whatever has been stored."""
     active = (
         select_columns(col(Sync.status), func.count(), func.min(col(Sync.queued_at)))

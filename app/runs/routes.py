@@ -1,16 +1,17 @@
 """Syncs over HTTP."""
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlmodel import Session
 
 from app.access.routes import requires
-from app.access.service import Gate, Scope
+from app.access.service import Scope
 from app.database import Database
 from app.errors import AppError, not_found, without_secrets
 from app.jobs.wakeups import Wakeup, Wakeups
@@ -23,6 +24,7 @@ from app.runs import repository as runs
 from app.runs.models import ACTIVE, Sync, SyncId, SyncStatus, Trigger
 from app.runs.schemas import SyncAnswer
 from app.telemetry import Traces
+from app.web.features import served
 from app.web.ids import decode_id
 from app.web.pages import After, CursorScope, Limit, Page, decode_cursor, encode_cursor, link_next
 from app.web.problems import answered, documented
@@ -43,183 +45,6 @@ _REFUSED = {
 }
 
 
-def build_router(
-    *,
-    database: Database,
-    gate: Gate,
-    wakeups: Wakeups,
-    work_is_due: Callable[[], None],
-    clock: Callable[[], datetime],
-    monotonic: Callable[[], float],
-    transcripts: bool,
-    has_secrets: bool,
-    traces: Traces,
-) -> APIRouter:
-    """The routes of syncs. ``work_is_due`` tells the workers that something is queued.
-
-    ``transcripts``: whether the settings have failed syncs keep theirs.
-    """
-    router = Router(tags=["Syncs"])
-    may_read, may_sync = requires(gate, Scope.READ), requires(gate, Scope.SYNC)
-
-    async def found(sync_id: SyncId) -> Sync:
-        row = await database.read(lambda db: runs.get(db, sync_id))
-        if row is None:
-            raise not_found("sync")
-        return row
-
-    async def ended(row: Sync, wait: int) -> Sync:
-        """The sync when it has ended, or as it is after ``wait`` seconds."""
-        deadline = monotonic() + wait
-        sync_id = SyncId(row.id or 0)
-        ticket = wakeups.syncs_ended.ticket(sync_id)
-        work_is_due()
-        while row.status in ACTIVE and (remaining := deadline - monotonic()) > 0:
-            await Wakeup.wait(ticket, at_most=remaining)
-            ticket = wakeups.syncs_ended.ticket(sync_id)
-            row = await found(sync_id)
-        return row
-
-    @router.post(
-        "/mailboxes/{mailbox_id}/sync",
-        status_code=202,
-        dependencies=[may_sync],
-        responses=documented(
-            404,
-            409,
-            s409="mailbox_paused: The mailbox is paused (or mailbox_auth_failed, mailbox_needs_review, "
-            "without_secrets).",
-        )
-        | answered(202, "The sync is queued or running.", "Location")
-        | {200: {"model": SyncAnswer, "description": "With `wait`: the sync has ended."}},
-        summary="Ask for a sync",
-    )
-    async def sync_mailbox(
-        mailbox_id: str,
-        response: Response,
-        wait: Annotated[
-            int, Query(ge=0, le=LONGEST_WAIT_SECONDS, description="Seconds to wait for its end.")
-        ] = 0,
-    ) -> SyncAnswer:
-        """List, diff, retrieve what is new, store; in the background. Queued or running: that same sync."""
-        number = mailbox_id_of(mailbox_id)
-        if not has_secrets:
-            raise without_secrets()
-        # Not flushed: a request that a power failure takes away loses no mail.
-        traceparent = traces.traceparent()
-        row = await database.write(lambda db: _request(db, number, clock(), traceparent), durable=False)
-        row = await ended(row, wait)
-        response.status_code = 202 if row.status in ACTIVE else 200
-        answer = schemas.answer(row)
-        response.headers["Location"] = f"/syncs/{answer.id}"
-        return answer
-
-    @router.get(
-        "/mailboxes/{mailbox_id}/syncs",
-        dependencies=[may_read],
-        responses=documented(400, 404) | answered(200, "A page of the syncs.", "Link"),
-        summary="List the syncs of a mailbox, the latest first",
-    )
-    async def list_mailbox_syncs(
-        request: Request, response: Response, mailbox_id: str, after: After = None, limit: Limit = 50
-    ) -> Page[SyncAnswer]:
-        """The latest first. Ended ones are forgotten after a while, as the settings say."""
-        number = mailbox_id_of(mailbox_id)
-        scope = CursorScope.of("syncs", filters={"mailbox_id": number})
-        at = decode_cursor(after, scope)
-        position = at.position if at else None
-
-        def question(db: Session) -> Page[SyncAnswer]:
-            existing(db, number)
-            rows = runs.page(db, number, before=position, limit=limit + 1)
-            cursor = encode_cursor(rows[limit - 1].id or 0, scope) if len(rows) > limit else None
-            return Page.up_to([schemas.answer(row) for row in rows[:limit]], cursor)
-
-        page = await database.read(question)
-        link_next(request, response, page.next_cursor)
-        return page
-
-    @router.get(
-        "/syncs/{sync_id}",
-        dependencies=[may_read],
-        responses=documented(404) | answered(200, "The sync as it is now."),
-        summary="Read a sync",
-    )
-    async def get_sync(sync_id: str) -> SyncAnswer:
-        """While it runs, `report` grows; once it has ended, it stays."""
-        return schemas.answer(await found(SyncId(decode_id("syn", sync_id))))
-
-    @router.get(
-        "/syncs/{sync_id}/transcript",
-        dependencies=[may_read],
-        responses=documented(
-            404,
-            s404="transcript_not_found: Transcripts are off: set MAILDELTA_TRANSCRIPTS=true and sync again.",
-        )
-        | answered(200, "The transcript."),
-        response_class=PlainTextResponse,
-        summary="Read what was said in a failed sync",
-    )
-    async def get_sync_transcript(sync_id: str) -> str:
-        """The commands (`C:`) and answers (`S:`) on the wire, for whoever has to find out what went wrong.
-
-        No password and no mail is in it: arguments that may be secret are `***`, answers that repeat part of
-        a secret are withheld, bodies are counted. At most 64 KiB;
-        the middle of a longer one is left out. Only with the setting `MAILDELTA_TRANSCRIPTS`, and only of the
-        latest three failed syncs of each mailbox.
-        """
-        row = await found(SyncId(decode_id("syn", sync_id)))
-        text = await database.read(lambda db: runs.read_transcript(db, SyncId(row.id or 0)))
-        if text is None:
-            raise AppError(404, "transcript_not_found", _no_transcript(row, is_on=transcripts))
-        return text
-
-    async def followed(sync_id: str) -> Sync:
-        """The sync whose events are asked for: a wrong id must be answered before the stream begins."""
-        return await found(SyncId(decode_id("syn", sync_id)))
-
-    @router.get(
-        "/syncs/{sync_id}/events",
-        dependencies=[may_read],
-        responses=documented(404)
-        | {200: {"description": "Events until the sync has ended.", "content": _EVENTS}},
-        response_class=EventSourceResponse,
-        summary="Follow a sync",
-    )
-    async def follow_sync(row: Annotated[Sync, Depends(followed)]) -> AsyncIterator[ServerSentEvent]:
-        """Server-Sent Events: `progress` with the sync whenever it changed, then `done`."""
-        told: SyncAnswer | None = None
-        while True:
-            ticket = wakeups.syncs_changed.ticket(row.id)
-            row = await found(SyncId(row.id or 0))
-            answer = schemas.answer(row)
-            if row.status not in ACTIVE:
-                yield ServerSentEvent(event="done", data=answer)
-                return
-            if answer != told:
-                yield ServerSentEvent(event="progress", data=answer)
-                told = answer
-            await Wakeup.wait(ticket)
-
-    @router.post(
-        "/syncs/{sync_id}/cancel",
-        status_code=202,
-        dependencies=[may_sync],
-        responses=documented(404) | answered(202, "The sync as it is now."),
-        summary="Stop a sync, keeping what is committed",
-    )
-    async def cancel_sync(sync_id: str) -> SyncAnswer:
-        """A sync that has ended stays as it is."""
-        number = SyncId(decode_id("syn", sync_id))
-        await found(number)
-        await database.write(lambda db: runs.cancel(db, number, now=clock()))
-        wakeups.sync_ended(number)
-        work_is_due()
-        return schemas.answer(await found(number))
-
-    return router
-
-
 # OpenAPI 3.1 has no word for a stream of events; what stands in the data of each is said all the same.
 _EVENTS = {
     "text/event-stream": {
@@ -231,6 +56,203 @@ _EVENTS = {
         }
     }
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncRoutes:
+    """What the routes of syncs work with.
+
+    ``work_is_due`` tells the workers that something is queued. ``transcripts``: whether the settings have failed syncs
+    keep theirs.
+    """
+
+    database: Database
+    wakeups: Wakeups
+    work_is_due: Callable[[], None]
+    clock: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    transcripts: bool
+    has_secrets: bool
+    traces: Traces
+
+
+Injected = Annotated[SyncRoutes, Depends(served(SyncRoutes))]
+
+router = Router(tags=["Syncs"])
+
+
+async def _found(feature: SyncRoutes, sync_id: SyncId) -> Sync:
+    row = await feature.database.read(lambda db: runs.get(db, sync_id))
+    if row is None:
+        raise not_found("sync")
+    return row
+
+
+async def _ended(feature: SyncRoutes, row: Sync, wait: int) -> Sync:
+    """The sync when it has ended, or as it is after ``wait`` seconds."""
+    deadline = feature.monotonic() + wait
+    sync_id = SyncId(row.id or 0)
+    ticket = feature.wakeups.syncs_ended.ticket(sync_id)
+    feature.work_is_due()
+    while row.status in ACTIVE and (remaining := deadline - feature.monotonic()) > 0:
+        await Wakeup.wait(ticket, at_most=remaining)
+        ticket = feature.wakeups.syncs_ended.ticket(sync_id)
+        row = await _found(feature, sync_id)
+    return row
+
+
+@router.post(
+    "/mailboxes/{mailbox_id}/sync",
+    status_code=202,
+    dependencies=[requires(Scope.SYNC)],
+    responses=documented(
+        404,
+        409,
+        s409="mailbox_paused: The mailbox is paused (or mailbox_auth_failed, mailbox_needs_review, "
+        "without_secrets).",
+    )
+    | answered(202, "The sync is queued or running.", "Location")
+    | {200: {"model": SyncAnswer, "description": "With `wait`: the sync has ended."}},
+    summary="Ask for a sync",
+)
+async def sync_mailbox(
+    feature: Injected,
+    mailbox_id: str,
+    response: Response,
+    wait: Annotated[
+        int, Query(ge=0, le=LONGEST_WAIT_SECONDS, description="Seconds to wait for its end.")
+    ] = 0,
+) -> SyncAnswer:
+    """List, diff, retrieve what is new, store; in the background. Queued or running: that same sync."""
+    number = mailbox_id_of(mailbox_id)
+    if not feature.has_secrets:
+        raise without_secrets()
+    # Not flushed: a request that a power failure takes away loses no mail.
+    traceparent = feature.traces.traceparent()
+    row = await feature.database.write(
+        lambda db: _request(db, number, feature.clock(), traceparent), durable=False
+    )
+    row = await _ended(feature, row, wait)
+    response.status_code = 202 if row.status in ACTIVE else 200
+    answer = schemas.answer(row)
+    response.headers["Location"] = f"/syncs/{answer.id}"
+    return answer
+
+
+@router.get(
+    "/mailboxes/{mailbox_id}/syncs",
+    dependencies=[requires(Scope.READ)],
+    responses=documented(400, 404) | answered(200, "A page of the syncs.", "Link"),
+    summary="List the syncs of a mailbox, the latest first",
+)
+async def list_mailbox_syncs(
+    feature: Injected,
+    request: Request,
+    response: Response,
+    mailbox_id: str,
+    after: After = None,
+    limit: Limit = 50,
+) -> Page[SyncAnswer]:
+    """The latest first. Ended ones are forgotten after a while, as the settings say."""
+    number = mailbox_id_of(mailbox_id)
+    scope = CursorScope.of("syncs", filters={"mailbox_id": number})
+    at = decode_cursor(after, scope)
+    position = at.position if at else None
+
+    def question(db: Session) -> Page[SyncAnswer]:
+        existing(db, number)
+        rows = runs.page(db, number, before=position, limit=limit + 1)
+        cursor = encode_cursor(rows[limit - 1].id or 0, scope) if len(rows) > limit else None
+        return Page.up_to([schemas.answer(row) for row in rows[:limit]], cursor)
+
+    page = await feature.database.read(question)
+    link_next(request, response, page.next_cursor)
+    return page
+
+
+@router.get(
+    "/syncs/{sync_id}",
+    dependencies=[requires(Scope.READ)],
+    responses=documented(404) | answered(200, "The sync as it is now."),
+    summary="Read a sync",
+)
+async def get_sync(feature: Injected, sync_id: str) -> SyncAnswer:
+    """While it runs, `report` grows; once it has ended, it stays."""
+    return schemas.answer(await _found(feature, SyncId(decode_id("syn", sync_id))))
+
+
+@router.get(
+    "/syncs/{sync_id}/transcript",
+    dependencies=[requires(Scope.READ)],
+    responses=documented(
+        404,
+        s404="transcript_not_found: Transcripts are off: set MAILDELTA_TRANSCRIPTS=true and sync again.",
+    )
+    | answered(200, "The transcript."),
+    response_class=PlainTextResponse,
+    summary="Read what was said in a failed sync",
+)
+async def get_sync_transcript(feature: Injected, sync_id: str) -> str:
+    """The commands (`C:`) and answers (`S:`) on the wire, for whoever has to find out what went wrong.
+
+    No password and no mail is in it: arguments that may be secret are `***`, answers that repeat part of
+    a secret are withheld, bodies are counted. At most 64 KiB;
+    the middle of a longer one is left out. Only with the setting `MAILDELTA_TRANSCRIPTS`, and only of the
+    latest three failed syncs of each mailbox.
+    """
+    row = await _found(feature, SyncId(decode_id("syn", sync_id)))
+    text = await feature.database.read(lambda db: runs.read_transcript(db, SyncId(row.id or 0)))
+    if text is None:
+        raise AppError(404, "transcript_not_found", _no_transcript(row, is_on=feature.transcripts))
+    return text
+
+
+async def followed(feature: Injected, sync_id: str) -> Sync:
+    """The sync whose events are asked for: a wrong id must be answered before the stream begins."""
+    return await _found(feature, SyncId(decode_id("syn", sync_id)))
+
+
+@router.get(
+    "/syncs/{sync_id}/events",
+    dependencies=[requires(Scope.READ)],
+    responses=documented(404)
+    | {200: {"description": "Events until the sync has ended.", "content": _EVENTS}},
+    response_class=EventSourceResponse,
+    summary="Follow a sync",
+)
+async def follow_sync(
+    feature: Injected, row: Annotated[Sync, Depends(followed)]
+) -> AsyncIterator[ServerSentEvent]:
+    """Server-Sent Events: `progress` with the sync whenever it changed, then `done`."""
+    told: SyncAnswer | None = None
+    while True:
+        ticket = feature.wakeups.syncs_changed.ticket(row.id)
+        row = await _found(feature, SyncId(row.id or 0))
+        answer = schemas.answer(row)
+        if row.status not in ACTIVE:
+            yield ServerSentEvent(event="done", data=answer)
+            return
+        if answer != told:
+            yield ServerSentEvent(event="progress", data=answer)
+            told = answer
+        await Wakeup.wait(ticket)
+
+
+@router.post(
+    "/syncs/{sync_id}/cancel",
+    status_code=202,
+    dependencies=[requires(Scope.SYNC)],
+    responses=documented(404) | answered(202, "The sync as it is now."),
+    summary="Stop a sync, keeping what is committed",
+)
+async def cancel_sync(feature: Injected, sync_id: str) -> SyncAnswer:
+    """A sync that has ended stays as it is."""
+    number = SyncId(decode_id("syn", sync_id))
+    await _found(feature, number)
+    await feature.database.write(lambda db: runs.cancel(db, number, now=feature.clock()))
+    feature.wakeups.sync_ended(number)
+    feature.work_is_due()
+    return schemas.answer(await _found(feature, number))
 
 
 def _request(db: Session, mailbox_id: MailboxId, now: datetime, traceparent: str | None) -> Sync:

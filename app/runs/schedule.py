@@ -1,4 +1,4 @@
-"""PURE  When what is tried again."""
+"""PURE  When a sync, a message, a login or a deletion is tried again."""
 
 import re
 from dataclasses import dataclass

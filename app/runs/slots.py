@@ -1,4 +1,4 @@
-"""PURE  Who gets the slots of a worker, and who gives one up: slow servers can never hold all of them."""
+"""PURE  Which syncs get the slots of a worker, and which give one up: slow servers can never hold all of them."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

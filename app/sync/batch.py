@@ -1,4 +1,4 @@
-"""One batch of outcomes: what each proved to be, and how all of it is stored in one transaction."""
+"""A batch of retrieved messages: what each proved to be, and how all of it is stored in one transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

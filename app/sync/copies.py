@@ -1,5 +1,7 @@
-"""What stored copies tell of ledger lines: who their messages are, where a line does not say, and what is behind their
-headers. Read a bounded number at a time, for a mail server may be waiting."""
+"""What stored copies tell about ledger lines: their fingerprint, where a line has none, and what is behind the headers.
+
+A bounded number is read at a time, as a mail server may be waiting.
+"""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace

@@ -2,18 +2,19 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from itertools import islice
 from tempfile import SpooledTemporaryFile
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import Body, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 from sqlmodel import Session
 
 from app.access.routes import requires
-from app.access.service import Gate, Scope
+from app.access.service import Scope
 from app.errors import AppError, invalid_request, not_found
 from app.ledger import import_state
 from app.ledger import repository as ledger
@@ -33,6 +34,7 @@ from app.sync import inspection
 from app.sync.inspection import Preview, Rebaseline, RetentionPreview, Unknown
 from app.sync.service import SyncTools
 from app.web.bodies import BodyLimits, blocks
+from app.web.features import served
 from app.web.ids import decode_id
 from app.web.pages import After, CursorScope, Limit, Page, decode_cursor, encode_cursor, link_next
 from app.web.problems import answered, documented
@@ -69,144 +71,152 @@ class Imported(BaseModel):
     warnings: list[str] = Field(examples=[[]], description="What of the file could not be used.")
 
 
-def build_router(
-    *,
-    gate: Gate,
-    tools: SyncTools,
-    work_is_due: Callable[[], None],
-    clock: Callable[[], datetime],
-    import_limits: BodyLimits,
-) -> APIRouter:
-    """The routes of the ledger."""
-    router = Router(tags=["Ledger"])
-    database, one_import = tools.database, asyncio.Lock()
-    may_read, may_sync, may_admin = (requires(gate, scope) for scope in (Scope.READ, Scope.SYNC, Scope.ADMIN))
+@dataclass(frozen=True, kw_only=True)
+class LedgerRoutes:
+    """What the routes of the ledger work with. ``one_import``: many at once need no more memory than one."""
 
-    @router.get(
-        "/mailboxes/{mailbox_id}/unique-ids",
-        dependencies=[may_read],
-        responses=documented(400, 404) | answered(200, "A page of the ledger.", "Link"),
-        summary="Read the ledger: every unique-id ever seen",
+    tools: SyncTools
+    work_is_due: Callable[[], None]
+    clock: Callable[[], datetime]
+    import_limits: BodyLimits
+    one_import: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+Injected = Annotated[LedgerRoutes, Depends(served(LedgerRoutes))]
+
+router = Router(tags=["Ledger"])
+
+
+@router.get(
+    "/mailboxes/{mailbox_id}/unique-ids",
+    dependencies=[requires(Scope.READ)],
+    responses=documented(400, 404) | answered(200, "A page of the ledger.", "Link"),
+    summary="Read the ledger: every unique-id ever seen",
+)
+async def list_unique_ids(
+    feature: Injected,
+    request: Request,
+    response: Response,
+    mailbox_id: str,
+    state: Annotated[EntryState | None, Query(description="Only those in this state.")] = None,
+    after: After = None,
+    limit: Limit = 50,
+) -> Page[UniqueIdAnswer]:
+    """Oldest first. Entries stay when the message is gone, here or on the server."""
+    number = mailbox_id_of(mailbox_id)
+    scope = CursorScope.of("unique-ids", filters={"mailbox_id": number, "state": state})
+    at = decode_cursor(after, scope)
+    position = at.position if at else 0
+    page = await feature.tools.database.read(
+        partial(_page, mailbox_id=number, state=state, position=position, limit=limit, scope=scope)
     )
-    async def list_unique_ids(
-        request: Request,
-        response: Response,
-        mailbox_id: str,
-        state: Annotated[EntryState | None, Query(description="Only those in this state.")] = None,
-        after: After = None,
-        limit: Limit = 50,
-    ) -> Page[UniqueIdAnswer]:
-        """Oldest first. Entries stay when the message is gone, here or on the server."""
-        number = mailbox_id_of(mailbox_id)
-        scope = CursorScope.of("unique-ids", filters={"mailbox_id": number, "state": state})
-        at = decode_cursor(after, scope)
-        position = at.position if at else 0
-        page = await database.read(
-            partial(_page, mailbox_id=number, state=state, position=position, limit=limit, scope=scope)
-        )
-        link_next(request, response, page.next_cursor)
-        return page
+    link_next(request, response, page.next_cursor)
+    return page
 
-    @router.post(
-        "/mailboxes/{mailbox_id}/unique-ids/{entry_id}/retrieve",
-        status_code=202,
-        dependencies=[may_sync],
-        responses=documented(
-            404, 409, s409="not_retrievable: It is stored already, or not on the server now."
-        )
-        | answered(202, "The sync that retrieves it."),
-        summary="Retrieve a filtered, failed or too large message now",
+
+@router.post(
+    "/mailboxes/{mailbox_id}/unique-ids/{entry_id}/retrieve",
+    status_code=202,
+    dependencies=[requires(Scope.SYNC)],
+    responses=documented(404, 409, s409="not_retrievable: It is stored already, or not on the server now.")
+    | answered(202, "The sync that retrieves it."),
+    summary="Retrieve a filtered, failed or too large message now",
+)
+async def retrieve_unique_id(feature: Injected, mailbox_id: str, entry_id: str) -> SyncAnswer:
+    """Neither criteria nor the size limit stand against it. The answer is the sync that does it."""
+    number, entry = mailbox_id_of(mailbox_id), EntryId(decode_id("uid", entry_id))
+    traceparent = feature.tools.traces.traceparent()
+    want = partial(_want, mailbox_id=number, entry_id=entry, now=feature.clock(), traceparent=traceparent)
+    row = await feature.tools.database.write(want)
+    feature.work_is_due()
+    return schemas.answer(row)
+
+
+@router.post(
+    "/mailboxes/{mailbox_id}/unique-ids/import",
+    dependencies=[requires(Scope.ADMIN)],
+    responses=documented(404, 413) | answered(200, "What is known now."),
+    openapi_extra={"requestBody": _STATE_FILE},
+    summary="Import what another client has seen",
+)
+async def import_unique_ids(
+    feature: Injected,
+    request: Request,
+    mailbox_id: str,
+    file_format: Annotated[
+        StateFormat | None, Query(alias="format", description="Default: found out from the file.")
+    ] = None,
+) -> Imported:
+    """The body is getmail6's oldmail file, fetchmail's .fetchids, mpop's uidls or Thunderbird's popstate.dat.
+
+    Its unique-ids become known: changing to Maildelta downloads nothing again.
+    """
+    number = mailbox_id_of(mailbox_id)
+    await feature.tools.database.read(partial(existing, mailbox_id=number))
+    with SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
+        async for block in blocks(request, feature.import_limits):
+            file.write(block)
+        file.seek(0)
+        async with feature.one_import:  # many at once need no more memory than one
+            data = file.read()
+            return await import_file(
+                number, data, file_format=file_format, tools=feature.tools, now=feature.clock()
+            )
+
+
+@router.post(
+    "/mailboxes/{mailbox_id}/rebaseline",
+    dependencies=[requires(Scope.ADMIN)],
+    responses=documented(
+        404,
+        409,
+        424,
+        s409="sync_under_way: A sync of the mailbox runs, or ran meanwhile: ask again.",
+        s424=_OF_THE_SERVER,
     )
-    async def retrieve_unique_id(mailbox_id: str, entry_id: str) -> SyncAnswer:
-        """Neither criteria nor the size limit stand against it. The answer is the sync that does it."""
-        number, entry = mailbox_id_of(mailbox_id), EntryId(decode_id("uid", entry_id))
-        traceparent = tools.traces.traceparent()
-        want = partial(_want, mailbox_id=number, entry_id=entry, now=clock(), traceparent=traceparent)
-        row = await database.write(want)
-        work_is_due()
-        return schemas.answer(row)
+    | answered(200, "What was found, and what became of it."),
+    summary="Decide what a wholesale change of unique-ids means",
+)
+async def rebaseline_mailbox(
+    feature: Injected,
+    mailbox_id: str,
+    dry_run: Annotated[bool, Query(description="Only tell what would happen.")] = False,
+    decision: Annotated[Decision | None, Body()] = None,
+) -> Rebaseline:
+    """For a mailbox that is held in `needs_review`: compares the maildrop with the ledger by headers.
 
-    @router.post(
-        "/mailboxes/{mailbox_id}/unique-ids/import",
-        dependencies=[may_admin],
-        responses=documented(404, 413) | answered(200, "What is known now."),
-        openapi_extra={"requestBody": _STATE_FILE},
-        summary="Import what another client has seen",
-    )
-    async def import_unique_ids(
-        request: Request,
-        mailbox_id: str,
-        file_format: Annotated[
-            StateFormat | None, Query(alias="format", description="Default: found out from the file.")
-        ] = None,
-    ) -> Imported:
-        """The body is getmail6's oldmail file, fetchmail's .fetchids, mpop's uidls or Thunderbird's popstate.dat.
+    What is recognised is carried over; `unknown` says what the rest is. A sync follows.
+    """
+    number = mailbox_id_of(mailbox_id)
+    if decision is None and not dry_run:
+        raise invalid_request("/unknown", "say what unknown messages are, or ask with dry_run=true")
+    unknown = decision.unknown if decision and not dry_run else None
+    told = await inspection.rebaseline(number, decision=unknown, tools=feature.tools)
+    feature.work_is_due()
+    return told
 
-        Its unique-ids become known: changing to Maildelta downloads nothing again.
-        """
-        number = mailbox_id_of(mailbox_id)
-        await database.read(partial(existing, mailbox_id=number))
-        with SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
-            async for block in blocks(request, import_limits):
-                file.write(block)
-            file.seek(0)
-            async with one_import:  # many at once need no more memory than one
-                data = file.read()
-                return await import_file(number, data, file_format=file_format, tools=tools, now=clock())
 
-    @router.post(
-        "/mailboxes/{mailbox_id}/rebaseline",
-        dependencies=[may_admin],
-        responses=documented(
-            404,
-            409,
-            424,
-            s409="sync_under_way: A sync of the mailbox runs, or ran meanwhile: ask again.",
-            s424=_OF_THE_SERVER,
-        )
-        | answered(200, "What was found, and what became of it."),
-        summary="Decide what a wholesale change of unique-ids means",
-    )
-    async def rebaseline_mailbox(
-        mailbox_id: str,
-        dry_run: Annotated[bool, Query(description="Only tell what would happen.")] = False,
-        decision: Annotated[Decision | None, Body()] = None,
-    ) -> Rebaseline:
-        """For a mailbox that is held in `needs_review`: compares the maildrop with the ledger by headers.
+@router.post(
+    "/mailboxes/{mailbox_id}/criteria/preview",
+    dependencies=[requires(Scope.ADMIN)],
+    responses=documented(404, 424, s424=_OF_THE_SERVER)
+    | answered(200, "What the criteria say to the latest messages."),
+    summary="Try criteria on the maildrop as it is now",
+)
+async def preview_criteria(feature: Injected, mailbox_id: str, body: CriteriaToTry) -> Preview:
+    """Asks the server for headers only; retrieves nothing and changes nothing."""
+    return await inspection.preview(mailbox_id_of(mailbox_id), body.criteria, tools=feature.tools)
 
-        What is recognised is carried over; `unknown` says what the rest is. A sync follows.
-        """
-        number = mailbox_id_of(mailbox_id)
-        if decision is None and not dry_run:
-            raise invalid_request("/unknown", "say what unknown messages are, or ask with dry_run=true")
-        unknown = decision.unknown if decision and not dry_run else None
-        told = await inspection.rebaseline(number, decision=unknown, tools=tools)
-        work_is_due()
-        return told
 
-    @router.post(
-        "/mailboxes/{mailbox_id}/criteria/preview",
-        dependencies=[may_admin],
-        responses=documented(404, 424, s424=_OF_THE_SERVER)
-        | answered(200, "What the criteria say to the latest messages."),
-        summary="Try criteria on the maildrop as it is now",
-    )
-    async def preview_criteria(mailbox_id: str, body: CriteriaToTry) -> Preview:
-        """Asks the server for headers only; retrieves nothing and changes nothing."""
-        return await inspection.preview(mailbox_id_of(mailbox_id), body.criteria, tools=tools)
-
-    @router.post(
-        "/mailboxes/{mailbox_id}/server-retention/preview",
-        dependencies=[may_admin],
-        responses=documented(404, 424, s424=_OF_THE_SERVER)
-        | answered(200, "What the next sync would delete."),
-        summary="See what the next sync would delete on the server",
-    )
-    async def preview_server_retention(mailbox_id: str) -> RetentionPreview:
-        """Deletes nothing."""
-        return await inspection.retention_preview(mailbox_id_of(mailbox_id), tools=tools)
-
-    return router
+@router.post(
+    "/mailboxes/{mailbox_id}/server-retention/preview",
+    dependencies=[requires(Scope.ADMIN)],
+    responses=documented(404, 424, s424=_OF_THE_SERVER) | answered(200, "What the next sync would delete."),
+    summary="See what the next sync would delete on the server",
+)
+async def preview_server_retention(feature: Injected, mailbox_id: str) -> RetentionPreview:
+    """Deletes nothing."""
+    return await inspection.retention_preview(mailbox_id_of(mailbox_id), tools=feature.tools)
 
 
 async def import_file(

@@ -1,4 +1,4 @@
-"""The listing of a maildrop, also where the server knows no UIDL: then what a message is stands in for its id."""
+"""The listing of a maildrop. Where the server has no UIDL, ids made of the headers stand in for unique-ids."""
 
 import asyncio
 from collections.abc import Mapping

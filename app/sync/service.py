@@ -1,4 +1,4 @@
-"""``sync_mailbox``: list, diff, recognise, retrieve, store. Read it from top to bottom."""
+"""``sync_mailbox``, one pass: list, view, match, triage, record, retrieve, settle. Read it from top to bottom."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence

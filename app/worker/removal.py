@@ -1,4 +1,4 @@
-"""What belongs to a removed mailbox goes by and by: so much at a time that no writer waits long.
+"""Removes what belongs to removed mailboxes, in steps so small that no writer waits long.
 
 The row of the mailbox goes last, and says meanwhile that there is something left: a process that dies in between
 leaves the rest to the next look.

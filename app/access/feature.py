@@ -1,0 +1,21 @@
+"""Who may ask, wired."""
+
+from app.access.routes import Access, router
+from app.access.service import Gate
+from app.core import Core, Feature
+from app.web.rates import Rate
+
+
+def build(core: Core, *, has_routes: bool) -> Feature:
+    """The gate, which judges the key of every request; with ``has_routes`` also the routes of the keys."""
+    settings = core.settings
+    gate = Gate(
+        database=core.database,
+        first_key=settings.first_api_key(),
+        wrong_keys=Rate(settings.wrong_keys_per_minute),
+        requests=Rate(settings.requests_per_minute),
+        waiting=settings.waiting_requests_per_key,
+        monotonic=core.monotonic,
+    )
+    serves = Access(database=core.database, gate=gate, clock=core.clock)
+    return Feature(serves=serves, routers=[router] if has_routes else [])

@@ -1,0 +1,37 @@
+"""The feed and the messages, wired."""
+
+from app.core import Core, Feature
+from app.messages.feed import Feed
+from app.messages.reader import MessageReader
+from app.messages.rereading import Rereader
+from app.messages.routes import MessageRoutes, router
+from app.reading.memory import AnswerMemory
+from app.reading.processes import ReaderProcesses
+from app.reading.threads import FairThreads
+
+# Letters that are read for people at the same time, in threads and again in processes: memory is what bounds them.
+_READERS = 2
+
+
+def build(core: Core) -> Feature:
+    """The routes of the messages, with threads and processes of their own, which end with the application."""
+    letters = MessageReader(
+        database=core.database,
+        threads=FairThreads(_READERS, name="read"),
+        processes=ReaderProcesses(_READERS),
+        memory=AnswerMemory(core.settings.answer_octets),
+    )
+    core.metrics.watch_reading(
+        processes=lambda: letters.processes.count,
+        octets=lambda: letters.memory.held_octets,
+        refused=lambda: letters.refused,
+    )
+    serves = MessageRoutes(
+        database=core.database,
+        letters=letters,
+        reader=Feed(
+            database=core.database, messages_stored=core.wakeups.messages_stored, monotonic=core.monotonic
+        ),
+        rereader=Rereader(database=core.database, threads=letters.threads, monotonic=core.monotonic),
+    )
+    return Feature(serves=serves, routers=[router], running=letters.running)

@@ -1,0 +1,56 @@
+"""A pass over a maildrop, and the ledger over HTTP, wired: the ledger's routes look into maildrops as a sync does."""
+
+import random
+from datetime import timedelta
+
+from app.core import Core, Feature
+from app.maildrops.feature import session_limits
+from app.maildrops.login import Maildrop
+from app.reading.slices import Slices
+from app.reading.threads import FairThreads
+from app.runs.server_limits import ServerLimits
+from app.sync.batches import MemoryBudget
+from app.sync.ledger_routes import LedgerRoutes, router
+from app.sync.listing_budget import ListingBudget
+from app.sync.service import SyncTools
+from app.web.bodies import BodyLimits
+
+
+def build(core: Core, *, tools: SyncTools) -> Feature:
+    """The routes of the ledger."""
+    settings = core.settings
+    serves = LedgerRoutes(
+        tools=tools,
+        work_is_due=core.work_is_due,
+        clock=core.clock,
+        import_limits=BodyLimits(settings.max_import_octets, settings.body_timeout_seconds),
+    )
+    return Feature(serves=serves, routers=[router])
+
+
+def sync_tools(core: Core, *, maildrop: Maildrop, threads: FairThreads) -> SyncTools:
+    """What all syncs of this process share."""
+    settings, forgotten_after = core.settings, core.settings.forget_missing_after_days
+    return SyncTools(
+        database=core.database,
+        maildrop=maildrop,
+        threads=threads,
+        wakeups=core.wakeups,
+        clock=core.clock,
+        monotonic=core.monotonic,
+        chance=random.random,
+        lease_seconds=settings.lease_seconds,
+        limits=session_limits(settings),
+        batch_messages=settings.batch_messages,
+        batch_octets=settings.batch_octets,
+        memory=MemoryBudget(settings.unstored_octets),
+        slices=Slices(),
+        listing_budget=ListingBudget(settings.listing_entries_overall),
+        forget_missing_after=timedelta(days=forgotten_after) if forgotten_after else None,
+        transcripts=settings.transcripts,
+        metrics=core.metrics,
+        traces=core.traces,
+        server_limits=ServerLimits(
+            settings.effective_syncs_per_host, private=settings.allowed_private_networks
+        ),
+    )
