@@ -104,7 +104,19 @@ def family_cpu_seconds(pid: int) -> float:
 
 def family_memory(pid: int) -> int:
     """Octets of memory that a process and all that descend from it hold now, together."""
-    return sum(memory_of(member, "VmRSS") or 0 for member in _family(pid))
+    return sum(memory_of(member, "VmRSS") or 0 for member in _members(pid))
+
+
+def _members(pid: int) -> list[int]:
+    """A process and all that descend from it, as each of them tells of its children: this is asked again and again."""
+    if not Path(f"/proc/self/task/{os.getpid()}/children").exists():  # a kernel that does not tell
+        return list(_family(pid))
+    members = [pid]
+    for member in members:
+        for task in Path(f"/proc/{member}/task").glob("*/children"):
+            with contextlib.suppress(OSError):  # it ended while we looked
+                members += map(int, task.read_text().split())
+    return members
 
 
 def _family(pid: int) -> dict[int, list[str]]:
