@@ -42,6 +42,7 @@ _PIECES_OF_A_GROUP = 16  # its name, with comments
 _EMPTY = re.compile(r"[\s,]*+")
 _AROUND_AT = re.compile(r"\s*+@\s*+")
 _BLANKS_OR_QUOTED = re.compile(r'("(?:[^"\\]|\\.)*+"?+)|\s++', re.DOTALL)
+_BEFORE_DOT = re.compile(r"(?<=\S)\s++\.\s*+(?=\S)")  # of a domain: RFC 5322 §4.4 lets blanks stand there
 _INNER_COMMENT = re.compile(r"\([^()]*+\)")
 _ADDRESS_IN_NAME = re.compile(r"[^\s@<>()\[\]\"',;:]++@[^\s@<>()\[\]\"',;:]++")
 
@@ -249,7 +250,8 @@ def _words(pieces: Sequence[_Piece]) -> Iterator[tuple[str, bool]]:
         if kind is _Kind.LOCAL:
             local = text
         elif kind is _Kind.TEXT:
-            for word in _AROUND_AT.sub("@", text).split():
+            before, at, after = _AROUND_AT.sub("@", text).partition("@")
+            for word in (before + at + _BEFORE_DOT.sub(".", after)).split():
                 yield local + word, bool(local) or "@" in word.strip("@'<>")
                 local = ""
         elif kind is _Kind.QUOTED and text.strip():
