@@ -6,6 +6,7 @@ there is one writer thread, so that writers queue in order instead of meeting in
 there are several.
 """
 
+import asyncio
 import contextlib
 import math
 import sqlite3
@@ -139,6 +140,7 @@ class Database:
             partial(self._read_batch, self._search_engine), threads=_SEARCHER_THREADS, name="db-search"
         )
         self._writes = BatchingExecutor(self._write_batch, threads=writers, name="db-write")
+        self._long_writes = asyncio.Semaphore(max(1, writers // 2))
 
     async def read(self, question: Callable[[Session], Result]) -> Result:
         """Answer a question in a transaction that sees one state of the database and changes nothing."""
@@ -150,16 +152,23 @@ class Database:
         answer: Result = await self._done("read", question, self._searches.do)
         return answer
 
-    async def write(self, change: Callable[[Session], Result], *, durable: bool = True) -> Result:
+    async def write(
+        self, change: Callable[[Session], Result], *, durable: bool = True, is_long: bool = False
+    ) -> Result:
         """Make a change in one transaction and commit it; an exception leaves everything as it was.
 
         ``durable=False`` spares the flush to disk: for what can be found out again after a power failure
         (the progress of a sync), never for mail or the ledger. A kill of the process loses neither.
-        Changes that wait for one another are committed together. Raises StorageFailed.
+        Changes that wait for one another are committed together. ``is_long``: it has hundreds of rows; such changes
+        take turns, so that a short one never waits for more than the one at work and one more.
+        Raises StorageFailed.
         """
-        result: Result = await self._done(
-            "write", change, lambda unit: self._writes.do(_Change(unit, durable))
-        )
+
+        async def do(unit: _Question) -> Any:
+            async with self._long_writes if is_long else contextlib.nullcontext():
+                return await self._writes.do(_Change(unit, durable, is_long))
+
+        result: Result = await self._done("write", change, do)
         return result
 
     async def _done(
@@ -208,6 +217,8 @@ class Database:
 
     def _write_batch(self, changes: "Sequence[_Change]") -> Sequence[Any]:
         """Made in one transaction. When one fails nothing is done yet, and each gets a transaction of its own."""
+        if later := _taking_turns(changes):
+            return _later_among(changes, later, self._write_batch)
         if len(changes) > 1:
             try:
                 return self._commit_together(changes)
@@ -240,10 +251,14 @@ class Database:
             return results
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Change:
+    """``had_to_wait``: it is long, and short ones were made before it."""
+
     make: _Question
     durable: bool
+    is_long: bool = False
+    had_to_wait: bool = False
 
 
 @dataclass
@@ -251,6 +266,24 @@ class _CommitFailed(Exception):
     """Whether it was done is open, if the connection was lost."""
 
     error: SQLAlchemyError
+
+
+def _taking_turns(changes: "Sequence[_Change]") -> list[bool]:
+    """Which of these are made later: long ones the first time, and then short ones, so that none waits for both."""
+    if len({change.is_long for change in changes}) < 2:
+        return []
+    are_long_due = any(change.had_to_wait for change in changes)
+    for change in changes:
+        change.had_to_wait = change.is_long and not are_long_due
+    return [change.is_long is not are_long_due for change in changes]
+
+
+def _later_among(
+    works: Sequence[Any], later: Sequence[bool], run: Callable[[Sequence[Any]], Sequence[Any]]
+) -> list[Any]:
+    """The outcomes of those that are run now; LATER for the others."""
+    now = iter(run([work for work, is_later in zip(works, later, strict=True) if not is_later]))
+    return [LATER if is_later else next(now) for is_later in later]
 
 
 def _run_units(db: Session, units: Sequence[_Question], *, within: float = math.inf) -> list[Any]:

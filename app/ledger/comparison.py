@@ -31,7 +31,7 @@ async def compared(
     now: datetime,
     compares_all: bool = False,
     earlier: Mapping[bytes, int] = {},  # nobody writes into it
-    rows_per_read: int = ledger.ROWS_PER_CHANGE,
+    rows_per_read: int = ledger.ROWS_PER_READ,
     took: Callable[[int], Awaitable[None]] = nobody_counts,
 ) -> Diff:
     """What the listing shows beside the ledger. ``read`` asks the database.

@@ -33,7 +33,8 @@ from app.maildrops.learnt import Learnt
 from app.messages.models import Message
 from app.messages.wholeness import SLACK, Doubt
 
-ROWS_PER_CHANGE = 2_000  # so that no other writer waits long
+ROWS_PER_CHANGE = 500  # in 10 ms: so that no other writer waits long
+ROWS_PER_READ = 2_000
 
 _IDS_PER_STATEMENT = 500
 

@@ -44,16 +44,24 @@ class Lease:
         return await self._database.read(question)
 
     async def write(
-        self, change: Callable[[Leased], Result], *, report: Report, durable: bool = True
+        self,
+        change: Callable[[Leased], Result],
+        *,
+        report: Report,
+        durable: bool = True,
+        is_long: bool = False,
     ) -> Result:
-        """Make a change, together with how far the sync is. Raises LeaseLost and StorageFailed."""
+        """Make a change, together with how far the sync is. ``is_long``: see ``Database.write``.
+
+        Raises LeaseLost and StorageFailed.
+        """
 
         def under_lease(db: Session) -> Result:
             until = self._clock() + timedelta(seconds=self._seconds)
             shown = report.model_dump()
             return change(runs.progress(db, self.claim, report=shown, lease_expires_at=until))
 
-        return await self._database.write(under_lease, durable=durable)
+        return await self._database.write(under_lease, durable=durable, is_long=is_long)
 
     async def end(self, completion: Completion) -> None:
         """Write the completion, which ends the lease too. Raises LeaseLost and StorageFailed."""

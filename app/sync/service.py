@@ -62,6 +62,7 @@ _AT_ONCE = ("ids_changed", "ids_are_changing", "ids_are_numbers")  # of what was
 
 _NO_LIMIT = 1 << 40  # octets
 _HEADS_PER_CHANGE = 64  # of some 32 KiB each
+_FEW_ROWS, _FEW_OCTETS = 100, 256 * 1024  # that are written in some milliseconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +88,7 @@ class SyncTools:
     server_limits: ServerLimits = field(default_factory=lambda: ServerLimits(1))
     slices: Slices = field(default_factory=Slices)
     rows_per_change: int = ledger.ROWS_PER_CHANGE
+    rows_per_read: int = ledger.ROWS_PER_READ
     listing_budget: ListingBudget = field(default_factory=lambda: ListingBudget(1_000_000))
 
 
@@ -183,7 +185,7 @@ class _Run:
                 phase=self._phase,
                 blaming=partial(self._blaming, session),
                 facts=self._facts,
-                rows_per_read=self._tools.rows_per_change,
+                rows_per_read=self._tools.rows_per_read,
             )
             listed, view, matcher, triaged = await surveyor.survey()
             self._is_as_before = view.is_as_before
@@ -291,7 +293,8 @@ class _Run:
             )
             # What is flushed at the end flushes all before it.
             is_durable = part.is_last and _is_written(triaged)
-            await self._lease.write(change, report=report, durable=is_durable)
+            is_long = len(part.rows) + len(part.missing) > _FEW_ROWS
+            await self._lease.write(change, report=report, durable=is_durable, is_long=is_long)
         self._facts.clear()
         self._tools.wakeups.syncs_changed.fire(self._claim.sync_id)
 
@@ -433,7 +436,8 @@ class _Run:
 
     async def _write_entries(self, rows: Sequence[Row]) -> None:
         if rows:
-            await self._lease.write(partial(ledger.write_entries, rows=rows), report=self.report)
+            change = partial(ledger.write_entries, rows=rows)
+            await self._lease.write(change, report=self.report, is_long=True)
 
     async def _delete_on_server(
         self, session: pop3.Pop3Session, mailbox: Mailbox, raw: pop3.RawListing, most: int
@@ -524,7 +528,9 @@ class _Run:
                 self._judge_again_if_criteria_changed(db, mailbox)
             return bool(runs.cancelled_among(db, [self._claim.sync_id])), places
 
-        is_cancelled, places = await self._lease.write(change, report=report)
+        octets = sum(outcome.prepared.octets for outcome in outcomes if outcome.prepared)
+        is_long = len(outcomes) > _FEW_ROWS or octets > _FEW_OCTETS
+        is_cancelled, places = await self._lease.write(change, report=report, is_long=is_long)
         batch.remember(matcher, places)
         self._tools.metrics.retrieved(
             messages=report.retrieved - self.report.retrieved, octets=report.octets - self.report.octets

@@ -65,7 +65,7 @@ class Upkeep:
 
     async def remove_mailboxes(self) -> None:
         """Remove what belongs to removed mailboxes, in steps, so that nobody waits long."""
-        while await self.database.write(remove_some, durable=False):
+        while await self.database.write(remove_some, durable=False, is_long=True):
             pass
 
     async def forget_syncs(self) -> None:

@@ -135,6 +135,48 @@ async def test_changes_that_wait_together_share_a_transaction(database: Database
     assert shared <= (1 if database.is_sqlite else 20), "one writer, or eight that take their shares"
 
 
+async def test_long_changes_take_turns_and_short_ones_wait_for_one_of_them(database: Database) -> None:
+    order: list[str] = []
+    made: list[tuple[str, Session]] = []
+
+    async def write(name: str, *, is_long: bool) -> None:
+        def change(db: Session) -> None:
+            made.append((name, db))  # each transaction has a session of its own
+
+        await database.write(change, is_long=is_long)
+        order.append(name)
+
+    async with writers_busy(database):
+        writes = [asyncio.create_task(write(f"long {n}", is_long=True)) for n in range(9)]
+        await asyncio.sleep(0.05)
+        writes += [asyncio.create_task(write(f"short {n}", is_long=False)) for n in range(9)]
+    await asyncio.gather(*writes)
+    assert sorted(order) == sorted(name for name, _ in made)
+    of_long = {id(session) for name, session in made if name.startswith("long")}
+    of_short = {id(session) for name, session in made if name.startswith("short")}
+    assert not of_long & of_short, "no short one waits for the rows of a long one"
+    if database.is_sqlite:
+        assert order[:9] == [f"short {n}" for n in range(9)], (
+            "one long one waits with them, and lets them go first"
+        )
+        assert order[9:] == [f"long {n}" for n in range(9)]
+
+
+async def test_a_long_change_is_made_however_many_short_ones_come(database: Database) -> None:
+    is_made = asyncio.Event()
+
+    async def write_again() -> None:
+        while not is_made.is_set():
+            await database.write(lambda db: None)
+
+    short = [asyncio.create_task(write_again()) for _ in range(20)]
+    async with asyncio.timeout(60):
+        for _ in range(3):
+            await database.write(lambda db: None, is_long=True)
+    is_made.set()
+    await asyncio.gather(*short)
+
+
 async def test_one_change_that_fails_takes_no_other_with_it(database: Database) -> None:
     def change(db: Session, number: int) -> int:
         db.add(key(f"k{number}"))

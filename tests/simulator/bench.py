@@ -47,7 +47,9 @@ class MortalDatabase(Database):
     dies_in: int | None = None
     meanwhile: Callable[[Session], None] | None = None
 
-    async def write(self, change: Callable[[Session], Result], *, durable: bool = True) -> Result:
+    async def write(
+        self, change: Callable[[Session], Result], *, durable: bool = True, is_long: bool = False
+    ) -> Result:
         if self.dies_in is not None:
             self.dies_in -= 1
             if self.dies_in < 0:
@@ -55,7 +57,7 @@ class MortalDatabase(Database):
                 raise Killed
             if self.dies_in == 0 and self.meanwhile is not None:
                 await super().write(self.meanwhile)
-        return await super().write(change, durable=durable)
+        return await super().write(change, durable=durable, is_long=is_long)
 
 
 class Bench:
@@ -150,7 +152,7 @@ class Bench:
 
     def write_at_once(self, rows: int) -> None:
         """So many ledger lines at once are read or written, as if they were thousands."""
-        self.tools = replace(self.tools, rows_per_change=rows)
+        self.tools = replace(self.tools, rows_per_change=rows, rows_per_read=rows)
 
     async def forget_listing_digest(self) -> None:
         """As after a sync that broke off."""

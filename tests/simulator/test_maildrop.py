@@ -35,7 +35,9 @@ from app.sync.service import sync_mailbox
 from tests.simulator.bench import Killed, MortalDatabase
 from tests.simulator.maildrop import Mail, SimulatedMaildrop, letter, letters
 
-SyncTools = partial(Tools, rows_per_change=2)  # so that short listings take several transactions
+SyncTools = partial(
+    Tools, rows_per_change=2, rows_per_read=2
+)  # so that short listings take several transactions
 START = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 
 

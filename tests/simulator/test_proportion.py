@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.ledger.diff import Known
-from app.ledger.repository import ROWS_PER_CHANGE
+from app.ledger.repository import ROWS_PER_READ
 from app.mailboxes import repository as mailboxes
 from tests.simulator.bench import NOW, Bench
 from tests.simulator.maildrop import Mail
@@ -73,7 +73,7 @@ async def test_any_other_listing_reads_each_line_of_the_ledger_once_in_pages(ben
     assert (report["known"], report["missing"]) == (known - 1, 1)
     assert lines[0] == known
     questions = [text for text in bench.ledger_statements if text.startswith("SELECT")]
-    pages = known // ROWS_PER_CHANGE + 1
+    pages = known // ROWS_PER_READ + 1
     assert len(questions) == 1 + pages, "is any line due? and the ledger"
     assert bench.maildrop.tops == 0
 

@@ -52,6 +52,7 @@ async def test_no_poll_comes_sooner_than_the_provider_wants_and_the_mailbox_says
         batch_octets=1 << 22,
         memory=MemoryBudget(1 << 20),
         rows_per_change=2,
+        rows_per_read=2,
     )
 
     def ask_and_claim(db: Session) -> list[Claim]:
