@@ -117,7 +117,12 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
     problems.install(app)
     openapi.install(app)
     app.state.body_limits = BodyLimits(settings.max_body_octets, settings.body_timeout_seconds)
-    app.add_middleware(Front, trusted=settings.trusted_proxies, per_address=settings.connections_per_address)
+    app.add_middleware(
+        Front,
+        trusted=settings.trusted_proxies,
+        per_address=settings.connections_per_address,
+        annotate=traces.annotate,
+    )
     return app
 
 

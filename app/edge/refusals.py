@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 from app.web.headers import SECURITY_HEADERS
 from app.web.problems import MEDIA_TYPE, problem_body
+from app.web.request_id import HEADER, request_id
 
 
 class Refusal(Enum):
@@ -39,6 +40,7 @@ class Refusal(Enum):
             (b"content-type", MEDIA_TYPE.encode()),
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
+            (HEADER, request_id(()).encode()),
             *([(b"retry-after", b"1")] if status == 503 else []),
         ]
         start = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode()

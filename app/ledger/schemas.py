@@ -30,7 +30,9 @@ class UniqueIdAnswer(BaseModel):
     missing_since: UtcTime | None = Field(
         examples=[None], description="When a listing first lacked it; null: it is on the server."
     )
-    message_id: str | None = Field(examples=["msg_34"], description="The stored message, while it is there.")
+    stored_message_id: str | None = Field(
+        examples=["msg_34"], description="The stored message, while it is there."
+    )
     attempts: int = Field(examples=[1], description="How often it was tried to retrieve it.")
     next_attempt_at: UtcTime | None = Field(
         examples=[None], description="When a failed one is tried again; null: it waits for nothing."
@@ -60,5 +62,5 @@ def entry_answer(row: UniqueIdEntry, *, listed_at: datetime | None, has_message:
         id=encode_id("uid", row.id),
         unique_id=unique_id_text(row.unique_id),
         last_seen_at=max(seen_at or row.first_seen_at, row.first_seen_at),
-        message_id=encode_id("msg", row.message_seq) if kept and row.message_seq else None,
+        stored_message_id=encode_id("msg", row.message_seq) if kept and row.message_seq else None,
     )

@@ -22,7 +22,7 @@ from app.settings import IpNetwork
 from app.web.conditions import refuse_unless_matching
 from app.web.features import served
 from app.web.ids import decode_id, encode_id
-from app.web.pages import After, CursorScope, Limit, Page, decode_cursor, encode_cursor, link_next
+from app.web.pages import After, CursorScope, Limit, Page, decode_cursor, encode_cursor, link_next, located
 from app.web.problems import answered, documented
 from app.web.routing import Router
 
@@ -81,6 +81,7 @@ def _shaped(feature: MailboxRoutes, db: Session, mailbox_id: MailboxId) -> Mailb
 )
 async def create_mailbox(
     feature: Injected,
+    request: Request,
     body: Annotated[NewMailbox, Body(openapi_examples=MAILBOXES)],
     response: Response,
     by: By,
@@ -101,7 +102,7 @@ async def create_mailbox(
     if made.next_sync_at:
         feature.work_is_due()
     _log.info("mailbox_registered", mailbox=made.id, **by.trail)
-    response.headers["Location"] = f"/mailboxes/{made.id}"
+    response.headers["Location"] = located(request, f"/mailboxes/{made.id}")
     return made
 
 

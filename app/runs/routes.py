@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -26,7 +26,7 @@ from app.runs.schemas import SyncAnswer
 from app.telemetry import Traces
 from app.web.features import served
 from app.web.ids import decode_id
-from app.web.pages import After, CursorScope, Limit, Page, decode_cursor, encode_cursor, link_next
+from app.web.pages import After, CursorScope, Limit, Page, decode_cursor, encode_cursor, link_next, located
 from app.web.problems import answered, documented
 from app.web.routing import Router
 
@@ -101,22 +101,36 @@ async def _ended(feature: SyncRoutes, row: Sync, wait: int) -> Sync:
     return row
 
 
+_SYNC_RESPONSES: dict[int | str, dict[str, Any]] = (
+    documented(
+        404,
+        409,
+        s409="mailbox_paused|mailbox_auth_failed|mailbox_needs_review|without_secrets: The mailbox is not to be synced "
+        "now.",
+    )
+    | answered(202, "The sync is queued or running.", "Location")
+    | {200: {"model": SyncAnswer, "description": "With `wait`: the sync has ended."}}
+)
+
+
 @router.post(
     "/mailboxes/{mailbox_id}/sync",
     status_code=202,
     dependencies=[requires(Scope.SYNC)],
-    responses=documented(
-        404,
-        409,
-        s409="mailbox_paused: The mailbox is paused (or mailbox_auth_failed, mailbox_needs_review, "
-        "without_secrets).",
-    )
-    | answered(202, "The sync is queued or running.", "Location")
-    | {200: {"model": SyncAnswer, "description": "With `wait`: the sync has ended."}},
+    responses=_SYNC_RESPONSES,
     summary="Ask for a sync",
+)
+@router.post(
+    "/mailboxes/{mailbox_id}/syncs",
+    status_code=202,
+    dependencies=[requires(Scope.SYNC)],
+    responses=_SYNC_RESPONSES,
+    summary="Ask for a sync; the same as `/sync`",
+    name="create_mailbox_sync",
 )
 async def sync_mailbox(
     feature: Injected,
+    request: Request,
     mailbox_id: str,
     response: Response,
     wait: Annotated[
@@ -135,7 +149,7 @@ async def sync_mailbox(
     row = await _ended(feature, row, wait)
     response.status_code = 202 if row.status in ACTIVE else 200
     answer = schemas.answer(row)
-    response.headers["Location"] = f"/syncs/{answer.id}"
+    response.headers["Location"] = located(request, f"/syncs/{answer.id}")
     return answer
 
 
@@ -186,7 +200,7 @@ async def get_sync(feature: Injected, sync_id: str) -> SyncAnswer:
     dependencies=[requires(Scope.READ)],
     responses=documented(
         404,
-        s404="transcript_not_found: Transcripts are off: set MAILDELTA_TRANSCRIPTS=true and sync again.",
+        s404="transcript_not_found|not_found: Transcripts are off: set MAILDELTA_TRANSCRIPTS=true and sync again.",
     )
     | answered(200, "The transcript."),
     response_class=PlainTextResponse,

@@ -171,7 +171,7 @@ async def import_unique_ids(
         404,
         409,
         424,
-        s409="sync_under_way: A sync of the mailbox runs, or ran meanwhile: ask again.",
+        s409="sync_under_way|maildrop_changed: A sync of the mailbox runs, or ran meanwhile: ask again.",
         s424=_OF_THE_SERVER,
     )
     | answered(200, "What was found, and what became of it."),

@@ -1,11 +1,15 @@
 """``/docs``: the OpenAPI document as a page that loads nothing from elsewhere, and keeps no key. ``/`` leads there."""
 
 import json
+from html import escape
 from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
+
+from app.errors import not_found
+from app.web.error_codes import CODES
 
 _FILES = Path(__file__).parent.parent / "static" / "vendor" / "swagger-ui"
 _ADDRESS = "/docs/files"
@@ -57,6 +61,26 @@ _POLICY = (
 )
 
 
+def _section(code: str) -> str:
+    told = CODES[code]
+    again = "The same call may succeed later." if told.retryable else "The same call will fail again."
+    return (
+        f'<h2 id="{code}"><code>{code}</code></h2>\n<p>{escape(told.meaning)}</p>\n'
+        f"<p>What to do: {escape(told.remedy)}</p>\n<p>{again}</p>\n"
+    )
+
+
+_ERRORS = "".join(map(_section, sorted(CODES)))
+
+
+def _plain_page(title: str, body: str) -> HTMLResponse:
+    page = (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title} - Maildelta</title>\n'
+        f"</head>\n<body>\n{body}</body>\n</html>\n"
+    )
+    return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
+
+
 def install(app: FastAPI) -> None:
     """Serve the page, its script and its vendored files, and the document as it was first made."""
 
@@ -71,5 +95,15 @@ def install(app: FastAPI) -> None:
     @app.get("/docs/start.js", include_in_schema=False)
     async def start() -> Response:
         return Response(_START, media_type="text/javascript")
+
+    @app.get("/docs/errors", include_in_schema=False)
+    async def all_errors() -> HTMLResponse:
+        return _plain_page("Errors", _ERRORS)
+
+    @app.get("/docs/errors/{code}", include_in_schema=False)
+    async def one_error(code: str) -> HTMLResponse:
+        if code not in CODES:
+            raise not_found("code")
+        return _plain_page(code, _section(code))
 
     app.mount(_ADDRESS, StaticFiles(directory=_FILES), name="docs files")

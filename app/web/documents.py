@@ -24,18 +24,26 @@ class DocumentRefused(Exception):
         self.fault = InputFault(pointer, detail)
 
 
+class DocumentMalformed(DocumentRefused):
+    """They are not even JSON; the detail says at which line and column."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("", detail)
+
+
 def read_document(octets: bytes) -> Any:
-    """The document. Raises DocumentRefused."""
+    """The document. Raises DocumentRefused, DocumentMalformed."""
     try:
         text = octets.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DocumentRefused("", f"the body is not UTF-8 (octet {error.start})") from error
+        raise DocumentMalformed(f"The body is not UTF-8: octet {error.start + 1}.") from error
     try:
         document = json.loads(
             text, object_pairs_hook=_object, parse_constant=_no_constant, parse_int=_integer
         )
     except json.JSONDecodeError as error:
-        raise DocumentRefused("", f"the body is not JSON (character {error.pos})") from error
+        detail = f"The body is not JSON: line {error.lineno}, column {error.colno}: {error.msg}."
+        raise DocumentMalformed(detail) from error
     except RecursionError as error:
         raise DocumentRefused("", f"the body is nested deeper than {DEEPEST} levels") from error
     left = MOST_VALUES

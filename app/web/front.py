@@ -3,7 +3,7 @@
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -14,8 +14,11 @@ from app.settings import IpNetwork
 from app.web.clients import client_address, counted_as, is_trusted
 from app.web.headers import guarded
 from app.web.problems import problem
+from app.web.request_id import HEADER, current, request_id
 
 _log = structlog.get_logger()
+
+PREFIX = "/v1"  # every address is there too: within it only additions
 
 _QUIET_PATHS = {"/livez", "/readyz", "/metrics"}
 _REFUSED = {401, 403, 408, 413, 414, 415, 429, 431}
@@ -24,13 +27,22 @@ _OUR_ID = re.compile(r"[a-z]{3}_[1-9][0-9]{0,17}", re.ASCII)
 
 class Front:
     """ASGI middleware, the outermost. ``trusted``: proxies; ``per_address``: requests at the same time of one client.
+    ``annotate`` adds to the span of the request.
 
     A connection is counted by the server itself; behind a proxy all clients share its connections, so there their
     requests are counted instead.
     """
 
-    def __init__(self, app: ASGIApp, *, trusted: Sequence[IpNetwork], per_address: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        trusted: Sequence[IpNetwork],
+        per_address: int,
+        annotate: Callable[[dict[str, Any]], None] = lambda _: None,
+    ) -> None:
         self._app = app
+        self._annotate = annotate
         self._trusted = tuple(trusted)
         self._per_address = per_address
         self._under_way: Counter[str] = Counter()
@@ -65,23 +77,48 @@ class Front:
     ) -> None:
         started = time.monotonic()
         status = 0
+        request = request_id(scope["headers"])
+        current.set(request)
+        self._annotate({"http.request.id": request})
 
         async def guarding(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = guarded(message.get("headers", ()))
+                message["headers"] = [*guarded(message.get("headers", ())), (HEADER, request.encode())]
+                if status == 202 and not any(name == b"retry-after" for name, _ in message["headers"]):
+                    message["headers"].append((b"retry-after", b"1"))
+            elif is_head:
+                await send({"type": "http.response.body", "body": b""})
+                raise _HeadIsEnough
             await send(message)
 
+        method = scope["method"]
+        if scope["path"].startswith(f"{PREFIX}/"):
+            scope["root_path"] = PREFIX
+        if is_head := method == "HEAD":  # answered as GET is (RFC 9110 §9.3.2)
+            scope = dict(scope, method="GET")
         app = _TOO_MANY if is_one_too_many else self._app
         try:
             await app(scope, receive, guarding)
+        except _HeadIsEnough:
+            pass
         except Exception:
             status = 500
             raise
         finally:
             if scope["path"] not in _QUIET_PATHS or status in _REFUSED:
-                _log_request(scope, status=status, took_ms=round((time.monotonic() - started) * 1000))
+                _log_request(
+                    scope,
+                    method=method,
+                    status=status,
+                    took_ms=round((time.monotonic() - started) * 1000),
+                    request_id=request,
+                )
+
+
+class _HeadIsEnough(Exception):
+    """The header fields are sent: a body is not wanted, so it need not be made."""
 
 
 _TOO_MANY = problem(
@@ -102,7 +139,6 @@ def _log_request(scope: Scope, **facts: Any) -> None:
     event = "request_refused" if facts["status"] in _REFUSED else "request"
     _log.info(
         event,
-        method=scope["method"],
         route=route,
         **ids,
         **facts,

@@ -29,7 +29,10 @@ Every error is a problem document (RFC 9457); programs decide by its `code`.
 """,
     "contact": {"name": "The Maildelta project"},
     "license_info": {"name": "MIT", "identifier": "MIT"},
-    "servers": [{"url": "/", "description": "This service."}],
+    "servers": [
+        {"url": "/v1", "description": "This service, and a promise: within this version only additions."},
+        {"url": "/", "description": "The same without the promise."},
+    ],
     "openapi_tags": [
         {"name": "Mailboxes", "description": "What is polled: register, change and try mailboxes."},
         {"name": "Syncs", "description": "Ask for a sync, follow it, and read how it ended."},

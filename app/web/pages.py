@@ -120,6 +120,11 @@ def _refuse_other(given: CursorScope, scope: CursorScope) -> None:
     )
 
 
+def located(request: Request, path: str) -> str:
+    """The address of something of ours, with the prefix that was asked by."""
+    return f"{request.scope.get('root_path', '')}{path}"
+
+
 def link_next(request: Request, response: Response, cursor: str | None) -> None:
     """Say where the next page is in a ``Link`` header too (RFC 8288), by the parameters that the route knows."""
     if cursor is not None:

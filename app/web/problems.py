@@ -1,6 +1,6 @@
 """Every error as a problem document (RFC 9457), the framework's own ones included."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -8,12 +8,16 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app.database import StorageFailed
 from app.errors import AppError, InputFault
 from app.reading.errors import Busy
+from app.web import request_id
+from app.web.error_codes import CODES, SYNC_CODES
 from app.web.headers import guarded
 
 MEDIA_TYPE = "application/problem+json"
@@ -22,6 +26,38 @@ _log = structlog.get_logger()
 
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
 _MOST_FAULTS = 100
+_RETRY_AFTER = "5"  # seconds
+_CODES_HERE = "x-codes"  # where the document notes the codes of a status, until it is complete
+_ALL_CODES = {
+    400: ("invalid_cursor", "cursor_mismatch"),
+    424: tuple(SYNC_CODES),
+    503: ("storage_failed", "busy", "too_many_connections"),
+}
+_SENTENCES = {
+    "missing": "is missing",
+    "extra_forbidden": "is not known here: is it spelt right?",
+    "string_pattern_mismatch": "is not written as it has to be; the document of the API has examples",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_type": "must be text",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "list_type": "must be a list",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "dict_type": "must be an object",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "enum": "must be one of: {expected}",
+    "literal_error": "must be one of: {expected}",
+    "datetime_from_date_parsing": "must be a time: 2026-11-23T02:47:00Z",
+    "datetime_parsing": "must be a time: 2026-11-23T02:47:00Z",
+}
 
 
 class Fault(BaseModel):
@@ -36,11 +72,15 @@ class Fault(BaseModel):
 class Problem(BaseModel):
     """A problem document (RFC 9457)."""
 
-    type: str = Field(examples=["urn:maildelta:problem:not_found"], description="Names the kind of problem.")
+    type: str = Field(
+        examples=["/docs/errors/not_found"], description="A page of this service that says what it means."
+    )
     title: str = Field(examples=["Not Found"], description="The words of the HTTP status.")
     status: int = Field(examples=[404], description="The HTTP status.")
     detail: str = Field(examples=["There is no such mailbox."], description="What happened, for people.")
     code: str = Field(examples=["not_found"], description="Stable; what a program decides by.")
+    retryable: bool = Field(description="The same call may succeed later, without anything being changed.")
+    instance: str | None = Field(None, description="The request's id, as in `X-Request-Id`.")
     errors: list[Fault] | None = Field(None, description="Only for bad input: each fault and where it is.")
     earliest: str | None = Field(None, description="Only with `cursor_gone`: a cursor to begin anew with.")
     latest: str | None = Field(None, description="Only with `cursor_gone`: the cursor of the end.")
@@ -72,17 +112,22 @@ _MEANINGS = {
 def documented(*statuses: int, **codes: str) -> dict[int | str, dict[str, Any]]:
     """The ``responses`` of an operation: what each error status means, for the OpenAPI document.
 
-    ``codes`` names a more telling code and sentence for a status: ``s409="mailbox_paused: …"``.
+    ``codes`` names more telling codes and a sentence for a status: ``s409="mailbox_paused|without_secrets: …"``.
     """
     answers: dict[int | str, dict[str, Any]] = {}
     for status in sorted({401, 403, 422, 429, 503, *statuses}):
         code, meaning = _MEANINGS[status]
+        all_codes = _ALL_CODES.get(status, (code,))
         if told := codes.get(f"s{status}"):
-            code, _, meaning = told.partition(": ")
-        example = problem_body(status, code, meaning)
-        content = {"application/json": {"example": example}}
-        answers[status] = {"description": meaning, "model": Problem, "content": content}
+            named, _, meaning = told.partition(": ")
+            all_codes = (*named.split("|"), *(all_codes if status in _ALL_CODES else ()))
+        answers[status] = {"description": meaning, "model": Problem} | _content(status, all_codes, meaning)
     return answers
+
+
+def _content(status: int, codes: Sequence[str], meaning: str) -> dict[str, Any]:
+    example = problem_body(status, codes[0], meaning)
+    return {"content": {"application/json": {"example": example, _CODES_HERE: list(codes)}}}
 
 
 _HEADERS = {
@@ -114,12 +159,15 @@ def described_headers(*names: str) -> dict[str, Any]:
 def problem_body(status: int, code: str, detail: str, faults: Iterable[InputFault] = ()) -> dict[str, Any]:
     """The JSON of a problem document."""
     body: dict[str, Any] = {
-        "type": f"urn:maildelta:problem:{code}",
+        "type": f"/docs/errors/{code}",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
         "code": code,
+        "retryable": CODES[code].retryable,
     }
+    if request := request_id.current.get():
+        body["instance"] = f"urn:maildelta:request:{request}"
     if errors := [{"pointer": fault.pointer, "detail": fault.detail} for fault in faults]:
         body["errors"] = errors
     return body
@@ -144,24 +192,32 @@ def with_errors(document: dict[str, Any]) -> dict[str, Any]:
         for operation in operations.values():
             takes_body = "requestBody" in operation
             for status in (400, 408, 414, 431, *((413, 415) if takes_body else ())):
-                code, meaning = (
-                    ("bad_request", "The request is not HTTP.") if status == 400 else _MEANINGS[status]
-                )
-                content = {"application/json": {"example": problem_body(status, code, meaning)}}
-                operation["responses"].setdefault(str(status), {"description": meaning, "content": content})
+                code, meaning = _MEANINGS[status]
+                if status == 400:
+                    code, meaning = "bad_request", "The request is not HTTP."
+                told_here = {"description": meaning} | _content(status, (code,), meaning)
+                operation["responses"].setdefault(str(status), told_here)
             for status, response in operation["responses"].items():
                 if status >= "400":
-                    example = response.get("content", {}).get("application/json", {}).get("example")
-                    schema = {"$ref": "#/components/schemas/Problem"}
-                    told = {"schema": schema, "example": example} if example else {"schema": schema}
-                    response["content"] = {MEDIA_TYPE: told}
+                    told = response.get("content", {}).get("application/json", {})
+                    codes = [*told.get(_CODES_HERE, ["internal_error"] if status == "500" else [])]
+                    if status == "400":
+                        more = ["bad_request", "malformed_json"] if takes_body else ["bad_request"]
+                        codes = list(dict.fromkeys([*codes, *more]))
+                    only = {"properties": {"code": {"enum": codes}}}
+                    schema = {"allOf": [{"$ref": "#/components/schemas/Problem"}, only]}
+                    example = {"example": told["example"]} if "example" in told else {}
+                    response["content"] = {MEDIA_TYPE: {"schema": schema} | example}
     return document
 
 
 def problem(error: AppError) -> Response:
     """The answer for one of our own errors."""
     body = problem_body(error.status, error.code, error.detail, error.faults) | error.members
-    return JSONResponse(body, error.status, headers=error.headers, media_type=MEDIA_TYPE)
+    headers = dict(error.headers)
+    if body["retryable"]:
+        headers.setdefault("Retry-After", _RETRY_AFTER)
+    return JSONResponse(body, error.status, headers=headers, media_type=MEDIA_TYPE)
 
 
 async def _app_error(_request: Request, error: Exception) -> Response:
@@ -169,12 +225,27 @@ async def _app_error(_request: Request, error: Exception) -> Response:
     return problem(error)
 
 
-async def _http_error(_request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    code = _CODES.get(error.status_code, HTTPStatus(error.status_code).name.lower())
-    detail = "There is nothing at this address." if error.status_code == 404 else str(error.detail)
+    code = _CODES.get(error.status_code, "conflict" if error.status_code == 409 else "bad_request")
+    headers, detail = dict(error.headers or {}), str(error.detail)
+    if error.status_code == 404:
+        detail = "There is nothing at this address."
+    elif error.status_code == 405:
+        headers["Allow"] = ", ".join(allowed_methods(request))
+        detail = f"The address knows {headers['Allow']}, and not {request.method}."
     body = problem_body(error.status_code, code, detail)
-    return JSONResponse(body, error.status_code, headers=error.headers, media_type=MEDIA_TYPE)
+    return JSONResponse(body, error.status_code, headers=headers, media_type=MEDIA_TYPE)
+
+
+def allowed_methods(request: Request) -> list[str]:
+    """What all routes of this address know together (RFC 9110 §10.2.1); each by itself knows only its own."""
+    known: set[str] = set()
+    for route in iter_route_contexts(request.app.routes):
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            known |= route.methods or set()
+    return sorted(known | ({"HEAD"} if "GET" in known else set()))
 
 
 async def _validation_error(_request: Request, error: Exception) -> Response:
@@ -199,9 +270,10 @@ async def _busy(_request: Request, _error: Exception) -> Response:
 
 
 async def _unexpected(_request: Request, error: Exception) -> Response:
-    _log.error("unexpected_error", exc_info=error)
+    _log.error("unexpected_error", exc_info=error, request_id=request_id.current.get())
     answer = problem(AppError(500, "internal_error", "An error of ours; the log of the service has it."))
     answer.raw_headers = guarded(answer.raw_headers)  # it is made outside of what guards all others
+    answer.raw_headers.append((request_id.HEADER, request_id.current.get().encode()))
     return answer
 
 
@@ -211,5 +283,14 @@ def _pointer(location: tuple[int | str, ...]) -> str:
 
 
 def _sentence(item: dict[str, Any]) -> str:
-    """Pydantic's message without the input, which may be a password."""
+    """What would be right, for people, without the input, which may be a password."""
+    if item["type"] in {"string_too_short", "too_short"} and item["ctx"]["min_length"] == 1:
+        return "must not be empty"
+    if sentence := _SENTENCES.get(item["type"]):
+        return sentence.format_map(_Known(item.get("ctx", {})))
     return str(item["msg"]).removeprefix("Value error, ")
+
+
+class _Known(dict[str, Any]):
+    def __missing__(self, name: str) -> str:
+        return f"({name})"

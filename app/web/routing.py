@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.errors import AppError, InputFault, invalid_request
 from app.web.bodies import whole
-from app.web.documents import DocumentRefused, read_document, text_fault
+from app.web.documents import DocumentMalformed, DocumentRefused, read_document, text_fault
 
 _TAKES_ANY_QUERY = frozenset(("/metrics", "/livez", "/readyz"))  # probes and scrapers add what they like
 _ALSO_CALLED = {  # what other services call it
@@ -143,6 +143,8 @@ async def _document(request: Request, octets: bytes) -> Any:
         if len(octets) <= _AT_ONCE:
             return read_document(octets)
         return await asyncio.to_thread(read_document, octets)
+    except DocumentMalformed as malformed:
+        raise AppError(400, "malformed_json", str(malformed)) from malformed
     except DocumentRefused as refused:
         fault = refused.fault
         raise invalid_request(fault.pointer, fault.detail) from refused

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
+_LOST_PLUS = re.compile(r":[0-9]{2}(?:\.[0-9]+)? [0-9]{2}:?[0-9]{2}$", re.ASCII)
 _WRITTEN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]", re.ASCII)  # RFC 3339; pydantic reads the rest
 
 
@@ -21,6 +22,15 @@ def _as_written(value: object) -> object:
     raise ValueError("must be a time: 2026-11-23T02:47:00Z")
 
 
+def _refuse_lost_plus(value: object) -> object:
+    """In a URL ``+`` stands for a blank."""
+    if isinstance(value, str) and _LOST_PLUS.search(value):
+        raise ValueError(
+            "the zone has a blank where + should be: in a URL write %2B, or the time in UTC with Z"
+        )
+    return value
+
+
 def _in_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("a time needs a zone: 2026-11-23T02:47:00Z")
@@ -33,6 +43,7 @@ def _in_utc(moment: datetime) -> datetime:
 UtcTime = Annotated[
     datetime,
     BeforeValidator(_as_written),
+    BeforeValidator(_refuse_lost_plus),
     AfterValidator(_in_utc),
     PlainSerializer(as_text, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-23T02:47:00.123Z"]}),

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.web.error_codes import CODES
 from tests.service import API_KEY, Client, running, settings_for
 
 MAILBOX: dict[str, Any] = {
@@ -28,7 +29,10 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, 
     assert answer.headers["content-type"] == "application/problem+json"
     body: dict[str, Any] = answer.json()
     assert (answer.status_code, body["status"], body["code"]) == (status, status, code)
-    assert body["type"] == f"urn:maildelta:problem:{code}"
+    assert body["type"] == f"/docs/errors/{code}"
+    assert body["instance"] == f"urn:maildelta:request:{answer.headers['x-request-id']}"
+    assert body["retryable"] is CODES[code].retryable
+    assert not body["retryable"] or int(answer.headers["retry-after"]) > 0
     assert body["title"]
     assert body["detail"]
     return body
@@ -161,8 +165,8 @@ async def test_bad_oauth2_says_where_and_what(service: Client, change: dict[str,
 
 async def test_json_that_cannot_be_read_is_said_to_be_so(service: Client) -> None:
     headers = {"Content-Type": "application/json"}
-    answer = await service.http.post("/mailboxes", content=b'{"password": "hunter2", ', headers=headers)
-    assert_problem(answer, 422, "invalid_request")
+    answer = await service.http.post("/mailboxes", content=b'{"password": "hunter2",\n "a"}', headers=headers)
+    assert "line 2, column 5" in assert_problem(answer, 400, "malformed_json")["detail"]
     assert "hunter2" not in answer.text
 
 

@@ -132,10 +132,13 @@ ODD_BODIES = [
 ]  # fmt: skip
 
 
-async def test_odd_documents_are_422_and_nothing_else(service: Client) -> None:
+async def test_odd_documents_are_said_to_be_so_and_nothing_else(service: Client) -> None:
     for body in ODD_BODIES:
         for method, path in (("POST", "/mailboxes"), ("POST", "/api-keys"), ("POST", "/mailboxes/test")):
             answer = await service.http.request(method, path, content=body, headers=JSON)
+            if answer.status_code == 400:
+                assert_problem(answer, 400, "malformed_json")
+                continue
             problem = assert_problem(answer, 422, "invalid_request")
             assert problem["errors"], body[:40]
 

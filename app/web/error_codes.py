@@ -1,0 +1,189 @@
+"""PURE  Every code that a problem document may have, and an ended sync's error: what it means and what to do.
+
+Tests hold it against the code, the documents and the OpenAPI document.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCode:
+    """``retryable``: the same call may succeed later, without anything being changed."""
+
+    meaning: str
+    remedy: str
+    retryable: bool = False
+
+
+_CALLS: Final = {
+    "bad_request": ErrorCode(
+        "The request is not HTTP as RFC 9112 has it, or its body did not come whole.",
+        "Send it again. If a program makes requests by hand, let a library do it.",
+    ),
+    "malformed_json": ErrorCode(
+        "The body is not JSON: the detail says at which line and column.",
+        "Let a JSON library write it, in UTF-8. In a shell, put the body into single quotes.",
+    ),
+    "invalid_cursor": ErrorCode(
+        "The cursor is not one that this service gave.",
+        "Pass next_cursor as it was answered, encoded as a query parameter.",
+    ),
+    "cursor_mismatch": ErrorCode(
+        "The cursor was given for another list, order or filter.",
+        "Keep one cursor for each choice of parameters; after a change of filters begin with after=latest.",
+    ),
+    "unauthorized": ErrorCode(
+        "The API key of the request is missing or not valid. It is never about a mail server's login.",
+        "Send 'Authorization: Bearer <key>'. 'maildelta show-key' prints the first key.",
+    ),
+    "forbidden": ErrorCode(
+        "The API key is valid and lacks the scope that this operation needs.",
+        "Use a key with the scope that the detail names.",
+    ),
+    "not_found": ErrorCode(
+        "There is nothing with this id, or nothing at this address.", "Look for it in the list that it is of."
+    ),
+    "transcript_not_found": ErrorCode(
+        "There is no transcript of this sync.", "Set MAILDELTA_TRANSCRIPTS=true, and sync again."
+    ),
+    "method_not_allowed": ErrorCode(
+        "The address exists, and does not know this method.",
+        "The header field Allow names those that it knows.",
+    ),
+    "request_timeout": ErrorCode(
+        "The request did not come in time.",
+        "Send it again, over a connection that is not as slow.",
+        retryable=True,
+    ),
+    "conflict": ErrorCode("The state of the resource does not allow it.", "Read it, and decide anew."),
+    "mailbox_paused": ErrorCode("The mailbox is paused.", "PATCH it with paused: false."),
+    "mailbox_auth_failed": ErrorCode(
+        "The mail server refused the mailbox's login; it is not asked again, for that gets accounts locked.",
+        "PATCH the mailbox with the right credentials.",
+    ),
+    "mailbox_needs_review": ErrorCode(
+        "All unique-ids changed, and nothing can tell old mail from new.",
+        "Decide by POST /mailboxes/{id}/rebaseline, with dry_run=true first.",
+    ),
+    "without_secrets": ErrorCode(
+        "The service was started without its secret key: it serves what is stored, and syncs nothing.",
+        "Start it with the secret key.",
+    ),
+    "not_retrievable": ErrorCode(
+        "The message is stored already, or is not on the server now.", "Read the ledger entry's state."
+    ),
+    "sync_under_way": ErrorCode(
+        "A sync of the mailbox runs, or ran while the request was worked on.", "Ask again.", retryable=True
+    ),
+    "maildrop_changed": ErrorCode(
+        "Another account stands behind the mailbox than when the request began.", "Ask again.", retryable=True
+    ),
+    "cursor_gone": ErrorCode(
+        "The cursor is of another feed, or of a place beyond this one's end: the database is another one.",
+        "Begin anew with the cursor 'earliest' (what you have comes again) or 'latest' of the answer.",
+    ),
+    "precondition_failed": ErrorCode(
+        "It was changed since it was read: its ETag is not among those of If-Match.",
+        "Read it again, and repeat the change if it is still wanted.",
+    ),
+    "body_too_large": ErrorCode(
+        "The body has more octets than is allowed.",
+        "Send less at once. MAILDELTA_MAX_BODY_OCTETS and MAILDELTA_MAX_IMPORT_OCTETS set the limits.",
+    ),
+    "uri_too_long": ErrorCode("The URL has more octets than is allowed.", "Ask with fewer parameters."),
+    "unsupported_media_type": ErrorCode(
+        "The body is of another media type than the operation takes.", "Send Content-Type: application/json."
+    ),
+    "invalid_request": ErrorCode(
+        "Something in the request is not valid: errors says where, and what would be.",
+        "Correct what errors names.",
+    ),
+    "too_many_requests": ErrorCode(
+        "Too many requests, waiting requests or wrong API keys came from this key or address.",
+        "Wait for the seconds of Retry-After.",
+        retryable=True,
+    ),
+    "headers_too_large": ErrorCode(
+        "The header fields are too many, or have too many octets.", "Send fewer; cookies are not needed here."
+    ),
+    "internal_error": ErrorCode(
+        "An error of ours; nothing of what was committed is lost.",
+        "The service's log has it, by the X-Request-Id of the answer. Please report it.",
+    ),
+    "storage_failed": ErrorCode(
+        "The database cannot do its work at the moment.",
+        "Wait for the seconds of Retry-After. If it stays so: is there room on the disk, does the database run?",
+        retryable=True,
+    ),
+    "busy": ErrorCode(
+        "Answers to others take all the memory, or time, that there is for answers.",
+        "Wait for the seconds of Retry-After.",
+        retryable=True,
+    ),
+    "too_many_connections": ErrorCode(
+        "There are too many connections, and all of them serve somebody.",
+        "Keep one connection and use it again.",
+        retryable=True,
+    ),
+    "http_version_not_supported": ErrorCode("The server speaks HTTP/1.1.", "Let the client speak it."),
+}
+SYNC_CODES: Final = {
+    "connect_failed": ErrorCode(
+        "No connection with the mail server came about.",
+        "Is the host's name right, does it run, does a firewall let it through?",
+        retryable=True,
+    ),
+    "tls_failed": ErrorCode(
+        "The connection with the mail server could not be protected.",
+        "Is security right for the port, is the certificate valid for the host? See POST /mailboxes/{id}/test.",
+    ),
+    "timeout": ErrorCode(
+        "The mail server did not answer in time.",
+        "It is tried again. If it stays so, see its load.",
+        retryable=True,
+    ),
+    "auth_failed": ErrorCode(
+        "The mail server refused the login.",
+        "PATCH the mailbox with the right credentials; some providers want a password for applications, or OAuth2.",
+    ),
+    "maildrop_in_use": ErrorCode(
+        "Another session holds the maildrop's lock.",
+        "Does another client fetch it often? It is tried again.",
+        retryable=True,
+    ),
+    "login_delay": ErrorCode(
+        "The mail server wants more time between two logins.",
+        "It is tried again when the time is over.",
+        retryable=True,
+    ),
+    "server_temporary": ErrorCode(
+        "The mail server, or the token server, says that it cannot at the moment.",
+        "It is tried again.",
+        retryable=True,
+    ),
+    "server_permanent": ErrorCode(
+        "The mail server, or the token server, refuses what is asked, and will again.",
+        "See the server's own words.",
+    ),
+    "protocol_error": ErrorCode(
+        "What the server answered is not POP3, or not what was due.",
+        "Is it a POP3 server, on this port? MAILDELTA_TRANSCRIPTS shows what was said.",
+    ),
+    "limit_exceeded": ErrorCode(
+        "What the server sent is more than a limit allows.", "See the limits in docs/settings.md."
+    ),
+    "address_refused": ErrorCode(
+        "The host has an address or port that is not connected to.",
+        "MAILDELTA_ALLOWED_PRIVATE_NETWORKS and MAILDELTA_ALLOWED_PORTS say which may be.",
+    ),
+    "needs_review": ErrorCode(
+        "All unique-ids changed, and nothing can tell old mail from new.",
+        "Decide by POST /mailboxes/{id}/rebaseline, with dry_run=true first.",
+    ),
+    "credentials_unreadable": ErrorCode(
+        "No secret key of the service opens the stored credentials.",
+        "Start it with the key that they were stored with, or send them again.",
+    ),
+}
+CODES: Final = _CALLS | SYNC_CODES

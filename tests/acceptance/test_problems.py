@@ -1,0 +1,97 @@
+"""What a caller is told when something is not as it should be: a code, a page, a sentence, an id."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+import app
+from app.edge.refusals import Refusal
+from app.maildrops.errors import SyncErrorCode
+from app.web.error_codes import CODES
+from tests.acceptance.test_api import MAILBOX, assert_problem
+from tests.service import Client
+
+ROOT = Path(app.__file__).parent
+# What the server answers before it is known which operation is meant, or that there is none.
+OF_NO_OPERATION = {"method_not_allowed", "conflict", "http_version_not_supported"}
+
+
+def raised() -> Iterator[str]:
+    """The codes that the code itself names."""
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or getattr(node.func, "id", "") != "AppError":
+                continue
+            if len(node.args) > 1 and isinstance(node.args[1], ast.Constant):
+                yield str(node.args[1].value)
+    yield from (refusal.code for refusal in Refusal)
+    yield from SyncErrorCode
+
+
+async def test_code_pages_and_document_have_the_same_codes(service: Client) -> None:
+    document = (await service.http.get("/openapi.json")).json()
+    told: set[str] = set()
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                if status >= "400":
+                    only = response["content"]["application/problem+json"]["schema"]["allOf"][1]
+                    codes = only["properties"]["code"]["enum"]
+                    assert codes
+                    told.update(codes)
+    assert set(raised()) | told <= CODES.keys()
+    assert CODES.keys() - told == OF_NO_OPERATION
+    everything = (await service.http.get("/docs/errors", headers={"Authorization": ""})).text
+    for code, about in CODES.items():
+        page = await service.http.get(f"/docs/errors/{code}", headers={"Authorization": ""})
+        assert page.status_code == 200
+        assert f'id="{code}"' in page.text
+        assert f'id="{code}"' in everything
+        assert ("may succeed later" in page.text) is about.retryable
+        assert "<script" not in page.text
+    assert_problem(await service.http.get("/docs/errors/nonsense"), 404, "not_found")
+
+
+async def test_every_answer_has_the_id_of_its_request(service: Client) -> None:
+    with structlog.testing.capture_logs() as lines:
+        for path in ("/livez", "/mailboxes", "/nowhere", "/docs", "/mailboxes/x"):
+            own = await service.http.get(path, headers={"X-Request-Id": "a-1.b_2"})
+            assert own.headers.get_list("x-request-id") == ["a-1.b_2"]
+            for odd in (b"", b"a b", b"x" * 101, b"\xff"):
+                made = await service.http.get(path, headers={b"X-Request-Id": odd})
+                assert re.fullmatch(r"[0-9a-f]{24}", made.headers["x-request-id"])
+    assert "a-1.b_2" in {line["request_id"] for line in lines if line["event"] == "request"}
+
+
+async def test_a_wrong_method_is_told_all_that_the_address_knows(service: Client) -> None:
+    for path, allowed in (("/mailboxes", "GET, HEAD, POST"), ("/mailboxes/mbx_1", "DELETE, GET, HEAD, PATCH"),
+                          ("/syncs/syn_1/cancel", "POST"), ("/livez", "GET, HEAD")):  # fmt: skip
+        answer = await service.http.put(path)
+        assert_problem(answer, 405, "method_not_allowed")
+        assert answer.headers["allow"] == allowed
+
+
+async def test_sentences_are_for_people(service: Client) -> None:
+    async def told(**change: Any) -> str:
+        answer = await service.http.post("/mailboxes", json=MAILBOX | change)
+        return str(assert_problem(answer, 422, "invalid_request")["errors"][0]["detail"])
+
+    assert await told(host="a b") == "is not written as it has to be; the document of the API has examples"
+    assert await told(nmae="x") == "is not known here: is it spelt right?"
+    assert await told(port="x") == "must be a whole number"
+    assert await told(port=0) == "must be at least 1"
+    assert await told(name="") == "must not be empty"
+    assert "'tls'" in await told(security="ssl")
+    plus = await service.http.get("/messages?since=2026-11-23T02:47:00+01:00")
+    assert "%2B" in assert_problem(plus, 422, "invalid_request")["errors"][0]["detail"]
+    assert (await service.http.get("/messages?since=2026-11-23T02:47:00%2B01:00")).status_code == 200
+
+
+async def test_what_goes_on_says_when_to_ask_again(service: Client) -> None:
+    made = await service.http.post("/mailboxes", json=MAILBOX)
+    asked = await service.http.post(f"{made.headers['location']}/sync")
+    assert (asked.status_code, asked.headers["retry-after"]) == (202, "1")
