@@ -30,6 +30,9 @@ reads who, when and what about from the headers, with ``people``, ``dates``, ``w
 | CR CR LF, CR alone | line ends, unless LF ends headers too | mail programs | scanner |
 | words, sections, charsets in parameters | read | RFC 2231 | headers |
 | boundaries that begin one another, or miss | the outermost counts; told | RFC 2046 §5.1.2 | scanner |
+| ``==``, ``=`` before blanks at a line's end | itself; a soft line end | mail programs | transfer |
+| a plain footer behind base64 | left out: base64 ends where it ends | mail programs | transfer |
+| ``start=`` names a part that never comes | the first HTML | RFC 2387 §3.2 | parts |
 | HTML of any kind | safe HTML; text by our own writer | nh3 | html, text |
 | HTML that is hidden, however | left out with its content, here and in the text | CSS 2.2 | styles, nesting |
 | a colour without the one behind it | left out: nobody knows on what it will be shown | browsers | html |

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from app.mail import defects
 from app.mail.automation import Automated
 from app.mail.bounces import Bounce
 from app.mail.budget import Budget, Work, never
@@ -17,6 +18,7 @@ from app.mail.envelope import Envelope, fields_of
 from app.mail.flowed import unflowed
 from app.mail.html import preformatted, read_html
 from app.mail.kinds import Kind
+from app.mail.names import name_by_type
 from app.mail.parts import Part, leaves
 from app.mail.people import Address
 from app.mail.roles import Role, is_inline, role_of
@@ -45,6 +47,9 @@ __all__ = [
 
 VERSION = 3
 """Of the reader. Whoever changes what ``summarise`` gives raises it: then what is stored is read again."""
+
+
+_TNEF = frozenset({"application/ms-tnef", "application/vnd.ms-tnef"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,8 @@ def parse(octets: Octets, *, is_late: Callable[[], bool] = never) -> ParsedMessa
     as_text = partial(decoded, found=found, charset=charset)
     headers = {name: [*map(as_text, values)] for name, values in fields_of(block, found).items()}
     text, html = _shown(bodies, budget, found)
+    if text is None:
+        found.append(defects.NOTHING_SHOWN)
     return ParsedMessage(headers, text, html, tuple(attachments), warnings_of(found, is_cut=False))
 
 
@@ -160,10 +167,14 @@ def header_values(raw_headers: bytes, name: str) -> list[str]:
 
 
 def _attachment(part: Part, index: int, octets: int, found: list[str]) -> Attachment:
-    filename = part.filename(found)
+    inline, filename = is_inline(part), part.filename(found)
+    if not inline and part.given_name([]) is None:
+        filename = name_by_type(part.content_type, index)
     if filename is None and part.content_type == "message/rfc822":
         filename = "message.eml"
-    return Attachment(index, filename, part.content_type, octets, is_inline(part), part.content_id)
+    if part.content_type in _TNEF or (filename or "").lower() == "winmail.dat":
+        found.append(defects.TNEF_CLOSED)
+    return Attachment(index, filename, part.content_type, octets, inline, part.content_id)
 
 
 def _text(part: Part, budget: Budget, found: list[str]) -> str:

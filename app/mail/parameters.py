@@ -6,6 +6,7 @@ write them: ``multipart/mixed (see below) boundary=x``, ``attachment; filename=m
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
@@ -22,6 +23,7 @@ _PARAMETER = re.compile(
     re.DOTALL,
 )
 _SECTION = re.compile(r"(?:\*(\d{1,3}))?(\*)?\Z")
+_CHARSET = re.compile(rb"[A-Za-z][\w.:-]{2,40}'[A-Za-z-]{0,20}'")
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _ESCAPED_MARK = re.compile(rb'\\(["\\])')
 
@@ -35,12 +37,15 @@ def main_value(value: bytes) -> str:
 
 def parameter(value: bytes, name: bytes) -> bytes | None:
     """A parameter as it came, for those that are compared octet by octet (boundary, charset)."""
+    is_in_forms = False
     for known, content, _ in _parameters(value):
         if known == name:
             return _ESCAPED.sub(rb"\1", content) if b"\\" in content else content
-        if known == name + b"*":  # RFC 2231, which nobody needs for these
-            return unquote_to_bytes(content.rpartition(b"'")[2])
-    return None
+        is_in_forms = is_in_forms or known.startswith(name + b"*")
+    if not is_in_forms:
+        return None
+    forms = _forms_of(value, name)
+    return _octets({0: (forms.whole, True)} if forms.whole else forms.sections)[0] or None
 
 
 def text_parameter(value: bytes, name: bytes, found: list[str]) -> str | None:
@@ -48,25 +53,42 @@ def text_parameter(value: bytes, name: bytes, found: list[str]) -> str | None:
 
     A backslash is itself but before a quote or another one: ``"C:\\Scans\\new.pdf"`` is a path.
     """
+    forms = _forms_of(value, name)
+    if forms.whole:
+        return clean(_joined({0: (forms.whole, True)}, found))
+    if forms.sections:
+        return clean(_joined(forms.sections, found))
+    return None if forms.plain is None else decoded(forms.plain, found)
+
+
+_Sections = dict[
+    int, tuple[bytes, bool]
+]  # the content of each by its number, and whether it is percent-encoded
+
+
+@dataclass(slots=True)
+class _Forms:
+    """A parameter as it came: ``name=``, ``name*=``, and ``name*0=`` with those that follow, of each the first."""
+
     plain: bytes | None = None
     whole: bytes | None = None
-    sections: dict[int, tuple[bytes, bool]] = {}
+    sections: _Sections = field(default_factory=dict)
+
+
+def _forms_of(value: bytes, name: bytes) -> _Forms:
+    forms = _Forms()
     for known, given, is_quoted in _parameters(value):
         if not known.startswith(name):
             continue
         content = _ESCAPED_MARK.sub(rb"\1", given) if is_quoted else given
         if len(known) == len(name):
-            plain = content if plain is None else plain
+            forms.plain = content if forms.plain is None else forms.plain
         elif match := _SECTION.match(known[len(name) :].decode("latin-1")):
             if match[1] is None:
-                whole = content if whole is None else whole
+                forms.whole = content if forms.whole is None else forms.whole
             else:
-                sections.setdefault(int(match[1]), (content, match[2] is not None))
-    if whole is not None:
-        return clean(_joined({0: (whole, True)}, found))
-    if sections:
-        return clean(_joined(sections, found))
-    return None if plain is None else decoded(plain, found)
+                forms.sections.setdefault(int(match[1]), (content, match[2] is not None))
+    return forms
 
 
 _Parameter = tuple[bytes, bytes, bool]
@@ -100,20 +122,26 @@ def _without_comments(value: bytes) -> bytes:
     return _COMMENT.sub(lambda match: match[1] or b" ", value) if b"(" in value else value
 
 
-def _joined(sections: dict[int, tuple[bytes, bool]], found: list[str]) -> str:
-    """RFC 2231 §4.1: in order of number; the first may name the charset; extended ones are percent-encoded.
+def _joined(sections: _Sections, found: list[str]) -> str:
+    """As text. Where no section is extended, some senders have cut an encoded word into them."""
+    octets, charset = _octets(sections)
+    if any(is_extended for _, is_extended in sections.values()):
+        return decoded_text(octets, charset, found)
+    return decoded(octets, found)
 
-    Where none is extended, some senders have cut an encoded word into sections.
+
+def _octets(sections: _Sections) -> tuple[bytes, str]:
+    """What sections hold, and in which charset (RFC 2231 §4.1): in order of number, whichever are missing.
+
+    Extended ones are percent-encoded, and the first of them names the charset.
     """
     charset, octets = "", b""
     for number in sorted(sections):
-        content, extended = sections[number]
-        if extended:
-            if not octets and content.count(b"'") >= 2:
+        content, is_extended = sections[number]
+        if is_extended:
+            if not charset and content.count(b"'") >= 2 and (not octets or _CHARSET.match(content)):
                 name, _, content = content.split(b"'", 2)
                 charset = name.decode("latin-1")
             content = unquote_to_bytes(content)
         octets += content
-    if any(extended for _, extended in sections.values()):
-        return decoded_text(octets, charset, found)
-    return decoded(octets, found)
+    return octets, charset

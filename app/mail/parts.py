@@ -43,6 +43,7 @@ class Part:
     is_root: bool  # of a multipart/related: what its other parts belong to (RFC 2387 §3.2)
     _pieces: Iterator[bytes]  # of the body, encoded
     _start: bytes = b""
+    _is_decoded: bool = False
 
     @property
     def disposition(self) -> str:
@@ -73,17 +74,27 @@ class Part:
 
     def filename(self, found: list[str]) -> str | None:
         """A name that is safe to save under: no folders, no control characters, not too long; or None."""
-        name = text_parameter(self.block.first("content-disposition"), b"filename", found)
-        if name is None:
-            name = text_parameter(self.block.first("content-type"), b"name", found)
+        name = self.given_name(found)
         return None if name is None else _safe_filename(name)
+
+    def given_name(self, found: list[str]) -> str | None:
+        """The name as it was given, or None where none was."""
+        name = text_parameter(self.block.first("content-disposition"), b"filename", found)
+        return name if name is not None else text_parameter(self.block.first("content-type"), b"name", found)
 
     def put_back(self, pieces: Iterable[bytes]) -> None:
         """The body is this."""
         self._pieces = iter(pieces)
 
+    def hold(self, budget: Budget, found: list[str]) -> None:
+        """Read the body, as much as a text may have, to give it later."""
+        kept = [piece[: budget.take(Work.TEXT_OCTETS, len(piece))] for piece in self.content(budget, found)]
+        self._pieces, self._is_decoded = iter((b"".join(kept),)), True
+
     @property
     def _encoding(self) -> str:
+        if self._is_decoded:
+            return ""
         value = self.block.first("content-transfer-encoding")
         name = _ENCODING.search(main_value(value)) if value else None
         return name[0] if name else ""
@@ -119,6 +130,7 @@ class _Multipart:
     start: str = ""  # the Content-ID of the root of a multipart/related
     children: int = 0
     has_root: bool = False
+    spare: Part | None = None  # the first HTML, where start names a part that may never come
 
 
 def leaves(scanner: Scanner, block: Block, budget: Budget, found: list[str]) -> Iterator[Part]:
@@ -128,6 +140,7 @@ def leaves(scanner: Scanner, block: Block, budget: Budget, found: list[str]) -> 
     when the next one is asked for.
     """
     around: list[_Multipart] = []
+    spares: list[tuple[_Multipart, Part]] = []
     number = 0
     following: Block | None = block
     while following is not None and budget.take(Work.PARTS):
@@ -135,7 +148,10 @@ def leaves(scanner: Scanner, block: Block, budget: Budget, found: list[str]) -> 
         parent = around[-1] if around else _Multipart("", -1)
         part = _part(scanner, following, parent, found)
         parent.children += 1
-        if not part.content_type.startswith("multipart/"):
+        if part is parent.spare:
+            part.hold(budget, found)
+            spares.append((parent, part))
+        elif not part.content_type.startswith("multipart/"):
             yield part
         elif len(around) > MAX_DEPTH:
             found.append(defects.TOO_DEEP)
@@ -155,6 +171,18 @@ def leaves(scanner: Scanner, block: Block, budget: Budget, found: list[str]) -> 
             part.content_type = "text/plain"
             yield part
         following = _next_block(scanner, around, budget, found)
+        if spares:
+            yield from _settled(spares, around if following is not None else [])
+
+
+def _settled(spares: "list[tuple[_Multipart, Part]]", around: "list[_Multipart]") -> Iterator[Part]:
+    """Those of which it is known now whether the part that was named has come: where it has not, they are the root."""
+    for pair in spares.copy():
+        related, part = pair
+        if related.has_root or not any(related is each for each in around):
+            part.is_root = not related.has_root
+            spares.remove(pair)
+            yield part
 
 
 def _part(scanner: Scanner, block: Block, parent: _Multipart, found: list[str]) -> Part:
@@ -173,14 +201,16 @@ def _part(scanner: Scanner, block: Block, parent: _Multipart, found: list[str]) 
     )
     if parent.subtype == "related" and not parent.has_root:
         part.is_root = parent.has_root = _may_be_root(part, parent.start)
+    if parent.start and not (parent.has_root or parent.spare) and content_type == "text/html":
+        parent.spare = part
     return part
 
 
 def _may_be_root(part: Part, start: str) -> bool:
     """The part that is named; else the first one, or the first HTML where something else stands before it."""
-    if start and part.content_id == start:
-        return True
-    is_first = part.place == 0 and not start and part.content_type.startswith(("text/", "multipart/"))
+    if start:
+        return part.content_id == start
+    is_first = part.place == 0 and part.content_type.startswith(("text/", "multipart/"))
     return is_first or part.content_type == "text/html"
 
 

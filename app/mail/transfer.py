@@ -24,9 +24,21 @@ _UU_BEGINS_WITHIN = 64 * 1024  # octets
 _UU_LINE = re.compile(rb"[^\r\n]+")
 _STEPS_OF_A_BROKEN_LINE = 7
 _LONGEST_UU_LINE = 128  # a length, 84 characters for 63 octets, and what some encoders write behind them
-# What binascii takes for one thing; what may go on in the next piece matches no further.
-_QP_WHOLE = re.compile(
-    rb"(?:[^=]++|==|=\n|=\r[^\n]*+\n|=[0-9A-Fa-f]{2}|=[0-9A-Fa-f](?=[^0-9A-Fa-f])|=(?=[^=\r\n0-9A-Fa-f]))*+"
+# What binascii would lose: what stands between = and the line's end, an = before another one, all behind = and CR.
+_QP_ODD = re.compile(rb"=(?:[ \t]++(?=\r{0,2}\n)|(?==)|\r(?!\r?\n))")
+_QP_GOES_ON = re.compile(rb"=(?:[ \t]{0,990}+\r{0,2}+|[0-9A-Fa-f])\Z")  # in the next piece, maybe
+_QP_LAST = re.compile(rb"=[ \t]++\Z")
+_QP_LONGEST = 1_000
+_ALPHABET_AND_BLANKS = _BASE64_ALPHABET + _WHITESPACE
+_LONGEST_FOOTER_LINE = 998
+# What ends base64 that does not end in padding: the line that lists draw above their footer, or a line of words.
+_FOOTER = re.compile(
+    rb"^(?=[^\n]{2,998}\n)(?:[-_*~#]{2,}+[ \t\r]*+\n|(?=[^\n]*[^A-Za-z0-9+/=\s])[^\n\S]*+\S++[ \t]++\S)",
+    re.MULTILINE,
+)
+# And behind padding: any line that is no base64.
+_NO_BASE64 = re.compile(
+    rb"^(?=[^\n]{1,998}\n)[ \t]*+[A-Za-z0-9+/=]*+(?:[^A-Za-z0-9+/=\s]|[ \t]++[^\s])", re.MULTILINE
 )
 
 
@@ -59,7 +71,7 @@ def _base64(pieces: Iterable[bytes], budget: Budget, found: list[str]) -> Iterat
     rest = b""
     octets = 0
     is_damaged = False
-    for piece in pieces:
+    for piece in _without_footer(pieces, found):
         solid = rest + piece.translate(None, _WHITESPACE)
         whole = len(solid) & ~3
         decoded = _strict(solid, whole)
@@ -95,6 +107,47 @@ def _strict(solid: bytes, whole: int) -> bytes | None:
         return None
 
 
+def _without_footer(pieces: Iterable[bytes], found: list[str]) -> Iterator[bytes]:
+    """The pieces up to where base64 ends: servers of lists write their footers as plain text behind it.
+
+    Lines are looked at whole; a line that is longer than text has ever been is no footer.
+    """
+    held = b""
+    is_in_long_line = is_padded = False
+    for piece in pieces:
+        data = held + piece
+        end = data.rfind(b"\n") + 1
+        start = data.find(b"\n") + 1 if is_in_long_line else 0
+        is_long = len(data) - end > _LONGEST_FOOTER_LINE or (is_in_long_line and not end)
+        lines, held = (data, b"") if is_long else (data[:end], data[end:])
+        stop = _footer(lines, start, is_padded=is_padded) if end else None
+        if stop is not None:
+            found.append(defects.BAD_BASE64)
+            yield lines[:stop]
+            return
+        is_padded = is_padded or b"=" in lines
+        is_in_long_line = is_long
+        yield lines
+    stop = _footer(held + b"\n", 0, is_padded=is_padded)
+    if stop is not None:
+        found.append(defects.BAD_BASE64)
+    yield held[:stop]
+
+
+def _footer(lines: bytes, start: int, *, is_padded: bool) -> int | None:
+    """Where, at the start of a line, the footer begins."""
+    padding = 0 if is_padded else lines.find(b"=")
+    if padding < 0 and not lines.translate(None, _ALPHABET_AND_BLANKS):
+        return None
+    found = _FOOTER.search(lines, start)
+    if padding >= 0:
+        behind = start if is_padded else max(start, lines.find(b"\n", padding) + 1)
+        found = min(
+            filter(None, (found, _NO_BASE64.search(lines, behind))), key=lambda one: one.start(), default=None
+        )
+    return found.start() if found else None
+
+
 def _runs(core: bytes) -> list[bytes]:
     """What stands between padding; the last one may go on in the next piece."""
     if b"=" not in core:
@@ -110,17 +163,31 @@ def _decoded_run(run: bytes) -> bytes:
 
 
 def _quoted_printable(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Nothing is lost: an = that encodes nothing is itself. Blanks behind one that ends a line are nothing (§6.7)."""
     rest = b""
     for piece in pieces:
         data = rest + piece
-        line = data.rfind(b"\n") + 1
-        whole = _QP_WHOLE.match(data, line)
-        end = whole.end() if whole else line
-        yield binascii.a2b_qp(data[:end])
+        goes_on = _QP_GOES_ON.search(data, max(0, len(data) - _QP_LONGEST))
+        end = goes_on.start() if goes_on else len(data)
+        yield _decoded_qp(data[:end], is_last=False)
         rest = data[end:]
-        if rest.startswith(b"=\r"):  # binascii leaves out what follows, up to the line's end
-            rest = b"=\r"
-    yield binascii.a2b_qp(rest)
+    yield _decoded_qp(rest, is_last=True)
+
+
+def _decoded_qp(data: bytes, *, is_last: bool) -> bytes:
+    data = _QP_ODD.sub(_said_by_odd, data)
+    if is_last:
+        data = _QP_LAST.sub(b"=", data)
+    elif data.endswith(b"="):  # another one follows
+        data += b"3D"
+    return binascii.a2b_qp(data)
+
+
+def _said_by_odd(match: re.Match[bytes]) -> bytes:
+    odd = match[0]
+    if len(odd) == 1:
+        return b"=3D"
+    return b"=\n" if odd == b"=\r" else b"="
 
 
 def _uuencoded(pieces: Iterable[bytes], budget: Budget, found: list[str]) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ from app.access.service import Scope
 from app.database import Database
 from app.errors import AppError, invalid_request, not_found
 from app.mail.mime import Automated, Kind
+from app.mail.names import name_by_type
 from app.mail.people import canonical
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId
@@ -362,7 +363,7 @@ async def download_attachment(feature: Injected, message_id: str, index: int, sh
     if part is None:
         raise not_found("attachment")
     facts, pieces = part
-    name = facts.filename or f"attachment-{index}"
+    name = facts.filename or name_by_type(facts.content_type, index) or f"attachment-{index}"
     disposition = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
     headers = {"Content-Disposition": disposition, "Content-Length": str(facts.octets)} | _DOWNLOAD
     return StreamingResponse(pieces, media_type=facts.content_type, headers=headers)

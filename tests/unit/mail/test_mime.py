@@ -346,6 +346,54 @@ def test_a_text_without_a_name_that_says_attachment_is_one_too() -> None:
     assert summarise(raw).has_attachments
 
 
+@pytest.mark.parametrize(
+    ("content_type", "filename"),
+    [
+        (b"application/pdf", "attachment-0.pdf"),
+        (b"IMAGE/JPEG", "attachment-0.jpg"),
+        (b"image/png", "attachment-0.png"),
+        (b"text/csv; charset=utf-8", "attachment-0.csv"),
+        (b"text/calendar; method=REQUEST", "attachment-0.ics"),
+        (b"application/vnd.openxmlformats-officedocument.wordprocessingml.document", "attachment-0.docx"),
+        (b"message/rfc822", "message.eml"),
+        (b"message/delivery-status", "attachment-0.txt"),
+        (b"application/x-tar", "attachment-0.tar"),
+        (b"audio/x-unheard-of", None),
+        (b"application/octet-stream", None),
+    ],
+)
+def test_a_part_without_a_name_has_the_ending_of_its_type(content_type: bytes, filename: str | None) -> None:
+    raw = multipart(_TEXT + b"x", b"Content-Type: " + content_type + b"\r\n\r\nx")
+    assert only_attachment(raw).filename == filename
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [b"application/ms-tnef", b"application/vnd.ms-tnef", b"application/octet-stream; name=WINMAIL.DAT"],
+)
+def test_winmail_stays_closed_and_says_so(content_type: bytes) -> None:
+    raw = multipart(_TEXT + b"x", b"Content-Type: " + content_type + b"\r\n\r\nx")
+    parsed = parse(raw)
+    assert (parsed.text, [part.octets for part in parsed.attachments]) == ("x", [1])
+    assert parsed.warnings == (defects.TNEF_CLOSED,)
+    assert defects.TNEF_CLOSED in parse(b"Content-Type: application/ms-tnef\r\n\r\nx").warnings
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"Content-Type: application/pkcs7-mime; smime-type=enveloped-data\r\n\r\nx",
+        b"Content-Type: application/pdf\r\n\r\nx",
+        b"Content-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\ny",
+        multipart(b"Content-Type: application/pgp-encrypted\r\n\r\nVersion: 1", subtype=b"encrypted"),
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b--\r\n",
+    ],
+)
+def test_a_message_without_text_says_why(raw: bytes) -> None:
+    parsed = parse(raw)
+    assert bool(parsed.text) or bool(parsed.warnings)
+
+
 def test_a_message_in_a_message_stays_closed_and_can_be_saved() -> None:
     found = only_attachment(NASTY["a message in a message"])
     assert (found.content_type, found.filename) == ("message/rfc822", "message.eml")
@@ -384,6 +432,19 @@ def test_a_message_that_is_only_a_file_has_no_text() -> None:
         (b"filename*1*=%C3%9Fe.pdf; filename*0*=utf-8''gr%C3%BC", "grüße.pdf"),
         (b'filename*0="long "; filename*1=name.pdf', "long name.pdf"),
         (b"filename=plain.pdf; filename*=utf-8''better.pdf", "better.pdf"),
+        (b'filename*0="rep"; filename*2="ort.pdf"', "report.pdf"),
+        (b'filename*1="rep"; filename*7="ort.pdf"', "report.pdf"),
+        (b"filename*0=wrong; filename*=utf-8''report.pdf; filename*1=.pdf", "report.pdf"),
+        (b"filename*=; filename*0=report; filename*1=.pdf", "report.pdf"),
+        (b"filename*=report.pdf", "report.pdf"),
+        (b"filename*=\"utf-8''report%2Epdf\"", "report.pdf"),
+        (b"filename*0=re; filename*1*=utf-8''p%6Frt.pdf", "report.pdf"),
+        (b"filename*00*=utf-8''re; filename*01=port.pdf", "report.pdf"),
+        (b"FileName*0*=UTF-8''%e2%82; FILENAME*1*=%ac.pdf", "€.pdf"),
+        (b"filename*0*=utf-8'en're; filename*0*=zz; filename*1=port.pdf", "report.pdf"),
+        (rb'filename="C:\Scans\new\report.pdf"', "report.pdf"),
+        (rb"filename=\\server\scans\report.pdf", "report.pdf"),
+        (b"filename*=utf-8''..%2F..%5Creport.pdf", "report.pdf"),
         ('filename="grüße.pdf"'.encode(), "grüße.pdf"),
         (b'filename=".."', None),
         (b'filename="a/"', None),

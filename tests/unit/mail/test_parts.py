@@ -4,7 +4,7 @@ import pytest
 
 from app.mail import defects
 from app.mail.flowed import unflowed
-from app.mail.mime import parse, summarise
+from app.mail.mime import attachment, parse, summarise
 from tests.unit.mail.nasty import multipart, with_body
 
 
@@ -77,12 +77,30 @@ def test_junk_behind_a_delimiter_does_not_hide_its_part() -> None:
     assert parse(raw).text == "Hello"
 
 
+@pytest.mark.parametrize("start", [b'"<second>"', b"second", b"<second>", b'" <second> "'])
+def test_start_may_name_a_second_page(start: bytes) -> None:
+    pages = (
+        b"Content-Type: text/html\r\nContent-ID: <" + cid + b">\r\n\r\n<p>" + cid + b"</p>"
+        for cid in (b"first", b"second", b"third")
+    )
+    raw = multipart(*pages, subtype=b"related").replace(b"related;", b"related; start=" + start + b";")
+    parsed = parse(raw)
+    assert parsed.html == "<p>second</p>"
+    assert [part.content_id for part in parsed.attachments] == [
+        "first",
+        "third",
+    ]  # known once the second is there
+    assert summarise(raw).snippet == "second"
+    assert attachment(raw, 0) == (parsed.attachments[0], b"<p>first</p>")
+
+
 @pytest.mark.parametrize(
     ("parameters", "parts", "html"),
     [
         (b"; start=\"<root>\"", [(b"image/png", b"<i>"), (b"text/html", b"<root>")], "<p>page</p>"),
         (b"", [(b"image/png", b"<i>"), (b"text/html", b"<root>")], "<p>page</p>"),
         (b"; start=\"<nobody>\"", [(b"image/png", b"<i>"), (b"text/html", b"<root>")], "<p>page</p>"),
+        (b"; start=\"<nobody>\"", [(b"text/html", b"<root>"), (b"image/png", b"<i>")], "<p>page</p>"),
     ],
 )  # fmt: skip
 def test_the_html_of_a_related_need_not_come_first(

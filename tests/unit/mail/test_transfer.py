@@ -4,6 +4,7 @@ import base64
 import binascii
 from collections.abc import Iterator
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,8 +13,12 @@ from app.mail.transfer import decoded_pieces
 
 _SIZES = st.integers(1, 30)
 _LINES = st.sampled_from(
-    [b"=", b"==", b"=\n", b"=\r\n", b"=\r", b"\r", b"\n", b"=4", b"=41", b"=4G", b"=g", b"A", b" ", b"\xff", b"=\rx"]
+    [b"=", b"==", b"=\n", b"=\r\n", b"=\r", b"\r", b"\n", b"=4", b"=41", b"=4G", b"=g", b"A", b" ", b"\xff", b"=\rx",
+     b"= \r\n", b"=\t \n", b"=\r\r\n"]
 )  # fmt: skip
+_BY_THE_BOOK = st.sampled_from(
+    [b"=\n", b"=\r\n", b"=41", b"=c3=BC", b"A", b" ", b"\n", b"\xff", b"=4G", b"=g"]
+)
 
 
 def undone(data: bytes, encoding: str, size: int, found: list[str] | None = None) -> bytes:
@@ -26,8 +31,78 @@ def undone(data: bytes, encoding: str, size: int, found: list[str] | None = None
 
 @settings(deadline=None)
 @given(st.lists(_LINES | st.binary(max_size=3), max_size=60).map(b"".join), _SIZES)
-def test_quoted_printable_in_pieces_is_what_binascii_makes_of_it_whole(data: bytes, size: int) -> None:
+def test_quoted_printable_comes_out_the_same_however_it_is_cut(data: bytes, size: int) -> None:
+    assert undone(data, "quoted-printable", size) == undone(data, "quoted-printable", 10_000)
+
+
+@settings(deadline=None)
+@given(st.lists(_BY_THE_BOOK, max_size=60).map(b"".join), _SIZES)
+def test_quoted_printable_by_the_book_is_what_binascii_makes_of_it(data: bytes, size: int) -> None:
     assert undone(data, "quoted-printable", size) == binascii.a2b_qp(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "octets"),
+    [
+        (b"a==b", b"a==b"),
+        (b"a===3Db", b"a===b"),
+        (b"====", b"==="),  # the last one ends the text
+        (b"?a==1&b==2", b"?a==1&b==2"),
+        (b"a=  \r\nb", b"ab"),
+        (b"a=\t\nb", b"ab"),
+        (b"a=\r\r\nb", b"ab"),
+        (b"a=\rb\nc", b"ab\nc"),
+        (b"a= b", b"a= b"),
+        (b"a=zz", b"a=zz"),
+        (b"a=4", b"a=4"),
+        (b"a= \t", b"a"),
+        (b"a  \r\nb", b"a  \r\nb"),
+        (b"=" + b" " * 5_000 + b"\nb", b"b"),
+    ],
+)
+def test_quoted_printable_that_is_broken_loses_nothing(data: bytes, octets: bytes) -> None:
+    assert undone(data, "quoted-printable", 10_000) == octets
+
+
+FOOTERS = [
+    b"-- \r\nThe list\r\n",
+    b"--\nlist\n",
+    b"_______________________________________________\nlist mailing list\nlist@example.org\n",
+    b"~~~~~~~~\n",
+    b"This footer (c) 2026 is plain.\n",
+    b"To leave, mail x@example.org",
+    b"\r\n-----\r\nx",
+    b"*****\nx",
+]
+
+
+@pytest.mark.parametrize("footer", FOOTERS)
+@pytest.mark.parametrize("body", [b"Hello, you", b"Hello, you!!", b"Hello, you2", b"x" * 300, b""])
+def test_base64_ends_before_a_footer_in_plain_text(footer: bytes, body: bytes) -> None:
+    for size in (10_000, 7, 1):
+        found: list[str] = []
+        assert undone(base64.encodebytes(body) + footer, "base64", size, found) == body
+        assert found
+
+
+@pytest.mark.parametrize("footer", [b"words of a list\n", b"Goodbye now", b"one-word\n", b"word .\n"])
+def test_behind_padding_any_words_are_a_footer(footer: bytes) -> None:
+    assert undone(base64.encodebytes(b"Hello, you") + footer, "base64", 10_000) == b"Hello, you"
+
+
+@pytest.mark.parametrize(
+    ("data", "octets"),
+    [
+        (b"QUJD REVG\nR0hJ\n", b"ABCDEFGHI"),
+        (b"QQ==\r\nQg==\r\n", b"AB"),
+        (b"QUJD\n!QUJD\n", b"ABCABC"),
+        (b"QUJ\0D\n", b"ABC"),
+        (b"QU-JD\nQUJD", b"ABCABC"),
+        (b"QUJD" * 600 + b"-- x", b"ABC" * 600),
+    ],
+)
+def test_base64_that_is_damaged_goes_on(data: bytes, octets: bytes) -> None:
+    assert undone(data, "base64", 10_000) == octets
 
 
 @settings(deadline=None)
@@ -39,7 +114,15 @@ def test_base64_in_pieces_is_read_back(data: bytes, size: int) -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.sampled_from([b"=", b"Q", b"Q!", b"\n", b"QUJD", b"QQ==", b"QUI="]), max_size=60), _SIZES)
+@given(
+    st.lists(
+        st.sampled_from(
+            [b"=", b"Q", b"Q!", b"\n", b"QUJD", b"QQ==", b"QUI=", b" ", b"--\n", b"a. b\n", b"word"]
+        ),
+        max_size=60,
+    ),
+    _SIZES,
+)
 def test_broken_base64_comes_out_the_same_however_it_is_cut(words: list[bytes], size: int) -> None:
     data = b"".join(words)
     one, other = [], []  # type: list[str], list[str]
