@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from app.database import Database
-from app.mail.mime import Automated, Kind
+from app.mail.mime import VERSION, Automated, Kind
 from app.mailboxes.models import MailboxId
 from app.messages import repository
 from app.messages.contents import Packer
@@ -18,7 +18,7 @@ from app.messages.feed import STILL_READING, FeedQuery, Order, read_once
 from app.messages.intake import Prepared, prepare
 from app.messages.repository import Wanted
 from tests.contract.test_repositories import make_mailbox, put
-from tests.contract.test_rereading import rereader
+from tests.contract.test_rereading import Rereading, rereader, threads  # noqa: F401
 from tests.letters_stored import stored
 from tests.service import Client, running, settings_for
 
@@ -36,7 +36,7 @@ FIELDS = (
     "in_reply_to", "references", "thread_id", "received_at", "bcc", "sender", "delivered_to", "list_id", "automated",
     "automated_by", "kind", "bounce",
 )  # fmt: skip
-EMPTIED = ", ".join(f'"{name}" = NULL' for name in FIELDS)
+EMPTIED = ", ".join(f'"{name}" = NULL' for name in (*FIELDS, "reader_version"))
 
 
 def letter(subject: str, number: int = 0) -> Prepared:
@@ -87,8 +87,8 @@ async def test_what_is_stored_is_what_the_headers_say(database: Database) -> Non
 async def test_messages_without_ids_are_threads_of_their_own(database: Database) -> None:
     mailbox_id = await make_mailbox(database)
     await put(database, mailbox_id, letter("no ids", 1), letter("no ids", 2), letter("no ids", 1))
-    threads = [item.thread_id for item in (await looked(database, Wanted())).items]
-    assert threads[0] == threads[2] != threads[1]
+    ids = [item.thread_id for item in (await looked(database, Wanted())).items]
+    assert ids[0] == ids[2] != ids[1]
 
 
 @pytest.mark.parametrize(
@@ -150,6 +150,7 @@ async def test_a_thread_is_read_by_its_index(database: Database, mailbox_id: Mai
 
 async def test_what_was_stored_before_has_nothing_until_it_is_read_again_and_filters_say_so(
     database: Database,
+    rereader: Rereading,  # noqa: F811
 ) -> None:
     await put_all(database)
     before = {subject: await row(database, subject) for subject in LETTERS}
@@ -160,7 +161,7 @@ async def test_what_was_stored_before_has_nothing_until_it_is_read_again_and_fil
     for wanted in (Wanted(automated=(None,)), Wanted(kinds=(Kind.SIGNED,)), Wanted(thread_id=bytes(16))):
         page = await looked(database, wanted)
         assert (page.items, page.warnings) == ([], [STILL_READING])
-    await rereader(database, version=1_000).run()
+    await rereader(version=VERSION).run()
     assert {subject: await row(database, subject) for subject in LETTERS} == before
     assert (await looked(database, Wanted(kinds=(Kind.SIGNED,)))).warnings == []
 
