@@ -110,7 +110,11 @@ def parse(octets: Octets, *, is_late: Callable[[], bool] = never) -> ParsedMessa
             attachments.append(_attachment(part, len(attachments), sum(map(len, content)), found))
         else:
             charset = charset or part.charset
-            bodies.append(_Body(part.alternative, _text(part, budget, found), role is Role.HTML))
+            body = _Text(part, budget, found)
+            for file in body.files():
+                octets_of_file = sum(map(len, file.content(budget, found)))
+                attachments.append(_attachment(file, len(attachments), octets_of_file, found))
+            bodies.append(_Body(part.alternative, body.read(), role is Role.HTML))
     as_text = partial(decoded, found=found, charset=charset)
     headers = {name: [*map(as_text, values)] for name, values in fields_of(block, found).items()}
     text, html = _shown(bodies, budget, found)
@@ -150,11 +154,11 @@ def _attached(octets: Octets, index: int, budget: Budget, found: list[str]) -> P
     scanner = Scanner(octets, budget, found)
     number = 0
     for part in leaves(scanner, scanner.block(), budget, found):
-        if role_of(part) is not Role.ATTACHMENT:
-            continue
-        if number == index:
-            return part
-        number += 1
+        is_attachment = role_of(part) is Role.ATTACHMENT
+        for each in (part,) if is_attachment else _Text(part, budget, found).files():
+            if number == index:
+                return each
+            number += 1
     return None
 
 
@@ -177,20 +181,37 @@ def _attachment(part: Part, index: int, octets: int, found: list[str]) -> Attach
     return Attachment(index, filename, part.content_type, octets, inline, part.content_id)
 
 
-def _text(part: Part, budget: Budget, found: list[str]) -> str:
-    kept: list[bytes] = []
-    is_cut = False
-    for piece in part.content(budget, found):
-        granted = budget.take(Work.TEXT_OCTETS, len(piece))
-        kept.append(piece[:granted])
-        is_cut = granted < len(piece)
-        if is_cut:
-            break
-    data = b"".join(kept)
-    text = _with_line_feeds(decoded_text(data, part.charset_for(data), found, cut=is_cut))
-    if part.content_type == "text/plain" and part.parameter(b"format").lower() == b"flowed":
-        return unflowed(text, delsp=part.parameter(b"delsp").lower() == b"yes")
-    return text
+class _Text:
+    """A text as it is read: first the files in it, then what is left of it."""
+
+    def __init__(self, part: Part, budget: Budget, found: list[str]) -> None:
+        self._part = part
+        self._budget = budget
+        self._found = found
+        self._kept: list[bytes] = []
+        self._is_cut = False
+
+    def files(self) -> Iterator[Part]:
+        """Each is to be read before the next one is asked for; until there is none more."""
+        is_html = self._part.content_type == "text/html"
+        content = self._part.content if is_html else self._part.texts_and_files
+        for each in content(self._budget, self._found):
+            if isinstance(each, Part):
+                yield each
+                continue
+            granted = self._budget.take(Work.TEXT_OCTETS, len(each))
+            self._kept.append(each[:granted])
+            self._is_cut = granted < len(each)
+            if self._is_cut:
+                break
+
+    def read(self) -> str:
+        """The text, when there are no more files."""
+        part, data = self._part, b"".join(self._kept)
+        text = _with_line_feeds(decoded_text(data, part.charset_for(data), self._found, cut=self._is_cut))
+        if part.content_type == "text/plain" and part.parameter(b"format").lower() == b"flowed":
+            return unflowed(text, delsp=part.parameter(b"delsp").lower() == b"yes")
+        return text
 
 
 def _with_line_feeds(text: str) -> str:

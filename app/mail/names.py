@@ -29,6 +29,14 @@ _ENDINGS: Final = {
 # fmt: on
 
 
+_TYPES: Final = {ending: content_type for content_type, ending in reversed(_ENDINGS.items())}
+
+
+def type_by_name(name: str) -> str:
+    """The type that the ending of a name tells, of a file of which nothing else is known."""
+    return _TYPES.get(name.rpartition(".")[2].lower(), "application/octet-stream")
+
+
 def name_by_type(content_type: str, index: int) -> str | None:
     """A name with the ending of its type, for a part that was given none; None where the type tells none."""
     ending = _ENDINGS.get(content_type)

@@ -8,8 +8,10 @@ from itertools import chain
 from app.mail import defects
 from app.mail.budget import Budget, Work
 from app.mail.charsets import UNDECLARED, codec_of, declared_in_html
+from app.mail.embedded import MARK, File, split
 from app.mail.envelope import charset_of
 from app.mail.headers import Block
+from app.mail.names import type_by_name
 from app.mail.parameters import main_value, parameter, text_parameter
 from app.mail.scanner import MAX_BOUNDARY, Scanner
 from app.mail.transfer import decoded_pieces
@@ -44,6 +46,7 @@ class Part:
     _pieces: Iterator[bytes]  # of the body, encoded
     _start: bytes = b""
     _is_decoded: bool = False
+    _name: str | None = None  # of a file that was found in a text
 
     @property
     def disposition(self) -> str:
@@ -79,12 +82,31 @@ class Part:
 
     def given_name(self, found: list[str]) -> str | None:
         """The name as it was given, or None where none was."""
+        if self._name is not None:
+            return self._name
         name = text_parameter(self.block.first("content-disposition"), b"filename", found)
         return name if name is not None else text_parameter(self.block.first("content-type"), b"name", found)
 
     def put_back(self, pieces: Iterable[bytes]) -> None:
         """The body is this."""
         self._pieces = iter(pieces)
+
+    def texts_and_files(self, budget: Budget, found: list[str]) -> "Iterator[bytes | Part]":
+        """The decoded body of a text, and the files in it as parts of their own: uuencode and yEnc."""
+        for each in split(self.content(budget, found), budget, found):
+            yield each if isinstance(each, bytes) else self._file(each, found)
+
+    def _file(self, file: File, found: list[str]) -> "Part":
+        name = decoded(file.name, found)
+        kind = type_by_name(name)
+        place = (self.parent or "mixed", self.place + 1, -1, False)
+        return Part(Block({}), kind, *place, file.pieces, _is_decoded=True, _name=name)
+
+    def may_hold_files(self) -> bool:
+        """Whether there may be some; reads the body, which can be read again."""
+        self._start = b"".join((self._start, *self._pieces))
+        self._pieces = iter(())
+        return MARK in self._start or self._encoding == "base64"
 
     def hold(self, budget: Budget, found: list[str]) -> None:
         """Read the body, as much as a text may have, to give it later."""

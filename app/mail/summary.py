@@ -10,6 +10,7 @@ from app.mail.automation import Automated, automation_of, looks_bounced
 from app.mail.bounces import Bounce, bounce_in
 from app.mail.budget import Budget, never
 from app.mail.decoding import decoded_text, printable
+from app.mail.embedded import MARK, split
 from app.mail.envelope import Envelope, envelope_of, fields_of
 from app.mail.html import stripped
 from app.mail.kinds import Kind, KindsSeen, is_wrapping
@@ -146,8 +147,12 @@ class _Glimpse:
 
     def _body(self, part: Part, role: Role, budget: Budget, found: list[str]) -> None:
         self.charset = self.charset or part.charset
-        if role is Role.TEXT and not self.snippet:
-            self.snippet = self._first_words(part, budget, found)
+        if role is Role.TEXT:
+            self.snippet = self.snippet or self._first_words(part, budget, found)
+            if not self.has_attachments and part.may_hold_files():
+                self.has_attachments = any(
+                    isinstance(each, Part) for each in part.texts_and_files(budget, [])
+                )
         elif role is Role.HTML and self._of_html is None and not self.snippet:
             self._of_html = self._first_words(part, budget, found)
 
@@ -156,6 +161,8 @@ class _Glimpse:
         snippet, is_html = "", part.content_type == "text/html"
         for octets in _SNIPPET_OCTETS:
             data, is_cut = part.beginning(4 * octets if is_html else octets, budget, found)
+            if not is_html and MARK in data:
+                data = _without_files(data, budget)
             text = decoded_text(data, part.charset_for(data), found, cut=is_cut)
             if not is_html:
                 self.seen.text(text)
@@ -181,6 +188,11 @@ def _bounce(headers: Mapping[str, Sequence[bytes]], envelope: Envelope, glimpse:
         or envelope.in_reply_to
         or (envelope.references[-1] if envelope.references else None),
     )
+
+
+def _without_files(data: bytes, budget: Budget) -> bytes:
+    """The beginning of a text, without the files in it."""
+    return b"".join(each for each in split(iter((data,)), budget, []) if isinstance(each, bytes))
 
 
 def _snippet(text: str) -> str:

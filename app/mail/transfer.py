@@ -206,7 +206,7 @@ def _uuencoded(pieces: Iterable[bytes], budget: Budget, found: list[str]) -> Ite
     for line in _uu_lines(start[begin.end() :], coming, budget):
         if line.rstrip() == b"end":
             break
-        if decoded := _decoded_uu(line, budget, found):
+        if decoded := decoded_uu(line, budget, found):
             kept.append(decoded)
             octets += len(decoded)
         if octets > PIECE_OCTETS - 64:
@@ -237,7 +237,8 @@ def _uu_lines(start: bytes, pieces: Iterator[bytes], budget: Budget) -> Iterator
         data = following
 
 
-def _decoded_uu(line: bytes, budget: Budget, found: list[str]) -> bytes:
+def decoded_uu(line: bytes, budget: Budget, found: list[str]) -> bytes:
+    """One line of uuencode; what can be read of a broken one."""
     if not line.strip(b"` \t"):
         return b""
     try:
