@@ -31,6 +31,7 @@ reads who, when and what about from the headers, with ``people``, ``dates``, ``w
 | words, sections, charsets in parameters | read | RFC 2231 | headers |
 | boundaries that begin one another, or miss | the outermost counts; told | RFC 2046 §5.1.2 | scanner |
 | ``==``, ``=`` before blanks at a line's end | itself; a soft line end | mail programs | transfer |
+| uuencode and yEnc within a text | attachments | POSIX.1, yEnc 1.3 | embedded |
 | a plain footer behind base64 | left out: base64 ends where it ends | mail programs | transfer |
 | ``start=`` names a part that never comes | the first HTML | RFC 2387 §3.2 | parts |
 | HTML of any kind | safe HTML; text by our own writer | nh3 | html, text |

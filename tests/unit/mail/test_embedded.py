@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from app.mail import defects
 from app.mail.budget import Budget
 from app.mail.embedded import File, split
-from app.mail.mime import attachment, attachment_facts, attachment_pieces, parse, summarise
-from tests.unit.mail.nasty import multipart, with_body
+from app.mail.mime import attachment_facts, attachment_pieces, parse, summarise
+from tests.unit.mail.nasty import attachment, multipart, with_body
 
 
 def uu(data: bytes, name: bytes = b"a.png", mode: bytes = b"644") -> bytes:

@@ -4,8 +4,8 @@ import pytest
 
 from app.mail import defects
 from app.mail.flowed import unflowed
-from app.mail.mime import attachment, parse, summarise
-from tests.unit.mail.nasty import multipart, with_body
+from app.mail.mime import parse, summarise
+from tests.unit.mail.nasty import attachment, multipart, with_body
 
 
 @pytest.mark.parametrize(
