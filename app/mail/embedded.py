@@ -95,7 +95,7 @@ class _Splitter:
         for begin in _BEGIN.finditer(self._data, at, end):
             if not self._budget.take(Work.STEPS):
                 return None
-            if begin["yenc"] or _is_uu(begin["first"]):
+            if (begin["yenc"] or _is_uu(begin["first"])) and self._budget.take(Work.PARTS):
                 return begin
         return None
 

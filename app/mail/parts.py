@@ -195,6 +195,7 @@ def leaves(scanner: Scanner, block: Block, budget: Budget, found: list[str]) -> 
         following = _next_block(scanner, around, budget, found)
         if spares:
             yield from _settled(spares, around if following is not None else [])
+    yield from _settled(spares, [])
 
 
 def _settled(spares: "list[tuple[_Multipart, Part]]", around: "list[_Multipart]") -> Iterator[Part]:

@@ -265,6 +265,31 @@ LETTERS: Final[dict[str, Letter]] = {
     "a text in no charset at all": Letter(
         encoded("8bit", b"\xff\xfe\x80x", kind="text/plain; charset=gb18030"), 8 * MIB, 60 * KIB
     ),
+    "files within a text": Letter(
+        lambda size: filled("Subject: x\r\n\r\n", "begin 644 x\n`\nend\n", size), 4 * MIB, 60 * KIB
+    ),
+    "what begins no file": Letter(
+        lambda size: filled("Subject: x\r\n\r\n", "begin 644 x\n", size), 4 * MIB, 60 * KIB
+    ),
+    "yEnc of escapes": Letter(
+        lambda size: filled("Subject: x\r\n\r\n=ybegin line=1 size=1 name=x\r\n", "=}" * 60 + "\n", size),
+        4 * MIB,
+        60 * KIB,
+    ),
+    "nearly footers": Letter(encoded("base64", b"Q-QQ\n"), 20 * MIB, 300 * KIB),
+    "quoted-printable of equals signs": Letter(encoded("quoted-printable", b"=="), 20 * MIB, 300 * KIB),
+    "hidden in hidden": Letter(
+        html("", "<p hidden style='font-size:0;visibility:hidden'>x"), 1 * MIB, 30 * KIB
+    ),
+    "colours in colours": Letter(
+        html("", '<p style="color:red;background:blue"><b style="color:white">x'), 1 * MIB, 30 * KIB
+    ),
+    "delivery reports": Letter(
+        in_parts(500, lambda size: "Status: 5.1.1\n\n" * (size // 15), "message/delivery-status"),
+        1 * MIB,
+        30 * KIB,
+    ),
+    "references": Letter(lambda size: filled("References: ", "<a@b> ", size), 1 * MIB, 60 * KIB),
     "CR alone": Letter(lambda size: filled("Subject: x\r\r", "x\r", size), 10 * MIB, 60 * KIB),
     "an ordinary letter with a large attachment": Letter(with_attachment, 60 * MIB, 300 * KIB),
 }
