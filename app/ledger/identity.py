@@ -19,8 +19,8 @@ class Relation(StrEnum):
     ``STEADY``: under the line's unique-id, which is listed once and was never missing since. ``DELETED``: under the
     line's unique-id, which is listed once, after the server was told to delete it. ``RETURNED``: under the line's
     unique-id, which was away or is listed several times. ``NAMELESS``: the server gives no id, or gave none
-    then. ``RENAMED``: under another id, where most known ids have vanished. ``NUMBERED``: under the
-    line's message-number, where numbers were seen to show other messages than they did. ``RENUMBERED``: under another
+    then. ``RENAMED``: under another id, where most known ids have vanished. ``NUMBERED``: under the line's id or
+    message-number, where these were seen to show other messages than they did, or may. ``RENUMBERED``: under another
     message-number, where ids may be numbers, and the line's own shows another message now. ``ELSEWHERE``: under another
     id.
     """

@@ -49,7 +49,7 @@ class Matcher:
     ``own``: the lines of the suspects' ids. ``absent``: lines whose ids are not listed. ``shared``: ids that are listed
     several times. ``ids_changed``: see ``identity``. ``is_wholesale``: most known ids have vanished from this listing.
     ``is_in_doubt``: all ids equal the message-numbers, which they may be;
-    ``has_shifted``: they were seen to show other messages.
+    ``compares_all``: they were seen to show other messages, or the maildrop was moved, and no id is enough.
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class Matcher:
         shared: frozenset[bytes] = frozenset(),
         is_wholesale: bool = False,
         is_in_doubt: bool = False,
-        has_shifted: bool = False,
+        compares_all: bool = False,
     ) -> None:
         self._ids_changed = ids_changed
         self._is_in_doubt = is_in_doubt
-        self._has_shifted = has_shifted
+        self._compares_all = compares_all
         self._shared = shared
         self._is_wholesale = is_wholesale
         self._by_headers: _Index = defaultdict(deque)
@@ -208,7 +208,7 @@ class Matcher:
                 return Relation.DELETED
             if line.is_missing or not self._steady(line.unique_id):
                 return Relation.RETURNED
-            return Relation.NUMBERED if self._has_shifted else Relation.STEADY
+            return Relation.NUMBERED if self._compares_all else Relation.STEADY
         if is_made_up(candidate.unique_id) or is_made_up(line.unique_id):
             return Relation.NAMELESS
         if self._is_wholesale:

@@ -139,7 +139,7 @@ async def checked(
             or is_same_by_headers(Relation.STEADY, line, told, octets.get(reply.number))
         ):
             same.append(reply.number)
-        elif told is not None:
+        else:  # also where a server has no TOP
             undecided.append(reply.number)
     others: list[int] = []
     async for reply in session.retrieve([(number, 0) for number in undecided[:MOST_RETRIEVED_PER_SESSION]]):

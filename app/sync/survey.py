@@ -220,7 +220,7 @@ class Surveyor:
             shared=diff.shared,
             is_wholesale=diff.is_wholesale,
             is_in_doubt=view.is_in_doubt,
-            has_shifted=view.has_shifted,
+            compares_all=view.compares_all,
         )
         return await self._slices.call(made, rows=len(diff.own) + len(absent))
 

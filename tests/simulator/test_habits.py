@@ -135,6 +135,17 @@ async def test_a_scanner_between_retrieval_and_deletion_does_not_keep_the_messag
     assert await bench.subjects() == ["a", "b"]
 
 
+async def test_a_server_without_top_deletes_what_retr_shows_to_be_the_same(bench: Bench) -> None:
+    bench.maildrop.whims.has_top = False
+    put(bench, "a", "b", "c")
+    await bench.sync()
+    bench.maildrop.mails[1].content = letter("x")  # of the same size
+    await bench.change(server_retention=DELETING)
+    await syncs(bench, 3)
+    assert sorted(await bench.subjects()) == ["a", "b", "c", "x"]
+    assert bench.maildrop.mails == []
+
+
 async def test_another_message_of_the_same_size_is_not_deleted_but_retrieved(bench: Bench) -> None:
     put(bench, "a", "b")
     await bench.sync()
@@ -617,6 +628,23 @@ async def test_another_account_with_the_same_ids_and_sizes_is_new_mail(bench: Be
     assert [(line.unique_id, line.occurrence, line.generation) for line in lines] == [
         (b"%d" % n, generation, generation) for generation in (1, 2) for n in (1, 2, 3)
     ]
+
+
+@pytest.mark.parametrize("has_top", [True, False])
+async def test_what_nothing_names_is_another_message_in_a_maildrop_that_was_moved(
+    bench: Bench, *, has_top: bool
+) -> None:
+    """Of the same id, size and body: the header block tells."""
+    bench.maildrop.whims.has_top = has_top
+    for subject in ("a", "b", "c"):
+        content = b"Subject: %s\r\n\r\n" % subject.encode() + b"w" * 500 + b"\r\n"
+        bench.maildrop.mails.append(Mail(b"id-" + subject.encode(), content))
+    await bench.sync()
+    await bench.compare_all()
+    moved = bench.maildrop.mails[1]
+    moved.content = moved.content.replace(b"Subject: b", b"Subject: B")
+    await syncs(bench, 2)
+    assert sorted(await bench.subjects()) == ["B", "a", "b", "c"]
 
 
 async def test_what_an_earlier_maildrop_had_is_no_reason_to_delete(bench: Bench) -> None:
