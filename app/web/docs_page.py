@@ -31,6 +31,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
 dark.addEventListener("change", follow);
 follow();
+document.body.style.margin = 0;
 SwaggerUIBundle(Object.assign({json.dumps(_SETTINGS)}, {{
   layout: "BaseLayout",
   presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset],
@@ -44,7 +45,6 @@ _PAGE = f"""\
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Maildelta API</title>
 <link rel="stylesheet" href="{_ADDRESS}/swagger-ui.css">
-<style>body {{ margin: 0 }}</style>
 <link rel="icon" href="{_ADDRESS}/favicon-32x32.png">
 </head>
 <body>
