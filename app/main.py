@@ -29,7 +29,6 @@ from app.mailboxes.secrets import Vault
 from app.mailboxes.service import LedgerOfMailbox
 from app.maildrops import feature as maildrops
 from app.messages import feature as messages
-from app.messages.rereading import Rereader
 from app.network.lookups import Lookups
 from app.reading.threads import FairThreads
 from app.runs import feature as runs
@@ -158,16 +157,6 @@ def _routes_of(feature: Feature) -> Router:
     return routes
 
 
-async def _reread(settings: Settings, database: Database, threads: FairThreads) -> None:
-    """In the background, where work is done, and where a mistake of ours must stop nothing else."""
-    if settings.role is Role.API:
-        return
-    try:
-        await Rereader(database=database, threads=threads, monotonic=time.monotonic).follow()
-    except Exception:
-        _log.exception("rereading_failed")
-
-
 def _lifespan(
     core: Core,
     clock: DatabaseClock,
@@ -192,11 +181,13 @@ def _lifespan(
             if not database.is_sqlite:
                 periodic.add("ask_the_time", clock.ask, every_seconds=ASK_EVERY_SECONDS)
             bell = None if database.is_sqlite else Bell(settings.effective_listen_url, core.wakeups)
-            rereading = asyncio.create_task(_reread(settings, database, threads))
+            jobs = workers.jobs(core, threads=threads, bell=bell)
             try:
                 if bell is not None:
                     bell.start()
                 periodic.start()
+                if settings.role is not Role.API:
+                    jobs.start()
                 if settings.role is not Role.API and not vault.is_closed:
                     await runner.start()
                 _log.info(
@@ -204,8 +195,7 @@ def _lifespan(
                 )
                 yield
             finally:
-                rereading.cancel()
-                await asyncio.wait([rereading])
+                await jobs.stop()
                 await runner.stop(within_seconds=settings.stop_within_seconds)
                 await periodic.stop()
                 if bell is not None:

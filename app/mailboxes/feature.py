@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from sqlmodel import Session
 
 from app.core import Core, Feature
-from app.mailboxes.models import MailboxId
+from app.mailboxes.models import REMOVAL_JOB, MailboxId
 from app.mailboxes.routes import MailboxRoutes, StatsOf, router
 from app.mailboxes.schemas import MailboxChange
 from app.mailboxes.secrets import Vault
@@ -32,6 +32,7 @@ def build(
         end_syncs=end_syncs,
         passes_test=passes_test,
         work_is_due=core.work_is_due,
+        removal_is_due=lambda: core.wakeups.jobs.fire(REMOVAL_JOB),
         clock=core.clock,
     )
     return Feature(serves=serves, routers=[router])

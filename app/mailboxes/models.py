@@ -11,6 +11,8 @@ from app.database import BigInt, Json, UtcDateTime
 
 MailboxId = NewType("MailboxId", int)
 
+REMOVAL_JOB = "remove_mailboxes"  # what belongs to removed mailboxes goes in the background
+
 
 class MailboxStatus(StrEnum):
     """Whether we poll, and if not, why."""

@@ -140,9 +140,10 @@ def removed(db: Session) -> Sequence[MailboxId]:
     return [MailboxId(row[0]) for row in db.connection().execute(_REMOVED)]
 
 
-def one_removed(db: Session) -> MailboxId | None:
-    """One of them that nobody else is at."""
-    first = _REMOVED.limit(1).with_for_update(skip_locked=True)
+def one_removed(db: Session, mailbox_id: MailboxId | None = None) -> MailboxId | None:
+    """One of them that nobody else is at; this one, if it is named."""
+    named = _REMOVED if mailbox_id is None else _REMOVED.where(col(Mailbox.id) == mailbox_id)
+    first = named.limit(1).with_for_update(skip_locked=True)
     found = db.connection().execute(first).scalar()
     return None if found is None else MailboxId(found)
 

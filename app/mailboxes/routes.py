@@ -58,6 +58,7 @@ class MailboxRoutes:
     end_syncs: Callable[[Session, MailboxId], None]
     passes_test: Callable[[MailboxId, MailboxChange], Awaitable[None]]
     work_is_due: Callable[[], None]
+    removal_is_due: Callable[[], None]
     clock: Callable[[], datetime]
 
 
@@ -231,5 +232,5 @@ async def delete_mailbox(
         repository.remove(db, row, now=feature.clock())
 
     await feature.database.write(change)
-    feature.work_is_due()
+    feature.removal_is_due()
     _log.info("mailbox_removed", mailbox=mailbox_id, **by.trail)

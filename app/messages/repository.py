@@ -189,6 +189,14 @@ def begin_rereading(db: Session, *, version: int) -> None:
     )
 
 
+def has_to_reread(db: Session, *, version: int) -> bool:
+    """Whether this version has to begin, or to go on."""
+    row = db.get(Rereading, 1)
+    if row is None or row.version < version:
+        return True
+    return row.version == version and row.done_seq < last_place(db)
+
+
 def to_reread(db: Session, *, version: int, limit: int) -> ToReread | None:
     """What comes next, of a bounded number of places; None: nothing is left, or another version is at it."""
     row, end = db.get(Rereading, 1), last_place(db)

@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import structlog
 from sqlmodel import Session
 
-from app.database import Database, StorageFailed
+from app.database import Database
+from app.jobs.port import Job
 from app.mail import defects
 from app.mail.mime import VERSION, Summary
 from app.messages import repository
@@ -29,11 +29,8 @@ from app.reading.threads import FairThreads
 MESSAGES_PER_BATCH = 20
 _OCTETS_LOOKED_AT = 512 * 1024
 _SHARE = 4  # of the time in which it works it rests so many times as long
-_RETRY_SECONDS = 60.0
-_FOLLOW_SECONDS = 600.0
+_LOOK_EVERY_SECONDS = 600.0
 _OWNER: Owner = ("rereading",)
-
-_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,23 +45,23 @@ class Rereader:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     version: int = VERSION
 
-    async def follow(self) -> None:
-        """``run`` without end: what older versions store meanwhile is read again too."""
-        while True:
+    def job(self) -> Job:
+        """What older versions have stored, and store meanwhile, is looked for every ten minutes."""
+
+        async def keys() -> list[str]:
+            question = partial(repository.has_to_reread, version=self.version)
+            return [str(self.version)] if await self.database.read(question) else []
+
+        async def run(_version: str) -> None:
             await self.run()
-            await self.sleep(_FOLLOW_SECONDS)
+
+        return Job(name="reread_messages", keys=keys, run=run, every_seconds=_LOOK_EVERY_SECONDS)
 
     async def run(self) -> None:
-        """Read again what an earlier reader has read, to the end. A database that fails is tried again."""
-        while True:
-            try:
-                await self.database.write(partial(repository.begin_rereading, version=self.version))
-                while await self._batch():
-                    pass
-                return
-            except StorageFailed as error:
-                _log.warning("rereading_waits", reason=str(error))
-                await self.sleep(_RETRY_SECONDS)
+        """Read again what an earlier reader has read, to the end. Raises StorageFailed."""
+        await self.database.write(partial(repository.begin_rereading, version=self.version))
+        while await self._batch():
+            pass
 
     async def one(self, seq: MessageSeq, *, owner: Owner) -> bool:
         """Read one message again, now, for this owner. False: there is none at this place."""

@@ -3,7 +3,14 @@
 from datetime import timedelta
 
 from app.core import Core
+from app.jobs.bell import Bell
+from app.jobs.engine import PgQueuerEngine
+from app.jobs.port import JobEngine
+from app.messages.rereading import Rereader
+from app.reading.threads import FairThreads
 from app.sync.service import SyncTools
+from app.worker.forgetting import forgetting
+from app.worker.removal import removal
 from app.worker.runner import SyncRunner
 from app.worker.upkeep import Upkeep
 
@@ -25,13 +32,19 @@ def runner(core: Core, *, tools: SyncTools, worker: str) -> SyncRunner:
 
 
 def upkeep(core: Core) -> Upkeep:
-    """Sees to what other workers and wrong clocks leave, and to what is to be forgotten."""
+    """Sees to what other workers and wrong clocks leave."""
+    return Upkeep(database=core.database, clock=core.clock, lease_seconds=core.settings.lease_seconds)
+
+
+def jobs(core: Core, *, threads: FairThreads, bell: Bell | None) -> JobEngine:
+    """Runs what runs in the background."""
     settings = core.settings
-    return Upkeep(
-        database=core.database,
+    forget = forgetting(
+        core.database,
         clock=core.clock,
-        lease_seconds=settings.lease_seconds,
-        tick_seconds=settings.tick_seconds,
         keep_finished=timedelta(days=days) if (days := settings.finished_syncs_days) else None,
         keep_quiet=timedelta(days=days) if (days := settings.quiet_polls_days) else None,
     )
+    reread = Rereader(database=core.database, threads=threads, monotonic=core.monotonic).job()
+    url = None if core.database.is_sqlite else settings.effective_database_url
+    return PgQueuerEngine([reread, removal(core.database), forget], core.wakeups, url=url, bell=bell)
