@@ -44,9 +44,10 @@ from app.pop3.session import Endpoint, Pop3Session, Security, connect
 from app.pop3.sizes import Meter, Size
 from app.pop3.stream import client_tls_context
 from app.pop3.transcript import Transcript
+from app.pop3.verdicts import Blame
 
 __all__ = [
-    "Announced", "AuthFailed", "BodyRunsOn", "Capabilities", "CleartextRefused", "ConnectFailed", "Connected",
+    "Announced", "AuthFailed", "Blame", "BodyRunsOn", "Capabilities", "CleartextRefused", "ConnectFailed", "Connected",
     "ConnectionLost", "Ending", "Endpoint", "Greeted", "InvalidArgument", "LimitExceeded", "Limits", "Line", "Lines",
     "Listing", "LoginDelay", "MaildropInUse", "Meaning", "Meter", "Milestone", "NotAdmitted", "Pop3Error",
     "Pop3Session", "Progress", "Protected", "ProtocolError", "RawListing", "Reached", "Redaction", "Refusal",

@@ -63,6 +63,11 @@ class Capabilities:
         return "RESP-CODES" in self.tags
 
     @property
+    def auth_response_code(self) -> bool:
+        """Every refusal for its credentials bears [AUTH], and no other one does (RFC 3206 §6)."""
+        return "AUTH-RESP-CODE" in self.tags
+
+    @property
     def user(self) -> bool:
         """USER and PASS are announced, or nothing is: a server without CAPA knows nothing else."""
         return "USER" in self.tags or not self.tags

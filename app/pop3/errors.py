@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from app.pop3.lines import RawListing
 from app.pop3.refusals import Meaning, meaning_of
+from app.pop3.verdicts import Blame, Verdict, verdict_of
 
 
 @dataclass
@@ -13,13 +14,15 @@ class Pop3Error(Exception):
     """Base of all errors of this package.
 
     ``reply``: the server's own words, when there are some and they repeat no secret. ``response_code``: RFC 2449 §8,
-    upper case without brackets. ``meaning``: what the words say, judged before they are withheld.
+    upper case without brackets. ``meaning``: what the words say, judged before they are withheld. ``blame``: of a
+    refused login, whom it is laid to; None: nobody, it was too early, or it was no refused login.
     """
 
     detail: str
     reply: str | None = None
     response_code: str | None = None
     meaning: Meaning | None = None
+    blame: Blame | None = None
 
     def __str__(self) -> str:
         return self.detail
@@ -52,7 +55,7 @@ class ConnectionLost(Pop3Error):
 
 
 class AuthFailed(Pop3Error):
-    """The credentials are wrong. No further attempt until they change."""
+    """The login was refused, for its credentials as far as that can be told: ``blame``."""
 
 
 class MaildropInUse(Pop3Error):
@@ -110,40 +113,6 @@ class InvalidArgument(Pop3Error, ValueError):
 
 
 _RESPONSE_CODE = re.compile(r"\[([A-Za-z0-9/_.-]{1,40})\]")
-_DELAY_WORDS = re.compile(
-    r"\b(?:minimum (?:time|interval|delay) between|too (?:often|soon|frequent\w*|quickly)|login[ -]delay"
-    r"|login limit for|frequency of requests|(?:only|nur) (?:every|once (?:every|per)|all?e) \d+)\b",
-    re.IGNORECASE,
-)
-_LOCK_WORDS = re.compile(
-    r"\b(?:in use|lock(?:ed|ing)?|another (?:pop3? )?session|already (?:logged|open|active|connected|running))\b",
-    re.IGNORECASE,
-)
-# A locked account is not a locked maildrop: the first opens after minutes or by a person, the second after a session.
-_ACCOUNT_LOCK = re.compile(
-    r"\b(?:account|user|login)\b[\w ]{0,30}\block(?:ed|ing|out)?\b|\block(?:ed)? (?:out|account)\b"
-    r"|\blockout\b",
-    re.IGNORECASE,
-)
-_MAILDROP = re.compile(r"\b(?:mail ?drop|mail ?box|mbox|inbox|spool|mail)\b", re.IGNORECASE)
-# These speak of the server's state, whatever else the sentence says.
-_PASSING = re.compile(
-    r"\b(?:later|temporar\w*|unavailable|not available|busy|overload\w*|time[ds]?[ -]?out|shutting down|starting up"
-    r"|(?:system|server|internal|backend|database)(?: \w+)? (?:error|problem|failure)|connection refused"
-    r"|\d+ ?(?:s|sec\w*|min\w*|hours?|sek\w*|stunden?))\b",
-    re.IGNORECASE,
-)
-# These do not, when the same text says that the credentials are wrong: "invalid password, please try again".
-_MAYBE_PASSING = re.compile(
-    r"\b(?:too many|(?:try|trying) again|retry|wait|lock(?:ed|ing|out)?|exceed\w*|limit|rate|throttl\w*|already)\b",
-    re.IGNORECASE,
-)
-_CREDENTIALS = r"(?:pass(?:word|phrase|wd)?|user(?: ?name)?|login|logon|credentials?|account|auth\w*)"
-_WRONG = r"(?:bad|invalid|incorrect|wrong|unknown|fail\w*|not accepted|not valid|not recogni[sz]ed|rejected|mismatch)"
-_VERDICT = re.compile(
-    rf"\b{_WRONG}\b(?:[ -]\w+){{0,2}}[ -]{_CREDENTIALS}\b|\b{_CREDENTIALS}\b[^.;]{{0,40}}?\b{_WRONG}\b",
-    re.IGNORECASE,
-)
 _KINDS_BY_CODE: Mapping[str, type[Pop3Error]] = {
     "IN-USE": MaildropInUse,
     "LOGIN-DELAY": LoginDelay,
@@ -151,6 +120,30 @@ _KINDS_BY_CODE: Mapping[str, type[Pop3Error]] = {
     "SYS/PERM": ServerPermanent,
     "AUTH": AuthFailed,
 }
+
+
+# What words mean that no response code goes with.
+_OUTCOMES: Mapping[Verdict, tuple[type[Pop3Error], Blame | None]] = {
+    Verdict.CREDENTIALS: (AuthFailed, Blame.CREDENTIALS),
+    Verdict.LOGIN: (AuthFailed, Blame.CREDENTIALS),  # Courier and qmail say no more of a wrong password
+    Verdict.ACCOUNT: (AuthFailed, Blame.UNCLEAR),
+    Verdict.POLICY: (AuthFailed, Blame.UNCLEAR),
+    Verdict.NOTHING: (AuthFailed, Blame.UNCLEAR),
+    Verdict.LOCKED_ACCOUNT: (ServerTemporary, Blame.UNCLEAR),  # it judges no password
+    Verdict.SERVER: (ServerTemporary, Blame.SERVER),
+    Verdict.PASSING: (ServerTemporary, None),
+    Verdict.LOCK: (MaildropInUse, None),
+    Verdict.DELAY: (LoginDelay, None),
+}
+_WITH_AUTH_CODE: Mapping[Verdict, type[Pop3Error]] = {
+    Verdict.LOGIN: ServerTemporary,
+    Verdict.NOTHING: ServerTemporary,
+    Verdict.ACCOUNT: ServerPermanent,
+    Verdict.POLICY: ServerPermanent,
+}
+_NOT_THE_CREDENTIALS = {
+    Verdict.SERVER, Verdict.PASSING, Verdict.LOCK, Verdict.DELAY, Verdict.LOCKED_ACCOUNT,
+}  # fmt: skip
 
 
 def response_code(text: str) -> str | None:
@@ -164,21 +157,33 @@ def greeting_error(text: str, *, shown: str | None = None) -> Pop3Error:
 
     Nobody has judged our credentials yet, so it is never AuthFailed: RFC 3206's AUTH would stop a mailbox for good.
     """
-    kind = _kind_by_code(text) or (LoginDelay if _DELAY_WORDS.search(text) else ServerTemporary)
+    is_delay = verdict_of(text) is Verdict.DELAY
+    kind = _kind_by_code(text) or (LoginDelay if is_delay else ServerTemporary)
     kind = ServerTemporary if kind is AuthFailed else kind
     return _error(kind, "greeted us with an error", text, shown=text if shown is None else shown)
 
 
-def login_error(text: str, *, echoes: Sequence[str] = (), shown: str | None = None) -> Pop3Error:
+def login_error(
+    text: str, *, echoes: Sequence[str] = (), shown: str | None = None, has_auth_code: bool = False
+) -> Pop3Error:
     """What an -ERR at login means. ``text`` is what stood behind -ERR, ``shown`` what may be shown of it.
 
-    A response code decides where there is one. Without one, words that speak of a lock or of a passing trouble
-    mean "later"; all else is a wrong password, for a repeated wrong password gets accounts locked. ``echoes`` are
-    what we sent ourselves (user name, password): their words tell nothing about the server.
+    A response code decides where there is one, else the words (``verdicts``). ``has_auth_code``: AUTH-RESP-CODE is
+    announced, so that what bears no [AUTH] is not about the credentials (RFC 3206 §6); plain words about user or
+    password are believed all the same, for proxies announce what those behind them cannot. ``echoes`` are what we sent
+    ourselves (user name, password): their words tell nothing about the server.
     """
-    words = _without(text, echoes)
-    kind = _kind_by_code(text) or _login_kind(words)
-    return _error(kind, "refused the login", text, shown=text if shown is None else shown)
+    verdict = verdict_of(_without(_without_code(text), echoes))
+    kind = _kind_by_code(text)
+    if kind is not None:
+        blame = _blame_by_code(kind, verdict)
+    else:
+        kind, blame = _OUTCOMES[verdict]
+        if has_auth_code and verdict in _WITH_AUTH_CODE:
+            kind, blame = _WITH_AUTH_CODE[verdict], Blame.UNCLEAR
+    error = _error(kind, "refused the login", text, shown=text if shown is None else shown)
+    error.blame = blame
+    return error
 
 
 def command_error(command: str, text: str, *, shown: str | None = None) -> Pop3Error:
@@ -186,23 +191,16 @@ def command_error(command: str, text: str, *, shown: str | None = None) -> Pop3E
     kind = _kind_by_code(text)
     if kind is None or kind is AuthFailed:
         # Some servers lock the maildrop only when the first command needs it.
-        kind = MaildropInUse if _LOCK_WORDS.search(text) else ServerTemporary
+        kind = MaildropInUse if verdict_of(text) is Verdict.LOCK else ServerTemporary
     return _error(kind, f"refused {command}", text, shown=text if shown is None else shown)
 
 
-def _login_kind(text: str) -> type[Pop3Error]:
-    if _DELAY_WORDS.search(text):
-        return LoginDelay
-    if _ACCOUNT_LOCK.search(text) and not _MAILDROP.search(text):
-        # Such an answer judges no password. Once the lock is gone the next answer does, and that one counts.
-        return ServerTemporary
-    if _PASSING.search(text) and not _LOCK_WORDS.search(text):
-        return ServerTemporary
-    if _LOCK_WORDS.search(text):
-        return MaildropInUse
-    if _MAYBE_PASSING.search(text) and not _VERDICT.search(text):
-        return ServerTemporary
-    return AuthFailed
+def _blame_by_code(kind: type[Pop3Error], verdict: Verdict) -> Blame | None:
+    if kind is AuthFailed:  # Gmail says [AUTH] of an account that has used up its bandwidth, too
+        return Blame.UNCLEAR if verdict in _NOT_THE_CREDENTIALS else Blame.CODE
+    if kind is ServerPermanent:
+        return Blame.CREDENTIALS if verdict is Verdict.CREDENTIALS else Blame.SERVER
+    return None
 
 
 def _kind_by_code(text: str) -> type[Pop3Error] | None:
@@ -213,6 +211,11 @@ def _kind_by_code(text: str) -> type[Pop3Error] | None:
             return _KINDS_BY_CODE[code]
         code = code.rpartition("/")[0]
     return None
+
+
+def _without_code(text: str) -> str:
+    code = _RESPONSE_CODE.match(text.lstrip())
+    return text.lstrip()[code.end() :] if code else text
 
 
 def _without(text: str, echoes: Sequence[str]) -> str:

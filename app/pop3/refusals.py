@@ -24,6 +24,7 @@ class Meaning(StrEnum):
     IN_USE = "the maildrop is in use"
     TOO_SOON = "the last login was too short a time ago"
     TEMPORARY = "not now"
+    TROUBLE = "the server is in trouble"
     NO_MESSAGE = "there is no such message"
     NOT_KNOWN = "the command is not known"
     SMTP = "a server for SMTP"
@@ -99,16 +100,16 @@ SENTENCES: Final[tuple[Sentence, ...]] = (
     ),
     *_said(
         "Cyrus",
-        Meaning.TEMPORARY,
+        Meaning.TROUBLE,
         "Unable to locate maildrop",
         "Unable to open maildrop",
         "System error",
-        "Unable to lock maildrop",
-        "Maildrop lock busy",
     ),
     *_said(
         "Cyrus",
         Meaning.IN_USE,
+        "Unable to lock maildrop",
+        "Maildrop lock busy",
         "Maildrop locked by another session",
         "Unable to lock maildrop: Mailbox is locked",
     ),
@@ -117,6 +118,14 @@ SENTENCES: Final[tuple[Sentence, ...]] = (
     ),
     *_said("Courier", Meaning.GREETING, "Hello there", "Password required", "logged in"),
     *_said("Courier", Meaning.WRONG_CREDENTIALS, "Login failed", "authentication error"),
+    *_said("Cyrus", Meaning.WRONG_CREDENTIALS, "Invalid user"),
+    *_said("Cyrus", Meaning.CLEAR_TEXT, "APOP command only available under a layer"),
+    *_said("Dovecot", Meaning.TROUBLE, "Mailbox is in inconsistent state, please relogin"),
+    *_said("Dovecot", Meaning.TEMPORARY, "Internal login failure. Refer to server log for more information"),
+    *_said("James", Meaning.TROUBLE, "Unexpected error accessing mailbox"),
+    *_said("James", Meaning.WRONG_CREDENTIALS, "Authentication failed"),
+    *_said("nginx", Meaning.TEMPORARY, "Internal server error"),
+    *_said("Gmail", Meaning.TOO_SOON, "Account exceeded pop command or bandwidth limits"),
     *_said(
         "Courier",
         Meaning.TEMPORARY,
@@ -139,13 +148,12 @@ SENTENCES: Final[tuple[Sentence, ...]] = (
         "Qpopper", Meaning.IN_USE, "POP3 maildrop lock busy! Is another session active?", "maildrop lock busy"
     ),
     *_said("teapop", Meaning.WRONG_CREDENTIALS, "Bad username or password"),
-    *_said("qmail-pop3d", Meaning.WRONG_CREDENTIALS, "authorization failed", "aack, child crashed"),
+    *_said("qmail-pop3d", Meaning.WRONG_CREDENTIALS, "authorization failed"),
+    *_said("qmail-pop3d", Meaning.TROUBLE, "aack, child crashed"),
     *_said(
         "qmail-pop3d", Meaning.NOT_KNOWN, "authorization first", "USER first", "unimplemented", "syntax error"
     ),
-    *_said(
-        "qmail-pop3d", Meaning.TEMPORARY, "unable to scan $HOME/Maildir", "this user has no $HOME/Maildir"
-    ),
+    *_said("qmail-pop3d", Meaning.TROUBLE, "unable to scan $HOME/Maildir", "this user has no $HOME/Maildir"),
     *_said(
         "qmail-pop3d",
         Meaning.NO_MESSAGE,
@@ -214,8 +222,8 @@ SENTENCES: Final[tuple[Sentence, ...]] = (
         Meaning.WRONG_CREDENTIALS,
         "invalid user/password",
         "Error logging in. Please visit http://mail.yahoo.com",
-        "Server error - Please try again later",
     ),
+    *_said("Yahoo", Meaning.TEMPORARY, "Server error - Please try again later"),
     *_said("Yahoo", Meaning.APP_PASSWORD, "App password required", "Please generate an app password"),
     *_said("hMailServer", Meaning.GREETING, "POP3"),
     *_said(
@@ -236,8 +244,8 @@ SENTENCES: Final[tuple[Sentence, ...]] = (
         Meaning.SWITCHED_OFF,
         "pop access disabled for account",
         "account is not active",
-        "maintenance mode",
     ),
+    *_said("Zimbra", Meaning.TEMPORARY, "maintenance mode"),
     *_said("Zimbra", Meaning.NOT_KNOWN, "command not enabled"),
     *_said("MDaemon", Meaning.WRONG_CREDENTIALS, "Access denied", "Unknown user or incorrect password"),
     *_said("Kerio Connect", Meaning.WRONG_CREDENTIALS, "Wrong password", "Unknown user"),
@@ -301,9 +309,14 @@ def is_known(text: str) -> bool:
     return _plain(text) in _meanings()
 
 
+def meaning_of_sentence(text: str) -> Meaning | None:
+    """What one of these sentences says."""
+    return _meanings().get(_plain(text))
+
+
 def meaning_of(text: str) -> Meaning | None:
     """What a server's words say, as far as we can tell."""
-    if (meaning := _meanings().get(_plain(text))) is not None:
+    if (meaning := meaning_of_sentence(text)) is not None:
         return meaning
     words = text[:_WORDS_READ]
     return next((meaning for pattern, meaning in _WORDS if pattern.match(words)), None)

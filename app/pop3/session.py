@@ -325,7 +325,12 @@ class Pop3Session:
             raise
         if not status.ok:
             shown = self._dialogue.shown(status.text)
-            refusal = login_error(status.text, echoes=(username, secret), shown=shown)
+            refusal = login_error(
+                status.text,
+                echoes=(username, secret),
+                shown=shown,
+                has_auth_code=self.capabilities.auth_response_code,
+            )
             if isinstance(refusal, LoginDelay):
                 refusal.retry_after = self.capabilities.login_delay
             raise refusal

@@ -101,7 +101,7 @@ def test_words_of_a_passing_cause_are_no_wrong_password(text: str, kind: type[Po
 
 
 def test_words_that_we_sent_ourselves_tell_nothing_about_the_server() -> None:
-    text = "no such user: busy@later.example, password lock"
+    text = "login of busy@later.example refused, password lock"
     assert type(login_error(text)) is not AuthFailed
     assert type(login_error(text, echoes=("busy@later.example", "lock"))) is AuthFailed
 
