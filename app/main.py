@@ -24,7 +24,7 @@ from app.jobs.wakeups import Wakeups
 from app.ledger.repository import begin_maildrop, is_known, judge_again
 from app.mailboxes import feature as mailboxes
 from app.mailboxes.keyring import open_vault, seal_old_forms_anew
-from app.mailboxes.repository import try_unreadable_again
+from app.mailboxes.repository import try_refused_again, try_unreadable_again
 from app.mailboxes.secrets import Vault
 from app.mailboxes.service import LedgerOfMailbox
 from app.maildrops import feature as maildrops
@@ -216,6 +216,7 @@ async def _make_secrets_ready(database: Database, vault: Vault, clock: Clock) ->
     sealed = await seal_old_forms_anew(database, vault)
     told_before = "The stored password cannot be decrypted: was MAILDELTA_SECRET_KEY changed? Set it again."
     again = await database.write(partial(try_unreadable_again, now=clock(), told_before=told_before))
+    again += await database.write(partial(try_refused_again, now=clock()))
     if sealed.done or sealed.unreadable or again:
         facts = {"sealed_anew": sealed.done, "unreadable": sealed.unreadable, "tried_again": again}
         _log.info("credentials_looked_through", **facts)

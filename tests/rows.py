@@ -30,6 +30,8 @@ _MEANT: Mapping[str, tuple[Any, ...]] = {
     "mailboxes.server_retention": ({"mode": "keep"}, {"mode": "delete_after_days", "days": 30}, {"mode": "keep"}),
     "mailboxes.criteria": (None, {"all": [{"field": "octets", "op": "lt", "value": 1.5}]}, None),
     "mailboxes.server": (None, {"greeting": "+OK", "capabilities": [], "warnings": []}, None),
+    "mailboxes.mechanism": (None, "PLAIN", None),
+    "mailboxes.forced_at": (None, [], ["2026-11-23T03:00:00+00:00"]),
     "mailboxes.removed_at": (None, None, None),
     "unique_ids.state": ("stored", "filtered", "failed"),
     "unique_ids.message_seq": (1, None, None),

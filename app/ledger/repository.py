@@ -78,6 +78,16 @@ _KEPT = (
     .where(text("missing_since IS NULL AND delete_after IS NOT NULL"))  # as the index says it
     .group_by(_LEDGER.c.mailbox_id)
 )
+_IS_WAITING = and_(
+    text("next_attempt_at IS NOT NULL"),  # as the index says it
+    _LEDGER.c.state == EntryState.FAILED.value,
+    _LEDGER.c.missing_since.is_(None),
+)
+_WAITING = (
+    select_columns(_LEDGER.c.mailbox_id, func.count())
+    .where(_LEDGER.c.mailbox_id.in_(bindparam("mailboxes", expanding=True)), _IS_WAITING)
+    .group_by(_LEDGER.c.mailbox_id)
+)
 _DUE_LINES = _KNOWN.add_columns(_LEDGER.c.mailbox_id).where(
     _LEDGER.c.mailbox_id.in_(bindparam("mailboxes", expanding=True)),
     _LEDGER.c.next_attempt_at <= bindparam("now"),
@@ -91,6 +101,7 @@ class Beginning:
     and what was learnt of its server.
 
     ``kept``: how many messages the server still shows although it was asked to delete them, or could not be.
+    ``waiting``: how many that failed are listed and wait for a next attempt.
     """
 
     mailbox: Mailbox
@@ -98,6 +109,13 @@ class Beginning:
     due: Sequence[Known]
     learnt: Learnt
     kept: int = 0
+    waiting: int = 0
+
+
+def waiting(db: Session, mailbox_id: MailboxId) -> int:
+    """How many messages that failed are listed and wait for a next attempt."""
+    row = db.connection().execute(_WAITING, {"mailboxes": [mailbox_id]}).first()
+    return row[1] if row else 0
 
 
 def ledger_page(db: Session, maildrop: MaildropId, *, after: EntryId | None, limit: int) -> list[Known]:
@@ -166,8 +184,16 @@ def read_beginnings(db: Session, asked: Sequence[tuple[MailboxId, datetime]]) ->
         if deleting
         else {}
     )
+    waiting = {row[0]: row[1] for row in db.connection().execute(_WAITING, {"mailboxes": ids})}
     return [
-        Beginning(rows[each], marks.get(each), _as_known(due.get(each, ())), lessons[each], kept.get(each, 0))
+        Beginning(
+            rows[each],
+            marks.get(each),
+            _as_known(due.get(each, ())),
+            lessons[each],
+            kept.get(each, 0),
+            waiting.get(each, 0),
+        )
         if each in rows
         else None
         for each in ids

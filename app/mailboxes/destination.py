@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from typing import Final
 
 _RANKS: Final = {"none": 0, "starttls": 1, "tls": 2}
+_HIDES_IT: Final = frozenset(("SCRAM-SHA-256", "CRAM-MD5"))
 _USUAL_PORTS: Final = frozenset((110, 995))
 # IDNA 2003, which resolvers of Python use, and IDNA 2008 give these different names.
 _AMBIGUOUS: Final = frozenset("\N{LATIN SMALL LETTER SHARP S}\N{GREEK SMALL LETTER FINAL SIGMA}\u200c\u200d")
@@ -21,6 +22,7 @@ class Destination:
     username: str
     allow_cleartext_password: bool = False
     allow_apop: bool = False
+    mechanism: str | None = None
     ca_certificates: str | None = None
 
 
@@ -40,6 +42,10 @@ def fields_that_need_credentials(old: Destination, new: Destination) -> tuple[st
         "allow_cleartext_password": new.allow_cleartext_password and not old.allow_cleartext_password,
         # Beside TLS, APOP's MD5 is the weaker one; without it, the password itself is.
         "allow_apop": new.allow_apop != old.allow_apop and (new.allow_apop or new.security == "none"),
+        # In clear text another one may send the password itself.
+        "mechanism": old.mechanism != new.mechanism
+        and new.security == "none"
+        and new.mechanism not in _HIDES_IT,
         "ca_certificates": not _trusts_no_others(old.ca_certificates, new.ca_certificates),
     }
     return tuple(field for field, needed in needs.items() if needed)

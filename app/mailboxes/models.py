@@ -43,13 +43,16 @@ class Mailbox(SQLModel, table=True):
 
     ``login_after``: no poll comes before it, whatever is changed, for the server or the provider wants so much
     time between two logins. ``is_private``: in a network where each port of a host is a server of its own.
-    ``quiet_syncs``: how many in a row have brought nothing new. ``listed_entries``: how many messages the last listing
-    showed.
+    ``follow_ups``: how many sessions have gone on with what one left that was cut. ``quiet_syncs``: how many in a row
+    have brought nothing new. ``listed_entries``: how many messages the last listing showed.
 
     ``generation``: how many maildrops have stood behind it: another account is another one. ``compares_all``: the
     maildrop was moved, so that the next listing is compared message by message. ``ids_are_numbers``: its unique-ids
     proved to be message-numbers. ``ids_are_changing``: most known ids had vanished, and not all that is there
     instead was looked at yet. ``uidl_failures``, since ``uidl_failed_at``: how often UIDL failed in a row.
+    ``login_changed_at``: since when its login is what it is. ``login_succeeded_at``: when that worked last.
+    ``refusals``: how often it was refused in a row, since ``refused_since``, last at ``refused_at``; no login before
+    ``refused_until``, but those of which ``forced_at`` keeps the latest.
     ``stat_excess``: how many messages more than it listed STAT counted at a first listing.
     ``removed_at``: it is gone for all who ask, and what belongs to it goes by and by.
     """
@@ -61,6 +64,14 @@ class Mailbox(SQLModel, table=True):
             "removed_at",
             sqlite_where=text("removed_at IS NOT NULL"),
             postgresql_where=text("removed_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_mailboxes_refused",
+            "host",
+            "port",
+            "refused_at",
+            sqlite_where=text("refused_at IS NOT NULL"),
+            postgresql_where=text("refused_at IS NOT NULL"),
         ),
         {"sqlite_autoincrement": True},
     )
@@ -74,6 +85,7 @@ class Mailbox(SQLModel, table=True):
     credentials: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
     allow_cleartext_password: bool = Field(default=False, sa_column=Column(Boolean, nullable=False))
     allow_apop: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=false()))
+    mechanism: str | None = Field(default=None, sa_column=Column(Text))
     ca_certificates: str | None = Field(default=None, sa_column=Column(Text))
     poll_interval_seconds: int | None = Field(default=None, sa_column=Column(Integer))
     poll_interval_max_seconds: int | None = Field(default=None, sa_column=Column(Integer))
@@ -104,7 +116,15 @@ class Mailbox(SQLModel, table=True):
     stat_excess: int | None = Field(default=None, sa_column=Column(Integer))
     failures: int = Field(default=0, sa_column=Column(Integer, nullable=False))
     quiet_syncs: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    follow_ups: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
     login_after: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    login_changed_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    login_succeeded_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    refusals: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    refused_since: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    refused_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    refused_until: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    forced_at: list[str] | None = Field(default=None, sa_column=Column(Json))
     wanted_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     pace: str = Field(
         default=Pace.NEW.value, sa_column=Column(Text, nullable=False, server_default=Pace.NEW.value)

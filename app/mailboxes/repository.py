@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import LargeBinary, bindparam, case, delete, func, literal, update
+from sqlalchemy import ColumnElement, LargeBinary, and_, bindparam, case, delete, func, literal, text, update
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, SQLModel, col, select
 
@@ -14,7 +14,7 @@ from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
 
 @dataclass(frozen=True, slots=True)
 class PollState:
-    """Whether and how often a mailbox is polled, and when somebody asked for one of its messages."""
+    """Whether and how often a mailbox is polled, how its login stands, when somebody asked for one of its messages."""
 
     status: MailboxStatus
     host: str
@@ -23,6 +23,15 @@ class PollState:
     quiet_syncs: int
     failures: int
     wanted_at: datetime | None
+    port: int
+    security: str
+    login_changed_at: datetime | None
+    login_succeeded_at: datetime | None
+    refusals: int
+    refused_since: datetime | None
+    refused_until: datetime | None
+    forced_at: list[str] | None
+    follow_ups: int
 
 
 # Made once: to make a statement and its cache key costs several times its execution.
@@ -116,12 +125,55 @@ def try_unreadable_again(db: Session, *, now: datetime, told_before: str) -> int
     ``told_before``: what an earlier version said of a mailbox that it stopped for that reason.
     """
     rows = _MAILBOXES.c
-    is_active = (rows.status == MailboxStatus.ACTIVE.value) & rows.status_detail.is_not(None)
+    is_waiting = rows.refused_at.is_not(None)  # for a refused login, which has its own time
+    is_active = (rows.status == MailboxStatus.ACTIVE.value) & rows.status_detail.is_not(None) & ~is_waiting
     is_stopped = (rows.status == MailboxStatus.AUTH_FAILED.value) & (rows.status_detail == told_before)
     due = case((rows.poll_interval_seconds.is_not(None), literal(now, rows.next_sync_at.type)), else_=None)
     again = update(_MAILBOXES).where(is_active | is_stopped)
     values = again.values(status=MailboxStatus.ACTIVE.value, status_detail=None, next_sync_at=due)
     return db.connection().execute(values).rowcount
+
+
+def try_refused_again(db: Session, *, now: datetime) -> int:
+    """Mailboxes whose login worked once and that an earlier version stopped at the first refusal, whatever it said, get
+    one more try; how many."""
+    rows = _MAILBOXES.c
+    is_stopped = (rows.status == MailboxStatus.AUTH_FAILED.value) & rows.refused_at.is_(None)
+    due = case((rows.poll_interval_seconds.is_not(None), literal(now, rows.next_sync_at.type)), else_=None)
+    again = update(_MAILBOXES).where(is_stopped, rows.login_succeeded_at.is_not(None))
+    values = again.values(status=MailboxStatus.ACTIVE.value, status_detail=None, next_sync_at=due)
+    return db.connection().execute(values).rowcount
+
+
+def count_refused(db: Session, mailbox_id: MailboxId, at: PollState, *, since: datetime, most: int) -> int:
+    """How many other mailboxes of the same server had a login that worked, and was refused since; up to ``most``."""
+    some = (
+        select_columns(_MAILBOXES.c.id)
+        .where(_is_refused_at(at), _MAILBOXES.c.id != mailbox_id, _MAILBOXES.c.removed_at.is_(None))
+        .where(_MAILBOXES.c.login_succeeded_at.is_not(None), _MAILBOXES.c.refused_at > since)
+        .limit(most)
+    )
+    return len(db.connection().execute(some).all())
+
+
+def follow(db: Session, mailbox_id: MailboxId, at: PollState, *, since: datetime, now: datetime) -> None:
+    """A server accepts logins again: those that it refused since then need not wait any longer, each for one try."""
+    rows = _MAILBOXES.c
+    is_waiting = (rows.status == MailboxStatus.ACTIVE.value) & rows.refused_until.is_not(None)
+    is_stopped = (rows.status == MailboxStatus.AUTH_FAILED.value) & rows.login_succeeded_at.is_not(None)
+    due = case((rows.poll_interval_seconds.is_not(None), literal(now, rows.next_sync_at.type)), else_=None)
+    others = update(_MAILBOXES).where(
+        _is_refused_at(at), rows.id != mailbox_id, rows.refused_at >= since, is_waiting | is_stopped
+    )
+    values = {"status": MailboxStatus.ACTIVE.value, "refused_until": None, "login_after": None}
+    db.connection().execute(others.values(**values, next_sync_at=due))
+
+
+def _is_refused_at(at: PollState) -> ColumnElement[bool]:
+    rows = _MAILBOXES.c
+    # As the index says it.
+    is_there = (rows.host == at.host) & (rows.port == at.port) & (rows.security == at.security)
+    return and_(text("refused_at IS NOT NULL"), is_there)
 
 
 def page(db: Session, *, after: int, limit: int) -> Sequence[Mailbox]:

@@ -86,10 +86,29 @@ CaCertificates = Annotated[
 ]
 
 
+_MECHANISM = (
+    "Log in in this way and no other. null: the best that works; a way that is announced and refused is remembered, "
+    "and another one used."
+)
 _DELETE_SHORT = (
     "true: messages that the server sends shorter than it says, each time they are retrieved, are deleted there as the "
     "others are. Else they stay, for what is stored of them may not be all."
 )
+
+
+class LoginMechanism(StrEnum):
+    """How to log in: USER and PASS, or a SASL mechanism (RFC 5034)."""
+
+    USER = "USER"
+    PLAIN = "PLAIN"
+    LOGIN = "LOGIN"
+    CRAM_MD5 = "CRAM-MD5"
+    SCRAM_SHA_256 = "SCRAM-SHA-256"
+    XOAUTH2 = "XOAUTH2"
+    OAUTHBEARER = "OAUTHBEARER"
+
+
+_BY_TOKEN = {LoginMechanism.XOAUTH2, LoginMechanism.OAUTHBEARER}
 
 
 class MaildropMove(StrEnum):
@@ -224,6 +243,21 @@ class _Checks(BaseModel, extra="forbid"):
             raise ValueError("either password or oauth2, not both")
         return self
 
+    @field_validator("mechanism", mode="before", check_fields=False)
+    @classmethod
+    def _in_upper_case(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _mechanism_fits(self) -> Self:
+        mechanism = getattr(self, "mechanism", None)
+        if mechanism is not None and (
+            (getattr(self, "password", None) and mechanism in _BY_TOKEN)
+            or (getattr(self, "oauth2", None) and mechanism not in _BY_TOKEN)
+        ):
+            raise ValueError("mechanism XOAUTH2 and OAUTHBEARER go with oauth2, the others with password")
+        return self
+
     @field_validator("ca_certificates", check_fields=False)
     @classmethod
     def _readable_certificates(cls, value: str | None) -> str | None:
@@ -255,6 +289,7 @@ class NewMailbox(_Checks):
         description="Log in by APOP where the greeting has a timestamp and the password would else be sent by USER "
         "and PASS. Its MD5 is broken: better than clear text, worse than TLS.",
     )
+    mechanism: LoginMechanism | None = Field(None, description=_MECHANISM)
     ca_certificates: CaCertificates | None = None
     poll_interval_seconds: PollInterval | None = None
     poll_interval_max_seconds: LongestPollInterval | None = None
@@ -320,6 +355,7 @@ class MailboxChange(_Checks):
     allow_apop: bool = Field(
         default_factory=_unset, description="Log in by APOP where there is no better way."
     )
+    mechanism: LoginMechanism | None = Field(default_factory=_unset, description=_MECHANISM)
     ca_certificates: CaCertificates | None = Field(default_factory=_unset)
     poll_interval_seconds: PollInterval | None = Field(default_factory=_unset)
     poll_interval_max_seconds: LongestPollInterval | None = Field(default_factory=_unset)
@@ -409,6 +445,7 @@ class MailboxAnswer(BaseModel):
         description="Whether a password may cross the network in clear text."
     )
     allow_apop: bool = Field(description="Whether APOP may be used.")
+    mechanism: LoginMechanism | None = Field(examples=[None], description=_MECHANISM)
     ca_certificates: str | None = Field(
         examples=[None],
         description="The PEM certificates that the server's is verified against; null: the system's.",
@@ -445,6 +482,15 @@ def answer(row: Mailbox, facts: MailboxStats) -> MailboxAnswer:
         | {"quiet_syncs", "login_after", "generation", "compares_all", "ids_are_numbers"}
         | {"ids_are_changing", "pace", "is_private"}
         | {"uidl_failures", "uidl_failed_at", "stat_excess"}
+        | {
+            "login_changed_at",
+            "login_succeeded_at",
+            "refusals",
+            "refused_since",
+            "refused_at",
+            "refused_until",
+        }
+        | {"forced_at", "follow_ups"}
     )
     return MailboxAnswer(
         **columns,

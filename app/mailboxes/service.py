@@ -44,7 +44,8 @@ from app.web.ids import encode_id
 from app.web.times import as_text
 
 # A change to one of these may be what a refused login was waiting for.
-_LOGIN_FIELDS = {"host", "port", "security", "username", "password", "oauth2", "ca_certificates"}
+_LOGIN_FIELDS = {"host", "port", "security", "username", "password", "oauth2", "ca_certificates", "mechanism"}
+_WHO_LOGS_IN = {"host", "port", "username", "password", "oauth2"}
 _CREDENTIALS = {"password", "oauth2"}
 _NO_COLUMNS = _CREDENTIALS | {"paused", "maildrop", "id", "status", "created_at"}
 _POLL_FIELDS = {"poll_interval_seconds", "poll_interval_max_seconds"}
@@ -252,6 +253,7 @@ def destination_of(mailbox: Mailbox | NewMailbox, *, port: int) -> Destination:
         username=mailbox.username,
         allow_cleartext_password=mailbox.allow_cleartext_password,
         allow_apop=mailbox.allow_apop,
+        mechanism=mailbox.mechanism,
         ca_certificates=mailbox.ca_certificates,
     )
 
@@ -315,7 +317,20 @@ def _refuse_turned_interval(least: int | None, most: int | None) -> None:
         raise invalid_request("/poll_interval_max_seconds", "must not be less than poll_interval_seconds")
 
 
+def _settle_login(row: Mailbox, named: AbstractSet[str], now: datetime) -> None:
+    """What was refused was another login; and whether this one works is not known."""
+    if not named & _LOGIN_FIELDS:
+        return
+    row.refusals = 0
+    row.refused_since = row.refused_at = row.refused_until = row.forced_at = None
+    if named & _WHO_LOGS_IN:
+        row.login_changed_at, row.login_succeeded_at = now, None
+
+
 def _settle_status(row: Mailbox, wanted: MailboxChange, named: AbstractSet[str], now: datetime) -> None:
+    if row.status == MailboxStatus.ACTIVE and named & _LOGIN_FIELDS and row.refusals:
+        row.status_detail = None
+    _settle_login(row, named, now)
     if "paused" in named and wanted.paused:
         row.status, row.status_detail = MailboxStatus.PAUSED.value, None
     elif "paused" in named and row.status == MailboxStatus.PAUSED:

@@ -226,7 +226,7 @@ def _auth(error: Exception, at: Circumstances) -> Diagnosis | None:
     meaning = error.meaning if isinstance(error, pop3.Pop3Error) else None
     match error:
         case pop3.AuthFailed():
-            return _provider(meaning, at) or Diagnosis("User name or password is wrong.", _right_login(at))
+            return _provider(meaning, at) or _refused(error, at)
         case pop3.ConnectionLost():
             return _provider(meaning, at) or Diagnosis(
                 "The server ended the connection at the login: some answer a wrong password so, or block an address.",
@@ -237,6 +237,14 @@ def _auth(error: Exception, at: Circumstances) -> Diagnosis | None:
                 "The account is locked, mostly after many wrong logins.",
                 "Unlock it at the provider, or wait until it is open again. Try less often meanwhile.",
             )
+        case pop3.ServerPermanent() if error.reply is None:
+            return Diagnosis(
+                error.detail, "Use a shorter password, such as an app password, or another way to log in."
+            )
+        case pop3.ServerTemporary() if error.blame is not None:
+            return _refused(error, at)
+        case pop3.ServerPermanent() if error.blame is not pop3.Blame.SERVER:
+            return _refused(error, at)
         case pop3.CleartextRefused():
             return Diagnosis(
                 "With security 'none' the password would cross the network in clear text, and that was not allowed.",
@@ -265,6 +273,35 @@ def _auth(error: Exception, at: Circumstances) -> Diagnosis | None:
                 "See token_url, scope and the client's rights there.",
             )
     return None
+
+
+def _refused(error: pop3.Pop3Error, at: Circumstances) -> Diagnosis:
+    """What a refused login is about, by its words."""
+    match error.verdict:
+        case pop3.Verdict.SERVER:
+            return Diagnosis(
+                "The server cannot open the maildrop, or has trouble of its own. The password is not the trouble.",
+                "Try again later; if it stays so, tell the provider. Its words are in detail.",
+            )
+        case pop3.Verdict.ACCOUNT:
+            return Diagnosis(
+                "The account is not open for this: disabled, suspended, or POP3 is not switched on in it.",
+                "Switch POP3 on in the settings of the account, or ask the provider. Its words are in detail.",
+            )
+        case pop3.Verdict.POLICY:
+            return Diagnosis(
+                "The server takes no login in this way: not without TLS, not by this mechanism, not from this "
+                "address, or not with the account's own password.",
+                "Its words are in detail. Use security 'tls', another mechanism, an app password or oauth2.",
+            )
+        case pop3.Verdict.CREDENTIALS | pop3.Verdict.LOGIN:
+            return Diagnosis("User name or password is wrong.", _right_login(at))
+    if error.blame is pop3.Blame.CODE:
+        return Diagnosis("User name or password is wrong.", _right_login(at))
+    return Diagnosis(
+        "The server refuses the login and does not tell why: user name or password wrong, or its own trouble.",
+        _right_login(at),
+    )
 
 
 def _provider(meaning: pop3.Meaning | None, at: Circumstances) -> Diagnosis | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,7 +19,7 @@ from app.mailboxes.secrets import Binding, Credentials, CredentialsUnreadable, V
 from app.mailboxes.service import columns_to_change, destination_of, existing, refuse_new_destination
 from app.maildrops.causes import Circumstances, Diagnosis, Step, diagnose, steps_of, warnings_of
 from app.maildrops.errors import UNREADABLE, SyncErrorCode, SyncFailed
-from app.maildrops.login import Login, as_sync_failed, by_token
+from app.maildrops.login import Login, as_sync_failed, by_password, by_token
 from app.maildrops.oauth2 import AccessTokens, refresh
 from app.network.addresses import AddressRefused, refuse_port, resolve
 from app.network.lookups import HostUnknown, Lookups
@@ -142,22 +143,42 @@ class ConnectionCheck:
         secrets: Sequence[str],
         log: "_Log",
     ) -> None:
-        session = await pop3.connect(
+        session = await self._connected(endpoint, wanted, secrets, log.reached)
+        async with AsyncExitStack() as closing:
+            await closing.enter_async_context(session)
+            if isinstance(login, SyncFailed):
+                raise login
+            try:
+                await login(session)
+            except pop3.WayRefused as refusal:  # the server ended the session with it; as a sync does
+                again = by_password(wanted, secrets[0], [refusal.way])
+                session = await self._connected(endpoint, wanted, secrets, pop3.unwatched)
+                await closing.enter_async_context(session)
+                session.refused_ways = (refusal.way,)
+                await again(session)
+            log.passed(
+                f"logged in as {wanted.username}",
+                [*_ways_refused(session), *log.new_warnings(session.capabilities)],
+            )
+            stat = await session.stat()
+            log.passed(f"messages: {stat.count}, octets: {stat.octets}")
+            log.passed(*await self._unique_ids(session))
+
+    async def _connected(
+        self,
+        endpoint: pop3.Endpoint,
+        wanted: MailboxToCheck,
+        secrets: Sequence[str],
+        reached: pop3.Reached,
+    ) -> pop3.Pop3Session:
+        return await pop3.connect(
             endpoint,
             limits=_patient(self.limits, reply=_LONGEST_REPLY, session=_LONGEST_SESSION),
             tls=pop3.client_tls_context(wanted.ca_certificates),
             allow_cleartext_password=wanted.allow_cleartext_password,
-            reached=log.reached,
+            reached=reached,
             secrets=secrets,
         )
-        async with session:
-            if isinstance(login, SyncFailed):
-                raise login
-            await login(session)
-            log.passed(f"logged in as {wanted.username}", log.new_warnings(session.capabilities))
-            stat = await session.stat()
-            log.passed(f"messages: {stat.count}, octets: {stat.octets}")
-            log.passed(*await self._unique_ids(session))
 
     async def _unique_ids(self, session: pop3.Pop3Session) -> tuple[str, list[str]]:
         """How many there are, and what is odd about them."""
@@ -178,19 +199,16 @@ class ConnectionCheck:
             if credentials is None:
                 mailbox_id, credentials = await self._stored(wanted)
             if isinstance(credentials, str):
-                return self._by_password(wanted, credentials), [credentials]
+                return by_password(wanted, credentials), [credentials]
             if mailbox_id is None:
                 grant = await refresh(
                     credentials, allowed=self.allowed, ports=self.ports, lookups=self.lookups
                 )
             else:
                 grant = await self.tokens.fresh(mailbox_id, credentials)
-            return by_token(wanted.username, grant), grant.secrets
+            return by_token(wanted, grant), grant.secrets
         except SyncFailed as error:
             return error, ()
-
-    def _by_password(self, wanted: MailboxToCheck, password: str) -> Login:
-        return lambda session: session.login(wanted.username, password, allow_apop=wanted.allow_apop)
 
     async def _stored(self, wanted: MailboxToCheck) -> tuple[MailboxId, Credentials]:
         if wanted.mailbox_id is None:
@@ -273,6 +291,11 @@ def _ids_of(raw: pop3.RawListing, limits: pop3.Limits) -> tuple[str, list[str]]:
     return f"unique-ids: {len(listing.entries)}", warnings
 
 
+def _ways_refused(session: pop3.Pop3Session) -> list[str]:
+    ways = ", ".join(session.refused_ways)
+    return [f"The login by {ways} is announced, and was refused: another one works."] if ways else []
+
+
 class _Log:
     """The steps made so far; the next one is under way."""
 
@@ -315,6 +338,7 @@ class _Log:
         """``connect`` came so far."""
         match milestone:
             case pop3.Connected():
+                del self.steps[self._order.index(Step.TCP) :]  # another address is tried
                 self.passed(f"connected to {milestone.address} port {milestone.port}")
             case pop3.Protected():
                 self._protected(milestone)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.pop3 import Blame
+
 
 class SyncErrorCode(StrEnum):
     """The contract's codes."""
@@ -35,12 +37,16 @@ UNREADABLE = (
 
 @dataclass
 class SyncFailed(Exception):
-    """A sync could not go on. What it had committed stays."""
+    """A sync could not go on. What it had committed stays.
+
+    ``blame``: the login was refused, and whom that is laid to.
+    """
 
     code: SyncErrorCode
     detail: str
     server_reply: str | None = None
     retry_after_seconds: float | None = None
+    blame: Blame | None = None
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"

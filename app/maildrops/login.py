@@ -4,11 +4,13 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import lru_cache, partial
+from typing import Protocol, cast
 
 from app import pop3
 from app.mailboxes.models import Mailbox, MailboxId
-from app.mailboxes.secrets import Binding, Credentials, CredentialsUnreadable, Vault
+from app.mailboxes.secrets import Binding, Credentials, CredentialsUnreadable, OAuth2, Vault
 from app.maildrops.errors import UNREADABLE, SyncErrorCode, SyncFailed
+from app.maildrops.learnt import Learnt
 from app.maildrops.oauth2 import AccessTokens, Grant
 from app.network.addresses import AddressRefused, refuse_port, resolve
 from app.network.lookups import HostUnknown, Lookups
@@ -80,41 +82,70 @@ class Maildrop:
         *,
         timings: dict[str, int],
         transcript: pop3.Transcript | None = None,
-        one_at_a_time: bool = False,
+        learnt: Learnt | None = None,
         progress: pop3.Progress | None = None,
     ) -> AsyncIterator[pop3.Pop3Session]:
         """A session of the mailbox, logged in, to be listed first; QUIT at the end. Raises SyncFailed and the client's
         errors.
 
         ``timings`` receives the milliseconds of ``connect`` and ``login``, ``transcript`` what is said, ``progress``
-        how it moves. ``one_at_a_time``: no command goes ahead of an answer, whatever the server announces.
+        how it moves. ``learnt`` says what is to be left out, whatever the server announces, and receives what is new.
         """
         assert mailbox.id is not None
         mailbox_id, credentials = MailboxId(mailbox.id), self._credentials(mailbox)
+        learnt = learnt or Learnt("", "", {})
         opened = partial(
             self._logged_in,
             mailbox,
             timings=timings,
             transcript=transcript,
-            one_at_a_time=one_at_a_time,
+            learnt=learnt,
             progress=progress or pop3.Progress(),
         )
-        if isinstance(credentials, str):
-            session = await opened(
-                lambda session: session.login(mailbox.username, credentials, allow_apop=mailbox.allow_apop),
-                secrets=[credentials],
-            )
-        else:
-            with self._traces.span("oauth2 token"):
-                grant = await self.tokens.current(mailbox_id, credentials)
-            try:
-                session = await opened(by_token(mailbox.username, grant), secrets=grant.secrets)
-            except pop3.AuthFailed:
-                # Tokens are revoked before their time too. Once more and no more: a ban would follow.
-                grant = await self.tokens.fresh(mailbox_id, grant.oauth2)
-                session = await opened(by_token(mailbox.username, grant), secrets=grant.secrets)
-        async with session:
-            yield session
+        try:
+            if isinstance(credentials, str):
+                session = await self._by_password(mailbox, credentials, opened, learnt)
+            else:
+                session = await self._by_token(mailbox, mailbox_id, credentials, opened)
+            async with session:
+                yield session
+            learnt.ended(session.answers)
+        except pop3.Pop3Error as error:
+            learnt.failed(error)
+            raise
+
+    async def _by_token(
+        self,
+        mailbox: Mailbox,
+        mailbox_id: MailboxId,
+        credentials: OAuth2,
+        opened: Callable[..., Awaitable[pop3.Pop3Session]],
+    ) -> pop3.Pop3Session:
+        with self._traces.span("oauth2 token"):
+            grant = await self.tokens.current(mailbox_id, credentials)
+        try:
+            return await opened(by_token(mailbox, grant), secrets=grant.secrets, is_token=True)
+        except pop3.AuthFailed:
+            # Tokens are revoked before their time too. Once more and no more: a ban would follow.
+            grant = await self.tokens.fresh(mailbox_id, grant.oauth2)
+            return await opened(by_token(mailbox, grant), secrets=grant.secrets, is_token=True)
+
+    async def _by_password(
+        self,
+        mailbox: Mailbox,
+        password: str,
+        opened: Callable[..., Awaitable[pop3.Pop3Session]],
+        learnt: Learnt,
+    ) -> pop3.Pop3Session:
+        """In a second session where the server ended the first with a way to log in that it announces: that is no
+        repetition, for nobody has judged the password yet."""
+        avoided = learnt.avoided_ways(mailbox)
+        try:
+            return await opened(by_password(mailbox, password, avoided, learnt), secrets=[password])
+        except pop3.WayRefused as refusal:
+            learnt.ways_were_refused(mailbox, [refusal.way])
+            avoided = (*avoided, refusal.way)
+            return await opened(by_password(mailbox, password, avoided, learnt), secrets=[password])
 
     async def _logged_in(
         self,
@@ -122,14 +153,17 @@ class Maildrop:
         login: Login,
         *,
         secrets: Sequence[str],
+        is_token: bool = False,
         timings: dict[str, int],
         transcript: pop3.Transcript | None,
-        one_at_a_time: bool,
+        learnt: Learnt,
         progress: pop3.Progress,
     ) -> pop3.Pop3Session:
         started = self._monotonic()
         server = mailbox.host, mailbox.port, mailbox.security
-        is_presumed = not one_at_a_time and mailbox.security != pop3.Security.STARTTLS
+        one_at_a_time = learnt.is_one_at_a_time or learnt.is_in_lock_step or learnt.is_without_capa
+        # In clear text a password that crossed before the capabilities came could not be taken back.
+        is_presumed = not one_at_a_time and mailbox.security == pop3.Security.TLS and not mailbox.mechanism
         known = self._known.get(server) if is_presumed else None
         with self._traces.steps("pop3") as steps:
             steps.begin("resolve")
@@ -153,6 +187,7 @@ class Maildrop:
                 known=known,
                 progress=progress,
                 secrets=secrets,
+                without_capa=learnt.is_without_capa and not is_token,
             )
             async with AsyncExitStack() as closing:
                 await closing.enter_async_context(session)
@@ -160,8 +195,11 @@ class Maildrop:
                 timings["connect"] = round((connected - started) * 1000)
                 steps.begin("login")
                 session.list_with_login()
-                if one_at_a_time:
+                learnt.greeted(session.greeting)
+                if learnt.is_one_at_a_time:
                     session.ask_one_at_a_time()
+                if learnt.is_in_lock_step:
+                    session.ask_in_lock_step()
                 try:
                     await login(session)
                 finally:
@@ -213,16 +251,52 @@ def _stepping(
     return reached_one
 
 
-def by_token(username: str, grant: Grant) -> Login:
+class LoginSettings(Protocol):
+    """How a mailbox logs in: its row, or one to try."""
+
+    @property
+    def username(self) -> str: ...
+    @property
+    def allow_apop(self) -> bool: ...
+    @property
+    def mechanism(self) -> str | None: ...
+
+
+def by_token(mailbox: LoginSettings, grant: Grant) -> Login:
     """How to log in with an access token."""
-    return lambda session: session.login_with_token(username, grant.access_token)
+    return lambda session: session.login_with_token(
+        mailbox.username, grant.access_token, mechanism=mailbox.mechanism
+    )
+
+
+def by_password(
+    mailbox: LoginSettings, password: str, avoided: Collection[str] = (), learnt: Learnt | None = None
+) -> Login:
+    """How to log in with a password. ``learnt`` receives which ways did not work."""
+
+    async def login(session: pop3.Pop3Session) -> None:
+        try:
+            await session.login(
+                mailbox.username,
+                password,
+                allow_apop=mailbox.allow_apop,
+                mechanism=mailbox.mechanism,
+                avoided=avoided,
+            )
+        finally:
+            if session.refused_ways and learnt is not None:
+                learnt.ways_were_refused(cast("Mailbox", mailbox), session.refused_ways)
+
+    return login
 
 
 def as_sync_failed(error: pop3.Pop3Error) -> SyncFailed:
     """The contract's code for an error of the client."""
     code = next(code for kind, code in _CODES if isinstance(error, kind))
     retry_after = getattr(error, "retry_after", None)
-    return SyncFailed(code, str(error), server_reply=error.reply, retry_after_seconds=retry_after)
+    return SyncFailed(
+        code, str(error), server_reply=error.reply, retry_after_seconds=retry_after, blame=error.blame
+    )
 
 
 @lru_cache(maxsize=64)

@@ -32,7 +32,12 @@ _MOST_OCTETS: Final = 64 * 1024
 _SPARE_SECONDS: Final = 60.0  # a token that ends in the middle of a login is of no use
 _LONGEST_SECONDS: Final = 24 * 3600.0
 _UNKNOWN_SECONDS: Final = 300.0  # RFC 6749 §5.1: expires_in is only recommended
-_CREDENTIALS_ARE_BAD: Final = {"invalid_grant", "invalid_client", "unauthorized_client"}
+_CREDENTIALS_ARE_BAD: Final = {
+    *("invalid_grant", "invalid_client", "unauthorized_client"),
+    # OpenID Connect Core §3.1.2.6, RFC 9470 §3: without a person no token comes any more.
+    *("interaction_required", "login_required", "consent_required", "account_selection_required"),
+    *("unmet_authentication_requirements", "insufficient_user_authentication"),
+}
 # https://www.iana.org/assignments/oauth-parameters, "OAuth Extensions Error Registry", with those of RFC 6749 itself
 _REGISTERED_ERRORS: Final = frozenset(
     (

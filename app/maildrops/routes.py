@@ -3,12 +3,15 @@
 from typing import Annotated
 
 from fastapi import Body, Depends
+from sqlmodel import Session
 
 from app.access.routes import requires
 from app.access.service import Scope
 from app.mailboxes.examples import MAILBOXES
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.schemas import MailboxChange
+from app.mailboxes.service import existing
+from app.maildrops import learnt
 from app.maildrops.connection_check import ConnectionCheck, ConnectionReport, MailboxToCheck
 from app.web.features import served
 from app.web.problems import answered, documented
@@ -52,3 +55,22 @@ async def test_stored(
 ) -> ConnectionReport:
     """As `/mailboxes/test`. Changes for which the stored credentials would go elsewhere need them in the body."""
     return await feature.run(await feature.stored(mailbox_id_of(mailbox_id), change))
+
+
+@router.delete(
+    "/mailboxes/{mailbox_id}/learnt",
+    status_code=204,
+    dependencies=[requires(Scope.ADMIN)],
+    responses=documented(404) | answered(204, "It is forgotten."),
+    summary="Forget what was learnt about a mailbox's server",
+)
+async def forget_learnt(feature: Injected, mailbox_id: str) -> None:
+    """That it did not do what it announces, and how its sizes fit: the next sync asks anew. It is forgotten by
+    itself after 30 days, or when the server's greeting changes. `server.warnings` shows it.
+    """
+    number = mailbox_id_of(mailbox_id)
+
+    def change(db: Session) -> None:
+        learnt.forget(db, existing(db, number))
+
+    await feature.database.write(change)

@@ -13,15 +13,20 @@ from app.pop3.errors import (
     LoginDelay,
     MaildropInUse,
     NotAdmitted,
+    OutOfTime,
     Pop3Error,
     ProtocolError,
     ServerPermanent,
     ServerTemporary,
+    Sign,
     SpoolFailed,
     Timeout,
     TlsFailed,
     TooSlow,
     UidlUnavailable,
+    WayRefused,
+    is_meant_for_all,
+    login_error,
 )
 from app.pop3.limits import Limits
 from app.pop3.lines import Line, Lines, Listing, RawListing, Stat
@@ -44,15 +49,16 @@ from app.pop3.session import Endpoint, Pop3Session, Security, connect
 from app.pop3.sizes import Meter, Size
 from app.pop3.stream import client_tls_context
 from app.pop3.transcript import Transcript
-from app.pop3.verdicts import Blame
+from app.pop3.verdicts import Blame, Verdict
 
 __all__ = [
-    "Announced", "AuthFailed", "Blame", "BodyRunsOn", "Capabilities", "CleartextRefused", "ConnectFailed", "Connected",
-    "ConnectionLost", "Ending", "Endpoint", "Greeted", "InvalidArgument", "LimitExceeded", "Limits", "Line", "Lines",
-    "Listing", "LoginDelay", "MaildropInUse", "Meaning", "Meter", "Milestone", "NotAdmitted", "Pop3Error",
-    "Pop3Session", "Progress", "Protected", "ProtocolError", "RawListing", "Reached", "Redaction", "Refusal",
-    "Retrieved", "Security", "ServerPermanent", "ServerTemporary", "Size", "Sliced", "SpoolFailed", "Stat", "Timeout",
-    "TlsFailed", "TooSlow", "Took", "Transcript", "UidlUnavailable", "client_tls_context", "connect", "in_one_go",
-    "lacks_ids", "meaning_of", "nobody_counts", "parse_listing", "parsing", "sizes_by_number", "unwatched", "with_ids",
-    "without_ids",
+    "Announced", "AuthFailed", "Blame", "BodyRunsOn", "Capabilities", "CleartextRefused", "ConnectFailed",
+    "Connected", "ConnectionLost", "Ending", "Endpoint", "Greeted", "InvalidArgument", "LimitExceeded",
+    "Limits", "Line", "Lines", "Listing", "LoginDelay", "MaildropInUse", "Meaning", "Meter", "Milestone",
+    "NotAdmitted", "OutOfTime", "Pop3Error", "Pop3Session", "Progress", "Protected", "ProtocolError",
+    "RawListing", "Reached", "Redaction", "Refusal", "Retrieved", "Security", "ServerPermanent",
+    "ServerTemporary", "Sign", "Size", "Sliced", "SpoolFailed", "Stat", "Timeout", "TlsFailed", "TooSlow",
+    "Took", "Transcript", "UidlUnavailable", "Verdict", "WayRefused", "client_tls_context", "connect",
+    "in_one_go", "is_meant_for_all", "lacks_ids", "login_error", "meaning_of", "nobody_counts", "parse_listing",
+    "parsing", "sizes_by_number", "unwatched", "with_ids", "without_ids",
 ]  # fmt: skip

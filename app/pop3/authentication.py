@@ -17,7 +17,7 @@ async def authenticate(dialogue: Dialogue, mechanism: Mechanism) -> Status:
     Raises ProtocolError, once the exchange is cancelled, when the server says what it must not. Answers may be
     longer than a command: only the first line counts as one (§4).
     """
-    response = mechanism.initial_response()
+    response = initial_response = mechanism.initial_response()
     line = f"AUTH {mechanism.name}"
     if response is not None:
         initial = f"{line} {_encoded(dialogue, response) or '='}"
@@ -25,6 +25,8 @@ async def authenticate(dialogue: Dialogue, mechanism: Mechanism) -> Status:
             line, response = initial, None
     dialogue.send(command(line), Expect.CHALLENGE)
     while isinstance(event := await dialogue.challenge(), Challenge):
+        if response is None and initial_response and not event.base64:
+            response = initial_response  # an empty challenge behind it asks for it again (§4)
         if response is None:
             try:
                 # Off the loop: SCRAM counts as long as the server asks.
@@ -34,7 +36,7 @@ async def authenticate(dialogue: Dialogue, mechanism: Mechanism) -> Status:
                 await dialogue.challenge()
                 raise
         await dialogue.answer(_encoded(dialogue, response).encode())
-        response = None
+        response = initial_response = None
     if event.ok:
         mechanism.check_success()
     return event

@@ -119,7 +119,11 @@ def parse_capabilities(body: bytes) -> Capabilities:
             continue
         name = words[0].upper()
         most = _MOST_OCTETS_OF_SASL if name == "SASL" else MOST_OCTETS
-        if len(name) <= most and (name in tags or len(tags) < MOST_CAPABILITIES):
+        if name == "SASL" and name in tags:  # some announce them in two lines
+            tags[name] = tuple(dict.fromkeys((*tags[name], *" ".join(words)[:most].split()[1:])))[
+                :MOST_CAPABILITIES
+            ]
+        elif len(name) <= most and (name in tags or len(tags) < MOST_CAPABILITIES):
             tags[name] = tuple(" ".join(words)[:most].split()[1:])
     return Capabilities(tags)
 

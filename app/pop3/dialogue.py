@@ -3,17 +3,21 @@
 import asyncio
 import contextlib
 import ssl
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from app.pop3.errors import (
     ConnectionLost,
     LimitExceeded,
+    OutOfTime,
     Pop3Error,
     ProtocolError,
+    Sign,
     Timeout,
     TlsFailed,
     TooSlow,
+    closing_error,
 )
 from app.pop3.limits import Limits
 from app.pop3.milestones import Protected
@@ -39,6 +43,10 @@ class Dialogue:
 
     ``transcript``, when there is one, is told of all that is sent and received. ``redaction`` judges what is shown of
     the server's words. ``progress`` is told how the session moves, and may call it back.
+
+    ``refusal``: what stood behind the last -ERR, if no +OK has come since: as it came, to be judged, not to be shown.
+    Where the connection ends behind it, with answers outstanding, its words say why; within a login (``is_logging_in``)
+    to whoever logs in, else here.
     """
 
     def __init__(
@@ -62,11 +70,34 @@ class Dialogue:
         self._is_broken = False
         self._is_closed = False
         self._is_unconfirmed = False
+        self.refusal: str | None = None
+        self.is_logging_in = False
+        self.answers = 0
+        self._are_ahead: deque[bool] = deque(
+            (False,)
+        )  # of each answer that is owed: its command did not wait
 
     @property
     def is_over(self) -> bool:
         """It was closed."""
         return self._is_closed
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """The session's time is nearly over: what is owed may still come, and nothing more is asked for."""
+        spare = min(self._limits.reply_timeout, self._limits.session_timeout / 10)
+        return asyncio.get_running_loop().time() >= self._deadline - spare
+
+    def out_of_time(self) -> OutOfTime:
+        """What is to be raised then."""
+        return OutOfTime(
+            f"The session took nearly {self._limits.session_timeout:g} s, and was ended in order."
+        )
+
+    @property
+    def banner(self) -> str | None:
+        """What stood before the greeting."""
+        return self._framer.banner
 
     @property
     def is_unconfirmed(self) -> bool:
@@ -112,7 +143,8 @@ class Dialogue:
             words = error.reply or ""
             if words.upper().startswith("-ERR"):
                 shown = self.shown(words[4:].strip())
-                return ConnectionLost(f"The server ended the session: -ERR {shown}", shown)
+                lost = ConnectionLost(f"The server ended the session: -ERR {shown}", shown)
+                return closing_error(words[4:], shown=shown) or lost
             return ProtocolError(error.detail, self.shown(words))
         except LimitExceeded as error:
             return error
@@ -124,7 +156,9 @@ class Dialogue:
         if self._is_broken or self._is_closed:
             raise ConnectionLost("The session is over.")
         self._refuse_what_came_unasked()
-        for kind in expected:
+        is_owed = self._framer.is_owed
+        for number, kind in enumerate(expected):
+            self._are_ahead.append(is_owed or number > 0)
             self._framer.expect(kind)
         if self._transcript is not None:
             self._transcript.sent(octets)
@@ -133,6 +167,7 @@ class Dialogue:
     async def answer(self, octets: bytes) -> None:
         """Send the answer to a challenge: a line that is no command. Raises like ``begin``."""
         await self.begin()
+        self._are_ahead.append(False)
         self._framer.expect(Expect.CHALLENGE)
         if self._transcript is not None:
             self._transcript.answered()
@@ -249,6 +284,10 @@ class Dialogue:
                 event = await self._event_from_stream(within or self._limits.reply_timeout, is_end)
         except BaseException as error:
             self._is_broken = True
+            if isinstance(error, ConnectionLost) and (why := self._said_before_the_end()) is not None:
+                raise why from error
+            if isinstance(error, ConnectionLost | Timeout):
+                self._note_signs(error)
             if isinstance(error, Pop3Error):
                 if error.reply is not None:
                     error.meaning = meaning_of(error.reply)
@@ -258,9 +297,24 @@ class Dialogue:
         self._is_unconfirmed = isinstance(event, Data)
         if isinstance(event, Status):
             self._progress.replies += 1
+            self.refusal = None if event.ok else event.text
+        if isinstance(event, Status | Challenge):
+            self.answers += 1
+            self._are_ahead.popleft()
         if self._transcript is not None:
             self._transcript.received(event)
         return event
+
+    def _note_signs(self, error: Pop3Error) -> None:
+        """The server hung or closed, not within a body, and a command that was sent ahead had no answer."""
+        error.answers = self.answers
+        if any(self._are_ahead) and not self._framer.is_inside_reply:
+            error.sign = Sign.PIPELINING
+
+    def _said_before_the_end(self) -> Pop3Error | None:
+        if self.refusal is None or self.is_logging_in:
+            return None
+        return closing_error(self.refusal, shown=self.shown(self.refusal))
 
     def _noted(self, error: Pop3Error) -> Pop3Error:
         """The error, once the transcript has the words that no event carried."""

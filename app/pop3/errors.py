@@ -3,10 +3,18 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from app.pop3.lines import RawListing
 from app.pop3.refusals import Meaning, meaning_of
 from app.pop3.verdicts import Blame, Verdict, verdict_of
+
+
+class Sign(Enum):
+    """What the end of a session is a sign of."""
+
+    PIPELINING = auto()  # a command that was sent ahead of another's answer had none
+    CAPA = auto()  # CAPA had none
 
 
 @dataclass
@@ -14,8 +22,9 @@ class Pop3Error(Exception):
     """Base of all errors of this package.
 
     ``reply``: the server's own words, when there are some and they repeat no secret. ``response_code``: RFC 2449 §8,
-    upper case without brackets. ``meaning``: what the words say, judged before they are withheld. ``blame``: of a
-    refused login, whom it is laid to; None: nobody, it was too early, or it was no refused login.
+    upper case without brackets. ``meaning``: what the words say, judged before they are withheld. Of a refused login:
+    ``blame``: whom it is laid to; None: nobody, it was too early; ``verdict``: what its words are about. ``sign``: what
+    the server may not do as it announces; ``answers``: how many it had given in this session.
     """
 
     detail: str
@@ -23,6 +32,9 @@ class Pop3Error(Exception):
     response_code: str | None = None
     meaning: Meaning | None = None
     blame: Blame | None = None
+    verdict: Verdict | None = None
+    sign: "Sign | None" = None
+    answers: int = 0
 
     def __str__(self) -> str:
         return self.detail
@@ -50,12 +62,30 @@ class Timeout(Pop3Error):
     """The server was silent, or too slow, for too long. Try later."""
 
 
+class OutOfTime(Timeout):
+    """The time of the session is over. Nothing is owed: it ends in order."""
+
+
 class ConnectionLost(Pop3Error):
     """The connection ended when it should not have. What was received whole stays good; try later."""
 
 
 class AuthFailed(Pop3Error):
     """The login was refused, for its credentials as far as that can be told: ``blame``."""
+
+
+@dataclass
+class WayRefused(AuthFailed):
+    """A way to log in that was announced was refused, and the connection ended before another one could be tried: that
+    needs another session. ``way``: the refused one."""
+
+    way: str = ""
+
+    @classmethod
+    def of(cls, refusal: Pop3Error, way: str) -> "WayRefused":
+        """What the refusal said, and of which way."""
+        judged = (refusal.response_code, refusal.meaning, refusal.blame, refusal.verdict)
+        return cls(refusal.detail, refusal.reply, *judged, way=way)
 
 
 class MaildropInUse(Pop3Error):
@@ -146,6 +176,14 @@ _NOT_THE_CREDENTIALS = {
 }  # fmt: skip
 
 
+_CLOSING: Mapping[Verdict, type[Pop3Error]] = {
+    Verdict.LOCK: MaildropInUse,
+    Verdict.DELAY: LoginDelay,
+    Verdict.PASSING: ServerTemporary,
+    Verdict.SERVER: ServerTemporary,
+}
+
+
 def response_code(text: str) -> str | None:
     """The response code that a status text begins with (RFC 2449 §8), upper case."""
     found = _RESPONSE_CODE.match(text.lstrip())
@@ -182,7 +220,7 @@ def login_error(
         if has_auth_code and verdict in _WITH_AUTH_CODE:
             kind, blame = _WITH_AUTH_CODE[verdict], Blame.UNCLEAR
     error = _error(kind, "refused the login", text, shown=text if shown is None else shown)
-    error.blame = blame
+    error.blame, error.verdict = blame, verdict
     return error
 
 
@@ -193,6 +231,21 @@ def command_error(command: str, text: str, *, shown: str | None = None) -> Pop3E
         # Some servers lock the maildrop only when the first command needs it.
         kind = MaildropInUse if verdict_of(text) is Verdict.LOCK else ServerTemporary
     return _error(kind, f"refused {command}", text, shown=text if shown is None else shown)
+
+
+def closing_error(text: str, *, shown: str) -> Pop3Error | None:
+    """What the last -ERR before the connection ended says of the session; None: nothing, it was of one command."""
+    kind = _kind_by_code(text) or _CLOSING.get(verdict_of(_without_code(text)))
+    kind = ServerTemporary if kind is AuthFailed else kind
+    return _error(kind, "ended the session", text, shown=shown) if kind else None
+
+
+def is_meant_for_all(text: str) -> bool:
+    """Whether an -ERR to one message speaks of the server's state, or of how much is asked for, and not of it."""
+    if (kind := _kind_by_code(text)) is not None:
+        return kind in {ServerTemporary, LoginDelay}
+    words = _without_code(text)
+    return verdict_of(words) in {Verdict.PASSING, Verdict.DELAY} or "quota" in words.lower()
 
 
 def _blame_by_code(kind: type[Pop3Error], verdict: Verdict) -> Blame | None:

@@ -11,12 +11,14 @@ from typing import Final
 
 from app.pop3.errors import InvalidArgument, LimitExceeded, ProtocolError
 from app.pop3.inbox import Inbox
+from app.pop3.refusals import Meaning, meaning_of
 
 PIECE_OCTETS: Final = 256 * 1024
 _CRLF: Final = b"\r\n"
 _LF: Final = b"\n"
 LONGEST_COMMAND: Final = 255  # RFC 2449 §4, CRLF included
-_MOST_BLANK: Final = 4  # empty lines behind a body
+_MOST_BLANK: Final = 4  # empty lines behind a body, and where a status is due
+_MOST_BANNER: Final = 5  # lines of somebody's before the greeting
 FILE_END: Final = b"\n.\r\n"  # as a file with LF lies on disk, and the end mark behind it
 
 
@@ -84,9 +86,10 @@ class Framer:
     """The state of one connection's incoming half.
 
     Octets come through ``inbox``. Each reply that is to come is announced by ``expect`` in the order of the commands.
-    A status line longer than ``line_octets`` raises LimitExceeded, anything that is no status line ProtocolError;
-    after that the connection is of no more use. A body of more than ``piece_octets`` (at least 8) comes in several
-    Data.
+    A few empty lines where a status is due are skipped, and a few lines of others before the greeting (``banner``: the
+    first of them). A status line longer than ``line_octets`` raises LimitExceeded, anything that is no status line
+    ProtocolError; after that the connection is of no more use. A body of more than ``piece_octets`` (at least 8) comes
+    in several Data.
     """
 
     def __init__(
@@ -103,7 +106,9 @@ class Framer:
         self._eol = _LF
         self._at_line_start = True
         self._has_dots = False
-        self._blank_room = 0
+        self._blank_room = _MOST_BLANK
+        self._banner_room = _MOST_BANNER
+        self.banner: str | None = None
 
     @property
     def is_between_replies(self) -> bool:
@@ -190,9 +195,14 @@ class Framer:
             self._used(end + 1)
             self._expected.popleft()
             return Challenge(line[1:].strip())
+        if self._banner_room and _is_banner(line):
+            self._banner_room -= 1
+            self.banner = self.banner or _text(line)
+            self._used(end + 1)
+            return self._next_status()
         status = _status_of(line)
         self._used(end + 1)
-        self._blank_room = 0
+        self._blank_room, self._banner_room = _MOST_BLANK, 0
         if self._expected.popleft() is Expect.MULTILINE and status.ok:
             self._state, self._at_line_start, self._has_dots = _State.BODY, True, False
         return status
@@ -281,6 +291,14 @@ def _status_of(line: bytes) -> Status:
     if line[:4].upper() == b"-ERR":
         return Status(False, _text(line[4:]))
     raise ProtocolError("The server's answer is not POP3.", _text(line))
+
+
+def _is_banner(line: bytes) -> bool:
+    """Whether it is words of a wrapper before the greeting: text, and no status of this or another protocol."""
+    text = line.rstrip(b"\r")
+    if text[:1] in {b"+", b"-"} or any(octet < 0x20 and octet != 0x09 for octet in text):
+        return False
+    return meaning_of(_text(line)) not in {Meaning.SMTP, Meaning.IMAP, Meaning.HTTP, Meaning.SSH}
 
 
 def _text(line: bytes) -> str:

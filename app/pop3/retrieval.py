@@ -107,6 +107,7 @@ class Retrieval:
         self._limits = limits
         self.awaited: int | None = None
         self._is_draining = False  # no further command is sent
+        self._is_cut_short = False
 
     async def answers(
         self,
@@ -148,6 +149,8 @@ class Retrieval:
                     await self._confirm(held)
                 whole, held = held, None
                 yield whole
+            if self._is_cut_short:
+                raise self._dialogue.out_of_time()
         except Pop3Error as error:
             if held is None or not self._is_handed_on(
                 held, error, is_whole=is_confirmed, is_ahead=window > 1
@@ -240,13 +243,21 @@ class Retrieval:
             held.ending, self.awaited = Ending.NONSENSE, None  # the one behind is innocent
         return True
 
+    @property
+    def _is_stopped(self) -> bool:
+        return self._is_draining or self._is_cut_short
+
     def _due(self, asked: deque[Asked], window: int) -> Iterator[Asked]:
-        """Whose answer is due next, once it was asked for; no more octets ahead than the limit."""
+        """Whose answer is due next, once it was asked for; no more octets ahead than the limit.
+
+        Nothing more is asked for once the session's time is nearly over.
+        """
         under_way: deque[Asked] = deque()
         expected = 0
-        while under_way or (asked and not self._is_draining):
+        while under_way or (asked and not self._is_stopped):
             lines = []
-            while asked and not self._is_draining and len(under_way) < window:
+            self._is_cut_short |= bool(asked) and self._dialogue.is_out_of_time
+            while asked and not self._is_stopped and len(under_way) < window:
                 if under_way and expected + asked[0].octets > self._limits.window_octets:
                     break
                 one = asked.popleft()
@@ -256,7 +267,7 @@ class Retrieval:
             if lines:
                 self._dialogue.send(b"".join(lines), *[Expect.MULTILINE] * len(lines))
             # Refill in halves: a packet of many commands costs as much as one of a single command.
-            low = len(under_way) // 2 if asked and not self._is_draining else 0
+            low = len(under_way) // 2 if asked and not self._is_stopped else 0
             while len(under_way) > low:
                 one = under_way.popleft()
                 yield one

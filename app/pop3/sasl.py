@@ -5,6 +5,7 @@ All octets here are raw: base64 and lines are the profile's business (RFC 5034).
 
 import hashlib
 import hmac
+import json
 from base64 import b64decode, b64encode
 from collections.abc import Set
 from typing import Final, Protocol
@@ -14,8 +15,6 @@ from app.pop3.saslprep import saslprep
 
 LEAST_ITERATIONS: Final = 4096  # RFC 7677 §4; fewer would make the password cheap to guess
 MOST_ITERATIONS: Final = 1_000_000  # about half a second of one core
-_STRONGEST_FIRST: Final = ("SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN")
-_WITHOUT_PASSWORD_ON_THE_WIRE: Final = ("SCRAM-SHA-256", "CRAM-MD5")
 _TOKEN_MECHANISMS: Final = ("OAUTHBEARER", "XOAUTH2")
 
 
@@ -34,28 +33,13 @@ class Mechanism(Protocol):
         """To be called when the server says that it worked. Raises ProtocolError when it has not proven itself."""
 
 
-def choose_for_password(offered: Set[str], *, offers_user: bool, is_clear_text: bool) -> str | None:
-    """The mechanism to log in with by a password; None: USER and PASS.
-
-    In clear text one with which the password does not cross. Else USER and PASS where they are offered: every
-    server has tried them, and passwords that are stored hashed bear no SCRAM and no CRAM-MD5.
-    """
-    if is_clear_text:
-        for name in _WITHOUT_PASSWORD_ON_THE_WIRE:
-            if name in offered:
-                return name
-    if offers_user:
-        return None
-    return next((name for name in _STRONGEST_FIRST if name in offered), None)
-
-
 def choose_for_token(offered: Set[str]) -> str | None:
     """The mechanism to log in with by an OAuth2 access token; None: the server has none."""
     return next((name for name in _TOKEN_MECHANISMS if name in offered), None)
 
 
 def for_password(name: str, *, username: str, password: str, nonce: str) -> Mechanism:
-    """One of those that ``choose_for_password`` names. ``nonce``: printable ASCII, no comma, never used before.
+    """One of those that ``ways`` names. ``nonce``: printable ASCII, no comma, never used before.
 
     Raises InvalidArgument for what no mechanism can carry.
     """
@@ -64,15 +48,19 @@ def for_password(name: str, *, username: str, password: str, nonce: str) -> Mech
         return ScramSha256(username, password, nonce=nonce)
     if name == "CRAM-MD5":
         return CramMd5(username, password)
-    return Plain(username, password) if name == "PLAIN" else Login(username, password)
+    if name in {"PLAIN", "LOGIN"}:
+        return Plain(username, password) if name == "PLAIN" else Login(username, password)
+    raise InvalidArgument(f"there is no login by {name} with a password")
 
 
-def for_token(name: str, *, username: str, token: str, host: str, port: int) -> Mechanism:
+def for_token(name: str, *, username: str, token: str, host: str, port: int) -> "XOAuth2":
     """One of those that ``choose_for_token`` names. Raises InvalidArgument for what none can carry."""
     _require_text(username, token)
     if name == "OAUTHBEARER":
         return OAuthBearer(username, token, host=host, port=port)
-    return XOAuth2(username, token)
+    if name == "XOAUTH2":
+        return XOAuth2(username, token)
+    raise InvalidArgument(f"there is no login by {name} with a token")
 
 
 class Plain:
@@ -202,14 +190,19 @@ class XOAuth2:
     def __init__(self, username: str, token: str) -> None:
         self._response = f"user={username}\1auth=Bearer {token}\1\1".encode()
         self._is_refused = False
+        self.is_servers_trouble = False
 
     def initial_response(self) -> bytes | None:
         return self._response
 
     def answer(self, challenge: bytes) -> bytes:
+        """The challenge is JSON that says why (RFC 7628 §3.2.2). A status of 5xx, or a token server's own trouble, says
+        nothing of the token."""
         if self._is_refused:
             raise _unexpected(self.name)
         self._is_refused = True
+        status = _json_status(challenge)
+        self.is_servers_trouble = status[:1] == "5" or status in {"temporarily_unavailable", "server_error"}
         return self._answer_to_refusal
 
     def check_success(self) -> None:
@@ -234,6 +227,14 @@ def _require_text(*arguments: str) -> None:
     for argument in arguments:
         if any(character in "\0\1\r\n" or "\ud800" <= character <= "\udfff" for character in argument):
             raise InvalidArgument("an argument of AUTH holds a control character, or is no text")
+
+
+def _json_status(challenge: bytes) -> str:
+    try:
+        document = json.loads(challenge)
+    except (ValueError, RecursionError):
+        return ""
+    return str(document.get("status", ""))[:40] if isinstance(document, dict) else ""
 
 
 def _saslname(name: str) -> str:

@@ -1,11 +1,11 @@
 """A POP3 session: greeting to QUIT, pipelined where the server allows it (RFC 1939, RFC 2449)."""
 
+import asyncio
 import contextlib
-import re
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from hashlib import md5
@@ -18,7 +18,9 @@ from app.pop3.authentication import authenticate
 from app.pop3.capabilities import Capabilities, parse_capabilities
 from app.pop3.dialogue import Dialogue, Took, nobody_counts
 from app.pop3.errors import (
+    AuthFailed,
     CleartextRefused,
+    ConnectFailed,
     ConnectionLost,
     LimitExceeded,
     LoginDelay,
@@ -26,8 +28,12 @@ from app.pop3.errors import (
     ProtocolError,
     ServerPermanent,
     ServerTemporary,
+    Sign,
+    Timeout,
     TlsFailed,
+    TooSlow,
     UidlUnavailable,
+    WayRefused,
     command_error,
     greeting_error,
     login_error,
@@ -40,9 +46,11 @@ from app.pop3.milestones import Announced, Greeted, Protected, Reached, unwatche
 from app.pop3.progress import Progress
 from app.pop3.protocol import Expect, Status, command
 from app.pop3.redaction import Redaction
+from app.pop3.refusals import meaning_of
 from app.pop3.retrieval import Asked, Refusal, Retrieval, Retrieved, refusal
-from app.pop3.stream import Stream, client_tls_context
+from app.pop3.stream import LONGEST_CONNECTING, Stream, client_tls_context
 from app.pop3.transcript import Transcript
+from app.pop3.ways import BY_APOP, BY_USER, LONGEST_ARGUMENT, other_way, ways_to_log_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +69,12 @@ _UTF8 = _Commands(command("UTF8"), (Expect.STATUS,))
 _STAT = _Commands(command("STAT"), (Expect.STATUS,))
 _LISTING = _STAT + _Commands(command("UIDL") + command("LIST"), (Expect.MULTILINE, Expect.MULTILINE))
 
+_NO_WAY_FOR_SO_LONG = (
+    f"The user name or the password has more than {LONGEST_ARGUMENT} octets, for which a line of USER or PASS has no "
+    "room, and the server offers no AUTH for passwords."
+)
 _OCTETS_PER_ENTRY = 256  # on the average; RFC 1939 §7 has unique-ids of 70
 _LEAST_LISTING = 16 * 1024 * 1024  # octets
-
-_TIMESTAMP = re.compile(r"<[!-;=?-~]+@[!-;=?-~]+>")  # RFC 1939 §7, a msg-id
 
 
 class Security(StrEnum):
@@ -97,8 +107,12 @@ async def connect(
     known: Capabilities | None = None,
     progress: Progress | None = None,
     secrets: Sequence[str] = (),
+    without_capa: bool = False,
 ) -> "Pop3Session":
     """Connect, protect the connection as the endpoint asks, read the greeting, ask for the capabilities.
+
+    The next address is tried where one of these fails, for nothing secret was sent yet; not behind a certificate that
+    is not accepted, nor when connecting has taken three times what one address may take.
 
     ``known``: what a session of before with this endpoint ended with as ``known``. CAPA then goes out with USER and
     PASS, which spares a round trip, and Announced is not reached.
@@ -106,6 +120,7 @@ async def connect(
     they come: with STARTTLS Protected is the last one, once the capabilities were told anew. ``new_nonce`` makes
     what SCRAM needs: printable ASCII without a comma, another one each time. ``secrets`` are not repeated in anything
     that is shown of the server's words: from the greeting on, for a server may know them from sessions of before.
+    ``without_capa``: CAPA is not asked, and nothing is known of what the server can.
     ``progress`` is told how the session moves; whom it does not admit is not connected to, and by it somebody may call
     the session back.
 
@@ -116,8 +131,49 @@ async def connect(
     redaction = Redaction(*secrets)
     if transcript is not None:
         transcript.judge_by(redaction)
+    clock = asyncio.get_running_loop().time
+    enough = clock() + LONGEST_CONNECTING * limits.connect_timeout
+    failure: Pop3Error = ConnectFailed("there is no address to connect to")
+    for address in endpoint.addresses:
+        try:
+            return await _connect_to(
+                replace(endpoint, addresses=(address,)),
+                limits=limits,
+                tls=tls,
+                allow_cleartext_password=allow_cleartext_password,
+                transcript=transcript,
+                reached=reached,
+                new_nonce=new_nonce,
+                known=known,
+                progress=progress or Progress(),
+                redaction=redaction,
+                without_capa=without_capa,
+            )
+        except (CleartextRefused, TooSlow):
+            raise
+        except Pop3Error as error:
+            # A certificate that is not accepted is a warning, not a broken server.
+            if clock() >= enough or (isinstance(error, TlsFailed) and error.verify_code is not None):
+                raise
+            failure = error
+    raise failure
+
+
+async def _connect_to(
+    endpoint: Endpoint,
+    *,
+    limits: Limits,
+    tls: ssl.SSLContext | None,
+    allow_cleartext_password: bool,
+    transcript: Transcript | None,
+    reached: Reached,
+    new_nonce: Callable[[], str],
+    known: Capabilities | None,
+    progress: Progress,
+    redaction: Redaction,
+    without_capa: bool,
+) -> "Pop3Session":
     context = tls if tls is not None or endpoint.security is Security.NONE else client_tls_context()
-    progress = progress or Progress()
     stream = await Stream.open(
         endpoint.addresses,
         endpoint.port,
@@ -133,6 +189,7 @@ async def connect(
         endpoint=endpoint,
         allow_cleartext_password=allow_cleartext_password,
         new_nonce=new_nonce,
+        without_capa=without_capa,
     )
     try:
         await session._greet()
@@ -156,7 +213,8 @@ class Pop3Session:
     """One session; ``connect`` makes it. As a context manager it ends with QUIT when it is in order, else it is closed.
 
     ``greeting``: the server's, without +OK. ``capabilities``: as announced last. ``known``: what the next session with
-    the same endpoint may presume; None: nothing.
+    the same endpoint may presume; None: nothing. ``refused_ways``: in which ways to log in that were refused another
+    one was tried.
     """
 
     def __init__(
@@ -167,6 +225,7 @@ class Pop3Session:
         endpoint: Endpoint,
         allow_cleartext_password: bool,
         new_nonce: Callable[[], str],
+        without_capa: bool = False,
     ) -> None:
         self._dialogue = dialogue
         self._limits = limits
@@ -178,9 +237,11 @@ class Pop3Session:
         self.capabilities = Capabilities()
         self._retrieval = Retrieval(dialogue, limits)
         self.known: Capabilities | None = None
+        self.refused_ways: tuple[str, ...] = ()
         self._is_presumed = False
         self._is_listing_wanted = self._is_listing_asked = False
-        self._is_one_at_a_time = False
+        self._is_one_at_a_time = self._is_lock_step = False
+        self._is_without_capa = without_capa
 
     async def __aenter__(self) -> Self:
         return self
@@ -205,16 +266,22 @@ class Pop3Session:
         return self._dialogue.shown(text)
 
     async def _greet(self) -> None:
-        status = await self._dialogue.status()
+        try:
+            status = await self._dialogue.status()
+        except (ConnectionLost, Timeout) as error:
+            if (banner := self._dialogue.banner) is None:
+                raise
+            meaning = meaning_of(banner)
+            shown = self._dialogue.shown(banner)
+            raise ProtocolError("The server's answer is not POP3.", shown, meaning=meaning) from error
         if not status.ok:
             raise greeting_error(status.text, shown=self._dialogue.shown(status.text))
         self.greeting = self.shown(status.text)
-        found = _TIMESTAMP.search(status.text)
-        self._timestamp = found[0] if found else None
+        self._timestamp = _timestamp_of(status.text)
 
     async def _start_tls(self, context: ssl.SSLContext, host: str) -> Protected:
         """STLS (RFC 2595 §4): without it nothing more is said, and what was learnt before it is forgotten."""
-        if not self.capabilities.stls:
+        if self.capabilities.names and not self.capabilities.stls:
             raise TlsFailed("The server does not offer STLS. Nothing secret was sent.")
         status = await self._simple("STLS")
         if not status.ok:
@@ -237,12 +304,21 @@ class Pop3Session:
 
     async def _ask_capabilities(self, commands: _Commands = _CAPA) -> None:
         """CAPA, and what goes out with it. A server that does not know it in this state has told nothing new."""
+        if self._is_without_capa:
+            self._is_listing_asked = False
+            return
         await self._dialogue.begin()
         self._send(commands)
         await self._read_capabilities()
 
     async def _read_capabilities(self) -> None:
-        status, body = await self._dialogue.reply(most_octets=self._limits.capabilities_octets)
+        try:
+            status, body = await self._dialogue.reply(most_octets=self._limits.capabilities_octets)
+        except (ConnectionLost, Timeout) as error:
+            error.sign = Sign.CAPA
+            raise
+        if self._dialogue.is_logging_in:
+            self._dialogue.refusal = None  # of a CAPA that went out with the login
         if status.ok:
             self.capabilities = parse_capabilities(bytes(body)).judged_by(self._dialogue.redaction)
 
@@ -264,52 +340,96 @@ class Pop3Session:
         """
         self._is_listing_wanted = True
 
-    async def login(self, username: str, password: str, *, allow_apop: bool = False) -> None:
+    async def login(
+        self,
+        username: str,
+        password: str,
+        *,
+        allow_apop: bool = False,
+        mechanism: str | None = None,
+        avoided: Collection[str] = (),
+    ) -> None:
         """By USER and PASS (RFC 1939 §7) or by AUTH (RFC 5034), as is safest and works; then CAPA again.
 
         ``allow_apop``: by APOP where USER and PASS would be sent and the greeting has a timestamp. Off unless asked
         for: its MD5 is broken, and somebody between can learn the beginning of the password by it (CVE-2007-1558).
+        ``mechanism``: in this way and no other. ``avoided``: ways that did not work before.
+
+        A way that is announced and refused is no verdict on the password: one other way is tried, and ``refused_ways``
+        has the first.
 
         Raises InvalidArgument, CleartextRefused before anything is sent; AuthFailed, MaildropInUse, LoginDelay,
-        ServerTemporary, ServerPermanent as the server's answer means.
+        ServerTemporary, ServerPermanent as the server's answer means; WayRefused where the connection ended with the
+        first way: the other one needs another session.
         """
         self._require_protection()
-        is_apop = allow_apop and self._timestamp is not None
-        if is_apop or self._mechanism() is not None:
+        is_long = any(
+            len(text.encode("utf-8", "replace")) > LONGEST_ARGUMENT for text in (username, password)
+        )
+
+        def ways() -> tuple[str, ...]:
+            return ways_to_log_in(
+                self.capabilities.sasl,
+                offers_user=self.capabilities.user,
+                is_clear_text=self._endpoint.security is Security.NONE,
+                may_use_apop=allow_apop and self._timestamp is not None,
+                is_long=is_long,
+                wanted=mechanism,
+                avoided=avoided,
+            )
+
+        if ways()[:1] != (BY_USER,):
             await self._presume_nothing()
-        name = self._mechanism()
-        if name is None and is_apop:
-            assert self._timestamp is not None
-            digest = md5(self._timestamp.encode() + password.encode(), usedforsecurity=False).hexdigest()
-            self._dialogue.keep_secret(digest)
-            line = command("APOP", username, digest)
-            await self._log_in(username, password, partial(self._one_line, line))
-            return
-        if name is None:
+        is_presumed = self._is_presumed
+        if not (best := ways()[:1]):
+            raise ServerPermanent(_NO_WAY_FOR_SO_LONG)
+        way = best[0]
+        try:
+            await self._log_in_by(way, username, password)
+        except Pop3Error as refusal:
+            announced = ways()
+            if refusal.blame is None or mechanism is not None or (words := self._dialogue.refusal) is None:
+                raise
+            other = other_way(way, announced, words)
+            if is_presumed and announced[:1] not in {(way,), ()}:
+                other = announced[0]  # it was presumed, and something else is announced now
+            if other is None:
+                raise
+            self.refused_ways = (way,)
+            try:
+                await self._log_in_by(other, username, password)
+            except ConnectionLost as lost:
+                raise WayRefused.of(refusal, way) from lost
+
+    async def _log_in_by(self, way: str, username: str, password: str) -> None:
+        if way == BY_USER:
             lines = command("USER", username), command("PASS", password)
             await self._log_in(username, password, partial(self._user_and_pass, *lines))
             return
-        mechanism = sasl.for_password(name, username=username, password=password, nonce=self._new_nonce())
+        if way == BY_APOP:
+            digest = md5(f"{self._timestamp or ''}{password}".encode(), usedforsecurity=False).hexdigest()
+            self._dialogue.keep_secret(digest)
+            await self._log_in(username, password, partial(self._one_line, command("APOP", username, digest)))
+            return
+        mechanism = sasl.for_password(way, username=username, password=password, nonce=self._new_nonce())
         await self._log_in(username, password, partial(authenticate, self._dialogue, mechanism))
 
-    def _mechanism(self) -> str | None:
-        """How to log in by a password; None: by USER and PASS, or APOP."""
-        offered = self.capabilities
-        return sasl.choose_for_password(
-            offered.sasl, offers_user=offered.user, is_clear_text=self._endpoint.security is Security.NONE
-        )
-
-    async def login_with_token(self, username: str, token: str) -> None:
+    async def login_with_token(self, username: str, token: str, *, mechanism: str | None = None) -> None:
         """By an OAuth2 access token. Raises as ``login`` does, ServerPermanent when the server has no such login."""
         self._require_protection()
         await self._presume_nothing()
-        name = sasl.choose_for_token(self.capabilities.sasl)
+        name = mechanism or sasl.choose_for_token(self.capabilities.sasl)
         if name is None:
             raise ServerPermanent("The server offers no login by OAuth2: neither OAUTHBEARER nor XOAUTH2.")
-        mechanism = sasl.for_token(
+        exchange = sasl.for_token(
             name, username=username, token=token, host=self._endpoint.host, port=self._endpoint.port
         )
-        await self._log_in(username, token, partial(authenticate, self._dialogue, mechanism))
+        try:
+            await self._log_in(username, token, partial(authenticate, self._dialogue, exchange))
+        except AuthFailed as error:
+            if exchange.is_servers_trouble:
+                raise ServerTemporary(error.detail, error.reply, error.response_code) from error
+            raise
 
     def _require_protection(self) -> None:
         if self._endpoint.security is Security.NONE and not self._allow_cleartext_password:
@@ -317,25 +437,34 @@ class Pop3Session:
 
     async def _log_in(self, username: str, secret: str, exchange: Callable[[], Awaitable[Status]]) -> None:
         self._dialogue.keep_secret(secret)
+        self._dialogue.refusal = None
         await self._dialogue.begin()
+        self._dialogue.is_logging_in = True
         try:
             status = await exchange()
         except ConnectionLost as error:
+            if (words := self._dialogue.refusal) is not None:
+                raise self._login_refused(words, username, secret) from error
             error.detail += ". It ended at the login: some servers answer a wrong password so."  # Yahoo does
             raise
+        finally:
+            self._dialogue.is_logging_in = False
         if not status.ok:
-            shown = self._dialogue.shown(status.text)
-            refusal = login_error(
-                status.text,
-                echoes=(username, secret),
-                shown=shown,
-                has_auth_code=self.capabilities.auth_response_code,
-            )
-            if isinstance(refusal, LoginDelay):
-                refusal.retry_after = self.capabilities.login_delay
-            raise refusal
+            raise self._login_refused(status.text, username, secret)
         self._is_listing_asked = self._is_listing_wanted and self._pipelines
         await self._ask_capabilities(_CAPA + _LISTING if self._is_listing_asked else _CAPA)
+
+    def _login_refused(self, words: str, username: str, secret: str) -> Pop3Error:
+        self._dialogue.refusal = words
+        refusal = login_error(
+            words,
+            echoes=(username, secret),
+            shown=self._dialogue.shown(words),
+            has_auth_code=self.capabilities.auth_response_code,
+        )
+        if isinstance(refusal, LoginDelay):
+            refusal.retry_after = self.capabilities.login_delay
+        return refusal
 
     async def _one_line(self, line: bytes) -> Status:
         self._dialogue.send(line, Expect.STATUS)
@@ -363,6 +492,7 @@ class Pop3Session:
             await self._read_capabilities()
             if is_utf8:
                 await self._dialogue.status()
+                self._dialogue.refusal = None
         else:
             self._send(login)
         announced = self.capabilities
@@ -402,6 +532,10 @@ class Pop3Session:
         uidl, unique_ids = await self._list_answer("UIDL", most_entries, took, is_asked=is_asked)
         sizes, octets = await self._list_answer("LIST", most_entries, nobody_counts, is_asked=is_asked)
         announced = self._stat_of(stat)
+        if announced.count == 0 and not any(_bears_code(status) for status in (uidl, sizes)):
+            return RawListing(
+                announced, unique_ids, octets
+            )  # servers say -ERR to UIDL and LIST of an empty maildrop
         if not uidl.ok and not self.capabilities.uidl and response_code(uidl.text) is None:
             shown = dialogue.shown(uidl.text)
             self._require("LIST", sizes)
@@ -470,7 +604,16 @@ class Pop3Session:
 
     @property
     def _pipelines(self) -> bool:
-        return self.capabilities.pipelining and not self._is_one_at_a_time
+        return self.capabilities.pipelining and not (self._is_one_at_a_time or self._is_lock_step)
+
+    @property
+    def answers(self) -> int:
+        """How many the server has given."""
+        return self._dialogue.answers
+
+    def ask_in_lock_step(self) -> None:
+        """Whatever the server announces, no command goes ahead of an answer."""
+        self._is_lock_step = True
 
     def ask_one_at_a_time(self) -> None:
         """Whatever the server announces, no command goes ahead of an answer, and each message is retrieved alone."""
@@ -549,3 +692,16 @@ class Pop3Session:
         except ProtocolError as error:
             error.reply = self._dialogue.shown(status.text)
             raise
+
+
+def _bears_code(status: Status) -> bool:
+    return not status.ok and response_code(status.text) is not None
+
+
+def _timestamp_of(greeting: str) -> str | None:
+    """The first msg-id of a greeting (RFC 1939 §7), found in linear time whatever stands there."""
+    for part in greeting.split("<")[1:]:
+        inner, end, _ = part.partition(">")
+        if end and "@" in inner[1:-1] and inner.isascii() and inner.isprintable() and " " not in inner:
+            return f"<{inner}>"
+    return None

@@ -21,7 +21,7 @@ from app.pop3.milestones import Connected, Protected, Reached, unwatched
 from app.pop3.progress import Progress
 
 _MOST_HELD: Final = 512 * 1024  # octets that wait here for a slow reader; more waits at the server
-_LONGEST_CONNECTING: Final = 3  # times what one address may take: a name may have hundreds
+LONGEST_CONNECTING: Final = 3  # times what one address may take: a name may have hundreds
 _LEAST_ROOM: Final = 16 * 1024
 _CLOSE_WITHIN: Final = 1.0  # seconds
 
@@ -65,7 +65,7 @@ class Stream:
         clock = asyncio.get_running_loop().time
         progress.begins_to_wait(clock())
         try:
-            async with asyncio.timeout(_LONGEST_CONNECTING * within) as waiting:
+            async with asyncio.timeout(LONGEST_CONNECTING * within) as waiting:
                 progress.interrupt = lambda: waiting.reschedule(clock())
                 return await cls._opened(addresses, port, tls, server_name, within, reached, progress)
         except TimeoutError as error:

@@ -149,7 +149,15 @@ def request(
     inserted = db.connection().execute(insert, [row | {"of": mailbox_id}]).first()
     if inserted is not None:
         return Sync(id=inserted[0], **row)
-    return db.exec(select(Sync).where(Sync.mailbox_id == mailbox_id, col(Sync.status).in_(ACTIVE))).one()
+    found = active(db, mailbox_id)
+    assert found is not None
+    return found
+
+
+def active(db: Session, mailbox_id: MailboxId) -> Sync | None:
+    """The queued or running sync of the mailbox."""
+    ours = select(Sync).where(Sync.mailbox_id == mailbox_id, col(Sync.status).in_(ACTIVE))
+    return db.exec(ours).one_or_none()
 
 
 def request_due(db: Session, *, now: datetime, limit: int) -> int:

@@ -21,7 +21,8 @@ from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
 from app.runs import claims, schemas
 from app.runs import repository as runs
-from app.runs.models import ACTIVE, Sync, SyncId, SyncStatus, Trigger
+from app.runs.asking import request_by_hand
+from app.runs.models import ACTIVE, Sync, SyncId, SyncStatus
 from app.runs.schemas import SyncAnswer
 from app.telemetry import Traces
 from app.web.features import served
@@ -105,8 +106,8 @@ _SYNC_RESPONSES: dict[int | str, dict[str, Any]] = (
     documented(
         404,
         409,
-        s409="mailbox_paused|mailbox_auth_failed|mailbox_needs_review|without_secrets: The mailbox is not to be synced "
-        "now.",
+        s409="mailbox_paused|mailbox_auth_failed|mailbox_needs_review|login_refused_wait|without_secrets: The mailbox "
+        "is not to be synced now.",
     )
     | answered(202, "The sync is queued or running.", "Location")
     | {200: {"model": SyncAnswer, "description": "With `wait`: the sync has ended."}}
@@ -136,6 +137,10 @@ async def sync_mailbox(
     wait: Annotated[
         int, Query(ge=0, le=LONGEST_WAIT_SECONDS, description="Seconds to wait for its end.")
     ] = 0,
+    force: Annotated[
+        bool,
+        Query(description="true: log in although a refused login waits; at most three times an hour."),
+    ] = False,
 ) -> SyncAnswer:
     """List, diff, retrieve what is new, store; in the background. Queued or running: that same sync."""
     number = mailbox_id_of(mailbox_id)
@@ -144,7 +149,7 @@ async def sync_mailbox(
     # Not flushed: a request that a power failure takes away loses no mail.
     traceparent = feature.traces.traceparent()
     row = await feature.database.write(
-        lambda db: _request(db, number, feature.clock(), traceparent), durable=False
+        lambda db: _request(db, number, feature.clock(), traceparent, force=force), durable=False
     )
     row = await _ended(feature, row, wait)
     response.status_code = 202 if row.status in ACTIVE else 200
@@ -269,13 +274,16 @@ async def cancel_sync(feature: Injected, sync_id: str) -> SyncAnswer:
     return schemas.answer(await _found(feature, number))
 
 
-def _request(db: Session, mailbox_id: MailboxId, now: datetime, traceparent: str | None) -> Sync:
+def _request(
+    db: Session, mailbox_id: MailboxId, now: datetime, traceparent: str | None, *, force: bool = False
+) -> Sync:
     mailbox = mailboxes.poll_state(db, mailbox_id)
     if mailbox is None:
         raise not_found("mailbox")
     if refusal := _REFUSED.get(mailbox.status):
         raise AppError(409, *refusal)
-    return claims.request(db, mailbox_id, Trigger.MANUAL, now=now, traceparent=traceparent)
+    active = claims.active(db, mailbox_id)
+    return active or request_by_hand(db, mailbox_id, mailbox, now=now, traceparent=traceparent, force=force)
 
 
 def _no_transcript(row: Sync, *, is_on: bool) -> str:

@@ -19,6 +19,7 @@ _UNKNOWN_COMMAND = re.compile(
     re.IGNORECASE,
 )
 _STORAGE_DELAY = timedelta(seconds=15)  # a database that was restarted is back by then
+_MOST_FOLLOW_UPS, _FOLLOW_UP_DELAY = 3, timedelta(seconds=30)
 _LONGEST_PLAN = 2 * _LONGEST_BACKOFF
 _LONGEST_WAIT = timedelta(days=1)
 _JITTER = 0.1
@@ -77,6 +78,18 @@ def wait_between_logins(*asked: float | None) -> float:
     A server that announces years would never be polled again, whatever it says the next time.
     """
     return min(max(0.0, *(each or 0.0 for each in asked)), _LONGEST_WAIT.total_seconds())
+
+
+def next_follow_up(
+    follow_ups: int, logged_in_at: datetime | None, wait_seconds: float, *, now: datetime
+) -> datetime | None:
+    """When a session goes on with what one left that was cut after it had stored something; None: at the interval.
+
+    ``follow_ups``: how many have gone on already. Each comes 30 s after the last login, or as late as the server wants.
+    """
+    if follow_ups >= _MOST_FOLLOW_UPS or logged_in_at is None:
+        return None
+    return max(now, logged_in_at + max(_FOLLOW_UP_DELAY, timedelta(seconds=wait_seconds)))
 
 
 def after_sync(

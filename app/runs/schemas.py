@@ -17,9 +17,12 @@ class Report(BaseModel):
     listed: int = Field(0, description="Messages that the server showed.")
     known: int = Field(0, description="Of these, those that the ledger has settled.")
     new: int = Field(0, description="Of these, those that it has not.")
+    waiting: int = Field(
+        0, description="Of the known ones, those that failed before and wait for a next attempt."
+    )
     filtered: int = Field(0, description="New, and not wanted by the criteria.")
     retrieved: int = Field(0, description="New, and stored.")
-    failed: int = Field(0, description="New, and refused by the server or too large; they wait.")
+    failed: int = Field(0, description="New, and not stored: refused by the server, cut, or too large.")
     missing: int = Field(0, description="Known, and not shown any more.")
     deleted: int = Field(0, description="Deleted on the server, because the mailbox asks for it.")
     octets: int = Field(0, description="Octets retrieved and stored.")
@@ -28,7 +31,7 @@ class Report(BaseModel):
 
 
 class SyncErrorAnswer(BaseModel):
-    """Why a sync failed."""
+    """Why a sync failed, or was cut after something was stored."""
 
     code: SyncErrorCode = Field(description="Stable; what a program decides by.")
     detail: str = Field(examples=["The server refused the connection."], description="For people.")
@@ -45,7 +48,11 @@ class SyncAnswer(BaseModel):
     id: str = Field(examples=["syn_12"], description="The id of the sync.")
     mailbox_id: str = Field(examples=["mbx_7"], description="The mailbox that is synced.")
     trigger: Trigger = Field(description="Who asked for it.")
-    status: SyncStatus = Field(examples=["succeeded"], description="How far it is, or how it ended.")
+    status: SyncStatus = Field(
+        examples=["succeeded"],
+        description="How far it is, or how it ended. `partial`: the session was cut after something was stored "
+        "(`error` says how), or messages that failed are listed and wait for a next attempt.",
+    )
     queued_at: UtcTime = Field(description="When it was asked for.")
     started_at: UtcTime | None = Field(description="When a worker took it; null: not yet.")
     finished_at: UtcTime | None = Field(description="When it ended; null: not yet.")

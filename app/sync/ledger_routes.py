@@ -23,12 +23,14 @@ from app.ledger.diff import MaildropId, ledger_key
 from app.ledger.import_state import StateFormat, StateReading, StateRefused
 from app.ledger.models import EntryId, EntryState
 from app.ledger.schemas import UniqueIdAnswer
+from app.mailboxes import repository as mailboxes
 from app.mailboxes.criteria import Criteria
 from app.mailboxes.models import MailboxId
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
 from app.runs import claims, schemas
-from app.runs.models import Sync, Trigger
+from app.runs.asking import request_by_hand
+from app.runs.models import Sync
 from app.runs.schemas import SyncAnswer
 from app.sync import inspection
 from app.sync.inspection import Preview, Rebaseline, RetentionPreview, Unknown
@@ -118,7 +120,12 @@ async def list_unique_ids(
     "/mailboxes/{mailbox_id}/unique-ids/{entry_id}/retrieve",
     status_code=202,
     dependencies=[requires(Scope.SYNC)],
-    responses=documented(404, 409, s409="not_retrievable: It is stored already, or not on the server now.")
+    responses=documented(
+        404,
+        409,
+        s409="not_retrievable|login_refused_wait: It is stored already, or not on the server now; or a refused login "
+        "waits.",
+    )
     | answered(202, "The sync that retrieves it."),
     summary="Retrieve a filtered, failed or too large message now",
 )
@@ -288,7 +295,11 @@ def _want(
         raise not_found("unique-id entry")
     if not entry.is_wanted:
         raise AppError(409, "not_retrievable", "It is stored already, or not on the server now.")
-    return claims.request(db, mailbox_id, Trigger.MANUAL, now=now, traceparent=traceparent)
+    mailbox = mailboxes.poll_state(db, mailbox_id)
+    assert mailbox is not None
+    return claims.active(db, mailbox_id) or request_by_hand(
+        db, mailbox_id, mailbox, now=now, traceparent=traceparent
+    )
 
 
 def _page(

@@ -21,7 +21,7 @@ from app.ledger.entries import Row, RowMaker
 from app.ledger.listing_digest import ListingDigest
 from app.ledger.listing_view import ListingView
 from app.ledger.matching import Matcher
-from app.ledger.models import EntryId, Leased
+from app.ledger.models import EntryId, EntryState, Leased
 from app.ledger.repository import Beginning
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
@@ -50,6 +50,7 @@ from app.sync.batches import Batches, MemoryBudget, Outcome
 from app.sync.listing import Listed, most_entries, with_every_id
 from app.sync.listing_budget import ListingBudget, ListingShare
 from app.sync.recording import RecordingPart, in_parts
+from app.sync.refusals import AlikeRefusals, RefusedAll
 from app.sync.retention import Checked
 from app.sync.survey import Surveyor
 from app.sync.triage import ASKED_AT_ONCE, Triaged, heads_of, judge_by
@@ -63,6 +64,10 @@ _AT_ONCE = ("ids_changed", "ids_are_changing", "ids_are_numbers")  # of what was
 _NO_LIMIT = 1 << 40  # octets
 _HEADS_PER_CHANGE = 64  # of some 32 KiB each
 _FEW_ROWS, _FEW_OCTETS = 100, 256 * 1024  # that are written in some milliseconds
+
+# What ends a session that the next one goes on with: what was stored is progress.
+_MOST_ALIKE = 3  # refusals in a row that speak of the server: it is of no use to go on
+_CUTS = (pop3.ConnectionLost, pop3.Timeout, pop3.ServerTemporary)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +115,8 @@ async def sync_mailbox(claim: Claim, *, tools: SyncTools, slot: WorkerSlot | Non
     except pop3.NotAdmitted:
         raise  # nothing was tried
     except pop3.Pop3Error as error:
-        return await run.end(SyncStatus.FAILED, as_sync_failed(error))
+        is_progress = isinstance(error, _CUTS) and run.report.retrieved > 0
+        return await run.end(SyncStatus.PARTIAL if is_progress else SyncStatus.FAILED, as_sync_failed(error))
     except StorageFailed as error:
         _log.error(
             "storage_failed", reason=str(error)
@@ -119,7 +125,7 @@ async def sync_mailbox(claim: Claim, *, tools: SyncTools, slot: WorkerSlot | Non
             SyncErrorCode.STORAGE_FAILED, "The database could not store what came; see the log."
         )
         return await run.end(SyncStatus.FAILED, failure)
-    return await run.end(SyncStatus.PARTIAL if run.report.failed else SyncStatus.SUCCEEDED)
+    return await run.end(SyncStatus.PARTIAL if await run.is_anything_waiting() else SyncStatus.SUCCEEDED)
 
 
 class _Run:
@@ -135,6 +141,8 @@ class _Run:
         self.report = Report()
         self._settled: Callable[[Leased], None] | None = None
         self._login_delay = 0
+        self._logged_in_at: datetime | None = None
+        self._waiting = self._too_large = 0
         self._started = tools.clock()
         self._facts: dict[str, Any] = {}
         self._is_as_before = False
@@ -158,6 +166,7 @@ class _Run:
 
     async def _in_session(self, beginning: Beginning, share: ListingShare) -> None:
         mailbox, self._learnt = beginning.mailbox, beginning.learnt
+        self._waiting = beginning.waiting
         self._habit = self._learnt.habit
         most = most_entries(mailbox.listed_entries, self._tools.limits)
         self._maildrop = MaildropId(self._mailbox_id, mailbox.generation)
@@ -167,9 +176,11 @@ class _Run:
             mailbox,
             timings=self.report.phases,
             transcript=self._transcript,
-            one_at_a_time=beginning.learnt.is_one_at_a_time,
+            learnt=beginning.learnt,
             progress=self._slot.progress,
         ) as session:
+            self._logged_in_at = self._tools.clock()
+            self._learnt.logged_in(self._logged_in_at)
             self._login_delay = session.capabilities.login_delay or 0
             surveyor = Surveyor(
                 session,
@@ -257,6 +268,7 @@ class _Run:
         A listing that brings no news is recorded with its completion.
         """
         now = self._tools.clock()
+        self._too_large = len(triaged.too_large)
         make = RowMaker(self._maildrop, now)
         known = view.known + len(triaged.recognised) + len(triaged.baseline) + len(triaged.postponed)
         lines = view.diff.gone if view.may_miss else ()
@@ -272,6 +284,7 @@ class _Run:
                 "missing": missing,
                 "filtered": len(triaged.filtered),
                 "failed": len(triaged.too_large),
+                "waiting": self._waiting_among(view),
                 "to_retrieve": len(triaged.to_retrieve),
             }
         )
@@ -325,6 +338,17 @@ class _Run:
         if part.is_last:
             mailboxes.change(db, self._mailbox_id, **facts)
 
+    def _waiting_among(self, view: ListingView) -> int:
+        """Of the messages that wait for a next attempt, those that are listed and not tried now."""
+        lost = [line for line in view.diff.gone if line.state is EntryState.FAILED and line.next_attempt_at]
+        return max(0, self._waiting - len(lost) - len(view.diff.due))
+
+    async def is_anything_waiting(self) -> bool:
+        """Whether messages that failed are listed and wait for a next attempt. Too large ones do not."""
+        if not (self._waiting or self.report.failed > self._too_large):
+            return False
+        return bool(await self._lease.read(partial(ledger.waiting, mailbox_id=self._mailbox_id)))
+
     async def _retrieve_and_store(
         self,
         session: pop3.Pop3Session,
@@ -355,6 +379,7 @@ class _Run:
             judge=judge_late,
             memory=self._tools.memory,
         )
+        alike = AlikeRefusals(most=None if learnt.has_refused_all else _MOST_ALIKE)
         too_large: list[Candidate] = []
         turns = await self._tools.slices.call(
             partial(_in_turn, triaged.to_retrieve), rows=len(triaged.to_retrieve)
@@ -368,7 +393,10 @@ class _Run:
                         too_large.append(candidates[reply.number])
                     if reply.ending is pop3.Ending.AS_FILE:
                         learnt.ends_as_files()
-                    await batches.add(candidates[reply.number], reply)
+                    for one in alike.handed_on(reply):
+                        await batches.add(candidates[one.number], one)
+            for one in alike.rest():
+                await batches.add(candidates[one.number], one)
         learnt.ended_well()
         await self._keep_heads(session, too_large)
 
@@ -387,6 +415,10 @@ class _Run:
         except pop3.Pop3Error as error:
             if isinstance(error, pop3.BodyRunsOn) and self._learnt is not None:
                 self._learnt.runs_on()
+            if isinstance(error, RefusedAll):
+                if self._learnt is not None:
+                    self._learnt.refused_all()
+                raise  # no message is to blame
             for candidate in candidates:
                 if candidate.number == session.awaited:
                     reason = f"the session ended within it: {error}"[:1000]
@@ -474,7 +506,9 @@ class _Run:
             )
             self._is_as_before = False
             refusals = await session.delete(checked.same)
-            await session.quit()
+            is_answered = await self._quit(session, len(checked.same))
+        if not is_answered:
+            return
         marked = zip(checked.same, refusals, strict=True)
         for number, refusal in marked:
             if refusal is None:
@@ -484,6 +518,17 @@ class _Run:
         # What stands there is another message: looked at by the next sync as one whose id was away.
         self._others = [found[number].line.entry_id for number in checked.others]
         self.report.deleted = len(self._deleted)
+
+    async def _quit(self, session: pop3.Pop3Session, count: int) -> bool:
+        """QUIT, by which marked messages go. False: it was not answered; the next listing shows what became of them."""
+        try:
+            await session.quit()
+        except (pop3.Timeout, pop3.ConnectionLost):
+            server = dict(self._facts.get("server") or (await self._lease.read(self._mailbox)).server or {})
+            said = f"QUIT was not answered: whether {count} messages were deleted is seen at the next sync."
+            self._facts["server"] = server | {"warnings": [*server.get("warnings", ()), said]}
+            return False
+        return True
 
     def _note_deletions(self, db: Leased, *, found: dict[int, Deletable], checked: Checked) -> None:
         """Before the first DELE: whatever happens now, the last listing describes the next one no more."""
@@ -575,7 +620,10 @@ class _Run:
         tools, slot = self._tools, self._slot
         pace = slot.pace
         if status is not SyncStatus.CANCELLED:
-            pace = slot.ended(failure.code if failure else None, was_called_back=slot.progress.is_called_back)
+            pace = slot.ended(
+                failure.code if failure and status is SyncStatus.FAILED else None,
+                was_called_back=slot.progress.is_called_back,
+            )
         if pace is not slot.pace:
             self._facts["pace"] = pace.value
         if slot.is_private not in {None, self._was_private}:
@@ -589,6 +637,7 @@ class _Run:
             started=self._started,
             ended=tools.clock(),
             login_delay=self._login_delay,
+            logged_in_at=self._logged_in_at,
             has_moved=self._has_moved,
             learnt=self._lessons(),
             chance=tools.chance(),

@@ -62,6 +62,12 @@ _CALLS: Final = {
         "The mail server refused the mailbox's login; it is not asked again, for that gets accounts locked.",
         "PATCH the mailbox with the right credentials.",
     ),
+    "login_refused_wait": ErrorCode(
+        "The mail server refused the login. It is tried again by itself in growing intervals, for repeated refusals "
+        "get accounts locked.",
+        "Wait as Retry-After says, PATCH the login, or ask with force=true, at most three times an hour.",
+        retryable=True,
+    ),
     "mailbox_needs_review": ErrorCode(
         "All unique-ids changed, and nothing can tell old mail from new.",
         "Decide by POST /mailboxes/{id}/rebaseline, with dry_run=true first.",

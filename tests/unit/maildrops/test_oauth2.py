@@ -78,6 +78,9 @@ async def failure(oauth2: OAuth2) -> SyncFailed:
     ("status", "body", "code"),
     [
         (400, b'{"error": "invalid_grant"}', "auth_failed"),
+        (400, b'{"error": "interaction_required"}', "auth_failed"),
+        (400, b'{"error": "consent_required"}', "auth_failed"),
+        (400, b'{"error": "login_required"}', "auth_failed"),
         (401, b'{"error": "invalid_client"}', "auth_failed"),
         (400, b'{"error": "unauthorized_client"}', "auth_failed"),
         (400, b'{"error": "invalid_scope"}', "server_permanent"),

@@ -196,12 +196,30 @@ def test_a_status_line_may_be_written_in_any_case(line: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"220 smtp.example.org ESMTP", b"* OK imap", b"SSH-2.0-x", b"HTTP/1.1 400", b"", b"\0"]
+    "line", [b"220 smtp.example.org ESMTP", b"* OK imap", b"SSH-2.0-x", b"HTTP/1.1 400", b"\0"]
 )
 def test_what_is_not_pop3_is_a_protocol_error_with_its_words(line: bytes) -> None:
     with pytest.raises(ProtocolError) as caught:
         replies(Framer(), [line + b"\r\n"], [Expect.STATUS])
     assert caught.value.reply == line.decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def test_a_few_empty_lines_where_a_status_is_due_are_nothing() -> None:
+    wire = b"\r\n\r\n+OK\r\n\r\n\r\n+OK two\r\n"
+    assert [reply.text for reply in replies(Framer(), [wire], [Expect.STATUS, Expect.STATUS])] == ["", "two"]
+    with pytest.raises(ProtocolError):
+        replies(Framer(), [b"\r\n" * 5 + b"x\r\n" * 6], [Expect.STATUS])
+
+
+def test_a_few_lines_of_a_wrapper_before_the_greeting_are_nothing_and_later_they_are() -> None:
+    banner = b"Warning: cannot write to the log\r\n"
+    framer = Framer()
+    assert replies(framer, [banner * 2 + b"+OK\r\n"], [Expect.STATUS])[0].ok
+    assert framer.banner == "Warning: cannot write to the log"
+    with pytest.raises(ProtocolError):
+        replies(framer, [banner + b"+OK\r\n"], [Expect.STATUS])
+    with pytest.raises(ProtocolError):
+        replies(Framer(), [banner * 6], [Expect.STATUS])
 
 
 def test_binary_is_seen_to_be_no_pop3_without_waiting_for_a_line_end() -> None:

@@ -157,28 +157,6 @@ def test_a_server_that_asks_on_and_on_gets_no_answer(exchange: sasl.Mechanism, d
 
 
 @pytest.mark.parametrize(
-    ("offered", "offers_user", "is_clear_text", "chosen"),
-    [
-        ({"SCRAM-SHA-256", "CRAM-MD5", "PLAIN"}, True, False, None),
-        ({"SCRAM-SHA-256", "CRAM-MD5", "PLAIN"}, False, False, "SCRAM-SHA-256"),
-        ({"LOGIN", "PLAIN", "CRAM-MD5"}, False, False, "CRAM-MD5"),
-        ({"LOGIN", "PLAIN"}, False, False, "PLAIN"),
-        ({"LOGIN", "XOAUTH2"}, False, False, "LOGIN"),
-        ({"XOAUTH2"}, False, False, None),
-        (set(), False, False, None),
-        ({"SCRAM-SHA-256", "CRAM-MD5", "PLAIN"}, True, True, "SCRAM-SHA-256"),
-        ({"CRAM-MD5", "PLAIN"}, True, True, "CRAM-MD5"),
-        ({"PLAIN", "LOGIN"}, True, True, None),
-        ({"PLAIN", "LOGIN"}, False, True, "PLAIN"),
-    ],
-)
-def test_a_password_crosses_as_safely_as_the_server_can(
-    offered: set[str], offers_user: bool, is_clear_text: bool, chosen: str | None
-) -> None:
-    assert sasl.choose_for_password(offered, offers_user=offers_user, is_clear_text=is_clear_text) == chosen
-
-
-@pytest.mark.parametrize(
     ("offered", "chosen"),
     [({"XOAUTH2", "OAUTHBEARER"}, "OAUTHBEARER"), ({"XOAUTH2", "PLAIN"}, "XOAUTH2"), ({"PLAIN"}, None)],
 )

@@ -292,9 +292,10 @@ async def test_passwords_may_hold_spaces_and_anything_but_line_ends(password: st
     ],
 )
 async def test_what_must_not_reach_the_wire_does_not(username: str, password: str) -> None:
+    is_long = len(username + password) > 200  # AUTH would have room, and is not announced
     async with FakePop3Server(FakeMaildrop()) as server:
         async with await opened(server) as session:
-            with pytest.raises(pop3.InvalidArgument):
+            with pytest.raises(pop3.ServerPermanent if is_long else pop3.InvalidArgument):
                 await session.login(username, password)
         assert server.verbs == ["CAPA", "QUIT"]
 

@@ -254,7 +254,7 @@ async def test_a_tls_handshake_that_hangs_ends_after_the_connect_timeout(
     "faults",
     [
         Faults(instead={"STLS": b"-ERR not today"}),
-        Faults(instead={"CAPA": b"-ERR what?"}),
+        Faults(instead={"CAPA": b"-ERR what?", "STLS": b"-ERR what?"}),
         Faults(instead={"CAPA": b"+OK\r\nUSER\r\nUIDL\r\n.\r\n"}),
     ],
     ids=["refused", "no CAPA", "not announced"],
@@ -366,6 +366,7 @@ async def test_a_password_that_the_server_echoes_appears_nowhere(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     drop = FakeMaildrop(password=secret)
+    drop.deliver(b"x", "x")  # else a refused UIDL is the same as an empty one
     faults = ECHOES[echo](b"PASS " + secret.encode())
     async with FakePop3Server(drop, faults=faults) as server:
         with pytest.raises(pop3.Pop3Error) as caught:

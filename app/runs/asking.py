@@ -1,0 +1,46 @@
+"""Asking for a sync by hand: not while a refused login waits, unless somebody insists."""
+
+import math
+from datetime import datetime
+
+from sqlmodel import Session
+
+from app.errors import AppError
+from app.mailboxes import repository as mailboxes
+from app.mailboxes.models import MailboxId
+from app.mailboxes.repository import PollState
+from app.runs import claims
+from app.runs.logins import forced_lately, seconds_until_a_sync_may_be_asked_for
+from app.runs.models import Sync, Trigger
+
+
+def request_by_hand(
+    db: Session,
+    mailbox_id: MailboxId,
+    mailbox: PollState,
+    *,
+    now: datetime,
+    traceparent: str | None,
+    force: bool = False,
+) -> Sync:
+    """The queued or running sync of the mailbox, made now if there is none. Raises AppError ``login_refused_wait``."""
+    forced_at = [datetime.fromisoformat(moment) for moment in mailbox.forced_at or ()]
+    wait = seconds_until_a_sync_may_be_asked_for(mailbox.refused_until, forced_at, now=now, is_forced=force)
+    if wait > 0:
+        raise _login_refused_wait(wait, is_forced=force)
+    if force and mailbox.refused_until is not None and mailbox.refused_until > now:
+        kept = [*forced_lately(forced_at, now=now), now]
+        mailboxes.change(db, mailbox_id, forced_at=[moment.isoformat() for moment in kept])
+    return claims.request(db, mailbox_id, Trigger.MANUAL, now=now, traceparent=traceparent)
+
+
+def _login_refused_wait(seconds: float, *, is_forced: bool) -> AppError:
+    detail = (
+        "The login was insisted on three times within an hour. Each refused one brings a locked account nearer."
+        if is_forced
+        else "The mail server refused the login. It is tried again by itself, in growing intervals, for repeated "
+        "refusals get accounts locked. PATCH the login if it is wrong; force=true tries the present one now, at most "
+        "three times an hour."
+    )
+    headers = {"Retry-After": str(math.ceil(seconds))}
+    return AppError(409, "login_refused_wait", detail, headers=headers)

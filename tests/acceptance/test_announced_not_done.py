@@ -1,0 +1,89 @@
+"""Servers that announce what they do not do: the next session gets by without it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults
+from tests.service import Client, digests, digests_of, running, settings_for
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Client]:
+    async with running(settings_for(tmp_path / "data", reply_timeout_seconds=0.5)) as client:
+        yield client
+
+
+@pytest.fixture
+def drop() -> FakeMaildrop:
+    drop = FakeMaildrop()
+    for number in range(1, 6):
+        drop.deliver(b"Subject: %d\r\n\r\nbody\r\n" % number, f"id-{number}")
+    return drop
+
+
+async def test_pipelining_that_is_not_done_is_done_without(service: Client, drop: FakeMaildrop) -> None:
+    """Only the first of the commands that come together is answered."""
+    hang = Faults(hang=["UIDL"])
+    async with FakePop3Server(drop, faults=hang) as server:
+        mailbox_id = await service.register(drop, server)
+        assert (await service.sync(mailbox_id))["error"]["code"] == "timeout"
+        server.faults = Faults()
+        server.log.clear()
+        assert (await service.sync(mailbox_id))["status"] == "succeeded"
+        assert server.most_ahead == 0
+        shown = (await service.http.get(f"/mailboxes/{mailbox_id}")).json()["server"]["warnings"]
+        assert any("ahead of answers" in warning for warning in shown)
+        assert digests((await service.feed())[0]) == digests_of(drop.contents)
+        # Somebody knows better.
+        assert (await service.http.delete(f"/mailboxes/{mailbox_id}/learnt")).status_code == 204
+        server.log.clear()
+        assert (await service.sync(mailbox_id))["status"] == "succeeded"
+        assert server.most_ahead > 0
+
+
+async def test_capa_that_is_never_answered_is_not_asked_next_time(
+    service: Client, drop: FakeMaildrop
+) -> None:
+    async with FakePop3Server(drop, faults=Faults(hang=["CAPA"])) as server:
+        mailbox_id = await service.register(drop, server)
+        assert (await service.sync(mailbox_id))["error"]["code"] == "timeout"
+        sync = await service.sync(mailbox_id)
+        assert (sync["status"], sync["report"]["retrieved"]) == ("succeeded", 5)
+        assert server.verbs.count("CAPA") == 1
+
+
+async def test_three_refusals_that_speak_of_the_server_end_the_session_and_charge_no_message(
+    service: Client, drop: FakeMaildrop
+) -> None:
+    busy = Faults(instead={f"RETR {number}": b"-ERR [SYS/TEMP] busy" for number in (2, 3, 4, 5)})
+    async with FakePop3Server(drop, faults=busy) as server:
+        mailbox_id = await service.register(drop, server)
+        sync = await service.sync(mailbox_id)
+        assert (sync["status"], sync["error"]["code"]) == ("partial", "server_temporary")
+        assert (sync["report"]["retrieved"], sync["report"]["failed"]) == (1, 0)
+        entries = (await service.http.get(f"/mailboxes/{mailbox_id}/unique-ids")).json()["items"]
+        assert {entry["state"] for entry in entries} == {"stored"}
+        server.faults = Faults()
+        assert (await service.sync(mailbox_id))["status"] == "succeeded"
+        assert digests((await service.feed())[0]) == digests_of(drop.contents)
+
+
+async def test_a_session_that_stored_something_and_was_cut_is_progress(
+    service: Client, drop: FakeMaildrop
+) -> None:
+    async with FakePop3Server(drop, faults=Faults(cut={"RETR 3": 0})) as server:
+        mailbox_id = await service.register(drop, server)
+        sync = await service.sync(mailbox_id)
+        assert (sync["status"], sync["report"]["retrieved"]) == ("partial", 2)
+        assert sync["error"]["code"] == "connect_failed"
+
+
+async def test_a_size_that_stat_contradicts_is_no_reason_never_to_try(service: Client) -> None:
+    drop = FakeMaildrop()
+    drop.deliver(b"Subject: x\r\n\r\nshort\r\n", "one", listed_octets=4_294_967_295)
+    stat = Faults(instead={"STAT": b"+OK 1 166\r\n"})
+    async with FakePop3Server(drop, faults=stat) as server:
+        mailbox_id = await service.register(drop, server)
+        assert (await service.sync(mailbox_id))["report"]["retrieved"] == 1
