@@ -23,6 +23,7 @@ class Destination:
     allow_cleartext_password: bool = False
     allow_apop: bool = False
     mechanism: str | None = None
+    allow_legacy_tls: bool = False
     ca_certificates: str | None = None
 
 
@@ -46,6 +47,7 @@ def fields_that_need_credentials(old: Destination, new: Destination) -> tuple[st
         "mechanism": old.mechanism != new.mechanism
         and new.security == "none"
         and new.mechanism not in _HIDES_IT,
+        "allow_legacy_tls": new.allow_legacy_tls and not old.allow_legacy_tls,
         "ca_certificates": not _trusts_no_others(old.ca_certificates, new.ca_certificates),
     }
     return tuple(field for field, needed in needs.items() if needed)

@@ -1,6 +1,9 @@
 """PURE  Whether a message is wanted: criteria judged on its headers and size, and the rule that decided."""
 
 import json
+import re
+import string
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +24,12 @@ MAX_JUDGED = (
     64 * 1024
 )  # characters of all values of one field together; what is longer is judged by its start
 _QUOTED = 100
+_ASCII_LOWER = str.maketrans({letter: letter.lower() for letter in string.ascii_uppercase})
+# Default_Ignorable_Code_Point of Unicode: soft hyphens, joiners, marks of direction, variation selectors, tags.
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,7 @@ class JudgedHead:
         self._raw = raw
         self._texts: dict[str, list[str]] = {}
         self._people: dict[str, list[str]] = {}
+        self._addresses: dict[str, list[str]] = {}
 
     @cached_property
     def _block(self) -> Block:
@@ -81,10 +91,16 @@ class JudgedHead:
         return self._texts[name]
 
     def people(self, name: str) -> list[str]:
-        """Every name and every address of a header; of a value in which there is none, all of it."""
+        """Every name of a header; of a value in which there is no address, all of it."""
         if name not in self._people:
-            self._people[name] = _bounded(_people_in(self._headers.get(name, ()), self._charset))
+            self._people[name] = _bounded(_names_in(self._headers.get(name, ()), self._charset))
         return self._people[name]
+
+    def addresses_of(self, name: str) -> list[str]:
+        """Every address of a header."""
+        if name not in self._addresses:
+            self._addresses[name] = _bounded(_addresses_in(self._headers.get(name, ()), self._charset))
+        return self._addresses[name]
 
     def dates(self) -> list[datetime]:
         """The dates that can be read, in UTC."""
@@ -132,7 +148,9 @@ def _holds(condition: Condition, head: JudgedHead, octets: int | None) -> bool:
         case _ if condition.op == "exists":
             return head.has(name)
         case "from" | "to" | "cc":
-            return _any_fits(condition, head.people(name))
+            return _any_fits(condition, head.people(name)) or _any_address_fits(
+                condition, head.addresses_of(name)
+            )
         case _:
             return _any_fits(condition, head.texts(name))
 
@@ -142,7 +160,26 @@ def _address_fits(condition: Condition, found: list[str]) -> bool:
         return bool(found)
     if condition.op == "equals":
         return canonical(str(condition.value)) in found
-    return _any_fits(condition, found)
+    return _any_address_fits(condition, found)
+
+
+def _any_address_fits(condition: Condition, found: list[str]) -> bool:
+    """Addresses are compared exactly, in their canonical form: what looks alike may be somebody else's."""
+    if condition.op == "matches":
+        return any(condition.pattern.is_found_in(address) for address in found)
+    sought = str(condition.value).strip()
+    if condition.op == "equals":
+        return _exactly(sought) in {_exactly(address) for address in found}
+    return any(_in_lower_case(sought) in _in_lower_case(address) for address in found)
+
+
+def _exactly(address: str) -> str:
+    return canonical(address) or _in_lower_case(address)
+
+
+def _in_lower_case(address: str) -> str:
+    """A to Z in lower case, and nothing else changed."""
+    return address.translate(_ASCII_LOWER)
 
 
 def _compares(condition: Condition, octets: int) -> bool:
@@ -171,17 +208,34 @@ def _any_fits(condition: Condition, texts: list[str]) -> bool:
     if condition.op == "matches":
         return any(condition.pattern.is_found_in(text) for text in texts)
     assert isinstance(condition.value, str)
-    sought = condition.value.casefold()
+    sought = comparable(condition.value)
     if condition.op == "equals":
-        return any(text.casefold().strip() == sought.strip() for text in texts)
-    return any(sought in text.casefold() for text in texts)
+        return any(comparable(text) == sought for text in texts)
+    return any(sought in comparable(text) for text in texts)
 
 
-def _people_in(values: Iterable[bytes], charset: str) -> Iterator[str]:
+def comparable(text: str) -> str:
+    """A text as it is compared: compatible forms are the same (NFKC), case, runs of blanks and what nobody sees count
+    for nothing."""
+    if not text.isascii():
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+        text = _INVISIBLE.sub("", folded)
+    return " ".join(text.casefold().split())
+
+
+def _names_in(values: Iterable[bytes], charset: str) -> Iterator[str]:
+    for value in values:
+        some = list(islice(people_in(value, [], charset=charset), MAX_ADDRESSES))
+        if any(one.name or one.address for one in some):
+            yield from (one.name for one in some if one.name)
+        else:
+            yield decoded(value, [], charset=charset)
+
+
+def _addresses_in(values: Iterable[bytes], charset: str) -> Iterator[str]:
     for value in values:
         some = islice(people_in(value, [], charset=charset), MAX_ADDRESSES)
-        read = [part for one in some for part in (one.name, one.address) if part]
-        yield from read or [decoded(value, [], charset=charset)]
+        yield from (one.address for one in some if one.address)
 
 
 def _bounded(texts: Iterable[str]) -> list[str]:

@@ -86,6 +86,12 @@ class Mailbox(SQLModel, table=True):
     allow_cleartext_password: bool = Field(default=False, sa_column=Column(Boolean, nullable=False))
     allow_apop: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=false()))
     mechanism: str | None = Field(default=None, sa_column=Column(Text))
+    allow_legacy_tls: bool = Field(
+        default=False, sa_column=Column(Boolean, nullable=False, server_default=false())
+    )
+    connect_timeout_seconds: int | None = Field(default=None, sa_column=Column(Integer))
+    reply_timeout_seconds: int | None = Field(default=None, sa_column=Column(Integer))
+    session_timeout_seconds: int | None = Field(default=None, sa_column=Column(Integer))
     ca_certificates: str | None = Field(default=None, sa_column=Column(Text))
     poll_interval_seconds: int | None = Field(default=None, sa_column=Column(Integer))
     poll_interval_max_seconds: int | None = Field(default=None, sa_column=Column(Integer))

@@ -23,15 +23,15 @@ class PollState:
     quiet_syncs: int
     failures: int
     wanted_at: datetime | None
-    port: int
-    security: str
-    login_changed_at: datetime | None
-    login_succeeded_at: datetime | None
-    refusals: int
-    refused_since: datetime | None
-    refused_until: datetime | None
-    forced_at: list[str] | None
-    follow_ups: int
+    port: int = 995
+    security: str = "tls"
+    login_changed_at: datetime | None = None
+    login_succeeded_at: datetime | None = None
+    refusals: int = 0
+    refused_since: datetime | None = None
+    refused_until: datetime | None = None
+    forced_at: list[str] | None = None
+    follow_ups: int = 0
 
 
 # Made once: to make a statement and its cache key costs several times its execution.

@@ -20,6 +20,7 @@ from pydantic import (
 from app.mailboxes.criteria import Criteria
 from app.mailboxes.models import InitialSync, Mailbox, MailboxStatus
 from app.mailboxes.secrets import AuthMethod, Credentials, OAuth2, OAuth2Provider, auth_method
+from app.network.addresses import literal_address
 from app.web.ids import encode_id
 from app.web.text import Line
 from app.web.times import UtcTime
@@ -86,6 +87,11 @@ CaCertificates = Annotated[
 ]
 
 
+_LEGACY_TLS = (
+    "Also TLS 1.0 and 1.1, and ciphers and keys that are thought too weak today: for old servers with which there is "
+    "no common cipher."
+)
+_OWN_TIMEOUT = "Seconds, instead of the setting of the service; null: that."
 _MECHANISM = (
     "Log in in this way and no other. null: the best that works; a way that is announced and refused is remembered, "
     "and another one used."
@@ -225,6 +231,13 @@ class OAuth2Login(BaseModel, extra="forbid"):
 class _Checks(BaseModel, extra="forbid"):
     """What is checked in a new mailbox and in a change alike."""
 
+    @field_validator("host", check_fields=False)
+    @classmethod
+    def _without_port(cls, value: str) -> str:
+        if ":" in value and literal_address(value) is None:
+            raise ValueError("must be a name or an address alone: a port belongs into port")
+        return value
+
     @field_validator("username", check_fields=False)
     @classmethod
     def _one_line(cls, value: str) -> str:
@@ -290,6 +303,10 @@ class NewMailbox(_Checks):
         "and PASS. Its MD5 is broken: better than clear text, worse than TLS.",
     )
     mechanism: LoginMechanism | None = Field(None, description=_MECHANISM)
+    allow_legacy_tls: bool = Field(False, description=_LEGACY_TLS)
+    connect_timeout_seconds: int | None = Field(None, ge=1, le=120, description=_OWN_TIMEOUT)
+    reply_timeout_seconds: int | None = Field(None, ge=1, le=600, description=_OWN_TIMEOUT)
+    session_timeout_seconds: int | None = Field(None, ge=10, le=6 * 3600, description=_OWN_TIMEOUT)
     ca_certificates: CaCertificates | None = None
     poll_interval_seconds: PollInterval | None = None
     poll_interval_max_seconds: LongestPollInterval | None = None
@@ -356,6 +373,14 @@ class MailboxChange(_Checks):
         default_factory=_unset, description="Log in by APOP where there is no better way."
     )
     mechanism: LoginMechanism | None = Field(default_factory=_unset, description=_MECHANISM)
+    allow_legacy_tls: bool = Field(default_factory=_unset, description=_LEGACY_TLS)
+    connect_timeout_seconds: int | None = Field(
+        default_factory=_unset, ge=1, le=120, description=_OWN_TIMEOUT
+    )
+    reply_timeout_seconds: int | None = Field(default_factory=_unset, ge=1, le=600, description=_OWN_TIMEOUT)
+    session_timeout_seconds: int | None = Field(
+        default_factory=_unset, ge=10, le=6 * 3600, description=_OWN_TIMEOUT
+    )
     ca_certificates: CaCertificates | None = Field(default_factory=_unset)
     poll_interval_seconds: PollInterval | None = Field(default_factory=_unset)
     poll_interval_max_seconds: LongestPollInterval | None = Field(default_factory=_unset)
@@ -446,6 +471,10 @@ class MailboxAnswer(BaseModel):
     )
     allow_apop: bool = Field(description="Whether APOP may be used.")
     mechanism: LoginMechanism | None = Field(examples=[None], description=_MECHANISM)
+    allow_legacy_tls: bool = Field(description=_LEGACY_TLS)
+    connect_timeout_seconds: int | None = Field(examples=[None], description=_OWN_TIMEOUT)
+    reply_timeout_seconds: int | None = Field(examples=[None], description=_OWN_TIMEOUT)
+    session_timeout_seconds: int | None = Field(examples=[None], description=_OWN_TIMEOUT)
     ca_certificates: str | None = Field(
         examples=[None],
         description="The PEM certificates that the server's is verified against; null: the system's.",

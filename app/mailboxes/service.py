@@ -44,7 +44,17 @@ from app.web.ids import encode_id
 from app.web.times import as_text
 
 # A change to one of these may be what a refused login was waiting for.
-_LOGIN_FIELDS = {"host", "port", "security", "username", "password", "oauth2", "ca_certificates", "mechanism"}
+_LOGIN_FIELDS = {
+    "host",
+    "port",
+    "security",
+    "username",
+    "password",
+    "oauth2",
+    "ca_certificates",
+    "mechanism",
+    "allow_legacy_tls",
+}
 _WHO_LOGS_IN = {"host", "port", "username", "password", "oauth2"}
 _CREDENTIALS = {"password", "oauth2"}
 _NO_COLUMNS = _CREDENTIALS | {"paused", "maildrop", "id", "status", "created_at"}
@@ -254,6 +264,7 @@ def destination_of(mailbox: Mailbox | NewMailbox, *, port: int) -> Destination:
         allow_cleartext_password=mailbox.allow_cleartext_password,
         allow_apop=mailbox.allow_apop,
         mechanism=mailbox.mechanism,
+        allow_legacy_tls=mailbox.allow_legacy_tls,
         ca_certificates=mailbox.ca_certificates,
     )
 

@@ -152,8 +152,9 @@ def _tls(error: Exception, at: Circumstances) -> Diagnosis | None:
             )
     if isinstance(error, pop3.TlsFailed):
         return Diagnosis(
-            "The server ended the TLS handshake: it may know nothing newer than TLS 1.1, or refuse this machine.",
-            f"Check port and security ({_USUAL_PORTS}). TLS 1.2 is the least that is used here.",
+            "There is no common TLS version or cipher with the server: it may know nothing newer than TLS 1.1, or only "
+            "ciphers and keys that are thought too weak today. Or it refuses this machine.",
+            f"Check port and security ({_USUAL_PORTS}). For an old server set allow_legacy_tls.",
         )
     return None
 

@@ -19,7 +19,7 @@ from app.mailboxes.secrets import Binding, Credentials, CredentialsUnreadable, V
 from app.mailboxes.service import columns_to_change, destination_of, existing, refuse_new_destination
 from app.maildrops.causes import Circumstances, Diagnosis, Step, diagnose, steps_of, warnings_of
 from app.maildrops.errors import UNREADABLE, SyncErrorCode, SyncFailed
-from app.maildrops.login import Login, as_sync_failed, by_password, by_token
+from app.maildrops.login import Login, as_sync_failed, by_password, by_token, limits_of, name_of
 from app.maildrops.oauth2 import AccessTokens, refresh
 from app.network.addresses import AddressRefused, refuse_port, resolve
 from app.network.lookups import HostUnknown, Lookups
@@ -117,7 +117,7 @@ class ConnectionCheck:
         login, secrets = await self._login(wanted)
         redaction = pop3.Redaction(*secrets)
         security = pop3.Security(wanted.security)
-        endpoint = pop3.Endpoint(wanted.host.strip("[]"), (), wanted.effective_port, security)
+        endpoint = pop3.Endpoint(name_of(wanted.host), (), wanted.effective_port, security)
         log = _Log(
             security,
             wanted.poll_interval_seconds,
@@ -127,7 +127,7 @@ class ConnectionCheck:
         )
         try:
             refuse_port(wanted.host, wanted.effective_port, self.ports)
-            addresses = await resolve(wanted.host, allowed=self.allowed, lookups=self.lookups)
+            addresses = await resolve(wanted.host.rstrip("."), allowed=self.allowed, lookups=self.lookups)
             endpoint = replace(endpoint, addresses=addresses)
             log.passed(", ".join(endpoint.addresses))
             await self._connect_and_look(endpoint, wanted, login, secrets, log)
@@ -173,8 +173,8 @@ class ConnectionCheck:
     ) -> pop3.Pop3Session:
         return await pop3.connect(
             endpoint,
-            limits=_patient(self.limits, reply=_LONGEST_REPLY, session=_LONGEST_SESSION),
-            tls=pop3.client_tls_context(wanted.ca_certificates),
+            limits=_patient(limits_of(wanted, self.limits), reply=_LONGEST_REPLY, session=_LONGEST_SESSION),
+            tls=pop3.client_tls_context(wanted.ca_certificates, is_legacy=wanted.allow_legacy_tls),
             allow_cleartext_password=wanted.allow_cleartext_password,
             reached=reached,
             secrets=secrets,
@@ -263,7 +263,7 @@ class ConnectionCheck:
 
     async def _speaks_tls(self, endpoint: pop3.Endpoint, wanted: MailboxToCheck) -> bool:
         """Whether the port speaks TLS from the start, whatever it says then. Nobody logs in."""
-        context = pop3.client_tls_context(wanted.ca_certificates)
+        context = pop3.client_tls_context(wanted.ca_certificates, is_legacy=wanted.allow_legacy_tls)
         reached: list[pop3.Milestone] = []
         try:
             protected = replace(endpoint, security=pop3.Security.TLS)

@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Protocol, cast
 
@@ -168,7 +169,7 @@ class Maildrop:
         with self._traces.steps("pop3") as steps:
             steps.begin("resolve")
             endpoint = pop3.Endpoint(
-                host=mailbox.host.strip("[]"),
+                host=name_of(mailbox.host),
                 addresses=await self._addresses(mailbox),
                 port=mailbox.port,
                 security=pop3.Security(mailbox.security),
@@ -179,8 +180,8 @@ class Maildrop:
                 reached = _stepping(steps, endpoint.security, reached, is_known=known is not None)
             session = await pop3.connect(
                 endpoint,
-                limits=self._limits,
-                tls=_tls_context(mailbox.ca_certificates),
+                limits=limits_of(mailbox, self._limits),
+                tls=_tls_context(mailbox.ca_certificates, mailbox.allow_legacy_tls),
                 allow_cleartext_password=mailbox.allow_cleartext_password,
                 transcript=transcript,
                 reached=reached,
@@ -228,7 +229,7 @@ class Maildrop:
     async def _addresses(self, mailbox: Mailbox) -> tuple[str, ...]:
         try:
             refuse_port(mailbox.host, mailbox.port, self._ports)
-            return await resolve(mailbox.host, allowed=self._allowed, lookups=self._lookups)
+            return await resolve(mailbox.host.rstrip("."), allowed=self._allowed, lookups=self._lookups)
         except AddressRefused as error:
             raise SyncFailed(SyncErrorCode.ADDRESS_REFUSED, str(error)) from error
         except HostUnknown as error:
@@ -260,6 +261,32 @@ class LoginSettings(Protocol):
     def allow_apop(self) -> bool: ...
     @property
     def mechanism(self) -> str | None: ...
+
+
+def name_of(host: str) -> str:
+    """The name that TLS is verified against: without the brackets of an address, and the final dot of a name."""
+    return host.strip("[]").rstrip(".")
+
+
+class TimeOuts(Protocol):
+    """The time-outs of a mailbox, in seconds: its row, or one to try."""
+
+    @property
+    def connect_timeout_seconds(self) -> int | None: ...
+    @property
+    def reply_timeout_seconds(self) -> int | None: ...
+    @property
+    def session_timeout_seconds(self) -> int | None: ...
+
+
+def limits_of(mailbox: TimeOuts, limits: pop3.Limits) -> pop3.Limits:
+    """The limits with the mailbox's own time-outs, where it has some."""
+    return replace(
+        limits,
+        connect_timeout=mailbox.connect_timeout_seconds or limits.connect_timeout,
+        reply_timeout=mailbox.reply_timeout_seconds or limits.reply_timeout,
+        session_timeout=mailbox.session_timeout_seconds or limits.session_timeout,
+    )
 
 
 def by_token(mailbox: LoginSettings, grant: Grant) -> Login:
@@ -300,5 +327,5 @@ def as_sync_failed(error: pop3.Pop3Error) -> SyncFailed:
 
 
 @lru_cache(maxsize=64)
-def _tls_context(ca_certificates: str | None) -> ssl.SSLContext:
-    return pop3.client_tls_context(ca_certificates)
+def _tls_context(ca_certificates: str | None, is_legacy: bool) -> ssl.SSLContext:  # noqa: FBT001  cached
+    return pop3.client_tls_context(ca_certificates, is_legacy=is_legacy)

@@ -26,10 +26,21 @@ _LEAST_ROOM: Final = 16 * 1024
 _CLOSE_WITHIN: Final = 1.0  # seconds
 
 
-def client_tls_context(cadata: str | None = None) -> ssl.SSLContext:
-    """TLS 1.2 at least, chain and host name verified (RFC 8314). ``cadata``: PEM, instead of the system's store."""
+def client_tls_context(cadata: str | None = None, *, is_legacy: bool = False) -> ssl.SSLContext:
+    """TLS 1.2 at least, chain and host name verified (RFC 8314). ``cadata``: PEM, instead of the system's store: of an
+    authority, or of the server itself.
+
+    ``is_legacy``: also TLS 1.0 and 1.1, and ciphers and keys that are thought too weak today: for old servers.
+    """
     context = ssl.create_default_context(cadata=cadata)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if cadata is not None:
+        context.verify_flags |= (
+            ssl.VERIFY_X509_PARTIAL_CHAIN
+        )  # whatever is given is trusted, and need not sign itself
+    if is_legacy:
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        context.set_ciphers("ALL:!aNULL:!eNULL:@SECLEVEL=0")
     return context
 
 

@@ -65,7 +65,7 @@ async def triage(
     matcher: Matcher,
     *,
     most_octets: int,
-    total: int,
+    total: int = 0,
     is_baseline: bool,
     judge: Judge | None,
     threads: FairThreads,

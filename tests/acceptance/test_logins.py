@@ -109,3 +109,17 @@ async def test_words_that_only_say_later_keep_nobody_from_asking(
         assert (await service.sync(mailbox_id))["status"] == "failed"
     server.faults = Faults()
     assert (await service.sync(mailbox_id))["status"] == "succeeded"
+
+
+async def test_a_host_has_no_port_in_it_and_may_end_with_a_dot(
+    service: Client, server: FakePop3Server
+) -> None:
+    body = {
+        "name": "x", "host": f"127.0.0.1:{server.port}", "security": "none", "username": "u",
+        "allow_cleartext_password": True, "password": "p",
+    }  # fmt: skip
+    refused = await service.http.post("/mailboxes", json=body)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/host")
+    assert "port" in refused.json()["errors"][0]["detail"]
+    mailbox_id = await register(service, server, host="localhost.", reply_timeout_seconds=30)
+    assert (await service.sync(mailbox_id))["status"] == "succeeded"

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  letters that look alike stand here
 """Criteria: what is refused and where, and what they mean for a message."""
 
 import json
@@ -437,3 +438,26 @@ def test_no_condition_on_an_uncertain_sender_is_met(head: bytes, negated: bool) 
         ("exists", None),
     ]:
         assert not is_wanted_by_address(head, op, value, negated=negated)
+
+
+@pytest.mark.parametrize(
+    ("field", "op", "value", "head", "wanted"),
+    [
+        ("subject", "equals", "Rechnung 1", "Subject: ＲＥＣＨＮＵＮＧ\u2003１", True),  # compatible forms
+        ("subject", "contains", "invoice", "Subject: in\u200bvoi\u00adce", True),  # what nobody sees
+        ("subject", "contains", "a b", "Subject: A  \t B", True),
+        ("subject", "equals", "straße", "Subject: STRASSE", True),
+        ("subject", "equals", "café", "Subject: cafe\u0301", True),
+        ("subject", "equals", "cafe", "Subject: café", False),
+        ("from", "equals", "ada lovelace", "From: Ada\u00a0Lovelace <ada@example.org>", True),
+        ("from", "equals", "ADA@Example.ORG", "From: Ada <ada@example.org>", True),
+        ("from", "equals", "ada@bücher.example", "From: <ada@xn--bcher-kva.example>", True),
+        ("to", "contains", "@example.org", "To: x@EXAMPLE.org", True),
+        # An address that only looks alike is another one.
+        ("from", "equals", "ada@example.org", "From: <\uff41da@example.org>", False),
+    ],
+)
+def test_texts_are_compared_as_they_are_seen_and_addresses_exactly(
+    field: str, op: str, value: str, head: str, wanted: bool
+) -> None:
+    assert _wanted(field, op, value, head=f"{head}\r\n\r\n".encode()) is wanted

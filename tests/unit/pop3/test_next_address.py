@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -81,3 +82,34 @@ async def test_once_a_secret_was_sent_no_other_address_is_tried() -> None:
             with pytest.raises(pop3.AuthFailed):
                 await session.login("reader", "correct horse")
         assert heard == []
+
+
+async def test_the_certificate_of_the_server_itself_is_trusted_where_it_is_given_and_no_other_one(
+    tmp_path: Path,
+) -> None:
+    authority = CertificateAuthority(tmp_path)
+    files, other = (authority.issue(name, hosts=("localhost",)) for name in ("one", "two"))
+    async with FakePop3Server(FakeMaildrop(), tls=server_tls(files), implicit_tls=True) as server:
+        where = endpoint(server.port, pop3.Security.TLS, "127.0.0.1")
+        pinned = pop3.client_tls_context(files.certificate.read_text())
+        async with await pop3.connect(where, limits=LIMITS, tls=pinned) as session:
+            assert session.greeting
+        another = pop3.client_tls_context(other.certificate.read_text())
+        with pytest.raises(pop3.TlsFailed):
+            await pop3.connect(where, limits=LIMITS, tls=another)
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
+async def test_old_tls_is_spoken_only_where_that_is_said(tmp_path: Path) -> None:
+    authority = CertificateAuthority(tmp_path)
+    old = server_tls(authority.server_certificate("valid"))
+    old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    pem = authority.ca_file.read_text()
+    async with FakePop3Server(FakeMaildrop(), tls=old, implicit_tls=True) as server:
+        where = endpoint(server.port, pop3.Security.TLS, "127.0.0.1")
+        with pytest.raises(pop3.TlsFailed):
+            await pop3.connect(where, limits=LIMITS, tls=pop3.client_tls_context(pem))
+        context = pop3.client_tls_context(pem, is_legacy=True)
+        async with await pop3.connect(where, limits=LIMITS, tls=context) as session:
+            assert session.greeting
