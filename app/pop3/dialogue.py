@@ -85,7 +85,7 @@ class Dialogue:
     @property
     def is_out_of_time(self) -> bool:
         """The session's time is nearly over: what is owed may still come, and nothing more is asked for."""
-        spare = min(self._limits.reply_timeout, self._limits.session_timeout / 10)
+        spare = min(self._limits.reply_timeout, self._limits.session_timeout / 50)
         return asyncio.get_running_loop().time() >= self._deadline - spare
 
     def out_of_time(self) -> OutOfTime:
