@@ -178,6 +178,7 @@ def _outcome(candidate: Candidate, reply: pop3.Retrieved, packed: Iterator[Packe
     message = prepare(next(packed), unique_id=candidate.unique_id, occurrence=candidate.occurrence)
     copy = measured(
         reply.body,
+        listed=candidate.octets,
         digest=message.packed.sha256,
         ending=reply.ending,
         has_inner_end=reply.has_inner_end,
