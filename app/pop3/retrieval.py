@@ -205,10 +205,10 @@ class Retrieval:
                 if place is _Place.ANOTHER:
                     raise ProtocolError("An answer has the size of another message.")
                 self._is_draining |= place is _Place.CUT
-                if sum(one.held for one in waiting) > self._limits.window_octets + most_octets:
-                    raise ProtocolError("Behind a message that was cut short comes more than was announced.")
-                while waiting and not self._is_draining:
+                if not self._is_draining:
                     yield waiting.popleft()
+                elif sum(one.held for one in waiting) > self._limits.window_octets + most_octets:
+                    raise ProtocolError("Behind a message that was cut short comes more than was announced.")
             if waiting:
                 await self._dialogue.silence()
             while waiting:
