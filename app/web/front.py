@@ -98,7 +98,7 @@ class Front:
             scope["root_path"] = PREFIX
         if is_head := method == "HEAD":  # answered as GET is (RFC 9110 §9.3.2)
             scope = dict(scope, method="GET")
-        app = _TOO_MANY if is_one_too_many else self._app
+        app = _too_many if is_one_too_many else self._app
         try:
             await app(scope, receive, guarding)
         except _HeadIsEnough:
@@ -121,14 +121,10 @@ class _HeadIsEnough(Exception):
     """The header fields are sent: a body is not wanted, so it need not be made."""
 
 
-_TOO_MANY = problem(
-    AppError(
-        429,
-        "too_many_requests",
-        "This address has too many requests under way.",
-        headers={"Retry-After": "1"},
-    )
-)
+async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:
+    detail = "This address has too many requests under way."
+    answer = problem(AppError(429, "too_many_requests", detail, headers={"Retry-After": "1"}))
+    await answer(scope, receive, send)
 
 
 def _log_request(scope: Scope, **facts: Any) -> None:
