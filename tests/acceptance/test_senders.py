@@ -52,7 +52,8 @@ async def test_what_an_earlier_version_read_is_read_again_after_an_upgrade_and_o
         await service.sync(await service.register(maildrop, dovecot_server))
         before = (await service.feed())[0]
     with sqlite3.connect(tmp_path / "maildelta.sqlite") as db:
-        db.execute("UPDATE messages SET from_address = 'wrong@x', authors = NULL, from_ambiguous = NULL")
+        emptied = "authors = NULL, from_ambiguous = NULL, reader_version = NULL"
+        db.execute(f"UPDATE messages SET from_address = 'wrong@x', {emptied}")
         db.execute("DELETE FROM rereading")
     async with running(settings) as service:
         again = await service.http.post(f"/messages/{before[0]['id']}/reparse")
