@@ -203,8 +203,8 @@ def with_errors(document: dict[str, Any]) -> dict[str, Any]:
                     codes = [*told.get(_CODES_HERE, ["internal_error"] if status == "500" else [])]
                     if status == "400":
                         more = ["bad_request", "malformed_json"] if takes_body else ["bad_request"]
-                        codes = list(dict.fromkeys([*codes, *more]))
-                    only = {"properties": {"code": {"enum": codes}}}
+                        codes += more
+                    only = {"properties": {"code": {"type": "string", "enum": list(dict.fromkeys(codes))}}}
                     schema = {"allOf": [{"$ref": "#/components/schemas/Problem"}, only]}
                     example = {"example": told["example"]} if "example" in told else {}
                     response["content"] = {MEDIA_TYPE: {"schema": schema} | example}

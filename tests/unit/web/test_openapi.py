@@ -96,6 +96,17 @@ def test_the_bodies_that_the_page_offers_can_be_sent_as_they_are(document: Docum
         NewMailbox.model_validate(example["value"])
 
 
+def test_no_code_of_an_error_is_named_twice(document: Document) -> None:
+    """A generator that makes an enumeration of them would fail."""
+    for name, operation in operations(document):
+        for status, response in operation["responses"].items():
+            if status >= "400":
+                codes = response["content"]["application/problem+json"]["schema"]["allOf"][1]["properties"][
+                    "code"
+                ]
+                assert len(codes["enum"]) == len(set(codes["enum"])), (name, status)
+
+
 def test_a_change_has_no_defaults(document: Document) -> None:
     """A client that filled them in would change what nobody named."""
     properties = document["components"]["schemas"]["MailboxChange"]["properties"]
