@@ -101,7 +101,6 @@ class Beginning:
     and what was learnt of its server.
 
     ``kept``: how many messages the server still shows although it was asked to delete them, or could not be.
-    ``waiting``: how many that failed are listed and wait for a next attempt.
     """
 
     mailbox: Mailbox
@@ -109,7 +108,6 @@ class Beginning:
     due: Sequence[Known]
     learnt: Learnt
     kept: int = 0
-    waiting: int = 0
 
 
 def waiting(db: Session, mailbox_id: MailboxId) -> int:
@@ -184,7 +182,6 @@ def read_beginnings(db: Session, asked: Sequence[tuple[MailboxId, datetime]]) ->
         if deleting
         else {}
     )
-    waiting = {row[0]: row[1] for row in db.connection().execute(_WAITING, {"mailboxes": ids})}
     return [
         Beginning(
             rows[each],
@@ -192,7 +189,6 @@ def read_beginnings(db: Session, asked: Sequence[tuple[MailboxId, datetime]]) ->
             _as_known(due.get(each, ())),
             lessons[each],
             kept.get(each, 0),
-            waiting.get(each, 0),
         )
         if each in rows
         else None

@@ -43,6 +43,7 @@ class Mailbox(SQLModel, table=True):
 
     ``login_after``: no poll comes before it, whatever is changed, for the server or the provider wants so much
     time between two logins. ``is_private``: in a network where each port of a host is a server of its own.
+    ``waiting``: how many messages that failed are listed and wait for a next attempt.
     ``follow_ups``: how many sessions have gone on with what one left that was cut. ``quiet_syncs``: how many in a row
     have brought nothing new. ``listed_entries``: how many messages the last listing showed.
 
@@ -122,6 +123,7 @@ class Mailbox(SQLModel, table=True):
     stat_excess: int | None = Field(default=None, sa_column=Column(Integer))
     failures: int = Field(default=0, sa_column=Column(Integer, nullable=False))
     quiet_syncs: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    waiting: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
     follow_ups: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
     login_after: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     login_changed_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))

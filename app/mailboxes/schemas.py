@@ -519,7 +519,7 @@ def answer(row: Mailbox, facts: MailboxStats) -> MailboxAnswer:
             "refused_at",
             "refused_until",
         }
-        | {"forced_at", "follow_ups"}
+        | {"forced_at", "follow_ups", "waiting"}
     )
     return MailboxAnswer(
         **columns,

@@ -125,7 +125,7 @@ async def sync_mailbox(claim: Claim, *, tools: SyncTools, slot: WorkerSlot | Non
             SyncErrorCode.STORAGE_FAILED, "The database could not store what came; see the log."
         )
         return await run.end(SyncStatus.FAILED, failure)
-    return await run.end(SyncStatus.PARTIAL if await run.is_anything_waiting() else SyncStatus.SUCCEEDED)
+    return await run.end(SyncStatus.SUCCEEDED)
 
 
 class _Run:
@@ -145,7 +145,7 @@ class _Run:
         self._waiting = self._too_large = 0
         self._started = tools.clock()
         self._facts: dict[str, Any] = {}
-        self._is_as_before = False
+        self._is_as_before = self._is_quit_lost = self._has_blamed = False
         self._habit = Habit.none()
         self._learnt: Learnt | None = None
         self._has_moved = False
@@ -166,7 +166,7 @@ class _Run:
 
     async def _in_session(self, beginning: Beginning, share: ListingShare) -> None:
         mailbox, self._learnt = beginning.mailbox, beginning.learnt
-        self._waiting = beginning.waiting
+        self._waiting = mailbox.waiting
         self._habit = self._learnt.habit
         most = most_entries(mailbox.listed_entries, self._tools.limits)
         self._maildrop = MaildropId(self._mailbox_id, mailbox.generation)
@@ -242,7 +242,8 @@ class _Run:
         self, raw: pop3.RawListing, view: ListingView, triaged: Triaged
     ) -> ListingDigest | None:
         """Of the listing, what the next session shows if nothing happens; None: nothing new is to be remembered."""
-        if view.is_short or self._is_as_before or triaged.postponed or self._others:
+        is_unknown = triaged.postponed or self._others or self._is_quit_lost
+        if view.is_short or self._is_as_before or is_unknown:
             return None
         left = (
             await self._tools.slices.do(listing_digest.without(raw, self._deleted)) if self._deleted else raw
@@ -343,11 +344,13 @@ class _Run:
         lost = [line for line in view.diff.gone if line.state is EntryState.FAILED and line.next_attempt_at]
         return max(0, self._waiting - len(lost) - len(view.diff.due))
 
-    async def is_anything_waiting(self) -> bool:
+    async def _is_anything_waiting(self) -> bool:
         """Whether messages that failed are listed and wait for a next attempt. Too large ones do not."""
-        if not (self._waiting or self.report.failed > self._too_large):
+        if not (self._waiting or self.report.failed > self._too_large or self._has_blamed):
             return False
-        return bool(await self._lease.read(partial(ledger.waiting, mailbox_id=self._mailbox_id)))
+        count = await self._lease.read(partial(ledger.waiting, mailbox_id=self._mailbox_id))
+        self._facts["waiting"] = count
+        return count > 0
 
     async def _retrieve_and_store(
         self,
@@ -423,6 +426,7 @@ class _Run:
                 if candidate.number == session.awaited:
                     reason = f"the session ended within it: {error}"[:1000]
                     outcome = Outcome(candidate, None, reason=reason, ended_session=True)
+                    self._has_blamed = True
                     batch = Batch(((outcome, None),), frozenset(), self._tools.clock())
                     if self.report.to_retrieve:
                         self.report = batch.counted_in(self.report)
@@ -508,6 +512,7 @@ class _Run:
             refusals = await session.delete(checked.same)
             is_answered = await self._quit(session, len(checked.same))
         if not is_answered:
+            self._is_quit_lost = True  # the next listing is looked at line by line
             return
         marked = zip(checked.same, refusals, strict=True)
         for number, refusal in marked:
@@ -618,6 +623,8 @@ class _Run:
     async def end(self, status: SyncStatus, failure: SyncFailed | None = None) -> SyncStatus:
         """Write the completion: the sync's status, the next state of the mailbox, and when it is due again."""
         tools, slot = self._tools, self._slot
+        if await self._is_anything_waiting() and status is SyncStatus.SUCCEEDED:
+            status = SyncStatus.PARTIAL
         pace = slot.pace
         if status is not SyncStatus.CANCELLED:
             pace = slot.ended(

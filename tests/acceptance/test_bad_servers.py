@@ -378,7 +378,8 @@ async def test_headers_of_messages_over_the_limit_are_recorded_as_they_come(
         assert told["large-100"]["state"] == "failed"
         await server.settled()
         server.log.clear()
-        assert (await service.sync(mailbox_id))["status"] == "succeeded"  # too large ones make no sync partial
+        # Too large ones make no sync partial.
+        assert (await service.sync(mailbox_id))["status"] == "succeeded"
         told = await ledger(service, mailbox_id)
         assert [told[f"large-{number}"]["state"] for number in range(1, 151)] == ["too_large"] * 150
         asked = [word for word in server.commands if word.startswith("TOP")]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from app import pop3
 from app.mailboxes.models import Mailbox
+from app.maildrops.learnt import Learnt
 
 
 @dataclass
@@ -78,7 +79,7 @@ class SimulatedMaildrop:
         *,
         timings: dict[str, int],
         transcript: pop3.Transcript | None = None,
-        one_at_a_time: bool = False,
+        learnt: Learnt | None = None,
         progress: pop3.Progress | None = None,
     ) -> AsyncIterator["SimulatedSession"]:
         """In the place of ``Maildrop.session``."""

@@ -63,7 +63,8 @@ async def test_after_a_quit_that_failed_everything_is_looked_at(bench: Bench, fa
     await bench.change(server_retention=DELETING)
     put(bench, "a", "b")
     setattr(bench.maildrop.whims, fault, 1)
-    assert (await bench.try_sync())[0] == "failed"
+    # A QUIT that is not answered is a warning; one that is refused, behind messages that were stored, is progress.
+    assert (await bench.try_sync())[0] == ("succeeded" if fault == "loses_quit" else "partial")
     if fault == "loses_quit":
         assert bench.maildrop.mails == []  # it was deleted all the same
         put(bench, "c", "d")
