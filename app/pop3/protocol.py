@@ -181,7 +181,8 @@ class Framer:
         if end < 0:
             self._scanned = length
             head = inbox.taken(start, min(start + 4, inbox.end))
-            if any(octet < 0x20 or octet > 0x7E for octet in head.rstrip(b"\r")):
+            is_binary = any(octet < 0x20 or octet > 0x7E for octet in head.rstrip(b"\r"))
+            if is_binary and not (self._banner_room and _are_words(head)):
                 _status_of(head)  # binary (a TLS alert, say) may have no line end: no need to wait for one
             return NEED_DATA
         line = inbox.taken(start, end)
@@ -295,10 +296,14 @@ def _status_of(line: bytes) -> Status:
 
 def _is_banner(line: bytes) -> bool:
     """Whether it is words of a wrapper before the greeting: text, and no status of this or another protocol."""
-    text = line.rstrip(b"\r")
-    if text[:1] in {b"+", b"-"} or any(octet < 0x20 and octet != 0x09 for octet in text):
-        return False
-    return meaning_of(_text(line)) not in {Meaning.SMTP, Meaning.IMAP, Meaning.HTTP, Meaning.SSH}
+    others = {Meaning.SMTP, Meaning.IMAP, Meaning.HTTP, Meaning.SSH}
+    return _are_words(line) and meaning_of(_text(line)) not in others
+
+
+def _are_words(start: bytes) -> bool:
+    """Whether it may be such words, or the beginning of some: in any language, and no status."""
+    text = start.rstrip(b"\r")
+    return text[:1] not in {b"+", b"-"} and all(octet >= 0x20 or octet == 0x09 for octet in text)
 
 
 def _text(line: bytes) -> str:

@@ -222,13 +222,13 @@ def test_a_message_without_end_is_given_up_and_held_neither_in_memory_nor_on_dis
 
 
 def test_an_answer_to_top_without_end_is_given_up_charged_to_its_message_and_held_to_the_limit() -> None:
-    answers = [GREETING, Answer(b"+OK\r\nSubject: one\r\n.\r\n+OK\r\n", b"X-Filler: all work\r\n")]
+    answers = [GREETING, Answer(b"+OK\r\nSubject: one\r\n\r\n.\r\n+OK\r\n", b"X-Filler: all work\r\n")]
     server = PlayedServer(answers, chunk=64 * KIB, pace=5.0)
 
     async def played() -> None:
         session = await begun(server, PIPELINING)
         replies = session.top([1, 2, 3])
-        assert (await anext(replies)).body == b"Subject: one\r\n"
+        assert (await anext(replies)).body == b"Subject: one\r\n\r\n"
         with pytest.raises(pop3.LimitExceeded):
             await anext(replies)
         assert session.awaited == 2
@@ -256,7 +256,14 @@ def no_file_larger_than(octets: int) -> Iterator[None]:
 
 
 _GOOD = b"+OK\r\n"
-_UNASKED = st.sampled_from([b"+OK\r\n", b"-ERR idle for too long\r\n", b"x", b".\r\n", b"\r\n", b"+", b"\0"])
+_MOST_BLANK = 4
+_UNASKED = st.builds(
+    lambda blank, octets: blank + octets,
+    st.sampled_from([b"", b"\r\n", b"\n" * _MOST_BLANK]),
+    st.sampled_from(
+        [b"+OK\r\n", b"-ERR idle for too long\r\n", b"x", b".\r\n", b"\r\n" * (_MOST_BLANK + 1), b"+", b"\0"]
+    ),
+)
 
 
 @law(st.integers(0, 4), _UNASKED, examples=30)
@@ -275,6 +282,30 @@ def test_a_server_that_says_more_than_it_was_asked_is_asked_nothing_more(good: i
 
     run(played)
     assert len(server.sendings) == good + 1
+
+
+@law(
+    st.lists(st.lists(st.sampled_from([b"\r\n", b"\n"]), max_size=_MOST_BLANK), min_size=1, max_size=5),
+    st.booleans(),
+    examples=30,
+)
+def test_a_few_empty_lines_are_nothing_before_a_status_and_behind_it(
+    blank: list[list[bytes]], are_before: bool
+) -> None:
+    lines = [b"".join(some) for some in blank]
+    answers = [Answer(some + _GOOD if are_before else _GOOD + some) for some in lines]
+    refusal = Answer(b"-ERR the last\r\n")
+    server = PlayedServer([GREETING, *answers, refusal], chunk=1_000)
+
+    async def played() -> None:
+        session = await begun(server)
+        for _ in answers:
+            await session.noop()
+        with pytest.raises(pop3.ServerTemporary, match="the last"):  # each answer was its own command's
+            await session.noop()
+
+    run(played)
+    assert len(server.sendings) == len(answers) + 1
 
 
 _ANSWERS = st.builds(

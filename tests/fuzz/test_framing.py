@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from app.pop3.errors import LimitExceeded, ProtocolError
 from app.pop3.inbox import Inbox
 from app.pop3.protocol import Data, Expect, Framer, NeedData, Status
+from app.pop3.refusals import Meaning, meaning_of
 from tests.fuzz.laws import law, mutations
 from tests.fuzz.work import assert_linear
 from tests.transcripts.test_transcripts import FILES, read
 
-LINE, PIECE, MOST_BLANK = 64, 24, 4
+LINE, PIECE, MOST_BLANK, MOST_BANNER = 64, 24, 4, 5
+OTHERS = {Meaning.SMTP, Meaning.IMAP, Meaning.HTTP, Meaning.SSH}
 KINDS = (Expect.STATUS, Expect.MULTILINE, Expect.MULTILINE, Expect.STATUS, *[Expect.MULTILINE] * 6)
 
 
@@ -28,21 +30,32 @@ class Heard:
 
 
 def modelled(wire: bytes, kinds: Iterable[Expect], line_octets: int) -> Heard:
-    """RFC 1939 §3 as plainly as it can be said, on all that came at once."""
-    asked, eol, at = list(kinds), b"\n", 0
+    """RFC 1939 §3 as plainly as it can be said, on all that came at once.
+
+    Where a status is due a few empty lines are nothing, nor are a few lines of words before the greeting.
+    """
+    asked, eol, at, blank, banner = list(kinds), b"\n", 0, MOST_BLANK, MOST_BANNER
     replies: list[tuple[bool, str, bytes | None]] = []
     while True:
+        while blank and (empty := 2 * wire.startswith(b"\r\n", at) or wire.startswith(b"\n", at)):
+            at, blank = at + empty, blank - 1
         line, end, _ = wire[at:].partition(b"\n")
         if len(line) > line_octets:
             return Heard(tuple(replies), b"", True)
         if not end:
             head = line[:4].rstrip(b"\r")
             is_binary = any(not 0x20 <= octet <= 0x7E for octet in head)
-            return Heard(tuple(replies), b"", is_binary and not is_status(line[:4]))
-        if not is_status(line) or len(replies) == len(asked):
+            may_go_on = is_status(head) or (banner and are_words(head))
+            return Heard(tuple(replies), b"", is_binary and not may_go_on)
+        is_banner = banner > 0 and are_words(line) and meaning_of(line.decode(errors="replace")) not in OTHERS
+        if not (is_banner or is_status(line)) or len(replies) == len(asked):
             return Heard(tuple(replies), b"", True)
         eol = b"\r\n" if line.endswith(b"\r") else eol
         at += len(line) + 1
+        if is_banner:
+            banner -= 1
+            continue
+        blank, banner = MOST_BLANK, 0
         ok = line.startswith(b"+")
         text = line[3 if ok else 4 :].decode("utf-8", "replace").replace("\0", "\ufffd").strip()
         if asked[len(replies)] is Expect.STATUS or not ok:
@@ -54,12 +67,16 @@ def modelled(wire: bytes, kinds: Iterable[Expect], line_octets: int) -> Heard:
         body = lines[: lines.index(b".")]
         at += sum(len(line) + len(eol) for line in [*body, b"."])
         replies.append((True, text, b"".join(unstuffed(line) + eol for line in body)))
-        for _ in range(MOST_BLANK):  # behind a body an empty line is nothing
-            at += 2 if wire.startswith(b"\r\n", at) else 1 if wire.startswith(b"\n", at) else 0
 
 
 def is_status(line: bytes) -> bool:
     return line[:3].upper() == b"+OK" or line[:4].upper() == b"-ERR"
+
+
+def are_words(line: bytes) -> bool:
+    """No beginning of a status, and nothing binary: a tab and other alphabets are none."""
+    text = line.rstrip(b"\r")
+    return not text.startswith((b"+", b"-")) and not set(text) & (set(range(0x20)) - set(b"\t"))
 
 
 def unstuffed(line: bytes) -> bytes:
@@ -135,7 +152,8 @@ def cut(wire: bytes, places: Iterable[int]) -> list[bytes]:
 
 _FRAGMENTS = st.sampled_from(
     [b"+OK", b"+ok x", b"-ERR", b"-err [IN-USE]", b"\r\n", b"\n", b"\r", b".", b"..", b".\r\n", b"\r\n.\r\n", b"\n.\n",
-     b"+OK\r\n", b"+OK\n", b"-ERR\r\n", b"\0", b"\xff", b"x" * 23, b"x" * 24, b"y" * 65, b" ", b"a"]
+     b"+OK\r\n", b"+OK\n", b"-ERR\r\n", b"\0", b"\xff", b"x" * 23, b"x" * 24, b"y" * 65, b" ", b"a",
+     b"\t", b"\xc3\xa9", b"\x7f", b"220 ESMTP\r\n", b"* OK\r\n", b"HTTP/1.1 400\r\n", b"SSH-2.0-x\r\n"]
 )  # fmt: skip
 _RUNS = st.builds(
     lambda length, end: b"x" * length + end, st.integers(1, 30), st.sampled_from([b"\r\n.y", b"\r\n..", b""])

@@ -222,6 +222,15 @@ def test_a_few_lines_of_a_wrapper_before_the_greeting_are_nothing_and_later_they
         replies(Framer(), [banner * 6], [Expect.STATUS])
 
 
+@pytest.mark.parametrize("banner", [b"\tWarning", "Überlastet".encode()])
+def test_a_wrapper_s_words_are_nothing_in_whatever_parts_they_come(banner: bytes) -> None:
+    wire = banner + b"\r\n+OK\r\n"
+    for chunks in ([wire], [bytes([octet]) for octet in wire]):
+        framer = Framer()
+        assert replies(framer, chunks, [Expect.STATUS])[0].ok
+        assert framer.banner == banner.decode().strip()
+
+
 def test_binary_is_seen_to_be_no_pop3_without_waiting_for_a_line_end() -> None:
     framer = Framer()
     framer.expect(Expect.STATUS)
