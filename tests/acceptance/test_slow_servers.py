@@ -35,7 +35,7 @@ async def test_a_drip_is_let_be_until_another_waits_for_its_place_and_then_keeps
             "succeeded"
         )
         ended = await service.ended(asked)
-        assert (ended["status"], ended["error"]["code"]) == ("failed", "server_temporary")
+        assert (ended["status"], ended["error"]["code"]) == ("partial", "server_temporary")
         assert "while other mailboxes waited" in ended["error"]["detail"]
         assert digests((await service.feed())[0]) == digests_of([FIRST, FIRST])
 
