@@ -115,3 +115,11 @@ def test_the_picture_of_the_architecture_shows_every_room_and_is_drawn_alike_eac
 def test_every_room_says_in_its_docstring_what_it_is_for() -> None:
     draw = runpy.run_path(str(ROOT / "scripts/draw_architecture.py"))
     assert [room for room in draw["rooms"]() if not draw["purpose"](room)] == []
+
+
+def test_no_lock_names_a_host() -> None:
+    """Names, versions and hashes only: who installs chooses where from."""
+    locks = [*ROOT.glob("*.lock"), *ROOT.glob("benchmarks/*.lock"), ROOT / "tests/clients/package-lock.json"]
+    assert len(locks) >= 5
+    for lock in locks:
+        assert "://" not in lock.read_text(), lock.name
