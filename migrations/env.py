@@ -10,7 +10,7 @@ import app.ledger.models
 import app.mailboxes.models
 import app.maildrops.models
 import app.messages.models
-import app.runs.models  # noqa: F401
+import app.runs.models  # noqa: F401  these imports make the tables known
 
 
 def include_object(_object: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:  # noqa: FBT001

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -26,10 +27,7 @@ async def stored(directory: Path, letters: Sequence[bytes]) -> list[str]:
     upgrade(url)
     database = Database(url)
     try:
-        places = [
-            await database.write(lambda db, n=n, raw=raw: _store(db, n, raw))  # type: ignore[misc]  # mypy infers no lambda with defaults
-            for n, raw in enumerate(letters)
-        ]
+        places = [await database.write(partial(_store, number=n, raw=raw)) for n, raw in enumerate(letters)]
     finally:
         database.close()
     return [encode_id("msg", place) for place in places]

@@ -38,7 +38,7 @@ def shorten_leases(db: Session, *, now: datetime, seconds: float) -> int:
     running = text("syncs.status IN ('queued', 'running')") & (col(Sync.status) == SyncStatus.RUNNING.value)
     lease = timedelta(seconds=seconds)
     cut = update(Sync).where(running, col(Sync.lease_expires_at) > now + 2 * lease)
-    return int(db.execute(cut.values(lease_expires_at=now + lease)).rowcount)  # type: ignore[attr-defined]
+    return db.connection().execute(cut.values(lease_expires_at=now + lease)).rowcount
 
 
 def pull_back_plans(db: Session, *, now: datetime) -> int:

@@ -4,7 +4,9 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from tests.acceptance.test_api import MAILBOX
@@ -30,7 +32,7 @@ def test_the_loops_of_the_page_read_each_message_once(
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         monkeypatch.chdir(away)
-        reader: dict[str, object] = {}
+        reader: dict[str, Any] = {}
         exec(snippet("python"), reader)
         read_on, got = reader["read_on"], list[str]()
         assert callable(read_on)
@@ -47,8 +49,8 @@ def test_the_loops_of_the_page_read_each_message_once(
             )
             return [line.split(" ", 1)[1] for line in done.stdout.splitlines()]
 
-        http = reader["http"]
-        http.post("/mailboxes", json=MAILBOX).raise_for_status()  # type: ignore[attr-defined]
+        http: httpx.Client = reader["http"]
+        http.post("/mailboxes", json=MAILBOX).raise_for_status()
         store(tmp_path / "data", mailbox_id=1, count=60)
         assert by_python() == [f"m{n}" for n in range(60)]
         assert by_python() == []
@@ -61,4 +63,4 @@ def test_the_loops_of_the_page_read_each_message_once(
         assert (by_python(), by_curl()) == (["m0"], ["m0"])
         (away / "cursor.txt").write_text("bTE6OTk5")  # m1:999, a place that this feed has not reached
         assert len(by_python()) == 61
-        http.close()  # type: ignore[attr-defined]
+        http.close()

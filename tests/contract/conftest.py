@@ -1,12 +1,18 @@
 """One suite, every database: each test of this folder that takes ``database`` runs on SQLite and PostgreSQL."""
 
-from collections.abc import Iterator
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from app.database import Database
 from app.database.schema import upgrade
+from app.messages.rereading import Rereader
+from app.reading.threads import FairThreads
+
+Rereading = Callable[..., Rereader]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -25,3 +31,20 @@ def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
     yield database
     database.close()
+
+
+@pytest.fixture
+def rereader(database: Database) -> Iterator[Rereading]:
+    """Makes what reads stored messages again, and takes no rest."""
+    threads = FairThreads(1, name="reread")
+
+    async def no_rest(_seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    def made(version: int = 1, sleep: Callable[[float], Awaitable[None]] = no_rest) -> Rereader:
+        return Rereader(
+            database=database, threads=threads, monotonic=time.monotonic, sleep=sleep, version=version
+        )
+
+    yield made
+    threads.close()

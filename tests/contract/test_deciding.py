@@ -17,8 +17,8 @@ from app.messages.contents import Packer
 from app.messages.feed import STILL_READING, FeedQuery, Order, read_once
 from app.messages.intake import Prepared, prepare
 from app.messages.repository import Wanted
+from tests.contract.conftest import Rereading
 from tests.contract.test_repositories import make_mailbox, put
-from tests.contract.test_rereading import Rereading, rereader, threads  # noqa: F401
 from tests.letters_stored import stored
 from tests.service import Client, running, settings_for
 
@@ -150,7 +150,7 @@ async def test_a_thread_is_read_by_its_index(database: Database, mailbox_id: Mai
 
 async def test_what_was_stored_before_has_nothing_until_it_is_read_again_and_filters_say_so(
     database: Database,
-    rereader: Rereading,  # noqa: F811
+    rereader: Rereading,
 ) -> None:
     await put_all(database)
     before = {subject: await row(database, subject) for subject in LETTERS}

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import pytest
@@ -137,12 +138,16 @@ class Counting:
     query: list[tuple[str, FeedQuery]] = field(default_factory=list)
 
     async def read(self, question: Callable[[Session], Result]) -> Result:
-        self.query.append(("read", question.keywords["query"]))  # type: ignore[attr-defined]  # a partial
+        self._note("read", question)
         return await self.database.read(question)
 
     async def search(self, question: Callable[[Session], Result]) -> Result:
-        self.query.append(("search", question.keywords["query"]))  # type: ignore[attr-defined]  # a partial
+        self._note("search", question)
         return await self.database.search(question)
+
+    def _note(self, by: str, question: object) -> None:
+        assert isinstance(question, partial)
+        self.query.append((by, question.keywords["query"]))
 
 
 def reader_of(counting: Counting, wakeups: Wakeups) -> Feed:

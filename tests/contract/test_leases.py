@@ -222,7 +222,7 @@ async def test_no_decision_about_what_a_sync_has_stored_meanwhile(bench: Bench) 
 
     async def listed_before_a_sync(session: SimulatedSession, **told: Any) -> Any:
         raw = await listing(session, **told)
-        bench.maildrop.session = usual  # type: ignore[method-assign]
+        bench.maildrop.session = usual  # type: ignore[method-assign]  # the fake is what the test turns
         await bench.sync()
         return raw
 
@@ -231,10 +231,10 @@ async def test_no_decision_about_what_a_sync_has_stored_meanwhile(bench: Bench) 
     @asynccontextmanager
     async def overtaken(mailbox: Mailbox, **told: Any) -> AsyncIterator[SimulatedSession]:
         async with usual(mailbox, **told) as session:
-            session.listing = partial(listed_before_a_sync, session)  # type: ignore[method-assign]
+            session.listing = partial(listed_before_a_sync, session)  # type: ignore[method-assign]  # a fake, too
             yield session
 
-    bench.maildrop.session = overtaken  # type: ignore[method-assign]
+    bench.maildrop.session = overtaken  # type: ignore[method-assign]  # the fake again
     with pytest.raises(AppError, match="ran meanwhile"):
         await decided(bench)
     assert {line.state for line in await bench.lines()} == {"stored"}, "nothing stored became a baseline"

@@ -1,8 +1,6 @@
 """What is stored is read again after an upgrade, on SQLite and PostgreSQL alike."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -16,36 +14,14 @@ from app.mail.mime import VERSION
 from app.messages import repository
 from app.messages.models import MessageSeq
 from app.messages.repository import Wanted
-from app.messages.rereading import MESSAGES_PER_BATCH, Rereader
-from app.reading.threads import FairThreads
+from app.messages.rereading import MESSAGES_PER_BATCH
+from tests.contract.conftest import Rereading
 from tests.contract.test_repositories import mail, make_mailbox, put
 
-Rereading = Callable[..., Rereader]
 _COLUMNS = ("authors", "from_ambiguous", "reader_version")  # that there were not
 STALE = ", ".join(
     ["subject = 'stale'", "from_address = 'stale@example.org'", *(f"{name} = NULL" for name in _COLUMNS)]
 )
-
-
-async def no_rest(_seconds: float) -> None:
-    await asyncio.sleep(0)
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[FairThreads]:
-    threads = FairThreads(1, name="reread")
-    yield threads
-    threads.close()
-
-
-@pytest.fixture
-def rereader(database: Database, threads: FairThreads) -> Rereading:
-    def made(version: int = 1, sleep: Callable[[float], Awaitable[None]] = no_rest) -> Rereader:
-        return Rereader(
-            database=database, threads=threads, monotonic=time.monotonic, sleep=sleep, version=version
-        )
-
-    return made
 
 
 async def make_stale(database: Database, warnings: str = "[]") -> None:

@@ -176,6 +176,7 @@ def test_names_are_safe(name: bytes, filename: str) -> None:
 )
 def test_a_file_that_breaks_off_is_given_as_far_as_it_goes(body: bytes, data: bytes, warning: str) -> None:
     raw = b"Subject: x\r\n\r\nHi\n" + body
-    assert attachment(raw, 0) is not None
-    assert attachment(raw, 0)[1] == data  # type: ignore[index]
+    found = attachment(raw, 0)
+    assert found is not None
+    assert found[1] == data
     assert parse(raw).warnings == (warning,)

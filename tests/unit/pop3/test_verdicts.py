@@ -14,7 +14,7 @@ from app.pop3.errors import (
     ServerTemporary,
     login_error,
 )
-from app.pop3.refusals import SENTENCES, Meaning
+from app.pop3.refusals import SENTENCES, Meaning, Sentence
 from app.pop3.verdicts import Blame, Verdict, verdict_of
 
 CORPUS: dict[Verdict, tuple[str, ...]] = {
@@ -191,8 +191,8 @@ _NEVER = {
 
 
 @pytest.mark.parametrize("sentence", [each for each in SENTENCES if each.meaning in _NEVER], ids=str)
-def test_no_sentence_of_a_server_is_taken_for_its_opposite(sentence: object) -> None:
-    phrase, meaning = sentence.phrase, sentence.meaning  # type: ignore[attr-defined]
+def test_no_sentence_of_a_server_is_taken_for_its_opposite(sentence: Sentence) -> None:
+    phrase, meaning = sentence.phrase, sentence.meaning
     # With a blank of another kind and a word behind, it is none of the sentences any more: the rules have to tell.
     for text in (phrase, f"{phrase} (#4711)"):
         assert verdict_of(text) not in _NEVER[meaning]
