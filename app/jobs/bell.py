@@ -17,6 +17,7 @@ import structlog
 from psycopg import sql
 
 from app.database.autocommit import connect
+from app.jobs.ending import end
 from app.jobs.wakeups import Wakeups
 
 GATHER_SECONDS = 0.02
@@ -68,8 +69,7 @@ class Bell:
         self._is_stopping = True
         self._stirred.set()
         await asyncio.wait([self._task], timeout=_HANG_UP_WITHIN_SECONDS)
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        await end([self._task])
 
     def ring(self, name: str, about: Hashable = None) -> None:
         """Wake the other processes, soon. To be called in the event loop's thread, after the commit."""

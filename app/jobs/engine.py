@@ -26,6 +26,7 @@ from psycopg.rows import dict_row
 
 from app.database.autocommit import connect
 from app.jobs.bell import Bell
+from app.jobs.ending import end
 from app.jobs.port import Job
 from app.jobs.wakeups import Wakeups
 
@@ -79,9 +80,7 @@ class PgQueuerEngine:
 
     async def stop(self) -> None:
         while tasks := list(self._tasks):
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await end(tasks)
         if self._driver is not None:
             await self._driver.close()
 
@@ -107,7 +106,8 @@ class PgQueuerEngine:
             except Exception as error:
                 _log.warning("job_not_queued", job=name, error=type(error).__name__)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asked.wait(), job.every_seconds)
+                async with asyncio.timeout(job.every_seconds):
+                    await asked.wait()
 
     async def _run(self) -> None:
         """Run what is queued. The engine ends with its connection, and begins anew."""

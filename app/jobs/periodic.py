@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from app.database import StorageFailed
+from app.jobs.ending import end
 
 _log = structlog.get_logger()
 
@@ -35,10 +36,7 @@ class Periodic:
 
     async def stop(self) -> None:
         """End them all, in the middle of what they do."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await end(self._tasks)
 
     async def _do(
         self, name: str, job: Callable[[], Awaitable[None]], every_seconds: float, first_after: float

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import structlog
 
 from app.jobs import bell as bells
 from app.jobs import wakeups as wakeups_module
@@ -153,11 +154,11 @@ def test_a_payload_says_what_was_rung_or_that_anything_was() -> None:
     assert len(much) < 10
 
 
-async def test_where_a_pooler_stands_between_the_log_says_what_to_set(
-    pgbouncer_url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    async with ringing(pgbouncer_url):
-        assert "MAILDELTA_LISTEN_URL" in capsys.readouterr().out
+async def test_where_a_pooler_stands_between_the_log_says_what_to_set(pgbouncer_url: str) -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with ringing(pgbouncer_url):
+            pass
+    assert any("MAILDELTA_LISTEN_URL" in str(line) for line in lines)
 
 
 @asynccontextmanager

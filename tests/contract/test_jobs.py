@@ -100,6 +100,13 @@ async def test_what_the_rows_hold_is_done_at_start_when_asked_for_and_by_itself(
     assert sorted(at_start.begun) == ["a", "b", "c"]
 
 
+async def test_a_stop_in_the_moment_in_which_work_is_asked_for_ends(jobs_url: str | None) -> None:
+    rows = Rows()
+    async with started([rows.job(name) for name in "abc"], jobs_url) as wakeups:
+        await until(lambda: rows.looks >= 3)
+        wakeups.jobs.fire()
+
+
 async def test_asked_for_many_times_a_thing_is_done_once_at_a_time(jobs_url: str | None) -> None:
     rows = Rows("a", "b", "c")
     rows.may_end.clear()
