@@ -333,10 +333,17 @@ class Settings(BaseSettings):
 
     def first_api_key(self) -> str:
         """The admin key of the settings; made when there is none."""
-        key = self.api_key.get_secret_value() or _kept_secret(self.api_key_file)
-        if len(key) < 16:
-            raise ValueError("MAILDELTA_API_KEY: a key needs at least 16 characters")
-        return key
+        return _long_enough(self.api_key.get_secret_value() or _kept_secret(self.api_key_file))
+
+    def known_api_key(self) -> str:
+        """The same where there is one; makes nothing. Raises FileNotFoundError."""
+        return _long_enough(self.api_key.get_secret_value() or self.api_key_file.read_text().strip())
+
+
+def _long_enough(key: str) -> str:
+    if len(key) < 16:
+        raise ValueError("MAILDELTA_API_KEY: a key needs at least 16 characters")
+    return key
 
 
 def _kept_secret(path: Path) -> str:

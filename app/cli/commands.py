@@ -154,7 +154,7 @@ def put_back(
 @cli.command("show-key")
 def show_key() -> None:
     """Print the first admin key."""
-    typer.echo(_settings().first_api_key())
+    typer.echo(_known_api_key(_settings()))
 
 
 @cli.command("make-key")
@@ -188,7 +188,7 @@ def import_known(
         f"http://{host}:{settings.port}/mailboxes/{mailbox}/unique-ids/import",
         content=file.read_bytes(),
         headers={
-            "Authorization": f"Bearer {settings.first_api_key()}",
+            "Authorization": f"Bearer {_known_api_key(settings)}",
             "Content-Type": "application/octet-stream",
         },
         timeout=120,
@@ -275,6 +275,18 @@ def _settings() -> Settings:
         # The input is left out: it may be a secret.
         faults = [f"MAILDELTA_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors()]
         _fail("\n".join(faults))
+
+
+def _known_api_key(settings: Settings) -> str:
+    try:
+        return settings.known_api_key()
+    except FileNotFoundError:
+        _fail(
+            f"No admin key: MAILDELTA_API_KEY is not set, and there is no {settings.api_key_file.resolve()}. The "
+            "service makes that file at its first start: run this where it runs, or set MAILDELTA_DATA_DIR."
+        )
+    except (OSError, ValueError) as error:
+        _fail(str(error))
 
 
 def _fail(message: str) -> NoReturn:
