@@ -16,10 +16,14 @@ _MOST_HEAD = 32 * 1024
 
 @dataclass(frozen=True, slots=True)
 class RowMaker:
-    """Makes the rows of one maildrop at one moment. Every row has every column: they are written in bulk."""
+    """Makes the rows of one maildrop at one moment. Every row has every column: they are written in bulk.
+
+    ``baseline_reason``: why messages are baseline, where it was decided.
+    """
 
     maildrop: MaildropId
     now: datetime
+    baseline_reason: str | None = None
 
     def row(self, candidate: Candidate, state: EntryState, **facts: Any) -> Row:
         """The line of a candidate in a state."""
@@ -59,11 +63,10 @@ class RowMaker:
         kept = {"head": head[:_MOST_HEAD], **_fingerprint_columns(shown(head))}
         return self.row(candidate, EntryState.TOO_LARGE, reason=reason, **kept)
 
-    def baseline(self, candidate: Candidate, marks: Fingerprint | None = None, **facts: Any) -> Row:
+    def baseline(self, candidate: Candidate, marks: Fingerprint | None) -> Row:
         """A message that is known and not wanted, and what its headers told where they were looked at."""
-        return self.row(
-            candidate, EntryState.BASELINE, **(_fingerprint_columns(marks) if marks else {}), **facts
-        )
+        kept = _fingerprint_columns(marks) if marks else {}
+        return self.row(candidate, EntryState.BASELINE, reason=self.baseline_reason, **kept)
 
     def filtered(self, candidate: Candidate, reason: str | None, marks: Fingerprint | None) -> Row:
         """A message that the criteria do not want, and the rule that said so."""

@@ -14,7 +14,7 @@ from app.errors import AppError
 from app.ledger import listing_view
 from app.ledger import repository as ledger
 from app.ledger.comparison import compared
-from app.ledger.diff import Candidate, MaildropId, ledger_key
+from app.ledger.diff import MaildropId, ledger_key
 from app.ledger.entries import RowMaker
 from app.ledger.matching import Matcher
 from app.ledger.models import EntryId, Leased
@@ -29,10 +29,10 @@ from app.pop3 import Line
 from app.runs import claims
 from app.runs.claims import Turn
 from app.runs.errors import LeaseLost
-from app.runs.lease import taken
+from app.runs.lease import Lease, taken
 from app.runs.schemas import Report
-from app.sync.batch import renamed_away
 from app.sync.listing import list_maildrop, most_entries, with_every_id
+from app.sync.recording import RecordingPart, in_parts
 from app.sync.retention import due, seen_before
 from app.sync.service import SyncTools
 from app.sync.triage import Judge, Triaged, judge_by, triage
@@ -153,15 +153,14 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
     lost = [line for line in view.diff.present if line.entry_id not in matcher.found]
     gone = [line.entry_id for line in lost if line.unique_id not in later]
     if decision is not None:
-        change = partial(
-            _carry_out, maildrop=maildrop, triaged=triaged, gone=gone, tools=tools,
-            baseline=unknown if decision is Unknown.KNOWN else [],
-        )  # fmt: skip
+        heads = triaged.shown
+        baseline = [(one, heads.get(one.number)) for one in unknown] if decision is Unknown.KNOWN else []
+        decided = Triaged(recognised=triaged.recognised, baseline=baseline)
         try:
             async with taken(
                 mailbox_id, tools.database, since=since, clock=tools.clock, seconds=tools.lease_seconds
             ) as lease:
-                await lease.write(change, report=Report())
+                await _carry_out(lease, maildrop=maildrop, decided=decided, gone=gone, tools=tools)
         except LeaseLost as error:
             raise AppError(
                 409, "sync_under_way", "A sync of the mailbox runs, or ran meanwhile: ask again."
@@ -180,29 +179,26 @@ def _beginning(db: Session, *, mailbox_id: MailboxId) -> tuple[Mailbox, Turn]:
     return existing(db, mailbox_id), claims.last_turn(db, mailbox_id)
 
 
-def _carry_out(
-    db: Leased,
-    *,
-    maildrop: MaildropId,
-    triaged: Triaged,
-    gone: Sequence[EntryId],
-    baseline: Sequence[Candidate],
-    tools: SyncTools,
+async def _carry_out(
+    lease: Lease, *, maildrop: MaildropId, decided: Triaged, gone: Sequence[EntryId], tools: SyncTools
 ) -> None:
+    """Write what was decided in parts, as a sync does. Until the last one is written the mailbox waits for review."""
     now = tools.clock()
-    make = RowMaker(maildrop, now)
-    row = existing(db, maildrop.mailbox_id)
-    if row.generation != maildrop.generation:
-        raise AppError(409, "maildrop_changed", "Another account stands behind the mailbox by now.")
-    rows = [make.same(candidate, same) for candidate, same in triaged.recognised]
-    heads = triaged.shown
-    rows += [make.baseline(one, heads.get(one.number), reason="rebaseline") for one in baseline]
-    ledger.write_entries(db, rows)
-    missing = [*gone, *renamed_away(triaged.recognised)]
-    ledger.mark_missing(db, missing, now=now, last_seen_at=row.listed_at)
-    ledger.forget_listing_digest(db, maildrop.mailbox_id)
-    if row.status == MailboxStatus.NEEDS_REVIEW:
-        row.status, row.status_detail = MailboxStatus.ACTIVE.value, None
+    make = RowMaker(maildrop, now, baseline_reason="rebaseline")
+
+    def change(db: Leased, part: RecordingPart) -> None:
+        row = existing(db, maildrop.mailbox_id)
+        if row.generation != maildrop.generation:
+            raise AppError(409, "maildrop_changed", "Another account stands behind the mailbox by now.")
+        ledger.forget_listing_digest(db, maildrop.mailbox_id)
+        ledger.write_entries(db, [row() for row in part.rows])
+        ledger.mark_missing(db, part.missing, now=now, last_seen_at=row.listed_at)
+        if part.is_last and row.status == MailboxStatus.NEEDS_REVIEW:
+            row.status, row.status_detail = MailboxStatus.ACTIVE.value, None
+
+    for part in in_parts(decided, gone, make, most=tools.rows_per_change):
+        # What is flushed at the end flushes all before it.
+        await lease.write(partial(change, part=part), report=Report(), durable=part.is_last, is_long=True)
 
 
 async def preview(mailbox_id: MailboxId, criteria: Criteria | None, *, tools: SyncTools) -> Preview:

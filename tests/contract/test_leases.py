@@ -30,7 +30,7 @@ from app.sync.inspection import Rebaseline, Unknown
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults, Gate
 from tests.rows import everything
 from tests.service import running, settings_for
-from tests.simulator.bench import Bench
+from tests.simulator.bench import Bench, Killed
 from tests.simulator.maildrop import Mail, SimulatedSession, letter
 
 APP = Path(service.__file__).parents[1]
@@ -215,6 +215,22 @@ async def test_a_decision_is_written_under_a_lease_and_a_sync_follows(bench: Ben
     assert (report["known"], report["retrieved"], await bench.subjects()) == (3, 0, [])
     syncs = await bench.database.read(lambda db: db.execute(text("SELECT status FROM syncs")).all())
     assert [row[0] for row in syncs] == ["succeeded"], "the one that follows is the one that held the mailbox"
+
+
+@pytest.mark.parametrize("commits", range(4))
+async def test_a_decision_that_was_cut_short_is_taken_again_and_nothing_is_new(
+    bench: Bench, commits: int
+) -> None:
+    """It is written in parts: those that were committed hold, and the mailbox waits for review until the last."""
+    bench.write_at_once(1)
+    await bench.change(status="needs_review")
+    bench.database.dies_in = commits
+    with pytest.raises(Killed):
+        await decided(bench)
+    written = max(0, commits - 1)  # behind the lease
+    assert (await bench.status(), len(await bench.lines())) == ("needs_review", written)
+    assert (await decided(bench)).unknown == 3 - written
+    assert (await bench.status(), (await bench.sync())["retrieved"]) == ("active", 0)
 
 
 async def test_no_decision_about_what_a_sync_has_stored_meanwhile(bench: Bench) -> None:
