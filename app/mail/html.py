@@ -8,7 +8,8 @@ from typing import NamedTuple
 import nh3
 
 from app.mail.budget import Budget, Work
-from app.mail.nesting import TAGS, UNSEEN_OR_TOKEN, VOID, Tag, nest, unescaped
+from app.mail.decoding import without_invisible
+from app.mail.nesting import TAGS, VOID, Tag, nest
 from app.mail.styles import color_in, is_legible
 from app.mail.text import TextWriter
 
@@ -76,16 +77,37 @@ def preformatted(text: str, budget: Budget) -> str:
     return f"<pre>{escape(text[: budget.take(Work.CHARACTERS, len(escaped))], quote=False)}</pre>"
 
 
-def stripped(html: str) -> str:
-    """Text without tags, comments, styles and scripts, for snippets."""
-    return unescaped(UNSEEN_OR_TOKEN.sub(_line_end, html))
+def first_words(html: str, budget: Budget, *, characters: int) -> str:
+    """What a person reads in it first: so many characters that can be seen, and maybe some more. For snippets.
+
+    It is the text that ``read_html`` gives, without what stands for its form: bullets, pictures, quote marks.
+    """
+    words = _FirstWords(characters)
+    nest(html, [words], budget, [], has_enough=words.are_enough)
+    return "".join(words.pieces)
 
 
-def _line_end(token: re.Match[str]) -> str:
-    if token[0] == "<":
-        return "<"
-    name = token["name"]
-    return "\n" if name and name.lower() in _BLOCK else ""
+class _FirstWords:
+    """Keeps the text, a line for each block."""
+
+    def __init__(self, characters: int) -> None:
+        self.pieces: list[str] = []
+        self._wanted = characters
+
+    def are_enough(self) -> bool:
+        return self._wanted <= 0
+
+    def start(self, name: str, tag: Tag) -> None:
+        if name in _BLOCK:
+            self.pieces.append("\n")
+
+    def end(self, name: str) -> None:
+        if name in _BLOCK:
+            self.pieces.append("\n")
+
+    def text(self, text: str) -> None:
+        self.pieces.append(text)
+        self._wanted -= sum(map(len, without_invisible(text).split()))
 
 
 def _cleaned(markup: str) -> str:

@@ -13,9 +13,8 @@ from app.mail import defects
 from app.mail.automation import Automated
 from app.mail.bounces import Bounce
 from app.mail.budget import Budget, Work, never
-from app.mail.decoding import decoded_text
+from app.mail.decoding import decoded_text, with_line_feeds
 from app.mail.envelope import Envelope, fields_of
-from app.mail.flowed import unflowed
 from app.mail.html import preformatted, read_html
 from app.mail.kinds import Kind
 from app.mail.names import name_by_type
@@ -45,7 +44,7 @@ __all__ = [
     "summarise",
 ]
 
-VERSION = 3
+VERSION = 4
 """Of the reader. Whoever changes what ``summarise`` gives raises it: then what is stored is read again."""
 
 
@@ -208,17 +207,8 @@ class _Text:
     def read(self) -> str:
         """The text, when there are no more files."""
         part, data = self._part, b"".join(self._kept)
-        text = _with_line_feeds(decoded_text(data, part.charset_for(data), self._found, cut=self._is_cut))
-        if part.content_type == "text/plain" and part.parameter(b"format").lower() == b"flowed":
-            return unflowed(text, delsp=part.parameter(b"delsp").lower() == b"yes")
-        return text
-
-
-def _with_line_feeds(text: str) -> str:
-    if "\r" not in text:
-        return text
-    text = text.replace("\r\r\n", "\n").replace("\r\n", "\n")
-    return text if "\n" in text.rstrip("\n") else text.replace("\r", "\n")  # lines of CR alone
+        text = decoded_text(data, part.charset_for(data), self._found, cut=self._is_cut)
+        return part.lines_of(with_line_feeds(text))
 
 
 def _shown(bodies: list[_Body], budget: Budget, found: list[str]) -> tuple[str | None, str | None]:

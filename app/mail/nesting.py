@@ -7,13 +7,14 @@ and what comes out leaves nothing to be repaired (HTML Living Standard, 13.2.6, 
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from html import unescape
 from typing import Final, NamedTuple, Protocol
 
 from app.mail import defects
-from app.mail.budget import Budget, Work
+from app.mail.budget import Budget, Work, never
 from app.mail.styles import NO_STYLE, Style, style_of
 
 MAX_DEPTH: Final = 256  # elements in each other; browsers stop at 512
@@ -24,23 +25,19 @@ _AT_ONCE = 16  # tokens that are asked for together
 # The tokens of HTML as its parsers read them. Each alternative that begins to match also ends, at the end of the
 # input if need be, and possessive ones never go back: the time is linear whatever the input.
 _VALUE_PATTERN = r"""\s*+=\s*+(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\s>]*+)"""
-_TOKEN_PATTERN = (
+_TOKEN = re.compile(
     r"<!--(?:-?>|.*?(?:--!?>|\Z))"
     rf"|<(?P<closing>/?)(?P<name>[a-z][^\s/>]*+)"
     rf"(?P<attributes>(?:[\s/]++|[^\s/>][^\s/>=]*+(?:{_VALUE_PATTERN})?+)*+)(?:>|\Z)"
     r"|<[!?/][^>]*+>?"
-    r"|<"
-)
-_TOKEN = re.compile(_TOKEN_PATTERN, re.DOTALL | re.IGNORECASE)
-_HAS_NO_ELEMENTS: Final = ("script", "style", "title", "iframe", "noembed", "noframes", "textarea", "xmp")
-UNSEEN_OR_TOKEN: Final = re.compile(
-    rf"<(?P<unseen>{'|'.join(_HAS_NO_ELEMENTS[:-2])})(?=[\s/>]).*?(?:</(?P=unseen)(?=[\s/>])[^>]*+>?|\Z)|{_TOKEN_PATTERN}",
+    r"|<",
     re.DOTALL | re.IGNORECASE,
 )
-"""A token, or an element of which nothing is shown, with its content."""
+_HAS_NO_ELEMENTS: Final = ("script", "style", "title", "iframe", "noembed", "noframes", "textarea", "xmp")
 _END = {name: re.compile(rf"</{name}(?=[\s/>])[^>]*+>?", re.IGNORECASE) for name in _HAS_NO_ELEMENTS}
 _SHOWN_AS_IT_IS = frozenset({"textarea", "xmp"})
 _ATTRIBUTE = re.compile(r"""([^\s/>][^\s/>=]*+)(?:\s*+=\s*+(?:"([^"]*+)"?|'([^']*+)'?|([^\s>]*+)))?+""")
+_MAY_HIDE = re.compile("style|hidden", re.IGNORECASE)
 _HUGE_REFERENCE = re.compile(
     r"&#(?:[0-9]{8,}+|[xX][0-9a-fA-F]{7,}+);?"
 )  # beyond Unicode, and slow to compute
@@ -59,9 +56,14 @@ VOID: Final = frozenset(["br", "col", "hr", "img", "wbr"])
 _CONCEALED = frozenset(["template", "datalist", "desc", "metadata", "defs", "symbol", "clippath", "mask"])
 _FOREIGN = frozenset(["svg", "math"])
 _CLOSES_P = frozenset(
-    ["article", "aside", "blockquote", "center", "details", "div", "dl", "dd", "dt", "figcaption", "figure", "footer",
-     "h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "hr", "li", "nav", "ol", "p", "pre", "summary", "table",
-     "ul"]
+    ["address", "article", "aside", "blockquote", "center", "details", "div", "dl", "dd", "dt", "fieldset",
+     "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "hr", "li",
+     "main", "nav", "ol", "p", "pre", "section", "summary", "table", "ul"]
+)
+# Of elements that nobody here knows those that hold nothing; the others may hide what is in them.
+_EMPTY: Final = frozenset(
+    ["area", "base", "basefont", "bgsound", "embed", "frame", "input", "keygen", "link", "meta", "param", "source",
+     "track"]
 )
 # fmt: on
 _SECTIONS = frozenset({"thead", "tbody", "tfoot"})
@@ -130,48 +132,45 @@ def _attributes_of(written: str) -> dict[str, str]:
     return result
 
 
-def nest(html: str, writers: Sequence[Writer], budget: Budget, found: list[str]) -> None:
-    """Tell the writers what the HTML shows, as far as the budget goes.
+def nest(
+    html: str,
+    writers: Sequence[Writer],
+    budget: Budget,
+    found: list[str],
+    *,
+    has_enough: Callable[[], bool] = never,
+) -> None:
+    """Tell the writers what the HTML shows, as far as the budget goes, or until they have enough.
 
     Elements that nobody knows are passed over, what is in them is not: what stands in an object is shown where the
     object cannot be, and text of SVG and MathML is text. What is hidden is left out with all that is in it.
     """
     elements = _Elements(writers, found)
     at = number = 0
-    in_foreign = 0  # elements of SVG or MathML, where a tag may end itself
     pieces: list[str] = []  # of text
     while token := _TOKEN.search(html, at):
         start = token.start()
         if start > at:
             pieces.append(html[at:start])
         at = token.end()
-        if number % _AT_ONCE == 0 and not _is_granted(budget):
+        if number % _AT_ONCE == 0 and (has_enough() or not _is_granted(budget)):
             break
         number += 1
         closing, name, attributes = token.groups()
         if name is None:
             if at - start == 1:
                 pieces.append("&lt;")
-            continue
-        name = name.lower()
-        if name in _TRACKED:
-            if pieces:
-                elements.text("".join(pieces))
-                pieces.clear()
-            in_foreign = 0 if name in TAGS else in_foreign
-            if closing:
-                elements.end(name)
-            elif name in TAGS or not attributes.endswith("/"):
-                elements.start(name, attributes)
-        elif name in _FOREIGN:
-            ends_itself = attributes.endswith("/")
-            in_foreign = max(0, in_foreign - 1) if closing else in_foreign + (not ends_itself)
-        elif name in _END and not closing and not (in_foreign and attributes.endswith("/")):
+        elif (name := name.lower()) in _TRACKED:
+            elements.known(pieces, name, attributes, closes=closing != "")
+        elif name not in _END:
+            elements.unknown(pieces, name, attributes, closes=closing != "")
+        elif not (closing or elements.ends_itself(attributes)):
             content, at = _content(html, at, name)
-            pieces.append(content)
+            if content and not elements.hides(attributes):
+                pieces.append(content)
     else:
         pieces.append(html[at:])
-    elements.text("".join(pieces))
+    elements.text(pieces)
     elements.end_all()
 
 
@@ -218,18 +217,51 @@ class _Elements:
         self._writers = writers
         self._found = found
         self._open: list[str] = []
+        self._in_foreign = 0  # elements of SVG or MathML, where a tag may end itself
         self._sights = [_IN_SIGHT]  # of the page, and of each open element
-        self._places: dict[str, list[int]] = {
-            name: [] for name in _TRACKED
-        }  # of each name among the open ones
-        self._left_out = dict.fromkeys(
-            _TRACKED, 0
-        )  # starts that would have been too deep, whose ends may come
+        self._places: defaultdict[str, list[int]] = defaultdict(list)  # of each name among the open ones
+        self._left_out: defaultdict[str, int] = defaultdict(int)  # starts too deep, whose ends may come
         self._link = _NO_TAG  # the last one
         self._tags = {"": _NO_TAG}  # that were seen before, as their styles: most come again and again
         self._styles = {"": NO_STYLE}
 
-    def text(self, text: str) -> None:
+    def known(self, pieces: list[str], name: str, attributes: str, *, closes: bool) -> None:
+        """A tag of an element that is told, or concealed; before it the pieces of text, which are taken."""
+        if pieces:
+            self.text(pieces)
+        if name in TAGS:
+            self._in_foreign = 0
+        if closes:
+            self._end(name)
+        elif name in TAGS or not attributes.endswith("/"):
+            self._start(name, attributes)
+
+    def unknown(self, pieces: list[str], name: str, attributes: str, *, closes: bool) -> None:
+        """A tag of any other element: it is passed over, unless it hides what is in it."""
+        if name in _FOREIGN:
+            self._in_foreign = max(0, self._in_foreign - 1) if closes else self._in_foreign + 1
+        ends_itself = not closes and self.ends_itself(attributes)
+        if name in _FOREIGN and ends_itself:
+            self._in_foreign -= 1
+        if closes:
+            if name in self._places or name in self._left_out:
+                self.text(pieces)
+                self._end(name)
+        elif not ends_itself and name not in _EMPTY and _MAY_HIDE.search(attributes):
+            self.text(pieces)
+            self._start_unknown(name, attributes)
+
+    def ends_itself(self, attributes: str) -> bool:
+        """Whether a start tag with these has no end: in SVG and MathML a slash says so."""
+        return self._in_foreign > 0 and attributes.endswith("/")
+
+    def hides(self, attributes: str) -> bool:
+        """Whether an element with these shows nothing."""
+        return (self._tags.get(attributes) or self._read(attributes)).hides
+
+    def text(self, pieces: list[str]) -> None:
+        text = "".join(pieces)
+        pieces.clear()
         if not text or self._sights[-1] is not _IN_SIGHT:
             return
         text = unescaped(text)
@@ -240,7 +272,7 @@ class _Elements:
         for writer in self._writers:
             writer.text(text)
 
-    def start(self, name: str, attributes: str) -> None:
+    def _start(self, name: str, attributes: str) -> None:
         tag = self._tags.get(attributes) or self._read(attributes)
         place = _PLACE_IN_TABLE.get(name)
         if place is not None:
@@ -255,12 +287,22 @@ class _Elements:
             self._close_before(name)
         self._push(name, tag)
 
+    def _start_unknown(self, name: str, attributes: str) -> None:
+        tag = self._tags.get(attributes) or self._read(attributes)
+        if not tag.may_hide or (self._open and self._open[-1] in _NO_TEXT_IN):
+            return
+        if self._places["p"] and name in _CLOSES_P:
+            self._close("p")
+        self._push(name, tag)
+
     def _read(self, written: str) -> Tag:
         attributes = _attributes_of(written)
         text = attributes.get("style", "")
         style = self._styles.get(text)
         if style is None:
             style = self._styles[text] = style_of(text)
+        if style.has_no_size is None and "size" in attributes:  # of a font
+            style = replace(style, has_no_size=False)
         hides = style.hides or "hidden" in attributes
         may_hide = hides or bool(style.has_no_size) or bool(style.is_invisible)
         tag = self._tags[written] = Tag(attributes, style, hides, may_hide)
@@ -278,7 +320,7 @@ class _Elements:
         elif link > len(self._places["a"]):  # a link that was opened in the paragraph goes on behind it
             self._push("a", self._link)
 
-    def end(self, name: str) -> None:
+    def _end(self, name: str) -> None:
         if self._left_out[name]:
             self._left_out[name] -= 1
         elif self._places[name]:
@@ -306,14 +348,14 @@ class _Elements:
                 self._link = tag
         elif sight.is_invisible:
             return
-        if not sight.is_hidden:
+        if not sight.is_hidden and name in TAGS:
             for writer in self._writers:
                 writer.start(name, tag)
 
     def _pop(self) -> None:
         name = self._open.pop()
         self._places[name].pop()
-        if not self._sights.pop().is_hidden:
+        if not self._sights.pop().is_hidden and name in TAGS:
             for writer in self._writers:
                 writer.end(name)
 

@@ -10,6 +10,7 @@ from app.mail.budget import Budget, Work
 from app.mail.charsets import UNDECLARED, codec_of, declared_in_html
 from app.mail.embedded import MARK, File, split
 from app.mail.envelope import charset_of
+from app.mail.flowed import unflowed
 from app.mail.headers import Block
 from app.mail.names import type_by_name
 from app.mail.parameters import main_value, parameter, text_parameter
@@ -70,6 +71,12 @@ class Part:
         if self.content_type == "text/html" and codec_of(self.charset) == UNDECLARED:
             return declared_in_html(data) or self.charset
         return self.charset
+
+    def lines_of(self, text: str) -> str:
+        """The text of this part, whose lines end with LF, as its lines were written: joined where they flow."""
+        if self.content_type == "text/plain" and self.parameter(b"format").lower() == b"flowed":
+            return unflowed(text, delsp=self.parameter(b"delsp").lower() == b"yes")
+        return text
 
     def parameter(self, name: bytes) -> bytes:
         """A parameter of the Content-Type as it came, or b""."""

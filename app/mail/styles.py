@@ -18,7 +18,22 @@ _VALUE = re.compile(r"(?:rgba?\([\d\s.,%]*+\)|[\w\s#.,%'\"!+-])*+", re.ASCII)
 _NEGATIVE = re.compile(r"(?:\A|[\s,(])-\s*+\.?\d")  # moves or draws over what is beside it, or out of sight
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _IMPORTANT = re.compile(r"\s*+!\s*+important\s*+\Z")
-_ZERO = re.compile(r"[+-]?(?:0++(?:\.0*+)?|\.0++)(?:[a-z]{1,4}|%)?+\Z")
+_ESCAPE = re.compile(r"\\(?:([0-9a-fA-F]{1,6})\s?|(.))", re.DOTALL)
+_ZERO = re.compile(r"[+-]?(?:0++(?:\.0*+)?|\.0++)(?:e[+-]?\d++)?(?:[a-z]{1,4}|%)?+\Z")
+_NOT_ABOVE_ZERO = re.compile(rf"-|{_ZERO.pattern}")
+_VISIBILITY: Final = {"hidden": True, "collapse": True, "visible": False, "initial": False}
+_GLOBAL: Final = ("inherit", "initial", "unset", "revert", "revert-layer")
+# fmt: off
+_KEYWORDS: Final = {
+    "display": frozenset(
+        ["none", "block", "inline", "inline-block", "contents", "flex", "inline-flex", "flow-root", "grid",
+         "inline-grid", "inline-table", "list-item", "ruby", "run-in", "table", "table-caption", "table-cell",
+         "table-column", "table-column-group", "table-footer-group", "table-header-group", "table-row",
+         "table-row-group", "-webkit-box", "-webkit-flex", *_GLOBAL]
+    ),
+    "visibility": frozenset([*_VISIBILITY, *_GLOBAL]),
+}
+# fmt: on
 _ABSOLUTE = re.compile(
     r"[+]?(?:\d++(?:\.\d*+)?|\.\d++)(?:px|pt|pc|cm|mm|in|q|rem|v[wh]|vmin|vmax)?+\Z"
     r"|(?:xx?-)?(?:small|large)\Z|xxx-large\Z|medium\Z|initial\Z"
@@ -72,10 +87,15 @@ def style_of(written: str) -> Style:
     kept: dict[str, str] = {}
     if "/*" in written:
         written = _COMMENT.sub("", written)
+    important: set[str] = set()
     for declaration in written.split(";"):
         name, _, value = declaration.partition(":")
         name, value = name.strip().lower(), value.strip()
-        given[name] = _IMPORTANT.sub("", value.lower())
+        _give(
+            given,
+            important,
+            *((_unescaped(name), _unescaped(value)) if "\\" in declaration else (name, value)),
+        )
         if _PROPERTY.fullmatch(name) and _VALUE.fullmatch(value) and not _NEGATIVE.search(value):
             kept[name] = value
     return Style(
@@ -84,8 +104,26 @@ def style_of(written: str) -> Style:
         background=color_in(given.get("background-color", "")) or color_in(given.get("background", "")),
         hides=_hides(given),
         has_no_size=_has_no_size(given),
-        is_invisible=given["visibility"] in {"hidden", "collapse"} if "visibility" in given else None,
+        is_invisible=_VISIBILITY.get(given.get("visibility", "")),
     )
+
+
+def _give(given: dict[str, str], important: set[str], name: str, value: str) -> None:
+    """What browsers go by: the last declaration that counts, or the last important one (CSS Cascade §6.4.1)."""
+    value = value.lower()
+    if "!" in value and (plain := _IMPORTANT.sub("", value)) != value:
+        important.add(name)
+        value = plain
+    elif name in important:
+        return
+    if name in _KEYWORDS and value not in _KEYWORDS[name]:
+        return
+    given[name] = value
+
+
+def _unescaped(text: str) -> str:
+    """CSS Syntax §4.3.7."""
+    return _ESCAPE.sub(lambda escape: chr(int(escape[1], 16) % 0x110000) if escape[1] else escape[2], text)
 
 
 def color_in(value: str) -> str | None:
@@ -116,7 +154,7 @@ def _plain(color: str) -> str:
 def _hides(given: dict[str, str]) -> bool:
     if given.get("display") == "none" or given.get("mso-hide") == "all":
         return True
-    if any(_is_zero(given, name) for name in ("opacity", "max-height")):
+    if _is_zero(given, "max-height") or _NOT_ABOVE_ZERO.match(given.get("opacity", "1")):
         return True
     if given.get("overflow", "").startswith("hidden") and any(
         _is_zero(given, name) for name in ("height", "width", "max-width")

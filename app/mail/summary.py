@@ -1,6 +1,5 @@
 """PURE  Raw octets -> what the feed shows of a message, from its first 512 KiB."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,10 +8,10 @@ from app.mail import defects
 from app.mail.automation import Automated, automation_of, looks_bounced
 from app.mail.bounces import Bounce, bounce_in
 from app.mail.budget import Budget, never
-from app.mail.decoding import decoded_text, printable
+from app.mail.decoding import decoded_text, printable, with_line_feeds, without_invisible
 from app.mail.embedded import MARK, split
 from app.mail.envelope import Envelope, envelope_of, fields_of
-from app.mail.html import stripped
+from app.mail.html import first_words
 from app.mail.kinds import Kind, KindsSeen, is_wrapping
 from app.mail.parts import Part, leaves
 from app.mail.people import addresses
@@ -30,7 +29,6 @@ _SNIPPET_LENGTH = 200
 _SNIPPET_OF = (240, 600, 8_000)
 _ENOUGH = 190  # characters: blanks at the end go
 _BOUNCE_OCTETS = 16 * 1024  # of the text of a bounce without a report
-_INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u2060\ufeff]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +128,8 @@ class _Glimpse:
     charset: str = ""
     text: str = ""
     seen: KindsSeen = field(default_factory=KindsSeen)
-    _of_html: str | None = None
+    _of_html: str = ""  # the first words of the first HTML
+    _alternative: int = -1  # of that
 
     def look(self, parts: Iterable[Part], budget: Budget, found: list[str]) -> None:
         """At the parts, one after the other; at what they hold only as far as it takes."""
@@ -143,18 +142,20 @@ class _Glimpse:
                 self.has_attachments = self.has_attachments or not (is_inline(part) or is_wrapping(part))
             else:
                 self._body(part, role, budget, found)
-        self.snippet = self.snippet or self._of_html or ""
+        self.snippet = self.snippet or self._of_html
 
     def _body(self, part: Part, role: Role, budget: Budget, found: list[str]) -> None:
         self.charset = self.charset or part.charset
         if role is Role.TEXT:
+            if self._of_html and (part.alternative < 0 or part.alternative != self._alternative):
+                self.snippet = self._of_html  # what comes now stands below that
             self.snippet = self.snippet or self._first_words(part, budget, found)
             if not self.has_attachments and part.may_hold_files():
                 self.has_attachments = any(
                     isinstance(each, Part) for each in part.texts_and_files(budget, [])
                 )
-        elif role is Role.HTML and self._of_html is None and not self.snippet:
-            self._of_html = self._first_words(part, budget, found)
+        elif role is Role.HTML and not self._of_html and not self.snippet:
+            self._of_html, self._alternative = self._first_words(part, budget, found), part.alternative
 
     def _first_words(self, part: Part, budget: Budget, found: list[str]) -> str:
         """The snippet of a text part, from its start if that has enough of them."""
@@ -164,14 +165,17 @@ class _Glimpse:
             if not is_html and MARK in data:
                 data = _without_files(data, budget)
             text = decoded_text(data, part.charset_for(data), found, cut=is_cut)
-            if not is_html:
+            if is_html:
+                text = first_words(text, budget, characters=_SNIPPET_LENGTH)
+            else:
                 self.seen.text(text)
-            snippet = _snippet(stripped(text) if is_html else text)
+                text = part.lines_of(with_line_feeds(text))
+            snippet = _snippet(text)
             if len(snippet) >= _ENOUGH or not is_cut:
                 break
         if self.wants_text and not is_html and not self.text:
             data, is_cut = part.beginning(_BOUNCE_OCTETS, budget, found)
-            self.text = decoded_text(data, part.charset, [], cut=is_cut).replace("\r\n", "\n")
+            self.text = with_line_feeds(decoded_text(data, part.charset, [], cut=is_cut))
         return snippet
 
 
@@ -205,7 +209,5 @@ def _snippet(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    if not text.isascii():
-        text = _INVISIBLE.sub("", text)
-    line = " ".join(text.split())
+    line = " ".join(without_invisible(text).split())
     return line if line.isprintable() else " ".join(printable(line).split())

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 
 from app.mail.budget import Budget
-from app.mail.html import read_html, stripped
+from app.mail.html import first_words, read_html
 from app.mail.mime import header_values, parse, summarise
 from app.mailboxes.criteria import Criteria
 from app.mailboxes.judging import JudgedHead, judge
@@ -62,7 +62,7 @@ def test_any_text_is_html(text: str) -> None:
     page = read_html(text, Budget(found), found, text=True)
     assert "<script" not in page.markup.lower()
     assert isinstance(page.text, str)
-    assert isinstance(stripped(text), str)
+    assert isinstance(first_words(text, Budget([]), characters=200), str)
 
 
 # Octets that one repeats to make a bomb, and what must stand before them so that they are read as what they are.

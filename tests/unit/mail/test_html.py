@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.mail import defects
 from app.mail.budget import Budget, Work
-from app.mail.html import read_html, stripped
+from app.mail.html import first_words, read_html
 from app.mail.nesting import MAX_DEPTH
 
 MAX_TAGS = Work.TAGS.units
@@ -20,6 +20,11 @@ def sanitised(html: str, found: list[str]) -> str:
 
 def readable(html: str, found: list[str]) -> str:
     return read_html(html, Budget(found), found, text=True).text
+
+
+def words_of(html: str) -> str:
+    """What the snippet is made of."""
+    return first_words(html, Budget([]), characters=200)
 
 
 def test_scripts_styles_frames_and_forms_go_with_their_content() -> None:
@@ -180,6 +185,10 @@ HIDDEN = [
     'style="opacity:0"', 'style="opacity:0.00"', 'style="opacity:0%"', 'style="max-height:0"', 'style="max-height:0px"',
     'style="max-height:0;overflow:hidden"', 'style="height:0;overflow:hidden"', 'style="width:0px;overflow:hidden"',
     'style="max-width:0;overflow:hidden"', 'style="mso-hide:all"', 'style="position:absolute;left:-9999px"',
+    'style="display:none;display:"', 'style="display:none;display:nonsense"',
+    'style="display:none!important;display:block"',
+    'style="d\\69splay:n\\6fne"', 'style="opacity:-1"', 'style="opacity:0e0"', 'style="visibility:hidden;visibility:x"',
+    'style="visibility:visible;visibility:hidden"', 'style="--x:1;display:none"', 'style="max-height:-0px"',
     'style="position:fixed;top:-999em"', "style=display:none", 'style="display:&#110;one"', 'style="display:none;',
 ]  # fmt: skip
 
@@ -190,7 +199,7 @@ def test_what_is_hidden_goes_with_all_that_is_in_it(how: str, element: str) -> N
     around = ("<table><tr>", "</tr></table>") if element == "td" else ("", "")
     closing = '">' if how.endswith(";") else ">"
     html = f"before{around[0]}<{element} {how}{closing}not<b>not<img alt=x><i>not</i></b></{element}>{around[1]}after"
-    for text in (sanitised(html, []), readable(html, [])):
+    for text in (sanitised(html, []), readable(html, []), words_of(html)):
         assert "not" not in text
         assert text.startswith("before")
         assert text.endswith("after")
@@ -204,12 +213,16 @@ def test_what_is_hidden_goes_with_all_that_is_in_it(how: str, element: str) -> N
         'style="opacity:1"',
         'style="max-height:10px"', 'style="max-height:none"', 'style="height:0"', 'style="width:0;overflow:visible"',
         'style="line-height:0"', 'style="visibility:visible"', 'style="mso-hide:none"', 'style="left:-9999px"',
+        'style="display:none;display:inherit"', 'style="display:none\\9"', 'style="opacity:1e-9"',
+        "style='\"display:none'",
+        'style="display;none"', 'style="visibility:hidden;visibility:initial"', 'style="{display:none}"',
         'style="position:absolute;left:-10px"', 'style="x-display:none"', 'style="display:inline"', "title=hidden",
         'class="hidden"', "aria-hidden=true", "data-hidden",
     ],
 )  # fmt: skip
 def test_what_is_not_hidden_stays(how: str) -> None:
-    for text in (sanitised(f"<div {how}>seen</div>", []), readable(f"<div {how}>seen</div>", [])):
+    html = f"<div {how}>seen</div>"
+    for text in (sanitised(html, []), readable(html, []), words_of(html)):
         assert "seen" in text
 
 
@@ -232,11 +245,28 @@ def test_what_is_not_hidden_stays(how: str) -> None:
         ("<a hidden href=http://e.org>not</a>seen", "seen"),
         ("<div hidden>not</div></div>seen", "seen"),
         ("<b hidden>not<i>not</b>seen</i>", "seen"),
+        ('<section style="display:none">not<p>not</section>seen', "seen"),
+        ("<main hidden>not<main hidden>not</main>not</main>seen", "seen"),
+        ('<form style="font-size:0">not<b style="font-size:9px">seen</b>not</form>', "seen"),
+        ("<p>seen<section hidden>not<p>not</section>", "seen"),
+        ("<table><form hidden><tr><td>seen</form></table>", "seen"),
+        ('<body style="display:none">not</body>', ""),
+        ("<o:p hidden>not</o:p>seen", "seen"),
+        ("<textarea hidden>not</textarea>seen", "seen"),
+        ('<input style="display:none">seen<embed hidden><meta hidden>', "seen"),
+        ('<svg><g style="display:none"/>se<g style="display:none">not</g>en</svg>', "seen"),
+        ('<svg style="display:none"><text>not</svg>seen', "seen"),
+        ('<object style="display:none"><object>not</object></object>seen', "seen"),
+        ('<p style="font-size:0"><font size="2">seen</font>not</p>', "seen"),
+        ('<p style="visibility:hidden">not<b style="visibility:inherit">not</b></p>seen', "seen"),
+        ("<div hidden>" * 300 + "not" + "</div>" * 300 + "seen", "seen"),
+        ("<x-y hidden>" * 300 + "not" + "</x-y>" * 300 + "seen", "seen"),
     ],
 )
 def test_what_in_it_shows_itself_again_is_seen(html: str, seen: str) -> None:
     assert "not" not in sanitised(html, [])
     assert "".join(readable(html, []).split()) == seen
+    assert "not" not in words_of(html)
 
 
 @pytest.mark.parametrize(
@@ -389,7 +419,7 @@ def test_a_link_goes_on_in_the_block_that_ends_its_paragraph() -> None:
     "reference", ["&#" + "9" * 5_000 + ";", "&#x" + "f" * 5_000 + ";", "&#xd800;", "&#0;"]
 )
 def test_references_to_no_character_are_replaced(reference: str) -> None:
-    for text in (sanitised(f"a{reference}b", []), readable(f"a{reference}b", []), stripped(f"a{reference}b")):
+    for text in (sanitised(f"a{reference}b", []), readable(f"a{reference}b", []), words_of(f"a{reference}b")):
         assert text == "a\N{REPLACEMENT CHARACTER}b"
 
 
@@ -413,7 +443,7 @@ def test_long_html_is_not_taken_for_deep_html(html: str) -> None:
 def test_tokens_without_end_take_linear_time(pattern: str) -> None:
     # Quadratic time would be hours here: the test does not measure, it ends or it does not.
     html = "<p>words</p>" + pattern * (2_000_000 // len(pattern))
-    assert stripped(html).startswith("\nwords\n")
+    assert words_of(html).startswith("\nwords\n")
     assert "words" in sanitised(html, [])
 
 
@@ -424,13 +454,13 @@ def test_no_more_is_written_than_may_be_written() -> None:
     assert found == [defects.TEXT_CUT]
 
 
-def test_stripped_text_has_neither_styles_nor_comments_and_breaks_at_blocks() -> None:
-    html = "<style>p{}</style><p>a &lt; b</p><!-- c --><td>1</td><td>2</td>"
-    assert stripped(html).split() == ["a", "<", "b", "1", "2"]
+def test_the_first_words_have_neither_styles_nor_comments_and_blocks_are_apart() -> None:
+    html = "<style>p{}</style><p>a &lt; b</p><!-- c --><table><td>1</td><td>2</td>"
+    assert words_of(html).split() == ["a", "<", "b", "1", "2"]
 
 
 def test_a_lone_angle_bracket_is_text() -> None:
-    assert stripped("1 < 2") == "1 < 2"
+    assert words_of("1 < 2") == "1 < 2"
     assert sanitised("1 < 2", []) == "1 &lt; 2"
 
 

@@ -283,6 +283,33 @@ def test_html_alone_gives_text_too_and_its_snippet_has_no_markup() -> None:
     assert summarise(raw).snippet == "Dear Bob"
 
 
+def test_a_snippet_has_no_words_that_are_hidden() -> None:
+    hidden = '<div style="display:none;font-size:1px;mso-hide:all">not this' + "&nbsp;&zwnj;" * 200 + "</div>"
+    page = f"<html><head><style>p{{}}</style></head><body>{hidden}<p>Dear Bob,</p><p>bye</p></body></html>"
+    assert summarise(with_body(b"Content-Type: text/html", page.encode())).snippet == "Dear Bob, bye"
+    long = page.replace("not this", "not this " * 2_000)  # longer than what is looked at first
+    assert summarise(with_body(b"Content-Type: text/html", long.encode())).snippet == "Dear Bob, bye"
+    hidden_at_all = page.replace("<p>", "<p hidden>").encode()
+    assert summarise(with_body(b"Content-Type: text/html", hidden_at_all)).snippet == ""
+
+
+@pytest.mark.parametrize(
+    ("raw", "snippet"),
+    [
+        (multipart(_HTML + b"<p>letter</p>", _TEXT + b"-- footer"), "letter"),
+        (multipart(_HTML + b"<p hidden>x</p>", _TEXT + b"-- footer"), "-- footer"),
+        (multipart(_HTML + b"<p>letter</p>", _TEXT + b"plain", subtype=b"alternative"), "plain"),
+        (multipart(_TEXT + b" ", _HTML + b"<p>letter</p>", subtype=b"alternative"), "letter"),
+        (multipart(_TEXT + b"plain", _HTML + b"<p>footer</p>"), "plain"),
+        (with_body(b"Content-Type: text/plain; format=flowed; delsp=yes", b"https://e \r\nxample.org"),
+         "https://example.org"),
+    ],
+)  # fmt: skip
+def test_a_snippet_is_how_the_text_begins(raw: bytes, snippet: str) -> None:
+    assert summarise(raw).snippet == snippet
+    assert " ".join((parse(raw).text or "").split()).startswith(snippet)
+
+
 def test_text_alone_gives_no_html() -> None:
     assert parse(b"Subject: x\r\n\r\n<b>not html</b>").html is None
 
