@@ -14,6 +14,7 @@ reads who, when and what about from the headers, with ``people``, ``dates``, ``w
 | --- | --- | --- | --- |
 | ``ceo@bank.example <evil@evil.example>`` | the address is in the brackets; a warning | RFC 5322 §3.4 | people |
 | several From fields, authors or addresses | all in ``authors``; ``from_ambiguous`` | RFC 5322 §3.6.2 | envelope |
+| ``ceo@bank.example@evil.example`` | the same: programs show one part or another | RFC 5322 §3.4.1 | people |
 | ``Doe, John <john@…>``, ``root (Cron Daemon)`` | one person | mail programs | people |
 | ``@ , ;`` within an encoded word or a character | no part of the structure | RFC 2047 §5 | words |
 | raw octets within an encoded word | octets of its charset | mail programs | words |
@@ -22,9 +23,11 @@ reads who, when and what about from the headers, with ``people``, ``dates``, ``w
 | U+202E and others that turn or hide text | left out of subjects and names | UTS 39 | decoding |
 | ``gb2312``, ``iso-8859-1``, ``windows-31j`` … | the superset that is meant | WHATWG Encoding | charsets |
 | no charset, us-ascii, unknown-8bit | UTF-8, ISO-2022-JP, else windows-1252 | WHATWG Encoding | charsets |
+| a byte order mark, whatever is declared | it is believed where it holds | WHATWG Encoding | charsets |
 | ISO-2022-KR, HZ, UTF-7 | decoded, though pages may not have them | mail programs | charsets |
 | ``+02:00``, ``GMT+0100``, PM, RFC 3339, asctime | the moment meant | RFC 5322 §4.3 | dates |
 | a zone that several places have, or nobody | no date | RFC 5322 §4.3 | dates |
+| ``CET-1CEST`` | no date: in POSIX the signs are the other way round | POSIX.1 | dates |
 | no zone | UTC, and it is told | RFC 5322 §3.3 | dates |
 | no empty line before the text | it begins where no header is | mail programs | headers |
 | CR CR LF, CR alone | line ends, unless LF ends headers too | mail programs | scanner |
@@ -33,6 +36,9 @@ reads who, when and what about from the headers, with ``people``, ``dates``, ``w
 | ``==``, ``=`` before blanks at a line's end | itself; a soft line end | mail programs | transfer |
 | uuencode and yEnc within a text | attachments | POSIX.1, yEnc 1.3 | embedded |
 | a plain footer behind base64 | left out: base64 ends where it ends | mail programs | transfer |
+| ``multipart; boundary=x``, ``text/html:`` | what it looks like | mail programs | parts |
+| a PDF beside HTML with a Content-ID | an attachment: no HTML can show it | mail programs | roles |
+| S/MIME as application/octet-stream | known by the name of its file | RFC 8551 §3.2.1 | kinds |
 | ``start=`` names a part that never comes | the first HTML | RFC 2387 §3.2 | parts |
 | HTML of any kind | safe HTML; text by our own writer | nh3 | html, text |
 | HTML that is hidden, however | left out with its content, here and in the text | CSS 2.2 | styles, nesting |

@@ -32,14 +32,25 @@ class Automation(NamedTuple):
     header: str | None
 
 
-_DAEMON = re.compile(rb"mailer[-_. ]?daemon|mail[-_. ]?daemon", re.IGNORECASE)
-_LIKE_DAEMON = re.compile(rb"postmaster|mail delivery|delivery (?:sub)?system|^\s*<>\s*$", re.IGNORECASE)
+# Its address, or its name where no address is beside it; anybody may have such a name.
+_DAEMON = re.compile(
+    rb"(?:^|[\s<\"'(,;:])mail(?:er)?[-_. ]?daemon(?:@|>|[\"']?\s*(?:\(|<\s*>|$))", re.IGNORECASE
+)
+_LIKE_DAEMON = re.compile(
+    rb"mail(?:er)?[-_. ]?daemon|postmaster|mail[ _]delivery|delivery[ _](?:sub)?system|^\s*<>\s*$",
+    re.IGNORECASE,
+)
+_DELAYED = re.compile(
+    rb"(?!.*(?:undeliver|fail|return)).*"
+    rb"(?:\bdelay(?:ed)?\b|could[ _]not[ _]send[ _]message[ _]for[ _]past|still[ _]being[ _]retried)",
+    re.IGNORECASE | re.DOTALL,
+)
 _NULL_PATH = re.compile(rb"\s*(?:<\s*(?:mailer-daemon)?\s*>)?\s*", re.IGNORECASE)
 _NO = frozenset({"", "no", "false", "0", "none"})
 
 
 def looks_bounced(fields: Fields) -> str | None:
-    """The header that says that a message tells of another one that did not arrive; None where none does."""
+    """The header that says that a message tells of another one that did not arrive yet; None where none does."""
     if "x-failed-recipients" in fields:
         return "x-failed-recipients"
     senders = b" ".join(fields.get("from", ()))
@@ -54,7 +65,7 @@ def automation_of(fields: Fields, kinds: frozenset[Kind], bounced: str | None) -
         if kind in kinds:
             return Automation(what, "content-type")
     if bounced is not None:
-        return Automation(Automated.BOUNCE, bounced)
+        return Automation(Automated.AUTO_GENERATED if _is_delayed(fields) else Automated.BOUNCE, bounced)
     if not _RULES.keys().isdisjoint(fields):
         for name, rule in _RULES.items():
             what_it_says = rule(main_value(fields[name][0])) if name in fields else None
@@ -63,6 +74,11 @@ def automation_of(fields: Fields, kinds: frozenset[Kind], bounced: str | None) -
     if _has_null_path(fields):
         return Automation(Automated.AUTO_GENERATED, "return-path")
     return Automation(None, None)
+
+
+def _is_delayed(fields: Fields) -> bool:
+    """Whether the other message is late only: the server still tries to deliver it."""
+    return "subject" in fields and _DELAYED.match(fields["subject"][0]) is not None
 
 
 def _has_null_path(fields: Fields) -> bool:
@@ -82,8 +98,8 @@ def _precedence(value: str) -> Automated | None:
     return Automated.AUTO_REPLY if value.replace("-", "_") in {"auto_reply", "autoreply"} else None
 
 
-def _always(what: Automated) -> Callable[[str], Automated | None]:
-    return lambda _value: what
+def _where_said(what: Automated) -> Callable[[str], Automated | None]:
+    return lambda value: what if value else None
 
 
 def _unless_no(what: Automated) -> Callable[[str], Automated | None]:
@@ -114,10 +130,10 @@ _RULES: dict[str, Callable[[str], Automated | None]] = {
         ("x-autoreply", "x-auto-reply", "x-autorespond", "x-autoresponder", "x-mail-autoreply"),
         _unless_no(Automated.AUTO_REPLY),
     ),
-    "x-autoreply-from": _always(Automated.AUTO_REPLY),
+    "x-autoreply-from": _where_said(Automated.AUTO_REPLY),
     "precedence": _precedence,
     "x-precedence": _precedence,
     "x-auto-generated": _unless_no(Automated.AUTO_GENERATED),
-    "x-cron-env": _always(Automated.AUTO_GENERATED),
-    **dict.fromkeys(_OF_LISTS, _always(Automated.BULK)),
+    "x-cron-env": _where_said(Automated.AUTO_GENERATED),
+    **dict.fromkeys(_OF_LISTS, _where_said(Automated.BULK)),
 }

@@ -15,11 +15,14 @@ MAX_RECIPIENT = 500  # characters
 
 _BLANK_LINE = re.compile(rb"\n[ \t]*+\r*+\n")
 _FIELD = re.compile(
-    rb"^(original-recipient|final-recipient|action|status)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)",
+    rb"^(original-recipient|final-recipient|action|status|diagnostic-code)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)",
     re.IGNORECASE | re.MULTILINE,
 )
 _STATUS = re.compile(r"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?!\.?\d)", re.ASCII)
-_RECIPIENT_LINE = re.compile(r"^[ \t]*+<?+([^\s<>:;,\"()@]++@[^\s<>:;,\"()@]++)>?+:?+[ \t]*+$", re.MULTILINE)
+_COMMENT = re.compile(r"\([^()]*+\)")
+_RECIPIENT_LINE = re.compile(
+    r"^[ \t]*+(<?+)([^\s<>:;,\"()@]++@[^\s<>:;,\"()@]++)(?(1)>?+:?+)(?:(?<=>:)[ \t]|[ \t]*+$)", re.MULTILINE
+)
 _ID_LINE = re.compile(r"^[> \t]*message-id:[ \t]*(<[^<>\s]{1,996}>)", re.IGNORECASE | re.MULTILINE)
 
 
@@ -57,7 +60,7 @@ def _of_recipient(group: bytes) -> DeliveryStatus | None:
     # The recipient as the sender named it, who may not know where it was forwarded to.
     named = (_address(fields.get(name, "")) for name in (b"original-recipient", b"final-recipient"))
     recipient = next(filter(None, named), None)
-    status = _STATUS.search(fields.get(b"status", ""))
+    status = _STATUS.search(fields.get(b"status", "")) or _STATUS.search(fields.get(b"diagnostic-code", ""))
     action = fields.get(b"action", "").lower()
     if recipient is None and status is None and not action:
         return None
@@ -66,8 +69,8 @@ def _of_recipient(group: bytes) -> DeliveryStatus | None:
 
 
 def _address(value: str) -> str | None:
-    """What stands behind the type of an address: ``rfc822; ada@example.org``."""
-    _, semicolon, address = value.partition(";")
+    """What stands behind the type of an address, without comments: ``rfc822; ada@example.org (Ada)``."""
+    _, semicolon, address = _COMMENT.sub("", value).partition(";")
     return (address if semicolon else value).strip(" \t<>")[:MAX_RECIPIENT] or None
 
 
@@ -82,5 +85,5 @@ def bounce_in(text: str) -> Bounce:
     """What the text of a bounce says that no program was meant to read: qmail's, Exim's and older ones."""
     recipient, status, original = _RECIPIENT_LINE.search(text), _STATUS.search(text), _ID_LINE.search(text)
     return Bounce(
-        recipient[1] if recipient else None, status[0] if status else None, original[1] if original else None
+        recipient[2] if recipient else None, status[0] if status else None, original[1] if original else None
     )

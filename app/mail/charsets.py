@@ -29,10 +29,10 @@ _REFUSED = frozenset(
         *("mbcs", "oem", "tactis", "idna", "punycode", "raw_unicode_escape", "unicode_escape", "undefined"),
     }
 )
-_PYTHON_ONLY = {"cp720", "cp856", "cp1006", "koi8_t"}
+_PYTHON_ONLY = {"cp720", "cp737", "cp856", "cp874", "cp1006", "koi8_t"}
 # Of the standard's encodings those that Python has under another name, or in a form that lacks characters.
 _CODECS = {
-    "big5": "cp950",
+    "big5": "big5hkscs",
     "euc-jp": "euc_jp",
     "euc-kr": "cp949",
     "gbk": "gb18030",
@@ -44,9 +44,24 @@ _CODECS = {
     "utf-16be": "utf_16_be",
     "utf-16le": _UTF_16,  # a byte order mark decides
     "x-user-defined": UNDECLARED,
+    # And of Python's own those that are meant to be more than they are.
+    "gb2312": "gb18030",
+    "iso2022_jp": "iso2022_jp_ext",
+    "iso2022_jp_1": "iso2022_jp_ext",
+    "latin_1": WINDOWS_1252,
+    "cp874": "windows-874",
+    "cp950": "big5hkscs",
 }
 _AS_MAIL_HAS_THEM = {"iso2022kr": "iso2022_kr", "csiso2022kr": "iso2022_kr", "hzgb2312": "hz"}
-_FURTHER = {"utf8mb4": UTF_8, "utf8sig": UTF_8, "win936": "gb18030", "macce": "mac_latin2"}
+_FURTHER = {
+    **dict.fromkeys(("utf8mb4", "utf8sig", "utf8bom", "utf8n", "utf8mac", "csutf8", "win65001"), UTF_8),
+    **dict.fromkeys(("cp50220", "cp50221", "cp50222", "iso2022jpms"), "iso2022_jp_ext"),
+    **dict.fromkeys(("cp51932", "eucjpms"), "euc_jp"),
+    "win932": "cp932",
+    "win936": "gb18030",
+    "win950": "big5hkscs",
+    "macce": "mac_latin2",
+}
 _SAYS_NOTHING = frozenset({"", "unknown8bit", "unknown", "default", "iso", "8bit", "7bit", "none", "binary"})
 # Single octets that Python leaves undefined are C1 controls in the standard's tables of these.
 _SINGLE = {
@@ -62,9 +77,28 @@ _UNDEFINED = "\ufffe"  # what charmap_decode takes for undefined
 # JIS X 0208 as Windows reads it, which is what the standard's index has.
 _AS_WINDOWS = str.maketrans("\u301c\u2016\u2212\u00a2\u00a3\u00ac", "\uff5e\u2225\uff0d\uffe0\uffe1\uffe2")
 _JAPANESE = frozenset({"euc_jp", "iso2022_jp_ext"})
+_BIG5 = str.maketrans(
+    "\u2022\uff64\u203e\u223c\u2641\u2609\xa5\xa2\xa3", "\u2027\ufe51\xaf\uff5e\u2295\u2299\uffe5\uffe0\uffe1"
+)
+# Where GB 18030 of 2022 has characters that Unicode did not have in 2000.
+_GB18030 = {
+    0xE5E5: 0x3000,
+    0xE7C7: 0x1E3F,
+    **dict(zip(range(0xE78D, 0xE797), (0xFE10, 0xFE12, 0xFE11, *range(0xFE13, 0xFE1A)), strict=True)),
+    **dict(
+        zip(
+            (0xE81E, 0xE826, 0xE82B, 0xE82C, 0xE832, 0xE843, 0xE854, 0xE864),
+            range(0x9FB4, 0x9FBC),
+            strict=True,
+        )
+    ),
+}
 _ESCAPES = (b"\x1b$", b"\x1b(I", b"\x1b(J")
+_BYTE_ORDER = {codecs.BOM_UTF8: UTF_8, codecs.BOM_UTF16_LE: "utf_16_le", codecs.BOM_UTF16_BE: "utf_16_be"}
+_MARKS = frozenset(mark[:1] for mark in _BYTE_ORDER)
 _MENDING = "mail-mending"
 _META_CHARSET = re.compile(rb"<meta\s[^>]{0,500}?charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
+_KANA_OF_CP950 = (0xC6, 0xC7)  # rows that it has in an order of its own
 _AT_ONCE = 64 * 1024  # octets that are decoded in one call
 _MENDED = (
     256 * 1024
@@ -79,6 +113,8 @@ def codec_of(label: str) -> str | None:
 
 def text_of(data: bytes, codec: str, *, cut: bool = False) -> tuple[str, bool]:
     """Octets as text, and whether all of them were valid. ``cut``: a last character may lack its end. Never raises."""
+    if data[:1] in _MARKS and (marked := _marked(data, cut=cut)) is not None:
+        return marked, True
     if codec == UTF_8 and len(data) <= _AT_ONCE and not cut:  # what most texts are
         try:
             return data.decode().removeprefix("\ufeff"), True
@@ -102,9 +138,26 @@ def text_of(data: bytes, codec: str, *, cut: bool = False) -> tuple[str, bool]:
             ValueError,
         ):  # UTF-16 refuses some input whatever the error handler
             return data.decode("latin-1"), False
-    if codec in _JAPANESE:
-        text = text.translate(_AS_WINDOWS)
+    if not text.isascii() and (table := _table_of(codec)):
+        text = text.translate(table)
     return text.removeprefix("\ufeff"), is_valid
+
+
+def _marked(data: bytes, *, cut: bool) -> str | None:
+    """A text with a byte order mark, whatever was declared (Encoding Standard §6.1); None where it is not valid so."""
+    for mark, codec in _BYTE_ORDER.items():
+        if data.startswith(mark):
+            return _strict(data[len(mark) :], codec, cut=cut)
+    return None
+
+
+def _table_of(codec: str) -> dict[int, int] | None:
+    """What the standard has in the place of characters that Python's codec gives."""
+    if codec in _JAPANESE:
+        return _AS_WINDOWS
+    if codec == "gb18030":
+        return _GB18030
+    return _BIG5 if codec == "big5hkscs" else None
 
 
 def is_iso_2022_jp(data: bytes) -> bool:
@@ -138,13 +191,13 @@ def _codec_of(label: str) -> str | None:
 
 def _bare(label: str) -> str:
     """Without what senders put around it: quotes (also those of undone quoted-printable), remarks, a language."""
-    label = re.sub(r"^(?:=?3d)(?=[\"'])", "", label.strip().lower())
+    label = re.sub(r"^(?:=?3d)(?=[\"'])|^charset\s*=", "", label.strip().lower())
     return re.split(r"[\s(;,*\"']", label.strip(" \t\"'"), maxsplit=1)[0]
 
 
 def _squeezed(label: str) -> str:
-    """Letters and digits: so many senders write cp-850, UTF8, iso_8859.1 or windows1251."""
-    label = re.sub(r"^(?:x[-_])+", "", label)
+    """Letters and digits: so many senders write cp-850, UTF8, iso_8859.1, windows1251 or 8859_1."""
+    label = re.sub(r"^(?:x[-_])+|^(?=8859[-_]\d)", lambda found: "" if found[0] else "iso", label)
     return re.sub(r"[^a-z0-9]", "", label).replace("windows", "win") if label.isascii() else "?"
 
 
@@ -238,7 +291,7 @@ def _pair(encoding: str, pair: bytes) -> str | None:
     if encoding in _JAPANESE:
         return _row_and_cell(pair[0] & 0x7F, pair[1] & 0x7F)
     try:
-        return pair.decode("big5hkscs") if encoding == "cp950" else None
+        return pair.decode("cp950") if encoding == "big5hkscs" and pair[0] not in _KANA_OF_CP950 else None
     except UnicodeError:
         return None
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from app.mail import defects
 
-_LONGEST = 200  # octets looked at
+LONGEST_DATE = 200  # octets: what would have to be cut may be cut within the zone
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = {name: number for number, name in enumerate(_MONTHS, 1)}
 _TWO_DIGITS = {name.title(): f"{number:02}" for name, number in _MONTH.items()}
@@ -28,7 +28,9 @@ _USUAL = re.compile(
 )
 _COMMENT = re.compile(r"\([^()]*+\)")
 _AROUND_COLON = re.compile(r"\s*+:\s*+")
-_TIME = re.compile(r"(?<![\d:.])(\d{1,2})[:.](\d\d)(?:[:.](\d\d)(?:[.,]\d+)?)?(?![\d:])", re.ASCII)
+_TIME = re.compile(
+    r"(?<![\d:.])(\d{1,2})(?::(\d{1,2})(?::(\d{1,2})(?:[.,]\d+)?)?|\.(\d\d)(?:\.(\d\d))?)(?![\d:])", re.ASCII
+)
 _HALF = re.compile(r"\s*([ap])\.?m\b\.?", re.IGNORECASE)
 _YEAR_FIRST = re.compile(r"\b(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?=T|\b)", re.ASCII | re.IGNORECASE)
 _DAY_FIRST = re.compile(
@@ -76,6 +78,11 @@ _ZONES: Final = {
     "nzst": 720,
     "nzdt": 780,
 }
+# When a name stood for another offset: zones are moved by law.
+_MOVED: Final = {
+    "msk": ((datetime(2011, 3, 27, tzinfo=UTC), datetime(2014, 10, 26, tzinfo=UTC)),),
+    "trt": ((datetime(1, 1, 1, tzinfo=UTC), datetime(2016, 9, 8, tzinfo=UTC)),),
+}
 _WITH_SUMMER = {"est5edt": -300, "cst6cdt": -360, "mst7mdt": -420, "pst8pdt": -480}
 
 
@@ -84,7 +91,7 @@ def date_of(value: bytes, found: list[str]) -> datetime | None:
 
     Only years 1900 to 9998: at the ends of the calendar a change of zone overflows, in the database driver too.
     """
-    text = value[:_LONGEST].decode("latin-1")
+    text = value.decode("latin-1") if len(value) <= LONGEST_DATE else ""
     try:
         moment = _usual(text) or _unusual(text, found)
     except (ValueError, OverflowError):
@@ -113,7 +120,7 @@ def _unusual(text: str, found: list[str]) -> datetime | None:
     clock = _TIME.search(text, _behind_numeric_day(text))
     if clock is None:
         return None
-    hour, minute, second = int(clock[1]), int(clock[2]), int(clock[3] or 0)
+    hour, minute, second = int(clock[1]), int(clock[2] or clock[4]), int(clock[3] or clock[5] or 0)
     before, after = text[: clock.start()], text[clock.end() :]
     if half := _HALF.match(after):
         if not 1 <= hour <= 12:
@@ -156,6 +163,8 @@ def _day(before: str, after: str) -> tuple[date | None, str]:
         if word.isdigit():
             numbers.append(word)
         elif (name := word.lower()) in _MONTH or name in _LONG_MONTHS:
+            if month:
+                return None, after
             month = _MONTH[name[:3]]
         elif name[:3] not in _WEEKDAYS and name not in {"st", "nd", "rd", "th", "at", "t", "of"}:
             return None, after
@@ -192,14 +201,17 @@ def _offset(zone: str, local: datetime) -> timedelta | None:
             return None
         if hours > 23 or minutes > 59:
             return None
-        return timedelta(hours=hours, minutes=minutes) * (1 if match[1] == "+" else -1)
+        offset = (60 * hours + minutes) * (1 if match[1] == "+" else -1)
+        if offset and _ZONES.get(name) == -offset:  # POSIX has the signs the other way round: CET-1CEST
+            return None
+        return timedelta(minutes=offset)
     match = _ZONE_NAME.match(zone)
     if match is None or ((rest := zone[match.end() :].strip(" ,;.\t")) and not _is_known(rest.lower())):
         return None
     name = match[0].lower()
     if name in _WITH_SUMMER:
         minutes = _WITH_SUMMER[name] + (60 if _is_american_summer(local) else 0)
-    elif name in _ZONES:
+    elif name in _ZONES and not any(first <= local < last for first, last in _MOVED.get(name, ())):
         minutes = _ZONES[name]
     else:
         return None

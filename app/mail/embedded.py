@@ -16,7 +16,7 @@ MARK = b"begin "  # there is no file where it does not stand
 _LONGEST_LINE = 4_096  # octets, of a text that is looked at line by line
 _AT_ONCE = 64 * 1024
 _BEGIN = re.compile(
-    rb"^(?:begin[ \t]++[0-7]{3,4}[ \t]++(?P<uu>[^\r\n]{1,255})\r*+\n(?=(?P<first>[^\r\n]{1,128}+)(?:[\r\n]|\Z))"
+    rb"^(?:begin[ \t]++[0-7]{3,6}[ \t]++(?P<uu>[^\r\n]{1,255})\r*+\n(?=(?P<first>[^\r\n]{1,128}+)(?:[\r\n]|\Z))"
     rb"|=ybegin [^\r\n]{0,200}?line=\d{1,5} [^\r\n]{0,200}?name=(?P<yenc>[^\r\n]{1,255})\r*+\n)",
     re.MULTILINE,
 )

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import TypeVar
 
 from app.mail import defects
-from app.mail.dates import date_of
+from app.mail.dates import LONGEST_DATE, date_of
 from app.mail.decoding import shown
 from app.mail.headers import Block
 from app.mail.identification import ids_in, list_id, message_id, thread_of
 from app.mail.parameters import parameter
-from app.mail.people import Address, addresses
+from app.mail.people import Address, addresses, names_several
 from app.mail.words import decoded
 
 Made = TypeVar("Made")
@@ -31,7 +31,6 @@ _DELIVERED_TO = (
     "x-rcpt-to",
 )
 _MOST_RECEIVED = 3  # of the topmost Received fields that say when
-_LONGEST_MOMENT = 200  # octets
 _MOST_LOOKED_AT = 10
 _LAST_COMMENT = re.compile(rb"\([^()]*+\)[ \t]*+\Z")  # a semicolon may be in it
 _EARLIEST = 1982  # RFC 821: no mail was received by SMTP before
@@ -126,12 +125,13 @@ def received_at(said: Sequence[bytes], *, not_after: datetime) -> datetime | Non
 def _received(values: Sequence[bytes]) -> tuple[bytes, ...]:
     """What stands behind the last semicolon of each (RFC 5321 §4.4)."""
     said: list[bytes] = []
-    for value in values[:_MOST_LOOKED_AT]:
+    for value in (value.rstrip(b" \t;") for value in values[:_MOST_LOOKED_AT]):
         _, semicolon, moment = value.rpartition(b";")
         if b")" in moment and b"(" not in moment:  # a semicolon in the last comment
             _, semicolon, moment = _LAST_COMMENT.sub(b"", value).rpartition(b";")
-        if semicolon and moment.strip():
-            said.append(moment.strip()[:_LONGEST_MOMENT])
+        moment = moment.strip()
+        if semicolon and moment and len(moment) <= LONGEST_DATE:
+            said.append(moment)
     return tuple(said[:_MOST_RECEIVED])
 
 
@@ -146,7 +146,7 @@ def _delivered_to(fields: Mapping[str, Sequence[bytes]]) -> tuple[str, ...]:
 
 def is_ambiguous(fields: int, authors: tuple[Address, ...]) -> bool:
     """Whether it is uncertain who wrote a message with so many From fields and authors."""
-    return fields > 1 or len(authors) > 1
+    return fields > 1 or len(authors) > 1 or any(names_several(author.address) for author in authors)
 
 
 def fields_of(block: Block, found: list[str]) -> dict[str, list[bytes]]:

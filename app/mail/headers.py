@@ -10,7 +10,9 @@ from app.mail.budget import Budget, Work
 MAX_HEADER_OCTETS = 256 * 1024
 MAX_HEADERS = 2_000
 # Possessive all over: no input makes these go back over what they have read.
-_LINE = re.compile(rb"^(?:([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)|([^\r\n][^\n]*+))", re.MULTILINE)
+_LINE = re.compile(
+    rb"^\r*+(?:([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)|([^\r\n][^\n]*+))", re.MULTILINE
+)
 _FOLD = re.compile(rb"\n(?=[ \t]++[^ \t\n])")
 _NAME = re.compile(rb"[!-9;-~]++[ \t]*+")
 _MBOX_LINE = re.compile(rb">?From (?![ \t]*+:)")  # the separator line of an mbox file (RFC 4155)
@@ -131,6 +133,8 @@ def split_headers(data: bytes, budget: Budget, found: list[str]) -> tuple[Block,
         else:
             headers.append((name.decode("ascii").lower(), _unfolded(value)))
     if not headers:
+        if odd >= 0:
+            found.append(defects.NO_EMPTY_LINE)
         return Block({}), 0 if odd >= 0 else len(data)
     if next(lines, None) is not None:
         found.append(defects.HEADERS_CUT)

@@ -17,6 +17,7 @@ MAX_REFERENCES = 100
 _MOST_OCTETS = 16 * 1024  # of References, looked at
 _FIRST_OCTETS = 2 * 1024  # of those, where there are more: the first id names the thread
 _ID = re.compile(r"<([^<>]++)>")
+_BETWEEN = re.compile(r"[\s,;]+")
 _LIST_ID = re.compile(r"<([^<>\s]++)>")
 _THREAD_OCTETS = 16
 MAX_LIST_ID = 255  # characters (RFC 2919 §2)
@@ -26,7 +27,7 @@ def message_id(value: bytes) -> str | None:
     """The id of a Message-ID field; what it holds, where that is not in angle brackets."""
     text = "".join(_text(value).split())
     found = _ID.search(text)
-    return (found[0] if found else text)[:MAX_ID] or None
+    return (found[0] if found else text)[:MAX_ID] if text.strip("<>") else None
 
 
 def ids_in(values: Sequence[bytes], found: list[str]) -> tuple[str, ...]:
@@ -38,8 +39,9 @@ def ids_in(values: Sequence[bytes], found: list[str]) -> tuple[str, ...]:
         value = value[:_FIRST_OCTETS].rpartition(b">")[0] + b"> <" + last
     text = _text(value)
     ids = [match[0][:MAX_ID] for match in _ID.finditer("".join(text.split()))]
-    if not ids and all("@" in word for word in text.split()):  # without brackets: nothing but ids
-        ids = [word[:MAX_ID] for word in text.split()]
+    words = [] if ids else [word for word in _BETWEEN.split(text) if word]
+    if all("@" in word for word in words):  # without brackets: nothing but ids
+        ids += [word[:MAX_ID] for word in words]
     if len(ids) > MAX_REFERENCES:
         found.append(defects.LONG_VALUE_CUT)
         del ids[1 : len(ids) - MAX_REFERENCES + 1]

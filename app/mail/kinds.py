@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from app.mail.bounces import DeliveryStatus, delivery_status, returned_id
 from app.mail.budget import Budget
+from app.mail.names import type_by_name
 from app.mail.parts import Part
 
 
@@ -59,14 +60,23 @@ _PGP_ENCRYPTED = "-----BEGIN PGP MESSAGE-----"
 
 def is_wrapping(part: Part) -> bool:
     """Whether a part belongs to how the message was signed, encrypted or reported: nothing that was attached to it."""
+    kind = _type_of(part)
     if part.parent == "report":
-        return part.content_type.startswith("message/") or part.content_type in _RETURNED
+        return kind.startswith("message/") or kind in _RETURNED
     return (
-        part.content_type in _SIGNATURES
+        kind in _SIGNATURES
         or (part.parent == "signed" and part.place > 0)
         or part.parent == "encrypted"
-        or (part.content_type in _PKCS7 and not part.parent)
+        or (kind in _PKCS7 and not part.parent)
     )
+
+
+def _type_of(part: Part) -> str:
+    """The type; of S/MIME the one that the name tells, where gateways have taken the type away (RFC 8551 §3.2.1)."""
+    if part.content_type == "application/octet-stream":
+        by_name = type_by_name(part.filename([]) or "")
+        return by_name if by_name in _PKCS7 or by_name in _SIGNATURES else part.content_type
+    return part.content_type
 
 
 class KindsSeen:
@@ -79,7 +89,7 @@ class KindsSeen:
 
     def part(self, part: Part, budget: Budget, found: list[str]) -> None:
         """Look at a part; of its body only at what says what it is."""
-        kind = part.content_type
+        kind = _type_of(part)
         if part.parent in _BY_PARENT:
             self.kinds.add(_BY_PARENT[part.parent])
         if kind in _BY_TYPE:

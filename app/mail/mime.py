@@ -171,7 +171,7 @@ def header_values(raw_headers: bytes, name: str) -> list[str]:
 
 def _attachment(part: Part, index: int, octets: int, found: list[str]) -> Attachment:
     inline, filename = is_inline(part), part.filename(found)
-    if not inline and part.given_name([]) is None:
+    if not inline and filename is None:
         filename = name_by_type(part.content_type, index)
     if filename is None and part.content_type == "message/rfc822":
         filename = "message.eml"

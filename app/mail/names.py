@@ -29,7 +29,16 @@ _ENDINGS: Final = {
 # fmt: on
 
 
-_TYPES: Final = {ending: content_type for content_type, ending in reversed(_ENDINGS.items())}
+_TYPES: Final = {
+    **{ending: content_type for content_type, ending in reversed(_ENDINGS.items())},
+    "asc": "application/octet-stream",  # a key, a signature, or what was encrypted
+    "eml": "message/rfc822",
+    "htm": "text/html",
+    "ics": "text/calendar",
+    "jpeg": "image/jpeg",
+    "tiff": "image/tiff",
+    "txt": "text/plain",
+}
 
 
 def type_by_name(name: str) -> str:

@@ -14,7 +14,8 @@ from app.mail.decoding import clean, decoded_text
 from app.mail.words import decoded
 
 _MOST_REMEMBERED = 1_000  # octets
-_COMMENT = re.compile(rb'("(?:[^"\\]|\\.)*+"?+)|\([^()"]*+\)', re.DOTALL)
+# A parenthesis within a word is none: filename=report(1).pdf.
+_COMMENT = re.compile(rb'("(?:[^"\\]|\\.)*+"?+)|(?<![^\s;=/])\([^()"]*+\)(?=[\s;=/]|\Z)', re.DOTALL)
 _MAIN_VALUE = re.compile(rb'[\s"]*+([^\s;,"/]*+(?:\s*+/\s*+[^\s;,"]*+)?)')
 # A value without quotes goes on behind a blank, unless the next parameter begins there.
 _PARAMETER = re.compile(

@@ -8,6 +8,7 @@ from itertools import chain
 from app.mail import defects
 from app.mail.budget import Budget, Work
 from app.mail.charsets import UNDECLARED, codec_of, declared_in_html
+from app.mail.decoding import shown
 from app.mail.embedded import MARK, File, split
 from app.mail.envelope import charset_of
 from app.mail.flowed import unflowed
@@ -22,12 +23,16 @@ MAX_DEPTH = 50
 _MAX_PREAMBLE = 2 * 1024 * 1024  # octets, kept in case that no boundary comes and they are the text
 MAX_FILENAME = 180  # characters; file systems stop at 255 octets
 _LONGEST_ENDING = 20
-_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}\Z")
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{0,126}[a-z0-9!#$&^_+-]\Z")
+_READABLE_TYPE = re.compile(r"[a-z]{1,127}/[a-z0-9.+-]{0,126}[a-z0-9]")
 _USUAL_TYPES = frozenset({"text/plain", "text/html"})
 _ENCODING = re.compile(r"[\w-]+")
+_SPELLINGS = {
+    **dict.fromkeys(("base-64", "base_64", "x-base64", "b64"), "base64"),
+    **dict.fromkeys(("quoted_printable", "quotedprintable", "quoted", "qp"), "quoted-printable"),
+}
 _CONTENT_ID = re.compile(r"<([^<>]*+)>")
-# U+202A to U+202E and U+2066 to U+2069 turn the reading direction, so that gpj.exe reads exe.jpg.
-_NOT_IN_FILENAMES = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(slots=True)
@@ -84,11 +89,10 @@ class Part:
 
     def filename(self, found: list[str]) -> str | None:
         """A name that is safe to save under: no folders, no control characters, not too long; or None."""
-        name = self.given_name(found)
-        return None if name is None else _safe_filename(name)
+        name = self._given_name(found)
+        return None if name is None else _safe_filename(name, found)
 
-    def given_name(self, found: list[str]) -> str | None:
-        """The name as it was given, or None where none was."""
+    def _given_name(self, found: list[str]) -> str | None:
         if self._name is not None:
             return self._name
         name = text_parameter(self.block.first("content-disposition"), b"filename", found)
@@ -126,7 +130,7 @@ class Part:
             return ""
         value = self.block.first("content-transfer-encoding")
         name = _ENCODING.search(main_value(value)) if value else None
-        return name[0] if name else ""
+        return _SPELLINGS.get(name[0], name[0]) if name else ""
 
     def content(self, budget: Budget, found: list[str]) -> Iterator[bytes]:
         """The decoded body, in pieces of at most 256 KiB."""
@@ -142,8 +146,9 @@ class Part:
         return b"".join(pieces), is_cut
 
 
-def _safe_filename(name: str) -> str | None:
-    name = _NOT_IN_FILENAMES.sub("", name.replace("\\", "/").rpartition("/")[2]).strip(" .\"'")
+def _safe_filename(name: str, found: list[str]) -> str | None:
+    name = _CONTROLS.sub("", name.replace("\\", "/").rpartition("/")[2])
+    name = shown(name, found).strip(" .\"'")
     if len(name) > MAX_FILENAME:
         stem, dot, ending = name.rpartition(".")
         if not dot or len(ending) > _LONGEST_ENDING:
@@ -224,8 +229,7 @@ def _part(scanner: Scanner, block: Block, parent: _Multipart, found: list[str]) 
         and not content_type.startswith("multipart/")
         and not _MEDIA_TYPE.match(content_type)
     ):
-        found.append(defects.BAD_CONTENT_TYPE)
-        content_type = "text/plain"  # RFC 2045 §5.2
+        content_type = _mended(content_type, block, found)
     part = Part(
         block, content_type, parent.subtype, parent.children, parent.alternative, False, scanner.body()
     )
@@ -234,6 +238,18 @@ def _part(scanner: Scanner, block: Block, parent: _Multipart, found: list[str]) 
     if parent.start and not (parent.has_root or parent.spare) and content_type == "text/html":
         parent.spare = part
     return part
+
+
+def _mended(content_type: str, block: Block, found: list[str]) -> str:
+    """A type that is none: what can be read in it; else a multipart, if it has a boundary, or plain text."""
+    readable = _READABLE_TYPE.search(content_type)
+    if readable is not None:
+        return readable[0]
+    if content_type == "multipart":
+        return "multipart/mixed"
+    found.append(defects.BAD_CONTENT_TYPE)
+    has_boundary = parameter(block.first("content-type"), b"boundary") is not None
+    return "multipart/mixed" if has_boundary else "text/plain"  # RFC 2045 §5.2
 
 
 def _may_be_root(part: Part, start: str) -> bool:

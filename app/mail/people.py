@@ -40,6 +40,7 @@ _IN_COMMENT = re.compile(r"[()]|\\.", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _PIECES_OF_A_GROUP = 16  # its name, with comments
 _EMPTY = re.compile(r"[\s,]*+")
+_SCHEMES = frozenset({"mailto", "smtp"})
 _AROUND_AT = re.compile(r"\s*+@\s*+")
 _BLANKS_OR_QUOTED = re.compile(r'("(?:[^"\\]|\\.)*+"?+)|\s++', re.DOTALL)
 _BEFORE_DOT = re.compile(r"(?<=\S)\s++\.\s*+(?=\S)")  # of a domain: RFC 5322 §4.4 lets blanks stand there
@@ -110,6 +111,7 @@ class _Scan:
         self._last_semicolon = text.rfind(";")
         self._end = len(text.rstrip(" \t,;"))
         self._comments_close = True
+        self._is_in_group = False
         self._held = ""  # names that had no address of their own: they belong to the next one
         self._pieces: list[_Piece] = []
 
@@ -145,6 +147,8 @@ class _Scan:
         if found:
             for address in found:
                 yield name, address
+        elif self._is_in_group and name.startswith("@"):  # Undisclosed-Recipient:@host;
+            return
         elif not is_end_of_list:
             self._held = name[: 2 * MAX_NAME]
         elif name:
@@ -161,6 +165,8 @@ class _Scan:
                 self._comment(start)
             case "<":
                 self._angle(start)
+            case _ if self._text.startswith("<", self._at):  # an address begins whatever stands before it
+                self._add(_Kind.TEXT, special)
             case _:
                 self._add(_Kind.TEXT, self._text[self._at : self._at + 1])  # what a backslash protects
                 self._at += 1
@@ -169,9 +175,10 @@ class _Scan:
         """The name of a group ends here (its members are people of their own), or it is one of many odd colons."""
         is_group = self._at <= self._last_semicolon or self._at >= self._end
         if len(self._pieces) <= _PIECES_OF_A_GROUP and not any("@" in text for _, text in self._pieces):
-            is_mailto = bool(self._pieces) and self._pieces[-1][1].strip().lower() == "mailto"
-            if is_group or is_mailto:
+            is_scheme = bool(self._pieces) and self._pieces[-1][1].strip().lower() in _SCHEMES
+            if is_group or is_scheme:
                 self._pieces = []
+                self._is_in_group = is_group
                 return
         self._add(_Kind.TEXT, ":")
 
@@ -225,10 +232,13 @@ def _read(pieces: Sequence[_Piece]) -> tuple[str, list[str]]:
             _name(pieces[: angles[0]]) or _name(rest),
             _unlike(address for number in angles for address in _of_angle(pieces[number][1])),
         )
-    odd = [text.strip() for kind, text in pieces if kind is _Kind.ANGLE and text.strip()]
+    inside = (text.strip() for kind, text in pieces if kind is _Kind.ANGLE)
+    odd = [
+        text for text in inside if text and not text.rstrip(";").endswith(":")
+    ]  # <Undisclosed-Recipient:;>
     pieces = [piece for piece in pieces if piece[0] is not _Kind.ANGLE]
     words = list(_words(pieces))
-    found = [word.strip("'<>") for word, is_address in words if is_address]
+    found = [_bare(word) for word, is_address in words if is_address]
     if found:
         name = " ".join(word for word, is_address in words if not is_address)
         return name or _comment(pieces), _unlike([*found, *odd])
@@ -258,6 +268,19 @@ def _words(pieces: Sequence[_Piece]) -> Iterator[tuple[str, bool]]:
             yield _line(text), False
 
 
+def _bare(word: str) -> str:
+    """A word that is an address, without what stands around it: ``[mailto:max@example.org]``, as Outlook quotes it."""
+    word = word.strip("'<>")
+    if word.startswith("["):
+        word = word.strip("[]")
+    return _without_scheme(word)
+
+
+def _without_scheme(address: str) -> str:
+    scheme, colon, rest = address.partition(":")
+    return rest.partition("?")[0] if colon and scheme.lower() in _SCHEMES else address
+
+
 def _name(pieces: Sequence[_Piece]) -> str:
     """As it is written, its comments too: ``Max (Sales) <max@example.org>``. Of a comment alone what it holds."""
     if all(kind is _Kind.COMMENT or not text.strip() for kind, text in pieces):
@@ -277,8 +300,7 @@ def _of_angle(content: str) -> list[str]:
     content = _BLANKS_OR_QUOTED.sub(r"\1", content) if '"' in content else "".join(content.split())
     if content.startswith("@") and ":" in content:
         content = content.partition(":")[2]
-    if content[:7].lower() == "mailto:":
-        content = content[7:]
+    content = _without_scheme(content)
     several = [one for one in re.split("[,;]", content) if one]
     return several if len(several) > 1 and '"' not in content else [content]
 
@@ -302,6 +324,11 @@ def _address(name: str, address: str, given: Masked, found: list[str]) -> Addres
     if "@" in plain and looks_like_another(name, address):
         found.append(defects.NAME_LIKE_ADDRESS)
     return Address(name, address)
+
+
+def names_several(address: str) -> bool:
+    """Whether an address has an ``@`` too many (``ceo@bank.example@evil.example``): what programs show differs."""
+    return "@" in _QUOTED.sub("", address.rpartition("@")[0])
 
 
 def canonical(address: str) -> str:

@@ -2,6 +2,7 @@
 
 from enum import Enum
 
+from app.mail.names import type_by_name
 from app.mail.parts import Part
 
 
@@ -34,5 +35,15 @@ def is_inline(part: Part) -> bool:
     if disposition == "attachment":
         return False
     if part.content_id is not None and (part.parent == "related" or disposition == "inline"):
-        return True
+        return _may_be_shown(part)
     return part.parent == "alternative" and part.filename([]) is None
+
+
+def _may_be_shown(part: Part) -> bool:
+    """Whether HTML can show a part: a PDF beside it was attached, although some programs give it a Content-ID."""
+    if not part.content_type.startswith("application/"):
+        return True
+    name = part.filename([])
+    return part.content_type == "application/octet-stream" and (
+        name is None or type_by_name(name).startswith("image/")
+    )

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from app.mail.colors import NAMED
+
 _PROPERTY = re.compile(
     r"border(?:-(?:top|right|bottom|left))?(?:-(?:width|style|color|radius|collapse|spacing))?"
     r"|direction|font(?:-(?:family|size|style|weight|variant))?|(?:(?:min|max)-)?(?:width|height)"
@@ -51,15 +53,11 @@ _COLOR = re.compile(
 _FUNCTION = re.compile(
     r"(?<![\w-])(?!rgba?\()[\w-]++\([^()]*+(?:\([^()]*+\)[^()]*+)*+\)?+"
 )  # url(), gradients
-_CLEAR = re.compile(r"\Argba?\(.*,\s*0*\.?0*%?\s*\)\Z|\A#(?:...0|.{6}00)\Z")
-_NUMBER = re.compile(r"\d{1,4}")
-_WORDS: Final = {"white": "#ffffff", "black": "#000000"}
-# fmt: off
-_NO_COLORS: Final = frozenset(
-    ["none", "repeat", "no-repeat", "scroll", "fixed", "local", "center", "top", "bottom", "left", "right", "cover",
-     "contain", "auto", "inherit", "initial", "unset", "revert", "transparent", "currentcolor", "round", "space"]
+# Less than half of it: what is behind it is seen through it.
+_CLEAR = re.compile(
+    r"\Argba?\((?:[^,/]*,){3}\s*(?:0*(?:\.(?:[0-4]\d*)?)?|[0-4]?\d(?:\.\d*)?%)\s*\)\Z|\A#(?:...[0-7]|.{6}[0-7].)\Z"
 )
-# fmt: on
+_NUMBER = re.compile(r"\d{1,4}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +129,7 @@ def color_in(value: str) -> str | None:
     value = value.strip().lower()
     if "(" in value:
         value = _FUNCTION.sub(" ", value)
-    found = (color[0] for color in _COLOR.finditer(value) if color[0] not in _NO_COLORS)
+    found = (color[0] for color in _COLOR.finditer(value) if not color[0].isalpha() or color[0] in NAMED)
     color = next(found, None)
     return None if color is None or _CLEAR.search(color) else color
 
@@ -142,7 +140,7 @@ def is_legible(color: str, background: str) -> bool:
 
 
 def _plain(color: str) -> str:
-    color = _WORDS.get(color, color)
+    color = NAMED.get(color, color)
     if color.startswith("rgb"):
         numbers = _NUMBER.findall(color)[:3]
         return "#" + "".join(f"{min(int(number), 255):02x}" for number in numbers)

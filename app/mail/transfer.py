@@ -19,7 +19,7 @@ _WHITESPACE = b" \t\r\n\f\v"
 _RUN = re.compile(b"[^=]+")
 _AS_IT_IS = frozenset({"", "7bit", "8bit", "binary", "7-bit", "8-bit"})
 _UU = frozenset({"x-uuencode", "uuencode", "x-uue", "uue"})
-_UU_BEGIN = re.compile(rb"^begin[ \t]+[0-7]{3,4}[ \t][^\n]*\n", re.MULTILINE)
+_UU_BEGIN = re.compile(rb"^begin[ \t]+[0-7]{3,6}[ \t][^\n]*\n", re.MULTILINE)
 _UU_BEGINS_WITHIN = 64 * 1024  # octets
 _UU_LINE = re.compile(rb"[^\r\n]+")
 _STEPS_OF_A_BROKEN_LINE = 7

@@ -56,6 +56,27 @@ def text(data: bytes, label: str) -> str:
         ("hz-gb-2312", b"~{Dc~}", "你"),
         ("UTF 8", "ü".encode(), "ü"),
         ("utf8mb4", "ü".encode(), "ü"),
+        ("utf-8n", "ü".encode(), "ü"),
+        ("csUTF8", "ü".encode(), "ü"),
+        ("cp65001", "ü".encode(), "ü"),
+        ("charset=utf-8", "ü".encode(), "ü"),
+        ("8859_1", b"\x80\xfc", "€ü"),
+        ("8859-5", b"\xd1", "\u0431"),
+        ("ISO8859", b"\x80", "€"),
+        ("cp874", b"\xa1\x85", "ก…"),
+        ("cp737", b"\x80", "\u0391"),
+        ("windows-932", b"\x87\x40", "①"),
+        ("cp50221", b"\x1b(I1\x1b(B", "ｱ"),
+        ("eucJP-ms", b"\xad\xa1", "①"),
+        ("euc-cn", b"\x80\x8a\x5a", "€奪"),
+        ("gb18030", b"\xa6\xd9\xa3\xa0\xa8\xbc", "\ufe10\u3000\u1e3f"),
+        ("big5", b"\xc6\xe7\xc6\xa1\xc7\xf3", "ぁ①\u0410"),
+        ("big5", b"\xa1\x45\xa1\xe3\xa2\x44\xa3\xe1", "\u2027\uff5e\uffe5€"),
+        ("cp950", b"\xa4\xa4\xf9\xd6", "中碁"),
+        ("us-ascii", b"\xff\xfea\x00", "a"),
+        ("iso-8859-1", b"\xef\xbb\xbf\xc3\xbc", "ü"),  # a byte order mark is believed
+        ("iso-8859-1", b"\xef\xbb\xbf\xfc", "ï»¿ü"),  # if it is one
+        ("utf-8", b"\xfe\xff\x00a", "a"),
     ],
 )
 def test_a_charset_is_what_the_standard_and_mail_mean_by_it(label: str, data: bytes, expected: str) -> None:

@@ -54,6 +54,18 @@ def at(hour: int, minute: int = 0, *, day: int = 2, month: int = 11, year: int =
         ('Mon, 2 Nov 2026 10:00:00 "GMT"', at(10)),
         ("Mon, 2 Nov 2026 10:00:00 -0000", at(10)),
         ("mon, 2 nov 2026 10:00:00 gmt", at(10)),
+        ("Mon, 2 Nov 2026 9:5:3 +0000", datetime(2026, 11, 2, 9, 5, 3, tzinfo=UTC)),
+        ("Mon, 2 Nov. 2026, 10:00:0 UTC+01", at(9)),
+        ("Mon Nov  2 10:00:00 2026 +0100", at(9)),
+        ("Mon Nov  2 10:00:00 -0800 PST 2026", at(18)),
+        ("2026-11-02 10:00:00 +0000 UTC", at(10)),
+        ("2026-11-02T10:00:00+01:00[Europe/Berlin]", at(9)),
+        ("2026-11-02T10:00:00,123+01", at(9)),
+        ("2 Nov 2026 10:00:00 CST+0800", at(2)),  # China, by the number
+        ("2 Nov 2026 10:00:00 EST+1000", at(0)),  # Australia
+        ("2 Nov 2026 10:00:00 MSK", at(7)),
+        ("2 Jul 2012 10:00:00 MSK +0400", at(6, month=7, year=2012)),
+        ("Mon, 31 Dec 1899 23:00:00 -0500", at(4, day=1, month=1, year=1900)),
     ],
 )
 def test_a_date_is_the_moment_meant(value: str, moment: datetime) -> None:
@@ -83,6 +95,21 @@ def test_a_date_without_zone_is_taken_for_utc_and_it_is_told(value: str) -> None
         "2 Nov 2026 10:00:75 +0100",
         "2 Nov 2026 10:00:99 GMT",
         "2 Nov 2026 10:00:00 EST CET",
+        "2 Nov 2026 10:00:00 CET-1CEST",  # POSIX: an hour ahead
+        "2 Nov 2026 10:00:00 EST+5EDT",
+        "2 Nov 2026 10:00:00 CET -0100",
+        "2 Jul 2012 10:00:00 MSK",  # four hours ahead then, three before and after
+        "2 Jul 2014 10:00:00 TRT",
+        "2 Nov Dec 2026 10:00:00 +0000",
+        "2 Nov 2026 10:00:00 Etc/GMT+5",
+        "2 Nov 2026 10:00:00 " + " " * 180 + "+0530",  # what is cut may be the zone
+        "2 Nov 2026 10:00:00 + 0100",
+        "2 Nov 2026 10:00:00 \u22120500",
+        "2 Nov 2026 10:00:00 +05.30",
+        "2 Nov 2026 10:00:00 -530",
+        "2 Nov 2026 10:0.00 +0000",
+        "26-11-2 10:00:00 +0000",
+        "1793613600",
         "2 Nov 2026 10:00:00 +9999",
         "2 Nov 2026 10:00:00 +010",
         "2 Nov 2026 10:00:00 0100",

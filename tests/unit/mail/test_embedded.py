@@ -61,6 +61,28 @@ def test_a_file_is_taken_out_of_its_text(coding: str, size: int) -> None:
     assert parts_of(data, size) == [b"Hello,\nhere it is:\n", (b"a.png", DATA), b"Bye\n"]
 
 
+@pytest.mark.parametrize("mode", [b"0644", b"100644"])
+def test_a_mode_may_be_longer(mode: bytes) -> None:
+    assert parts_of(uu(DATA, mode=mode), 50)[1] == (b"a.png", DATA)
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type"),
+    [
+        (b"a.txt", "text/plain"),
+        (b"A.HTM", "text/html"),
+        (b"a.eml", "message/rfc822"),
+        (b"a.jpeg", "image/jpeg"),
+        (b"a.ics", "text/calendar"),
+        (b"a.asc", "application/octet-stream"),
+        (b"a", "application/octet-stream"),
+        (b"a.tar.gz", "application/gzip"),
+    ],
+)
+def test_the_name_tells_the_type(name: bytes, content_type: str) -> None:
+    assert parse(b"Subject: x\r\n\r\n" + uu(b"x", name)).attachments[0].content_type == content_type
+
+
 @pytest.mark.parametrize("coding", CODINGS)
 def test_several_files_at_both_ends(coding: str) -> None:
     data = CODINGS[coding] + b"and\n" + CODINGS[coding]

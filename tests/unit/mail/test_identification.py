@@ -26,6 +26,11 @@ def of(*headers: bytes) -> bytes:
         (b"=?utf-8?q?=3C1=40example=2Eorg=3E?=", "<1@example.org>"),
         ("<grüße@example.org>".encode(), "<grüße@example.org>"),
         (b"", None),
+        (b"<>", None),
+        (b"< >", None),
+        (b"<<1@example.org>>", "<1@example.org>"),
+        (b'"<1@example.org>"', "<1@example.org>"),
+        (b"(c) <1@example.org>,", "<1@example.org>"),
         (b"<" + b"x" * 2_000 + b">", "<" + "x" * 997),
     ],
 )
@@ -49,6 +54,12 @@ def test_message_ids(value: bytes, expected: str | None) -> None:
         (b"<>", []),
         (b"< >", []),
         (b"no id at all", []),
+        (b"1@a, 2@b;3@c", ["1@a", "2@b", "3@c"]),
+        (b"<1@a>;<2@b>", ["<1@a>", "<2@b>"]),
+        (b"<1@a> 2@b", ["<1@a>"]),
+        (b"<1@a>\0<2@b>", ["<1@a>", "<2@b>"]),
+        (b"<>, <1@a>", ["<1@a>"]),
+        (b"=?utf-8?q?=3C1=40a=3E?=\r\n =?utf-8?q?_=3C2=40b=3E?=", ["<1@a>", "<2@b>"]),
     ],
 )  # fmt: skip
 def test_references_and_in_reply_to(value: bytes, expected: list[str]) -> None:
@@ -95,11 +106,20 @@ def test_answers_are_in_the_thread_of_what_they_answer(headers: list[bytes]) -> 
         [b"Message-ID: <ROOT@example.org>"],
         [b"Message-ID: <2@b>", b"References: <1@b> <root@example.org>"],
         [b"Message-ID: <2@b>", b"Subject: Re: <root@example.org>"],
+        [b"Message-ID: <2@b>", b"Thread-Index: <root@example.org>", b"Resent-Message-ID: <root@example.org>"],
         [b"Subject: none"],
     ],
 )
 def test_others_are_not(headers: list[bytes]) -> None:
     assert summarise(of(*headers)).thread != BEGUN
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [[], [b"Message-ID: <>"], [b"Message-ID: ", b"References: <>", b"In-Reply-To: <>"], [b"References: x"]],
+)
+def test_messages_without_any_id_share_no_thread(headers: list[bytes]) -> None:
+    assert summarise(of(*headers)).thread is None
 
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -125,6 +145,14 @@ EIGHT = datetime(2026, 1, 5, 7, tzinfo=UTC)
         ([b"Received: (nullmailer pid 1 invoked by uid 1); Mon, 05 Jan 2026 07:00:00 -0000"], EIGHT),
         ([b"Received: from a by b; Tue, 06 Jan 2026 08:00:00 +0100"], datetime(2026, 1, 6, 7, tzinfo=UTC)),
         ([b"Received: from a by b; Tue, 06 Jan 2026 14:00:00 +0100"], None),
+        ([GOOD + b";"], EIGHT),
+        ([GOOD.replace(b"; ", b";\r\n\t").replace(b"2026 ", b"2026\r\n\t")], EIGHT),
+        ([GOOD + b" (CET) (x;y)"], EIGHT),
+        ([GOOD + b" for <c@d>"], EIGHT),
+        ([GOOD.replace(b"Received", b"RECEIVED ")], EIGHT),
+        ([b"Received: from a;b by c; Mon, 05 Jan 2026 09:00:00 (" + b"x" * 170 + b") +0530", GOOD], EIGHT),
+        ([b"Received: from a by b; 1767596400", GOOD], EIGHT),
+        ([b"Received: from a by b; Mon, 05 Jan 2026 09:00:00 CET-1", GOOD], EIGHT),
         ([b"Received: from a by b"], None),
         ([b"X-Received: by b; Mon, 05 Jan 2026 08:00:00 +0100"], None),
         ([], None),

@@ -429,6 +429,25 @@ def test_a_message_in_a_message_stays_closed_and_can_be_saved() -> None:
     assert given[1] == b"Subject: inner\r\n\r\nx"
 
 
+@pytest.mark.parametrize(
+    ("fields", "is_inline"),
+    [
+        (b"Content-Type: image/png", True),
+        (b"Content-Type: application/octet-stream; name=image001.png", True),
+        (b"Content-Type: application/octet-stream", True),
+        (b"Content-Type: text/css", True),
+        (b"Content-Type: application/pdf; name=a.pdf", False),
+        (b"Content-Type: application/octet-stream; name=a.pdf", False),
+        (b"Content-Type: application/pdf; name=a.pdf\r\nContent-Disposition: inline", False),
+        (b"Content-Type: image/png\r\nContent-Disposition: attachment", False),
+    ],
+)
+def test_beside_html_is_inline_what_html_can_show(fields: bytes, is_inline: bool) -> None:
+    raw = multipart(_HTML + b"<p>x", fields + b"\r\nContent-ID: <a>\r\n\r\nx", subtype=b"related")
+    assert only_attachment(raw).inline is is_inline
+    assert summarise(raw).has_attachments is not is_inline
+
+
 def test_an_invitation_is_an_attachment_and_so_is_winmail() -> None:
     raw = multipart(
         _TEXT + b"come",
@@ -473,8 +492,23 @@ def test_a_message_that_is_only_a_file_has_no_text() -> None:
         (rb"filename=\\server\scans\report.pdf", "report.pdf"),
         (b"filename*=utf-8''..%2F..%5Creport.pdf", "report.pdf"),
         ('filename="grüße.pdf"'.encode(), "grüße.pdf"),
-        (b'filename=".."', None),
-        (b'filename="a/"', None),
+        (b'filename=".."', "attachment-0.pdf"),
+        (b'filename="a/"', "attachment-0.pdf"),
+        (b'filename=""', "attachment-0.pdf"),
+        (b"filename*=utf-8''", "attachment-0.pdf"),
+        (b"filename*10=k.pdf; filename*9=j; filename*0=a", "ajk.pdf"),
+        (b"filename*999=b.pdf; filename*0=a", "ab.pdf"),
+        (b"filename*0*=utf-8''a%20; filename*1=b%20.pdf", "a b%20.pdf"),
+        (b"filename*0*=utf-8''; filename*1*=%C3%BC; filename*2=.pdf", "ü.pdf"),
+        (b"filename*=utf-8''a'b.pdf", "a'b.pdf"),
+        (b"filename*=utf-8''%zz%2.pdf", "%zz%2.pdf"),
+        (b"filename*-1=x; filename*x=y; filename=report.pdf", "report.pdf"),
+        (b"filename*=utf-8''%E2%80%AEfdp.exe", "fdp.exe"),
+        ('filename="a\u200b\u00ad.pdf"'.encode(), "a.pdf"),
+        (b"filename=report(1).pdf", "report(1).pdf"),
+        (b"filename=report (1).pdf", "report (1).pdf"),
+        (b"filename=report.pdf (final)", "report.pdf"),
+        (b"(c) filename=(c)report.pdf;", "(c)report.pdf"),
         (b'filename="' + b"x" * 5_000 + b'.pdf"', "x" * 176 + ".pdf"),
     ],
 )

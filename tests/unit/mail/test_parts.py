@@ -23,6 +23,15 @@ from tests.unit.mail.nasty import attachment, multipart, with_body
         b"multipart / mixed; boundary=x",
         b"multipart/mixed; charset=\"utf-8\" boundary=\"x\"",
         b"multipart/mixed; boundary=\"x",
+        b"multipart; boundary=x",
+        b"multipart/; boundary=x",
+        b"multipart/mixed, multipart/alternative; boundary=x",
+        b"multipart/mixed;; boundary=x; boundary=y",
+        b"multipart/mixed; (c) boundary=x (c)",
+        b"multipart/mixed; boundary=\"x \"",
+        b"multipart/mixed; boundary*0=\"\"; boundary*1*=%78",
+        b"multipart/mixed; name=\"boundary=y\"; boundary=x",
+        b"\"multipart/mixed\"; boundary=x\t",
     ],
 )  # fmt: skip
 def test_a_boundary_that_occurs_is_believed(content_type: bytes) -> None:
@@ -35,11 +44,49 @@ def test_a_boundary_that_occurs_is_believed(content_type: bytes) -> None:
     assert parsed.warnings == ()
 
 
+@pytest.mark.parametrize("content_type", [b"mixed; boundary=x", b"boundary=x", b"=?utf-8?q?x?=; boundary=x"])
+def test_a_boundary_that_occurs_is_believed_although_the_type_cannot_be_read(content_type: bytes) -> None:
+    body = b"--x\r\n\r\nHello\r\n--x\r\nContent-Type: application/pdf\r\n\r\n%PDF\r\n--x--\r\n"
+    parsed = parse(with_body(b"Content-Type: " + content_type, body))
+    assert (parsed.text, len(parsed.attachments)) == ("Hello", 1)
+    assert parsed.warnings == (defects.BAD_CONTENT_TYPE,)
+    assert parse(with_body(b"Content-Type: " + content_type, b"Hello")).text == "Hello"
+
+
+def test_a_part_without_headers_and_without_an_empty_line_is_text_and_it_is_told() -> None:
+    parsed = parse(multipart(b"Hello", b"Content-Type: application/pdf\r\n\r\nx"))
+    assert (parsed.text, parsed.warnings) == ("Hello", (defects.NO_EMPTY_LINE,))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        *(
+            (name, b"SGVsbG8=")
+            for name in (b"base-64", b"x-base64", b"B64", b'"base64"', b"base64 (c)", b"base64;")
+        ),
+        *(
+            (name, b"Hel=6Co")
+            for name in (b"quoted_printable", b"QuotedPrintable", b"quoted printable", b"qp")
+        ),
+        *((name, b"Hello") for name in (b"8-bit", b"7bit (c)", b"binary;", b"")),
+    ],
+)
+def test_encodings_are_known_by_other_names_too(encoding: bytes, body: bytes) -> None:
+    parsed = parse(with_body(b"Content-Transfer-Encoding: " + encoding, body))
+    assert (parsed.text, parsed.warnings) == ("Hello", ())
+
+
 @pytest.mark.parametrize(
     ("field", "html", "filename"),
     [
         (b"Content-Type: text/html charset=utf-8", True, None),
         (b"Content-Type: text/html,text/html", True, None),
+        (b"Content-Type: text/html: charset=utf-8", True, None),
+        (b"Content-Type: 'text/html'", True, None),
+        (b"Content-Type: text/html.", True, None),
+        (b"Content-Type: text/html/x", True, None),
+        (b"Content-Type: =text/html", True, None),
         (b"Content-Type: text/html (page); charset=utf-8", True, None),
         (b'Content-Type: application/pdf name="a.pdf"', False, "a.pdf"),
         (b"Content-Type: application/pdf; name=my report.pdf; x=y", False, "my report.pdf"),

@@ -3,6 +3,7 @@
 import pytest
 
 from app.mail import defects
+from app.mail.mime import summarise
 from app.mail.people import Address, addresses, canonical
 from app.mailboxes.judging import JudgedHead
 from tests.fuzz.work import assert_linear
@@ -33,6 +34,15 @@ def read(value: str | bytes, charset: str = "") -> list[tuple[str, str]]:
         ('"Boss <ceo@bank.example>" <evil@evil.example>', "Boss <ceo@bank.example>"),
         ('"a \\" <ceo@bank.example>" <evil@evil.example>', 'a " <ceo@bank.example>'),
         ("(<ceo@bank.example>) <evil@evil.example>", "<ceo@bank.example>"),
+        ("ceo@bank.example (x) <evil@evil.example>", "ceo@bank.example (x)"),
+        ("'ceo@bank.example' <evil@evil.example>", "'ceo@bank.example'"),
+        ("[ceo@bank.example] <evil@evil.example>", "[ceo@bank.example]"),
+        ("<evil@evil.example>ceo@bank.example", "ceo@bank.example"),
+        ("ceo@bank.example\\<evil@evil.example>", "ceo@bank.example\\"),
+        ("mailto:ceo@bank.example <evil@evil.example>", "ceo@bank.example"),
+        ("ceo@bank.example\0 <evil@evil.example>", "ceo@bank.example\ufffd"),
+        ("ceo@bank.example\t\t\t <evil@evil.example>", "ceo@bank.example"),
+        ("=?utf-8?b?Y2VvQGJhbmsuZXhhbXBsZQ==?= <evil@evil.example>", "ceo@bank.example"),
     ],
 )  # fmt: skip
 def test_nobody_takes_the_place_of_the_sender_by_a_name(value: str, name: str | None) -> None:
@@ -58,6 +68,11 @@ def test_nobody_takes_the_place_of_the_sender_by_a_name(value: str, name: str | 
         ("team: a@x, b@x;", ["a@x", "b@x"]),
         ("<a@x> <a@x>", ["a@x"]),
         ("<a> <b>", ["a", "b"]),
+        ('"Boss" <a@x>" <b@x>', ["a@x", "b@x"]),
+        ("Boss =?utf-8?q?=22?= <a@x> =?utf-8?q?=22?= <b@x>", ["a@x", "b@x"]),
+        ("a@x [b@x]", ["a@x", "b@x"]),
+        ("a@x: b@x;", ["a@x:", "b@x"]),
+        ("Max <a@x> (via List) <b@x>", ["a@x", "b@x"]),
     ],
 )
 def test_where_it_is_uncertain_who_is_meant_all_are_given(value: str, expected: list[str]) -> None:
@@ -112,6 +127,15 @@ def test_where_it_is_uncertain_who_is_meant_all_are_given(value: str, expected: 
         ("Max\u200b\u00ad M <m@x>", ("Max M", "m@x")),
         ("<=?utf-8?q?a?=@x>", ("", "=?utf-8?q?a?=@x")),
         ("@handle <m@x>", ("@handle", "m@x")),
+        ("@handle", ("@handle", "")),
+        ("Max [mailto:m@x]", ("Max", "m@x")),
+        ("Max [SMTP:m@x]", ("Max", "m@x")),
+        ("SMTP:m@x", ("", "m@x")),
+        ("<mailto:m@x?subject=hi>", ("", "m@x")),
+        ("m@[IPv6:2001:db8::1]", ("", "m@[IPv6:2001:db8::1]")),
+        ("Max \\<m@x>", ("Max \\", "m@x")),
+        ("Max <m@x>.", ("Max", "m@x")),
+        ('Max, "Dr." M <m@x>;', ("Max, Dr. M", "m@x")),
     ],
 )  # fmt: skip
 def test_one_person_is_one_person(value: str, expected: tuple[str, str]) -> None:
@@ -135,6 +159,11 @@ def test_one_person_is_one_person(value: str, expected: tuple[str, str]) -> None
         ("(only a comment)", []),
         (", ,, ;,", []),
         ("<>", []),
+        ("Undisclosed-Recipient:@host;", []),
+        ("<Undisclosed-Recipient:;>", []),
+        ("<Undisclosed-Recipient:>", []),
+        ("unlisted-recipients:; (no To-header on input)", []),
+        ("g: @x;, a@b", [("", "a@b")]),
         ("a@b,,c@d, ", [("", "a@b"), ("", "c@d")]),
     ],
 )
@@ -154,6 +183,49 @@ def test_octets_of_other_charsets_that_look_like_marks_are_none(encoding: str) -
 def test_raw_octets_within_an_encoded_word_are_octets_of_its_charset() -> None:
     assert read(b"=?iso-8859-1?Q?Fr\xf6sche?= <f@x>") == [("Frösche", "f@x")]
     assert read(b"=?gb2312?Q?\xc4\xe3\xba\xc3?= <f@x>") == [("你好", "f@x")]
+
+
+@pytest.mark.parametrize(
+    ("value", "is_uncertain"),
+    [
+        ("ceo@bank.example@evil.example", True),
+        ("Boss <ceo@bank.example@evil.example>", True),
+        ('Boss <"x"@bank.example@evil.example>', True),
+        ('"ceo@bank.example"@evil.example', False),
+        ("<@a,@b:ceo@bank.example>", False),
+        ("ceo@bank.example <evil@evil.example>", False),
+        ("ceo@bank.example <evil>", True),
+        ("<a@x> <a@x>", False),
+        ("a@x, a@x", True),
+        ("=?utf-8?q?ceo=40bank.example=2C?= <evil@evil.example>", False),
+        ("Boss <ceo@bank.example> via <evil@evil.example>", True),
+    ],
+)
+def test_conditions_on_the_sender_are_met_only_where_it_is_certain(value: str, is_uncertain: bool) -> None:
+    raw = f"From: {value}\r\n\r\n".encode()
+    assert summarise(raw).from_ambiguous is is_uncertain
+    assert JudgedHead(raw).from_ambiguous is is_uncertain
+    assert (JudgedHead(raw).from_address() == []) is is_uncertain
+    assert (defects.AMBIGUOUS_SENDER in summarise(raw).warnings) is is_uncertain
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "From: a@x\r\nFrom: b@x\r\n",
+        "From: a@x\r\nFROM : b@x\r\n",
+        "From: a@x\r\nbroken\r\nFrom: b@x\r\n",
+        "From: a@x\r\n\rFrom: b@x\r\n",
+        "From: a@x\r\n \r\nFrom: b@x\r\n",
+        "From:\r\n a@x\r\nfrom:\r\n\tb@x\r\n",
+        "From: a@x,\r\n b@x\r\n",
+        "\ufefffrom: a@x\r\nFrom: b@x\r\n",
+    ],
+)
+def test_no_second_sender_goes_unseen(headers: str) -> None:
+    summary = summarise((headers + "\r\nx").encode())
+    assert [one.address for one in summary.authors] == ["a@x", "b@x"]
+    assert summary.from_ambiguous
 
 
 @pytest.mark.parametrize(
