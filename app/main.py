@@ -36,7 +36,7 @@ from app.runs.mailbox_stats import stats_of
 from app.runs.repository import backlog, compare_anew, end_syncs
 from app.settings import Role, Settings
 from app.sync import feature as sync
-from app.sync.service import SyncTools
+from app.sync.context import SyncTools
 from app.telemetry import Traces
 from app.telemetry.metrics import Metrics
 from app.web import docs_page, openapi, problems

@@ -10,9 +10,9 @@ from app.reading.slices import Slices
 from app.reading.threads import FairThreads
 from app.runs.server_limits import ServerLimits
 from app.sync.batches import MemoryBudget
+from app.sync.context import SyncTools
 from app.sync.ledger_routes import LedgerRoutes, router
 from app.sync.listing_budget import ListingBudget
-from app.sync.service import SyncTools
 from app.web.bodies import BodyLimits
 
 

@@ -33,8 +33,8 @@ from app.runs.asking import request_by_hand
 from app.runs.models import Sync
 from app.runs.schemas import SyncAnswer
 from app.sync import inspection
+from app.sync.context import SyncTools
 from app.sync.inspection import Preview, Rebaseline, RetentionPreview, Unknown
-from app.sync.service import SyncTools
 from app.web.bodies import BodyLimits, blocks
 from app.web.features import served
 from app.web.ids import decode_id

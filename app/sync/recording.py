@@ -1,17 +1,30 @@
-"""PURE  What is written of a listing before anything is retrieved, in parts that each fit one short transaction.
+"""What is known of a listing is recorded before anything is retrieved: recognised, baseline, filtered, missing.
 
-A process may die between two parts. So each is right by itself: a message that was recognised under a new unique-id and
-its old line go together, and what is written is found again by the next sync, which writes the rest.
+It is written in parts that each fit one short transaction. The process may die between two of them. So each is right
+by itself: a message that was recognised under a new unique-id and its old line go together, and what is written is
+found again by the next sync, which writes the rest.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
+from typing import Any
 
+from app.ledger import repository as ledger
+from app.ledger.diff import Known
 from app.ledger.entries import Row, RowMaker
-from app.ledger.models import EntryId
+from app.ledger.listing_view import ListingView
+from app.ledger.models import EntryId, EntryState, Leased
+from app.mailboxes import repository as mailboxes
+from app.mailboxes.schemas import ServerFacts
 from app.sync.batch import renamed_away
+from app.sync.context import Surveyed, SyncContext
+from app.sync.server_facts import columns_shown
 from app.sync.triage import Triaged
+
+_AT_ONCE = ("ids_changed", "ids_are_changing", "ids_are_numbers")  # of what was found out
+_FEW_ROWS = 100  # that are written in some milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +35,93 @@ class RecordingPart:
     missing: Sequence[EntryId]
     is_first: bool
     is_last: bool
+
+
+async def record(sync: SyncContext, surveyed: Surveyed, server: ServerFacts) -> None:
+    """Commit what is known. A listing that brings no news is recorded with the completion."""
+    view, triaged, findings, tools = surveyed.view, surveyed.triaged, sync.findings, sync.tools
+    now = tools.clock()
+    lines = view.diff.gone if view.may_miss else ()
+    sorted_out = partial(_missing, lines, surveyed.matcher.found, triaged)
+    gone, renamed = await tools.slices.call(sorted_out, rows=len(lines) + len(triaged.recognised))
+    missing = len(gone) + renamed
+    findings.has_moved = view.diff.most_gone and not view.known
+    findings.report = findings.report.model_copy(
+        update=_counts(surveyed, missing=missing, waiting=sync.mailbox.waiting)
+    )
+    columns = findings.columns | columns_shown(sync.mailbox, view, server, now)
+    has_rows = bool(triaged.recognised or triaged.baseline or triaged.filtered)
+    if has_rows or missing:
+        await sync.session.confirm()  # else what follows says whether the listing was one
+    elif not triaged.to_retrieve:
+        findings.columns = columns
+        return
+    for part in in_parts(triaged, gone, RowMaker(sync.maildrop, now), most=tools.rows_per_change):
+        write = partial(_write, sync=sync, part=part, columns=columns, surveyed=surveyed, now=now)
+        # What is flushed at the end flushes all before it.
+        is_durable = part.is_last and has_rows
+        is_long = len(part.rows) + len(part.missing) > _FEW_ROWS
+        await sync.lease.write(write, report=findings.report, durable=is_durable, is_long=is_long)
+    findings.columns = {}
+    tools.wakeups.syncs_changed.fire(sync.lease.claim.sync_id)
+
+
+def _missing(
+    lines: Sequence[Known], found: Collection[EntryId], triaged: Triaged
+) -> tuple[list[EntryId], int]:
+    """The lines whose messages are gone, and how many more are missing under their own unique-ids."""
+    gone = [line.entry_id for line in lines if line.entry_id not in found]
+    return gone, len(renamed_away(triaged.recognised))
+
+
+def _counts(surveyed: Surveyed, *, missing: int, waiting: int) -> dict[str, int]:
+    """The counts of the report. ``waiting``: how many messages waited for a next attempt before."""
+    view, triaged = surveyed.view, surveyed.triaged
+    known = view.known + len(triaged.recognised) + len(triaged.baseline) + len(triaged.postponed)
+    return {
+        "listed": view.listed,
+        "known": known,
+        "new": view.listed - known,
+        "missing": missing,
+        "filtered": len(triaged.filtered),
+        "failed": len(triaged.too_large),
+        "waiting": _still_waiting(view, waiting),
+        "to_retrieve": len(triaged.to_retrieve),
+    }
+
+
+def _still_waiting(view: ListingView, waiting: int) -> int:
+    """Of the messages that waited for a next attempt, how many are listed and not tried now."""
+    lost = [line for line in view.diff.gone if line.state is EntryState.FAILED and line.next_attempt_at]
+    return max(0, waiting - len(lost) - len(view.diff.due))
+
+
+def _write(
+    db: Leased,
+    *,
+    sync: SyncContext,
+    part: RecordingPart,
+    surveyed: Surveyed,
+    columns: Mapping[str, Any],
+    now: datetime,
+) -> None:
+    """Write one part.
+
+    The first forgets the listing digest and says that ids change, as the next sync may have to do the rest. The last
+    says that the mailbox was listed: until then all that it shows is its baseline, if it has one.
+    """
+    mailbox_id = sync.maildrop.mailbox_id
+    if part.is_first:
+        ledger.forget_listing_digest(db, mailbox_id)
+        at_once = {name: columns[name] for name in _AT_ONCE if name in columns}
+        if at_once and not part.is_last:
+            mailboxes.change(db, mailbox_id, **at_once)
+    ledger.mark_missing(db, part.missing, now=now, last_seen_at=sync.mailbox.listed_at)
+    ledger.write_entries(db, [row() for row in part.rows])
+    if surveyed.triaged.filtered:
+        sync.judge_again_if_criteria_changed(db)
+    if part.is_last:
+        mailboxes.change(db, mailbox_id, **columns)
 
 
 def in_parts(

@@ -18,11 +18,17 @@ from app.database import Database
 from app.ledger import repository as ledger
 from app.ledger.diff import Deletable, Known, Listed, ledger_key
 from app.ledger.identity import Relation, is_same_by_content, is_same_by_headers
+from app.ledger.models import EntryId, Leased
 from app.mail.fingerprint import fingerprint, head_of, shown
 from app.mailboxes.models import MailboxId
+from app.mailboxes.schemas import ServerFacts
 from app.messages import intake
+from app.messages.wholeness import Habit
 from app.pop3 import Sliced
 from app.reading.slices import Slices
+from app.runs.schedule import next_deletion
+from app.sync.context import Surveyed, SyncContext
+from app.sync.server_facts import with_quit_lost
 
 MOST_PER_SESSION = 500
 AGREES_AFTER = timedelta(days=1)  # two retrievals so far apart are believed
@@ -31,6 +37,91 @@ MOST_RETRIEVED_PER_SESSION = 50  # to compare what headers do not decide
 MOST_OCTETS_PER_SESSION = 256 * 1024 * 1024  # read back at some 300 MB/s
 
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Deletions:
+    """What became of messages that were due to be deleted.
+
+    ``is_noted``: the ledger says that some may be gone, so that the last listing describes the next one no more.
+    ``deleted``: message-numbers of those that are gone. ``is_quit_lost``: nobody knows which are. ``refused``: ledger
+    lines of messages that the server keeps; ``others``: those under whose ids other messages stand.
+    """
+
+    is_noted: bool = False
+    deleted: frozenset[int] = frozenset()
+    is_quit_lost: bool = False
+    refused: tuple[EntryId, ...] = ()
+    others: tuple[EntryId, ...] = ()
+
+
+async def delete_on_server(
+    sync: SyncContext, surveyed: Surveyed, server: ServerFacts, habit: Habit
+) -> Deletions:
+    """Delete what the mailbox's retention asks for; it is gone only when QUIT was answered with +OK.
+
+    ``habit``: how the server's sizes fit. Raises the client's errors, LeaseLost and StorageFailed.
+    """
+    session, retention, octets = sync.session, sync.mailbox.server_retention, dict[int, int | None]()
+    if retention["mode"] != "keep":  # it may have been told to keep meanwhile
+        retention = (await sync.lease.read(sync.mailbox_now)).server_retention
+    if session.capabilities.expire == 0 and retention["mode"] == "keep":
+        await session.abort()  # EXPIRE 0: QUIT may delete what was retrieved (RFC 2449 §6.7)
+        return Deletions()
+
+    async def entries() -> Sequence[pop3.Line]:
+        lines = (await sync.with_every_id(surveyed.listed.raw)).entries
+        octets.update((line.number, line.octets) for line in lines)
+        return lines
+
+    found = await due(
+        sync.tools.database,
+        sync.maildrop.mailbox_id,
+        retention,
+        entries=entries,
+        now=sync.tools.clock(),
+        slices=sync.tools.slices,
+        overstates=habit.overstates,
+    )
+    if not found:
+        return Deletions()
+    with sync.phase("delete"):
+        return await _delete(sync, found, octets, server)
+
+
+async def _delete(
+    sync: SyncContext, found: dict[int, Deletable], octets: Mapping[int, int | None], server: ServerFacts
+) -> Deletions:
+    checks = await checked(sync.session, found, octets=octets)
+    note = partial(_note, sync=sync, found=found, checked=checks)
+    await sync.lease.write(note, report=sync.findings.report)
+    refusals = await sync.session.delete(checks.same)
+    try:
+        await sync.session.quit()
+    except (pop3.Timeout, pop3.ConnectionLost):
+        sync.findings.columns["server"] = with_quit_lost(server, deleted=len(checks.same))
+        return Deletions(is_noted=True, is_quit_lost=True)
+    marked = list(zip(checks.same, refusals, strict=True))
+    deleted = frozenset(number for number, refusal in marked if refusal is None)
+    sync.findings.report.deleted = len(deleted)
+    return Deletions(
+        is_noted=True,
+        deleted=deleted,
+        refused=tuple(found[number].line.entry_id for number, refusal in marked if refusal is not None),
+        others=tuple(found[number].line.entry_id for number in checks.others),
+    )
+
+
+def _note(db: Leased, *, sync: SyncContext, found: dict[int, Deletable], checked: "Checked") -> None:
+    """Before the first DELE: whatever happens now, the last listing describes the next one no more."""
+    now = sync.tools.clock()
+    ledger.forget_listing_digest(db, sync.maildrop.mailbox_id)
+    for deletes in {found[number].line.deletes for number in checked.same}:
+        ids = [found[n].line.entry_id for n in checked.same if found[n].line.deletes == deletes]
+        ledger.note_deletions(db, ids, until=next_deletion(deletes + 1, now), is_deleted=True)
+        ledger.mark_missing(db, ids, now=now, last_seen_at=now)  # what is listed all the same is compared
+    unclear = [found[number].line.entry_id for number in checked.unclear]
+    ledger.note_deletions(db, unclear, until=next_deletion(2, now), is_deleted=False)
 
 
 def seen_before(retention: dict[str, Any], now: datetime) -> datetime | None:

@@ -8,7 +8,7 @@ from app.jobs.engine import PgQueuerEngine
 from app.jobs.port import JobEngine
 from app.messages.rereading import Rereader
 from app.reading.threads import FairThreads
-from app.sync.service import SyncTools
+from app.sync.context import SyncTools
 from app.worker.forgetting import forgetting
 from app.worker.removal import removal
 from app.worker.runner import SyncRunner

@@ -23,7 +23,8 @@ from app.runs.errors import LeaseLost
 from app.runs.models import SyncId, SyncStatus
 from app.runs.repository import Claim
 from app.runs.slots import Capacity, WorkerSlot, to_call_back
-from app.sync.service import SyncTools, sync_mailbox
+from app.sync.context import SyncTools
+from app.sync.service import sync_mailbox
 
 _DUE_PER_CLAIM = 500
 _HEARTBEATS_PER_LEASE = 6

@@ -17,7 +17,8 @@ from app.runs import claims
 from app.runs.models import Trigger
 from app.runs.repository import Claim
 from app.sync.batches import MemoryBudget
-from app.sync.service import SyncTools, sync_mailbox
+from app.sync.context import SyncTools
+from app.sync.service import sync_mailbox
 from tests.simulator.maildrop import Mail, SimulatedMaildrop
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)

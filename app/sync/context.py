@@ -1,0 +1,148 @@
+"""What the steps of a sync work with: the tools of all syncs, the context of one, and what it has found so far."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlmodel import Session
+
+from app import pop3
+from app.database import Database
+from app.jobs.wakeups import Wakeups
+from app.ledger import repository as ledger
+from app.ledger.diff import MaildropId
+from app.ledger.listing_view import ListingView
+from app.ledger.matching import Matcher
+from app.ledger.models import Leased
+from app.ledger.repository import Beginning
+from app.mailboxes import repository as mailboxes
+from app.mailboxes.models import Mailbox
+from app.maildrops.login import Maildrop
+from app.reading.slices import Slices
+from app.reading.threads import FairThreads
+from app.runs.errors import LeaseLost
+from app.runs.lease import Lease
+from app.runs.schemas import Report
+from app.runs.server_limits import ServerLimits
+from app.sync.batches import MemoryBudget
+from app.sync.listing import Listed, most_entries, with_every_id
+from app.sync.listing_budget import ListingBudget, ListingShare
+from app.sync.triage import Triaged
+from app.telemetry import Traces
+from app.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncTools:
+    """What a sync needs, wired once."""
+
+    database: Database
+    maildrop: Maildrop
+    threads: FairThreads
+    wakeups: Wakeups
+    clock: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    chance: Callable[[], float]
+    lease_seconds: float
+    limits: pop3.Limits
+    batch_messages: int
+    batch_octets: int
+    memory: MemoryBudget
+    forget_missing_after: timedelta | None = None
+    transcripts: bool = False
+    metrics: Metrics = field(default_factory=Metrics)
+    traces: Traces = field(default_factory=Traces)
+    server_limits: ServerLimits = field(default_factory=lambda: ServerLimits(1))
+    slices: Slices = field(default_factory=Slices)
+    rows_per_change: int = ledger.ROWS_PER_CHANGE
+    rows_per_read: int = ledger.ROWS_PER_READ
+    listing_budget: ListingBudget = field(default_factory=lambda: ListingBudget(1_000_000))
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a sync has to tell, however it ends: the completion is written from this.
+
+    Steps add to it. What one step needs of another is handed on as a value.
+
+    ``columns``: those of the mailbox that have new values and are not written yet. ``login_delay``: seconds that the
+    server wants between two logins; ``logged_in_at``: when the login was accepted. ``has_moved``: most of what was
+    known is not shown any more. ``has_failed``: a message failed that is tried again.
+    """
+
+    started: datetime
+    transcript: pop3.Transcript | None = None
+    report: Report = field(default_factory=Report)
+    columns: dict[str, Any] = field(default_factory=dict)
+    login_delay: int = 0
+    logged_in_at: datetime | None = None
+    has_moved: bool = False
+    has_failed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncContext:
+    """One sync in its session."""
+
+    tools: SyncTools
+    lease: Lease
+    findings: Findings
+    beginning: Beginning
+    share: ListingShare
+    session: pop3.Pop3Session
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """The mailbox as it was when the sync began."""
+        return self.beginning.mailbox
+
+    @property
+    def maildrop(self) -> MaildropId:
+        """The maildrop that the mailbox had then."""
+        return MaildropId(self.lease.claim.mailbox_id, self.mailbox.generation)
+
+    @property
+    def most_entries(self) -> int:
+        """How long its listing may be."""
+        return most_entries(self.mailbox.listed_entries, self.tools.limits)
+
+    async def with_every_id(self, raw: pop3.RawListing) -> pop3.Listing:
+        """The listing; where the server gives no unique-ids to some messages they have one of ours."""
+        return await with_every_id(
+            self.session, raw, most_entries=self.most_entries, slices=self.tools.slices
+        )
+
+    def mailbox_now(self, db: Session) -> Mailbox:
+        """The mailbox as it is by now. Raises LeaseLost where there is none."""
+        row = mailboxes.snapshot(db, self.maildrop.mailbox_id)
+        if row is None:
+            raise LeaseLost
+        return row
+
+    def judge_again_if_criteria_changed(self, db: Leased) -> None:
+        """Have what was judged by criteria that are no longer the mailbox's judged again."""
+        if self.mailbox_now(db).criteria != self.mailbox.criteria:
+            ledger.judge_again(db, self.maildrop.mailbox_id, self.tools.clock())
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Count the time of a step in the report, and trace it."""
+        phases, started = self.findings.report.phases, self.tools.monotonic()
+        try:
+            with self.tools.traces.span(f"sync {name}"):
+                yield
+        finally:
+            took = round((self.tools.monotonic() - started) * 1000)
+            phases[name] = phases.get(name, 0) + took
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """What a maildrop shows, and what of it is to be retrieved."""
+
+    listed: Listed
+    view: ListingView
+    matcher: Matcher
+    triaged: Triaged

@@ -1,0 +1,163 @@
+"""How a sync is settled: what its completion writes of the maildrop, of the mailbox, and of the sync itself."""
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from app import pop3
+from app.ledger import listing_digest
+from app.ledger import repository as ledger
+from app.ledger.listing_digest import ListingDigest
+from app.ledger.models import Leased
+from app.ledger.repository import Beginning
+from app.maildrops.errors import SyncFailed
+from app.runs.completion import Completion
+from app.runs.lease import Lease
+from app.runs.models import SyncStatus
+from app.runs.slots import WorkerSlot
+from app.sync.context import Findings, Surveyed, SyncContext, SyncTools
+from app.sync.retention import Deletions
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a pass that came to its end leaves. ``last_digest``: of the listing; None: nothing new is remembered."""
+
+    sync: SyncContext
+    surveyed: Surveyed
+    deletions: Deletions
+    last_digest: ListingDigest | None
+
+    def write(self, db: Leased) -> None:
+        """Note as missing what no listed message proved to be, and remember the listing; for a unit of work."""
+        sync, surveyed, deletions = self.sync, self.surveyed, self.deletions
+        view, triaged, mailbox_id = surveyed.view, surveyed.triaged, sync.maildrop.mailbox_id
+        now = sync.tools.clock()
+        if view.may_miss:
+            later = {candidate.unique_id for candidate in triaged.postponed}
+            # Those that are gone were recorded with the listing.
+            present = (line for line in view.diff.own if not line.is_missing)
+            lost = [line for line in present if line.entry_id not in surveyed.matcher.found]
+            ids = [line.entry_id for line in lost if line.unique_id not in later]
+            ledger.mark_missing(db, ids, now=now, last_seen_at=sync.mailbox.listed_at)
+        ledger.mark_missing(db, deletions.others, now=now, last_seen_at=now)
+        ledger.mark_present(db, deletions.refused)
+        if triaged.postponed or deletions.others:
+            ledger.forget_listing_digest(db, mailbox_id)
+        if self.last_digest is not None:
+            ledger.write_listing_digest(db, mailbox_id, self.last_digest)
+        if sync.tools.forget_missing_after is not None:
+            ledger.forget_missing(db, mailbox_id, before=now - sync.tools.forget_missing_after)
+
+
+async def settle(sync: SyncContext, surveyed: Surveyed, deletions: Deletions) -> Settlement:
+    """Find out what is to be remembered, once the session has ended in order."""
+    mailbox, view, columns = sync.mailbox, surveyed.view, sync.findings.columns
+    if not surveyed.triaged.postponed:  # every message was compared
+        if mailbox.compares_all:
+            columns["compares_all"] = False
+        if mailbox.ids_are_changing or view.diff.is_wholesale:
+            columns["ids_are_changing"] = False
+    return Settlement(sync, surveyed, deletions, await _digest_left(sync, surveyed, deletions))
+
+
+async def _digest_left(sync: SyncContext, surveyed: Surveyed, deletions: Deletions) -> ListingDigest | None:
+    """Of the listing that the next session shows if nothing happens; None: nothing new is to be remembered."""
+    view, slices, left = surveyed.view, sync.tools.slices, surveyed.listed.raw
+    is_remembered = view.is_as_before and not deletions.is_noted
+    is_unknown = surveyed.triaged.postponed or deletions.others or deletions.is_quit_lost
+    if view.is_short or is_remembered or is_unknown:
+        return None
+    if deletions.deleted:
+        rest = await slices.do(listing_digest.without(left, deletions.deleted))
+        if rest is None:
+            return None
+        left = rest
+    entries = view.listed - len(deletions.deleted)
+    return await slices.do(listing_digest.digesting(left, entries=entries, is_confirmed=view.is_confirmed))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a pass ended. ``failure``: why it did not come to its end; ``settlement``: what it left if it did."""
+
+    status: SyncStatus
+    failure: SyncFailed | None = None
+    settlement: Settlement | None = None
+
+
+async def complete(
+    ending: Ending,
+    *,
+    lease: Lease,
+    tools: SyncTools,
+    slot: WorkerSlot,
+    beginning: Beginning | None,
+    findings: Findings,
+) -> SyncStatus:
+    """Write the completion: the sync's status, the next state of its mailbox, and when that is due again.
+
+    ``beginning``: None when it could not be read. Raises LeaseLost and StorageFailed.
+    """
+    status, failure = ending.status, ending.failure
+    if await _is_anything_waiting(lease, beginning, findings) and status is SyncStatus.SUCCEEDED:
+        status = SyncStatus.PARTIAL
+    if status is not SyncStatus.CANCELLED:
+        pace = slot.ended(
+            failure.code if failure and status is SyncStatus.FAILED else None,
+            was_called_back=slot.progress.is_called_back,
+        )
+        if pace is not slot.pace:
+            findings.columns["pace"] = pace.value
+    if slot.is_private not in {None, beginning.mailbox.is_private if beginning else None}:
+        findings.columns["is_private"] = slot.is_private
+    completion = Completion(
+        claim=lease.claim,
+        status=status,
+        failure=failure,
+        report=findings.report,
+        facts=findings.columns,
+        started=findings.started,
+        ended=tools.clock(),
+        login_delay=findings.login_delay,
+        logged_in_at=findings.logged_in_at,
+        has_moved=findings.has_moved,
+        learnt=beginning.learnt.changes if beginning else {},
+        chance=tools.chance(),
+        settle=ending.settlement.write if ending.settlement else None,
+        transcript=await asyncio.to_thread(_text_of, findings.transcript, failure) if failure else None,
+    )
+    await lease.end(completion)
+    _tell(completion, tools)
+    return status
+
+
+async def _is_anything_waiting(lease: Lease, beginning: Beginning | None, findings: Findings) -> bool:
+    """Whether messages that failed are listed and wait for a next attempt. Too large ones do not."""
+    if not (findings.has_failed or (beginning is not None and beginning.mailbox.waiting)):
+        return False
+    count = await lease.read(partial(ledger.waiting, mailbox_id=lease.claim.mailbox_id))
+    findings.columns["waiting"] = count
+    return count > 0
+
+
+def _text_of(transcript: pop3.Transcript | None, failure: SyncFailed) -> str | None:
+    if transcript is None:
+        return None
+    transcript.note(str(failure))
+    return transcript.text()
+
+
+def _tell(completion: Completion, tools: SyncTools) -> None:
+    """Whoever waits, the metrics, the trace and the log."""
+    status, report = completion.status.value, completion.report.model_dump(exclude={"phases"})
+    code = completion.failure.code.value if completion.failure else None
+    facts = {"status": status, **report}
+    tools.wakeups.sync_ended(completion.claim.sync_id)
+    tools.metrics.sync_ended(status=status, code=code)
+    tools.traces.annotate({f"maildelta.sync.{name}": fact for name, fact in facts.items()}, error=code)
+    _log.info("sync_ended", **facts, **({"error": code} if code else {}))
