@@ -20,6 +20,12 @@ settings.load_profile("any machine")
 _user_serials = count(1)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: much of a test is waiting for servers and processes of its own."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope="session")
 def dovecot_server() -> Iterator[Dovecot]:
     """One Dovecot for the session. A test that restarts or stops one starts its own by `Dovecot.start`."""
