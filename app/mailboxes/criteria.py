@@ -26,12 +26,19 @@ from pydantic import (
     model_validator,
 )
 
+from app.mailboxes.shapes import (
+    MAX_CONDITIONS,
+    MAX_OCTETS,
+    MAX_TEXT,
+    TEXT_FIELDS,
+    AllCriteria,
+    AnyCriteria,
+    Shaped,
+)
+
 MAX_DEPTH = 5
-MAX_CONDITIONS = 100
-MAX_TEXT = 1_000  # characters of a value
 MAX_PATTERN_SIZE = 2_500  # compiled instructions: times the length of the text, what a match costs at worst
 _MAX_PATTERN_MEMORY = 1024 * 1024
-_MAX_OCTETS = 2**62
 
 Operator = Literal["contains", "equals", "matches", "before", "after", "lt", "gt", "exists"]
 
@@ -39,7 +46,6 @@ _TEXT_OPERATORS = ("contains", "equals", "matches", "exists")
 _DATE_OPERATORS = ("before", "after", "exists")
 _OCTETS_OPERATORS = ("lt", "gt", "equals")
 
-_FIELD = r"^(subject|from|from_address|to|cc|date|octets|header:[!-9;-~]{1,100})$"  # names of headers: RFC 5322 §3.6.8
 _MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -82,27 +88,14 @@ def _refusal(error: Exception) -> str:
 
 
 class Condition(BaseModel):
-    """One comparison. ``not`` turns it round, also where the header is missing or unreadable."""
+    """One comparison. `not` turns it round, also where the header is missing or unreadable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    field: Annotated[StrictStr, Field(pattern=_FIELD, examples=["subject", "header:List-Id"])] = Field(
-        description="`subject`, `from`, `to`, `cc` (each by name or address), `from_address` (the sender's address "
-        "alone; never true, with `not` neither, where it is uncertain who that is), `date` (the sender's), `octets` "
-        "(as the server counts) or `header:<name>`. When a header comes several times, any of them may fit.",
-    )
-    op: Operator = Field(
-        description="Text: `contains` and `equals`, both whatever the case, `matches` (an RE2 pattern, found "
-        "anywhere, as written: `(?i)` ignores case), `exists`. Date: `before`, `after`, `exists`. Octets: `lt`, "
-        "`gt`, `equals`.",
-    )
-    value: StrictStr | StrictInt | None = Field(
-        default=None,
-        validate_default=True,
-        description="Text; for a date RFC 3339; for octets a number. `exists` has none.",
-        examples=["invoice"],
-    )
-    negated: StrictBool = Field(default=False, alias="not", description="Turns the comparison round.")
+    field: Annotated[StrictStr, Field(pattern=rf"^({TEXT_FIELDS}|date|octets)$")]
+    op: Operator
+    value: StrictStr | StrictInt | None = Field(default=None, validate_default=True)
+    negated: StrictBool = Field(default=False, alias="not")
 
     @field_validator("op", mode="after")
     @classmethod
@@ -148,7 +141,7 @@ def _check_value(field: str, op: str, value: object) -> None:
         if value is not None:
             raise ValueError('exists has no value; the opposite is said by "not": true')
     elif field == "octets":
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MAX_OCTETS:
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_OCTETS:
             raise ValueError("octets are compared with a whole number, 0 or more")
     elif not isinstance(value, str):
         raise ValueError(
@@ -194,13 +187,17 @@ Item = Annotated["Condition | Criteria", WrapValidator(_condition_or_nested)]
 Items = Annotated[list[Item], Field(min_length=1, max_length=MAX_CONDITIONS)]
 
 
-class Criteria(BaseModel):
-    """Either ``all``: every one of them is true; or ``any``: at least one is."""
+class Criteria(Shaped, BaseModel):
+    """Either `all`: every one of them is true; or `any`: at least one is."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    all: Items | None = Field(default=None, description="Wanted when every one of these is true.")
-    any: Items | None = Field(default=None, description="Wanted when at least one of these is true.")
+    all: Items | None = None
+    any: Items | None = None
+
+    @classmethod
+    def shapes(cls) -> Any:
+        return AllCriteria | AnyCriteria
 
     @model_validator(mode="before")
     @classmethod

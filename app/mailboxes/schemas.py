@@ -3,10 +3,8 @@
 import ssl
 from enum import StrEnum
 from hashlib import sha256
-from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, Self
 
-import httpx
 from pydantic import (
     BaseModel,
     Field,
@@ -19,7 +17,9 @@ from pydantic import (
 
 from app.mailboxes.criteria import Criteria
 from app.mailboxes.models import InitialSync, Mailbox, MailboxStatus
-from app.mailboxes.secrets import AuthMethod, Credentials, OAuth2, OAuth2Provider, auth_method
+from app.mailboxes.oauth2 import OAuth2Login
+from app.mailboxes.secrets import AuthMethod, Credentials, auth_method
+from app.mailboxes.shapes import AllCriteria, AnyCriteria, Shaped
 from app.network.addresses import literal_address
 from app.web.ids import encode_id
 from app.web.text import Line
@@ -132,13 +132,37 @@ class RetentionMode(StrEnum):
     DELETE_AFTER_DAYS = "delete_after_days"
 
 
-class ServerRetention(BaseModel, extra="forbid"):
+class KeepOnServer(BaseModel, extra="forbid"):
+    """Nothing is deleted."""
+
+    mode: Literal[RetentionMode.KEEP] = Field(description="Never a DELE.")
+
+
+class DeleteAfterRetrieve(BaseModel, extra="forbid"):
+    """What is stored here goes at the end of the sync."""
+
+    mode: Literal[RetentionMode.DELETE_AFTER_RETRIEVE] = Field(description="As soon as it is stored here.")
+
+
+class DeleteAfterDays(BaseModel, extra="forbid"):
+    """What is stored here goes some days later."""
+
+    mode: Literal[RetentionMode.DELETE_AFTER_DAYS] = Field(description="So many days later.")
+    days: int = Field(ge=1, le=36500, examples=[30], description="How long after it was first seen.")
+
+
+RetentionShape = Annotated[KeepOnServer | DeleteAfterRetrieve | DeleteAfterDays, Field(discriminator="mode")]
+
+
+class ServerRetention(Shaped, BaseModel, extra="forbid"):
     """Deleted on the server is only what is stored here and was read back."""
 
-    mode: RetentionMode = Field(RetentionMode.KEEP, description="`keep`: never a DELE.")
-    days: int | None = Field(
-        None, ge=1, le=36500, description="With `delete_after_days`: how long after it was first seen."
-    )
+    mode: RetentionMode = RetentionMode.KEEP
+    days: int | None = Field(None, ge=1, le=36500)
+
+    @classmethod
+    def shapes(cls) -> Any:
+        return RetentionShape
 
     @model_validator(mode="after")
     def _days_belong_to_their_mode(self) -> Self:
@@ -166,66 +190,6 @@ def _checked_certificates(value: str | None) -> str | None:
         except (ssl.SSLError, ValueError, TypeError) as error:  # TypeError: it is not ASCII
             raise ValueError("holds no PEM certificate that can be read") from error
     return value
-
-
-class OAuth2Login(BaseModel, extra="forbid"):
-    """What access tokens are got with, by the refresh token that a person's consent gave."""
-
-    provider: OAuth2Provider = Field(examples=["google"], description="Whose tokens these are.")
-    client_id: str = Field(
-        min_length=1,
-        max_length=1000,
-        examples=["1234.apps.example.org"],
-        description="Who the application is, as registered at the provider.",
-    )
-    client_secret: SecretStr | None = Field(
-        None, min_length=1, max_length=8192, description="Write-only. Public clients have none."
-    )
-    refresh_token: SecretStr = Field(min_length=1, max_length=16384, description="Write-only.")
-    token_url: str | None = Field(
-        None,
-        max_length=2000,
-        examples=["https://login.example.org/oauth2/token"],
-        description="With `custom`, and only there. `http` only inside MAILDELTA_ALLOWED_PRIVATE_NETWORKS.",
-    )
-    scope: str | None = Field(
-        None,
-        min_length=1,
-        max_length=2000,
-        description="null: what the provider needs; `custom`: none is sent.",
-    )
-
-    @field_validator("token_url")
-    @classmethod
-    def _url_of_a_server(cls, value: str | None) -> str | None:
-        if value is not None:
-            parts = urlsplit(value)  # its errors are ValueErrors too, a bad port's among them
-            if parts.scheme not in {"https", "http"} or not parts.hostname or parts.port == 0:
-                raise ValueError("must be an https URL")
-            if "@" in parts.netloc or parts.fragment or not value.isascii() or not value.isprintable():
-                raise ValueError("must have no user, no fragment and no odd characters")
-            try:
-                httpx.URL(value).host  # noqa: B018  who asks it is stricter: no octal IPv4 address, no false A-label
-            except (httpx.InvalidURL, UnicodeError) as error:
-                raise ValueError("must be an https URL of a host that can be asked") from error
-        return value
-
-    @model_validator(mode="after")
-    def _url_belongs_to_custom(self) -> Self:
-        if (self.provider is OAuth2Provider.CUSTOM) != (self.token_url is not None):
-            raise ValueError("token_url goes with provider custom, and only with it")
-        return self
-
-    def opened(self) -> OAuth2:
-        """The same as a value, for the vault."""
-        return OAuth2(
-            provider=self.provider,
-            client_id=self.client_id,
-            client_secret=self.client_secret.get_secret_value() if self.client_secret else None,
-            refresh_token=self.refresh_token.get_secret_value(),
-            token_url=self.token_url,
-            scope=self.scope,
-        )
 
 
 class _Checks(BaseModel, extra="forbid"):
@@ -487,10 +451,10 @@ class MailboxAnswer(BaseModel):
     )
     initial_sync: InitialSync = Field(description="What the first sync does with mail that is there.")
     delete_short: bool = Field(description=_DELETE_SHORT)
-    server_retention: dict[str, Any] = Field(
+    server_retention: RetentionShape = Field(
         examples=[{"mode": "keep"}], description="What becomes of mail on the server."
     )
-    criteria: dict[str, Any] | None = Field(
+    criteria: AllCriteria | AnyCriteria | None = Field(
         examples=[None], description="Which messages to retrieve; null: all."
     )
     status: MailboxStatus = Field(description="Whether it is synced.")

@@ -13,12 +13,12 @@ from app.errors import AppError, InputFault, invalid_request, not_found, without
 from app.mailboxes import repository
 from app.mailboxes.destination import Destination, canonical_host, fields_that_need_credentials
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
+from app.mailboxes.oauth2 import OAuth2Login
 from app.mailboxes.schemas import (
     DEFAULT_PORTS,
     MailboxChange,
     MaildropMove,
     NewMailbox,
-    OAuth2Login,
     Security,
     credentials_of,
 )

@@ -46,15 +46,19 @@ _REFUSED = {
 }
 
 
-# OpenAPI 3.1 has no word for a stream of events; what stands in the data of each is said all the same.
+# OpenAPI 3.1 has no word for a stream of events. Of the generators of clients one reads the text as a whole, another
+# gives the data of each event: both find here what they get.
+_DATA = {"$ref": "#/components/schemas/SyncAnswer"}
 _EVENTS = {
     "text/event-stream": {
         "schema": {
-            "type": "string",
             "description": "Server-Sent Events, `progress` and `done`; the data of each is a sync.",
-            "contentMediaType": "application/json",
-            "contentSchema": {"$ref": "#/components/schemas/SyncAnswer"},
-        }
+            "anyOf": [
+                _DATA,
+                {"type": "string", "contentMediaType": "application/json", "contentSchema": _DATA},
+            ],
+        },
+        "example": 'event: done\ndata: {"id": "syn_12", "status": "succeeded", …}\n\n',
     }
 }
 

@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from app.web.error_codes import CODES
 from app.web.problems import described_headers, with_errors
 
 Document = dict[str, Any]
@@ -46,6 +47,8 @@ Every error is a problem document (RFC 9457); programs decide by its `code`.
 
 _REFERENCE = re.compile(r'"#/components/schemas/(\w+)"')
 _PAGE = re.compile(r'Page_(\w+?)(?:Answer)?_(?=")')
+_CODE = re.compile(r'"([a-z_]+)"')
+_WAY = re.compile(r'(?<=\w)-(?:Input|Output)(?=")')
 
 
 def operation_id(route: APIRoute) -> str:
@@ -92,12 +95,15 @@ def example_of(schema: Document, schemas: Document) -> Any:
 
 
 def _complete(document: Document) -> Document:
-    document = _with_named_pages(with_errors(document))
+    document = _with_plain_names(with_errors(document))
+    _without_unused(document)
+    document["components"]["headers"] = described_headers("X-Request-Id", "Retry-After")
     schemas = document["components"]["schemas"]
     for schema in schemas.values():
         for field in schema.get("properties", {}).values():
             _lift(field)
-    for name in _sent(document):
+    bodies = [operation.get("requestBody") for operation in _operations(document)]
+    for name in _referred_to(document, bodies):
         for field in schemas[name].get("properties", {}).values():
             _tell_default(field, of_change=name.endswith("Change"))
     for operation in _operations(document):
@@ -105,9 +111,9 @@ def _complete(document: Document) -> Document:
         for parameter in operation.get("parameters", ()):
             _describe_id(parameter)
         for status, response in operation["responses"].items():
-            if status in {"429", "503"}:
-                response["headers"] = described_headers("Retry-After")
+            _describe_headers(status, response)
             if status < "400":
+                _link(response)
                 for content in response.get("content", {}).values():
                     _of_3_1(content)
                     if "example" not in content and "$ref" in content.get("schema", {}):
@@ -115,10 +121,19 @@ def _complete(document: Document) -> Document:
     return document
 
 
-def _with_named_pages(document: Document) -> Document:
-    """The framework calls a page of ``MailboxAnswer`` ``Page_MailboxAnswer_``, and clients their classes so."""
-    named: Document = json.loads(_PAGE.sub(r"\1Page", json.dumps(document)))
+def _with_plain_names(document: Document) -> Document:
+    """The framework calls a page of ``MailboxAnswer`` ``Page_MailboxAnswer_``, and clients their classes so.
+
+    What is sent and answered alike and holds itself, it names twice: the two differ in nothing but that name.
+    """
+    named: Document = json.loads(_WAY.sub("", _PAGE.sub(r"\1Page", json.dumps(document))))
     return named
+
+
+def _without_unused(document: Document) -> None:
+    schemas = document["components"]["schemas"]
+    used = _referred_to(document, [document["paths"]])
+    document["components"]["schemas"] = {name: schema for name, schema in schemas.items() if name in used}
 
 
 def _operations(document: Document) -> Iterator[Document]:
@@ -136,10 +151,10 @@ def _lift(field: Document) -> None:
                 field.setdefault(word, found)
 
 
-def _sent(document: Document) -> set[str]:
-    """The names of the schemas that stand in bodies of requests, those within them included."""
+def _referred_to(document: Document, parts: list[Any]) -> set[str]:
+    """The names of the schemas that stand in parts of the document, those within them included."""
     found: set[str] = set()
-    waiting: list[Any] = [operation.get("requestBody") for operation in _operations(document)]
+    waiting = [*parts]
     while waiting:
         for name in set(_REFERENCE.findall(json.dumps(waiting.pop()))) - found:
             found.add(name)
@@ -188,6 +203,61 @@ def _say_scopes(operation: Document) -> None:
             f"{operation['description']}\n\n{told}" if "description" in operation else told
         )
     operation.setdefault("security", [])
+
+
+def _describe_headers(status: str, response: Document) -> None:
+    """What every answer has, and what those have after which one asks again."""
+    names = ["X-Request-Id"]
+    codes = _CODE.findall(json.dumps(response.get("content", {}))) if status >= "400" else []
+    if status == "202" or any(code in CODES and CODES[code].retryable for code in codes):
+        names.append("Retry-After")
+    shared = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+    response["headers"] = response.get("headers", {}) | shared
+
+
+_LINKS: dict[str, Document] = {
+    "SyncAnswer": {
+        "sync": {
+            "operationId": "getSync",
+            "parameters": {"sync_id": "$response.body#/id"},
+            "description": "How far it is, or how it ended.",
+        },
+        "messages": {
+            "operationId": "listMailboxMessages",
+            "parameters": {
+                "mailbox_id": "$response.body#/mailbox_id",
+                "after_time": "$response.body#/queued_at",
+            },
+            "description": "What it brought, once it has ended.",
+        },
+    },
+    "MailboxAnswer": {
+        "sync": {
+            "operationId": "syncMailbox",
+            "parameters": {"mailbox_id": "$response.body#/id"},
+            "description": "Ask for a sync.",
+        },
+        "messages": {
+            "operationId": "listMailboxMessages",
+            "parameters": {"mailbox_id": "$response.body#/id"},
+            "description": "Its messages.",
+        },
+    },
+    "MessageWhole": {
+        "raw": {
+            "operationId": "downloadMessage",
+            "parameters": {"message_id": "$response.body#/id"},
+            "description": "The message as the server sent it.",
+        },
+    },
+}
+
+
+def _link(response: Document) -> None:
+    """Where one goes on from what is answered."""
+    schema = response.get("content", {}).get("application/json", {}).get("schema", {})
+    if links := _LINKS.get(schema.get("$ref", "").rpartition("/")[2]):
+        response["links"] = links
 
 
 def _of_3_1(content: Document) -> None:

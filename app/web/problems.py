@@ -136,6 +136,7 @@ _HEADERS = {
     "ETag": "Changes when the octets do (RFC 9110 §8.8.3).",
     "Retry-After": "In how many seconds to try again.",
     "Content-Disposition": "A name for the file.",
+    "X-Request-Id": "The id of the request, as it was sent or as it was made here; the log has it.",
 }
 
 
@@ -153,7 +154,13 @@ def answered_file(media_type: str, description: str, *headers: str) -> dict[int 
 
 def described_headers(*names: str) -> dict[str, Any]:
     """The ``headers`` of a response, for the OpenAPI document."""
-    return {name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in names}
+    return {
+        name: {
+            "description": _HEADERS[name],
+            "schema": {"type": "integer" if name == "Retry-After" else "string"},
+        }
+        for name in names
+    }
 
 
 def problem_body(status: int, code: str, detail: str, faults: Iterable[InputFault] = ()) -> dict[str, Any]:

@@ -10,13 +10,17 @@ from maildelta_client.api.mailboxes import create_mailbox, update_mailbox
 from maildelta_client.api.messages import get_message, list_mailbox_messages
 from maildelta_client.api.syncs import sync_mailbox
 from maildelta_client.models import (
+    AllCriteria,
     FeedPage,
+    KeepOnServer,
     MailboxAnswer,
     MailboxChange,
     MessageWhole,
     NewMailbox,
     Security,
     SyncAnswer,
+    TextCondition,
+    TextConditionOp,
 )
 
 
@@ -33,6 +37,10 @@ def main() -> None:
         allow_cleartext_password=True,
         username=os.environ["POP3_USERNAME"],
         password=os.environ["POP3_PASSWORD"],
+        server_retention=KeepOnServer(mode="keep"),
+        criteria=AllCriteria(
+            all_=[TextCondition(field="subject", op=TextConditionOp.CONTAINS, value="Invoice")]
+        ),
     )
     mailbox = create_mailbox.sync(client=client, body=new)
     assert isinstance(mailbox, MailboxAnswer), mailbox

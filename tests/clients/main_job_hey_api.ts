@@ -1,6 +1,7 @@
 /** The main job by the client that hey-api makes of the document. */
 import {
   createMailbox,
+  followSync,
   getMessage,
   downloadMessage,
   listMailboxMessages,
@@ -23,10 +24,16 @@ async function main(): Promise<void> {
       allow_cleartext_password: true,
       username: POP3_USERNAME!,
       password: POP3_PASSWORD!,
+      server_retention: { mode: "keep" },
+      criteria: { all: [{ field: "subject", op: "contains", value: "Invoice" }, { any: [{ field: "octets", op: "gt", value: 1 }] }] },
     },
   });
   const path = { mailbox_id: mailbox.id };
   const { data: sync } = await syncMailbox({ throwOnError, path, query: { wait: 60 } });
+  const { stream } = await followSync({ path: { sync_id: sync.id } });
+  for await (const told of stream) {
+    if (typeof told === "string" || told.status !== "succeeded") throw new Error("not a sync that has ended");
+  }
   const { data: feed } = await listMailboxMessages({ throwOnError, path });
   const message_id = feed.items[0]!.id;
   const { data: message } = await getMessage({ throwOnError, path: { message_id } });

@@ -23,8 +23,8 @@ def map_query(context, query):
 
 @schemathesis.hook
 def before_load_schema(context, raw_schema):
-    # OpenAPI 3.1 has no word for one event: the document has the schema of the text and, in it, that of each event's
-    # data. Schemathesis takes what stands there for the schema of an event: it is given one, with that same data.
+    # OpenAPI 3.1 has no word for one event: the document has the schema of each event's data, and that of the text.
+    # Schemathesis takes what stands there for the schema of an event: it is given one, with that same data.
     streams = [
         answer["content"]["text/event-stream"]
         for path in raw_schema["paths"].values()
@@ -35,11 +35,12 @@ def before_load_schema(context, raw_schema):
     ]
     assert streams, "the document has no stream of events"
     for stream in streams:
-        assert stream["schema"]["contentSchema"], "the data of an event is not in the document"
+        _data, text = stream["schema"]["anyOf"]
+        assert text["contentSchema"], "the data of an event is not in the document"
         event = {"type": "string", "enum": ["progress", "done"]}
         stream["schema"] = {
             "type": "object",
-            "properties": {"event": event, "data": stream["schema"]},
+            "properties": {"event": event, "data": text},
             "required": ["event", "data"],
             "additionalProperties": False,
         }

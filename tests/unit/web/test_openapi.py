@@ -113,6 +113,42 @@ def test_a_change_has_no_defaults(document: Document) -> None:
     assert [name for name, facts in properties.items() if "default" in facts] == []
 
 
+def test_a_link_gives_an_operation_parameters_that_it_has_from_members_that_the_answer_has(
+    document: Document,
+) -> None:
+    """A sync leads to its messages."""
+    known = {operation["operationId"]: operation for _, operation in operations(document)}
+    followed = set()
+    for _, operation in operations(document):
+        for response in operation["responses"].values():
+            for name, link in response.get("links", {}).items():
+                schema = response["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+                members = document["components"]["schemas"][schema]["properties"]
+                parameters = {each["name"] for each in known[link["operationId"]]["parameters"]}
+                assert set(link["parameters"]) <= parameters
+                for source in link["parameters"].values():
+                    assert source.removeprefix("$response.body#/") in members
+                followed.add((operation["operationId"], name, link["operationId"]))
+    assert ("syncMailbox", "messages", "listMailboxMessages") in followed
+    assert ("getSync", "messages", "listMailboxMessages") in followed
+
+
+def test_answers_that_may_be_asked_for_again_say_when_and_all_name_their_request(document: Document) -> None:
+    """Retry-After and X-Request-Id."""
+    for name, operation in operations(document):
+        for status, response in operation["responses"].items():
+            assert "X-Request-Id" in response["headers"], name
+            assert ("Retry-After" in response["headers"]) or status not in {"202", "408", "429", "503"}, name
+
+
+def test_no_schema_is_named_twice_or_used_by_nobody(document: Document) -> None:
+    """Generators make a class of each."""
+    text = str(document)
+    for name in document["components"]["schemas"]:
+        assert not name.endswith(("-Input", "-Output", "_"))
+        assert f"#/components/schemas/{name}'" in text, name
+
+
 def test_an_example_prefers_what_the_field_says() -> None:
     """Then constants and defaults, then what the type allows."""
     schemas = {"Colour": {"enum": ["red", "green"]}}
