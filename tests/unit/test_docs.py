@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.commands import cli
+from app.cli.errors_page import errors_page
 from app.cli.settings_table import settings_page
 from app.settings import Settings
 
@@ -21,6 +22,16 @@ documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path
 
 def test_the_page_of_the_settings_is_the_one_that_the_class_makes() -> None:
     assert (ROOT / "docs/settings.md").read_text() == settings_page()
+
+
+def test_the_page_of_the_error_codes_is_the_one_that_the_table_makes() -> None:
+    made = "run: .venv/bin/python -m app.cli.errors_page > docs/troubleshooting.md"
+    assert (ROOT / "docs/troubleshooting.md").read_text() == errors_page(), made
+
+
+def test_the_index_of_the_documents_names_each_of_them() -> None:
+    index = (ROOT / "docs/README.md").read_text()
+    assert [page.name for page in ROOT.glob("docs/*.md") if f"]({page.name})" not in index] == ["README.md"]
 
 
 def test_every_setting_is_on_the_page_with_its_default() -> None:
@@ -51,8 +62,16 @@ def test_the_files_and_tests_that_a_document_names_exist(document: Path) -> None
 
 @documents
 def test_the_links_of_a_document_lead_somewhere(document: Path) -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
-        assert (document.parent / target).exists(), target
+    for target, place in re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", document.read_text()):
+        page = document.parent / target if target else document
+        assert page.exists(), target
+        assert not place or place in _places(page), f"{target}#{place}"
+
+
+def _places(page: Path) -> set[str]:
+    """What a link may lead to within a page: its headings, as the hosts of repositories name them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @documents
