@@ -18,6 +18,7 @@ from app.database import Database
 from app.database.clock import ASK_EVERY_SECONDS, DatabaseClock
 from app.database.locks import WorkerName, shared
 from app.database.schema import upgrade
+from app.idempotency import feature as idempotency
 from app.jobs.bell import Bell
 from app.jobs.periodic import Periodic
 from app.jobs.wakeups import Wakeups
@@ -133,6 +134,7 @@ def _features(core: Core, vault: Vault, lookups: Lookups, tools: SyncTools) -> l
     features = [health.build(core, backlog=backlog)]
     if has_api:
         features += [
+            idempotency.build(core),
             mailboxes.build(
                 core,
                 vault=vault,

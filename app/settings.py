@@ -103,6 +103,11 @@ class Settings(BaseSettings):
     requests_per_minute: int = Field(
         0, ge=0, description="Requests of one API key a minute, of one process; more are 429. 0: no limit."
     )
+    idempotency_keys_per_key: int = Field(
+        10_000,
+        gt=0,
+        description="Requests with an `Idempotency-Key` that are kept of one API key, each for 24 hours; more are 429.",
+    )
     wrong_keys_per_minute: int = Field(
         30, ge=0, description="Wrong API keys from one address that are 401; more are 429. 0: no limit."
     )

@@ -251,7 +251,8 @@ class _Watched:
 def _mailbox(name: str, host: str, port: int, **fields: Any) -> dict[str, Any]:
     return {
         "name": name, "host": host, "port": port, "security": "none", "allow_cleartext_password": True,
-        "username": name.replace(" ", "-"), "password": "p", "poll_interval_seconds": None, **fields,
+        "username": name.replace(" ", "-"), "password": "p", "poll_interval_seconds": None,
+        "allow_duplicate": True, **fields,
     }  # fmt: skip
 
 

@@ -38,6 +38,7 @@ _MEANT: Mapping[str, tuple[Any, ...]] = {
     "mailboxes.removed_at": (None, None, None),
     "unique_ids.state": ("stored", "filtered", "failed"),
     "unique_ids.message_seq": (1, None, None),
+    "repeatable_requests.headers": ({"location": "/syncs/syn_1"}, None, {}),
     "learnt.facts": ({"sent": 1}, {}, {"more": 2}),
     "api_keys.scopes": (["read"], ["sync"], ["admin"]),
     "messages.subject": ("", "ÄÖ 日本 \U0001f4ec", "a'b\\c"),

@@ -17,6 +17,7 @@ from app.access.models import ApiKey
 from app.access.service import Caller, Gate, Scope, make_key
 from app.database import Database
 from app.errors import not_found
+from app.idempotency.replays import MakesOnce
 from app.web.features import feature_of, served
 from app.web.ids import decode_id, encode_id
 from app.web.pages import After, CursorScope, Limit, Page, decode_cursor, encode_cursor, link_next
@@ -59,7 +60,11 @@ class ApiKeyAnswer(BaseModel):
 class ApiKeyMade(ApiKeyAnswer):
     """A new key: the only answer that shows it."""
 
-    key: str = Field(examples=["md_…"], description="Shown once; keep it where secrets are kept.")
+    key: str | None = Field(
+        examples=["md_…"],
+        description="Shown once; keep it where secrets are kept. null: it was shown, to the first request with this "
+        "`Idempotency-Key`.",
+    )
 
 
 def requires(scope: Scope) -> Any:
@@ -135,6 +140,7 @@ router = Router(tags=["API keys"], dependencies=[requires(Scope.ADMIN)])
 @router.post(
     "/api-keys",
     status_code=201,
+    dependencies=[Depends(MakesOnce("key"))],
     responses=documented() | answered(201, "The key, shown this once."),
     summary="Make an API key",
 )

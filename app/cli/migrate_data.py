@@ -20,6 +20,7 @@ from sqlmodel import SQLModel
 
 # All tables must be known, for all are moved.
 import app.access.models
+import app.idempotency.models
 import app.ledger.models
 import app.mailboxes.models
 import app.maildrops.models

@@ -74,6 +74,7 @@ class Mailbox(SQLModel, table=True):
             sqlite_where=text("refused_at IS NOT NULL"),
             postgresql_where=text("refused_at IS NOT NULL"),
         ),
+        Index("ix_mailboxes_login", "username", "port"),
         {"sqlite_autoincrement": True},
     )
 

@@ -42,6 +42,13 @@ _POLL_STATES = select_columns(
     _MAILBOXES.c.id, *[_MAILBOXES.c[each.name] for each in fields(PollState)]
 ).where(_AMONG)
 _REMOVED = select_columns(_MAILBOXES.c.id).where(_MAILBOXES.c.removed_at.is_not(None))
+_SAME_LOGIN = (
+    select_columns(_MAILBOXES.c.id, _MAILBOXES.c.host, _MAILBOXES.c.port, _MAILBOXES.c.username)
+    .where(_MAILBOXES.c.username == bindparam("username"), _MAILBOXES.c.port == bindparam("port"))
+    .where(_MAILBOXES.c.removed_at.is_(None))
+    .order_by(_MAILBOXES.c.id)
+)
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:login, 0))")
 _UPDATE = update(_MAILBOXES).where(_MAILBOXES.c.id == bindparam("mailbox"))  # the columns come as parameters
 
 
@@ -70,6 +77,18 @@ def snapshots(db: Session, mailbox_ids: Sequence[MailboxId]) -> dict[MailboxId, 
     """The same of several, those that are there."""
     rows = db.connection().execute(_SNAPSHOTS, {"mailboxes": mailbox_ids})
     return {MailboxId(row.id): cast("Mailbox", row) for row in rows}
+
+
+def same_login(db: Session, *, username: str, port: int) -> Sequence[Mailbox]:
+    """The mailboxes with this username and port, as plain rows of their logins, to be read only.
+
+    Until the transaction ends nobody else asks for the same ones, so that of two who would add one the second sees the
+    first (SQLite has one writer anyhow).
+    """
+    if db.connection().dialect.name == "postgresql":
+        db.execute(_ONE_AT_A_TIME, {"login": f"{port} {username}"})
+    rows = db.connection().execute(_SAME_LOGIN, {"username": username, "port": port})
+    return [cast("Mailbox", row) for row in rows]
 
 
 def poll_state(db: Session, mailbox_id: MailboxId) -> PollState | None:

@@ -13,6 +13,7 @@ from app.access.routes import By, requires
 from app.access.service import Scope
 from app.database import Database
 from app.errors import invalid_request
+from app.idempotency.replays import MAKES_ONCE
 from app.mailboxes import repository, service
 from app.mailboxes.examples import MAILBOXES
 from app.mailboxes.models import MailboxId
@@ -32,7 +33,10 @@ _LIST = CursorScope("mailboxes")
 _TEST_FAILED = (
     "auth_failed: With `test`: a step failed, and nothing was stored; `code` is one of a sync's error codes."
 )
-_WITHOUT_SECRETS = "without_secrets: The service runs without its secret key, and can store no credentials."
+_CONFLICTS = (
+    "mailbox_exists|without_secrets: Another mailbox has the same host, port and username (`mailbox_id`, `Location`); "
+    "or the service runs without its secret key, and can store no credentials."
+)
 
 StatsOf = Callable[[Session, Sequence[MailboxId]], dict[MailboxId, MailboxStats]]
 
@@ -75,9 +79,8 @@ def _shaped(feature: MailboxRoutes, db: Session, mailbox_id: MailboxId) -> Mailb
 @router.post(
     "/mailboxes",
     status_code=201,
-    dependencies=[requires(Scope.ADMIN)],
-    responses=documented(409, s409=_WITHOUT_SECRETS)
-    | answered(201, "The mailbox as it is stored.", "Location"),
+    dependencies=[requires(Scope.ADMIN), MAKES_ONCE],
+    responses=documented(409, s409=_CONFLICTS) | answered(201, "The mailbox as it is stored.", "Location"),
     summary="Register a mailbox",
 )
 async def create_mailbox(
@@ -155,7 +158,7 @@ async def get_mailbox(feature: Injected, mailbox_id: str, response: Response) ->
 @router.patch(
     "/mailboxes/{mailbox_id}",
     dependencies=[requires(Scope.ADMIN)],
-    responses=documented(404, 409, 412, 424, s409=_WITHOUT_SECRETS, s424=_TEST_FAILED)
+    responses=documented(404, 409, 412, 424, s409=_CONFLICTS, s424=_TEST_FAILED)
     | answered(200, "The mailbox as it is now."),
     summary="Change a mailbox",
 )

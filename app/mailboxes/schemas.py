@@ -96,6 +96,10 @@ _MECHANISM = (
     "Log in in this way and no other. null: the best that works; a way that is announced and refused is remembered, "
     "and another one used."
 )
+_ALLOW_DUPLICATE = (
+    "true: also where another mailbox has the same host, port and username, which else is 409 `mailbox_exists`. It "
+    "belongs to the request and is not stored."
+)
 _DELETE_SHORT = (
     "true: messages that the server sends shorter than it says, each time they are retrieved, are deleted there as the "
     "others are. Else they stay, for what is stored of them may not be all."
@@ -283,6 +287,7 @@ class NewMailbox(_Checks):
     )
     delete_short: bool = Field(False, description=_DELETE_SHORT)
     criteria: Criteria | None = Field(None, description="Which messages to retrieve; null: all.")
+    allow_duplicate: bool = Field(False, description=_ALLOW_DUPLICATE)
 
     @model_validator(mode="after")
     def _clear_text_is_said(self) -> Self:
@@ -364,6 +369,7 @@ class MailboxChange(_Checks):
         "another maildrop; all that it shows is new (or a baseline, as `initial_sync` says), and what was known is to "
         "be read only. Another `username` is another maildrop always.",
     )
+    allow_duplicate: bool = Field(default_factory=_unset, description=_ALLOW_DUPLICATE)
 
     @model_validator(mode="before")
     @classmethod

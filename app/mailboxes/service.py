@@ -12,6 +12,7 @@ from sqlmodel import Session
 from app.errors import AppError, InputFault, invalid_request, not_found, without_secrets
 from app.mailboxes import repository
 from app.mailboxes.destination import Destination, canonical_host, fields_that_need_credentials
+from app.mailboxes.duplicates import is_same_login, refuse_duplicate
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
 from app.mailboxes.oauth2 import OAuth2Login
 from app.mailboxes.schemas import (
@@ -57,7 +58,7 @@ _LOGIN_FIELDS = {
 }
 _WHO_LOGS_IN = {"host", "port", "username", "password", "oauth2"}
 _CREDENTIALS = {"password", "oauth2"}
-_NO_COLUMNS = _CREDENTIALS | {"paused", "maildrop", "id", "status", "created_at"}
+_NO_COLUMNS = _CREDENTIALS | {"paused", "maildrop", "id", "status", "created_at", "allow_duplicate"}
 _POLL_FIELDS = {"poll_interval_seconds", "poll_interval_max_seconds"}
 
 
@@ -79,11 +80,13 @@ def register(
     db: Session, new: NewMailbox, *, vault: Vault, now: datetime, allowed: Sequence[IpNetwork] = ()
 ) -> Mailbox:
     """Store a mailbox with its credentials sealed for its row. ``allowed``: private networks that may be used."""
-    columns = new.model_dump(exclude={"password", "oauth2", "port"}, mode="json")
+    columns = new.model_dump(exclude={"password", "oauth2", "port", "allow_duplicate"}, mode="json")
     due = now if new.poll_interval_seconds else None
     _refuse_turned_interval(new.poll_interval_seconds, new.poll_interval_max_seconds)
     row = Mailbox(**columns, port=new.effective_port, created_at=now, next_sync_at=due)
     row.is_private = _is_private(new.host, allowed)
+    if not new.allow_duplicate:
+        refuse_duplicate(db, row)
     repository.add(db, row)
     _seal(row, credentials_of(new), vault)
     return row
@@ -120,6 +123,8 @@ def change(
         )
     _refuse_turned_interval(row.poll_interval_seconds, row.poll_interval_max_seconds)
     after = _destination(row)
+    if not (wanted.allow_duplicate or is_same_login(before, after)):
+        refuse_duplicate(db, row)
     move = move_of(before, after, wanted.maildrop, is_known=ledger.is_known(db, mailbox_id))
     is_moved = (before.host, before.port, before.username) != (after.host, after.port, after.username)
     _settle_maildrop(db, row, move, ledger=ledger, is_moved=is_moved, now=now)

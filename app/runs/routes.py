@@ -14,6 +14,7 @@ from app.access.routes import requires
 from app.access.service import Scope
 from app.database import Database
 from app.errors import AppError, not_found, without_secrets
+from app.idempotency.replays import MAKES_ONCE
 from app.jobs.wakeups import Wakeup, Wakeups
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId, MailboxStatus
@@ -121,14 +122,14 @@ _SYNC_RESPONSES: dict[int | str, dict[str, Any]] = (
 @router.post(
     "/mailboxes/{mailbox_id}/sync",
     status_code=202,
-    dependencies=[requires(Scope.SYNC)],
+    dependencies=[requires(Scope.SYNC), MAKES_ONCE],
     responses=_SYNC_RESPONSES,
     summary="Ask for a sync",
 )
 @router.post(
     "/mailboxes/{mailbox_id}/syncs",
     status_code=202,
-    dependencies=[requires(Scope.SYNC)],
+    dependencies=[requires(Scope.SYNC), MAKES_ONCE],
     responses=_SYNC_RESPONSES,
     summary="Ask for a sync; the same as `/sync`",
     name="create_mailbox_sync",

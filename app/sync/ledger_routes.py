@@ -16,6 +16,7 @@ from sqlmodel import Session
 from app.access.routes import requires
 from app.access.service import Scope
 from app.errors import AppError, invalid_request, not_found
+from app.idempotency.replays import MAKES_ONCE
 from app.ledger import import_state
 from app.ledger import repository as ledger
 from app.ledger import schemas as ledger_schemas
@@ -119,7 +120,7 @@ async def list_unique_ids(
 @router.post(
     "/mailboxes/{mailbox_id}/unique-ids/{entry_id}/retrieve",
     status_code=202,
-    dependencies=[requires(Scope.SYNC)],
+    dependencies=[requires(Scope.SYNC), MAKES_ONCE],
     responses=documented(
         404,
         409,

@@ -57,6 +57,19 @@ _CALLS: Final = {
         retryable=True,
     ),
     "conflict": ErrorCode("The state of the resource does not allow it.", "Read it, and decide anew."),
+    "mailbox_exists": ErrorCode(
+        "Another mailbox has the same host, port and username: mailbox_id and Location name it.",
+        "PATCH that one. If its mail is wanted twice, say allow_duplicate: true.",
+    ),
+    "idempotency_in_progress": ErrorCode(
+        "The request with this Idempotency-Key is still worked on.",
+        "Send it again, as it is, once Retry-After has passed.",
+        retryable=True,
+    ),
+    "idempotency_key_reused": ErrorCode(
+        "Another request was sent with this Idempotency-Key within the last 24 hours.",
+        "Give each request a key of its own, such as a UUID, and only the very same request the same key.",
+    ),
     "mailbox_paused": ErrorCode("The mailbox is paused.", "PATCH it with paused: false."),
     "mailbox_auth_failed": ErrorCode(
         "The mail server refused the mailbox's login; it is not asked again, for that gets accounts locked.",

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from app.web.error_codes import CODES
-from app.web.problems import described_headers, with_errors
+from app.web.problems import IDEMPOTENCY_KEY, described_headers, with_errors
 
 Document = dict[str, Any]
 
@@ -112,6 +112,10 @@ def _complete(document: Document) -> Document:
             _describe_id(parameter)
         for status, response in operation["responses"].items():
             _describe_headers(status, response)
+            if status < "300" and any(
+                each["name"] == IDEMPOTENCY_KEY for each in operation.get("parameters", ())
+            ):
+                response.setdefault("headers", {}).update(described_headers("Idempotent-Replayed"))
             if status < "400":
                 _link(response)
                 for content in response.get("content", {}).values():

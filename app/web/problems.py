@@ -19,8 +19,10 @@ from app.reading.errors import Busy
 from app.web import request_id
 from app.web.error_codes import CODES, SYNC_CODES
 from app.web.headers import guarded
+from app.web.pages import located
 
 MEDIA_TYPE = "application/problem+json"
+IDEMPOTENCY_KEY = "Idempotency-Key"
 
 _log = structlog.get_logger()
 
@@ -33,6 +35,7 @@ _ALL_CODES = {
     424: tuple(SYNC_CODES),
     503: ("storage_failed", "busy", "too_many_connections"),
 }
+_OF_REPEATED = {"409": ("idempotency_in_progress",), "422": ("idempotency_key_reused",)}
 _SENTENCES = {
     "missing": "is missing",
     "extra_forbidden": "is not known here: is it spelt right?",
@@ -84,6 +87,7 @@ class Problem(BaseModel):
     errors: list[Fault] | None = Field(None, description="Only for bad input: each fault and where it is.")
     earliest: str | None = Field(None, description="Only with `cursor_gone`: a cursor to begin anew with.")
     latest: str | None = Field(None, description="Only with `cursor_gone`: the cursor of the end.")
+    mailbox_id: str | None = Field(None, description="Only with `mailbox_exists`: the mailbox that is there.")
 
 
 _MEANINGS = {
@@ -137,6 +141,7 @@ _HEADERS = {
     "Retry-After": "In how many seconds to try again.",
     "Content-Disposition": "A name for the file.",
     "X-Request-Id": "The id of the request, as it was sent or as it was made here; the log has it.",
+    "Idempotent-Replayed": "`true`: the answer to an earlier request with this `Idempotency-Key`, once more.",
 }
 
 
@@ -204,6 +209,9 @@ def with_errors(document: dict[str, Any]) -> dict[str, Any]:
                     code, meaning = "bad_request", "The request is not HTTP."
                 told_here = {"description": meaning} | _content(status, (code,), meaning)
                 operation["responses"].setdefault(str(status), told_here)
+            may_be_repeated = any(each["name"] == IDEMPOTENCY_KEY for each in operation.get("parameters", ()))
+            if may_be_repeated:
+                operation["responses"].setdefault("409", {"description": _MEANINGS[409][1]})
             for status, response in operation["responses"].items():
                 if status >= "400":
                     told = response.get("content", {}).get("application/json", {})
@@ -211,6 +219,8 @@ def with_errors(document: dict[str, Any]) -> dict[str, Any]:
                     if status == "400":
                         more = ["bad_request", "malformed_json"] if takes_body else ["bad_request"]
                         codes += more
+                    if may_be_repeated:
+                        codes += _OF_REPEATED.get(status, ())
                     only = {"properties": {"code": {"type": "string", "enum": list(dict.fromkeys(codes))}}}
                     schema = {"allOf": [{"$ref": "#/components/schemas/Problem"}, only]}
                     example = {"example": told["example"]} if "example" in told else {}
@@ -227,9 +237,12 @@ def problem(error: AppError) -> Response:
     return JSONResponse(body, error.status, headers=headers, media_type=MEDIA_TYPE)
 
 
-async def _app_error(_request: Request, error: Exception) -> Response:
+async def _app_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AppError)
-    return problem(error)
+    answer = problem(error)
+    if path := error.headers.get("Location"):
+        answer.headers["Location"] = located(request, path)
+    return answer
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 from fastapi import APIRouter, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import AppError, InputFault, invalid_request
 from app.web.bodies import whole
@@ -39,6 +39,14 @@ class Doorkeeper:
         raise NotImplementedError
 
 
+class Repeatable:
+    """A dependency of a route that may be asked for the same again, and then answers as it did."""
+
+    async def answer(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have ``app`` answer, or answer as it did. Raises AppError."""
+        raise NotImplementedError
+
+
 class Route(APIRoute):
     """A route of FastAPI that keeps the order: key, query, body. ``query_names``: the parameters that it declares, and
     whether one may come several times.
@@ -48,6 +56,7 @@ class Route(APIRoute):
         super().__init__(*arguments, **named)
         asked: list[object] = [dependency.dependency for dependency in self.dependencies]
         self._doorkeeper = next((one for one in asked if isinstance(one, Doorkeeper)), None)
+        self._repeatable = next((one for one in asked if isinstance(one, Repeatable)), None)
         self.query_names = _query_names(self.dependant)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,7 +69,10 @@ class Route(APIRoute):
             _refuse_odd_text(scope["query_string"])
             if self.include_in_schema and self.path not in _TAKES_ANY_QUERY:
                 refuse_other_parameters(scope["query_string"], self.query_names)
-            await super().handle(scope, receive, send)
+            if self._repeatable is not None:
+                await self._repeatable.answer(super().handle, scope, receive, send)
+            else:
+                await super().handle(scope, receive, send)
         finally:
             self._doorkeeper.leave(scope)
 

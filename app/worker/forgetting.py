@@ -1,4 +1,4 @@
-"""Forgetting syncs that ended long ago, and what nobody learnt again of a server, in batches."""
+"""Forgetting syncs that ended long ago, requests that will not come again, and what nobody learnt again of a server."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -7,6 +7,7 @@ from functools import partial
 from sqlmodel import Session
 
 from app.database import Database
+from app.idempotency import repository as requests
 from app.jobs.port import Job
 from app.maildrops import learnt
 from app.runs import repository as runs
@@ -27,24 +28,28 @@ def forgetting(
     """``keep_finished``, ``keep_quiet``: for how long ended syncs, and polls that found nothing, stay (None: ever)."""
 
     async def keys() -> list[str]:
-        return [] if keep_finished is None else [_EVERYTHING]
+        return [_EVERYTHING]
 
     async def run(_everything: str) -> None:
-        assert keep_finished is not None
+        await database.write(partial(_forget_what_is_over, now=clock()), durable=False)
+        if keep_finished is None:
+            return
         quiet = min(keep_quiet or keep_finished, keep_finished)
         reached: SyncId | None = SyncId(0)
         while reached is not None:
             now = clock()
             some = partial(
-                _forget_some, now=now, before=now - keep_finished, quiet_before=now - quiet, after=reached
+                runs.forget_finished,
+                before=now - keep_finished,
+                quiet_before=now - quiet,
+                after=reached,
+                limit=_PER_BATCH,
             )
             reached = await database.write(some, durable=False)
 
     return Job(name="forget_syncs", keys=keys, run=run, every_seconds=_EVERY_SECONDS)
 
 
-def _forget_some(
-    db: Session, *, now: datetime, before: datetime, quiet_before: datetime, after: SyncId
-) -> SyncId | None:
+def _forget_what_is_over(db: Session, *, now: datetime) -> None:
     learnt.forget_old(db, now=now)
-    return runs.forget_finished(db, before=before, quiet_before=quiet_before, after=after, limit=_PER_BATCH)
+    requests.forget_old(db, now=now)

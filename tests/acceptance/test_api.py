@@ -15,6 +15,7 @@ MAILBOX: dict[str, Any] = {
     "host": "pop.example.org",
     "username": "invoices@example.org",
     "password": "not to be seen",
+    "allow_duplicate": True,  # many a test registers it twice
 }
 OPEN = {"/livez", "/readyz", "/docs", "/openapi.json"}
 

@@ -58,6 +58,7 @@ async def registered(service: Client, drop: FakeMaildrop, port: int, **fields: A
         "allow_cleartext_password": True,
         "username": drop.username,
         "password": drop.password,
+        "allow_duplicate": True,
     } | fields
     answer = await service.http.post("/mailboxes", json=body)
     assert answer.status_code == 201, answer.text

@@ -1,0 +1,84 @@
+"""One login at one server is one mailbox, unless it is said that two are wanted."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlmodel import Session
+
+from app.database import Database
+from app.errors import AppError
+from app.mailboxes.schemas import NewMailbox
+from app.mailboxes.secrets import Vault
+from app.mailboxes.service import register
+from tests.acceptance.test_api import MAILBOX, assert_problem
+from tests.service import running, settings_for
+
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
+ONCE = {name: value for name, value in MAILBOX.items() if name != "allow_duplicate"}
+AGAIN = {"allow_duplicate": True}
+
+
+async def test_of_two_who_register_a_maildrop_at_once_one_wins(database: Database, database_url: str) -> None:
+    other = Database(database_url)  # as another process has it
+    vault = Vault(["a secret key"])
+    is_stored = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def first(db: Session) -> None:
+        register(db, NewMailbox.model_validate(ONCE), vault=vault, now=NOW)
+        loop.call_soon_threadsafe(is_stored.set)
+        time.sleep(0.2)  # the other one has begun, and nothing is committed yet
+
+    def second(db: Session) -> None:
+        register(db, NewMailbox.model_validate(ONCE | {"host": "POP.example.org."}), vault=vault, now=NOW)
+
+    try:
+        one = asyncio.create_task(database.write(first))
+        await is_stored.wait()
+        outcomes = await asyncio.gather(one, other.write(second), return_exceptions=True)
+    finally:
+        other.close()
+    assert outcomes[0] is None
+    assert isinstance(outcomes[1], AppError)
+    assert (outcomes[1].status, outcomes[1].code) == (409, "mailbox_exists")
+
+
+async def test_the_same_login_is_told_where_it_is_registered(database_url: str, tmp_path: Path) -> None:
+    settings = settings_for(tmp_path / "data", database_url=database_url)
+    async with running(settings) as service:
+        make = service.http.post
+        first = (await make("/mailboxes", json=ONCE)).json()["id"]
+        for same in ({}, {"host": "POP.Example.ORG."}, {"name": "other", "password": "x"},
+                     {"security": "starttls", "port": 995}):  # fmt: skip
+            refused = await make("/v1/mailboxes", json=ONCE | same)
+            assert assert_problem(refused, 409, "mailbox_exists")["mailbox_id"] == first
+            assert refused.headers["location"] == f"/v1/mailboxes/{first}"
+        others = [
+            (await make("/mailboxes", json=ONCE | change)).json()["id"]
+            for change in ({"host": "pop.example.net"}, {"port": 1995}, {"username": "Invoices@example.org"}, AGAIN)
+        ]  # fmt: skip
+        assert len({first, *others}) == 5
+        *_, twin = others
+        assert "allow_duplicate" not in (await service.http.get(f"/mailboxes/{twin}")).json()
+
+        elsewhere = f"/mailboxes/{others[0]}"
+        move = {"host": "pop.example.org.", "password": "x", "maildrop": "same"}
+        refused = await service.http.patch(f"/v1{elsewhere}", json=move)
+        assert assert_problem(refused, 409, "mailbox_exists")["mailbox_id"] == first
+        assert refused.headers["location"] == f"/v1/mailboxes/{first}"
+        assert (await service.http.get(elsewhere)).json()["host"] == "pop.example.net"
+        assert (await service.http.patch(elsewhere, json=move | AGAIN)).status_code == 200
+
+        # Those that are there twice stay, and are changed as others are.
+        for mailbox in (first, twin):
+            read = (await service.http.get(f"/mailboxes/{mailbox}")).json()
+            for change in (read | {"name": "new"}, {"host": "POP.example.org"}, {"paused": True}):
+                changed = await service.http.patch(f"/mailboxes/{mailbox}", json=change)
+                assert changed.status_code == 200, changed.text
+
+        for mailbox in (first, twin, others[0]):
+            assert_problem(await make("/mailboxes", json=ONCE), 409, "mailbox_exists")
+            await service.http.delete(f"/mailboxes/{mailbox}", params={"confirm": mailbox})
+        assert (await make("/mailboxes", json=ONCE)).status_code == 201
