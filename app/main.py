@@ -42,6 +42,7 @@ from app.telemetry import Traces
 from app.telemetry.metrics import Metrics
 from app.web import docs_page, openapi, problems
 from app.web.bodies import BodyLimits
+from app.web.compression import Compression
 from app.web.features import serve
 from app.web.front import Front
 from app.web.routing import Router
@@ -117,6 +118,7 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
     problems.install(app)
     openapi.install(app)
     app.state.body_limits = BodyLimits(settings.max_body_octets, settings.body_timeout_seconds)
+    app.add_middleware(Compression)
     app.add_middleware(
         Front,
         trusted=settings.trusted_proxies,

@@ -53,7 +53,10 @@ _TNEF = frozenset({"application/ms-tnef", "application/vnd.ms-tnef"})
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A part that can be downloaded. ``octets`` are decoded ones; ``inline``: it belongs into the HTML."""
+    """A part that can be downloaded. ``octets`` are decoded ones; ``inline``: it belongs into the HTML.
+
+    ``charset``: as the sender wrote it, or "".
+    """
 
     index: int
     filename: str | None
@@ -61,6 +64,7 @@ class Attachment:
     octets: int
     inline: bool
     content_id: str | None
+    charset: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +181,7 @@ def _attachment(part: Part, index: int, octets: int, found: list[str]) -> Attach
         filename = "message.eml"
     if part.content_type in _TNEF or (filename or "").lower() == "winmail.dat":
         found.append(defects.TNEF_CLOSED)
-    return Attachment(index, filename, part.content_type, octets, inline, part.content_id)
+    return Attachment(index, filename, part.content_type, octets, inline, part.content_id, part.charset)
 
 
 class _Text:

@@ -1,6 +1,7 @@
 """The feed and the messages, wired."""
 
 from app.core import Core, Feature
+from app.messages import download_routes
 from app.messages.feed import Feed
 from app.messages.reader import MessageReader
 from app.messages.rereading import Rereader
@@ -34,4 +35,4 @@ def build(core: Core) -> Feature:
         ),
         rereader=Rereader(database=core.database, threads=letters.threads, monotonic=core.monotonic),
     )
-    return Feature(serves=serves, routers=[router], running=letters.running)
+    return Feature(serves=serves, routers=[router, download_routes.router], running=letters.running)

@@ -12,11 +12,12 @@ from app.messages import repository
 from app.messages.contents import unpack
 
 
-async def blocks(database: Database, sha256: bytes) -> AsyncIterator[bytes]:
-    """The blocks in order. Raises AppError 404 when the message was deleted, even while it is read."""
+async def blocks(database: Database, sha256: bytes, *, begin: int = 0) -> AsyncIterator[bytes]:
+    """The blocks in order, from one on. Raises AppError 404 when the message was deleted, even while it is read."""
     first, count = await database.read(partial(_first, sha256=sha256))
-    yield first
-    for number in range(1, count):
+    if not begin:
+        yield first
+    for number in range(max(1, begin), count):
         yield await database.read(partial(_further, sha256=sha256, number=number))
 
 

@@ -3,10 +3,8 @@
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
-from urllib.parse import quote
 
 from fastapi import Depends, Query, Request, Response
-from fastapi.responses import StreamingResponse
 from pydantic import StringConstraints
 from sqlmodel import Session
 
@@ -15,17 +13,14 @@ from app.access.service import Scope
 from app.database import Database
 from app.errors import AppError, invalid_request, not_found
 from app.mail.mime import Automated, Kind
-from app.mail.names import name_by_type
 from app.mail.people import canonical
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
 from app.messages import repository, schemas
-from app.messages.contents import BLOCK_OCTETS
 from app.messages.feed import CursorGone, Feed, FeedQuery, Order, scope_of
 from app.messages.models import Message, MessageSeq
-from app.messages.octets import blocks
 from app.messages.reader import SMALL_OCTETS, MessageReader
 from app.messages.repository import Wanted
 from app.messages.rereading import Rereader
@@ -34,7 +29,8 @@ from app.reading.memory import Share
 from app.web.features import served
 from app.web.ids import THREAD_PATTERN, decode_id, decode_thread_id, encode_id
 from app.web.pages import Cursor, Limit, decode_cursor, link_next
-from app.web.problems import answered, answered_file, documented
+from app.web.problems import answered, documented, not_modified
+from app.web.ranges import Conditional
 from app.web.routing import Router
 from app.web.times import UtcTime
 
@@ -200,17 +196,12 @@ def _refuse_unknown(db: Session, mailbox_ids: Sequence[MailboxId]) -> None:
         raise invalid_request("/query/mailbox_id", f"there is no mailbox {encode_id('mbx', unknown[0])}")
 
 
-_BUSY = (
+BUSY = (
     "busy: Others are being answered, and their mail takes all the memory or time that there is for answers."
 )
 # What an answer holds at most, in octets: a letter with what is made of it, in its several forms on the way.
 _SMALL_ANSWER = 1024 * 1024
 _LARGE_ANSWER = 32 * 1024 * 1024
-# Mail is hostile: whatever it claims to be, a browser must not run it in our origin.
-_DOWNLOAD = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "sandbox; default-src 'none'",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,7 +296,8 @@ async def list_mailbox_messages(
     return await _page(feature, request, response, wanted.of(number), begin, limit, wait)
 
 
-async def _found(feature: MessageRoutes, message_id: str) -> Message:
+async def found(feature: MessageRoutes, message_id: str) -> Message:
+    """The message that an id in a path names, or 404."""
     seq = MessageSeq(decode_id("msg", message_id))
     row = await feature.database.read(lambda db: repository.get(db, seq))
     if row is None:
@@ -316,57 +308,30 @@ async def _found(feature: MessageRoutes, message_id: str) -> Message:
 @router.get(
     "/messages/{message_id}",
     dependencies=[requires(Scope.READ)],
-    responses=documented(404, s503=_BUSY) | answered(200, "The message with its parts."),
+    responses=documented(404, s503=BUSY)
+    | answered(200, "The message with its parts.", "ETag")
+    | not_modified(),
+    response_model=MessageWhole,
     summary="Read one message",
 )
-async def get_message(feature: Injected, message_id: str, share: Memory) -> MessageWhole:
+async def get_message(
+    feature: Injected,
+    message_id: str,
+    known: Annotated[Conditional, Depends()],
+    response: Response,
+    share: Memory,
+) -> MessageWhole | Response:
     """Its text, its sanitised HTML, its headers, and what hangs on it."""
-    row = await _found(feature, message_id)
+    row = await found(feature, message_id)
+    response.headers["ETag"] = etag = schemas.etag(row)
+    if known.is_met_by(etag):
+        return Response(status_code=304, headers={"ETag": etag})
+    return await _whole(feature, row, share)
+
+
+async def _whole(feature: MessageRoutes, row: Message, share: Share) -> MessageWhole:
     await share.take(_SMALL_ANSWER if row.octets <= SMALL_OCTETS else _LARGE_ANSWER)
     return schemas.whole(row, await feature.letters.parsed(row, owner=(share.reader, row.mailbox_id)))
-
-
-@router.get(
-    "/messages/{message_id}/raw",
-    dependencies=[requires(Scope.READ)],
-    responses=documented(404, s503=_BUSY)
-    | answered_file("message/rfc822", "The message, octet for octet.", "ETag", "Content-Disposition"),
-    response_class=Response,
-    summary="Download the message as the server sent it",
-)
-async def download_message(feature: Injected, message_id: str, request: Request, share: Memory) -> Response:
-    """Octet for octet, as it was stored. Streamed."""
-    row = await _found(feature, message_id)
-    headers = {"ETag": f'"{row.raw_sha256.hex()}"', "Cache-Control": "no-store"} | _DOWNLOAD
-    if headers["ETag"] in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    headers["Content-Disposition"] = f'attachment; filename="{message_id}.eml"'
-    headers["Content-Length"] = str(row.octets)
-    await share.take(_streamed(row))
-    stored = blocks(feature.database, row.raw_sha256)
-    return StreamingResponse(stored, media_type="message/rfc822", headers=headers)
-
-
-@router.get(
-    "/messages/{message_id}/attachments/{index}",
-    dependencies=[requires(Scope.READ)],
-    responses=documented(404, s503=_BUSY)
-    | answered_file("application/octet-stream", "The decoded part.", "Content-Disposition"),
-    response_class=Response,
-    summary="Download an attachment",
-)
-async def download_attachment(feature: Injected, message_id: str, index: int, share: Memory) -> Response:
-    """Decoded and streamed. It is named and typed as the sender did; a browser is told to run none of it."""
-    row = await _found(feature, message_id)
-    await share.take(_streamed(row))
-    part = await feature.letters.attachment(row, index, owner=(share.reader, row.mailbox_id))
-    if part is None:
-        raise not_found("attachment")
-    facts, pieces = part
-    name = facts.filename or name_by_type(facts.content_type, index) or f"attachment-{index}"
-    disposition = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
-    headers = {"Content-Disposition": disposition, "Content-Length": str(facts.octets)} | _DOWNLOAD
-    return StreamingResponse(pieces, media_type=facts.content_type, headers=headers)
 
 
 @router.post(
@@ -380,7 +345,7 @@ async def reparse_message(feature: Injected, message_id: str, share: Memory) -> 
     seq = MessageSeq(decode_id("msg", message_id))
     if not await feature.rereader.one(seq, owner=(share.reader, seq)):
         raise not_found("message")
-    return await get_message(feature, message_id, share)
+    return await _whole(feature, await found(feature, message_id), share)
 
 
 @router.delete(
@@ -395,8 +360,3 @@ async def delete_message(feature: Injected, message_id: str) -> None:
     seq = MessageSeq(decode_id("msg", message_id))
     if not await feature.database.write(lambda db: repository.remove(db, seq)):
         raise not_found("message")
-
-
-def _streamed(row: Message) -> int:
-    """A block as it is stored, the same unpacked, and what of it is on its way."""
-    return 3 * min(row.octets, BLOCK_OCTETS)

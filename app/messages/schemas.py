@@ -1,8 +1,11 @@
 """A message as it is answered."""
 
+from hashlib import sha256
+
 from pydantic import BaseModel, Field
 
-from app.mail.mime import Address, Automated, Kind, ParsedMessage
+from app import __version__
+from app.mail.mime import VERSION, Address, Automated, Kind, ParsedMessage
 from app.messages.models import Message
 from app.web.ids import encode_id, encode_thread_id, unique_id_text
 from app.web.times import UtcTime
@@ -170,6 +173,21 @@ class FeedPage(BaseModel):
 def answer(row: Message) -> MessageAnswer:
     """Shape a row for the API."""
     return MessageAnswer.model_validate(_fields(row))
+
+
+def etag(row: Message) -> str:
+    """Of a message as it is answered whole: a weak one, for some send it compressed (RFC 9110 §8.8.1)."""
+    return f'W/"{_digest(answer(row).model_dump_json())}"'
+
+
+def etag_of_attachment(row: Message, index: int) -> str:
+    """Of the decoded octets of an attachment."""
+    return f'"{_digest(f"{row.raw_sha256.hex()} {index}")}"'
+
+
+def _digest(text: str) -> str:
+    """Another version of the service may read the same octets otherwise."""
+    return sha256(f"{__version__} {VERSION} {text}".encode()).hexdigest()[:32]
 
 
 def whole(row: Message, parsed: ParsedMessage) -> MessageWhole:

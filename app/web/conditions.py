@@ -12,7 +12,9 @@ def is_among(etag: str, header: str, *, weakly: bool) -> bool:
     if header.strip() == "*":
         return True
     tags = _TAG.findall(header)
-    return etag in ([tag.removeprefix("W/") for tag in tags] if weakly else tags)
+    if weakly:
+        return etag.removeprefix("W/") in {tag.removeprefix("W/") for tag in tags}
+    return etag in tags
 
 
 def refuse_unless_matching(if_match: str, etag: str) -> None:

@@ -111,6 +111,10 @@ _CALLS: Final = {
         "Send less at once. MAILDELTA_MAX_BODY_OCTETS and MAILDELTA_MAX_IMPORT_OCTETS set the limits.",
     ),
     "uri_too_long": ErrorCode("The URL has more octets than is allowed.", "Ask with fewer parameters."),
+    "range_not_satisfiable": ErrorCode(
+        "Range asks for octets behind the end.",
+        "Content-Range of the answer has after its '*/' how many there are.",
+    ),
     "unsupported_media_type": ErrorCode(
         "The body is of another media type than the operation takes.", "Send Content-Type: application/json."
     ),

@@ -97,7 +97,10 @@ class Front:
         if scope["path"].startswith(f"{PREFIX}/"):
             scope["root_path"] = PREFIX
         if is_head := method == "HEAD":  # answered as GET is (RFC 9110 §9.3.2)
-            scope = dict(scope, method="GET")
+            asked = [
+                field for field in scope["headers"] if field[0] != b"range"
+            ]  # it is of GET alone (§14.2)
+            scope = dict(scope, method="GET", headers=asked)
         app = _too_many if is_one_too_many else self._app
         try:
             await app(scope, receive, guarding)

@@ -102,6 +102,10 @@ _MEANINGS = {
     413: ("body_too_large", "The body has more octets than is allowed."),
     414: ("uri_too_long", "The URL has more octets than is allowed."),
     415: ("unsupported_media_type", "The body is of another media type than the operation takes."),
+    416: (
+        "range_not_satisfiable",
+        "`Range` asks for octets behind the end; `Content-Range` says how many there are.",
+    ),
     422: ("invalid_request", "The request is not valid; `errors` says where."),
     424: ("connect_failed", "The mail server could not be asked."),
     429: (
@@ -138,6 +142,7 @@ _HEADERS = {
     "Location": "Where the thing is that this answer is about.",
     "Link": 'The next page, as `rel="next"` (RFC 8288).',
     "ETag": "Changes when the octets do (RFC 9110 §8.8.3).",
+    "Content-Range": "Which octets of how many these are (RFC 9110 §14.4).",
     "Retry-After": "In how many seconds to try again.",
     "Content-Disposition": "A name for the file.",
     "X-Request-Id": "The id of the request, as it was sent or as it was made here; the log has it.",
@@ -151,10 +156,18 @@ def answered(status: int, description: str, *headers: str) -> dict[int | str, di
 
 
 def answered_file(media_type: str, description: str, *headers: str) -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of an operation that answers octets of this media type."""
-    answers = answered(200, description, *headers)
-    answers[200]["content"] = {media_type: {"schema": {"type": "string", "format": "binary"}}}
-    return answers
+    """The ``responses`` of an operation that answers octets of this media type, or a part of them."""
+    content = {"content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}
+    return {
+        200: answered(200, description, *headers)[200] | content,
+        206: answered(206, "The octets that `Range` asks for.", *headers, "Content-Range")[206] | content,
+        **not_modified(),
+    }
+
+
+def not_modified() -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of an operation that takes ``If-None-Match``."""
+    return answered(304, "It is what you have.", "ETag")
 
 
 def described_headers(*names: str) -> dict[str, Any]:

@@ -1,0 +1,108 @@
+"""The octets of messages and of their attachments over HTTP."""
+
+import re
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import Depends, Response
+
+from app.access.routes import requires
+from app.access.service import Scope
+from app.errors import not_found
+from app.mail.mime import Attachment
+from app.mail.names import name_by_type
+from app.messages import schemas
+from app.messages.contents import BLOCK_OCTETS
+from app.messages.models import Message
+from app.messages.octets import blocks
+from app.messages.routes import BUSY, Injected, Memory, found
+from app.web.problems import answered_file, documented
+from app.web.ranges import Ranged, streamed
+from app.web.routing import Router
+
+# Mail is hostile: whatever it claims to be, a browser must not run it in our origin.
+_NEVER_CHANGES = {"Cache-Control": "private, max-age=31536000, immutable"}
+_READ_ANEW_AT_TIMES = {"Cache-Control": "private, max-age=3600"}  # by another version of the service
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,60}", re.ASCII)  # RFC 9110 §5.6.2
+_DOWNLOAD = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+}
+
+router = Router(tags=["Messages"])
+
+
+@router.get(
+    "/messages/{message_id}/raw",
+    dependencies=[requires(Scope.READ)],
+    responses=documented(404, 416, s503=BUSY)
+    | answered_file("message/rfc822", "The message, octet for octet.", "ETag", "Content-Disposition"),
+    response_class=Response,
+    summary="Download the message as the server sent it",
+)
+async def download_message(
+    feature: Injected, message_id: str, asked: Annotated[Ranged, Depends()], share: Memory
+) -> Response:
+    """Octet for octet, as it was stored; or a part of it, by `Range`. Streamed."""
+    row = await found(feature, message_id)
+    etag = f'"{row.raw_sha256.hex()}"'
+    headers = {"ETag": etag} | _NEVER_CHANGES | _DOWNLOAD
+    if asked.is_met_by(etag):
+        return Response(status_code=304, headers=headers)
+    headers |= {
+        "Content-Type": "message/rfc822",
+        "Content-Disposition": f'attachment; filename="{message_id}.eml"',
+    }
+    part = asked.part_of(row.octets, etag)
+    await share.take(_streamed(row))
+    first = part.start // BLOCK_OCTETS
+    stored = blocks(feature.database, row.raw_sha256, begin=first)
+    return streamed(stored, part, octets=row.octets, begin=first * BLOCK_OCTETS, headers=headers)
+
+
+@router.get(
+    "/messages/{message_id}/attachments/{index}",
+    dependencies=[requires(Scope.READ)],
+    responses=documented(404, 416, s503=BUSY)
+    | answered_file("application/octet-stream", "The decoded part.", "ETag", "Content-Disposition"),
+    response_class=Response,
+    summary="Download an attachment",
+)
+async def download_attachment(
+    feature: Injected, message_id: str, index: int, asked: Annotated[Ranged, Depends()], share: Memory
+) -> Response:
+    """Decoded and streamed, or a part of it, by `Range`. It is named and typed as the sender did; a browser is told to
+    run none of it.
+    """
+    row = await found(feature, message_id)
+    etag = schemas.etag_of_attachment(row, index)
+    headers = {"ETag": etag} | _READ_ANEW_AT_TIMES | _DOWNLOAD
+    if asked.is_met_by(etag):
+        return Response(status_code=304, headers=headers)
+    await share.take(_streamed(row))
+    part = await feature.letters.attachment(row, index, owner=(share.reader, row.mailbox_id))
+    if part is None:
+        raise not_found("attachment")
+    facts, pieces = part
+    name = facts.filename or name_by_type(facts.content_type, index) or _unnamed(facts)
+    headers |= {
+        "Content-Type": _typed(facts),
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
+    }
+    return streamed(pieces, asked.part_of(facts.octets, etag), octets=facts.octets, headers=headers)
+
+
+def _typed(part: Attachment) -> str:
+    """With the charset that the sender names, where it is one; the framework would say that every text is UTF-8."""
+    if part.content_type.startswith("text/") and _TOKEN.fullmatch(part.charset):
+        return f"{part.content_type}; charset={part.charset}"
+    return part.content_type
+
+
+def _unnamed(part: Attachment) -> str:
+    return f"attachment-{part.index}.{'txt' if part.content_type.startswith('text/') else 'bin'}"
+
+
+def _streamed(row: Message) -> int:
+    """A block as it is stored, the same unpacked, and what of it is on its way."""
+    return 3 * min(row.octets, BLOCK_OCTETS)
