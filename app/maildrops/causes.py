@@ -1,8 +1,9 @@
 """PURE  Why a connection check failed, in words for a person: the likely cause, and what to do."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Protocol
 
 from app import pop3
 from app.maildrops.errors import SyncErrorCode, SyncFailed
@@ -63,6 +64,56 @@ def diagnose(error: Exception, at: Circumstances) -> Diagnosis:
     """Why a step failed: first what only this step can meet, then what every step can."""
     by_step = _BY_STEP.get(at.step)
     return (by_step and by_step(error, at)) or _anywhere(error, at)
+
+
+class Login(Protocol):
+    """Where a mailbox logs in, and as whom: its row."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def security(self) -> str: ...
+    @property
+    def username(self) -> str: ...
+
+
+@dataclass(slots=True)
+class Stage:
+    """How far a session has come. What to log in with, a token too, is got before anybody is connected to."""
+
+    step: Step = Step.AUTH
+    offers_stls: bool = False
+
+    def reached(self, milestone: pop3.Milestone, security: pop3.Security) -> None:
+        """``connect`` came so far."""
+        order = steps_of(security)
+        self.step = order[order.index(_MADE[type(milestone)]) + 1]
+        if isinstance(milestone, pop3.Announced):
+            self.offers_stls = milestone.capabilities.stls
+
+
+def explained(failure: SyncFailed, error: Exception, stage: Stage, login: Login) -> SyncFailed:
+    """A sync's failure by this error, with cause and remedy where the connection check would tell them."""
+    if isinstance(error, SyncFailed):
+        if stage.step not in {Step.DNS, Step.AUTH}:
+            return failure  # it is about what was found there
+        error = (
+            error.__cause__ if stage.step is Step.DNS and isinstance(error.__cause__, Exception) else error
+        )
+    elif failure.code is SyncErrorCode.STORAGE_FAILED:
+        return failure
+    at = Circumstances(
+        step=stage.step,
+        host=login.host,
+        port=login.port,
+        security=pop3.Security(login.security),
+        username=login.username,
+        offers_stls=stage.offers_stls,
+    )
+    told = diagnose(error, at)
+    return replace(failure, cause=told.cause, remedy=told.remedy)
 
 
 def warnings_of(capabilities: pop3.Capabilities, *, poll_interval_seconds: int | None) -> list[str]:
@@ -386,6 +437,12 @@ def _is_at(host: str, *domains: str) -> bool:
     return any(name == domain or name.endswith(f".{domain}") for domain in domains)
 
 
+_MADE: Mapping[type[pop3.Milestone], Step] = {
+    pop3.Connected: Step.TCP,
+    pop3.Protected: Step.TLS,
+    pop3.Greeted: Step.GREETING,
+    pop3.Announced: Step.CAPA,
+}
 _USUAL_PORTS = "995 with security 'tls', 110 with 'starttls' or 'none'"
 _BY_STEP: Mapping[Step, Callable[[Exception, Circumstances], Diagnosis | None]] = {
     Step.DNS: _dns,

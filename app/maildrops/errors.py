@@ -39,7 +39,8 @@ UNREADABLE = (
 class SyncFailed(Exception):
     """A sync could not go on. What it had committed stays.
 
-    ``blame``: the login was refused, and whom that is laid to.
+    ``blame``: the login was refused, and whom that is laid to. ``cause``, ``remedy``: for a person, where more is known
+    than the code says.
     """
 
     code: SyncErrorCode
@@ -47,6 +48,8 @@ class SyncFailed(Exception):
     server_reply: str | None = None
     retry_after_seconds: float | None = None
     blame: Blame | None = None
+    cause: str | None = None
+    remedy: str | None = None
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"

@@ -10,6 +10,7 @@ from typing import Protocol, cast
 from app import pop3
 from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.secrets import Binding, Credentials, CredentialsUnreadable, OAuth2, Vault
+from app.maildrops.causes import Stage, Step
 from app.maildrops.errors import UNREADABLE, SyncErrorCode, SyncFailed
 from app.maildrops.learnt import Learnt
 from app.maildrops.oauth2 import AccessTokens, Grant
@@ -85,12 +86,14 @@ class Maildrop:
         transcript: pop3.Transcript | None = None,
         learnt: Learnt | None = None,
         progress: pop3.Progress | None = None,
+        stage: Stage | None = None,
     ) -> AsyncIterator[pop3.Pop3Session]:
         """A session of the mailbox, logged in, to be listed first; QUIT at the end. Raises SyncFailed and the client's
         errors.
 
         ``timings`` receives the milliseconds of ``connect`` and ``login``, ``transcript`` what is said, ``progress``
-        how it moves. ``learnt`` says what is to be left out, whatever the server announces, and receives what is new.
+        how it moves, ``stage`` how far it came. ``learnt`` says what is to be left out, whatever the server announces,
+        and receives what is new.
         """
         assert mailbox.id is not None
         mailbox_id, credentials = MailboxId(mailbox.id), self._credentials(mailbox)
@@ -102,6 +105,7 @@ class Maildrop:
             transcript=transcript,
             learnt=learnt,
             progress=progress or pop3.Progress(),
+            stage=stage or Stage(),
         )
         try:
             if isinstance(credentials, str):
@@ -159,6 +163,7 @@ class Maildrop:
         transcript: pop3.Transcript | None,
         learnt: Learnt,
         progress: pop3.Progress,
+        stage: Stage,
     ) -> pop3.Pop3Session:
         started = self._monotonic()
         server = mailbox.host, mailbox.port, mailbox.security
@@ -168,6 +173,7 @@ class Maildrop:
         known = self._known.get(server) if is_presumed else None
         with self._traces.steps("pop3") as steps:
             steps.begin("resolve")
+            stage.step = Step.DNS
             endpoint = pop3.Endpoint(
                 host=name_of(mailbox.host),
                 addresses=await self._addresses(mailbox),
@@ -175,7 +181,8 @@ class Maildrop:
                 security=pop3.Security(mailbox.security),
             )
             steps.begin("connect")
-            reached: pop3.Reached = pop3.unwatched if transcript is None else transcript.reached
+            stage.step = Step.TCP
+            reached = _reaching(stage, endpoint.security, transcript)
             if self._traces.is_on:
                 reached = _stepping(steps, endpoint.security, reached, is_known=known is not None)
             session = await pop3.connect(
@@ -195,6 +202,7 @@ class Maildrop:
                 connected = self._monotonic()
                 timings["connect"] = round((connected - started) * 1000)
                 steps.begin("login")
+                stage.step = Step.AUTH
                 session.list_with_login()
                 learnt.greeted(session.greeting)
                 if learnt.is_one_at_a_time:
@@ -207,6 +215,7 @@ class Maildrop:
                     if not one_at_a_time:
                         self._remember(server, session.known)
                 timings["login"] = round((self._monotonic() - connected) * 1000)
+                stage.step = Step.STAT
                 closing.pop_all()
             return session
 
@@ -234,6 +243,17 @@ class Maildrop:
             raise SyncFailed(SyncErrorCode.ADDRESS_REFUSED, str(error)) from error
         except HostUnknown as error:
             raise SyncFailed(SyncErrorCode.CONNECT_FAILED, str(error)) from error
+
+
+def _reaching(
+    stage: Stage, security: pop3.Security, transcript: pop3.Transcript | None
+) -> Callable[[pop3.Milestone], None]:
+    def reached(milestone: pop3.Milestone) -> None:
+        stage.reached(milestone, security)
+        if transcript is not None:
+            transcript.reached(milestone)
+
+    return reached
 
 
 def _stepping(

@@ -28,6 +28,7 @@ from app.runs.schedule import (
     wait_between_logins,
 )
 from app.runs.schemas import Report
+from app.web.error_codes import CODES
 from app.web.times import as_text
 
 # Servers that show a window show some hundred messages (Gmail the oldest few hundred, others the newest 250).
@@ -218,9 +219,12 @@ def _ending(completion: Completion, decision: RetryDecision) -> Ending:
 
 
 def _error_document(failure: SyncFailed, decision: RetryDecision) -> dict[str, Any]:
+    told = CODES[failure.code]
     return {
         "code": failure.code.value,
         "detail": failure.detail,
+        "cause": failure.cause or told.meaning,
+        "remedy": failure.remedy or told.remedy,
         "server_reply": failure.server_reply,
         "retry_at": as_text(decision.next_sync_at) if decision.next_sync_at else None,
     }

@@ -29,6 +29,7 @@ from app.messages.repository import last_place
 from app.runs.errors import LeaseLost
 from app.runs.models import ACTIVE, NO_SERVER, Sync, SyncId, SyncStatus, SyncTranscript, Trigger
 from app.telemetry.metrics import Backlog
+from app.web.error_codes import CODES
 
 TRANSCRIPTS_KEPT = 3  # of each mailbox, the latest
 
@@ -108,9 +109,12 @@ def leave(db: Session, claim: Claim, *, now: datetime) -> SyncStatus:
 
 def fail_broken(db: Session, claim: Claim, *, now: datetime) -> None:
     """End a sync that an error of ours broke. The mailbox's next poll comes an hour later."""
+    told = CODES[SyncErrorCode.INTERNAL_ERROR]
     error = {
         "code": SyncErrorCode.INTERNAL_ERROR.value,
         "detail": "An error of ours; the log of the service has it.",
+        "cause": told.meaning,
+        "remedy": told.remedy,
         "server_reply": None,
         "retry_at": None,
     }

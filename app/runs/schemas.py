@@ -35,6 +35,14 @@ class SyncErrorAnswer(BaseModel):
 
     code: SyncErrorCode = Field(description="Stable; what a program decides by.")
     detail: str = Field(examples=["The server refused the connection."], description="For people.")
+    cause: str | None = Field(
+        None,
+        examples=["pop.example.org takes no connections on port 995: no server listens there."],
+        description="What is likely behind it, as the connection check says; null: of a sync of an earlier version.",
+    )
+    remedy: str | None = Field(
+        None, examples=["Check the port."], description="What to do about it; null as `cause`."
+    )
     server_reply: str | None = Field(
         examples=["-ERR [IN-USE] Do you have another POP session running?"],
         description="The server's own words; withheld where they repeat part of a secret.",

@@ -19,6 +19,7 @@ from app.ledger.models import Leased
 from app.ledger.repository import Beginning
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
+from app.maildrops.causes import Stage
 from app.maildrops.login import Maildrop
 from app.reading.slices import Slices
 from app.reading.threads import FairThreads
@@ -68,13 +69,15 @@ class Findings:
     Steps add to it. What one step needs of another is handed on as a value.
 
     ``columns``: those of the mailbox that have new values and are not written yet. ``login_delay``: seconds that the
-    server wants between two logins; ``logged_in_at``: when the login was accepted. ``has_moved``: most of what was
+    server wants between two logins; ``logged_in_at``: when the login was accepted. ``stage``: how far the session came.
+    ``has_moved``: most of what was
     known is not shown any more. ``has_failed``: a message failed that is tried again.
     """
 
     started: datetime
     transcript: pop3.Transcript | None = None
     report: Report = field(default_factory=Report)
+    stage: Stage = field(default_factory=Stage)
     columns: dict[str, Any] = field(default_factory=dict)
     login_delay: int = 0
     logged_in_at: datetime | None = None

@@ -9,13 +9,13 @@ from app.database import Batchable, StorageFailed
 from app.ledger import repository as ledger
 from app.ledger.listing_digest import ListingDigest
 from app.ledger.repository import Beginning
+from app.maildrops.causes import explained
 from app.maildrops.errors import SyncErrorCode, SyncFailed
 from app.maildrops.login import as_sync_failed
 from app.runs.errors import LeaseLost, SyncCancelled
 from app.runs.lease import Lease
 from app.runs.models import SyncStatus
 from app.runs.repository import Claim
-from app.runs.schemas import Report
 from app.runs.slots import WorkerSlot
 from app.sync.context import Findings, Surveyed, SyncContext, SyncTools
 from app.sync.recording import record
@@ -56,7 +56,7 @@ async def sync_mailbox(claim: Claim, *, tools: SyncTools, slot: WorkerSlot | Non
     except pop3.NotAdmitted:
         raise  # nothing was tried
     except (SyncCancelled, SyncFailed, pop3.Pop3Error, StorageFailed) as error:
-        ending = _ended_by(error, findings.report)
+        ending = _ended_by(error, findings, beginning)
     return await complete(ending, lease=lease, tools=tools, slot=slot, beginning=beginning, findings=findings)
 
 
@@ -81,6 +81,7 @@ async def _visit(
             transcript=findings.transcript,
             learnt=beginning.learnt,
             progress=slot.progress,
+            stage=findings.stage,
         ) as session:
             findings.logged_in_at = tools.clock()
             findings.login_delay = session.capabilities.login_delay or 0
@@ -121,16 +122,16 @@ async def _survey(sync: SyncContext, last_digest: ListingDigest | None, *, ids_a
     return Surveyed(listed, view, matcher, triaged)
 
 
-def _ended_by(error: Exception, report: Report) -> Ending:
+def _ended_by(error: Exception, findings: Findings, beginning: Beginning | None) -> Ending:
     """How the sync ends that an error ended."""
     if isinstance(error, SyncCancelled):
         return Ending(status=SyncStatus.CANCELLED)
-    if isinstance(error, SyncFailed):
-        return Ending(status=SyncStatus.FAILED, failure=error)
-    if isinstance(error, pop3.Pop3Error):
-        is_progress = isinstance(error, _CUTS) and report.retrieved > 0
-        status = SyncStatus.PARTIAL if is_progress else SyncStatus.FAILED
-        return Ending(status=status, failure=as_sync_failed(error))
+    if isinstance(error, SyncFailed | pop3.Pop3Error):
+        is_progress = isinstance(error, _CUTS) and findings.report.retrieved > 0
+        failure = error if isinstance(error, SyncFailed) else as_sync_failed(error)
+        if beginning is not None:
+            failure = explained(failure, error, findings.stage, beginning.mailbox)
+        return Ending(status=SyncStatus.PARTIAL if is_progress else SyncStatus.FAILED, failure=failure)
     _log.error("storage_failed", reason=str(error))  # it may name where the database is: nobody else is told
     said = "The database could not store what came; see the log."
     return Ending(status=SyncStatus.FAILED, failure=SyncFailed(SyncErrorCode.STORAGE_FAILED, said))

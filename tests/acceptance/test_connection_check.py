@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -476,3 +476,36 @@ async def test_a_dovecot_whose_maildrop_is_in_use(service: Client) -> None:
         await writer.wait_closed()
     assert failure(report)[:2] == ("auth", "maildrop_in_use")
     assert "The password is not the trouble" in failure(report)[2]
+
+
+@pytest.mark.parametrize(
+    "trouble", ["nobody", "smtp", "password", "locked", "no stls", "certificate", "no credentials"]
+)
+async def test_a_failed_sync_tells_the_cause_and_remedy_that_the_check_tells(
+    service: Client, drop: FakeMaildrop, authority: CertificateAuthority, trouble: str
+) -> None:
+    secure: dict[str, Any] = {"security": "tls" if trouble == "certificate" else "starttls"}
+    change = {"password": {"password": "not it"}, "no stls": secure, "certificate": secure}.get(trouble, {})
+    faults = Faults(instead={"PASS": b"-ERR [IN-USE] locked"}) if trouble == "locked" else Faults()
+    tls = server_tls(authority.server_certificate("valid")) if trouble == "certificate" else None
+    async with AsyncExitStack() as servers:
+        if trouble == "nobody":
+            port = 1
+        elif trouble == "smtp":
+            port = await servers.enter_async_context(speaking(b"220 mail.example.org ESMTP\r\n"))
+        else:
+            port = (
+                await servers.enter_async_context(
+                    FakePop3Server(drop, faults=faults, tls=tls, implicit_tls=bool(tls))
+                )
+            ).port
+        body = settings_of(drop, port) | change
+        if trouble == "no credentials":
+            del body["password"]
+        step = (await tried(service, body))["steps"][-1]
+        made = await service.http.post("/mailboxes", json=body | {"name": "x"})
+        error = (await service.sync(made.json()["id"]))["error"]
+    assert step["cause"]
+    assert {name: error[name] for name in ("code", "cause", "remedy")} == {
+        name: step[name] for name in ("code", "cause", "remedy")
+    }
