@@ -1,10 +1,11 @@
 """One AUTH exchange (RFC 5034): a mechanism's octets as lines, step by step."""
 
 import asyncio
+import contextlib
 from base64 import b64decode, b64encode
 
 from app.pop3.dialogue import Dialogue
-from app.pop3.errors import ProtocolError
+from app.pop3.errors import MechanismUnusable, Pop3Error, ProtocolError
 from app.pop3.protocol import LONGEST_COMMAND, Challenge, Expect, Status, command
 from app.pop3.sasl import Mechanism
 
@@ -32,8 +33,9 @@ async def authenticate(dialogue: Dialogue, mechanism: Mechanism) -> Status:
                 # Off the loop: SCRAM counts as long as the server asks.
                 response = await asyncio.to_thread(mechanism.answer, _decoded(event))
             except ProtocolError:
-                await dialogue.answer(b"*")
-                await dialogue.challenge()
+                with contextlib.suppress(Pop3Error):  # whatever is said to that
+                    await dialogue.answer(b"*")
+                    await dialogue.challenge()
                 raise
         await dialogue.answer(_encoded(dialogue, response).encode())
         response = initial_response = None
@@ -53,4 +55,4 @@ def _decoded(challenge: Challenge) -> bytes:
     try:
         return b64decode(challenge.base64, validate=True)
     except ValueError as error:
-        raise ProtocolError("The server's challenge is not base64.") from error
+        raise MechanismUnusable("The server's challenge is not base64.") from error

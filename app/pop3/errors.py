@@ -119,6 +119,11 @@ class ProtocolError(Pop3Error):
     """What came is not POP3. The session is over."""
 
 
+class MechanismUnusable(ProtocolError):
+    """A way to log in cannot be played to its end: the server's challenge is none, or asks too little or too much.
+    Nobody has judged the password."""
+
+
 class BodyRunsOn(ProtocolError):
     """A message holds what may be the next answers. Next time messages are to be asked for one at a time."""
 
@@ -159,6 +164,7 @@ _OUTCOMES: Mapping[Verdict, tuple[type[Pop3Error], Blame | None]] = {
     Verdict.ACCOUNT: (AuthFailed, Blame.UNCLEAR),
     Verdict.POLICY: (AuthFailed, Blame.UNCLEAR),
     Verdict.NOTHING: (AuthFailed, Blame.UNCLEAR),
+    Verdict.DOUBTFUL: (ServerTemporary, Blame.UNCLEAR),
     Verdict.LOCKED_ACCOUNT: (ServerTemporary, Blame.UNCLEAR),  # it judges no password
     Verdict.SERVER: (ServerTemporary, Blame.SERVER),
     Verdict.PASSING: (ServerTemporary, None),
@@ -172,7 +178,7 @@ _WITH_AUTH_CODE: Mapping[Verdict, type[Pop3Error]] = {
     Verdict.POLICY: ServerPermanent,
 }
 _NOT_THE_CREDENTIALS = {
-    Verdict.SERVER, Verdict.PASSING, Verdict.LOCK, Verdict.DELAY, Verdict.LOCKED_ACCOUNT,
+    Verdict.SERVER, Verdict.PASSING, Verdict.LOCK, Verdict.DELAY, Verdict.LOCKED_ACCOUNT, Verdict.DOUBTFUL,
 }  # fmt: skip
 
 

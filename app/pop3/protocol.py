@@ -4,6 +4,7 @@ Feed octets through an ``Inbox``, take events with ``next_event`` until it says 
 unstuffed and handed on in blocks, never line by line.
 """
 
+import codecs
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -187,7 +188,7 @@ class Framer:
             return NEED_DATA
         line = inbox.taken(start, end)
         if not self._expected:
-            raise ProtocolError("The server spoke without being asked.", _text(line))
+            raise ProtocolError("The server spoke without being asked.", text_of(line))
         if line.endswith(b"\r"):
             # Bare LF ends lines only with a server that has never sent anything else (RFC 1939 §3 has CRLF alone):
             # a greeting from a wrapper, or a stray LF in a status text, must not change how bodies are read.
@@ -198,7 +199,7 @@ class Framer:
             return Challenge(line[1:].strip())
         if self._banner_room and _is_banner(line):
             self._banner_room -= 1
-            self.banner = self.banner or _text(line)
+            self.banner = self.banner or text_of(line)
             self._used(end + 1)
             return self._next_status()
         status = _status_of(line)
@@ -288,16 +289,16 @@ class Framer:
 
 def _status_of(line: bytes) -> Status:
     if line[:3].upper() == b"+OK":
-        return Status(True, _text(line[3:]))
+        return Status(True, text_of(line[3:]))
     if line[:4].upper() == b"-ERR":
-        return Status(False, _text(line[4:]))
-    raise ProtocolError("The server's answer is not POP3.", _text(line))
+        return Status(False, text_of(line[4:]))
+    raise ProtocolError("The server's answer is not POP3.", text_of(line))
 
 
 def _is_banner(line: bytes) -> bool:
     """Whether it is words of a wrapper before the greeting: text, and no status of this or another protocol."""
     others = {Meaning.SMTP, Meaning.IMAP, Meaning.HTTP, Meaning.SSH}
-    return _are_words(line) and meaning_of(_text(line)) not in others
+    return _are_words(line) and meaning_of(text_of(line)) not in others
 
 
 def _are_words(start: bytes) -> bool:
@@ -306,5 +307,16 @@ def _are_words(start: bytes) -> bool:
     return text[:1] not in {b"+", b"-"} and all(octet >= 0x20 or octet == 0x09 for octet in text)
 
 
-def _text(line: bytes) -> str:
-    return line.decode("utf-8", "replace").replace("\0", "\ufffd").strip()
+def text_of(line: bytes) -> str:
+    """A server's words. Octets that are no UTF-8 are read as Latin-1, which servers send too: a word with gaps could
+    neither be understood nor be told to repeat a secret."""
+    return line.decode("utf-8", _AS_LATIN_1).replace("\0", "\ufffd").strip()
+
+
+def _latin_1(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return error.object[error.start : error.end].decode("latin-1"), error.end
+
+
+_AS_LATIN_1: Final = "maildelta-latin-1"
+codecs.register_error(_AS_LATIN_1, _latin_1)

@@ -97,7 +97,7 @@ class Redaction:
             as_they_are.update(piece for piece in _in_a_row(folded) if not piece.isalnum() and piece.strip())
             if len(letters) >= _WORD or len(folded) < _IN_A_ROW:
                 bare.update(_in_a_row(letters))
-            bare.update(word for word in _LETTERS.findall(folded) if _WORD <= len(word) < _IN_A_ROW)
+            bare.update(_bare(word) for word in _LETTERS.findall(folded) if _WORD <= len(word) < _IN_A_ROW)
         return _by_length(as_they_are), _by_length(bare)
 
     @cached_property
@@ -177,7 +177,10 @@ def _folded(text: str) -> str:
 
 
 def _bare(text: str) -> str:
-    return _NO_LETTER.sub("", _folded(text))
+    """Letters and digits alone, without accents: each may bear one that the secret has not."""
+    return _NO_LETTER.sub(
+        "", text.casefold() if text.isascii() else unicodedata.normalize("NFKD", text).casefold()
+    )
 
 
 def _base64(run: str) -> bytes:

@@ -10,7 +10,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Set
 from typing import Final, Protocol
 
-from app.pop3.errors import InvalidArgument, ProtocolError
+from app.pop3.errors import InvalidArgument, MechanismUnusable, ProtocolError
 from app.pop3.saslprep import saslprep
 
 LEAST_ITERATIONS: Final = 4096  # RFC 7677 §4; fewer would make the password cheap to guess
@@ -168,7 +168,7 @@ class ScramSha256:
     def _final(self, server_first: str, attributes: dict[str, str]) -> bytes:
         nonce, salt = attributes.get("r", ""), _decoded(attributes.get("s", ""))
         if "m" in attributes or not salt:
-            raise ProtocolError("The server's SCRAM challenge cannot be understood.")
+            raise MechanismUnusable("The server's SCRAM challenge cannot be understood.")
         if not nonce.startswith(self._nonce) or nonce == self._nonce:
             raise ProtocolError("The server's SCRAM nonce does not continue ours.")
         salted = hashlib.pbkdf2_hmac("sha256", self._password, salt, _iterations(attributes.get("i", "")))
@@ -246,14 +246,14 @@ def _attributes(challenge: bytes) -> dict[str, str]:
     try:
         parts = [part.partition("=") for part in challenge.decode().split(",")]
     except UnicodeDecodeError as error:
-        raise ProtocolError("The server's SCRAM challenge cannot be understood.") from error
+        raise MechanismUnusable("The server's SCRAM challenge cannot be understood.") from error
     return {name: value for name, _, value in parts}
 
 
 def _iterations(text: str) -> int:
     count = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
     if not LEAST_ITERATIONS <= count <= MOST_ITERATIONS:
-        raise ProtocolError(
+        raise MechanismUnusable(
             f"The server's SCRAM iteration count is not between {LEAST_ITERATIONS} and {MOST_ITERATIONS}."
         )
     return count
@@ -270,5 +270,5 @@ def _hmac(key: bytes, message: bytes) -> bytes:
     return hmac.digest(key, message, "sha256")
 
 
-def _unexpected(name: str) -> ProtocolError:
-    return ProtocolError(f"The server asks for more than {name} has to tell.")
+def _unexpected(name: str) -> MechanismUnusable:
+    return MechanismUnusable(f"The server asks for more than {name} has to tell.")

@@ -24,6 +24,7 @@ from app.pop3.errors import (
     ConnectionLost,
     LimitExceeded,
     LoginDelay,
+    MechanismUnusable,
     Pop3Error,
     ProtocolError,
     ServerPermanent,
@@ -387,10 +388,11 @@ class Pop3Session:
         try:
             await self._log_in_by(way, username, password)
         except Pop3Error as refusal:
-            announced = ways()
-            if refusal.blame is None or mechanism is not None or (words := self._dialogue.refusal) is None:
+            is_unusable = isinstance(refusal, MechanismUnusable)
+            words, announced = self._dialogue.refusal, ways()
+            if mechanism is not None or not (is_unusable or (refusal.blame and words is not None)):
                 raise
-            other = other_way(way, announced, words)
+            other = other_way(way, announced, None if is_unusable else words)
             if is_presumed and announced[:1] not in {(way,), ()}:
                 other = announced[0]  # it was presumed, and something else is announced now
             if other is None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from app.pop3.milestones import Connected, Milestone, Protected
-from app.pop3.protocol import Data, Event, Status
+from app.pop3.protocol import Data, Event, Status, text_of
 from app.pop3.redaction import WITHHELD, Redaction
 
 MOST_OCTETS: Final = 64 * 1024
@@ -114,7 +114,7 @@ class Transcript:
             return
         shown = sum(len(line) + 1 for line in self._body_lines)
         for line in self._body_lines:
-            self._add("S: ", line.decode("utf-8", "replace").rstrip("\r"))
+            self._add("S: ", text_of(line))
         rest = self._body_octets - shown
         if rest or not self._body_lines:
             self._add("* ", f"{rest} octets of the answer to {self._answered} are not shown")

@@ -20,6 +20,7 @@ class Verdict(StrEnum):
 
     CREDENTIALS = "user name or password is wrong"
     LOGIN = "the login failed, and nothing more"
+    DOUBTFUL = "the login failed, now or for good"
     ACCOUNT = "the account is not open"
     LOCKED_ACCOUNT = "the account is locked"
     POLICY = "not in this way, or not from here"
@@ -51,24 +52,39 @@ def verdict_of(text: str) -> Verdict:
     if (meaning := meaning_of_sentence(text)) in _BY_MEANING:
         return _BY_MEANING[meaning]
     words = plain(text)
-    is_lock = bool(_LOCK.search(words))
-    is_account = is_lock and bool(_LOCKED_ACCOUNT.search(words)) and not _MAILDROP.search(words)
     if _WRONG_CREDENTIALS.search(words) and not _HARDLY_CREDENTIALS.search(words):
         return Verdict.CREDENTIALS
     if _DELAY.search(words):
         return Verdict.DELAY
     if _TOO_MANY_WRONG.search(words):
         return Verdict.LOGIN if _FAILED_LOGIN.search(words) else Verdict.LOCKED_ACCOUNT
-    if is_account:
-        return Verdict.LOCKED_ACCOUNT
-    if _HARD_PASSING.search(words) and not is_lock:
+    if _NO_SUCH_WAY.search(words):
+        return Verdict.POLICY
+    if (lock := _lock_of(words)) is Verdict.LOCKED_ACCOUNT:
+        return lock
+    if _HARD_PASSING.search(words) and lock is None:
         return Verdict.PASSING
-    if is_lock:
-        return Verdict.LOCK
+    if lock is not None:
+        return lock
+    if _SOFT_PASSING.search(words) and _FAILED_LOGIN.search(words) and not _BUSY.search(words):
+        return Verdict.DOUBTFUL  # "login failed, please try again": it may be the password all the same
     for pattern, verdict in _IN_ORDER:
         if pattern.search(words):
             return verdict
     return Verdict.NOTHING
+
+
+def _lock_of(words: str) -> Verdict | None:
+    """Whether a lock is spoken of: the maildrop's, which a session holds, or another one; not one that is threatened.
+
+    A login that is barred must not be taken for the maildrop's lock, which is tried again within seconds.
+    """
+    if _IN_USE.search(words):
+        return Verdict.LOCK
+    if not _SHUT.search(_THREAT.sub(" ", words)):
+        return None
+    is_barred = bool(_BARRED.search(words)) or not _MAILDROP.search(words)
+    return Verdict.LOCKED_ACCOUNT if is_barred else Verdict.LOCK
 
 
 def plain(text: str) -> str:
@@ -101,16 +117,20 @@ def _all(groups: Iterable[Iterable[str]]) -> tuple[str, ...]:
 
 
 # One line a language: English, German, French, Spanish and Portuguese, Italian, Dutch, Nordic, Finnish, Polish, Czech,
-# Hungarian, Turkish, Russian, Chinese, Japanese, Korean.
+# Hungarian, Turkish, Russian, Chinese, Japanese, Korean; then Romanian, Greek, Ukrainian, Bulgarian, Croatian, Slovene, the
+# Baltic ones, Catalan, Vietnamese, Indonesian, Thai, Arabic, Hebrew.
 _SECRET: Final = _any(
     r"pass(?:words?|wd|phrase|code)?\b", r"pwd\b", "passwort", "kennwort", "mot de passe", "contrasena", "clave", "senha",
     "palavra-passe", "parola", "wachtwoord", "losenord", "adgangskode", "passord", "salasana", "haslo", "heslo", "jelszo",
     "sifre", "пароль", "пароля", "密码", "密碼", "口令", "授权码", "パスワード", "비밀번호", "암호",
+    "κωδικ", "парола", "парол", "lozink", "zaporka", "geslo", "slaptazod", "parool", "contrasenya", "mat khau", "kata sandi", "sandi",
+    "รหัสผ่าน", "كلمة (?:ال)?(?:مرور|سر)", "סיסמ", "סיסמה",
 )  # fmt: skip
 _USER: Final = _any(
     r"(?:user|account|login|logon|mailbox)[ -]?(?:name|id)\b", r"users?\b", "benutzer", "nutzername", "utilisateur",
     "usuari", "utente", "gebruiker", "anvandar", "brukernavn", "bruker", "bruger", "kayttaj", "uzytkownik", "uzivatel",
-    "felhasznalo", "kullanici", "пользовател", "логин", "用户", "用戶", "账号", "帐号", "帳號", "ユーザー", "사용자",
+    "felhasznalo", "kullanici", "пользовател", "логин", "korisnick", "uporabnisk", "jmeno", "ten dang nhap", "pengguna", "χρηστ", "користувач", "потребител", "ชื่อผู้ใช้", "اسم المستخدم",
+    "שם משתמש", "用户", "用戶", "账号", "帐号", "帳號", "ユーザー", "사용자",
     r"(?:e-?mail )?address\b", "recipient",
 )  # fmt: skip
 _RUN_OUT: Final = _any(
@@ -151,6 +171,9 @@ _WRONG: Final = _any(
     "ervenytelen", "ismeretlen", "yanlis", "gecersiz", "hatali", "bilinmeyen", "неверн", "неправильн", "некорректн",
     "недействительн", "неизвестн", "не найден",
     "错误", "錯誤", "不正确", "不正確", "不存在", "有误", "無効", "間違", "正しくありません", "잘못", "올바르지", "일치하지", "존재하지",
+    "gresit", "incorect", "λαθος", "μη εγκυρ", "невірн", "грешн", "невалидн", "pogresn", "neispravn", "nevazec", "napacn", "neteising",
+    "nepareiz", r"vale\b", r"sai\b", "khong (?:dung|hop le|chinh xac)", "salah", "tidak (?:valid|benar|sesuai)", "ไม่ถูกต้อง",
+    "غير صحيح", "خاطئ", "שגוי", r"zl[yea]\b", "spatn", "rossz",
 )  # fmt: skip
 _FAILED: Final = _any(
     "fail", "error", "denied", "refus", "not (?:allowed|permitted|authori[sz]ed)", r"(?:unable|cannot|can't|could not) (?:to )?",
@@ -159,6 +182,8 @@ _FAILED: Final = _any(
     "fallo", "fallid", "falh", "negad", "recusad", "rechazad", "fallit", "negat", "non riuscit", "mislukt", "geweigerd",
     "misslyck", "nekad", "mislyk", "mislykt", "epaonnist", "nie powiod", "odmow", "selhal", "zamitnut", "sikertelen",
     "basarisiz", "не удал", "ошибка", "отказ", "失败", "失敗", "拒绝", "拒否", "실패", "거부",
+    "esuat", "αποτυχ", "απετυχ", "не вдал", "помилк", "неуспешн", "neuspjel", "neuspes", "ni uspel", "nezdaril", "nepavyko", "that bai",
+    "gagal", "ล้มเหลว", "فشل", "נכשל", "niemozliw",
 )  # fmt: skip
 _LOGGING_IN: Final = _any(
     r"auth(?:enticat|oris|oriz)?\w*", r"log(?:ging)?[ -]?(?:in|on)\b", "sign(?:ing)?[ -]?in", "access", "permission",
@@ -166,35 +191,52 @@ _LOGGING_IN: Final = _any(
     "acceso", "acesso", "autoriz", "accesso", "aanmeld", "inlogg", "innlogg", "paalogg", "palogg", "kirjautu", "logowani",
     "uwierzytelni", "prihlas", "bejelentkez", "hitelesit", "giris", "oturum", "вход", "аутентификац", "авториз", "登录",
     "登錄", "登入", "认证", "認証", "ログイン", "로그인", "인증",
+    "συνδεσ", "ταυτοποι", "автентификац", "автентифікац", "вхід", "prijav", "prisijung", "dang nhap", "masuk", "เข้าสู่ระบบ",
+    "تسجيل الدخول", "התחברות",
 )  # fmt: skip
 _MAILDROP: Final = _pattern(
     _any(
-        r"mail ?drop", r"mail ?box", r"mbox\b", r"inbox", r"spool", r"mail\b", r"(?:mail )?folder", "postfach", "briefkasten",
+        r"mail ?drop", r"mail ?box", r"mbox\b", r"inbox", r"spool", r"(?<!e-)mail\b(?! account)", "folder", "index", r"files?\b", "postfach", "briefkasten",
         "boite", "messagerie", "buzon", "caixa", "casella", "postvak", "postbus", "brevlada", "postkasse", "innboks",
         "postilaatik", "skrzynk", "schrank", "schranka", "postafiok", "posta kutusu", "ящик", "邮箱", "郵箱", "信箱",
         "メールボックス", "메일함", "사서함",
     ),
 )  # fmt: skip
-_LOCK: Final = _pattern(
+# A session holds it.
+_IN_USE: Final = _pattern(
+    r"\b(?:unable|cannot|can't|could not|couldn't|failed) (?:to )?(?:\w+ )?lock\b",
+    r"\block (?:is )?(?:busy|held|file)\b",
     _any(
-        "in use", r"lock(?:ed|ing|out)?\b", r"another (?:pop3? )?session", "already (?:logged|open|active|connected|running)",
-        "gesperrt", "verriegelt", "in (?:benutzung|gebrauch|verwendung)", "bereits (?:geoffnet|angemeldet|in)", "belegt",
-        "verrouill", "bloque", "deja (?:ouvert|utilis|connect|verrou)", "en cours d'utilisation",
-        "bloquead", "en uso", "em uso", "ya (?:esta )?(?:abiert|en uso|bloquead)", "bloccat", "in uso", "gia (?:in uso|apert)",
-        "vergrendeld", "geblokkeerd", "in gebruik", "last av", "ar last", "upptagen", "i bruk", "er last", "laast",
-        "lukittu", "kaytossa", "zablokowan", "uzywan", "zamknut", "uzamc", "zamcen", "pouzivan", "zarolt", "zarolva",
-        "hasznalatban", "kilitli", "kullanimda", "заблокирован", "занят", "используется",
-        "锁定", "鎖定", "占用", "被锁", "使用中", "ロック", "잠겨", "잠김", "사용 중",
+        "in use", "locking", r"(?:another|other) (?:pop3? )?(?:session|client|connection|process|program)", "using this mail",
+        "(?:being|currently) (?:used|accessed)", "already (?:logged|open|active|connected|running|in use|lock)",
+        "in (?:benutzung|gebrauch|verwendung)", "bereits (?:geoffnet|angemeldet|in)", "belegt",
+        "deja (?:ouvert|utilis|connect|verrou)", "en cours d'utilisation", "autre session",
+        "en uso", "em uso", "ya (?:esta )?(?:abiert|en uso|bloquead)", "siendo (?:utilizad|usad)", "sendo (?:utilizad|usad)",
+        "in uso", "gia (?:in uso|apert)", "in gebruik", "upptagen", "i bruk", "kaytossa", "uzywan", "pouzivan",
+        "hasznalatban", "kullanimda", "занят", "используется", "占用", "使用中", "사용 중",
     ),
 )  # fmt: skip
-_LOCKED_ACCOUNT: Final = _pattern(
-    r"\b(?:account|user|login)\b[\w ]{0,30}\block(?:ed|ing|out)?\b",
-    r"\block(?:ed)? (?:out|account)\b",
-    r"\blockout\b",
+# It is shut: the maildrop by a session, or the account by somebody.
+_SHUT: Final = _pattern(
+    _any(
+        r"lock(?:ed|out)?\b", "gesperrt", "verriegelt", "verrouill", "bloque", "bloquead", "bloccat", "vergrendeld", "geblokkeerd",
+        "last av", "ar last", "er last", "laast", "lukittu", "zablokowan", "zablokovan", "zamknut", "uzamc", "zamcen", "zarolt",
+        "zarolva", "kilitli", "заблокирован", "锁定", "鎖定", "被锁", "ロック", "잠겨", "잠김",
+    ),
+)  # fmt: skip
+_THREAT: Final = re.compile(
+    r"\b(?:will|would|may|might|can|could|to avoid|avoid|before|then|wird|werden|sera|sara|zostanie|bude)\b[^.;]{0,30}?"
+    rf"(?:{_SHUT.pattern})"
+)
+# By somebody, or of something that is no maildrop.
+_BARRED: Final = _pattern(
+    r"(?<!of )(?<!for )(?<!of the )(?<!for the )\b(?:account|user|login)\b(?! ?(?:mail|inbox))[\w ]{0,30}\block(?:ed|out)?\b",
+    r"\block(?:ed)? (?:out|account)\b|\block(?:ed)?out\b",
+    r"\b(?:abuse|security|administrat\w*|missbrauch\w*|support|too many|fail(?:ed|ures?))\b",
     _near(
         _any("konto", "kunden", "benutzer", "compte", "cuenta", "conta", "usuario", "utente", "account", "rekening", "kontot",
              "tili", "uzytkownik", "ucet", "fiok", "hesab", "учетная запись", "аккаунт", "账户", "帐户", "账号", "アカウント", "계정"),
-        _any("gesperrt", "verrouill", "bloque", "bloccat", "geblokkeerd", "last", "lukittu", "zablokowan", "zablokovan",
+        _any("gesperrt", "verrouill", "bloque", "bloccat", "geblokkeerd", "last", "lukittu", "zablokowan", "zablokovan", "uzamc",
              "zarolt", "kilitl", "заблокирован", "锁定", "冻结", "ロック", "잠"),
     ),
 )  # fmt: skip
@@ -210,7 +252,7 @@ _TOO_MANY_WRONG: Final = re.compile(
 )
 # These speak of the server's state, whatever else the sentence says.
 _HARD_PASSING: Final = _pattern(
-    r"\b(?:temporar\w*|unavailable|not available|overload\w*|time[ds]?[ -]?out|shutting down|starting up|maintenance"
+    r"\b(?:temporar\w*|unavailable|not available|no \w*(?: \w+)? ?servers? available|overload\w*|time[ds]?[ -]?out|shutting down|starting up|maintenance"
     r"|(?:system|server|internal|service)(?: \w+)? (?:error|problem|failure)|connection refused)\b",
     _any(
         "vorubergehend", "zeitweilig", "zeitweise", "derzeit", "zurzeit", "zur zeit", "momentan", "nicht (?:verfugbar|erreichbar)",
@@ -224,8 +266,13 @@ _HARD_PASSING: Final = _pattern(
         "nem elerheto", "gecici", "kullanilamiyor", "sunucu hatasi", "bakim", "временн", "недоступ", r"внутренняя ошибка", "ошибка сервера",
         "техническ", "暂时", "暫時", "不可用", "繁忙", "维护", "維護", "服务器错误", "服务器内部", "系统错误", "内部错误", "一時的",
         "メンテナンス", "サーバーエラー", "内部エラー", "일시", "점검", "서버 오류", "내부 오류",
+        "προσωριν", "тимчасов", "privremen", "zacasn", "laikin", "tam thoi", "sementara", "ชั่วคราว", "مؤقت", "זמני",
     ),
 )  # fmt: skip
+_BUSY: Final = re.compile(
+    r"\b(?:(?:too )?busy|overload\w*|throttl\w*|rate[ -]limit\w*|too many (?!(?:\w+ )?(?:attempts|tries|failures|errors))|max\w*"
+    r"|(?:connection|session|user)s? (?:limit|quota)|limit of (?:connections|sessions|users))"
+)
 # These do as well, where nothing else is said.
 _SOFT_PASSING: Final = _pattern(
     r"\b(?:later|busy|too many|(?:try|trying) again|retry|wait|exceed\w*|limit|rate|throttl\w*|already|another time"
@@ -247,7 +294,7 @@ _THINGS: Final = _any(
 _OPENING: Final = _any(
     "open", "access", "read", "load", "locat", "select", "creat", "initiali[sz]", "obtain", r"get\b", "retriev", "scan", r"stat\b", "contact",
     "connect", "reach", "look ?up", "chdir", "change", "writ", "pars", "mount", "allocat", "fetch", "start", "bind", "query", "fork",
-    "determin", "find", "verif",
+    "determin", "find", "verif", "copy",
 )  # fmt: skip
 _UNABLE: Final = _any(
     "unable", "cannot", "can't", "can not", "could not", "couldn't", "fail", "error", "problem", "trouble", "unexpected", "not able",
@@ -262,15 +309,15 @@ _TROUBLE: Final = _pattern(
         r"out of (?:memory|disk|space|resource|service|file|order|swap)", "no (?:more )?(?:memory|space|disk|resource|room)",
         "not enough", "insufficient", "low on", "repair", "rebuil", "re-?index", "reconstruct", "recover(?:y|ing)\\b", "migrat", r"moved\b",
         "relocat", "being restored", "corrupt", "inconsisten", r"unexpected (?:error|exception|response|end|condition|failure|problem|state)",
-        "unknown (?:error|problem|failure|exception)", "fatal", r"i/?o error", "internal", "exception", "crash", "segmentation", "assertion",
-        "offline", "over ?quota", "quota", "lookup fail", "system", "try another server", "wrong (?:server|node|host)", "referral",
+        "unknown (?:error|problem|failure|exception)", "fatal", r"i(?:nput)?/?o(?:utput)? error", r"connection (?:failed|lost|reset|broken)", "internal", "exception", "crash", "segmentation", "assertion",
+        "offline", "over ?quota", "quota", r"look(?:ing)? ?up\b", "system", "unreachable", r"did(?:n't| not) (?:answer|respond)", "no such (?:file|directory)", "try another server", "wrong (?:server|node|host)", "referral",
         r"(?:server|service|backend|ldap|database)\w*[^.;]{0,20} (?:down|offline|away|gone|stopped)", r"resource[s ]", "deadlock", "discontinued", "decommission", "no longer (?:available|supported|offered|in service)",
         "cannot allocate", "too many open files", "child", r"fork\b", "permission denied (?:on|for|opening|reading) ",
     ),
     # The same in other languages: a thing of the server's, and that it cannot be had.
     _near(
         _any("postfach", "mailbox", "datenbank", "verzeichnis", "ordner", "server", "dienst", "boite", "base de donnees", "serveur",
-             "service", "dossier", "buzon", "caixa", "base de datos", "base de dados", "servidor", "servicio", "servico", "carpeta",
+             "service", "dossier", "buzon", "caixa", "base de datos", "base de dados", "banco de dados", "servidor", "servicio", "servico", "carpeta",
              "casella", "database", "cartella", "servizio", "postvak", "dienst", "map", "brevlada", "postkasse", "postlada", "palvelin",
              "skrzynk", "baza", "bazy", "serwer", "schrank", "databaz", "postafiok", "adatbazis", "kiszolgalo", "posta kutusu", "sunucu",
              "veritaban", "ящик", "базы", "база", "сервер", "служб"),
@@ -282,15 +329,18 @@ _TROUBLE: Final = _pattern(
              "nelze", "nepodaril", "chyba", "presunut", "poskoz", "nem (?:sikerul|lehet)", "hiba", "athelyez", "acilam", "erisil", "hata",
              "tasin", "не удал", "не удается", "невозмож", "ошибка", "перемещ", "поврежд", "недостаточ"),
     ),
-    _any("kein speicher", "speicherplatz", "memoire insuffisante", "memoria insuficiente", "memoria insufficiente", "brak pamieci",
+    _any("kein speicher", "datenbankfehler", "serverprobleme?", "speicherplatz", "memoire insuffisante", "memoria insuficiente", "memoria insufficiente", "brak pamieci",
          "недостаточно памяти", "服务器", "伺服器", "系统", "系統", "数据库", "内存", "サーバ", "データベース", "メモリ", "서버", "시스템", "데이터베이스", "메모리"),
     _near(_any("邮箱", "信箱", "郵箱", "メールボックス", "메일함", "사서함"), _any("打开", "打開", "开けません", "開けません", "无法", "無法", "迁移", "移転", "移動", "열 수", "이동")),
 )  # fmt: skip
+_NO_SUCH_WAY: Final = re.compile(
+    r"\b(?:mechanism|method)\b[^.;]{0,30}\b(?:not (?:available|supported|enabled|implemented|allowed)|unavailable|disabled)"
+)
 _POLICY: Final = _pattern(
     r"\b(?:plain ?text|clear ?text|unencrypted|insecure|non-secure|encryption (?:is )?required|(?:ssl|tls|stls|starttls) (?:is )?(?:required|first|mode)"
     r"|requires? (?:ssl|tls|encryption)|under a layer|secure connection|app(?:lication)?[ -](?:specific )?password|web login|web ?browser"
     r"|two[ -]factor|2fa|mfa|oauth2?|blacklist\w*|black ?listed|block ?list\w*|your (?:ip|address|host|country|location)|banned"
-    r"|(?:unknown|unsupported|unrecognized|invalid|no such|not supported) (?:auth\w* |sasl )?(?:mechanism|method|type)|mechanism)\b",
+    r"|(?:unknown|unsupported|unrecognized|invalid|no such|not supported) (?:auth\w* |sasl )?(?:mechanism|method|type)|mechanism|strong(?:er)? auth\w*)\b",
 )
 _ACCOUNT: Final = _pattern(
     r"\b(?:disabled|suspend\w*|deactivat\w*|inactive|not active|not activated|not enabled|terminated|expired|cancel\w*"
@@ -312,7 +362,7 @@ _WRONG_CREDENTIALS: Final = _pattern(
     _near(f"(?:{_SECRET}|{_USER}|{_CREDENTIALS})", _WRONG, without=_NOT_BETWEEN),
     _near(_SECRET, _RUN_OUT),
     r"\bno mailbox for\b[^.;]{0,80}\bhere\b",  # RFC 1939's own example of an unknown name
-    r"\bnever heard of\b",
+    r"\bnever heard of\b|\b(?:no such|unknown|non-?existent) account\b",
 )
 # Words of the server's own state outweigh those of the password: "bad password database", "unknown user: lookup failed".
 _HARDLY_CREDENTIALS: Final = _pattern(

@@ -25,7 +25,9 @@ _OF_THE_WAY: Final = re.compile(
     r"|un(?:known|recogni[sz]ed|supported|implemented) (?:command|auth\w*|login|method)"
     r"|(?:command|auth\w*|login|user|pass|plain|method)\b[^.;]{0,30}"
     r"\bnot (?:known|recogni[sz]ed|supported|implemented|understood|enabled|available|valid in this state)"
-    r"|un(?:implemented|supported)|not (?:supported|implemented)|what\?|syntax error|use auth\b)"
+    r"|(?:auth\w*(?: plain| login)?|plain(?:text)?(?: auth\w*| login)?|user/pass\w*|sasl) (?:is |has been )?"
+    r"(?:disabled|disallowed)"
+    r"|un(?:implemented|supported)|not (?:supported|implemented)|what\?|syntax error|use (?:auth|sasl)\b)"
 )
 
 
@@ -56,12 +58,13 @@ def ways_to_log_in(
     return tuple(way for way in ways if way not in avoided) or tuple(ways)
 
 
-def other_way(way: str, ways: Sequence[str], words: str) -> str | None:
-    """What to try once where ``way`` was refused with these words; None: they are the verdict on the password.
+def other_way(way: str, ways: Sequence[str], words: str | None) -> str | None:
+    """What to try once where ``way`` was refused with these words (None: it could not be played to its end); None: they
+    are the verdict on the password.
 
     Always one by which the password is sent as it is: only that lets a server that keeps a hash judge it.
     """
-    if not may_be_the_way(way, words):
+    if words is not None and not may_be_the_way(way, words):
         return None
     return next((other for other in ways if other in {BY_USER, *_ON_THE_WIRE} and other != way), None)
 

@@ -272,8 +272,8 @@ def test_words_that_nobody_asked_for_are_a_protocol_error() -> None:
 
 
 def test_status_texts_of_any_octets_can_be_stored() -> None:
-    text = replies(Framer(), [b"-ERR \xff\x00 \xc3\xa9\r\n"], [Expect.STATUS])[0].text
-    assert text == "\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER} é"
+    text = replies(Framer(), [b"-ERR ung\xfcltig\x00 \xc3\xa9\r\n"], [Expect.STATUS])[0].text
+    assert text == "ungültig\N{REPLACEMENT CHARACTER} é"
 
 
 @pytest.mark.parametrize("wire", [b"", b"+OK\r\nbody", b"+OK\r\n.\r\n+", b"+OK\r\nx\r\n."])

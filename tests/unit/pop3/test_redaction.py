@@ -113,6 +113,7 @@ def test_law_without_a_secret_a_text_is_shown(text: str) -> None:
         (".*+", "PASS .*+", False),
         ("größe", "GRÖSSE", False),
         ("größe", "gr%F6%DFe", False),  # as octets of Latin-1
+        ("vq7Zpaxw", "vq7Zpàx", False),  # a letter with an accent
         ("passwort", "\uff50\uff41\uff53\uff53\uff57\uff4f\uff52\uff54", False),
     ],
 )

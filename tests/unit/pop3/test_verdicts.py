@@ -55,6 +55,38 @@ CORPUS: dict[Verdict, tuple[str, ...]] = {
         "用户名或密码错误",
         "パスワードが正しくありません",
         "비밀번호가 올바르지 않습니다",
+        "Nume de utilizator sau parolă incorectă",
+        "Λάθος κωδικός πρόσβασης",
+        "Невірний пароль",
+        "Грешна парола",
+        "Neispravno korisničko ime ili lozinka",
+        "Napačno geslo",
+        "Neteisingas slaptažodis",
+        "Contrasenya incorrecta",
+        "Tên đăng nhập hoặc mật khẩu không đúng",
+        "Kata sandi salah",
+        "รหัสผ่านไม่ถูกต้อง",
+        "كلمة المرور غير صحيحة",
+        "סיסמה שגויה",
+        "Zły login lub hasło",
+        "Špatné jméno nebo heslo",
+        "Rossz felhasználónév vagy jelszó",
+        "Login fail. Account is abnormal, service is not open, password is incorrect, or system is busy.",  # QQ
+        "no such account",  # Zimbra
+        "Incorrect password, try again in a few seconds",
+        "Invalid password. To avoid your account being locked, check it",
+    ),
+    Verdict.DOUBTFUL: (
+        # It may be the password: repeated at the poll interval, it would get the account locked.
+        "Login failed. Please try again later",
+        "Authentication failed, please try again",
+        "Authentication failed, too many attempts",
+        "authentication failed (took 2 sec)",
+        "login failure or POP3 disabled, try later. sc=abc12",  # Yandex
+        "Anmeldung fehlgeschlagen, bitte erneut versuchen",
+        "Échec de connexion, veuillez réessayer",
+        "Error de autenticación, intente de nuevo",
+        "登录失败，请重试",
     ),
     Verdict.LOGIN: (
         "Login failed.",  # Courier
@@ -67,6 +99,7 @@ CORPUS: dict[Verdict, tuple[str, ...]] = {
         "login fail",  # 163.com
         "authenticating: generic failure",  # Cyrus
         "Authentication failed. Too many invalid logins",
+        "Incorrect login, mailbox will be locked soon",
         "Anmeldung fehlgeschlagen",
         "Échec de l'authentification",
         "Autenticación fallida",
@@ -105,6 +138,13 @@ CORPUS: dict[Verdict, tuple[str, ...]] = {
         "Nie można otworzyć skrzynki",
         "Не удалось открыть ящик",
         "无法打开邮箱",
+        "unable to look up user",
+        "could not verify password: KDC unreachable",
+        "radius server did not answer",
+        "Maildir: No such file or directory",  # Courier
+        "Unable to copy mail spool file",  # qpopper
+        "Connection failed to backend",
+        "Datenbankfehler",
     ),
     Verdict.PASSING: (
         "Temporary problem, please try again later",  # Courier
@@ -126,6 +166,11 @@ CORPUS: dict[Verdict, tuple[str, ...]] = {
         "系统繁忙，请稍后再试",
         "一時的に利用できません",
         "일시적인 오류입니다",
+        "Προσωρινό σφάλμα",
+        "Тимчасово недоступний",
+        "no auth server available",
+        "Login failed: server busy",
+        "Login failed: too many connections",
     ),
     Verdict.LOCK: (
         "Unable to lock maildrop",  # RFC 1939 §7, PASS
@@ -143,6 +188,10 @@ CORPUS: dict[Verdict, tuple[str, ...]] = {
         "ящик заблокирован",
         "メールボックスはロックされています",
         "邮箱已被锁定",
+        "the mailbox of user reader is locked",
+        "mailbox for account reader is locked",
+        "El buzón ya está siendo utilizado",
+        "The mailbox is currently being accessed by another user",
     ),
     Verdict.LOCKED_ACCOUNT: (
         "Too many invalid logon attempts",  # hMailServer
@@ -151,6 +200,15 @@ CORPUS: dict[Verdict, tuple[str, ...]] = {
         "Konto gesperrt",
         "Compte bloqué",
         "Учетная запись заблокирована",
+        # None of these is the lock of a session, which is tried again within seconds.
+        "Your mail account has been locked",
+        "Ihr Zugang ist gesperrt",
+        "Ihre IP-Adresse ist gesperrt",
+        "Accès bloqué",
+        "Доступ заблокирован",
+        "Účet je uzamčen",
+        "Domain locked",
+        "mailbox is locked by administrator",
     ),
     Verdict.DELAY: (
         "minimum time between mail checks violation",  # mailutils, qpopper
@@ -171,6 +229,9 @@ CORPUS: dict[Verdict, tuple[str, ...]] = {
         "Web login required: https://support.google.com/mail/answer/78754",  # Gmail
         "Unsupported authentication mechanism.",  # Dovecot
         "your IP is blacklisted",
+        "You must use stronger authentication such as AUTH or APOP to connect to this server",  # qpopper
+        "Authentication method not supported",
+        "authentication mechanism not available",
     ),
     Verdict.NOTHING: ("", "nope", "please go away", "mailbox does not exist", "no"),
 }
@@ -207,6 +268,8 @@ TABLE: tuple[tuple[str, type[Pop3Error], Blame | None, type[Pop3Error], Blame | 
     ("Login failed", AuthFailed, Blame.CREDENTIALS, ServerTemporary, Blame.UNCLEAR),
     ("nope", AuthFailed, Blame.UNCLEAR, ServerTemporary, Blame.UNCLEAR),
     ("account suspended", AuthFailed, Blame.UNCLEAR, ServerPermanent, Blame.UNCLEAR),
+    ("Login failed, try again", ServerTemporary, Blame.UNCLEAR, ServerTemporary, Blame.UNCLEAR),
+    ("[AUTH] Login failed, try later", AuthFailed, Blame.UNCLEAR, AuthFailed, Blame.UNCLEAR),
     ("account locked", ServerTemporary, Blame.UNCLEAR, ServerTemporary, Blame.UNCLEAR),
     ("Unable to open mailbox", ServerTemporary, Blame.SERVER, ServerTemporary, Blame.SERVER),
     ("[SYS/PERM] broken for good", ServerPermanent, Blame.SERVER, ServerPermanent, Blame.SERVER),

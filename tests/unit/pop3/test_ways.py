@@ -1,6 +1,7 @@
 """In which ways to log in, and what a refusal of one of them says of the others."""
 
 import asyncio
+from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -73,9 +74,15 @@ WAYS = ("SCRAM-SHA-256", "CRAM-MD5", "USER", "PLAIN")
         ("USER", "Unknown command", "PLAIN"),
         ("USER", "command not implemented", "PLAIN"),
         ("USER", "USER is not supported here, use AUTH", "PLAIN"),
+        ("PLAIN", "AUTH PLAIN disabled", "USER"),
+        ("USER", "USER/PASS disabled", "PLAIN"),
+        ("USER", "user disabled", None),
+        # It could not be played to its end.
+        ("SCRAM-SHA-256", None, "USER"),
+        ("PLAIN", None, "USER"),
     ],
 )
-def test_a_refused_way_is_no_verdict_on_the_password(way: str, words: str, other: str | None) -> None:
+def test_a_refused_way_is_no_verdict_on_the_password(way: str, words: str | None, other: str | None) -> None:
     assert other_way(way, WAYS, words) == other
 
 
@@ -150,6 +157,30 @@ async def test_another_way_is_tried_once_in_the_same_session() -> None:
         session = await logged_in(server)
         assert server.tried == [(1, "CRAM-MD5"), (1, "USER")]
         assert session.refused_ways == ("CRAM-MD5",)
+
+
+@pytest.mark.parametrize("closes", [False, True])
+async def test_a_challenge_that_cannot_be_answered_is_no_verdict_either(closes: bool) -> None:
+    """SCRAM with fewer iterations than RFC 7677 has; the exchange is cancelled."""
+
+    class Odd(Server):
+        async def _exchange(
+            self, way: str, rest: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        ) -> str:
+            if way == "SCRAM-SHA-256":
+                nonce = b64decode(rest.split()[1]).decode().partition("r=")[2]
+                writer.write(b"+ " + b64encode(f"r={nonce}more,s=c2FsdA==,i=1".encode()) + b"\r\n")
+                assert (await reader.readline()).strip() == b"*"
+                return "-ERR cancelled"
+            return "+OK"
+
+    async with Odd("USER\r\nSASL SCRAM-SHA-256", hashed, closes=closes).running() as server:
+        if closes:
+            with pytest.raises(pop3.WayRefused):
+                await logged_in(server)
+        else:
+            assert (await logged_in(server)).refused_ways == ("SCRAM-SHA-256",)
+            assert server.tried == [(1, "SCRAM-SHA-256"), (1, "USER")]
 
 
 async def test_where_the_connection_ends_with_it_another_session_is_needed() -> None:
