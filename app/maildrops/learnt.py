@@ -82,6 +82,11 @@ class Learnt:
     now: datetime | None = None
     greeting: str | None = None
 
+    def knows_changes(self) -> None:
+        """Another session follows in the same sync, which is to know what this one has learnt."""
+        changed = {**self.known, **self.changes}
+        self.known = {lesson: facts for lesson, facts in changed.items() if facts is not None}
+
     @property
     def is_one_at_a_time(self) -> bool:
         """Messages are asked for one by one."""

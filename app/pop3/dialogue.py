@@ -308,7 +308,9 @@ class Dialogue:
     def _note_signs(self, error: Pop3Error) -> None:
         """The server hung or closed, not within a body, and a command that was sent ahead had no answer."""
         error.answers = self.answers
-        if any(self._are_ahead) and not self._framer.is_inside_reply:
+        if self._framer.is_inside_reply:
+            error.sign = Sign.CUT if isinstance(error, ConnectionLost) else None
+        elif any(self._are_ahead):
             error.sign = Sign.PIPELINING
 
     def _said_before_the_end(self) -> Pop3Error | None:

@@ -15,6 +15,7 @@ class Sign(Enum):
 
     PIPELINING = auto()  # a command that was sent ahead of another's answer had none
     CAPA = auto()  # CAPA had none
+    CUT = auto()  # the connection ended within an answer
 
 
 @dataclass

@@ -70,8 +70,8 @@ class Findings:
 
     ``columns``: those of the mailbox that have new values and are not written yet. ``login_delay``: seconds that the
     server wants between two logins; ``logged_in_at``: when the login was accepted. ``stage``: how far the session came.
-    ``has_moved``: most of what was
-    known is not shown any more. ``has_failed``: a message failed that is tried again.
+    ``has_moved``: most of what was known is not shown any more. ``has_failed``: a message failed that is tried again.
+    ``before``: the report of a session that died before this one.
     """
 
     started: datetime
@@ -83,6 +83,7 @@ class Findings:
     logged_in_at: datetime | None = None
     has_moved: bool = False
     has_failed: bool = False
+    before: Report | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

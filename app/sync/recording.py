@@ -18,6 +18,7 @@ from app.ledger.listing_view import ListingView
 from app.ledger.models import EntryId, EntryState, Leased
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.schemas import ServerFacts
+from app.runs.schemas import Report
 from app.sync.batch import renamed_away
 from app.sync.context import Surveyed, SyncContext
 from app.sync.server_facts import columns_shown
@@ -49,6 +50,8 @@ async def record(sync: SyncContext, surveyed: Surveyed, server: ServerFacts) -> 
     findings.report = findings.report.model_copy(
         update=_counts(surveyed, missing=missing, waiting=sync.mailbox.waiting)
     )
+    if findings.before is not None:
+        findings.report = _going_on(findings.before, findings.report)
     columns = findings.columns | columns_shown(sync.mailbox, view, server, now)
     has_rows = bool(triaged.recognised or triaged.baseline or triaged.filtered)
     if has_rows or missing:
@@ -88,6 +91,20 @@ def _counts(surveyed: Surveyed, *, missing: int, waiting: int) -> dict[str, int]
         "waiting": _still_waiting(view, waiting),
         "to_retrieve": len(triaged.to_retrieve),
     }
+
+
+def _going_on(before: Report, report: Report) -> Report:
+    """The report of a sync whose second session has listed: what was new to the first is new to the sync."""
+    new = min(before.new, report.listed)
+    return report.model_copy(
+        update={
+            "new": new,
+            "known": report.listed - new,
+            "missing": before.missing + report.missing,
+            "filtered": before.filtered + report.filtered,
+            "failed": max(before.failed - 1, report.failed),  # that within which the session died is tried again
+        }
+    )
 
 
 def _still_waiting(view: ListingView, waiting: int) -> int:

@@ -1,5 +1,6 @@
 """``sync_mailbox``, one pass over a maildrop: list, view, match, triage, record, retrieve, delete, settle."""
 
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -12,6 +13,7 @@ from app.ledger.repository import Beginning
 from app.maildrops.causes import explained
 from app.maildrops.errors import SyncErrorCode, SyncFailed
 from app.maildrops.login import as_sync_failed
+from app.maildrops.providers import least_seconds_between_logins
 from app.runs.errors import LeaseLost, SyncCancelled
 from app.runs.lease import Lease
 from app.runs.models import SyncStatus
@@ -50,9 +52,11 @@ async def sync_mailbox(claim: Claim, *, tools: SyncTools, slot: WorkerSlot | Non
     beginning: Beginning | None = None
     try:
         beginning = await _begin(lease, findings)
-        ending = Ending(
-            status=SyncStatus.SUCCEEDED, settlement=await _visit(beginning, lease, tools, slot, findings)
-        )
+        try:
+            settlement = await _visit(beginning, lease, tools, slot, findings)
+        except pop3.ConnectionLost as cut:
+            settlement = await _visit_again(cut, beginning, lease, tools, slot, findings)
+        ending = Ending(status=SyncStatus.SUCCEEDED, settlement=settlement)
     except pop3.NotAdmitted:
         raise  # nothing was tried
     except (SyncCancelled, SyncFailed, pop3.Pop3Error, StorageFailed) as error:
@@ -91,6 +95,31 @@ async def _visit(
             )
             surveyed, deletions = await _pass(sync)
         return await settle(sync, surveyed, deletions)
+
+
+async def _visit_again(
+    cut: pop3.ConnectionLost,
+    beginning: Beginning,
+    lease: Lease,
+    tools: SyncTools,
+    slot: WorkerSlot,
+    findings: Findings,
+) -> Settlement:
+    """Another session, once, where the connection died in the middle of a message, unless the server wants some time
+    between two logins. Raises what ended the first where the second comes to no verdict: the lock of the dead session,
+    say."""
+    wait = findings.login_delay or least_seconds_between_logins(beginning.mailbox.host)
+    if cut.sign is not pop3.Sign.CUT or not findings.has_failed or wait:
+        raise cut
+    findings.before, logged_in_at = findings.report, findings.logged_in_at
+    beginning.learnt.knows_changes()
+    again = replace(await _begin(lease, findings), learnt=beginning.learnt)
+    try:
+        return await _visit(again, lease, tools, slot, findings)
+    except pop3.Pop3Error as error:
+        if error.blame is None and findings.logged_in_at == logged_in_at:
+            raise cut from error
+        raise
 
 
 async def _pass(sync: SyncContext) -> tuple[Surveyed, Deletions]:

@@ -208,14 +208,65 @@ async def test_a_refused_password_stops_the_mailbox_and_is_never_shown(
 # A connection that is lost on the way
 
 
-@pytest.mark.parametrize("capabilities", [(*LOCK_STEP, "PIPELINING"), LOCK_STEP])
-@pytest.mark.parametrize("octets", [0, 12, 29])
-async def test_what_came_whole_before_the_connection_was_lost_is_stored(
+BOTH_WAYS = pytest.mark.parametrize(
+    "capabilities", [(*LOCK_STEP, "PIPELINING"), LOCK_STEP], ids=["pipelined", "lock step"]
+)
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("octets", [12, 29])
+async def test_a_connection_that_dies_within_a_message_is_followed_by_another_one_in_the_same_sync(
     service: Client, drop: FakeMaildrop, octets: int, capabilities: tuple[str, ...]
 ) -> None:
-    async with FakePop3Server(
-        drop, faults=Faults(cut={"RETR 6": octets}), capabilities=capabilities
-    ) as server:
+    async with FakePop3Server(drop, capabilities=capabilities) as server:
+        server.faults_by_session[1] = Faults(cut={"RETR 6": octets})
+        mailbox_id = await registered(service, drop, server.port)
+        sync = await service.sync(mailbox_id)
+        assert (sync["status"], sync["error"], server.sessions) == ("succeeded", None, 2)
+        assert await stored(service) == digests_of(drop.contents)
+        report = sync["report"]
+        assert (report["listed"], report["known"], report["new"], report["waiting"]) == (10, 0, 10, 0)
+        assert (report["retrieved"], report["failed"], report["to_retrieve"]) == (10, 0, 0)
+        asked = [heard.line for heard in server.log if heard.session == 2 and heard.verb == "RETR"]
+        assert asked == [b"RETR %d" % number for number in (7, 8, 9, 10, 6)]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        Faults(instead={"PASS": b"-ERR [IN-USE] the dead session holds it"}),
+        Faults(closes_at_once=True),
+        Faults(greeting=b"-ERR [SYS/TEMP] later\r\n"),
+    ],
+    ids=["locked", "closed", "greeting"],
+)
+async def test_where_no_other_connection_comes_the_sync_ends_as_the_first_one_did(
+    service: Client, drop: FakeMaildrop, second: Faults
+) -> None:
+    async with FakePop3Server(drop, faults=second) as server:
+        server.faults_by_session[1] = Faults(cut={"RETR 6": 12})
+        mailbox_id = await registered(service, drop, server.port)
+        sync = await service.sync(mailbox_id)
+        assert (cut_with(sync), server.sessions) == ("connect_failed", 2)
+        report = sync["report"]
+        assert (report["retrieved"], report["failed"], report["to_retrieve"]) == (5, 1, 4)
+        await is_right_again(service, server, mailbox_id)
+
+
+async def test_no_other_connection_is_made_where_the_server_wants_time_between_two_logins(
+    service: Client, drop: FakeMaildrop
+) -> None:
+    cut = Faults(cut={"RETR 6": 12})
+    async with FakePop3Server(drop, faults=cut, capabilities=(*LOCK_STEP, "LOGIN-DELAY 60")) as server:
+        sync = await service.sync(await registered(service, drop, server.port))
+        assert (cut_with(sync), server.sessions) == ("connect_failed", 1)
+
+
+@BOTH_WAYS
+async def test_what_came_whole_before_the_connection_was_lost_is_stored(
+    service: Client, drop: FakeMaildrop, capabilities: tuple[str, ...]
+) -> None:
+    async with FakePop3Server(drop, faults=Faults(cut={"RETR 6": 0}), capabilities=capabilities) as server:
         mailbox_id = await registered(service, drop, server.port)
         sync = await service.sync(mailbox_id)
         assert cut_with(sync) == "connect_failed"
@@ -245,7 +296,7 @@ async def test_a_server_that_breaks_each_time_is_drained_step_by_step(
     async with FakePop3Server(drop) as server:
         mailbox_id = await registered(service, drop, server.port)
         for number, whole in ((3, (1, 2)), (4, (1, 2)), (8, (1, 2, 5, 6, 7)), (10, (1, 2, 5, 6, 7, 9))):
-            server.faults = Faults(cut={f"RETR {number}": 20})
+            server.faults = Faults(cut={f"RETR {number}": 0})
             sync = await service.sync(mailbox_id)
             assert sync["error"]["code"] == "connect_failed"
             assert sync["status"] == ("partial" if sync["report"]["retrieved"] else "failed")
@@ -257,16 +308,14 @@ async def test_a_server_that_breaks_each_time_is_drained_step_by_step(
 @pytest.mark.parametrize(
     ("faults", "code", "before"),
     [
-        (Faults(cut={"RETR 3": 20}), "connect_failed", [2]),
+        (Faults(cut={"RETR 3": 20}), "connect_failed", []),  # in the second session of the first sync
         (Faults(hang=["RETR 3"]), "timeout", [2]),
         # The one before it is not trusted either, until it was asked for alone.
         (Faults(instead={"RETR 3": b"oops"}), "protocol_error", [1, 2]),
     ],
     ids=["cut", "hangs", "nonsense"],
 )
-@pytest.mark.parametrize(
-    "capabilities", [(*LOCK_STEP, "PIPELINING"), LOCK_STEP], ids=["pipelined", "lock step"]
-)
+@BOTH_WAYS
 async def test_a_message_that_ends_each_session_stands_before_no_other(
     service: Client,
     drop: FakeMaildrop,

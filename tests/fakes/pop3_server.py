@@ -147,7 +147,8 @@ class FakePop3Server:
 
     ``capabilities``: None knows no CAPA; ``capabilities_after_login`` and ``capabilities_in_clear``: when they differ
     after the login, or before STLS. With ``tls`` STLS is offered, or with ``implicit_tls`` the port speaks TLS from
-    the start. ``delay``: seconds before each answer. ``faults`` may be replaced between two sessions. ``eol``: the
+    the start. ``delay``: seconds before each answer. ``faults`` may be replaced between two sessions;
+    those of ``faults_by_session``, by number from 1, come before them. ``eol``: the
     line end of answers.
     """
 
@@ -165,6 +166,7 @@ class FakePop3Server:
     ) -> None:
         self.maildrops = {maildrop.username: maildrop for maildrop in maildrops}
         self.faults = faults or Faults()
+        self.faults_by_session: dict[int, Faults] = {}
         self.capabilities = capabilities
         self.capabilities_after_login = capabilities_after_login
         self.capabilities_in_clear = capabilities_in_clear
@@ -220,7 +222,8 @@ class FakePop3Server:
         assert task is not None
         self._under_way.add(task)
         self.sessions += 1
-        session = _Session(self, self.faults, self.sessions, reader, writer)
+        faults = self.faults_by_session.get(self.sessions, self.faults)
+        session = _Session(self, faults, self.sessions, reader, writer)
         try:
             with contextlib.suppress(ConnectionError, ssl.SSLError, _Gone):
                 await session.run()
