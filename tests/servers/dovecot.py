@@ -115,12 +115,16 @@ class Dovecot:
         log_file = self._place.log_file
         return log_file.read_text(errors="replace") if log_file.exists() else ""
 
-    def add_user(self, username: str, password: str) -> Maildrop:
-        """A new user with an empty maildir; holds from the next login. Raises ValueError for an impossible name."""
+    def add_user(self, username: str, password: str, *, hashed: str | None = None) -> Maildrop:
+        """A new user with an empty maildir; holds from the next login. Raises ValueError for an impossible name.
+
+        ``hashed``: what is kept instead of the password, with its scheme: ``{SHA512-CRYPT}$6$…``.
+        """
         if not username or username.startswith(".") or set(username) & set(":/\n"):
             raise ValueError(f"not a user name for a passwd-file: {username!r}")
         self._passwords[username] = password
-        self._write_passwd_entry(username, password)
+        encoded = base64.b64encode(password.encode()).decode()
+        self._write_passwd_entry(username, hashed or f"{{PLAIN.b64}}{encoded}")
         return self.maildrop(username)
 
     def change_password(self, username: str, password: str) -> Maildrop:
@@ -210,15 +214,15 @@ class Dovecot:
             self.stop()
             raise
 
-    def _write_passwd_entry(self, username: str, password: str) -> None:
-        account, encoded = self._mail_owner, base64.b64encode(password.encode()).decode()
+    def _write_passwd_entry(self, username: str, kept: str) -> None:
+        account = self._mail_owner
         directory = self._place.passwd_directory
         directory.mkdir(exist_ok=True)
         self._password_writes += 1
         moment = int(time.time()) + self._password_writes
         draft = self._directory / "user.new"
         draft.write_text(
-            f"{username}:{{PLAIN.b64}}{encoded}:{account.uid}:{account.gid}::{self._place.home(username)}::\n"
+            f"{username}:{kept}:{account.uid}:{account.gid}::{self._place.home(username)}::\n"
         )
         draft.chmod(0o644)
         # Dovecot sees that a file has changed by its time in whole seconds: each of ours has its own.

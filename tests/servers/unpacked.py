@@ -27,7 +27,7 @@ from tests.servers.processes import (
 
 PASSWORD = "pass word"
 # `openssl passwd -6 'pass word'`: Python has no crypt(3) any more.
-_PASSWORD_HASH = (
+PASSWORD_HASH = (
     "$6$maildelta$6PraI0mPjICyBx7qxujAhPysndV0ZYKWbiBxvdYuLx/s/GXV3Ra6kVdM16Aq3fhMCgOGZkjvpcMPGvrqaQgO11"
 )
 _CAP_SYS_CHROOT = 18
@@ -99,7 +99,7 @@ class Unpacked:
         user_id = next(self._user_ids)
         home = f"/home/{username}"
         with (self.root / "etc/passwd").open("a") as passwd:
-            passwd.write(f"{username}:{_PASSWORD_HASH}:{user_id}:{user_id}::{home}:/bin/false\n")
+            passwd.write(f"{username}:{PASSWORD_HASH}:{user_id}:{user_id}::{home}:/bin/false\n")
         owner = Account(username, user_id, user_id)
         (self.root / home[1:]).mkdir(parents=True)
         os.chown(self.root / home[1:], user_id, user_id)
