@@ -252,7 +252,7 @@ _TOO_MANY_WRONG: Final = re.compile(
 )
 # These speak of the server's state, whatever else the sentence says.
 _HARD_PASSING: Final = _pattern(
-    r"\b(?:temporar\w*|unavailable|not available|no \w*(?: \w+)? ?servers? available|overload\w*|time[ds]?[ -]?out|shutting down|starting up|maintenance"
+    r"\b(?:temporar\w*|transient|unavailable|not available|no \w*(?: \w+)? ?servers? available|overload\w*|time[ds]?[ -]?out|shutting down|starting up|maintenance"
     r"|(?:system|server|internal|service)(?: \w+)? (?:error|problem|failure)|connection refused)\b",
     _any(
         "vorubergehend", "zeitweilig", "zeitweise", "derzeit", "zurzeit", "zur zeit", "momentan", "nicht (?:verfugbar|erreichbar)",
@@ -310,7 +310,7 @@ _TROUBLE: Final = _pattern(
         "not enough", "insufficient", "low on", "repair", "rebuil", "re-?index", "reconstruct", "recover(?:y|ing)\\b", "migrat", r"moved\b",
         "relocat", "being restored", "corrupt", "inconsisten", r"unexpected (?:error|exception|response|end|condition|failure|problem|state)",
         "unknown (?:error|problem|failure|exception)", "fatal", r"i(?:nput)?/?o(?:utput)? error", r"connection (?:failed|lost|reset|broken)", "internal", "exception", "crash", "segmentation", "assertion",
-        "offline", "over ?quota", "quota", r"look(?:ing)? ?up\b", "system", "unreachable", r"did(?:n't| not) (?:answer|respond)", "no such (?:file|directory)", "try another server", "wrong (?:server|node|host)", "referral",
+        "offline", "over ?quota", "quota", r"look(?:ing)? ?up\b", "system", "unreachable", "generic failure", r"did(?:n't| not) (?:answer|respond)", "no such (?:file|directory)", "try another server", "wrong (?:server|node|host)", "referral",
         r"(?:server|service|backend|ldap|database)\w*[^.;]{0,20} (?:down|offline|away|gone|stopped)", r"resource[s ]", "deadlock", "discontinued", "decommission", "no longer (?:available|supported|offered|in service)",
         "cannot allocate", "too many open files", "child", r"fork\b", "permission denied (?:on|for|opening|reading) ",
     ),

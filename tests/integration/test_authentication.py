@@ -89,4 +89,6 @@ async def test_a_server_that_keeps_hashes_and_announces_what_they_do_not_bear_is
 
 def refusals_in(log: str) -> int:
     """How many logins Dovecot has refused, of whatever mechanism."""
-    return len(re.findall(r"auth: Info:.*Requested .* scheme, but we have only|auth: .*Password mismatch", log))
+    return len(
+        re.findall(r"auth: Info:.*Requested .* scheme, but we have only|auth: .*Password mismatch", log)
+    )

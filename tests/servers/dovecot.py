@@ -221,9 +221,7 @@ class Dovecot:
         self._password_writes += 1
         moment = int(time.time()) + self._password_writes
         draft = self._directory / "user.new"
-        draft.write_text(
-            f"{username}:{kept}:{account.uid}:{account.gid}::{self._place.home(username)}::\n"
-        )
+        draft.write_text(f"{username}:{kept}:{account.uid}:{account.gid}::{self._place.home(username)}::\n")
         draft.chmod(0o644)
         # Dovecot sees that a file has changed by its time in whole seconds: each of ours has its own.
         os.utime(draft, (moment, moment))

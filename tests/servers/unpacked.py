@@ -44,6 +44,14 @@ class Mail(Protocol):
     def __len__(self) -> int: ...
 
 
+class Listener(Protocol):
+    """Listens from its making on, on a port of loopback, until it is stopped."""
+
+    @property
+    def port(self) -> int: ...
+    def stop(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class UnpackedMaildrop:
     """One user of an unpacked server."""
@@ -72,8 +80,8 @@ class Unpacked:
         self.log_file = directory / "log"
         self._user_ids = count(20_001)
         self._furnish()
-        self._inetd = Inetd(self.inside(*self.command), log=self.log_file, environment=self.environment)
-        self.port = self._inetd.port
+        self._listener = self.listens()
+        self.port = self._listener.port
 
     @classmethod
     @contextmanager
@@ -90,7 +98,7 @@ class Unpacked:
                         raise ServerFailed(f"{cls.name} does not greet\n{tail([server.log_file])}")
                     yield server
             finally:
-                server._inetd.stop()
+                server._listener.stop()
         finally:
             remove_directory(directory)
 
@@ -104,6 +112,10 @@ class Unpacked:
         (self.root / home[1:]).mkdir(parents=True)
         os.chown(self.root / home[1:], user_id, user_id)
         return UnpackedMaildrop(username, PASSWORD, self.mail_of(username, owner))
+
+    def listens(self) -> Listener:
+        """Who takes the connections: a process for each."""
+        return Inetd(self.inside(*self.command), log=self.log_file, environment=self.environment)
 
     def mail_of(self, username: str, owner: Account) -> Mail:
         """Where the server looks for a user's mail."""

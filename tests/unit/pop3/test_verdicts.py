@@ -97,7 +97,7 @@ CORPUS: dict[Verdict, tuple[str, ...]] = {
         "Permission denied",
         "Access denied",  # MDaemon
         "login fail",  # 163.com
-        "authenticating: generic failure",  # Cyrus
+        "authenticating: authentication failure",  # Cyrus
         "Authentication failed. Too many invalid logins",
         "Incorrect login, mailbox will be locked soon",
         "Anmeldung fehlgeschlagen",
@@ -138,6 +138,7 @@ CORPUS: dict[Verdict, tuple[str, ...]] = {
         "Nie można otworzyć skrzynki",
         "Не удалось открыть ящик",
         "无法打开邮箱",
+        "authenticating: generic failure",  # Cyrus, whose password check is down
         "unable to look up user",
         "could not verify password: KDC unreachable",
         "radius server did not answer",
