@@ -102,7 +102,9 @@ def _going_on(before: Report, report: Report) -> Report:
             "known": report.listed - new,
             "missing": before.missing + report.missing,
             "filtered": before.filtered + report.filtered,
-            "failed": max(before.failed - 1, report.failed),  # that within which the session died is tried again
+            "failed": max(
+                before.failed - 1, report.failed
+            ),  # that within which the session died is tried again
         }
     )
 
