@@ -7,6 +7,7 @@ is a few lines, however long the files are.
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from app.mail import defects
 from app.mail.budget import Budget, Work
@@ -36,7 +37,13 @@ class File:
 
 def split(pieces: Iterable[bytes], budget: Budget, found: list[str]) -> Iterator[bytes | File]:
     """The text, in pieces, and the files in it, in order. What nobody read of a file is passed over."""
-    return _Splitter(pieces, budget, found).run()
+    coming = filter(None, pieces)
+    first, second = next(coming, b""), next(coming, None)
+    if second is None and MARK not in first:  # as most texts are
+        if first:
+            yield first
+        return
+    yield from _Splitter(chain((first,), () if second is None else (second,), coming), budget, found).run()
 
 
 class _Splitter:

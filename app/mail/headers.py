@@ -14,7 +14,7 @@ _LINE = re.compile(
     rb"^\r*+(?:([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)|([^\r\n][^\n]*+))", re.MULTILINE
 )
 _FOLD = re.compile(rb"\n(?=[ \t]++[^ \t\n])")
-_NAME = re.compile(rb"[!-9;-~]++[ \t]*+")
+_USUAL_HEADER = re.compile(rb"^([!-9;-~]++)[ \t]*+:([^\n]*+)\n", re.MULTILINE)
 _MBOX_LINE = re.compile(rb">?From (?![ \t]*+:)")  # the separator line of an mbox file (RFC 4155)
 _LINE_END = re.compile(rb"\r*+\n")
 _BLANK_LINE = re.compile(rb"\n[ \t]++\r*+\n")
@@ -99,20 +99,16 @@ def split_usual(data: bytes, budget: Budget) -> Block | None:
     if b"\n " in data or b"\n\t" in data:
         data = _FOLD.sub(b"", data)
     fields: dict[str, list[bytes]] = {}
-    lines = data.split(b"\n")
-    lines.pop()  # behind the last line end
-    for line in lines:
-        name, colon, value = line.partition(b":")
-        key = _SPELLINGS.get(name)
-        if key is None or not colon:
-            if not colon or not _NAME.fullmatch(name):
-                return None
-            key = name.rstrip(b" \t").decode("ascii").lower()
+    headers = _USUAL_HEADER.findall(data)
+    if len(headers) != data.count(b"\n"):
+        return None
+    for name, value in headers:
+        key = _SPELLINGS.get(name) or name.decode("ascii").lower()
         if key in fields:
             fields[key].append(value.strip())
         else:
             fields[key] = [value.strip()]
-    if len(lines) > MAX_HEADERS or not budget.take_headers(len(lines), octets):
+    if len(headers) > MAX_HEADERS or not budget.take_headers(len(headers), octets):
         return None
     return Block(fields)
 

@@ -15,8 +15,10 @@ from app.mail.words import decoded
 MAX_ID = 998  # characters
 MAX_REFERENCES = 100
 _MOST_OCTETS = 16 * 1024  # of References, looked at
+_MOST_USUAL = 300  # octets: fewer ids than are kept
 _FIRST_OCTETS = 2 * 1024  # of those, where there are more: the first id names the thread
 _ID = re.compile(r"<([^<>]++)>")
+_USUAL_IDS = re.compile(rb"<[!-;=?-~]{1,900}>(?:[ \t]++<[!-;=?-~]{1,900}>)*+")
 _BETWEEN = re.compile(r"[\s,;]+")
 _LIST_ID = re.compile(r"<([^<>\s]++)>")
 _THREAD_OCTETS = 16
@@ -25,6 +27,8 @@ MAX_LIST_ID = 255  # characters (RFC 2919 §2)
 
 def message_id(value: bytes) -> str | None:
     """The id of a Message-ID field; what it holds, where that is not in angle brackets."""
+    if _USUAL_IDS.fullmatch(value) and b"=?" not in value:
+        return value.decode("ascii").partition(">")[0] + ">"
     text = "".join(_text(value).split())
     found = _ID.search(text)
     return (found[0] if found else text)[:MAX_ID] if text.strip("<>") else None
@@ -37,6 +41,8 @@ def ids_in(values: Sequence[bytes], found: list[str]) -> tuple[str, ...]:
         found.append(defects.LONG_VALUE_CUT)
         last = value[_FIRST_OCTETS - _MOST_OCTETS :].partition(b"<")[2]
         value = value[:_FIRST_OCTETS].rpartition(b">")[0] + b"> <" + last
+    if len(value) < _MOST_USUAL and _USUAL_IDS.fullmatch(value) and b"=?" not in value:
+        return tuple(value.decode("ascii").split())
     text = _text(value)
     ids = [match[0][:MAX_ID] for match in _ID.finditer("".join(text.split()))]
     words = [] if ids else [word for word in _BETWEEN.split(text) if word]

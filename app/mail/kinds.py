@@ -53,6 +53,7 @@ _BY_SMIME_TYPE = {
     b"compressed-data": None,
 }
 _SIGNED_DATA = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02"  # the object identifier that CMS begins with
+_TEXTS = frozenset({"text/plain", "text/html"})
 _ENCODED_OCTETS = 100  # of CMS, looked at
 _PGP_SIGNED = "-----BEGIN PGP SIGNED MESSAGE-----"
 _PGP_ENCRYPTED = "-----BEGIN PGP MESSAGE-----"
@@ -89,6 +90,9 @@ class KindsSeen:
 
     def part(self, part: Part, budget: Budget, found: list[str]) -> None:
         """Look at a part; of its body only at what says what it is."""
+        kind = part.content_type
+        if kind in _TEXTS and part.parent not in _BY_PARENT:
+            return
         kind = _type_of(part)
         if part.parent in _BY_PARENT:
             self.kinds.add(_BY_PARENT[part.parent])

@@ -7,7 +7,6 @@ string they give can be stored: no NUL, no lone surrogates, bounded in length.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 from app.mail import defects
 from app.mail.automation import Automated
@@ -23,7 +22,7 @@ from app.mail.people import Address
 from app.mail.roles import Role, is_inline, role_of
 from app.mail.scanner import Octets, Scanner
 from app.mail.summary import UNREADABLE, Summary, summarise, warnings_of
-from app.mail.words import decoded
+from app.mail.words import decoded, plain
 
 __all__ = [
     "UNREADABLE",
@@ -118,8 +117,10 @@ def parse(octets: Octets, *, is_late: Callable[[], bool] = never) -> ParsedMessa
                 octets_of_file = sum(map(len, file.content(budget, found)))
                 attachments.append(_attachment(file, len(attachments), octets_of_file, found))
             bodies.append(_Body(part.alternative, body.read(), role is Role.HTML))
-    as_text = partial(decoded, found=found, charset=charset)
-    headers = {name: [*map(as_text, values)] for name, values in fields_of(block, found).items()}
+    headers = {
+        name: [plain(value) or decoded(value, found, charset=charset) for value in values]
+        for name, values in fields_of(block, found).items()
+    }
     text, html = _shown(bodies, budget, found)
     if text is None:
         found.append(defects.NOTHING_SHOWN)
@@ -212,7 +213,8 @@ class _Text:
         """The text, when there are no more files."""
         part, data = self._part, b"".join(self._kept)
         text = decoded_text(data, part.charset_for(data), self._found, cut=self._is_cut)
-        return part.lines_of(with_line_feeds(text))
+        text = with_line_feeds(text)
+        return part.unflowed(text) if part.is_flowed else text
 
 
 def _shown(bodies: list[_Body], budget: Budget, found: list[str]) -> tuple[str | None, str | None]:

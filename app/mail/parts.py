@@ -16,7 +16,7 @@ from app.mail.headers import Block
 from app.mail.names import type_by_name
 from app.mail.parameters import main_value, parameter, text_parameter
 from app.mail.scanner import MAX_BOUNDARY, Scanner
-from app.mail.transfer import decoded_pieces
+from app.mail.transfer import decoded_pieces, decoded_whole
 from app.mail.words import decoded
 
 MAX_DEPTH = 50
@@ -52,6 +52,7 @@ class Part:
     _pieces: Iterator[bytes]  # of the body, encoded
     _start: bytes = b""
     _is_decoded: bool = False
+    _charset: str | None = None
     _name: str | None = None  # of a file that was found in a text
 
     @property
@@ -69,7 +70,9 @@ class Part:
     @property
     def charset(self) -> str:
         """As the sender wrote it, or ""."""
-        return charset_of(self.block)
+        if self._charset is None:
+            self._charset = charset_of(self.block)
+        return self._charset
 
     def charset_for(self, data: bytes) -> str:
         """The charset of a text that begins so: HTML may name it itself, where the headers say nothing."""
@@ -77,11 +80,14 @@ class Part:
             return declared_in_html(data) or self.charset
         return self.charset
 
-    def lines_of(self, text: str) -> str:
-        """The text of this part, whose lines end with LF, as its lines were written: joined where they flow."""
-        if self.content_type == "text/plain" and self.parameter(b"format").lower() == b"flowed":
-            return unflowed(text, delsp=self.parameter(b"delsp").lower() == b"yes")
-        return text
+    @property
+    def is_flowed(self) -> bool:
+        """Whether the lines of this text flow (RFC 3676)."""
+        return self.content_type == "text/plain" and self.parameter(b"format").lower() == b"flowed"
+
+    def unflowed(self, text: str) -> str:
+        """A text whose lines flow, and end with LF, with one line for each paragraph."""
+        return unflowed(text, delsp=self.parameter(b"delsp").lower() == b"yes")
 
     def parameter(self, name: bytes) -> bytes:
         """A parameter of the Content-Type as it came, or b""."""
@@ -142,8 +148,8 @@ class Part:
         while len(self._start) <= octets and (piece := next(self._pieces, None)) is not None:
             self._start += piece
         is_cut = len(self._start) > octets
-        pieces = decoded_pieces((self._start[:octets],), self._encoding, budget, [] if is_cut else found)
-        return b"".join(pieces), is_cut
+        start = self._start[:octets]
+        return decoded_whole(start, self._encoding, budget, [] if is_cut else found), is_cut
 
 
 def _safe_filename(name: str, found: list[str]) -> str | None:
@@ -192,7 +198,8 @@ def leaves(scanner: Scanner, block: Block, budget: Budget, found: list[str]) -> 
             yield part
         elif _opened(scanner, part):
             is_alternative = part.content_type == "multipart/alternative"
-            start = text_parameter(part.block.first("content-type"), b"start", [])
+            is_related = part.content_type == "multipart/related"
+            start = text_parameter(part.block.first("content-type"), b"start", []) if is_related else None
             around.append(
                 _Multipart(
                     part.content_type[10:],
@@ -204,7 +211,7 @@ def leaves(scanner: Scanner, block: Block, budget: Budget, found: list[str]) -> 
             found.append(defects.NO_BOUNDARY)
             part.content_type = "text/plain"
             yield part
-        following = _next_block(scanner, around, budget, found)
+        following = _next_block(scanner, around, budget, found) if around else None
         if spares:
             yield from _settled(spares, around if following is not None else [])
     yield from _settled(spares, [])

@@ -18,7 +18,7 @@ from itertools import groupby
 
 from app.mail import defects
 from app.mail.decoding import shown
-from app.mail.words import Masked, masked, plain, unmasked
+from app.mail.words import Masked, decoded, masked, plain, unmasked
 
 MAX_ADDRESSES = 500
 MAX_NAME = 500  # characters of a display name or an address
@@ -30,6 +30,12 @@ _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _USUAL = re.compile(
     r"""\s*+(?:(?:"([^"\\]*+)"|([^"\\<>()\[\],:;@]*+))\s*+<([^<>()\[\]\\",:;\s@\x00]++@[^<>()\[\]\\",:;\s@\x00]++)>"""
     r"""|([^<>()\[\]\\",:;\s@\x00]++@[^<>()\[\]\\",:;\s@\x00]++))\s*+(?:,\s*+|\Z)"""
+)
+# Characters of an address, and of a name that is nothing but itself.
+_ATOMS = rb"[!#-'*+./-9=A-Z^-~-]{1,200}@[!#-'*+./-9=A-Z^-~-]{1,200}"
+_ONE = re.compile(
+    rb"(" + _ATOMS + rb')|(?:"([ !#-<>A-[\]-~]{0,200})"|([ !#-\'*+./-9=A-Z^-~-]{0,200})'
+    rb"|(=\?[!->@-~]{1,80}\?[BbQq]\?[!->@-~]{1,200}\?=)) ?<(" + _ATOMS + rb")>"
 )
 _SPECIAL = re.compile(r'["(),;:<\\]')
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
@@ -56,8 +62,10 @@ class Address:
     address: str
 
 
-def addresses(values: Iterable[bytes], found: list[str], *, charset: str = "") -> tuple[Address, ...]:
+def addresses(values: Sequence[bytes], found: list[str], *, charset: str = "") -> tuple[Address, ...]:
     """The people of all values of one field, at most 500. A person with several addresses is there with each."""
+    if len(values) == 1 and (person := _one_usual(values[0], found, charset)) is not None:
+        return (person,)
     result: list[Address] = []
     for value in values:
         for address in people_in(value, found, charset=charset):
@@ -66,6 +74,20 @@ def addresses(values: Iterable[bytes], found: list[str], *, charset: str = "") -
                 return tuple(result)
             result.append(address)
     return tuple(result)
+
+
+def _one_usual(value: bytes, found: list[str], charset: str) -> Address | None:
+    """Who a value names where it names one, as most do: an address, and before it a plain name or encoded words."""
+    match = _ONE.fullmatch(value)
+    if match is None:
+        return None
+    bare, quoted, phrase, words, angle = match.groups()
+    if bare:
+        return Address("", bare.decode("ascii"))
+    if words:
+        return _address(decoded(words, found, charset=charset), angle.decode("ascii"), Masked(""), found)
+    name = (quoted or phrase or b"").decode("ascii")
+    return None if "  " in name else Address(name.strip(), angle.decode("ascii"))
 
 
 def people_in(value: bytes, found: list[str], *, charset: str = "") -> Iterator[Address]:
@@ -328,7 +350,7 @@ def _address(name: str, address: str, given: Masked, found: list[str]) -> Addres
 
 def names_several(address: str) -> bool:
     """Whether an address has an ``@`` too many (``ceo@bank.example@evil.example``): what programs show differs."""
-    return "@" in _QUOTED.sub("", address.rpartition("@")[0])
+    return address.count("@") > 1 and "@" in _QUOTED.sub("", address.rpartition("@")[0])
 
 
 def canonical(address: str) -> str:

@@ -31,7 +31,7 @@ _ENOUGH = 190  # characters: blanks at the end go
 _BOUNCE_OCTETS = 16 * 1024  # of the text of a bounce without a report
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Summary(Envelope):
     """What a row of the feed shows. ``snippet`` has at most 200 characters.
 
@@ -169,7 +169,8 @@ class _Glimpse:
                 text = first_words(text, budget, characters=_SNIPPET_LENGTH)
             else:
                 self.seen.text(text)
-                text = part.lines_of(with_line_feeds(text))
+                if part.is_flowed:
+                    text = part.unflowed(with_line_feeds(text))
             snippet = _snippet(text)
             if len(snippet) >= _ENOUGH or not is_cut:
                 break

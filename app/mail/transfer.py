@@ -58,6 +58,19 @@ def decoded_pieces(
     return iter(pieces)
 
 
+def decoded_whole(data: bytes, encoding: str, budget: Budget, found: list[str]) -> bytes:
+    """What ``decoded_pieces`` makes of one piece."""
+    if encoding in _AS_IT_IS:
+        return data
+    if encoding == "quoted-printable":
+        return _decoded_qp(data, is_last=True)
+    if encoding == "base64":
+        solid = data.translate(None, _WHITESPACE)
+        if not len(solid) % 4 and (decoded := _strict(solid, len(solid))) is not None:
+            return decoded
+    return b"".join(decoded_pieces((data,), encoding, budget, found))
+
+
 def decoded_base64(data: bytes, found: list[str]) -> bytes:
     """Base64 of a short text: an encoded word."""
     core = data.translate(None, _NOT_BASE64)

@@ -1,10 +1,12 @@
 """Who is named in an address header: what mail programs show, and what a careless reader would be told."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.mail import defects
 from app.mail.mime import summarise
-from app.mail.people import Address, addresses, canonical
+from app.mail.people import Address, addresses, canonical, people_in
 from app.mailboxes.judging import JudgedHead
 from tests.fuzz.work import assert_linear
 
@@ -238,6 +240,21 @@ def test_no_second_sender_goes_unseen(headers: str) -> None:
 )
 def test_addresses_are_compared_in_one_form(one: str, other: str) -> None:
     assert canonical(one) == canonical(other)
+
+
+_PIECES = [
+    "Ada", "Ada L.", '"Ada, L"', '""', "'", "=?utf-8?q?J=C3=B6rg?=", "=?utf-8?q?a=40b?=", "=?iso-8859-1?b?5A==?=",
+    "=?utf-8?q?a_=E2=80=AE?=", "=?x?q?", "?=", "ada@example.org", "<ada@example.org>", "<a@b>", "<", ">", "@", " ",
+    "  ", "\t", ",", ";", ":", "(c)", "\\", '"', "=", "\0", "\x1b$B", "ä", "[E]", "<a@b@c>", "mailto:",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=5).map("".join))
+@settings(max_examples=400)
+def test_one_usual_person_is_read_as_all_others_are(value: str) -> None:
+    found, slowly = [], []  # type: list[str], list[str]
+    assert addresses([value.encode()], found) == tuple(people_in(value.encode(), slowly))
+    assert found == slowly
 
 
 @pytest.mark.parametrize("unit", [b"@,", b"x,", b'"', b"(", b"<", b"g:", b"\\"])
