@@ -147,7 +147,11 @@ class _Glimpse:
     def _body(self, part: Part, role: Role, budget: Budget, found: list[str]) -> None:
         self.charset = self.charset or part.charset
         if role is Role.TEXT:
-            if self._of_html and (part.alternative < 0 or part.alternative != self._alternative):
+            if (
+                not self.snippet
+                and self._of_html
+                and (part.alternative < 0 or part.alternative != self._alternative)
+            ):
                 self.snippet = self._of_html  # what comes now stands below that
             self.snippet = self.snippet or self._first_words(part, budget, found)
             if not self.has_attachments and part.may_hold_files():

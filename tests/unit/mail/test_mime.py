@@ -300,6 +300,14 @@ def test_a_snippet_has_no_words_that_are_hidden() -> None:
         (multipart(_HTML + b"<p hidden>x</p>", _TEXT + b"-- footer"), "-- footer"),
         (multipart(_HTML + b"<p>letter</p>", _TEXT + b"plain", subtype=b"alternative"), "plain"),
         (multipart(_TEXT + b" ", _HTML + b"<p>letter</p>", subtype=b"alternative"), "letter"),
+        (
+            multipart(
+                b"Content-Type: multipart/alternative; boundary=c\r\n\r\n--c\r\n"
+                + (_HTML + b"<p>letter</p>\r\n--c\r\n" + _TEXT + b"plain\r\n--c--"),
+                _TEXT + b"-- footer",
+            ),
+            "plain",
+        ),
         (multipart(_TEXT + b"plain", _HTML + b"<p>footer</p>"), "plain"),
         (with_body(b"Content-Type: text/plain; format=flowed; delsp=yes", b"https://e \r\nxample.org"),
          "https://example.org"),
