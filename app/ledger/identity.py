@@ -18,11 +18,11 @@ class Relation(StrEnum):
 
     ``STEADY``: under the line's unique-id, which is listed once and was never missing since. ``DELETED``: under the
     line's unique-id, which is listed once, after the server was told to delete it. ``RETURNED``: under the line's
-    unique-id, which was away or is listed several times. ``NAMELESS``: the server gives no id, or gave none
-    then. ``RENAMED``: under another id, where most known ids have vanished. ``NUMBERED``: under the line's id or
-    message-number, where these were seen to show other messages than they did, or may. ``RENUMBERED``: under another
-    message-number, where ids may be numbers, and the line's own shows another message now. ``ELSEWHERE``: under another
-    id.
+    unique-id, which was away or is listed several times. ``NAMELESS``: the server gives no id, or gave none then.
+    ``RENAMED``: under another id, where most known ids have vanished. ``MOVED``: under the line's id, in a maildrop
+    that was moved to another host. ``NUMBERED``: under the line's message-number, where these were seen to show other
+    messages than they did, or may. ``RENUMBERED``: under another message-number, where ids may be numbers, and the
+    line's own shows another message now. ``ELSEWHERE``: under another id.
     """
 
     STEADY = "steady"
@@ -30,6 +30,7 @@ class Relation(StrEnum):
     RETURNED = "returned"
     NAMELESS = "nameless"
     RENAMED = "renamed"
+    MOVED = "moved"
     NUMBERED = "numbered"
     RENUMBERED = "renumbered"
     ELSEWHERE = "elsewhere"
@@ -43,21 +44,24 @@ _PROPOSED = {
     Relation.DELETED,
     Relation.NAMELESS,
     Relation.RENAMED,
+    Relation.MOVED,
     Relation.NUMBERED,
     Relation.RENUMBERED,
 }
 
-_OWN = {Relation.STEADY, Relation.DELETED, Relation.RETURNED, Relation.NUMBERED}
+UNDER_ITS_ID = {Relation.STEADY, Relation.DELETED, Relation.RETURNED, Relation.MOVED}
+
+_OWN = {*UNDER_ITS_ID, Relation.NUMBERED}
 
 
 def is_same_by_headers(relation: Relation, line: Known, shown: Fingerprint, octets: int | None) -> bool:
     """Whether headers and LIST's size are enough to know the message again, without retrieving it."""
     is_equal = line.headers is not None and line.headers == shown.headers
     match relation:
-        case Relation.STEADY | Relation.NUMBERED:
+        case Relation.STEADY | Relation.MOVED:
             is_same = is_alike(line, shown) and _has_grown_by_headers(line, shown, octets)
             return is_same or (is_equal and line.content is None)
-        case Relation.RETURNED | Relation.DELETED:
+        case Relation.RETURNED | Relation.DELETED | Relation.NUMBERED:
             return is_equal and (line.content is None or _has_grown_by_headers(line, shown, octets))
         case Relation.NAMELESS if not line.is_missing:
             return is_equal and _has_grown_by_headers(line, shown, octets)

@@ -19,7 +19,7 @@ _SLICE_LINES = 2048
 _LINE = re.compile(rb"[^\n]*\n")
 _ID_IS_NUMBER = re.compile(rb"([0-9]{1,10})[ \t]+\1[ \t]*\r?\n")
 _IDS_ARE_NUMBERS = re.compile(rb"(?:([0-9]{1,10})[ \t]+\1[ \t]*\r?\n)++")
-_LONGEST_NUMBER_LINE = 32
+_UNREADABLE = re.compile(rb"^[^0-9\n][^\n]*\n", re.MULTILINE)
 _NUMBER = re.compile(rb"[0-9]+(?=[ \t\r\n])")
 
 
@@ -86,11 +86,17 @@ def grown_part(raw: RawListing, last_digest: ListingDigest) -> RawListing:
 
 
 def may_be_numbers(raw: RawListing) -> bool:
-    """Whether every unique-id is its message's number: so do ids that are counted from 1, and ids that are no ids."""
-    last = raw.uidl[-_LONGEST_NUMBER_LINE:].rfind(b"\n", 0, -1) + 1
-    if not _ID_IS_NUMBER.fullmatch(raw.uidl[-_LONGEST_NUMBER_LINE:][last:]):
+    """Whether every unique-id is its message's number: so do ids that are counted from 1, and ids that are no ids.
+
+    Lines that cannot be read say nothing.
+    """
+    last = raw.uidl[raw.uidl.rfind(b"\n", 0, -1) + 1 :]
+    if not _ID_IS_NUMBER.fullmatch(last) and not _UNREADABLE.fullmatch(last):
         return False  # the usual answer, without a look at the whole
-    return _IDS_ARE_NUMBERS.fullmatch(raw.uidl) is not None
+    if _IDS_ARE_NUMBERS.fullmatch(raw.uidl):
+        return True
+    readable, unreadable = _UNREADABLE.subn(b"", raw.uidl)
+    return unreadable > 0 and _IDS_ARE_NUMBERS.fullmatch(readable) is not None
 
 
 def without(raw: RawListing, numbers: Collection[int]) -> Sliced[RawListing | None]:

@@ -19,7 +19,8 @@ class ListingView:
     looked at, beside the whole ledger. ``is_confirmed`` is what to remember of an empty listing. ``is_as_before``: the
     listing is the last one again. ``is_in_doubt``: all unique-ids equal the message-numbers, which they may be;
     ``has_shifted``: the last one that was known shows another message. ``compares_all``: no id was enough.
-    ``excess``: how many messages STAT counts more than it lists, where all lines could be read.
+    ``excess``: how many messages STAT counts more than it lists, where all lines could be read. As many as the last
+    time, they are none: the listing is not short.
     """
 
     listed: int
@@ -42,21 +43,29 @@ class ListingView:
 
 
 def whole(
-    listing: Listing, made: Diff, *, last_digest: ListingDigest | None, compares_all: bool = False
+    listing: Listing,
+    made: Diff,
+    *,
+    last_digest: ListingDigest | None,
+    compares_all: bool = False,
+    last_excess: int | None = None,
 ) -> ListingView:
-    """Look at every line. A listing that is suddenly empty is believed when it is empty again."""
+    """Look at every line. A listing that is suddenly empty is believed when it is empty again, and one that shows less
+    than STAT counts when it lacks as many again."""
+    excess = 0 if listing.malformed else max(listing.stat.count - len(listing.entries), 0)
+    is_short = listing.is_short and not (excess and excess == last_excess)
     is_suddenly_empty = (
         not listing.entries and bool(made.gone) and not (last_digest is not None and last_digest.entries == 0)
     )
     return ListingView(
         listed=len(listing.entries),
         diff=made,
-        may_miss=not listing.is_short and not is_suddenly_empty,
+        may_miss=not is_short and not is_suddenly_empty,
         malformed=listing.malformed,
-        is_short=listing.is_short,
+        is_short=is_short,
         is_confirmed=not is_suddenly_empty,
         compares_all=compares_all,
-        excess=0 if listing.malformed else max(listing.stat.count - len(listing.entries), 0),
+        excess=excess,
     )
 
 

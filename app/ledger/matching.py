@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from app.ledger.diff import Candidate, Known, is_made_up
-from app.ledger.identity import Relation, is_proposed, is_same_by_content, is_same_by_headers
+from app.ledger.identity import UNDER_ITS_ID, Relation, is_proposed, is_same_by_content, is_same_by_headers
 from app.ledger.import_state import other_spellings
 from app.ledger.models import EntryId, EntryState
 from app.mail.fingerprint import Fingerprint
@@ -78,6 +78,7 @@ class Matcher:
         self._present: defaultdict[bytes, list[Known]] = defaultdict(list)
         self._imported: dict[bytes, Known] = {}
         self._contents: dict[tuple[bytes, bytes], CopyOf] = {}
+        self._expected: set[bytes] = set()
         self.found: set[EntryId] = set()
         own = tuple(own)
         for line in own:
@@ -108,6 +109,10 @@ class Matcher:
         if not line.is_missing and line.state is not EntryState.FAILED:  # that one never had a message
             self._present[line.unique_id].append(line)
 
+    def expect(self, shown: Iterable[Fingerprint]) -> None:
+        """What TOP shows of listed messages: a line whose headers are among it is there, and is no other message."""
+        self._expected |= {one.headers for one in shown if one.headers is not None}
+
     def take_by_import(self, candidate: Candidate) -> SameAs | None:
         """An id that another client recorded, and wrote down differently."""
         if not self._imported:
@@ -132,8 +137,23 @@ class Matcher:
         return [
             line
             for line in lines
-            if line.entry_id not in self.found and is_proposed(self._relation(candidate, line), line, shown)
+            if line.entry_id not in self.found
+            and is_proposed(relation := self._relation(candidate, line), line, shown)
+            and (
+                relation in UNDER_ITS_ID
+                or line.headers == shown.headers
+                or line.headers not in self._expected
+            )
         ]
+
+    def rewritten(self, candidate: Candidate, shown: Fingerprint) -> Known | None:
+        """The line of its id whose message it is, by what TOP shows, under a header block that was written anew."""
+        if shown.head_octets is None:
+            return None
+        lines = [
+            one for one in self._steady(candidate.unique_id) if one.content and one.headers != shown.headers
+        ]
+        return next(self._same_by_headers(candidate, lines, shown), None)
 
     def has_headers_of(self, candidate: Candidate) -> bool:
         """Whether a line of its id says what the headers were."""
@@ -172,21 +192,17 @@ class Matcher:
         """
         content = marks.content
         own = self._own_by_content.get((candidate.unique_id, content), ())
-        is_there = self._contents.get((candidate.unique_id, content))
-        verdict = self._take(candidate, islice(own, _MOST_COMPARED), marks) or is_there
+        alike = self._same_by_content(candidate, self._left(self._by_content, content), marks, same_body)
+        verdict: Verdict = self._take(candidate, (*islice(own, _MOST_COMPARED), *alike), marks)
+        if verdict is None:  # each known line once, and what is left over is a copy
+            verdict = self._contents.get((candidate.unique_id, content))
         if verdict is None and own:
             return SameAs(own[0], marks)  # found under another id before: there are two, and both are known
         if verdict is None:
-            lines = (*self._left(self._by_content, content), *self.proposed(candidate, marks))
-            same = (
-                line
-                for line in lines
-                if is_same_by_content(
-                    self._relation(candidate, line), line, marks,
-                    is_body_same=line.entry_id in same_body, ids_changed=self._ids_changed,
-                )
-            )  # fmt: skip
-            verdict = self._take(candidate, same, marks)
+            proposed = self.proposed(candidate, marks)
+            verdict = self._take(
+                candidate, self._same_by_content(candidate, proposed, marks, same_body), marks
+            )
         if verdict is None and is_shared:
             self.remember(candidate.unique_id, candidate.occurrence, content, None)
         return verdict
@@ -202,13 +218,25 @@ class Matcher:
             if is_same_by_headers(self._relation(candidate, line), line, shown, candidate.octets):
                 yield line
 
+    def _same_by_content(
+        self, candidate: Candidate, lines: Iterable[Known], marks: Fingerprint, same_body: frozenset[EntryId]
+    ) -> Iterator[Known]:
+        for line in lines:
+            if is_same_by_content(
+                self._relation(candidate, line), line, marks,
+                is_body_same=line.entry_id in same_body, ids_changed=self._ids_changed,
+            ):  # fmt: skip
+                yield line
+
     def _relation(self, candidate: Candidate, line: Known) -> Relation:
         if line.unique_id == candidate.unique_id:
             if line.is_deleted and line.unique_id not in self._shared:
                 return Relation.DELETED
             if line.is_missing or not self._steady(line.unique_id):
                 return Relation.RETURNED
-            return Relation.NUMBERED if self._compares_all else Relation.STEADY
+            if not self._compares_all:
+                return Relation.STEADY
+            return Relation.NUMBERED if self._is_in_doubt else Relation.MOVED
         if is_made_up(candidate.unique_id) or is_made_up(line.unique_id):
             return Relation.NAMELESS
         if self._is_wholesale:
@@ -233,7 +261,7 @@ class Matcher:
         for line in lines:
             if line.entry_id not in self.found:
                 self.found.add(line.entry_id)
-                if line.content is not None:
-                    self.remember(candidate.unique_id, line.occurrence, line.content, line.message_seq)
+                if (content := marks.content if marks and marks.content else line.content) is not None:
+                    self.remember(candidate.unique_id, line.occurrence, content, line.message_seq)
                 return SameAs(line, marks)
         return None

@@ -75,15 +75,20 @@ def shown(head: bytes) -> Fingerprint:
 def fingerprint(raw: bytes, raw_sha256: bytes) -> Fingerprint:
     """The fingerprint of a whole message. Without volatile fields its content digest is ``raw_sha256`` itself."""
     head = head_of(raw)
-    kept = _VOLATILE.sub(b"", head)
+    kept = lasting(head)
     content = raw_sha256 if len(kept) == len(head) else _digest(kept, raw, len(head))
     return Fingerprint(_headers_of(head), content, names_digest(head), head_octets(head))
+
+
+def lasting(head: bytes) -> bytes:
+    """The header block (as ``head_of`` gives it) without volatile fields, with which a content digest begins."""
+    return _VOLATILE.sub(b"", head)
 
 
 def _headers_of(head: bytes) -> bytes | None:
     if not _NAMING.search(head):
         return None
-    return sha256(_VOLATILE.sub(b"", head.replace(b"\r\n", b"\n"))).digest()
+    return sha256(lasting(head.replace(b"\r\n", b"\n"))).digest()
 
 
 def _digest(head: bytes, raw: bytes, body_start: int) -> bytes:

@@ -54,7 +54,7 @@ class Mailbox(SQLModel, table=True):
     ``login_changed_at``: since when its login is what it is. ``login_succeeded_at``: when that worked last.
     ``refusals``: how often it was refused in a row, since ``refused_since``, last at ``refused_at``; no login before
     ``refused_until``, but those of which ``forced_at`` keeps the latest.
-    ``stat_excess``: how many messages more than it listed STAT counted at a first listing.
+    ``stat_excess``: how many messages more than it listed STAT counted last; null: none.
     ``removed_at``: it is gone for all who ask, and what belongs to it goes by and by.
     """
 

@@ -1,6 +1,6 @@
 """How a retrieved message becomes rows: packed and summarised first, stored after, in the caller's transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256 as new_sha256
@@ -10,7 +10,7 @@ import structlog
 from sqlmodel import Session
 
 from app.mail.envelope import received_at
-from app.mail.fingerprint import Fingerprint, fingerprint, head_of, shown
+from app.mail.fingerprint import Fingerprint, fingerprint, head_of, lasting, shown
 from app.mail.identification import thread_begun_by
 from app.mail.mime import UNREADABLE, VERSION, Address, Summary, summarise
 from app.mailboxes.models import MailboxId
@@ -57,18 +57,13 @@ class Copy:
 
 def read_back(db: Session, sha256: bytes) -> Copy | None:
     """Read a stored content, block by block; None when it is not what was retrieved."""
-    found = repository.first_block(db, sha256)
-    if found is None:
+    blocks = _blocks(db, sha256)
+    first = next(blocks, None)
+    if first is None:
         return None
-    data, blocks, _octets = found
-    first = unpack(data)
     head = head_of(first)
     digest, body = new_sha256(first), new_sha256(first[len(head) :])
-    for number in range(1, blocks):
-        block = repository.further_block(db, sha256, number)
-        if block is None:
-            return None
-        octets = unpack(block)
+    for octets in blocks:
         digest.update(octets)
         body.update(octets)
     return Copy(shown(head), body.digest()) if digest.digest() == sha256 else None
@@ -78,6 +73,20 @@ def copy_of(db: Session, seq: MessageSeq) -> Copy | None:
     """The stored copy of a message, read back; None when it is not there or damaged."""
     message = repository.get(db, seq)
     return read_back(db, message.raw_sha256) if message is not None else None
+
+
+def content_under(db: Session, seq: MessageSeq, head: bytes) -> bytes | None:
+    """The content digest (``fingerprint``) of a stored message if this were its header block; None: it is not there."""
+    message = repository.get(db, seq)
+    blocks = _blocks(db, message.raw_sha256) if message is not None else iter(())
+    first = next(blocks, None)
+    if first is None:
+        return None
+    digest = new_sha256(lasting(head_of(head)))
+    digest.update(first[len(head_of(first)) :])
+    for octets in blocks:
+        digest.update(octets)
+    return digest.digest()
 
 
 def body_digest(packed: Packed) -> bytes:
@@ -125,6 +134,20 @@ def summary_of(head: bytes) -> Summary:
     except Exception:
         _log.exception("summary_failed")
         return UNREADABLE
+
+
+def _blocks(db: Session, sha256: bytes) -> Iterator[bytes]:
+    """A stored content; what comes of a damaged one is shorter."""
+    found = repository.first_block(db, sha256)
+    if found is None:
+        return
+    data, blocks, _octets = found
+    yield unpack(data)
+    for number in range(1, blocks):
+        block = repository.further_block(db, sha256, number)
+        if block is None:
+            return
+        yield unpack(block)
 
 
 def _content_row(packed: Packed) -> dict[str, Any]:

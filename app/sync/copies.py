@@ -1,4 +1,5 @@
-"""What stored copies tell about ledger lines: their fingerprint, where a line has none, and what is behind the headers.
+"""What stored copies tell about ledger lines: their fingerprint, where a line has none, what is behind the headers, and
+what the content is below other headers.
 
 A bounded number is read at a time, as a mail server may be waiting.
 """
@@ -20,6 +21,7 @@ from app.reading.threads import FairThreads
 from app.sync.batches import Outcome
 
 MOST_READ = 2_000  # stored copies that one sync reads to learn who old lines' messages are
+MOST_OCTETS = 256 * 1024 * 1024  # read back at some 300 MB/s
 _AT_ONCE = 50
 
 
@@ -60,6 +62,29 @@ class Bodies:
         if new:
             self._stored |= await self._database.read(partial(_bodies, lines=new))
         return self._stored
+
+
+class Contents:
+    """The content digests that stored copies have below header blocks that were written anew since.
+
+    So a line tells what its message is on the server by now, and it is known there under another id too. ``MOST_READ``
+    copies at most, and ``MOST_OCTETS``.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._reads, self._octets = MOST_READ, MOST_OCTETS
+
+    async def under(self, line: Known, head: bytes) -> bytes | None:
+        """The digest; no octets where there is no copy any more; None: so many were read that it has to wait."""
+        if line.message_seq is None:
+            return b""
+        if self._reads <= 0 or self._octets <= 0:
+            return None
+        self._reads -= 1
+        self._octets -= line.octets or 0
+        question = partial(intake.content_under, seq=MessageSeq(line.message_seq), head=head)
+        return await self._database.read(question) or b""
 
 
 def _named(db: Session, lines: Sequence[Known]) -> dict[EntryId, Known]:

@@ -32,6 +32,7 @@ from app.runs.errors import LeaseLost
 from app.runs.lease import Lease, taken
 from app.runs.schemas import Report
 from app.sync.context import SyncTools
+from app.sync.copies import Contents
 from app.sync.listing import list_maildrop, most_entries, with_every_id
 from app.sync.recording import RecordingPart, in_parts
 from app.sync.retention import due, seen_before
@@ -145,6 +146,7 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
             threads=tools.threads,
             slices=tools.slices,
             owner=(mailbox_id,),
+            contents=Contents(tools.database),
             now=tools.clock(),
             may_hold=False,
         )

@@ -1,11 +1,12 @@
 """Unique-ids that equal the message-numbers: do numbers show other messages than they did?
 
 A server that counts ids from 1 gives such ids to a young maildrop, a server without ids gives numbers. So the last
-known message is compared under its number, at each sync. Where ids were seen to change, so are the first one, before
-which one may have come, and one between, another each time.
+known message is compared under its number, at each sync, and the first one, before which one may have come. Where ids
+were seen to change, so is one between, another each time.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from enum import Enum, auto
 from hashlib import sha256
 
 from app import pop3
@@ -20,27 +21,37 @@ Read = Callable[[Collection[bytes]], Awaitable[Sequence[Known]]]
 """The ledger lines of some unique-ids."""
 
 
-async def have_shifted(
+class Shift(Enum):
+    """Whether known messages stand no longer under their numbers.
+
+    ``DOUBTFUL``: Message-ID, Date and From are what they were, and other headers are not. A scanner may have written
+    them, or it is another message, for whoever can send mail can name one like another.
+    """
+
+    NONE = auto()
+    DOUBTFUL = auto()
+    SURE = auto()
+
+
+async def shift(
     session: pop3.Pop3Session, read: Read, *, entries: int, per_read: int, is_far: bool, turn: int | None
-) -> bool:
-    """Whether known messages stand no longer under their numbers, of ``entries`` at most.
+) -> Shift:
+    """Look at known messages under their numbers, of ``entries`` at most.
 
     ``is_far``: what is known may end far before the last entry. ``turn``: which one between is compared; None: only the
-    last one is. Headers tell who a message is; where they do not, or
-    the server has no TOP, it is retrieved.
+    first and the last are. Headers tell who a message is; where they do not, or the server has no TOP, it is retrieved.
     """
     probes = await _probes(read, entries=entries, per_read=per_read, is_far=is_far, turn=turn)
-    by_headers = [number for number, line in probes.items() if _is_named(line)]
-    undecided = set(probes) - set(by_headers)
-    async for reply in session.top(by_headers, lines=0):
-        if not isinstance(reply.body, bytes):
-            undecided.add(reply.number)
-        elif not is_alike(probes[reply.number], shown(reply.body)):
-            return True
-    for number in sorted(undecided):
+    named = [number for number, line in probes.items() if _is_named(line)]
+    told = [(one.number, one.body) async for one in session.top(named, lines=0)]
+    heads = {number: shown(body) for number, body in told if isinstance(body, bytes)}
+    if not all(is_alike(probes[number], head) for number, head in heads.items()):
+        return Shift.SURE
+    for number in sorted(probes.keys() - heads.keys()):
         if not await _is_still(probes[number], session.retrieve([(number, 0)], alone=True)):
-            return True
-    return False
+            return Shift.SURE
+    is_equal = all(probes[number].headers in {None, head.headers} for number, head in heads.items())
+    return Shift.NONE if is_equal else Shift.DOUBTFUL
 
 
 async def _probes(
@@ -52,10 +63,10 @@ async def _probes(
         last = await _comparable(read, range(max(end - per_read, 0) + 1, end + 1))
         if last or not is_far:
             break
-    if not last or turn is None:
-        return {int(line.unique_id): line for line in last[-1:]}
+    if not last:
+        return {}
     first = await _comparable(read, range(1, min(per_read, entries) + 1))
-    between = await _comparable(read, [turn % int(last[-1].unique_id) + 1])
+    between = [] if turn is None else await _comparable(read, [turn % int(last[-1].unique_id) + 1])
     return {int(line.unique_id): line for line in (*first[:1], *between, last[-1])}
 
 

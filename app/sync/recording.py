@@ -46,6 +46,7 @@ async def record(sync: SyncContext, surveyed: Surveyed, server: ServerFacts) -> 
     sorted_out = partial(_missing, lines, surveyed.matcher.found, triaged)
     gone, renamed = await tools.slices.call(sorted_out, rows=len(lines) + len(triaged.recognised))
     missing = len(gone) + renamed
+    gone += _waiting_in_vain(surveyed)
     findings.has_moved = view.diff.most_gone and not view.known
     findings.report = findings.report.model_copy(
         update=_counts(surveyed, missing=missing, waiting=sync.mailbox.waiting)
@@ -75,6 +76,21 @@ def _missing(
     """The lines whose messages are gone, and how many more are missing under their own unique-ids."""
     gone = [line.entry_id for line in lines if line.entry_id not in found]
     return gone, len(renamed_away(triaged.recognised))
+
+
+def _waiting_in_vain(surveyed: Surveyed) -> list[EntryId]:
+    """Lines that wait for messages of their id, all of which proved to be those of other lines."""
+    triaged = surveyed.triaged
+    recognised = {candidate.unique_id for candidate, _ in triaged.recognised}
+    recognised -= {candidate.unique_id for candidate in (*triaged.to_retrieve, *triaged.postponed)}
+    return [
+        line.entry_id
+        for line in surveyed.view.diff.own
+        if line.state is EntryState.FAILED
+        and not line.is_missing
+        and line.entry_id not in surveyed.matcher.found
+        and line.unique_id in recognised
+    ]
 
 
 def _counts(surveyed: Surveyed, *, missing: int, waiting: int) -> dict[str, int]:

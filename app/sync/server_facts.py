@@ -38,7 +38,7 @@ def server_facts(
         implementation=capabilities.implementation,
         capabilities=sorted(capabilities.names),
         warnings=[
-            *_about_listing(session, view),
+            *_about_listing(session, view, beginning.mailbox),
             *beginning.learnt.warnings,
             *_about_ids(listed),
             *_about_retention(beginning.kept),
@@ -53,11 +53,15 @@ def with_quit_lost(server: ServerFacts, *, deleted: int) -> dict[str, Any]:
     return server.model_copy(update={"warnings": [*server.warnings, said]}).model_dump()
 
 
-def _about_listing(session: pop3.Pop3Session, view: ListingView) -> list[str]:
+def _about_listing(session: pop3.Pop3Session, view: ListingView, mailbox: Mailbox) -> list[str]:
     unread = [session.shown(line) for line in view.malformed[:_MOST_SHOWN]]
     warnings = [f"The listing has a line that cannot be read: {line}" for line in unread]
     if view.is_short:
         warnings.append("The listing shows fewer messages than STAT said; nothing was marked missing.")
+    elif view.excess or (mailbox.stat_excess and not view.is_whole):
+        warnings.append(
+            "The listing shows fewer messages than STAT said, by as many as before: it counts as whole."
+        )
     return warnings
 
 

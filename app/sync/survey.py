@@ -19,7 +19,7 @@ from app.sync import copies
 from app.sync.blame import blaming
 from app.sync.context import Surveyed, SyncContext
 from app.sync.listing import Listed, UidlFailed, list_maildrop
-from app.sync.numbers import have_shifted
+from app.sync.numbers import Shift, shift
 from app.sync.triage import Triaged, judge_by, triage
 
 _SEVERAL = 5
@@ -55,15 +55,16 @@ async def view_listing(sync: SyncContext, listed: Listed, last_digest: ListingDi
     if not mailbox.compares_all:
         change = await slices.do(listing_digest.comparing(raw, last_digest))
     if last_digest is not None and change is not Change.OTHER:
-        if is_in_doubt and await _has_shifted(sync, last_digest.entries, is_far=False):
-            return await _view_all(sync, raw, last_digest, is_in_doubt=True, has_shifted=True)
+        seen = await _shift(sync, last_digest.entries, is_far=False) if is_in_doubt else Shift.NONE
+        if seen is not Shift.NONE:
+            return await _view_all(sync, raw, last_digest, is_in_doubt=True, seen=seen)
         if change is Change.NONE and not sync.beginning.due:
             return listing_view.part(
                 (), (), listed=last_digest.entries, malformed=(), now=sync.tools.clock(), is_as_before=True
             )
         if (view := await _view_growth(sync, raw, last_digest)) is not None:
             return view
-    return await _view_all(sync, raw, last_digest, is_in_doubt=is_in_doubt, has_shifted=False)
+    return await _view_all(sync, raw, last_digest, is_in_doubt=is_in_doubt)
 
 
 async def match(sync: SyncContext, view: ListingView) -> Matcher:
@@ -91,7 +92,6 @@ async def triage_candidates(
     mailbox, tools = sync.mailbox, sync.tools
     is_baseline = takes_baseline(mailbox)
     if is_baseline and view.excess and mailbox.stat_excess != view.excess:
-        sync.findings.columns["stat_excess"] = view.excess
         raise SyncFailed(SyncErrorCode.SERVER_TEMPORARY, "The first listing is shorter than STAT said.")
     undecided = () if view.diff.is_wholesale else (*view.diff.fresh, *view.diff.due)
     async with blaming(sync, undecided):
@@ -106,6 +106,7 @@ async def triage_candidates(
             threads=tools.threads,
             slices=tools.slices,
             owner=(sync.maildrop.mailbox_id,),
+            contents=copies.Contents(tools.database),
             now=tools.clock(),
         )
 
@@ -148,7 +149,8 @@ async def _view_growth(
     # After an empty listing several messages may be those of before, under new ids.
     came_back = not last_digest.entries and len(grown.entries) >= _SEVERAL
     is_nameless = pop3.lacks_ids(part, grown) or any(is_made_up(one) for one in due)
-    if shown_before or came_back or is_nameless or listed < raw.stat.count:
+    is_short = listed + (sync.mailbox.stat_excess or 0) < raw.stat.count
+    if shown_before or came_back or is_nameless or is_short:
         return None
     lines = list(grown.entries)
     if due:
@@ -170,16 +172,16 @@ async def _view_all(
     last_digest: ListingDigest | None,
     *,
     is_in_doubt: bool,
-    has_shifted: bool,
+    seen: Shift = Shift.NONE,
 ) -> ListingView:
     mailbox, maildrop, tools = sync.mailbox, sync.maildrop, sync.tools
     listing = await sync.with_every_id(raw)
-    if is_in_doubt and not has_shifted:
-        has_shifted = await _has_shifted(sync, len(listing.entries), is_far=True)
+    if is_in_doubt and seen is Shift.NONE:
+        seen = await _shift(sync, len(listing.entries), is_far=True)
     earlier: dict[bytes, int] = {}
     if maildrop.generation > 1:
         earlier = await _earlier(sync, {ledger_key(line.unique_id) for line in listing.entries})
-    compares_all = mailbox.compares_all or has_shifted
+    compares_all = mailbox.compares_all or seen is not Shift.NONE
     made = await compared(
         listing,
         maildrop,
@@ -191,20 +193,28 @@ async def _view_all(
         rows_per_read=tools.rows_per_read,
         took=sync.share.holds_beside,
     )
-    view = listing_view.whole(listing, made, last_digest=last_digest, compares_all=compares_all)
+    view = listing_view.whole(
+        listing,
+        made,
+        last_digest=last_digest,
+        compares_all=compares_all,
+        last_excess=mailbox.stat_excess,
+    )
+    if view.excess != (mailbox.stat_excess or 0) and not view.malformed:
+        sync.findings.columns["stat_excess"] = view.excess or None
     is_wholesale = view.diff.is_wholesale or (mailbox.ids_are_changing and bool(view.diff.fresh))
     diff = replace(view.diff, is_wholesale=is_wholesale)
-    return replace(view, is_in_doubt=is_in_doubt, has_shifted=has_shifted, diff=diff)
+    return replace(view, is_in_doubt=is_in_doubt, has_shifted=seen is Shift.SURE, diff=diff)
 
 
 async def _parsed(sync: SyncContext, raw: pop3.RawListing) -> pop3.Listing:
     return await sync.tools.slices.do(pop3.parsing(raw, most_entries=sync.most_entries))
 
 
-async def _has_shifted(sync: SyncContext, entries: int, *, is_far: bool) -> bool:
+async def _shift(sync: SyncContext, entries: int, *, is_far: bool) -> Shift:
     """Whether known messages stand no longer under their numbers. ``is_far``: much may have come behind them."""
     now = int(sync.tools.clock().timestamp())
-    return await have_shifted(
+    return await shift(
         sync.session,
         partial(_read_part, sync),
         entries=entries,

@@ -1,7 +1,7 @@
 """Which candidates to retrieve: suspects recognised by their headers, the unwanted and the too large set aside."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -19,6 +19,7 @@ from app.messages.wholeness import usable
 from app.reading.shares import Owner
 from app.reading.slices import Slices
 from app.reading.threads import FairThreads
+from app.sync.copies import Contents
 
 # So few ledger lines that nothing can recognise are worth no question to a person.
 _FEW = 5
@@ -71,13 +72,14 @@ async def triage(
     threads: FairThreads,
     slices: Slices,
     owner: Owner,
+    contents: Contents,
     now: datetime,
     may_hold: bool = True,
 ) -> Triaged:
     """Sort the candidates, asking for headers (TOP, pipelined) only where they decide something.
 
-    ``total``: STAT's octets. ``is_baseline``: all that is listed is known from now on, also where a baseline that was
-    written in part says otherwise.
+    ``contents``: of stored copies. ``total``: STAT's octets. ``is_baseline``: all that is listed is known from now on,
+    also where a baseline that was written in part says otherwise.
     Raises SyncFailed ``needs_review`` when a wholesale change of unique-ids cannot be decided.
     """
     diff = view.diff
@@ -86,13 +88,22 @@ async def triage(
     begin = partial(_sorted_out, view, matcher, is_large=large, is_baseline=is_baseline, judge=judge)
     piles = await slices.call(begin, rows=rows)
     heads: dict[int, CandidateHead] = {}
+    later: set[int] = set()
     async for candidate, octets in heads_of(session, piles.asked):
         if octets is not None:
             read = partial(_head, candidate, octets, judge=judge)
             is_long = judge is not None or len(octets) > _FEW_OCTETS
-            heads[candidate.number] = await threads.call(owner, read) if is_long else read()
+            head = await threads.call(owner, read) if is_long else read()
+            if line := matcher.rewritten(candidate, head.marks):
+                content = await contents.under(line, octets)
+                head = replace(head, marks=replace(head.marks, content=content or b""))
+                if content is None:
+                    later.add(candidate.number)
+            heads[candidate.number] = head
     may_hold = may_hold and piles.is_wholesale
-    end = partial(_decided, view, matcher, piles, heads, is_baseline=is_baseline, now=now, may_hold=may_hold)
+    end = partial(
+        _decided, view, matcher, piles, heads, later, is_baseline=is_baseline, now=now, may_hold=may_hold
+    )
     return await slices.call(end, rows=rows)
 
 
@@ -140,6 +151,8 @@ def _sorted_out(
     if judge is not None:
         # TOP of what ended a session, or may, ends the next one before anything is retrieved.
         asked += [c for c in plain if c.turn is Turn.WITH_OTHERS]
+    elif view.is_in_doubt and view.compares_all:
+        asked += plain  # of a known one among them it must be known that it is there
     asked += [c for c in baseline if view.is_in_doubt or is_made_up(c.unique_id)]
     asked.sort(key=_tried)
     return _Piles(recognised, suspects, plain, baseline, asked, frozenset(large), is_wholesale)
@@ -150,18 +163,20 @@ def _decided(
     matcher: Matcher,
     piles: _Piles,
     heads: dict[int, CandidateHead],
+    later: Collection[int],
     *,
     is_baseline: bool,
     now: datetime,
     may_hold: bool,
 ) -> Triaged:
-    """Each candidate in its place, as the headers that are known tell."""
+    """Each candidate in its place, as the headers that are known tell. ``later``: of which not all is known yet."""
     triaged = Triaged(recognised=piles.recognised, heads=heads)
     suspects, plain, baseline = piles.suspects, piles.plain, piles.baseline
+    matcher.expect(head.marks for head in heads.values())
     known = _recognised(
         suspects, heads, matcher, is_wholesale=piles.is_wholesale, compares_all=view.compares_all
     )
-    unknown = list(_unrecognised(suspects, known, triaged, matcher, now=now))
+    unknown = list(_unrecognised(suspects, known, triaged, matcher, later, now=now))
     (baseline if is_baseline else plain).extend(unknown)
     triaged.baseline = [(c, heads[c.number].marks if c.number in heads else None) for c in baseline]
     if may_hold:
@@ -180,11 +195,12 @@ def _unrecognised(
     known: dict[int, SameAs],
     triaged: Triaged,
     matcher: Matcher,
+    later: Collection[int],
     *,
     now: datetime,
 ) -> Iterator[Candidate]:
     """The suspects that headers did not decide about, and those that are known and that somebody waits for."""
-    later = _to_postpone(suspects, known, triaged.heads, matcher)
+    later = {*later, *_to_postpone(suspects, known, triaged.heads, matcher)}
     for candidate in suspects:
         same = known.get(candidate.number)
         if candidate.number in later:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app import pop3
 from app.mailboxes.models import Mailbox
@@ -197,7 +197,7 @@ class SimulatedSession:
             self._whims.refuses_quit -= 1
             raise pop3.ServerTemporary("some deleted messages not removed")
         self._maildrop.deletions += len(gone)
-        self._maildrop.deleted += gone
+        self._maildrop.deleted += [replace(mail) for mail in gone]  # as it was
         if not self._whims.keeps_deleted:
             self._maildrop.mails = [
                 one for one in self._maildrop.mails if all(one is not other for other in gone)

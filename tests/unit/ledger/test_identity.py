@@ -11,7 +11,7 @@ from app.mail.fingerprint import Fingerprint, fingerprint, names_digest, shown
 
 STEADY, RETURNED, NAMELESS = Relation.STEADY, Relation.RETURNED, Relation.NAMELESS
 DELETED, RENAMED, ELSEWHERE = Relation.DELETED, Relation.RENAMED, Relation.ELSEWHERE
-NUMBERED, RENUMBERED = Relation.NUMBERED, Relation.RENUMBERED
+MOVED, NUMBERED, RENUMBERED = Relation.MOVED, Relation.NUMBERED, Relation.RENUMBERED
 
 LINE = Known(
     EntryId(1), b"id", 1, EntryState.STORED, 1_000, headers=b"headers", content=b"content", message_seq=1,
@@ -40,6 +40,13 @@ ANOTHER = Fingerprint(b"other headers", b"", b"other names", 300)
         # Its own id after we asked for its deletion: the server may have kept it, or given the id away.
         (DELETED, UNCHANGED, 1_000, True),
         (DELETED, SCANNED, 1_040, False),
+        # Its own id on another host: a mover may have written into the headers.
+        (MOVED, UNCHANGED, 1_000, True),
+        (MOVED, SCANNED, 1_040, True),
+        (MOVED, SCANNED, 1_041, False),
+        # Under a number that may stand for any message: as without an id.
+        (NUMBERED, UNCHANGED, 1_000, True),
+        (NUMBERED, SCANNED, 1_040, False),
         # Without an id, and there last time.
         (NAMELESS, UNCHANGED, 1_000, True),
         (NAMELESS, SCANNED, 1_040, False),  # whoever can send mail can forge that: the octets decide
@@ -61,8 +68,8 @@ def test_what_headers_and_sizes_decide(
 
 
 @pytest.mark.parametrize(("relation", "is_same"), [(STEADY, True), (DELETED, True), (NAMELESS, True), (RENAMED, True),
-                                                   (NUMBERED, True), (RENUMBERED, True), (RETURNED, False),
-                                                   (ELSEWHERE, False)])  # fmt: skip
+                                                   (MOVED, True), (NUMBERED, True), (RENUMBERED, True),
+                                                   (RETURNED, False), (ELSEWHERE, False)])  # fmt: skip
 def test_equal_octets_behind_the_headers_decide_only_where_the_three_propose(
     relation: Relation, *, is_same: bool
 ) -> None:
@@ -78,7 +85,7 @@ def test_equal_octets_behind_the_headers_decide_only_where_the_three_propose(
 def test_equal_content_is_the_same_message_unless_nothing_names_it_elsewhere(relation: Relation) -> None:
     named, unnamed = Fingerprint(b"h", b"content"), Fingerprint(None, b"content")
     assert is_same_by_content(relation, LINE, named, is_body_same=False, ids_changed=False)
-    is_known = relation in {STEADY, DELETED, RETURNED, NAMELESS, NUMBERED, RENUMBERED}
+    is_known = relation in {STEADY, DELETED, RETURNED, NAMELESS, MOVED, NUMBERED, RENUMBERED}
     assert is_same_by_content(relation, LINE, unnamed, is_body_same=False, ids_changed=False) is is_known
     ours = replace(LINE, is_missing=True, deletes=1)
     if relation is NAMELESS:

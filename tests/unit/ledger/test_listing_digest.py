@@ -69,6 +69,9 @@ def test_what_grew_is_what_stands_behind_the_last_listing() -> None:
         (b"1 1\r\n2 3\r\n", False),
         (b"1 a\r\n2 2\r\n", False),
         (b"1 01\r\n", False),
+        (b"1 1\r\n\0what?\r\n3 3\r\n", True),  # a line that cannot be read says nothing
+        (b"1 1\r\n\0what?\r\n", True),
+        (b"1 a\r\n\0what?\r\n", False),
         (b"", False),
     ],
 )

@@ -18,6 +18,7 @@ from app.messages.wholeness import Doubt
 from app.pop3 import Line, Lines, Listing, Retrieved, Stat
 from app.reading.slices import Slices
 from app.reading.threads import FairThreads
+from app.sync import copies
 from app.sync.triage import Judge, Triaged, triage
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
@@ -60,6 +61,16 @@ def threads() -> Iterator[FairThreads]:
     made.close()
 
 
+class Contents:
+    """What stored copies are below other headers; None: they were not read."""
+
+    def __init__(self, content: bytes | None) -> None:
+        self._content = content
+
+    async def under(self, _line: Known, _head: bytes) -> bytes | None:
+        return self._content
+
+
 class Sorter:
     """Triages a listing of (unique-id, octets) beside a ledger."""
 
@@ -76,6 +87,7 @@ class Sorter:
         judge: Judge | None = None,
         is_baseline: bool = False,
         most_octets: int = LIMIT,
+        content: bytes | None = b"",
     ) -> Triaged:
         self.session = Session(heads or {})
         lines = [Line(number, unique_id, octets) for number, (unique_id, octets) in enumerate(listed, 1)]
@@ -89,6 +101,7 @@ class Sorter:
         return await triage(
             cast("pop3.Pop3Session", self.session), view, matcher, most_octets=most_octets, total=0,
             is_baseline=is_baseline, judge=judge, threads=self._threads, owner=(1,), slices=Slices(), now=NOW,
+            contents=cast("copies.Contents", Contents(content)),
         )  # fmt: skip
 
 
@@ -153,6 +166,21 @@ async def test_another_size_under_a_known_id_is_compared_by_headers(sort: Sorter
     heads = {1: head("a", subject="hello again"), 2: head("other")}
     triaged = await sort([(b"a", 10 + longer), (b"b", 99)], ledger, heads=heads)
     assert places(triaged) == {"recognised": [1], "to_retrieve": [2]}
+
+
+@pytest.mark.parametrize("content", [None, b"", b"as it is now"])
+async def test_where_headers_were_written_anew_the_content_is_told_below_them(
+    sort: Sorter, content: bytes | None
+) -> None:
+    longer = len(head("a", subject="hello again")) - len(head("a"))
+    heads = {1: head("a", subject="hello again")}
+    triaged = await sort([(b"a", 10 + longer)], [line(1, b"a", "a")], heads=heads, content=content)
+    if content is None:
+        assert places(triaged) == {"postponed": [1]}
+    else:
+        ((_, same),) = triaged.recognised
+        assert same.marks is not None
+        assert same.marks.content == content
 
 
 async def test_renamed_messages_are_recognised_by_headers_and_size(sort: Sorter) -> None:
