@@ -146,7 +146,7 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
             threads=tools.threads,
             slices=tools.slices,
             owner=(mailbox_id,),
-            contents=Contents(tools.database),
+            content_under=Contents(tools.database).under,
             now=tools.clock(),
             may_hold=False,
         )

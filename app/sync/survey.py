@@ -106,7 +106,7 @@ async def triage_candidates(
             threads=tools.threads,
             slices=tools.slices,
             owner=(sync.maildrop.mailbox_id,),
-            contents=copies.Contents(tools.database),
+            content_under=copies.Contents(tools.database).under,
             now=tools.clock(),
         )
 

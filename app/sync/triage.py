@@ -1,7 +1,7 @@
 """Which candidates to retrieve: suspects recognised by their headers, the unwanted and the too large set aside."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -19,7 +19,6 @@ from app.messages.wholeness import usable
 from app.reading.shares import Owner
 from app.reading.slices import Slices
 from app.reading.threads import FairThreads
-from app.sync.copies import Contents
 
 # So few ledger lines that nothing can recognise are worth no question to a person.
 _FEW = 5
@@ -32,6 +31,9 @@ MOST_RETRIEVED_TO_COMPARE = 1_000  # known messages that one sync retrieves, as 
 
 Judge = Callable[[bytes, int | None], str | None]
 """Head and octets of a message -> why the criteria do not want it, or None."""
+
+ContentUnder = Callable[[Known, bytes], Awaitable[bytes | None]]
+"""The content digest of a line's stored copy below another header block; no octets: there is none; None: not now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +74,13 @@ async def triage(
     threads: FairThreads,
     slices: Slices,
     owner: Owner,
-    contents: Contents,
+    content_under: ContentUnder,
     now: datetime,
     may_hold: bool = True,
 ) -> Triaged:
     """Sort the candidates, asking for headers (TOP, pipelined) only where they decide something.
 
-    ``contents``: of stored copies. ``total``: STAT's octets. ``is_baseline``: all that is listed is known from now on,
+    ``content_under``: of stored copies. ``total``: STAT's octets. ``is_baseline``: all that is listed is known from now on,
     also where a baseline that was written in part says otherwise.
     Raises SyncFailed ``needs_review`` when a wholesale change of unique-ids cannot be decided.
     """
@@ -95,7 +97,7 @@ async def triage(
             is_long = judge is not None or len(octets) > _FEW_OCTETS
             head = await threads.call(owner, read) if is_long else read()
             if line := matcher.rewritten(candidate, head.marks):
-                content = await contents.under(line, octets)
+                content = await content_under(line, octets)
                 head = replace(head, marks=replace(head.marks, content=content or b""))
                 if content is None:
                     later.add(candidate.number)

@@ -18,7 +18,6 @@ from app.messages.wholeness import Doubt
 from app.pop3 import Line, Lines, Listing, Retrieved, Stat
 from app.reading.slices import Slices
 from app.reading.threads import FairThreads
-from app.sync import copies
 from app.sync.triage import Judge, Triaged, triage
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
@@ -61,16 +60,6 @@ def threads() -> Iterator[FairThreads]:
     made.close()
 
 
-class Contents:
-    """What stored copies are below other headers; None: they were not read."""
-
-    def __init__(self, content: bytes | None) -> None:
-        self._content = content
-
-    async def under(self, _line: Known, _head: bytes) -> bytes | None:
-        return self._content
-
-
 class Sorter:
     """Triages a listing of (unique-id, octets) beside a ledger."""
 
@@ -90,6 +79,10 @@ class Sorter:
         content: bytes | None = b"",
     ) -> Triaged:
         self.session = Session(heads or {})
+
+        async def content_under(_line: Known, _head: bytes) -> bytes | None:
+            return content
+
         lines = [Line(number, unique_id, octets) for number, (unique_id, octets) in enumerate(listed, 1)]
         listing = Listing(Stat(len(lines), 0), Lines.of(lines), ())
         view = listing_view.whole(listing, diff(lines, ledger, now=NOW), last_digest=None)
@@ -101,7 +94,7 @@ class Sorter:
         return await triage(
             cast("pop3.Pop3Session", self.session), view, matcher, most_octets=most_octets, total=0,
             is_baseline=is_baseline, judge=judge, threads=self._threads, owner=(1,), slices=Slices(), now=NOW,
-            contents=cast("copies.Contents", Contents(content)),
+            content_under=content_under,
         )  # fmt: skip
 
 
