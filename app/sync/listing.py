@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from typing import IO, Any
@@ -23,12 +23,11 @@ def most_entries(listed_before: int | None, limits: pop3.Limits) -> int:
     return max(limits.listing_entries, 2 * (listed_before or 0))
 
 
+@dataclass
 class UidlFailed(SyncFailed):
     """UIDL failed, and that may be for now; ``facts``: what is to be remembered of it at the mailbox."""
 
-    def __init__(self, detail: str, *, facts: dict[str, Any], server_reply: str | None = None) -> None:
-        super().__init__(SyncErrorCode.SERVER_TEMPORARY, detail, server_reply=server_reply)
-        self.facts = facts
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,12 @@ async def list_maildrop(
             error.reply or "", failures=failures, since=since, now=now
         ):
             facts = {"uidl_failures": failures, "uidl_failed_at": since}
-            raise UidlFailed(f"{error} It may be for now.", facts=facts, server_reply=error.reply) from error
+            raise UidlFailed(
+                SyncErrorCode.SERVER_TEMPORARY,
+                f"{error} It may be for now.",
+                server_reply=error.reply,
+                facts=facts,
+            ) from error
     sizes = await asyncio.to_thread(pop3.sizes_by_number, raw.sizes)
     ids = await _ids_by_headers(session, sizes)
     uidl = b"".join(b"%d %s\r\n" % (number, ids[number]) for number in sizes if number in ids)

@@ -80,8 +80,8 @@ async def triage(
 ) -> Triaged:
     """Sort the candidates, asking for headers (TOP, pipelined) only where they decide something.
 
-    ``content_under``: of stored copies. ``total``: STAT's octets. ``is_baseline``: all that is listed is known from now on,
-    also where a baseline that was written in part says otherwise.
+    ``content_under``: of stored copies. ``total``: STAT's octets. ``is_baseline``: all that is listed is known from now
+    on, also where a baseline that was written in part says otherwise.
     Raises SyncFailed ``needs_review`` when a wholesale change of unique-ids cannot be decided.
     """
     diff = view.diff

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from app import pop3
 from app.mailboxes.models import Mailbox
+from app.maildrops.causes import Stage
 from app.maildrops.learnt import Learnt
 
 
@@ -81,6 +82,7 @@ class SimulatedMaildrop:
         transcript: pop3.Transcript | None = None,
         learnt: Learnt | None = None,
         progress: pop3.Progress | None = None,
+        stage: Stage | None = None,
     ) -> AsyncIterator["SimulatedSession"]:
         """In the place of ``Maildrop.session``."""
         self.sessions += 1
