@@ -1,8 +1,9 @@
 """A message as it is answered."""
 
 from hashlib import sha256
+from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from app import __version__
 from app.mail.mime import VERSION, Address, Automated, Kind, ParsedMessage
@@ -11,10 +12,16 @@ from app.web.ids import encode_id, encode_thread_id, unique_id_text
 from app.web.times import UtcTime
 
 
-class AddressAnswer(BaseModel):
-    """Somebody: a name, which may be empty, and an address."""
+def _null_if_empty(name: object) -> object:
+    return name or None
 
-    name: str = Field(examples=["Ada Lovelace"], description="The display name, decoded; may be empty.")
+
+class AddressAnswer(BaseModel):
+    """Somebody: a name, if one was given, and an address."""
+
+    name: Annotated[str | None, BeforeValidator(_null_if_empty)] = Field(
+        examples=["Ada Lovelace"], description="The display name, decoded; null: none was given."
+    )
     address: str = Field(examples=["ada@example.org"], description="The address as it was written.")
 
 

@@ -214,7 +214,11 @@ def _is_more_to_do(completion: Completion, mailbox: mailboxes.PollState) -> bool
 def _ending(completion: Completion, decision: RetryDecision) -> Ending:
     error = _error_document(completion.failure, decision) if completion.failure else None
     return Ending(
-        completion.claim, completion.status, completion.report.model_dump(), error, completion.ended
+        completion.claim,
+        completion.status,
+        completion.report.model_dump(exclude={"phases_ms"}),
+        error,
+        completion.ended,
     )
 
 

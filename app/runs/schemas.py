@@ -1,6 +1,6 @@
 """A sync as it is answered; and its report as it is kept."""
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, computed_field
 
 from app.maildrops.errors import SyncErrorCode
 from app.runs.models import Sync, SyncStatus, Trigger
@@ -27,7 +27,15 @@ class Report(BaseModel):
     deleted: int = Field(0, description="Deleted on the server, because the mailbox asks for it.")
     octets: int = Field(0, description="Octets retrieved and stored.")
     to_retrieve: int = Field(0, description="New, and still to do.")
-    phases: dict[str, int] = Field(default_factory=dict, description="Milliseconds spent in each phase.")
+    phases: dict[str, int] = Field(
+        default_factory=dict, json_schema_extra={"deprecated": True}, description="The same as `phases_ms`."
+    )
+
+    @computed_field(description="Milliseconds spent in each phase.")  # type: ignore[prop-decorator]  # mypy knows no other way
+    @property
+    def phases_ms(self) -> dict[str, int]:
+        """The phases under the name that says their unit."""
+        return self.phases
 
 
 class SyncErrorAnswer(BaseModel):

@@ -154,7 +154,7 @@ def _text_of(transcript: pop3.Transcript | None, failure: SyncFailed) -> str | N
 
 def _tell(completion: Completion, tools: SyncTools) -> None:
     """Whoever waits, the metrics, the trace and the log."""
-    status, report = completion.status.value, completion.report.model_dump(exclude={"phases"})
+    status, report = completion.status.value, completion.report.model_dump(exclude={"phases", "phases_ms"})
     code = completion.failure.code.value if completion.failure else None
     facts = {"status": status, **report}
     tools.wakeups.sync_ended(completion.claim.sync_id)

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import AppError, InputFault, invalid_request
 from app.web.bodies import whole
+from app.web.deprecation import Deprecated
 from app.web.documents import DocumentMalformed, DocumentRefused, read_document, text_fault
 
 _TAKES_ANY_QUERY = frozenset(("/metrics", "/livez", "/readyz"))  # probes and scrapers add what they like
@@ -57,10 +58,14 @@ class Route(APIRoute):
         asked: list[object] = [dependency.dependency for dependency in self.dependencies]
         self._doorkeeper = next((one for one in asked if isinstance(one, Doorkeeper)), None)
         self._repeatable = next((one for one in asked if isinstance(one, Repeatable)), None)
+        self._deprecated = next((one for one in asked if isinstance(one, Deprecated)), None)
+        self.deprecated = self.deprecated or self._deprecated is not None
         self.query_names = _query_names(self.dependant)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As FastAPI's, behind the doorkeeper."""
+        if self._deprecated is not None:
+            send = self._deprecated.telling(send)
         if self._doorkeeper is None:
             await super().handle(scope, receive, send)
             return

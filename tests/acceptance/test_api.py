@@ -310,7 +310,7 @@ async def test_the_openapi_document_agrees_with_the_contract(service: Client) ->
     } == set(schemas["SyncAnswer"]["properties"])
     assert {
         "listed", "known", "new", "filtered", "retrieved", "failed", "missing", "deleted", "octets", "to_retrieve",
-        "waiting", "phases",
+        "waiting", "phases", "phases_ms",
     } == set(schemas["Report"]["properties"])  # fmt: skip
     assert {
         "id", "mailbox_id", "unique_id", "occurrence", "seq", "message_id", "subject", "from", "authors",

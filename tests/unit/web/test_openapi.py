@@ -57,6 +57,16 @@ def test_every_operation_says_which_scope_it_needs_or_that_it_needs_no_key(docum
             assert set(operation["x-required-scopes"]) <= {"read", "sync", "admin"}, name
 
 
+def test_the_name_of_a_duration_ends_in_its_unit(document: Document) -> None:
+    """What is deprecated may still be called otherwise."""
+    told = {"seconds": "_seconds", "milliseconds": "_ms"}
+    for schema in document["components"]["schemas"].values():
+        for name, field in schema.get("properties", {}).items():
+            unit = re.match(r"(milliseconds|seconds)\b", field.get("description", ""), re.IGNORECASE)
+            if unit and not field.get("deprecated"):
+                assert name.endswith(told[unit[1].lower()]), name
+
+
 def test_every_property_and_parameter_is_described(document: Document) -> None:
     """Those of requests and of answers."""
     missing = [
