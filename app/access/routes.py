@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import structlog
-from fastapi import Depends, Request, Response, Security
+from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, Field
 from starlette.datastructures import Headers, QueryParams
@@ -20,7 +20,7 @@ from app.errors import not_found
 from app.idempotency.replays import MakesOnce
 from app.web.features import feature_of, served
 from app.web.ids import decode_id, encode_id
-from app.web.pages import After, CursorScope, Limit, Page, decode_cursor, encode_cursor, link_next
+from app.web.pages import CursorScope, Page, Paged
 from app.web.problems import answered, documented
 from app.web.routing import Doorkeeper, Router
 from app.web.text import Line
@@ -158,16 +158,11 @@ async def create_api_key(feature: Injected, body: NewApiKey, by: By) -> ApiKeyMa
     responses=documented(400) | answered(200, "A page of the keys, without the keys themselves.", "Link"),
     summary="List the API keys",
 )
-async def list_api_keys(
-    feature: Injected, request: Request, response: Response, after: After = None, limit: Limit = 50
-) -> Page[ApiKeyAnswer]:
+async def list_api_keys(feature: Injected, paging: Paged) -> Page[ApiKeyAnswer]:
     """Oldest first. The first key, which the settings give, is not among them."""
-    at = decode_cursor(after, _LIST)
-    position = at.position if at else 0
-    rows = await feature.database.read(lambda db: repository.page(db, after=position, limit=limit + 1))
-    cursor = encode_cursor(rows[limit - 1].id or 0, _LIST) if len(rows) > limit else None
-    link_next(request, response, cursor)
-    return Page.up_to([_shape(row) for row in rows[:limit]], cursor)
+    place = paging.place(_LIST) or 0
+    rows = await feature.database.read(lambda db: repository.page(db, after=place, limit=paging.rows))
+    return paging.linked(paging.page(rows, _LIST, place=lambda row: row.id, shape=_shape))
 
 
 @router.delete(

@@ -16,14 +16,14 @@ from app.errors import invalid_request
 from app.idempotency.replays import MAKES_ONCE
 from app.mailboxes import repository, service
 from app.mailboxes.examples import MAILBOXES
-from app.mailboxes.models import MailboxId
+from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.schemas import MailboxAnswer, MailboxChange, MailboxStats, NewMailbox, answer, etag
 from app.mailboxes.secrets import Vault
 from app.settings import IpNetwork
 from app.web.conditions import refuse_unless_matching
 from app.web.features import served
 from app.web.ids import decode_id, encode_id
-from app.web.pages import After, CursorScope, Limit, Page, decode_cursor, encode_cursor, link_next, located
+from app.web.pages import CursorScope, Page, Paged, located
 from app.web.problems import answered, documented
 from app.web.routing import Router
 
@@ -116,26 +116,20 @@ async def create_mailbox(
     responses=documented(400) | answered(200, "A page of the mailboxes.", "Link"),
     summary="List the mailboxes",
 )
-async def list_mailboxes(
-    feature: Injected, request: Request, response: Response, after: After = None, limit: Limit = 50
-) -> Page[MailboxAnswer]:
+async def list_mailboxes(feature: Injected, paging: Paged) -> Page[MailboxAnswer]:
     """Oldest first."""
-    cursor = decode_cursor(after, _LIST)
-    position = cursor.position if cursor else 0
+    place = paging.place(_LIST) or 0
 
     def question(db: Session) -> Page[MailboxAnswer]:
-        rows = repository.page(db, after=position, limit=limit + 1)
-        ids = [MailboxId(row.id) for row in rows[:limit] if row.id is not None]
-        facts = feature.stats_of(db, ids)
-        items = [
-            answer(row, facts.get(row_id, MailboxStats()))
-            for row, row_id in zip(rows[:limit], ids, strict=True)
-        ]
-        return Page.up_to(items, encode_cursor(ids[-1], _LIST) if len(rows) > limit else None)
+        rows = repository.page(db, after=place, limit=paging.rows)
+        facts = feature.stats_of(db, [MailboxId(row.id or 0) for row in rows])
 
-    page = await feature.database.read(question)
-    link_next(request, response, page.next_cursor)
-    return page
+        def shape(row: Mailbox) -> MailboxAnswer:
+            return answer(row, facts.get(MailboxId(row.id or 0), MailboxStats()))
+
+        return paging.page(rows, _LIST, place=lambda row: row.id, shape=shape)
+
+    return paging.linked(await feature.database.read(question))
 
 
 @router.get(

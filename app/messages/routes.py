@@ -27,6 +27,7 @@ from app.messages.rereading import Rereader
 from app.messages.schemas import FeedPage, MessageWhole
 from app.reading.memory import Share
 from app.web.features import served
+from app.web.found import found as found_row
 from app.web.ids import THREAD_PATTERN, decode_id, decode_thread_id, encode_id
 from app.web.pages import Cursor, Limit, decode_cursor, link_next
 from app.web.problems import answered, documented, not_modified
@@ -299,10 +300,7 @@ async def list_mailbox_messages(
 async def found(feature: MessageRoutes, message_id: str) -> Message:
     """The message that an id in a path names, or 404."""
     seq = MessageSeq(decode_id("msg", message_id))
-    row = await feature.database.read(lambda db: repository.get(db, seq))
-    if row is None:
-        raise not_found("message")
-    return row
+    return await found_row(feature.database, lambda db: repository.get(db, seq), "message")
 
 
 @router.get(

@@ -27,8 +27,9 @@ from app.runs.models import ACTIVE, Sync, SyncId, SyncStatus
 from app.runs.schemas import SyncAnswer
 from app.telemetry import Traces
 from app.web.features import served
+from app.web.found import found
 from app.web.ids import decode_id
-from app.web.pages import After, CursorScope, Limit, Page, decode_cursor, encode_cursor, link_next, located
+from app.web.pages import CursorScope, Page, Paged, located
 from app.web.problems import answered, documented
 from app.web.routing import Router
 
@@ -88,10 +89,7 @@ router = Router(tags=["Syncs"])
 
 
 async def _found(feature: SyncRoutes, sync_id: SyncId) -> Sync:
-    row = await feature.database.read(lambda db: runs.get(db, sync_id))
-    if row is None:
-        raise not_found("sync")
-    return row
+    return await found(feature.database, lambda db: runs.get(db, sync_id), "sync")
 
 
 async def _ended(feature: SyncRoutes, row: Sync, wait: int) -> Sync:
@@ -169,29 +167,18 @@ async def sync_mailbox(
     responses=documented(400, 404) | answered(200, "A page of the syncs.", "Link"),
     summary="List the syncs of a mailbox, the latest first",
 )
-async def list_mailbox_syncs(
-    feature: Injected,
-    request: Request,
-    response: Response,
-    mailbox_id: str,
-    after: After = None,
-    limit: Limit = 50,
-) -> Page[SyncAnswer]:
+async def list_mailbox_syncs(feature: Injected, mailbox_id: str, paging: Paged) -> Page[SyncAnswer]:
     """The latest first. Ended ones are forgotten after a while, as the settings say."""
     number = mailbox_id_of(mailbox_id)
     scope = CursorScope.of("syncs", filters={"mailbox_id": number})
-    at = decode_cursor(after, scope)
-    position = at.position if at else None
+    place = paging.place(scope)
 
     def question(db: Session) -> Page[SyncAnswer]:
         existing(db, number)
-        rows = runs.page(db, number, before=position, limit=limit + 1)
-        cursor = encode_cursor(rows[limit - 1].id or 0, scope) if len(rows) > limit else None
-        return Page.up_to([schemas.answer(row) for row in rows[:limit]], cursor)
+        rows = runs.page(db, number, before=place, limit=paging.rows)
+        return paging.page(rows, scope, place=lambda row: row.id, shape=schemas.answer)
 
-    page = await feature.database.read(question)
-    link_next(request, response, page.next_cursor)
-    return page
+    return paging.linked(await feature.database.read(question))
 
 
 @router.get(

@@ -9,7 +9,7 @@ from itertools import islice
 from tempfile import SpooledTemporaryFile
 from typing import Annotated
 
-from fastapi import Body, Depends, Query, Request, Response
+from fastapi import Body, Depends, Query, Request
 from pydantic import BaseModel, Field
 from sqlmodel import Session
 
@@ -22,7 +22,7 @@ from app.ledger import repository as ledger
 from app.ledger import schemas as ledger_schemas
 from app.ledger.diff import MaildropId, ledger_key
 from app.ledger.import_state import StateFormat, StateReading, StateRefused
-from app.ledger.models import EntryId, EntryState
+from app.ledger.models import EntryId, EntryState, UniqueIdEntry
 from app.ledger.schemas import UniqueIdAnswer
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.criteria import Criteria
@@ -39,7 +39,7 @@ from app.sync.inspection import Preview, Rebaseline, RetentionPreview, Unknown
 from app.web.bodies import BodyLimits, blocks
 from app.web.features import served
 from app.web.ids import decode_id
-from app.web.pages import After, CursorScope, Limit, Page, decode_cursor, encode_cursor, link_next
+from app.web.pages import CursorScope, Page, Paged
 from app.web.problems import answered, documented
 from app.web.routing import Router
 
@@ -98,23 +98,25 @@ router = Router(tags=["Ledger"])
 )
 async def list_unique_ids(
     feature: Injected,
-    request: Request,
-    response: Response,
     mailbox_id: str,
+    paging: Paged,
     state: Annotated[EntryState | None, Query(description="Only those in this state.")] = None,
-    after: After = None,
-    limit: Limit = 50,
 ) -> Page[UniqueIdAnswer]:
     """Oldest first. Entries stay when the message is gone, here or on the server."""
     number = mailbox_id_of(mailbox_id)
     scope = CursorScope.of("unique-ids", filters={"mailbox_id": number, "state": state})
-    at = decode_cursor(after, scope)
-    position = at.position if at else 0
-    page = await feature.tools.database.read(
-        partial(_page, mailbox_id=number, state=state, position=position, limit=limit, scope=scope)
-    )
-    link_next(request, response, page.next_cursor)
-    return page
+    place = paging.place(scope) or 0
+
+    def question(db: Session) -> Page[UniqueIdAnswer]:
+        listed_at = existing(db, number).listed_at
+        rows = ledger.entries(db, number, state=state, after=place, limit=paging.rows)
+
+        def shape(row: tuple[UniqueIdEntry, bool]) -> UniqueIdAnswer:
+            return ledger_schemas.entry_answer(row[0], listed_at=listed_at, has_message=row[1])
+
+        return paging.page(rows, scope, place=lambda row: row[0].id, shape=shape)
+
+    return paging.linked(await feature.tools.database.read(question))
 
 
 @router.post(
@@ -301,22 +303,3 @@ def _want(
     return claims.active(db, mailbox_id) or request_by_hand(
         db, mailbox_id, mailbox, now=now, traceparent=traceparent
     )
-
-
-def _page(
-    db: Session,
-    *,
-    mailbox_id: MailboxId,
-    state: EntryState | None,
-    position: int,
-    limit: int,
-    scope: CursorScope,
-) -> Page[UniqueIdAnswer]:
-    mailbox = existing(db, mailbox_id)
-    rows = ledger.entries(db, mailbox_id, state=state, after=position, limit=limit + 1)
-    items = [
-        ledger_schemas.entry_answer(row, listed_at=mailbox.listed_at, has_message=has_message)
-        for row, has_message in rows[:limit]
-    ]
-    cursor = encode_cursor(rows[limit - 1][0].id or 0, scope) if len(rows) > limit else None
-    return Page.up_to(items, cursor)

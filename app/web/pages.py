@@ -3,19 +3,20 @@
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, Any, Generic, Self, TypeVar
 from urllib.parse import quote, urlencode
 
-from fastapi import Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.errors import AppError
 from app.web.routing import Route
 
 Item = TypeVar("Item")
+Row = TypeVar("Row")
 
 MOST = 200
 
@@ -118,6 +119,45 @@ def _refuse_other(given: CursorScope, scope: CursorScope) -> None:
         f"The cursor is {differs}. Ask with the parameters that it was given for, or begin anew without 'after' "
         "(where the list takes it, with after=latest or after_time=…) and keep a cursor for each choice of parameters.",
     )
+
+
+class Paging:
+    """A dependency of lists: which page is asked for. One row more than ``limit`` tells whether there is a next one."""
+
+    def __init__(self, request: Request, response: Response, after: After = None, limit: Limit = 50) -> None:
+        self._request, self._response = request, response
+        self._after, self._limit = after, limit
+
+    @property
+    def rows(self) -> int:
+        """How many to read."""
+        return self._limit + 1
+
+    def place(self, scope: CursorScope) -> int | None:
+        """Behind which place; None: from the beginning. Raises 400."""
+        cursor = decode_cursor(self._after, scope)
+        return cursor.position if cursor else None
+
+    def page(
+        self,
+        rows: Sequence[Row],
+        scope: CursorScope,
+        *,
+        place: Callable[[Row], int | None],
+        shape: Callable[[Row], Item],
+    ) -> Page[Item]:
+        """The page of these rows, each of which has its ``place`` in the list."""
+        shown = rows[: self._limit]
+        cursor = encode_cursor(place(shown[-1]) or 0, scope) if len(rows) > self._limit else None
+        return Page.up_to([shape(row) for row in shown], cursor)
+
+    def linked(self, page: Page[Item]) -> Page[Item]:
+        """The page, and where the next one is in the header too."""
+        link_next(self._request, self._response, page.next_cursor)
+        return page
+
+
+Paged = Annotated[Paging, Depends()]
 
 
 def located(request: Request, path: str) -> str:
