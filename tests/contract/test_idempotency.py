@@ -13,8 +13,8 @@ from sqlalchemy import select, update
 from sqlmodel import Session, SQLModel
 
 from app.database import Database
-from app.idempotency import repository
 from app.settings import Settings
+from app.worker.forgetting import forgetting
 from tests.acceptance.test_api import MAILBOX, assert_problem, make_key
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults, Gate
 from tests.service import Client, running, settings_for
@@ -155,7 +155,7 @@ async def test_it_is_known_for_a_day_and_forgotten_after_it(service: Client, row
     again = await service.http.post("/api-keys", json=NEW_KEY, headers=named(0))
     assert (again.status_code, again.json()["id"]) == (201, "key_4")
     now = await rows.read(lambda db: max(db.execute(select(TABLE.c.begun_at)).scalars()))
-    await rows.write(lambda db: repository.forget_old(db, now=now))
+    await forgetting(rows, clock=lambda: now, keep_finished=None, keep_quiet=None).run("all")
     kept = await rows.read(lambda db: db.execute(select(TABLE.c.key)).scalars().all())
     assert kept == ["0"]
 
