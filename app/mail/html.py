@@ -107,7 +107,7 @@ class _FirstWords:
 
     def text(self, text: str) -> None:
         self.pieces.append(text)
-        self._wanted -= sum(map(len, without_invisible(text).split()))
+        self._wanted -= len(without_invisible(text).strip())
 
 
 def _cleaned(markup: str) -> str:

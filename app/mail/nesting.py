@@ -71,7 +71,7 @@ _ROWS_IN = _SECTIONS | {"table"}
 _NO_TEXT_IN = _ROWS_IN | {"tr", "colgroup"}
 _CELLS = frozenset({"td", "th", "caption"})
 _PARTS_OF_TABLES = _NO_TEXT_IN | _CELLS | {"col"}
-_SCOPES = ("table", "td", "th", "caption")  # an end within one of them closes nothing around it
+_SCOPES = frozenset({"table", "td", "th", "caption"})  # an end within one of them closes nothing around it
 _AROUND_ITEMS = ("ul", "ol", "dl", *sorted(_PARTS_OF_TABLES - {"col"}))
 _ITEMS = {"li": ("li",), "dd": ("dd", "dt"), "dt": ("dd", "dt")}
 # Where a start tag of a part of a table goes: everything up to one of these is closed first.
@@ -220,6 +220,7 @@ class _Elements:
         self._in_foreign = 0  # elements of SVG or MathML, where a tag may end itself
         self._sights = [_IN_SIGHT]  # of the page, and of each open element
         self._places: defaultdict[str, list[int]] = defaultdict(list)  # of each name among the open ones
+        self._scopes: list[int] = []  # the places of the open ones of those
         self._left_out: defaultdict[str, int] = defaultdict(int)  # starts too deep, whose ends may come
         self._link = _NO_TAG  # the last one
         self._tags = {"": _NO_TAG}  # that were seen before, as their styles: most come again and again
@@ -342,6 +343,8 @@ class _Elements:
                     self._found.append(defects.HTML_TOO_DEEP)
                 return
             self._places[name].append(len(self._open))
+            if name in _SCOPES:
+                self._scopes.append(len(self._open))
             self._open.append(name)
             self._sights.append(sight)
             if name == "a":
@@ -355,6 +358,8 @@ class _Elements:
     def _pop(self) -> None:
         name = self._open.pop()
         self._places[name].pop()
+        if name in _SCOPES:
+            self._scopes.pop()
         if not self._sights.pop().is_hidden and name in TAGS:
             for writer in self._writers:
                 writer.end(name)
@@ -369,8 +374,9 @@ class _Elements:
 
     def _close(self, name: str) -> None:
         """End the element and what is in it, unless there is a table or a cell between."""
-        at = self._last((name,))
-        if at >= self._last(("table",) if name in _PARTS_OF_TABLES else _SCOPES):
+        at = self._places[name][-1]
+        scopes = self._places["table"] if name in _PARTS_OF_TABLES else self._scopes
+        if not scopes or at >= scopes[-1]:
             self._close_to(at)
 
     def _close_item(self, names: tuple[str, ...]) -> None:
