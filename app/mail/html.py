@@ -1,9 +1,11 @@
 """PURE  HTML of mail -> HTML that loads nothing and runs nothing, and its text."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
-from typing import NamedTuple
+from typing import Final, NamedTuple
+from urllib.parse import quote
 
 import nh3
 
@@ -49,6 +51,9 @@ _HOLDS_NO_LINK = frozenset({"table", "thead", "tbody", "tfoot", "tr", "colgroup"
 _HEX = re.compile(r"[0-9a-f]{6}\Z", re.IGNORECASE)
 
 
+NOWHERE: Final[Mapping[str, str]] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """HTML as it may be shown, and what a person reads in it (empty when it was not asked for)."""
@@ -57,16 +62,19 @@ class Page:
     text: str
 
 
-def read_html(html: str, budget: Budget, found: list[str], *, text: bool) -> Page:
+def read_html(
+    html: str, budget: Budget, found: list[str], *, text: bool, places: Mapping[str, str] = NOWHERE
+) -> Page:
     """HTML without scripts, handlers, forms, frames, or anything that would be loaded from elsewhere. Never raises.
 
-    Images stay when they are parts of the message (``cid:``), links when they are http, https, mailto, tel, or lead to
+    Images stay when they are parts of the message: by ``cid:``, or by an address of which ``places`` tells the
+    Content-ID. Links stay when they are http, https, mailto, tel, or lead to
     another place of the page. Colours stay in pairs: that of a text together with that of what is behind it, or
     neither, for nobody knows on what the page will be shown. Of HTML that costs more than the budget the beginning is
     given.
     """
     targets = frozenset(_TARGET.findall(html)) if "#" in html else frozenset()
-    markup, words = _MarkupWriter(budget, targets), TextWriter(budget)
+    markup, words = _MarkupWriter(budget, targets, places), TextWriter(budget)
     nest(html.replace("\0", ""), [markup, words] if text else [markup], budget, found)
     return Page(_cleaned(markup.written()), words.written())
 
@@ -148,10 +156,11 @@ def _style_of(style: str, colors: _Colors) -> str:
 class _MarkupWriter:
     """Writes the elements with the attributes that stay, all quoted, in a spelling that leaves a parser no choice.
 
-    ``targets``: the places to which links of the page lead.
+    ``targets``: the places to which links of the page lead. ``places``: see ``read_html``.
     """
 
-    def __init__(self, budget: Budget, targets: frozenset[str]) -> None:
+    def __init__(self, budget: Budget, targets: frozenset[str], places: Mapping[str, str]) -> None:
+        self._places = places
         self._budget = budget
         self._targets = targets
         self._pieces: list[str] = []
@@ -228,7 +237,7 @@ class _MarkupWriter:
             is_target = False
         allowed = _ATTRIBUTES["*"] | _ATTRIBUTES.get(name, set())
         values = ((key, value) for key, value in given.items() if key in allowed and key != "style")
-        harmless = ((key, _harmless(name, key, value)) for key, value in values)
+        harmless = ((key, _harmless(name, key, value, self._places)) for key, value in values)
         kept = "".join(f' {key}="{escape(value)}"' for key, value in harmless if value is not None)
         start = f"<{_ALIAS + name if name in _REOPENED else name}{kept}"
         color = style.color or _legacy_color(given.get("color", ""))
@@ -242,12 +251,15 @@ def _legacy_color(value: str) -> str | None:
     return "#" + value.strip().lower() if _HEX.match(value.strip()) else color_in(value)
 
 
-def _harmless(tag: str, name: str, value: str) -> str | None:
+def _harmless(tag: str, name: str, value: str, places: Mapping[str, str]) -> str | None:
     """The value of an attribute as it may stay; None drops it."""
     if name == "href":
         return _link(value)
     if name == "src":
-        return value if tag == "img" and value.strip().lower().startswith("cid:") else None
+        value = value.strip()
+        if value in places:
+            return f"cid:{quote(places[value], safe='@')}"
+        return value if tag == "img" and value.lower().startswith("cid:") else None
     return value
 
 

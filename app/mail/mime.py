@@ -5,7 +5,7 @@ them read the same tree of parts, take any octets whatever, and tell in ``warnin
 string they give can be stored: no NUL, no lone surrogates, bounded in length.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from app.mail import defects
@@ -105,11 +105,14 @@ def parse(octets: Octets, *, is_late: Callable[[], bool] = never) -> ParsedMessa
     charset = ""
     bodies: list[_Body] = []
     attachments: list[Attachment] = []
+    places: dict[str, str] = {}  # the Content-ID of each part that HTML may name by its address
     for part in leaves(scanner, block, budget, found):
         role = role_of(part)
         if role is Role.ATTACHMENT:
             content = part.content(budget, found)
             attachments.append(_attachment(part, len(attachments), sum(map(len, content)), found))
+            if part.parent == "related" and part.location and part.content_id:
+                places.setdefault(part.location, part.content_id)
         else:
             charset = charset or part.charset
             body = _Text(part, budget, found)
@@ -121,7 +124,7 @@ def parse(octets: Octets, *, is_late: Callable[[], bool] = never) -> ParsedMessa
         name: [plain(value) or decoded(value, found, charset=charset) for value in values]
         for name, values in fields_of(block, found).items()
     }
-    text, html = _shown(bodies, budget, found)
+    text, html = _shown(bodies, places, budget, found)
     if text is None:
         found.append(defects.NOTHING_SHOWN)
     return ParsedMessage(headers, text, html, tuple(attachments), warnings_of(found, is_cut=False))
@@ -217,7 +220,9 @@ class _Text:
         return part.unflowed(text) if part.is_flowed else text
 
 
-def _shown(bodies: list[_Body], budget: Budget, found: list[str]) -> tuple[str | None, str | None]:
+def _shown(
+    bodies: list[_Body], places: Mapping[str, str], budget: Budget, found: list[str]
+) -> tuple[str | None, str | None]:
     """The text and the HTML of all bodies. Of alternatives each side takes its own form, or else the other one."""
     if not bodies:
         return None, None
@@ -233,7 +238,7 @@ def _shown(bodies: list[_Body], budget: Budget, found: list[str]) -> tuple[str |
         if not is_text_wanted:
             texts += (text[: budget.take(Work.CHARACTERS, len(text))] for text in plain)
         for html in marked:
-            page = read_html(html, budget, found, text=is_text_wanted)
+            page = read_html(html, budget, found, text=is_text_wanted, places=places)
             texts += [page.text] if is_text_wanted else []
             htmls.append(page.markup)
         if has_html and not marked:

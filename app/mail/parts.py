@@ -23,6 +23,7 @@ MAX_DEPTH = 50
 _MAX_PREAMBLE = 2 * 1024 * 1024  # octets, kept in case that no boundary comes and they are the text
 MAX_FILENAME = 180  # characters; file systems stop at 255 octets
 _LONGEST_ENDING = 20
+_LONGEST_ID = 998  # characters
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{0,126}[a-z0-9!#$&^_+-]\Z")
 _READABLE_TYPE = re.compile(r"[a-z]{1,127}/[a-z0-9.+-]{0,126}[a-z0-9]")
 _USUAL_TYPES = frozenset({"text/plain", "text/html"})
@@ -62,10 +63,17 @@ class Part:
 
     @property
     def content_id(self) -> str | None:
-        """Without its angle brackets, as ``cid:`` links name it (RFC 2392)."""
+        """Without its angle brackets, as ``cid:`` links name it (RFC 2392); else, beside HTML, its location."""
         text = decoded(self.block.first("content-id"), [])
         match = _CONTENT_ID.search(text)
-        return (match[1] if match else text).strip()[:998] or None
+        given = (match[1] if match else text).strip()[:_LONGEST_ID]
+        return given or (self.location if self.parent == "related" else None)
+
+    @property
+    def location(self) -> str | None:
+        """The address by which HTML beside it names the part (RFC 2557 §4.2), however it was folded."""
+        text = decoded(self.block.first("content-location"), [])
+        return "".join(text.split()).strip('"<>')[:_LONGEST_ID] or None
 
     @property
     def charset(self) -> str:

@@ -1,5 +1,7 @@
 """The parts of a message, and what their fields say, as odd as senders write them."""
 
+from urllib.parse import unquote
+
 import pytest
 
 from app.mail import defects
@@ -163,6 +165,33 @@ def test_the_html_of_a_related_need_not_come_first(
     assert parse(raw).html == html
     assert len(parse(raw).attachments) == 1
     assert not summarise(raw).has_attachments
+
+
+@pytest.mark.parametrize(
+    ("source", "location", "kept"),
+    [
+        ("logo.png", b"logo.png", "cid:logo.png"),
+        ("http://e.org/a b.png", b"http://e.org/a b.png", None),
+        ("http://e.org/a.png", b"http://e.org/\r\n\ta.png", "cid:http%3A%2F%2Fe.org%2Fa.png"),
+        (" http://e.org/a.png ", b'"http://e.org/a.png"', "cid:http%3A%2F%2Fe.org%2Fa.png"),
+        ("http://e.org/b.png", b"http://e.org/a.png", None),
+        ("javascript:x()", b"javascript:x()", "cid:javascript%3Ax%28%29"),
+        ("a.png", b"a.png\r\nContent-ID: <a@x>", "cid:a@x"),
+        ("cid:a@x", b"a.png\r\nContent-ID: <a@x>", "cid:a@x"),
+    ],
+)
+def test_an_image_may_be_named_by_its_location(source: str, location: bytes, kept: str | None) -> None:
+    html = f'Content-Type: text/html\r\n\r\n<img src="{source}">'.encode()
+    image = b"Content-Type: image/png\r\nContent-Location: " + location + b"\r\n\r\nPNG"
+    raw = multipart(html, image, subtype=b"related")
+    parsed = parse(raw)
+    assert parsed.html == (f'<img src="{kept}">' if kept else "<img>")
+    (found,) = parsed.attachments
+    assert found.inline
+    assert not summarise(raw).has_attachments
+    if kept:
+        assert found.content_id == unquote(kept.removeprefix("cid:"))
+    assert not parse(raw.replace(b"related", b"mixed")).attachments[0].inline
 
 
 @pytest.mark.parametrize(
