@@ -46,7 +46,7 @@ async def record(sync: SyncContext, surveyed: Surveyed, server: ServerFacts) -> 
     sorted_out = partial(_missing, lines, surveyed.matcher.found, triaged)
     gone, renamed = await tools.slices.call(sorted_out, rows=len(lines) + len(triaged.recognised))
     missing = len(gone) + renamed
-    gone += _waiting_in_vain(surveyed)
+    gone = [one for one in gone if one not in triaged.awaited] + _waiting_in_vain(surveyed)
     findings.has_moved = view.diff.most_gone and not view.known
     findings.report = findings.report.model_copy(
         update=_counts(surveyed, missing=missing, waiting=sync.mailbox.waiting)

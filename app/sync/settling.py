@@ -39,8 +39,9 @@ class Settlement:
         now = sync.tools.clock()
         if view.may_miss:
             later = {candidate.unique_id for candidate in triaged.postponed}
-            # Those that are gone were recorded with the listing.
-            present = (line for line in view.diff.own if not line.is_missing)
+            # Others that are gone were recorded with the listing.
+            awaited = (line for line in view.diff.gone if line.entry_id in triaged.awaited)
+            present = (*awaited, *(line for line in view.diff.own if not line.is_missing))
             lost = [line for line in present if line.entry_id not in surveyed.matcher.found]
             ids = [line.entry_id for line in lost if line.unique_id not in later]
             ledger.mark_missing(db, ids, now=now, last_seen_at=sync.mailbox.listed_at)
@@ -57,7 +58,9 @@ class Settlement:
 async def settle(sync: SyncContext, surveyed: Surveyed, deletions: Deletions) -> Settlement:
     """Find out what is to be remembered, once the session has ended in order."""
     mailbox, view, columns = sync.mailbox, surveyed.view, sync.findings.columns
-    if not surveyed.triaged.postponed:  # every message was compared
+    # A listing that is not believed to be all leaves known messages that nothing was compared with.
+    is_compared = not surveyed.triaged.postponed and (view.may_miss or not view.diff.gone)
+    if is_compared:
         if mailbox.compares_all:
             columns["compares_all"] = False
         if mailbox.ids_are_changing or view.diff.is_wholesale:

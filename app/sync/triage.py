@@ -11,6 +11,7 @@ from app import pop3
 from app.ledger.diff import Candidate, Known, Turn, is_due, is_made_up
 from app.ledger.listing_view import ListingView
 from app.ledger.matching import Matcher, SameAs
+from app.ledger.models import EntryId
 from app.mail.fingerprint import Fingerprint, shown
 from app.mailboxes import judging as judged
 from app.mailboxes.criteria import Criteria
@@ -46,7 +47,11 @@ class CandidateHead:
 
 @dataclass(slots=True)
 class Triaged:
-    """The candidates of a listing, each in one place. ``postponed``: known for now, and compared by the next sync."""
+    """The candidates of a listing, each in one place.
+
+    ``postponed``: known for now, and compared by the next sync. ``awaited``: lines that are not listed, and whose
+    messages those may prove to be that have no unique-id, once they are retrieved.
+    """
 
     recognised: list[tuple[Candidate, SameAs]] = field(default_factory=list)
     baseline: list[tuple[Candidate, Fingerprint | None]] = field(default_factory=list)
@@ -55,6 +60,7 @@ class Triaged:
     filtered: list[tuple[Candidate, CandidateHead]] = field(default_factory=list)
     to_retrieve: list[Candidate] = field(default_factory=list)
     heads: dict[int, CandidateHead] = field(default_factory=dict)
+    awaited: frozenset[EntryId] = frozenset()
 
     @property
     def shown(self) -> dict[int, Fingerprint]:
@@ -189,6 +195,12 @@ def _decided(
     for candidate in plain:
         _place(candidate, triaged, is_large=candidate.number in piles.large)
     triaged.to_retrieve.sort(key=_tried)
+    triaged.awaited = frozenset(
+        line.entry_id
+        for candidate in triaged.to_retrieve
+        if is_made_up(candidate.unique_id) and candidate.number in heads
+        for line in matcher.proposed(candidate, heads[candidate.number].marks)
+    )
     return triaged
 
 

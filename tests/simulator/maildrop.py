@@ -45,6 +45,7 @@ class Whims:
     has_top: bool = True
     has_uidl: bool = True
     cut_after_replies: int | None = None
+    cuts_within: bool = False
     notes_status: bool = False
     is_reversed: bool = False
     ids_are_numbers: bool = False
@@ -223,7 +224,8 @@ class SimulatedSession:
     def _spend_reply(self) -> None:
         if self._whims.cut_after_replies is not None:
             if self._whims.cut_after_replies == 0:
-                raise pop3.ConnectionLost("the connection was cut")
+                sign = pop3.Sign.CUT if self.awaited is not None and self._whims.cuts_within else None
+                raise pop3.ConnectionLost("the connection was cut", sign=sign)
             self._whims.cut_after_replies -= 1
 
 

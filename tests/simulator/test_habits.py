@@ -283,6 +283,20 @@ async def test_many_that_a_scanner_wrote_into_are_read_over_several_syncs(
     assert (bench.maildrop.tops, bench.maildrop.retrievals) == (tops, 7)
 
 
+async def test_headers_that_are_ids_and_are_written_anew_are_no_new_ids_after_a_cut(bench: Bench) -> None:
+    bench.maildrop.whims.has_uidl = False
+    put(bench, "a", "b", "c")
+    await bench.sync()
+    for name, mail in zip("abc", bench.maildrop.mails, strict=True):
+        mail.content = letter(name, headers="X-Scan: 1\r\n", size=1_011)
+    for count in (1, 2):
+        bench.maildrop.whims.cut_after_replies = 1 + 3 + 3 + count
+        await bench.try_sync()
+    await syncs(bench, 2)
+    assert await bench.subjects() == ["a", "b", "c"]
+    assert (await bench.counts())["missing"] == 3
+
+
 async def test_a_change_of_ids_that_is_cut_short_goes_on_where_it_was(bench: Bench) -> None:
     names = [f"mail {n}" for n in range(9)]
     put(bench, *names)
@@ -837,6 +851,18 @@ async def test_the_same_maildrop_elsewhere_is_compared_message_by_message(bench:
     await bench.sync()
     assert bench.maildrop.tops <= tops + 2, "once"
     assert await bench.subjects() == ["a", "b", "c", "other"]
+
+
+async def test_the_same_maildrop_elsewhere_is_compared_although_it_shows_nothing_at_first(
+    bench: Bench,
+) -> None:
+    put(bench, "a", "b", first=10)
+    await bench.sync()
+    await bench.compare_all()
+    bench.maildrop.mails[1].content = letter("other")
+    bench.maildrop.whims.empty_sessions = 1
+    await syncs(bench, 2)
+    assert await bench.subjects() == ["a", "b", "other"]
 
 
 @pytest.mark.parametrize("is_same", [False, True])

@@ -350,8 +350,10 @@ class MaildropMachine(RuleBasedStateMachine):
     def sync(self) -> None:
         self.sync_once()
 
-    @rule(replies=st.integers(0, 8))
-    def the_connection_is_cut_during_a_sync(self, replies: int) -> None:
+    @rule(replies=st.integers(0, 8), is_within=st.booleans())
+    def the_connection_is_cut_during_a_sync(self, replies: int, is_within: bool) -> None:
+        """``is_within``: a message, so that the sync goes on in another session."""
+        self.maildrop.whims.cuts_within = is_within
         self.maildrop.whims.cut_after_replies = replies
         self.sync_once()
         self.maildrop.whims.cut_after_replies = None
