@@ -1,42 +1,19 @@
 """``/docs``: the OpenAPI document as a page that loads nothing from elsewhere, and keeps no key. ``/`` leads there."""
 
-import json
 from html import escape
 from pathlib import Path
 
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from app.errors import not_found
 from app.web.error_codes import CODES
 
-_FILES = Path(__file__).parent.parent / "static" / "vendor" / "swagger-ui"
-_ADDRESS = "/docs/files"
+_STATIC = Path(__file__).parent.parent / "static"
+_VENDORED = "/docs/files"
+_OURS = "/docs/page"
 
-_SETTINGS = {
-    "dom_id": "#swagger-ui",
-    "url": "/openapi.json",
-    "deepLinking": True,
-    "docExpansion": "list",
-    "defaultModelsExpandDepth": 0,
-    "filter": True,
-    "tryItOutEnabled": True,
-    "displayRequestDuration": True,
-    "persistAuthorization": False,  # else the key would lie in the browser's storage
-    "validatorUrl": None,
-}
-_START = f"""\
-const dark = matchMedia("(prefers-color-scheme: dark)");
-const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
-dark.addEventListener("change", follow);
-follow();
-document.body.style.margin = 0;
-SwaggerUIBundle(Object.assign({json.dumps(_SETTINGS)}, {{
-  layout: "BaseLayout",
-  presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset],
-}}))
-"""
 _PAGE = f"""\
 <!DOCTYPE html>
 <html lang="en">
@@ -44,13 +21,14 @@ _PAGE = f"""\
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Maildelta API</title>
-<link rel="stylesheet" href="{_ADDRESS}/swagger-ui.css">
-<link rel="icon" href="{_ADDRESS}/favicon-32x32.png">
+<link rel="stylesheet" href="{_VENDORED}/swagger-ui.css">
+<link rel="stylesheet" href="{_OURS}/page.css">
+<link rel="icon" href="{_VENDORED}/favicon-32x32.png">
 </head>
 <body>
 <div id="swagger-ui"></div>
-<script src="{_ADDRESS}/swagger-ui-bundle.js"></script>
-<script src="/docs/start.js"></script>
+<script src="{_VENDORED}/swagger-ui-bundle.js"></script>
+<script src="{_OURS}/start.js"></script>
 </body>
 </html>
 """
@@ -92,10 +70,6 @@ def install(app: FastAPI) -> None:
     async def docs() -> HTMLResponse:
         return HTMLResponse(_PAGE, headers={"Content-Security-Policy": _POLICY})
 
-    @app.get("/docs/start.js", include_in_schema=False)
-    async def start() -> Response:
-        return Response(_START, media_type="text/javascript")
-
     @app.get("/docs/errors", include_in_schema=False)
     async def all_errors() -> HTMLResponse:
         return _plain_page("Errors", _ERRORS)
@@ -106,4 +80,5 @@ def install(app: FastAPI) -> None:
             raise not_found("code")
         return _plain_page(code, _section(code))
 
-    app.mount(_ADDRESS, StaticFiles(directory=_FILES), name="docs files")
+    app.mount(_VENDORED, StaticFiles(directory=_STATIC / "vendor" / "swagger-ui"), name="docs files")
+    app.mount(_OURS, StaticFiles(directory=_STATIC / "docs"), name="docs page")

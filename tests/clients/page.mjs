@@ -1,10 +1,14 @@
 // Clicks through the page of the API as a person does: authorise, register, sync, feed, one message.
-// Prints as JSON what it saw; screenshots go to the folder named by SHOTS.
+// Prints as JSON what it saw, and what the axe rules say of each state; screenshots go to the folder named by SHOTS.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+
 import { chromium } from "playwright-core";
 
 const { SERVICE, API_KEY, POP3_HOST, POP3_PORT, POP3_USERNAME, POP3_PASSWORD, CHROMIUM, SHOTS, WIDTH, SCHEME } =
   process.env;
-const seen = { errors: [], elsewhere: [], answers: {}, kept: [], wide: 0 };
+const seen = { errors: [], elsewhere: [], answers: {}, kept: [], wide: 0, judged: [], barriers: [] };
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-gpu"] });
 try {
@@ -21,8 +25,12 @@ try {
   });
 
   await page.goto(`${SERVICE}/`);
+  await page.locator(".opblock").first().waitFor();
+  await page.evaluate(axe);
+  await judge("start");
   await page.getByRole("button", { name: "Authorize" }).first().click();
   await page.locator(".auth-container input").fill(API_KEY);
+  await judge("key");
   await page.locator(".auth-btn-wrapper .authorize").click();
   await page.locator(".auth-btn-wrapper .btn-done").click();
 
@@ -41,12 +49,23 @@ try {
   const feed = await execute("listMessages", {});
   await execute("getMessage", { parameters: { message_id: feed.items[0].id } });
 
+  await judge("answers");
   await page.screenshot({ path: `${SHOTS}/message-${WIDTH}-${SCHEME}.png` });
   await page.evaluate(() => scrollTo(0, 0));
   await page.screenshot({ path: `${SHOTS}/top-${WIDTH}-${SCHEME}.png` });
   seen.wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   seen.kept = await page.evaluate(() => [...Object.values(localStorage), ...Object.values(sessionStorage)]);
   seen.dark = await page.evaluate(() => document.documentElement.classList.contains("dark-mode"));
+
+  async function judge(state) {
+    await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
+    const found = await page.evaluate(async () =>
+      (await axe.run(document)).violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`)),
+    );
+    seen.barriers.push(...found.map((each) => `${state}: ${each.slice(0, 200)}`));
+    seen.judged.push(state);
+    await page.screenshot({ path: `${SHOTS}/${state}-${WIDTH}-${SCHEME}.png` });
+  }
 
   async function execute(operation, { body, parameters = {} }) {
     const block = page.locator(`[id$="-${operation}"]`);

@@ -15,7 +15,10 @@ __all__ = ["environment", "service"]  # fixtures
 def test_the_main_job_can_be_clicked_through(
     width: int, scheme: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """No error on the console, no request to another host, nothing kept, nothing wider than the screen."""
+    """No error on the console, no request to another host, nothing kept, nothing wider than the screen.
+
+    And no violation of the axe rules, of which none is excepted.
+    """
     shots = tmp_path / "shots"
     shots.mkdir()
     told = run(
@@ -35,6 +38,7 @@ def test_the_main_job_can_be_clicked_through(
         "listMessages": 200,
         "getMessage": 200,
     }
+    assert (seen["judged"], seen["barriers"]) == (["start", "key", "answers"], [])
     assert seen["errors"] == []
     assert seen["elsewhere"] == []
     assert seen["kept"] == []
