@@ -284,11 +284,6 @@ def _auth(error: Exception, at: Circumstances) -> Diagnosis | None:
                 "The server ended the connection at the login: some answer a wrong password so, or block an address.",
                 _right_login(at),
             )
-        case pop3.ServerTemporary() | pop3.ServerPermanent() if meaning is pop3.Meaning.LOCKED_ACCOUNT:
-            return Diagnosis(
-                "The account is locked, mostly after many wrong logins.",
-                "Unlock it at the provider, or wait until it is open again. Try less often meanwhile.",
-            )
         case pop3.ServerPermanent() if error.reply is None:
             return Diagnosis(
                 error.detail, "Use a shorter password, such as an app password, or another way to log in."
@@ -346,6 +341,18 @@ def _refused(error: pop3.Pop3Error, at: Circumstances) -> Diagnosis:
                 "address, or not with the account's own password.",
                 "Its words are in detail. Use security 'tls', another mechanism, an app password or oauth2.",
             )
+        case pop3.Verdict.LOCKED_ACCOUNT:
+            return Diagnosis(
+                "The account is locked, mostly after many wrong logins.",
+                "Unlock it at the provider, or wait until it is open again. Try less often meanwhile.",
+            )
+        case pop3.Verdict.LOCK:
+            return _IN_USE
+        case pop3.Verdict.DOUBTFUL | pop3.Verdict.PASSING | pop3.Verdict.DELAY:
+            return Diagnosis(
+                "The server refuses the login for now: its own trouble, too many logins, or a wrong password.",
+                f"Try again later, and not often. {_right_login(at)}",
+            )
         case pop3.Verdict.CREDENTIALS | pop3.Verdict.LOGIN:
             return Diagnosis("User name or password is wrong.", _right_login(at))
     if error.blame is pop3.Blame.CODE:
@@ -401,11 +408,7 @@ def _anywhere(error: Exception, at: Circumstances) -> Diagnosis:
                 f"Wait {wait} and try again, and make poll_interval_seconds longer than that.",
             )
         case pop3.MaildropInUse():
-            return Diagnosis(
-                "The maildrop is locked: another program, another device or a sync is logged in. The password is not "
-                "the trouble.",
-                "Try again in a minute. A connection that broke may hold the lock for some minutes.",
-            )
+            return _IN_USE
         case pop3.Timeout():
             return Diagnosis(
                 "The server did not answer in time: it is overloaded, or something between cuts the connection.",
@@ -443,6 +446,10 @@ _MADE: Mapping[type[pop3.Milestone], Step] = {
     pop3.Greeted: Step.GREETING,
     pop3.Announced: Step.CAPA,
 }
+_IN_USE = Diagnosis(
+    "The maildrop is locked: another program, another device or a sync is logged in. The password is not the trouble.",
+    "Try again in a minute. A connection that broke may hold the lock for some minutes.",
+)
 _USUAL_PORTS = "995 with security 'tls', 110 with 'starttls' or 'none'"
 _BY_STEP: Mapping[Step, Callable[[Exception, Circumstances], Diagnosis | None]] = {
     Step.DNS: _dns,

@@ -46,7 +46,8 @@ class Dialogue:
 
     ``refusal``: what stood behind the last -ERR, if no +OK has come since: as it came, to be judged, not to be shown.
     Where the connection ends behind it, with answers outstanding, its words say why; within a login (``is_logging_in``)
-    to whoever logs in, else here.
+    to whoever logs in, else here. ``capa_refused_at``: how many answers there were when CAPA was refused last, for some
+    hang up behind a command that they do not know.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Dialogue:
         self.refusal: str | None = None
         self.is_logging_in = False
         self.answers = 0
+        self.capa_refused_at: int | None = None
         self._are_ahead: deque[bool] = deque(
             (False,)
         )  # of each answer that is owed: its command did not wait
@@ -308,7 +310,9 @@ class Dialogue:
     def _note_signs(self, error: Pop3Error) -> None:
         """The server hung or closed, not within a body, and a command that was sent ahead had no answer."""
         error.answers = self.answers
-        if self._framer.is_inside_reply:
+        if self.capa_refused_at == self.answers:
+            error.sign = Sign.CAPA
+        elif self._framer.is_inside_reply:
             error.sign = Sign.CUT if isinstance(error, ConnectionLost) else None
         elif any(self._are_ahead):
             error.sign = Sign.PIPELINING

@@ -187,6 +187,7 @@ _CLOSING: Mapping[Verdict, type[Pop3Error]] = {
     Verdict.LOCK: MaildropInUse,
     Verdict.DELAY: LoginDelay,
     Verdict.PASSING: ServerTemporary,
+    Verdict.DOUBTFUL: ServerTemporary,
     Verdict.SERVER: ServerTemporary,
 }
 
@@ -252,7 +253,7 @@ def is_meant_for_all(text: str) -> bool:
     if (kind := _kind_by_code(text)) is not None:
         return kind in {ServerTemporary, LoginDelay}
     words = _without_code(text)
-    return verdict_of(words) in {Verdict.PASSING, Verdict.DELAY} or "quota" in words.lower()
+    return verdict_of(words) in {Verdict.PASSING, Verdict.DOUBTFUL, Verdict.DELAY} or "quota" in words.lower()
 
 
 def _blame_by_code(kind: type[Pop3Error], verdict: Verdict) -> Blame | None:

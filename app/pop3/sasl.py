@@ -33,9 +33,9 @@ class Mechanism(Protocol):
         """To be called when the server says that it worked. Raises ProtocolError when it has not proven itself."""
 
 
-def choose_for_token(offered: Set[str]) -> str | None:
-    """The mechanism to log in with by an OAuth2 access token; None: the server has none."""
-    return next((name for name in _TOKEN_MECHANISMS if name in offered), None)
+def ways_for_token(offered: Set[str]) -> tuple[str, ...]:
+    """The mechanisms to log in with by an OAuth2 access token, the best one first."""
+    return tuple(name for name in _TOKEN_MECHANISMS if name in offered)
 
 
 def for_password(name: str, *, username: str, password: str, nonce: str) -> Mechanism:
@@ -54,7 +54,7 @@ def for_password(name: str, *, username: str, password: str, nonce: str) -> Mech
 
 
 def for_token(name: str, *, username: str, token: str, host: str, port: int) -> "XOAuth2":
-    """One of those that ``choose_for_token`` names. Raises InvalidArgument for what none can carry."""
+    """One of those that ``ways_for_token`` names. Raises InvalidArgument for what none can carry."""
     _require_text(username, token)
     if name == "OAUTHBEARER":
         return OAuthBearer(username, token, host=host, port=port)

@@ -51,7 +51,7 @@ from app.pop3.refusals import meaning_of
 from app.pop3.retrieval import Asked, Refusal, Retrieval, Retrieved, refusal
 from app.pop3.stream import LONGEST_CONNECTING, Stream, client_tls_context
 from app.pop3.transcript import Transcript
-from app.pop3.ways import BY_APOP, BY_USER, LONGEST_ARGUMENT, other_way, ways_to_log_in
+from app.pop3.ways import BY_APOP, BY_USER, LONGEST_ARGUMENT, may_be_the_way, other_way, ways_to_log_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +320,9 @@ class Pop3Session:
             raise
         if self._dialogue.is_logging_in:
             self._dialogue.refusal = None  # of a CAPA that went out with the login
-        if status.ok:
+        if not status.ok:
+            self._dialogue.capa_refused_at = self._dialogue.answers
+        else:
             self.capabilities = parse_capabilities(bytes(body)).judged_by(self._dialogue.redaction)
 
     async def _ask_for_messages_as_they_are(self) -> None:
@@ -420,18 +422,23 @@ class Pop3Session:
         """By an OAuth2 access token. Raises as ``login`` does, ServerPermanent when the server has no such login."""
         self._require_protection()
         await self._presume_nothing()
-        name = mechanism or sasl.choose_for_token(self.capabilities.sasl)
-        if name is None:
+        names = (mechanism,) if mechanism else sasl.ways_for_token(self.capabilities.sasl)
+        if not names:
             raise ServerPermanent("The server offers no login by OAuth2: neither OAUTHBEARER nor XOAUTH2.")
-        exchange = sasl.for_token(
-            name, username=username, token=token, host=self._endpoint.host, port=self._endpoint.port
-        )
-        try:
-            await self._log_in(username, token, partial(authenticate, self._dialogue, exchange))
-        except AuthFailed as error:
-            if exchange.is_servers_trouble:
-                raise ServerTemporary(error.detail, error.reply, error.response_code) from error
-            raise
+        for name in names:
+            exchange = sasl.for_token(
+                name, username=username, token=token, host=self._endpoint.host, port=self._endpoint.port
+            )
+            try:
+                await self._log_in(username, token, partial(authenticate, self._dialogue, exchange))
+                return
+            except Pop3Error as error:
+                if exchange.is_servers_trouble and isinstance(error, AuthFailed):
+                    raise ServerTemporary(error.detail, error.reply, error.response_code) from error
+                words = self._dialogue.refusal
+                is_announced_only = error.blame and words is not None and may_be_the_way(name, words)
+                if not is_announced_only or name == names[-1]:
+                    raise
 
     def _require_protection(self) -> None:
         if self._endpoint.security is Security.NONE and not self._allow_cleartext_password:
@@ -444,10 +451,11 @@ class Pop3Session:
         self._dialogue.is_logging_in = True
         try:
             status = await exchange()
-        except ConnectionLost as error:
-            if (words := self._dialogue.refusal) is not None:
+        except (ConnectionLost, Timeout) as error:
+            if (words := self._dialogue.refusal) is not None:  # a refused USER, and nothing more
                 raise self._login_refused(words, username, secret) from error
-            error.detail += ". It ended at the login: some servers answer a wrong password so."  # Yahoo does
+            if isinstance(error, ConnectionLost):  # as Yahoo
+                error.detail += ". It ended at the login: some servers answer a wrong password so."
             raise
         finally:
             self._dialogue.is_logging_in = False

@@ -23,9 +23,12 @@ def drop() -> FakeMaildrop:
     return drop
 
 
-async def test_pipelining_that_is_not_done_is_done_without(service: Client, drop: FakeMaildrop) -> None:
+@pytest.mark.parametrize("lost", ["PASS", "UIDL", "LIST", "RETR 2"])
+async def test_pipelining_that_is_not_done_is_done_without(
+    service: Client, drop: FakeMaildrop, lost: str
+) -> None:
     """Only the first of the commands that come together is answered."""
-    hang = Faults(hang=["UIDL"])
+    hang = Faults(hang=[lost])
     async with FakePop3Server(drop, faults=hang) as server:
         mailbox_id = await service.register(drop, server)
         assert (await service.sync(mailbox_id))["error"]["code"] == "timeout"
@@ -52,6 +55,27 @@ async def test_capa_that_is_never_answered_is_not_asked_next_time(
         sync = await service.sync(mailbox_id)
         assert (sync["status"], sync["report"]["retrieved"]) == ("succeeded", 5)
         assert server.verbs.count("CAPA") == 1
+
+
+async def test_a_server_that_hangs_up_behind_a_capa_that_it_refuses_is_not_asked_next_time(
+    service: Client, drop: FakeMaildrop
+) -> None:
+    async with FakePop3Server(drop, capabilities=None) as server:
+        server.faults_by_session[1] = Faults(cut={"USER": 0})
+        mailbox_id = await service.register(drop, server)
+        assert (await service.sync(mailbox_id))["error"]["code"] == "connect_failed"
+        assert (await service.sync(mailbox_id))["status"] == "succeeded"
+        assert server.verbs.count("CAPA") == 1
+
+
+async def test_a_refused_user_counts_though_no_answer_to_pass_comes(
+    service: Client, drop: FakeMaildrop
+) -> None:
+    faults = Faults(instead={"USER": b"-ERR [AUTH] no such user"}, hang=["PASS"])
+    async with FakePop3Server(drop, faults=faults) as server:
+        mailbox_id = await service.register(drop, server)
+        assert (await service.sync(mailbox_id))["error"]["code"] == "auth_failed"
+        assert (await service.http.get(f"/mailboxes/{mailbox_id}")).json()["status"] == "auth_failed"
 
 
 async def test_three_refusals_that_speak_of_the_server_end_the_session_and_charge_no_message(

@@ -138,10 +138,14 @@ class Server:
         return self.says(way, rest)
 
 
-async def logged_in(server: Server, password: str = "correct horse", **given: Any) -> pop3.Pop3Session:
+async def opened(server: Server) -> pop3.Pop3Session:
     where = pop3.Endpoint("localhost", ("127.0.0.1",), server.port, pop3.Security.NONE)
     limits = pop3.Limits(reply_timeout=2, connect_timeout=5)
-    session = await pop3.connect(where, limits=limits, allow_cleartext_password=True)
+    return await pop3.connect(where, limits=limits, allow_cleartext_password=True)
+
+
+async def logged_in(server: Server, password: str = "correct horse", **given: Any) -> pop3.Pop3Session:
+    session = await opened(server)
     async with session:
         await session.login("reader", password, **given)
     return session
@@ -208,6 +212,23 @@ async def test_a_mechanism_of_its_own_choice_is_the_only_one() -> None:
             await logged_in(server, mechanism="CRAM-MD5")
         await logged_in(server, mechanism="PLAIN")
         assert [way for _, way in server.tried] == ["CRAM-MD5", "PLAIN"]
+
+
+async def test_a_token_goes_by_the_other_mechanism_where_one_is_announced_only() -> None:
+    def says(way: str, _rest: str) -> str:
+        return "-ERR unsupported mechanism" if way == "OAUTHBEARER" else "+OK"
+
+    async with Server("SASL OAUTHBEARER XOAUTH2", says).running() as server:
+        session = await opened(server)
+        async with session:
+            await session.login_with_token("reader", "token")
+        assert server.tried == [(1, "OAUTHBEARER"), (1, "XOAUTH2")]
+    async with Server("SASL OAUTHBEARER XOAUTH2", lambda *_: "-ERR [AUTH] expired").running() as server:
+        session = await opened(server)
+        async with session:
+            with pytest.raises(pop3.AuthFailed):
+                await session.login_with_token("reader", "token")
+        assert [way for _, way in server.tried] == ["OAUTHBEARER"]
 
 
 async def test_two_lines_of_sasl_count_both() -> None:
