@@ -318,6 +318,11 @@ class Dialogue:
             error.sign = Sign.PIPELINING
 
     def _said_before_the_end(self) -> Pop3Error | None:
+        """What the last refusal says of the session, though its line may have no end; a login judges it itself."""
+        if (words := self._framer.last_words) is not None:
+            self.refusal = words
+            if self._transcript is not None:
+                self._transcript.received_amiss(f"-ERR {words}")
         if self.refusal is None or self.is_logging_in:
             return None
         return closing_error(self.refusal, shown=self.shown(self.refusal))

@@ -142,6 +142,13 @@ class Framer:
         inbox = self._inbox
         return inbox.taken(inbox.start, inbox.end) if self._state is _State.BODY else b""
 
+    @property
+    def last_words(self) -> str | None:
+        """What stands behind an -ERR that is due and whose line has not ended."""
+        inbox = self._inbox
+        line = inbox.taken(inbox.start, inbox.end) if self._expected and self._state is _State.STATUS else b""
+        return text_of(line[4:]) if line[:4].upper() == b"-ERR" else None
+
     def end_as_a_file(self) -> Data:
         """The rest of a body that ``may_be_ended``, without the mark."""
         return self._end(self._inbox.end - len(FILE_END) + 1, self._inbox.end)

@@ -57,6 +57,25 @@ async def test_a_greeting_that_is_no_welcome_is_a_clear_error(
         assert server.log == []
 
 
+@pytest.mark.parametrize("line_end", [b"", b"\r"])
+@pytest.mark.parametrize(
+    ("command", "words", "kind"),
+    [
+        ("PASS", b"-ERR [AUTH] no such user", pop3.AuthFailed),
+        ("STAT", b"-ERR [IN-USE] somebody is in", pop3.MaildropInUse),
+        ("UIDL", b"-ERR temporarily unavailable", pop3.ServerTemporary),
+    ],
+)
+async def test_a_refusal_counts_though_the_connection_ends_before_its_line(
+    command: str, words: bytes, kind: type[pop3.Pop3Error], line_end: bytes
+) -> None:
+    said = words + line_end
+    faults = Faults(instead={command: said}, cut={command: len(said)})
+    async with FakePop3Server(FakeMaildrop(), faults=faults) as server:
+        error = await failure_of(server)
+        assert (type(error), error.reply) == (kind, words[5:].decode())
+
+
 async def test_a_server_that_closes_at_once_has_lost_the_connection() -> None:
     async with FakePop3Server(FakeMaildrop(), faults=Faults(closes_at_once=True)) as server:
         assert type(await failure_of(server)) is pop3.ConnectionLost
