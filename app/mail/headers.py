@@ -11,8 +11,10 @@ MAX_HEADER_OCTETS = 256 * 1024
 MAX_HEADERS = 2_000
 # Possessive all over: no input makes these go back over what they have read.
 _LINE = re.compile(
-    rb"^\r*+(?:([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)|([^\r\n][^\n]*+))", re.MULTILINE
+    rb"^(?:[\r\x00]*+([!-9;-~]++)[ \t\x00]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)|\r*+([^\r\n][^\n]*+))",
+    re.MULTILINE,
 )
+_FOLDED_FIRST = re.compile(rb"[ \t]++([!-9;-~]++)[ \t\x00]*+:([^\n]*+)")
 _FOLD = re.compile(rb"\n(?=[ \t]++[^ \t\n])")
 _USUAL_HEADER = re.compile(rb"^([!-9;-~]++)[ \t]*+:([^\n]*+)\n", re.MULTILINE)
 _MBOX_LINE = re.compile(rb">?From (?![ \t]*+:)")  # the separator line of an mbox file (RFC 4155)
@@ -142,6 +144,10 @@ def split_headers(data: bytes, budget: Budget, found: list[str]) -> tuple[Block,
         ]
     elif odd >= 0:
         found.append(defects.BROKEN_HEADER_LINE)
+    if folded := _FOLDED_FIRST.match(
+        data, start
+    ):  # some programs take it for a header, and it may name a sender
+        headers.insert(0, (folded[1].decode("ascii").lower(), _unfolded(folded[2])))
     if b"\r\r\n" in data[:end]:
         found.append(defects.CR_CR_LF)
     fields: dict[str, list[bytes]] = {}

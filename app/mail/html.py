@@ -13,7 +13,7 @@ from app.mail.budget import Budget, Work
 from app.mail.decoding import without_invisible
 from app.mail.nesting import TAGS, VOID, Tag, nest
 from app.mail.styles import color_in, is_legible
-from app.mail.text import TextWriter
+from app.mail.text import APART, TextWriter
 
 _ATTRIBUTES = {
     "*": {"align", "dir", "height", "lang", "style", "title", "valign", "width"},
@@ -38,7 +38,7 @@ _ALIASED = re.compile(rf"<(/?){_ALIAS}({'|'.join(sorted(_REOPENED))})(?=[ >])")
 _TEXT_BETWEEN_COMMENTS = 1_000
 _UNITS_OF_A_LINK = 40  # for what the parser adds
 _AT_ONCE = 2_000  # characters that are counted together
-_BLOCK = frozenset("blockquote br div h1 h2 h3 h4 h5 h6 hr li ol p table td th tr ul".split())  # noqa: SIM905
+_BLOCK = frozenset({*APART, "br", "ol", "td", "th", "ul"})
 
 # Browsers take "https:evil" and "https:/evil" for paths of the page where the link stands, or for hosts.
 _LINK = re.compile(r"(?:https?://[^\s/\\?#]|mailto:|tel:)", re.IGNORECASE)

@@ -18,13 +18,14 @@ _EMPTY_LINES = re.compile(r"\n{3,}")
 _LINE = 1  # how far apart from what is above: on a line of its own, or with an empty line between
 _PARAGRAPH = 2
 # fmt: off
-_APART = {
+APART = {
     **dict.fromkeys(
         ["article", "aside", "caption", "center", "dd", "details", "div", "dt", "figcaption", "footer", "header",
          "hgroup", "hr", "li", "nav", "summary", "table", "tr"], _LINE),
     **dict.fromkeys(["blockquote", "dl", "figure", "h1", "h2", "h3", "h4", "h5", "h6", "p", "pre"], _PARAGRAPH),
 }
 # fmt: on
+"""The elements that stand apart from what is above them, and how far."""
 
 
 class _Line(NamedTuple):
@@ -66,8 +67,8 @@ class TextWriter:
         elif name in {"td", "th"}:
             self._end_line()
             self._tops.append(len(self._lines))
-        elif name in _APART:
-            self._separate(_APART[name])
+        elif name in APART:
+            self._separate(APART[name])
             self._start_block(name)
 
     def _start_block(self, name: str) -> None:
@@ -91,7 +92,7 @@ class TextWriter:
             self._end_line()
             self._rows[-1].cells.append((self._tops.pop(), len(self._lines)))
             self._apart = _LINE
-        elif name in _APART:
+        elif name in APART:
             self._end_line()
             if name == "blockquote":
                 self._quotes -= 1
@@ -101,7 +102,7 @@ class TextWriter:
                 self._preformatted -= 1
             elif name == "tr":
                 self._end_row(self._rows.pop())
-            self._separate(_APART[name])
+            self._separate(APART[name])
 
     def text(self, text: str) -> None:
         if self._preformatted:

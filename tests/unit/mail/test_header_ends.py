@@ -30,6 +30,8 @@ from tests.unit.mail.nasty import multipart
         (b"+OK 9 octets\r\nSubject: s\r\n\r\nHello\r\n", "s", "Hello\n", defects.BROKEN_HEADER_LINE),
         (b" folded\r\nSubject: s\r\n\r\nHello\r\n", "s", "Hello\n", defects.BROKEN_HEADER_LINE),
         (b"Subject: s\n\nHello\n", "s", "Hello\n", None),
+        (b" Subject: s\r\nFrom: a@x\r\n\r\nHello\r\n", "s", "Hello\n", defects.BROKEN_HEADER_LINE),
+        (b" Hello: you\r\nmore\r\n", "", " Hello: you\nmore\n", defects.NO_EMPTY_LINE),
         (b"Subject: s\r\n\nHello\r\n", "s", "Hello\n", None),
         (b">From a@x Mon\r\nSubject : s\r\n\r\nHello\r\n", "s", "Hello\n", None),
         (b"\xef\xbb\xbfSubject: s\r\n\r\nHello\r\n", "s", "Hello\n", defects.BYTE_ORDER_MARK),

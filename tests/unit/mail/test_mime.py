@@ -309,6 +309,8 @@ def test_a_snippet_has_no_words_that_are_hidden() -> None:
             "plain",
         ),
         (multipart(_TEXT + b"plain", _HTML + b"<p>footer</p>"), "plain"),
+        (with_body(b"Content-Type: text/html", b"<dl><dt>term<dd>what</dl><details><summary>more"), "term what more"),
+        (with_body(b"Content-Type: text/html", b"<section>one</section><td>two"), "onetwo"),
         (with_body(b"Content-Type: text/plain; format=flowed; delsp=yes", b"https://e \r\nxample.org"),
          "https://example.org"),
     ],

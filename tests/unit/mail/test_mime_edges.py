@@ -74,6 +74,11 @@ def test_a_snippet_skips_the_invisible_padding_of_newsletters() -> None:
     assert summarise(raw).snippet == "Sale! Now half the price"
 
 
+def test_nothing_in_a_snippet_turns_the_reading_direction() -> None:
+    raw = with_body(b"Content-Type: text/plain; charset=utf-8", "pay \u202e001\u202c \u2066x\u2069".encode())
+    assert summarise(raw).snippet == "pay 001 x"
+
+
 def test_a_snippet_holds_no_control_characters() -> None:
     assert summarise(with_body(b"", b"one\x1b[31m two\x07\x7f three")).snippet == "one [31m two three"
 
