@@ -1,7 +1,7 @@
 """PURE  Why a connection check failed, in words for a person: the likely cause, and what to do."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -113,7 +113,8 @@ def explained(failure: SyncFailed, error: Exception, stage: Stage, login: Login)
         offers_stls=stage.offers_stls,
     )
     told = diagnose(error, at)
-    return replace(failure, cause=told.cause, remedy=told.remedy)
+    failure.cause, failure.remedy = told.cause, told.remedy
+    return failure
 
 
 def warnings_of(capabilities: pop3.Capabilities, *, poll_interval_seconds: int | None) -> list[str]:
