@@ -7,7 +7,8 @@ from typing import Any
 
 from app import pop3
 from app.ledger import repository as ledger
-from app.ledger.diff import Diff, Known, MaildropId
+from app.ledger.diff import Diff
+from app.ledger.lines import Known, MaildropId
 from app.ledger.models import EntryId
 from app.ledger.sorting import Sorting
 from app.reading.slices import Slices

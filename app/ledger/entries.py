@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from app.ledger.diff import Candidate, MaildropId
+from app.ledger.lines import Candidate, MaildropId
 from app.ledger.matching import SameAs
 from app.ledger.models import EntryState
 from app.mail.fingerprint import Fingerprint, shown

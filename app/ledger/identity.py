@@ -7,9 +7,10 @@ nothing. What decides then is sizes that agree, or the octets behind the header 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
-from app.ledger.diff import Known
+from app.ledger.lines import Known, is_made_up
 from app.mail.fingerprint import Fingerprint
 
 
@@ -36,6 +37,39 @@ class Relation(StrEnum):
     ELSEWHERE = "elsewhere"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What holds for all unique-ids of a listing.
+
+    ``shared``: ids that are listed several times. ``ids_changed``: ids changed wholesale, now or before.
+    ``is_wholesale``: most known ids have vanished from this listing. ``is_in_doubt``: all ids equal the
+    message-numbers, which they may be; ``compares_all``: they were seen to show other messages, or the maildrop was
+    moved, and no id is enough.
+    """
+
+    shared: frozenset[bytes] = frozenset()
+    ids_changed: bool = False
+    is_wholesale: bool = False
+    is_in_doubt: bool = False
+    compares_all: bool = False
+
+    def relate(self, unique_id: bytes, line: Known, *, is_steady: bool) -> Relation:
+        """How a message that is listed under an id and a ledger line have met. ``is_steady``: of the line's id."""
+        if line.unique_id == unique_id:
+            if line.is_deleted and unique_id not in self.shared:
+                return Relation.DELETED
+            if line.is_missing or not is_steady:
+                return Relation.RETURNED
+            if not self.compares_all:
+                return Relation.STEADY
+            return Relation.NUMBERED if self.is_in_doubt else Relation.MOVED
+        if is_made_up(unique_id) or is_made_up(line.unique_id):
+            return Relation.NAMELESS
+        if self.is_wholesale:
+            return Relation.RENAMED
+        return Relation.RENUMBERED if self.is_in_doubt and not line.is_missing else Relation.ELSEWHERE
+
+
 _ENOUGH = 3  # messages that all moved by as many places: of fewer there may be copies
 
 # Where equal Message-ID, Date and From may be the same message although the other header fields differ.
@@ -52,6 +86,14 @@ _PROPOSED = {
 UNDER_ITS_ID = {Relation.STEADY, Relation.DELETED, Relation.RETURNED, Relation.MOVED}
 
 _OWN = {*UNDER_ITS_ID, Relation.NUMBERED}
+
+
+def fits_size(line: Known, octets: int | None) -> bool:
+    """Whether LIST's size speaks for the message of the line's unique-id, or at least not against it.
+
+    That is enough for an id that is listed once and was there last time, or whose message was never looked into.
+    """
+    return line.octets is None or octets is None or line.octets == octets
 
 
 def is_same_by_headers(relation: Relation, line: Known, shown: Fingerprint, octets: int | None) -> bool:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.ledger.diff import Diff, Known, diff, ledger_key
+from app.ledger.diff import Diff, diff
+from app.ledger.lines import Known, ledger_key
 from app.ledger.listing_digest import ListingDigest
 from app.pop3 import Line, Listing, Sliced
 

@@ -1,6 +1,7 @@
 """PURE  Finds the ledger line that the message of a candidate belongs to.
 
-Which lines a candidate may be, in which order, and each of them once; whether it is one, ``identity`` decides. By its
+It knows which lines a candidate may be, in which order, and gives each of them away once; whether the candidate is one
+of them, ``identity`` decides. By its
 headers, which TOP gives, a suspect is compared with the lines of its own unique-id; where the server gives no id, and
 after a wholesale change, also with those that are not listed. Whatever is retrieved is compared by its content with
 those of its own id, and with all that are not listed: a message that was moved away and back has another id, and is
@@ -12,9 +13,17 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from app.ledger.diff import Candidate, Known, is_made_up
-from app.ledger.identity import UNDER_ITS_ID, Relation, is_proposed, is_same_by_content, is_same_by_headers
+from app.ledger.identity import (
+    UNDER_ITS_ID,
+    Circumstances,
+    Relation,
+    fits_size,
+    is_proposed,
+    is_same_by_content,
+    is_same_by_headers,
+)
 from app.ledger.import_state import other_spellings
+from app.ledger.lines import Candidate, Known
 from app.ledger.models import EntryId, EntryState
 from app.mail.fingerprint import Fingerprint
 
@@ -46,10 +55,7 @@ Verdict = SameAs | CopyOf | None
 class Matcher:
     """Knows which ledger lines are still to be found, and what was stored meanwhile.
 
-    ``own``: the lines of the suspects' ids. ``absent``: lines whose ids are not listed. ``shared``: ids that are listed
-    several times. ``ids_changed``: see ``identity``. ``is_wholesale``: most known ids have vanished from this listing.
-    ``is_in_doubt``: all ids equal the message-numbers, which they may be;
-    ``compares_all``: they were seen to show other messages, or the maildrop was moved, and no id is enough.
+    ``own``: the lines of the suspects' ids. ``absent``: lines whose ids are not listed.
     """
 
     def __init__(
@@ -57,17 +63,9 @@ class Matcher:
         *,
         own: Iterable[Known],
         absent: Iterable[Known],
-        ids_changed: bool,
-        shared: frozenset[bytes] = frozenset(),
-        is_wholesale: bool = False,
-        is_in_doubt: bool = False,
-        compares_all: bool = False,
+        circumstances: Circumstances,
     ) -> None:
-        self._ids_changed = ids_changed
-        self._is_in_doubt = is_in_doubt
-        self._compares_all = compares_all
-        self._shared = shared
-        self._is_wholesale = is_wholesale
+        self._circumstances = circumstances
         self._by_headers: _Index = defaultdict(deque)
         self._by_names: _Index = defaultdict(deque)
         self._by_content: _Index = defaultdict(deque)
@@ -169,8 +167,7 @@ class Matcher:
         Not one that failed: its message is still to be had, and recognising it would lose it.
         """
         lines = self._left(self._never_looked_into, candidate.unique_id)
-        fits = (one for one in lines if one.octets is None or candidate.octets in {None, one.octets})
-        return self._take(candidate, fits)
+        return self._take(candidate, (one for one in lines if fits_size(one, candidate.octets)))
 
     def take_failed_before(self, candidate: Candidate) -> Known | None:
         """A line of the candidate's id whose message could not be retrieved yet: this may be it."""
@@ -224,29 +221,18 @@ class Matcher:
         for line in lines:
             if is_same_by_content(
                 self._relation(candidate, line), line, marks,
-                is_body_same=line.entry_id in same_body, ids_changed=self._ids_changed,
+                is_body_same=line.entry_id in same_body, ids_changed=self._circumstances.ids_changed,
             ):  # fmt: skip
                 yield line
 
     def _relation(self, candidate: Candidate, line: Known) -> Relation:
-        if line.unique_id == candidate.unique_id:
-            if line.is_deleted and line.unique_id not in self._shared:
-                return Relation.DELETED
-            if line.is_missing or not self._steady(line.unique_id):
-                return Relation.RETURNED
-            if not self._compares_all:
-                return Relation.STEADY
-            return Relation.NUMBERED if self._is_in_doubt else Relation.MOVED
-        if is_made_up(candidate.unique_id) or is_made_up(line.unique_id):
-            return Relation.NAMELESS
-        if self._is_wholesale:
-            return Relation.RENAMED
-        return Relation.RENUMBERED if self._is_in_doubt and not line.is_missing else Relation.ELSEWHERE
+        is_steady = bool(self._steady(line.unique_id))
+        return self._circumstances.relate(candidate.unique_id, line, is_steady=is_steady)
 
     def _steady(self, unique_id: bytes) -> list[Known]:
         """The one line of an id that is listed once and was never missing since."""
         present = self._present.get(unique_id, [])
-        return present if len(present) == 1 and unique_id not in self._shared else []
+        return present if len(present) == 1 and unique_id not in self._circumstances.shared else []
 
     def _left(self, index: "_Index", key: Hashable) -> Iterable[Known]:
         """Lines under a key that may still be to be found, a bounded number of them: senders can make many alike."""

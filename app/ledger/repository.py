@@ -23,7 +23,7 @@ from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
 
-from app.ledger.diff import Deletable, Known, MaildropId
+from app.ledger.lines import Deletable, Known, MaildropId
 from app.ledger.listing_digest import ListingDigest
 from app.ledger.models import EntryId, EntryState, Leased, ListingMark, UniqueIdEntry
 from app.mailboxes import repository as mailboxes

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from app.ledger.diff import Candidate, Diff, Known, Settled, diff, is_simply_known, ledger_key
+from app.ledger.diff import Diff, Settled, diff, is_simply_known
+from app.ledger.lines import Candidate, Known, ledger_key
 from app.pop3 import Line, Lines, Sliced
 
 _SLICE_LINES = 2048

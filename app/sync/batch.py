@@ -7,8 +7,8 @@ from datetime import datetime
 from sqlmodel import Session
 
 from app.ledger import repository as ledger
-from app.ledger.diff import Candidate, MaildropId
 from app.ledger.entries import Row, RowMaker
+from app.ledger.lines import Candidate, MaildropId
 from app.ledger.matching import CopyOf, Matcher, SameAs, Verdict
 from app.ledger.models import EntryId, EntryState, Leased
 from app.messages import intake

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from app import pop3
-from app.ledger.diff import Candidate
+from app.ledger.lines import Candidate
 from app.messages.contents import Packed, Packer
 from app.messages.intake import Prepared, prepare
 from app.messages.wholeness import WHOLE, Copy, Wholeness, measured

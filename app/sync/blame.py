@@ -6,7 +6,7 @@ from functools import partial
 
 from app import pop3
 from app.ledger import repository as ledger
-from app.ledger.diff import Candidate, MaildropId
+from app.ledger.lines import Candidate, MaildropId
 from app.ledger.models import Leased
 from app.sync.batch import Batch
 from app.sync.batches import Outcome

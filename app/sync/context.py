@@ -12,7 +12,7 @@ from app import pop3
 from app.database import Database
 from app.jobs.wakeups import Wakeups
 from app.ledger import repository as ledger
-from app.ledger.diff import MaildropId
+from app.ledger.lines import MaildropId
 from app.ledger.listing_view import ListingView
 from app.ledger.matching import Matcher
 from app.ledger.models import Leased

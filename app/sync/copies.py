@@ -11,7 +11,7 @@ from functools import partial
 from sqlmodel import Session
 
 from app.database import Database
-from app.ledger.diff import Known
+from app.ledger.lines import Known
 from app.ledger.matching import Matcher
 from app.ledger.models import EntryId
 from app.messages import intake

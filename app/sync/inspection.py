@@ -14,8 +14,9 @@ from app.errors import AppError
 from app.ledger import listing_view
 from app.ledger import repository as ledger
 from app.ledger.comparison import compared
-from app.ledger.diff import MaildropId, ledger_key
 from app.ledger.entries import RowMaker
+from app.ledger.identity import Circumstances
+from app.ledger.lines import MaildropId, ledger_key
 from app.ledger.matching import Matcher
 from app.ledger.models import EntryId, Leased
 from app.mail.mime import summarise
@@ -131,9 +132,7 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
         matcher = Matcher(
             own=view.diff.own,
             absent=view.diff.gone + view.diff.away,
-            ids_changed=True,
-            shared=view.diff.shared,
-            is_wholesale=True,
+            circumstances=Circumstances(ids_changed=True, shared=view.diff.shared, is_wholesale=True),
         )
         triaged = await triage(
             session,

@@ -20,8 +20,8 @@ from app.idempotency.replays import MAKES_ONCE
 from app.ledger import import_state
 from app.ledger import repository as ledger
 from app.ledger import schemas as ledger_schemas
-from app.ledger.diff import MaildropId, ledger_key
 from app.ledger.import_state import StateFormat, StateReading, StateRefused
+from app.ledger.lines import MaildropId, ledger_key
 from app.ledger.models import EntryId, EntryState, UniqueIdEntry
 from app.ledger.schemas import UniqueIdAnswer
 from app.mailboxes import repository as mailboxes

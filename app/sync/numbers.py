@@ -10,8 +10,8 @@ from enum import Enum, auto
 from hashlib import sha256
 
 from app import pop3
-from app.ledger.diff import Known
 from app.ledger.identity import is_alike
+from app.ledger.lines import Known
 from app.mail.fingerprint import fingerprint, shown
 
 _HEAD = 512 * 1024  # octets of a large message

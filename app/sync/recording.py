@@ -12,8 +12,8 @@ from functools import partial
 from typing import Any
 
 from app.ledger import repository as ledger
-from app.ledger.diff import Known
 from app.ledger.entries import Row, RowMaker
+from app.ledger.lines import Known
 from app.ledger.listing_view import ListingView
 from app.ledger.models import EntryId, EntryState, Leased
 from app.mailboxes import repository as mailboxes

@@ -16,8 +16,8 @@ import structlog
 from app import pop3
 from app.database import Database
 from app.ledger import repository as ledger
-from app.ledger.diff import Deletable, Known, Listed, ledger_key
 from app.ledger.identity import Relation, is_same_by_content, is_same_by_headers
+from app.ledger.lines import Deletable, Known, Listed, ledger_key
 from app.ledger.models import EntryId, Leased
 from app.mail.fingerprint import fingerprint, head_of, shown
 from app.mailboxes.models import MailboxId

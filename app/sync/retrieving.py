@@ -5,8 +5,8 @@ from functools import partial
 
 from app import pop3
 from app.ledger import repository as ledger
-from app.ledger.diff import Candidate, Turn
 from app.ledger.entries import Row, RowMaker
+from app.ledger.lines import Candidate, Turn
 from app.ledger.models import Leased
 from app.messages.intake import Prepared
 from app.messages.wholeness import Habit

@@ -8,8 +8,8 @@ from app import pop3
 from app.ledger import listing_digest, listing_view
 from app.ledger import repository as ledger
 from app.ledger.comparison import compared
-from app.ledger.diff import Known, is_made_up, ledger_key
-from app.ledger.identity import numbers_shown
+from app.ledger.identity import Circumstances, numbers_shown
+from app.ledger.lines import Known, is_made_up, ledger_key
 from app.ledger.listing_digest import Change, ListingDigest
 from app.ledger.listing_view import ListingView
 from app.ledger.matching import Matcher
@@ -72,16 +72,15 @@ async def match(sync: SyncContext, view: ListingView) -> Matcher:
     diff, absent = view.diff, view.diff.gone + view.diff.away
     if diff.is_wholesale or any(is_made_up(candidate.unique_id) for candidate in diff.fresh):
         absent = await copies.named(sync.tools.database, absent)
-    made = partial(
-        Matcher,
-        own=await copies.named(sync.tools.database, diff.own),
-        absent=absent,
-        ids_changed=sync.mailbox.ids_changed or diff.is_wholesale or view.has_shifted,
+    circumstances = Circumstances(
         shared=diff.shared,
+        ids_changed=sync.mailbox.ids_changed or diff.is_wholesale or view.has_shifted,
         is_wholesale=diff.is_wholesale,
         is_in_doubt=view.is_in_doubt,
         compares_all=view.compares_all,
     )
+    own = await copies.named(sync.tools.database, diff.own)
+    made = partial(Matcher, own=own, absent=absent, circumstances=circumstances)
     return await sync.tools.slices.call(made, rows=len(diff.own) + len(absent))
 
 

@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from app import pop3
-from app.ledger.diff import Candidate, Known, Turn, is_due, is_made_up
+from app.ledger.diff import is_due
+from app.ledger.lines import Candidate, Known, Turn, is_made_up
 from app.ledger.listing_view import ListingView
 from app.ledger.matching import Matcher, SameAs
 from app.ledger.models import EntryId

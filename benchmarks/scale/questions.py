@@ -10,7 +10,8 @@ from sqlmodel import Session
 
 from app.ledger import listing_view
 from app.ledger import repository as ledger
-from app.ledger.diff import MaildropId, diff
+from app.ledger.diff import diff
+from app.ledger.lines import MaildropId
 from app.ledger.models import Leased
 from app.mailboxes.models import MailboxId
 from app.messages import repository as messages

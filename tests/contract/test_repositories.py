@@ -13,7 +13,7 @@ from sqlmodel import Session
 
 from app.database import Database
 from app.ledger import repository as ledger
-from app.ledger.diff import MaildropId
+from app.ledger.lines import MaildropId
 from app.ledger.models import EntryState, Leased
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId

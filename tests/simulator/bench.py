@@ -15,7 +15,7 @@ from app.database import Database
 from app.database.schema import upgrade
 from app.jobs.wakeups import Wakeups
 from app.ledger import repository as ledger
-from app.ledger.diff import MaildropId
+from app.ledger.lines import MaildropId
 from app.ledger.models import UniqueIdEntry
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId

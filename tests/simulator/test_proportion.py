@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.ledger.diff import Known
+from app.ledger.lines import Known
 from app.ledger.repository import ROWS_PER_READ
 from app.mailboxes import repository as mailboxes
 from tests.simulator.bench import NOW, Bench

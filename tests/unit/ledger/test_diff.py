@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.ledger.diff import Candidate, Diff, Known, diff, ledger_key
+from app.ledger.diff import Diff, diff
+from app.ledger.lines import Candidate, Known, ledger_key
 from app.ledger.models import EntryId, EntryState
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)

@@ -1,11 +1,20 @@
 """Is a listed message another one than the known one? The table, row by row, and who could misuse a row."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from app.ledger.diff import Known
-from app.ledger.identity import Relation, is_proposed, is_same_by_content, is_same_by_headers, numbers_shown
+from app.ledger.identity import (
+    Circumstances,
+    Relation,
+    fits_size,
+    is_proposed,
+    is_same_by_content,
+    is_same_by_headers,
+    numbers_shown,
+)
+from app.ledger.lines import Known
 from app.ledger.models import EntryId, EntryState
 from app.mail.fingerprint import Fingerprint, fingerprint, names_digest, shown
 
@@ -161,3 +170,37 @@ def test_ids_are_numbers_where_all_messages_move_up_by_as_many() -> None:
     assert not numbers_shown(lines, heads(b"x", b"a", b"b", b"n", b"y", b"c")), "not all by as many"
     assert not numbers_shown(lines, heads(b"x", b"a", b"b", b"n", b"y")), "one is gone"
     assert not numbers_shown(lines[:3], heads(b"x", b"a", b"b")), "two may be copies"
+
+
+@pytest.mark.parametrize(
+    ("unique_id", "of_line", "holds", "relation"),
+    [
+        (b"a", {}, {}, Relation.STEADY),
+        (b"a", {}, {"compares_all": True}, Relation.MOVED),
+        (b"a", {}, {"compares_all": True, "is_in_doubt": True}, Relation.NUMBERED),
+        (b"a", {"is_steady": False}, {"compares_all": True}, Relation.RETURNED),
+        (b"a", {"is_missing": True}, {}, Relation.RETURNED),
+        (b"a", {"is_missing": True, "deletes": 1}, {}, Relation.DELETED),
+        (b"a", {"is_missing": True, "deletes": 1}, {"shared": frozenset({b"a"})}, Relation.RETURNED),
+        (b"b", {}, {}, Relation.ELSEWHERE),
+        (b"b", {}, {"is_wholesale": True, "is_in_doubt": True}, Relation.RENAMED),
+        (b"b", {}, {"is_in_doubt": True}, Relation.RENUMBERED),
+        (b"b", {"is_missing": True}, {"is_in_doubt": True}, Relation.ELSEWHERE),
+        (b" headers-b", {}, {"is_wholesale": True}, Relation.NAMELESS),
+    ],
+)
+def test_how_a_listed_message_and_a_line_have_met(
+    unique_id: bytes, of_line: dict[str, Any], holds: dict[str, Any], relation: Relation
+) -> None:
+    is_steady = of_line.get("is_steady", True)
+    line = replace(LINE, unique_id=b"a", **{name: of_line[name] for name in of_line if name != "is_steady"})
+    assert Circumstances(**holds).relate(unique_id, line, is_steady=is_steady) is relation
+
+
+@pytest.mark.parametrize(
+    ("kept", "listed", "fits"), [(10, 10, True), (10, 11, False), (None, 11, True), (10, None, True)]
+)
+def test_a_size_that_nobody_gave_speaks_against_nothing(
+    kept: int | None, listed: int | None, *, fits: bool
+) -> None:
+    assert fits_size(replace(LINE, octets=kept), listed) is fits

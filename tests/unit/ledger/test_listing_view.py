@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from app.ledger import listing_view
-from app.ledger.diff import Known, diff, ledger_key
+from app.ledger.diff import diff
+from app.ledger.lines import Known, ledger_key
 from app.ledger.listing_digest import ListingDigest
 from app.ledger.listing_view import ListingView
 from app.ledger.models import EntryId, EntryState

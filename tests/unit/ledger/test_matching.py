@@ -1,6 +1,7 @@
 """Each ledger line is recognised once, under its own id first; what nothing names is recognised only with cause."""
 
-from app.ledger.diff import Candidate, Known
+from app.ledger.identity import Circumstances
+from app.ledger.lines import Candidate, Known
 from app.ledger.matching import CopyOf, Matcher, SameAs
 from app.ledger.models import EntryId, EntryState
 from app.mail.fingerprint import Fingerprint
@@ -21,7 +22,7 @@ def candidate(unique_id: bytes, number: int = 1) -> Candidate:
 
 
 def matcher(*, own: list[Known], absent: list[Known], ids_changed: bool = False) -> Matcher:
-    return Matcher(own=own, absent=absent, ids_changed=ids_changed)
+    return Matcher(own=own, absent=absent, circumstances=Circumstances(ids_changed=ids_changed))
 
 
 def test_a_line_that_is_not_listed_is_recognised_by_its_content_once() -> None:
@@ -72,7 +73,9 @@ def test_an_id_that_another_client_wrote_down_differently_is_its_line() -> None:
 
 
 def test_headers_that_decide_nothing_recognise_nothing() -> None:
-    there = Matcher(own=[], absent=[line(1, b"old")], ids_changed=True, is_wholesale=True)
+    there = Matcher(
+        own=[], absent=[line(1, b"old")], circumstances=Circumstances(ids_changed=True, is_wholesale=True)
+    )
     assert there.take_by_headers(candidate(b"new"), UNNAMED) is None
     assert there.take_by_headers(candidate(b"new"), Fingerprint(b"others", b"")) is None
     assert there.take_by_headers(candidate(b"new"), NAMED) == SameAs(line(1, b"old"))

@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.ledger.diff import Diff, Known, diff
+from app.ledger.diff import Diff, diff
+from app.ledger.lines import Known
 from app.ledger.models import EntryId, EntryState
 from app.ledger.sorting import Sorting
 from app.pop3 import Listing, RawListing, Stat, in_one_go, parse_listing

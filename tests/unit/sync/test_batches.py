@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from app import pop3
-from app.ledger.diff import Candidate
+from app.ledger.lines import Candidate
 from app.messages.intake import Prepared
 from app.reading.threads import FairThreads
 from app.sync.batches import Batches, MemoryBudget, Outcome

@@ -9,7 +9,9 @@ import pytest
 
 from app import pop3
 from app.ledger import listing_view
-from app.ledger.diff import Known, diff
+from app.ledger.diff import diff
+from app.ledger.identity import Circumstances
+from app.ledger.lines import Known
 from app.ledger.matching import Matcher
 from app.ledger.models import EntryId, EntryState
 from app.mail.fingerprint import shown
@@ -88,8 +90,9 @@ class Sorter:
         view = listing_view.whole(listing, diff(lines, ledger, now=NOW), last_digest=None)
         found = view.diff
         matcher = Matcher(
-            own=found.own, absent=found.gone + found.away, ids_changed=found.is_wholesale, shared=found.shared,
-            is_wholesale=found.is_wholesale,
+            own=found.own, absent=found.gone + found.away, circumstances=Circumstances(
+                ids_changed=found.is_wholesale, shared=found.shared, is_wholesale=found.is_wholesale
+            ),
         )  # fmt: skip
         return await triage(
             cast("pop3.Pop3Session", self.session), view, matcher, most_octets=most_octets, total=0,
