@@ -156,7 +156,7 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
     if decision is not None:
         heads = triaged.shown
         baseline = [(one, heads.get(one.number)) for one in unknown] if decision is Unknown.KNOWN else []
-        decided = Triaged(recognised=triaged.recognised, baseline=baseline)
+        decided = Triaged(recognised=triaged.recognised, baseline=tuple(baseline))
         try:
             async with taken(
                 mailbox_id, tools.database, since=since, clock=tools.clock, seconds=tools.lease_seconds

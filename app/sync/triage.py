@@ -1,7 +1,7 @@
 """Which candidates to retrieve: suspects recognised by their headers, the unwanted and the too large set aside."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -46,7 +46,7 @@ class CandidateHead:
     unwanted: str | None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Triaged:
     """The candidates of a listing, each in one place.
 
@@ -54,13 +54,13 @@ class Triaged:
     messages those may prove to be that have no unique-id, once they are retrieved.
     """
 
-    recognised: list[tuple[Candidate, SameAs]] = field(default_factory=list)
-    baseline: list[tuple[Candidate, Fingerprint | None]] = field(default_factory=list)
-    postponed: list[Candidate] = field(default_factory=list)
-    too_large: list[Candidate] = field(default_factory=list)
-    filtered: list[tuple[Candidate, CandidateHead]] = field(default_factory=list)
-    to_retrieve: list[Candidate] = field(default_factory=list)
-    heads: dict[int, CandidateHead] = field(default_factory=dict)
+    recognised: tuple[tuple[Candidate, SameAs], ...] = ()
+    baseline: tuple[tuple[Candidate, Fingerprint | None], ...] = ()
+    postponed: tuple[Candidate, ...] = ()
+    too_large: tuple[Candidate, ...] = ()
+    filtered: tuple[tuple[Candidate, CandidateHead], ...] = ()
+    to_retrieve: tuple[Candidate, ...] = ()
+    heads: Mapping[int, CandidateHead] = field(default_factory=dict)
     awaited: frozenset[EntryId] = frozenset()
 
     @property
@@ -179,54 +179,85 @@ def _decided(
     may_hold: bool,
 ) -> Triaged:
     """Each candidate in its place, as the headers that are known tell. ``later``: of which not all is known yet."""
-    triaged = Triaged(recognised=piles.recognised, heads=heads)
-    suspects, plain, baseline = piles.suspects, piles.plain, piles.baseline
     matcher.expect(head.marks for head in heads.values())
-    known = _recognised(
-        suspects, heads, matcher, is_wholesale=piles.is_wholesale, compares_all=view.compares_all
-    )
-    unknown = list(_unrecognised(suspects, known, triaged, matcher, later, now=now))
-    (baseline if is_baseline else plain).extend(unknown)
-    triaged.baseline = [(c, heads[c.number].marks if c.number in heads else None) for c in baseline]
+    suspects = _suspects_placed(view, matcher, piles, heads, later, now=now)
+    baseline = [*piles.baseline, *(suspects.unknown if is_baseline else ())]
+    plain = [*piles.plain, *(() if is_baseline else suspects.unknown)]
     if may_hold:
         undecided = [
             c for c in plain if not (c.number in heads and matcher.proposed(c, heads[c.number].marks))
         ]
         _hold_if_undecided(view, matcher, undecided)
+    filtered: list[tuple[Candidate, CandidateHead]] = []
+    too_large: list[Candidate] = []
+    to_retrieve: list[Candidate] = []
     for candidate in plain:
-        _place(candidate, triaged, is_large=candidate.number in piles.large)
-    triaged.to_retrieve.sort(key=_tried)
-    triaged.awaited = frozenset(
-        line.entry_id
-        for candidate in triaged.to_retrieve
-        if is_made_up(candidate.unique_id) and candidate.number in heads
-        for line in matcher.proposed(candidate, heads[candidate.number].marks)
+        head = heads.get(candidate.number)
+        if candidate.is_forced:
+            to_retrieve.append(candidate)
+        elif head is not None and head.unwanted is not None:
+            filtered.append((candidate, head))
+        elif candidate.number in piles.large:
+            too_large.append(candidate)
+        else:
+            to_retrieve.append(candidate)
+    return Triaged(
+        recognised=(*piles.recognised, *suspects.recognised),
+        baseline=tuple((c, heads[c.number].marks if c.number in heads else None) for c in baseline),
+        postponed=suspects.postponed,
+        too_large=tuple(too_large),
+        filtered=tuple(filtered),
+        to_retrieve=tuple(sorted(to_retrieve, key=_tried)),
+        heads=heads,
+        awaited=frozenset(_awaited(to_retrieve, heads, matcher)),
     )
-    return triaged
 
 
-def _unrecognised(
-    suspects: Sequence[Candidate],
-    known: dict[int, SameAs],
-    triaged: Triaged,
+def _awaited(
+    to_retrieve: Sequence[Candidate], heads: Mapping[int, CandidateHead], matcher: Matcher
+) -> Iterator[EntryId]:
+    for candidate in to_retrieve:
+        if is_made_up(candidate.unique_id) and candidate.number in heads:
+            for line in matcher.proposed(candidate, heads[candidate.number].marks):
+                yield line.entry_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Suspects:
+    """``unknown``: those that headers did not decide about, and those that are known and that somebody waits for."""
+
+    recognised: tuple[tuple[Candidate, SameAs], ...]
+    postponed: tuple[Candidate, ...]
+    unknown: tuple[Candidate, ...]
+
+
+def _suspects_placed(
+    view: ListingView,
     matcher: Matcher,
+    piles: _Piles,
+    heads: dict[int, CandidateHead],
     later: Collection[int],
     *,
     now: datetime,
-) -> Iterator[Candidate]:
-    """The suspects that headers did not decide about, and those that are known and that somebody waits for."""
-    later = {*later, *_to_postpone(suspects, known, triaged.heads, matcher)}
-    for candidate in suspects:
+) -> _Suspects:
+    is_wholesale, compares_all = piles.is_wholesale, view.compares_all
+    known = _recognised(piles.suspects, heads, matcher, is_wholesale=is_wholesale, compares_all=compares_all)
+    later = {*later, *_to_postpone(piles.suspects, known, heads, matcher)}
+    recognised: list[tuple[Candidate, SameAs]] = []
+    unknown: list[Candidate] = []
+    for candidate in piles.suspects:
         same = known.get(candidate.number)
         if candidate.number in later:
-            triaged.postponed.append(candidate)
-        elif same is None:
+            continue
+        if same is None:
             line = matcher.take_failed_before(candidate)
-            yield _of_line(candidate, line) if line else candidate
+            unknown.append(_of_line(candidate, line) if line else candidate)
         elif same.line.unique_id == candidate.unique_id and is_due(same.line, now):
-            yield _of_line(candidate, same.line)
+            unknown.append(_of_line(candidate, same.line))
         else:
-            triaged.recognised.append((candidate, same))
+            recognised.append((candidate, same))
+    postponed = (candidate for candidate in piles.suspects if candidate.number in later)
+    return _Suspects(tuple(recognised), tuple(postponed), tuple(unknown))
 
 
 def _tried(candidate: Candidate) -> int:
@@ -322,18 +353,6 @@ def _to_postpone(
     ]
     unread = (c.number for c in unknown if matcher.is_steady_and_nameless(c))
     return frozenset(asked[MOST_RETRIEVED_TO_COMPARE:]) | frozenset(unread)
-
-
-def _place(candidate: Candidate, triaged: Triaged, *, is_large: bool) -> None:
-    head = triaged.heads.get(candidate.number)
-    if candidate.is_forced:
-        triaged.to_retrieve.append(candidate)
-    elif head is not None and head.unwanted is not None:
-        triaged.filtered.append((candidate, head))
-    elif is_large:
-        triaged.too_large.append(candidate)
-    else:
-        triaged.to_retrieve.append(candidate)
 
 
 def _hold_if_undecided(view: ListingView, matcher: Matcher, unknown: Sequence[Candidate]) -> None:
