@@ -2,7 +2,11 @@
 
 from collections.abc import Iterator
 
+from app.ledger.lines import Candidate
 from app.pop3 import Retrieved, ServerTemporary, is_meant_for_all
+
+Answer = tuple[Candidate, Retrieved]
+"""A message that was asked for, and what came."""
 
 
 class RefusedAll(ServerTemporary):
@@ -17,29 +21,30 @@ class AlikeRefusals:
 
     def __init__(self, *, most: int | None) -> None:
         self._most = most
-        self._held: list[Retrieved] = []
+        self._held: list[Answer] = []
 
-    def handed_on(self, reply: Retrieved) -> Iterator[Retrieved]:
+    def handed_on(self, candidate: Candidate, reply: Retrieved) -> Iterator[Answer]:
         """The answers that are known to be about their messages, in order. Raises RefusedAll."""
         words = reply.refused.text if reply.refused else None
         if self._most is None or words is None or not is_meant_for_all(words):
             yield from self.rest()
-            yield reply
+            yield candidate, reply
             return
-        if self._held and self._words_of(self._held[-1]) != _shape_of(words):
+        if self._held and _words_of(self._held[-1]) != _shape_of(words):
             yield from self.rest()
-        self._held.append(reply)
+        self._held.append((candidate, reply))
         if len(self._held) >= self._most:
             raise RefusedAll(f"The server refuses whatever is asked for: {words}"[:600], words[:500])
 
-    def rest(self) -> Iterator[Retrieved]:
+    def rest(self) -> Iterator[Answer]:
         """What is held back, handed on: nothing like it follows."""
         held, self._held = self._held, []
         yield from held
 
-    @staticmethod
-    def _words_of(reply: Retrieved) -> str:
-        return _shape_of(reply.refused.text) if reply.refused else ""
+
+def _words_of(answer: Answer) -> str:
+    _candidate, reply = answer
+    return _shape_of(reply.refused.text) if reply.refused else ""
 
 
 def _shape_of(words: str) -> str:

@@ -64,10 +64,10 @@ async def _retrieve(sync: SyncContext, surveyed: Surveyed, store: "_Store") -> l
                     too_large.append(candidates[reply.number])
                 if reply.ending is pop3.Ending.AS_FILE:
                     learnt.ends_as_files()
-                for one in alike.handed_on(reply):
-                    await batches.add(candidates[one.number], one)
-        for one in alike.rest():
-            await batches.add(candidates[one.number], one)
+                for answer in alike.handed_on(candidates[reply.number], reply):
+                    await batches.add(*answer)
+        for answer in alike.rest():
+            await batches.add(*answer)
     return too_large
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from app.ledger import repository as ledger
+from app.ledger.models import EntryId
 from app.mailboxes import repository as mailboxes
 from app.sync import copies
 from app.sync import triage as triaging
@@ -992,3 +994,18 @@ async def test_numbers_that_moved_up_are_seen_behind_much_new_mail(bench: Bench)
 
 async def mailbox_of(bench: Bench) -> Any:
     return await bench.database.read(lambda db: mailboxes.snapshot(db, bench.mailbox_id))
+
+
+async def test_a_refusal_may_wait_for_an_answer_of_another_turn_to_show_what_it_meant(bench: Bench) -> None:
+    """Messages that somebody asks for are retrieved in a turn of their own, behind the others."""
+    put(bench, "a")
+    bench.maildrop.whims.refuses = {b"1"}
+    assert await bench.try_sync() == ("partial", None)
+    (line,) = await bench.lines()
+    entry_id = EntryId(line.id or 0)
+    await bench.database.write(lambda db: ledger.want(db, bench.mailbox_id, entry_id, now=bench.now))
+    put(bench, "b", first=2)
+    bench.maildrop.whims.refuses = {b"2"}
+    assert await bench.try_sync() == ("partial", None)
+    assert await bench.subjects() == ["a"]
+    assert sorted(line.state for line in await bench.lines()) == ["failed", "stored"]
