@@ -154,7 +154,7 @@ class ConnectionCheck:
                 again = by_password(wanted, secrets[0], [refusal.way])
                 session = await self._connected(endpoint, wanted, secrets, pop3.unwatched)
                 await closing.enter_async_context(session)
-                session.refused_ways = (refusal.way,)
+                session.authorization.refused_ways = (refusal.way,)
                 await again(session)
             log.passed(
                 f"logged in as {wanted.username}",

@@ -11,7 +11,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import IO, Final
 
-from app.pop3.retrieval import Ending
+from app.pop3.answers import Ending
 from app.pop3.sizes import Meter, Size
 
 SLACK: Final = 256  # octets

@@ -1,7 +1,10 @@
 """A POP3 client (RFC 1939, 2449, 2595, 8314): pipelined, exact to the octet, bounded. Standard library only."""
 
+from app.pop3.answers import Ending, Refusal, Retrieved
 from app.pop3.capabilities import Capabilities
+from app.pop3.connect import connect
 from app.pop3.dialogue import Took, nobody_counts
+from app.pop3.endpoint import Endpoint, Security
 from app.pop3.errors import (
     AuthFailed,
     BodyRunsOn,
@@ -44,8 +47,7 @@ from app.pop3.milestones import Announced, Connected, Greeted, Milestone, Protec
 from app.pop3.progress import Progress
 from app.pop3.redaction import Redaction
 from app.pop3.refusals import Meaning, meaning_of
-from app.pop3.retrieval import Ending, Refusal, Retrieved
-from app.pop3.session import Endpoint, Pop3Session, Security, connect
+from app.pop3.session import Pop3Session
 from app.pop3.sizes import Meter, Size
 from app.pop3.stream import client_tls_context
 from app.pop3.transcript import Transcript

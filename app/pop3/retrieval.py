@@ -7,94 +7,26 @@ status of the next one was read, the last one behind a NOOP.
 import contextlib
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
-from typing import BinaryIO, Final
+from typing import Final
 
+from app.pop3.answers import Asked, Ending, Place, Retrieved, place_of, place_of_head, refusal
 from app.pop3.dialogue import Dialogue
-from app.pop3.errors import BodyRunsOn, LimitExceeded, Pop3Error, ProtocolError, response_code
+from app.pop3.ends import End
+from app.pop3.errors import BodyRunsOn, LimitExceeded, Pop3Error, ProtocolError
 from app.pop3.limits import Limits
-from app.pop3.protocol import FILE_END, Data, Expect, Status
-from app.pop3.sizes import Meter, size_of
+from app.pop3.protocol import Data, Expect, Status
 from app.pop3.spool import Spool
 
 _HOPE = 16 * 1024 * 1024  # octets over twice what a message may have, and of headers, for whose end we wait
 
-# The end of a file with LF, and the next answer behind it, or nothing yet. Whoever gets bare LF into a letter can forge
-# it: so it is never an end by itself.
-_INNER_END: Final = re.compile(rb"(?<!\r)\n\.\r\n(?:\+OK|-ERR)", re.IGNORECASE)
 _STATUS: Final = re.compile(rb"\+OK|-ERR", re.IGNORECASE)
-_CARRIED: Final = 16
-_END_MARK: Final = 3
 
 _RUNS_ON: Final = (
     "What follows an answer is no answer to the next command: the server may not stuff dots. It is asked for one "
     "message at a time now."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """-ERR to one message: that message's failure only."""
-
-    text: str
-    response_code: str | None
-
-
-class Ending(Enum):
-    """What came behind a body."""
-
-    ANSWERED = auto()  # the status of the next answer
-    AS_FILE = (
-        auto()
-    )  # the same, and a second of silence before and after: the body ended as a file with LF does
-    NONSENSE = auto()  # no status: where it ended is not known
-    LOST = auto()  # nothing: the connection ended, or went silent
-
-
-@dataclass(slots=True)
-class Retrieved:
-    """The answer for one message: a body, a refusal, or word that it is over the limit.
-
-    ``body``: bytes, or for a large one an open temporary file at its beginning, which whoever got it closes.
-    ``has_inner_end``: it holds what may be the end of a file and a status line, and was asked for alone. ``octets``:
-    how many came; ``is_cut``: the body holds the first of them only.
-    """
-
-    number: int
-    body: bytes | BinaryIO | None = None
-    refused: Refusal | None = None
-    too_large: bool = False
-    octets: int = 0
-    ending: Ending = Ending.ANSWERED
-    has_inner_end: bool = False
-    is_cut: bool = False
-
-    @property
-    def held(self) -> int:
-        """Octets in memory or on disk."""
-        return len(self.body) if isinstance(self.body, bytes) else self.octets
-
-    def close(self) -> None:
-        """Remove the temporary file, if there is one."""
-        if self.body is not None and not isinstance(self.body, bytes):
-            self.body.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A command for one message. ``octets`` that are expected; ``listed``: what LIST said of the whole message."""
-
-    number: int
-    line: bytes
-    octets: int
-    listed: int | None = None
-
-
-def refusal(dialogue: Dialogue, status: Status) -> Refusal:
-    """What a status of -ERR says of one message."""
-    return Refusal(dialogue.shown(status.text), response_code(status.text))
 
 
 class Retrieval:
@@ -200,11 +132,11 @@ class Retrieval:
             async for reply in self.answers(
                 asked, window=window, most_octets=most_octets, cut_at=cut_at, is_confirmed=not are_heads
             ):
-                place = _place_of_head(reply) if are_heads else _place_of(reply, listed, waiting)
+                place = place_of_head(reply) if are_heads else place_of(reply, listed, waiting)
                 waiting.append(reply)
-                if place is _Place.ANOTHER:
+                if place is Place.ANOTHER:
                     raise ProtocolError("An answer has the size of another message.")
-                self._is_draining |= place is _Place.CUT
+                self._is_draining |= place is Place.CUT
                 if not self._is_draining:
                     yield waiting.popleft()
                 elif sum(one.held for one in waiting) > self._limits.window_octets + most_octets:
@@ -284,7 +216,7 @@ class Retrieval:
     async def _answer(self, one: Asked, status: Status, size: "_Size", *, is_alone: bool) -> Retrieved:
         if not status.ok:
             return Retrieved(one.number, refused=refusal(self._dialogue, status))
-        end = _End(one.listed, is_alone=is_alone)
+        end = End(one.listed, is_alone=is_alone)
         data = await self._dialogue.data(is_end=end.is_here)
         if not is_alone and _STATUS.match(data.octets):
             raise ProtocolError("A message begins with a status line: the server gave an answer too many.")
@@ -299,7 +231,7 @@ class Retrieval:
             return Retrieved(one.number, too_large=True, octets=octets)
         return end.noted(Retrieved(one.number, data.octets, octets=octets))
 
-    async def _large(self, number: int, data: Data, size: "_Size", end: "_End") -> Retrieved:
+    async def _large(self, number: int, data: Data, size: "_Size", end: "End") -> Retrieved:
         """In memory up to a limit, then in a temporary file; over the next limit it is read and thrown away.
 
         The end of what is more than twice what a message may have is not waited for: the session is over then.
@@ -350,94 +282,3 @@ class _Size:
     @property
     def given_up(self) -> int:
         return _HOPE if self.cuts else 2 * self.most + _HOPE
-
-
-class _Place(Enum):
-    """What an answer's size says of the command that it belongs to."""
-
-    OWN = auto()  # its own
-    ANOTHER = auto()  # an earlier one
-    CUT = auto()  # it is shorter than LIST said, whichever way a server counts
-    OPEN = auto()
-
-
-def _place_of(reply: Retrieved, listed: Mapping[int, int | None], waiting: Iterable[Retrieved]) -> _Place:
-    said, others = listed[reply.number], {listed[one.number] for one in waiting}
-    if said is None or not isinstance(reply.body, bytes):
-        return _Place.OPEN
-    if reply.octets == said and not others:
-        return _Place.OWN  # the usual case, without a look at the body
-    size = size_of(reply.body)
-    if size.is_exactly(said):
-        return _Place.OPEN if said in others else _Place.OWN
-    if any(size.is_exactly(other) for other in others):
-        return _Place.ANOTHER
-    # Some count the dots that they stuff, some the end mark. What a sender hides behind a forged one is longer.
-    is_counted = said - size.octets in {_END_MARK, size.dots, size.dots + _END_MARK}
-    return _Place.CUT if size.octets < said and not is_counted else _Place.OPEN
-
-
-def _place_of_head(reply: Retrieved) -> _Place:
-    if reply.is_cut:
-        return _Place.CUT
-    if not isinstance(reply.body, bytes) or reply.body.endswith((b"\n\r\n", b"\n\n")):
-        return _Place.OPEN
-    return _Place.OPEN if reply.body in {b"\r\n", b"\n"} else _Place.CUT
-
-
-class _End:
-    """Where a body ends that may end as a file with LF does: LF ``.`` CRLF.
-
-    Behind it, the next answers would be read as a part of this message. Whoever gets bare LF into a letter can forge
-    such an end; so it is one only where the message was asked for alone, and is exactly as long as LIST said.
-    """
-
-    def __init__(self, listed: int | None, *, is_alone: bool) -> None:
-        self._listed = listed
-        self._is_alone = is_alone
-        self._meter = Meter()
-        self._tail = b""
-        self._is_as_file = self._has_inner_end = False
-
-    def passed(self, data: Data) -> None:
-        """So much of the body has come. Raises BodyRunsOn where it holds what may be the answers to other commands."""
-        if self._is_alone:
-            self._meter.add(data.octets)
-        else:
-            self._meter.octets += len(data.octets)
-        if self._meter.octets > (self._listed or 0) and FILE_END in (held := self._tail + data.octets):
-            self._has_inner_end |= _INNER_END.search(held) is not None
-        self._tail = data.octets[-_CARRIED:]
-        if self._has_inner_end and not self._is_alone:
-            raise self._runs_on()
-
-    def is_here(self, held: bytes) -> bool:
-        """Nothing has come for a second, and what is held ends with LF ``.`` CRLF."""
-        rest = held[: 1 - len(FILE_END)]
-        if (
-            not self._is_alone
-            and self._meter.octets + len(held) > (self._listed or 0)
-            and _INNER_END.search(held)
-        ):
-            raise self._runs_on()
-        size = self._meter.with_more(rest)
-        if not size.is_exactly(self._listed):
-            return False
-        if not self._is_alone:
-            raise self._runs_on()
-        self._is_as_file = True
-        return True
-
-    def noted(self, reply: Retrieved) -> Retrieved:
-        """The reply, with what was found out about its end."""
-        reply.has_inner_end = self._has_inner_end
-        if self._is_as_file:
-            reply.ending = Ending.AS_FILE
-        return reply
-
-    @staticmethod
-    def _runs_on() -> BodyRunsOn:
-        return BodyRunsOn(
-            "A message runs on into the next answers: the server may end it as its file lies on disk, with LF. It is "
-            "asked for one message at a time now."
-        )

@@ -44,7 +44,7 @@ async def begun(server: PlayedServer, capabilities: Mapping[str, tuple[str, ...]
         allow_cleartext_password=True,
         new_nonce=lambda: "nonce",
     )
-    session.capabilities = Capabilities(capabilities)
+    session.authorization.capabilities = Capabilities(capabilities)
     return session
 
 

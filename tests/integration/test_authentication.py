@@ -30,7 +30,7 @@ async def verbs_of_login(dovecot: Dovecot, password: str, *, mechanism: str | No
     session = await pop3.connect(endpoint, allow_cleartext_password=True, transcript=record)
     async with session:
         if mechanism is not None:
-            session.capabilities = pop3.Capabilities({"SASL": (mechanism,)})
+            session.authorization.capabilities = pop3.Capabilities({"SASL": (mechanism,)})
         await session.login("alice", password)
         await session.stat()
     return [line[3:] for line in record.text().splitlines() if line.startswith("C: ")]
