@@ -1,7 +1,7 @@
-"""SQL of the ledger."""
+"""SQL of the ledger: its lines, as they are read, written and told of."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -12,26 +12,21 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
-    false,
     func,
     or_,
     text,
-    tuple_,
     update,
 )
 from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
 
-from app.ledger.lines import Deletable, Known, MaildropId
+from app.ledger.lines import Known, MaildropId
 from app.ledger.listing_digest import ListingDigest
 from app.ledger.models import EntryId, EntryState, Leased, ListingMark, UniqueIdEntry
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
-from app.maildrops import learnt
-from app.maildrops.learnt import Learnt
 from app.messages.models import Message
-from app.messages.wholeness import SLACK, Doubt
 
 ROWS_PER_CHANGE = 500  # in 10 ms: so that no other writer waits long
 ROWS_PER_READ = 2_000
@@ -39,15 +34,10 @@ ROWS_PER_READ = 2_000
 _IDS_PER_STATEMENT = 500
 
 Item = TypeVar("Item")
-_LEDGER = SQLModel.metadata.tables["unique_ids"]
-_MARKS = SQLModel.metadata.tables["listing_marks"]
-_MAILBOXES = SQLModel.metadata.tables["mailboxes"]
-_MARKS_OF = select_columns(
-    _MARKS.c.mailbox_id, *[column for column in _MARKS.c if column.name != "mailbox_id"]
-).where(_MARKS.c.mailbox_id.in_(bindparam("mailboxes", expanding=True)))
+LEDGER = SQLModel.metadata.tables["unique_ids"]
 
 
-def _known_columns(lines: FromClause) -> list[ColumnElement[Any]]:
+def known_columns(lines: FromClause) -> list[ColumnElement[Any]]:
     """What ``Known`` is made of, in its order."""
     return [
         lines.c.id,
@@ -71,43 +61,17 @@ def _known_columns(lines: FromClause) -> list[ColumnElement[Any]]:
     ]
 
 
-_KNOWN = select_columns(*_known_columns(_LEDGER))
-_KEPT = (
-    select_columns(_LEDGER.c.mailbox_id, func.count())
-    .where(_LEDGER.c.mailbox_id.in_(bindparam("mailboxes", expanding=True)))
-    .where(text("missing_since IS NULL AND delete_after IS NOT NULL"))  # as the index says it
-    .group_by(_LEDGER.c.mailbox_id)
-)
+KNOWN = select_columns(*known_columns(LEDGER))
 _IS_WAITING = and_(
     text("next_attempt_at IS NOT NULL"),  # as the index says it
-    _LEDGER.c.state == EntryState.FAILED.value,
-    _LEDGER.c.missing_since.is_(None),
+    LEDGER.c.state == EntryState.FAILED.value,
+    LEDGER.c.missing_since.is_(None),
 )
 _WAITING = (
-    select_columns(_LEDGER.c.mailbox_id, func.count())
-    .where(_LEDGER.c.mailbox_id.in_(bindparam("mailboxes", expanding=True)), _IS_WAITING)
-    .group_by(_LEDGER.c.mailbox_id)
+    select_columns(LEDGER.c.mailbox_id, func.count())
+    .where(LEDGER.c.mailbox_id.in_(bindparam("mailboxes", expanding=True)), _IS_WAITING)
+    .group_by(LEDGER.c.mailbox_id)
 )
-_DUE_LINES = _KNOWN.add_columns(_LEDGER.c.mailbox_id).where(
-    _LEDGER.c.mailbox_id.in_(bindparam("mailboxes", expanding=True)),
-    _LEDGER.c.next_attempt_at <= bindparam("now"),
-    _LEDGER.c.missing_since.is_(None),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Beginning:
-    """What a sync begins with: the mailbox, what is remembered of its last listing, what is to be tried again,
-    and what was learnt of its server.
-
-    ``kept``: how many messages the server still shows although it was asked to delete them, or could not be.
-    """
-
-    mailbox: Mailbox
-    last_digest: ListingDigest | None
-    due: Sequence[Known]
-    learnt: Learnt
-    kept: int = 0
 
 
 def waiting(db: Session, mailbox_id: MailboxId) -> int:
@@ -118,23 +82,21 @@ def waiting(db: Session, mailbox_id: MailboxId) -> int:
 
 def ledger_page(db: Session, maildrop: MaildropId, *, after: EntryId | None, limit: int) -> list[Known]:
     """The next lines of a maildrop's ledger, as far as the diff needs them."""
-    some = (
-        _KNOWN.where(_of_maildrop(maildrop), _LEDGER.c.id > (after or 0)).order_by(_LEDGER.c.id).limit(limit)
-    )
-    return _as_known(db.connection().execute(some))
+    some = KNOWN.where(_of_maildrop(maildrop), LEDGER.c.id > (after or 0)).order_by(LEDGER.c.id).limit(limit)
+    return as_known(db.connection().execute(some))
 
 
 def read_part(db: Session, maildrop: MaildropId, *, ids: Collection[bytes]) -> list[Known]:
     """All ledger lines of some unique-ids."""
     ours = _of_maildrop(maildrop)
-    return [line for some in _slices(list(ids)) for line in _known(db, ours & _LEDGER.c.unique_id.in_(some))]
+    return [line for some in slices(list(ids)) for line in _known(db, ours & LEDGER.c.unique_id.in_(some))]
 
 
 def missing_with(db: Session, maildrop: MaildropId, *, contents: Sequence[bytes]) -> list[Known]:
     """Ledger lines of messages that the server does not show, with one of these contents."""
-    ours = _of_maildrop(maildrop) & _LEDGER.c.missing_since.is_not(None)
+    ours = _of_maildrop(maildrop) & LEDGER.c.missing_since.is_not(None)
     return [
-        line for some in _slices(contents) for line in _known(db, ours & _LEDGER.c.content_sha256.in_(some))
+        line for some in slices(contents) for line in _known(db, ours & LEDGER.c.content_sha256.in_(some))
     ]
 
 
@@ -142,17 +104,17 @@ def earlier_occurrences(db: Session, maildrop: MaildropId, *, ids: Collection[by
     """The last occurrence that each of some unique-ids had in earlier maildrops of the mailbox."""
     if maildrop.generation == 1:
         return {}
-    earlier = (_LEDGER.c.mailbox_id == maildrop.mailbox_id) & (_LEDGER.c.generation < maildrop.generation)
-    query = select_columns(_LEDGER.c.unique_id, func.max(_LEDGER.c.occurrence)).group_by(_LEDGER.c.unique_id)
+    earlier = (LEDGER.c.mailbox_id == maildrop.mailbox_id) & (LEDGER.c.generation < maildrop.generation)
+    query = select_columns(LEDGER.c.unique_id, func.max(LEDGER.c.occurrence)).group_by(LEDGER.c.unique_id)
     found: dict[bytes, int] = {}
-    for some in _slices(list(ids)):
-        found |= {row[0]: row[1] for row in db.execute(query.where(earlier, _LEDGER.c.unique_id.in_(some)))}
+    for some in slices(list(ids)):
+        found |= {row[0]: row[1] for row in db.execute(query.where(earlier, LEDGER.c.unique_id.in_(some)))}
     return found
 
 
 def is_known(db: Session, mailbox_id: MailboxId) -> bool:
     """Whether anything is known of the maildrop of a mailbox."""
-    one = select_columns(_LEDGER.c.id).where(_LEDGER.c.mailbox_id == mailbox_id).limit(1)
+    one = select_columns(LEDGER.c.id).where(LEDGER.c.mailbox_id == mailbox_id).limit(1)
     return db.execute(one).first() is not None
 
 
@@ -160,40 +122,9 @@ def begin_maildrop(db: Session, mailbox_id: MailboxId, now: datetime) -> None:
     """Another maildrop stands behind the mailbox: what is known of the one before is to be read only."""
     mailbox = mailboxes.get(db, mailbox_id)
     listed_at = mailbox.listed_at if mailbox is not None else None
-    ours = (_LEDGER.c.mailbox_id == mailbox_id) & _LEDGER.c.missing_since.is_(None)
-    gone = {"missing_since": now, "last_seen_at": func.coalesce(listed_at, _LEDGER.c.first_seen_at)}
-    db.execute(update(_LEDGER).where(ours).values(gone))
-
-
-def read_beginnings(db: Session, asked: Sequence[tuple[MailboxId, datetime]]) -> Sequence[Beginning | None]:
-    """What syncs of these mailboxes begin with, at their moments; None: the mailbox is gone."""
-    ids = [mailbox_id for mailbox_id, _ in asked]
-    rows = mailboxes.snapshots(db, ids)
-    marks = {
-        row[0]: ListingDigest(*row[1:]) for row in db.connection().execute(_MARKS_OF, {"mailboxes": ids})
-    }
-    due: dict[MailboxId, list[Sequence[Any]]] = {}
-    for line in db.connection().execute(_DUE_LINES, {"mailboxes": ids, "now": max(now for _, now in asked)}):
-        due.setdefault(line.mailbox_id, []).append(line[:-1])
-    lessons = learnt.read(db, rows.values(), now=min((now for _, now in asked)))
-    deleting = [each for each, row in rows.items() if row.server_retention["mode"] != "keep"]
-    kept = (
-        {row[0]: row[1] for row in db.connection().execute(_KEPT, {"mailboxes": deleting})}
-        if deleting
-        else {}
-    )
-    return [
-        Beginning(
-            rows[each],
-            marks.get(each),
-            _as_known(due.get(each, ())),
-            lessons[each],
-            kept.get(each, 0),
-        )
-        if each in rows
-        else None
-        for each in ids
-    ]
+    ours = (LEDGER.c.mailbox_id == mailbox_id) & LEDGER.c.missing_since.is_(None)
+    gone = {"missing_since": now, "last_seen_at": func.coalesce(listed_at, LEDGER.c.first_seen_at)}
+    db.execute(update(LEDGER).where(ours).values(gone))
 
 
 def judge_again(db: Session, mailbox_id: MailboxId, now: datetime) -> None:
@@ -201,104 +132,6 @@ def judge_again(db: Session, mailbox_id: MailboxId, now: datetime) -> None:
     table = SQLModel.metadata.tables["unique_ids"]
     filtered = (table.c.mailbox_id == mailbox_id) & (table.c.state == EntryState.FILTERED.value)
     db.execute(update(table).where(filtered).values(next_attempt_at=now))
-
-
-def deletable(
-    db: Session,
-    mailbox_id: MailboxId,
-    *,
-    seen_before: datetime,
-    now: datetime,
-    after: Deletable | None,
-    limit: int,
-    short_before: datetime | None = None,
-) -> list[Deletable]:
-    """Lines whose message is stored and still listed, those behind ``after``, the longest known first.
-
-    ``short_before``: also short ones that were stored up to this moment.
-    Not those of an id under which several are listed, nor what the server was told to delete a short time ago.
-    """
-    lines, other, message = _LEDGER.alias(), _LEDGER.alias(), SQLModel.metadata.tables["messages"]
-    several = (
-        select_columns(other.c.id)
-        .where(other.c.mailbox_id == mailbox_id, other.c.unique_id == lines.c.unique_id)
-        .where(other.c.id != lines.c.id, other.c.missing_since.is_(None))
-    )
-    query = (
-        select_columns(
-            *_known_columns(lines),
-            lines.c.first_seen_at,
-            message.c.raw_sha256,
-            message.c.octets,
-            ~_may_be_deleted(lines, message),
-        )
-        .join(message, message.c.seq == lines.c.message_seq)
-        .where(
-            lines.c.mailbox_id == mailbox_id,
-            lines.c.state == EntryState.STORED.value,
-            lines.c.missing_since.is_(None),
-            lines.c.first_seen_at <= seen_before,
-            or_(lines.c.delete_after.is_(None), lines.c.delete_after <= now),
-            ~several.exists(),
-            or_(_may_be_deleted(lines, message), _is_short_since(lines, message, short_before)),
-        )
-        # By what is null in all of them first, as the index has it, or PostgreSQL sorts the whole mailbox.
-        .order_by(lines.c.missing_since, lines.c.first_seen_at, lines.c.id)
-        .limit(limit)
-    )
-    if after is not None:
-        place = tuple_(lines.c.first_seen_at, lines.c.id)
-        query = query.where(place > (after.first_seen_at, after.line.entry_id))
-    rows = db.connection().execute(query).all()
-    known = _as_known(row[:-4] for row in rows)
-    return [Deletable(line, *row[-4:]) for line, row in zip(known, rows, strict=True)]
-
-
-def note_deletions(
-    db: Leased, entries: Collection[EntryId], *, until: datetime | None, is_deleted: bool
-) -> None:
-    """Note that DELE is sent for these messages, or that it cannot be; they are not asked for again until then."""
-    for ids in _slices(list(entries)):
-        counted = {"deletes": _LEDGER.c.deletes + 1} if is_deleted else {}
-        db.execute(update(_LEDGER).where(_LEDGER.c.id.in_(ids)).values(delete_after=until, **counted))
-
-
-def _may_be_deleted(lines: FromClause, message: FromClause) -> ColumnElement[bool]:
-    """Confirmed when it was retrieved; of older lines what stands in them, as far as that goes. Short ones where the
-    owner says so."""
-    stored, listed = message.c.octets, func.coalesce(lines.c.octets, 0)
-    was_alike = and_(lines.c.is_whole.is_(None), listed <= stored + SLACK, 2 * listed >= stored)
-    owner = _MAILBOXES.c.id == lines.c.mailbox_id
-    is_accepted = select_columns(_MAILBOXES.c.id).where(owner, _MAILBOXES.c.delete_short).exists()
-    is_short = and_(func.coalesce(lines.c.doubt, "") == Doubt.SHORT.value, is_accepted)
-    return or_(lines.c.is_whole.is_(True), was_alike, is_short)
-
-
-def kept_though_due(
-    db: Session, mailbox_id: MailboxId, *, seen_before: datetime, limit: int
-) -> list[tuple[bytes, str | None]]:
-    """Unique-ids that retention would delete if their copy were confirmed whole; and what is in doubt."""
-    lines, message = _LEDGER.alias(), SQLModel.metadata.tables["messages"]
-    query = (
-        select_columns(lines.c.unique_id, lines.c.doubt)
-        .join(message, message.c.seq == lines.c.message_seq)
-        .where(
-            lines.c.mailbox_id == mailbox_id,
-            lines.c.state == EntryState.STORED.value,
-            lines.c.missing_since.is_(None),
-            lines.c.first_seen_at <= seen_before,
-            ~_may_be_deleted(lines, message),
-        )
-        .order_by(lines.c.missing_since, lines.c.first_seen_at, lines.c.id)
-        .limit(limit)
-    )
-    return [(row[0], row[1]) for row in db.execute(query)]
-
-
-def _is_short_since(lines: FromClause, message: FromClause, before: datetime | None) -> ColumnElement[bool]:
-    if before is None:
-        return false()
-    return and_(lines.c.doubt == Doubt.SHORT.value, message.c.retrieved_at <= before)
 
 
 def forget_missing(db: Leased, mailbox_id: MailboxId, *, before: datetime) -> None:
@@ -392,9 +225,9 @@ def write_entries(db: Leased, rows: Sequence[dict[str, Any]]) -> None:
 
 def mark_present(db: Leased, entries: Sequence[EntryId]) -> None:
     """Note that these are listed all the same."""
-    for ids in _slices(entries):
+    for ids in slices(entries):
         values = {"missing_since": None, "last_seen_at": None}
-        db.execute(update(_LEDGER).where(_LEDGER.c.id.in_(ids)).values(values))
+        db.execute(update(LEDGER).where(LEDGER.c.id.in_(ids)).values(values))
 
 
 def mark_missing(
@@ -402,7 +235,7 @@ def mark_missing(
 ) -> None:
     """Note that the last listing did not show these. They stay known."""
     table = SQLModel.metadata.tables["unique_ids"]
-    for ids in _slices(entries):
+    for ids in slices(entries):
         values = {"missing_since": now, "last_seen_at": last_seen_at}
         db.execute(update(table).where(table.c.id.in_(ids)).values(values))
 
@@ -448,19 +281,19 @@ def _insert(db: Session) -> Any:
 
 
 def _of_maildrop(maildrop: MaildropId) -> ColumnElement[bool]:
-    return and_(_LEDGER.c.mailbox_id == maildrop.mailbox_id, _LEDGER.c.generation == maildrop.generation)
+    return and_(LEDGER.c.mailbox_id == maildrop.mailbox_id, LEDGER.c.generation == maildrop.generation)
 
 
 def _known(db: Session, where: ColumnElement[bool]) -> list[Known]:
-    return _as_known(db.connection().execute(_KNOWN.where(where)))
+    return as_known(db.connection().execute(KNOWN.where(where)))
 
 
-def _as_known(rows: Iterable[Sequence[Any]]) -> list[Known]:
+def as_known(rows: Iterable[Sequence[Any]]) -> list[Known]:
     states = {state.value: state for state in EntryState}
     return [
         Known(EntryId(row[0]), row[1], row[2], states[row[3]], row[4], bool(row[5]), *row[6:]) for row in rows
     ]
 
 
-def _slices(ids: Sequence[Item]) -> list[Sequence[Item]]:
+def slices(ids: Sequence[Item]) -> list[Sequence[Item]]:
     return [ids[start : start + _IDS_PER_STATEMENT] for start in range(0, len(ids), _IDS_PER_STATEMENT)]

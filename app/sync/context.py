@@ -12,11 +12,11 @@ from app import pop3
 from app.database import Database
 from app.jobs.wakeups import Wakeups
 from app.ledger import repository as ledger
+from app.ledger.beginnings import Beginning
 from app.ledger.lines import MaildropId
 from app.ledger.listing_view import ListingView
 from app.ledger.matching import Matcher
 from app.ledger.models import Leased
-from app.ledger.repository import Beginning
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
 from app.maildrops.causes import Stage

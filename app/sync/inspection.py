@@ -11,7 +11,7 @@ from sqlmodel import Session
 
 from app import pop3
 from app.errors import AppError
-from app.ledger import listing_view
+from app.ledger import deletions, listing_view
 from app.ledger import repository as ledger
 from app.ledger.comparison import compared
 from app.ledger.entries import RowMaker
@@ -241,7 +241,7 @@ async def retention_preview(mailbox_id: MailboxId, *, tools: SyncTools) -> Reten
     kept: list[tuple[bytes, str | None]] = []
     if before is not None:
         asked = partial(
-            ledger.kept_though_due, mailbox_id=mailbox_id, seen_before=before, limit=MOST_PREVIEWED
+            deletions.kept_though_due, mailbox_id=mailbox_id, seen_before=before, limit=MOST_PREVIEWED
         )
         kept = await tools.database.read(asked)
     lessons = await tools.database.read(partial(learnt.read, mailboxes=[mailbox], now=now))

@@ -15,6 +15,7 @@ import structlog
 
 from app import pop3
 from app.database import Database
+from app.ledger import deletions
 from app.ledger import repository as ledger
 from app.ledger.identity import Relation, is_same_by_content, is_same_by_headers
 from app.ledger.lines import Deletable, Known, Listed, ledger_key
@@ -118,10 +119,10 @@ def _note(db: Leased, *, sync: SyncContext, found: dict[int, Deletable], checked
     ledger.forget_listing_digest(db, sync.maildrop.mailbox_id)
     for deletes in {found[number].line.deletes for number in checked.same}:
         ids = [found[n].line.entry_id for n in checked.same if found[n].line.deletes == deletes]
-        ledger.note_deletions(db, ids, until=next_deletion(deletes + 1, now), is_deleted=True)
+        deletions.note(db, ids, until=next_deletion(deletes + 1, now), is_deleted=True)
         ledger.mark_missing(db, ids, now=now, last_seen_at=now)  # what is listed all the same is compared
     unclear = [found[number].line.entry_id for number in checked.unclear]
-    ledger.note_deletions(db, unclear, until=next_deletion(2, now), is_deleted=False)
+    deletions.note(db, unclear, until=next_deletion(2, now), is_deleted=False)
 
 
 def seen_before(retention: dict[str, Any], now: datetime) -> datetime | None:
@@ -169,7 +170,7 @@ async def due(
     last, octets = None, 0
     while before is not None:
         question = partial(
-            ledger.deletable,
+            deletions.deletable,
             mailbox_id=mailbox_id,
             seen_before=before,
             now=now,

@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Any
 
 from app import pop3
+from app.ledger.beginnings import Beginning
 from app.ledger.listing_view import ListingView
-from app.ledger.repository import Beginning
 from app.mailboxes.models import Mailbox
 from app.mailboxes.schemas import ServerFacts
 from app.maildrops.providers import least_seconds_between_logins

@@ -7,9 +7,9 @@ import structlog
 
 from app import pop3
 from app.database import Batchable, StorageFailed
-from app.ledger import repository as ledger
+from app.ledger import beginnings
+from app.ledger.beginnings import Beginning
 from app.ledger.listing_digest import ListingDigest
-from app.ledger.repository import Beginning
 from app.maildrops.causes import explained
 from app.maildrops.errors import SyncErrorCode, SyncFailed
 from app.maildrops.login import as_sync_failed
@@ -66,7 +66,7 @@ async def sync_mailbox(claim: Claim, *, tools: SyncTools, slot: WorkerSlot | Non
 
 async def _begin(lease: Lease, findings: Findings) -> Beginning:
     """What is known of the mailbox. Raises LeaseLost when there is none any more."""
-    asked = Batchable(ledger.read_beginnings, (lease.claim.mailbox_id, findings.started))
+    asked = Batchable(beginnings.read, (lease.claim.mailbox_id, findings.started))
     beginning: Beginning | None = await lease.read(asked)
     if beginning is None:
         raise LeaseLost

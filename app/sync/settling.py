@@ -9,9 +9,9 @@ import structlog
 from app import pop3
 from app.ledger import listing_digest
 from app.ledger import repository as ledger
+from app.ledger.beginnings import Beginning
 from app.ledger.listing_digest import ListingDigest
 from app.ledger.models import Leased
-from app.ledger.repository import Beginning
 from app.maildrops.errors import SyncFailed
 from app.runs.completion import Completion
 from app.runs.lease import Lease

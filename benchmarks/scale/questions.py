@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from app.ledger import listing_view
+from app.ledger import beginnings, deletions, listing_view
 from app.ledger import repository as ledger
 from app.ledger.diff import diff
 from app.ledger.lines import MaildropId
@@ -57,7 +57,7 @@ def questions(amount: Amount, *, now: datetime, random: Random) -> Sequence[Ques
         Question("repository.latest", "the last sync of 10 mailboxes", asked.latest),
         Question("repository.page", "50 syncs of a mailbox", asked.page),
         Question("repository.entries", "100 ledger lines of a mailbox", asked.entries),
-        Question("repository.deletable", "100 of a mailbox, the longest known", asked.deletable),
+        Question("deletions.deletable", "100 of a mailbox, the longest known", asked.deletable),
         # What writes leaves dead rows behind, which whoever comes later has to step over.
         Question("claims.has_work", "nothing is due, nothing queued", asked.has_work),
         Question("claims.request_due", "500 mailboxes are due", asked.request_due),
@@ -149,7 +149,7 @@ class _Asked:
 
     def same_listing(self, db: Session, _: object) -> object:
         mailbox = self._filled()
-        return ledger.read_beginnings(db, [(mailbox, self._now)])
+        return beginnings.read(db, [(mailbox, self._now)])
 
     def grown_listing(self, db: Session, _: object) -> object:
         ids = frozenset(b"new-%d" % number for number in range(10))
@@ -189,7 +189,7 @@ class _Asked:
         return ledger.entries(db, self._filled(), state=None, after=self._place() // 2, limit=_PAGE)
 
     def deletable(self, db: Session, _: object) -> object:
-        return ledger.deletable(
+        return deletions.deletable(
             db, self._filled(), seen_before=self._now, now=self._now, after=None, limit=_PAGE
         )
 

@@ -12,6 +12,7 @@ from sqlalchemy import event, text
 from sqlmodel import Session
 
 from app.database import Database
+from app.ledger import deletions
 from app.ledger import repository as ledger
 from app.ledger.lines import MaildropId
 from app.ledger.models import EntryState, Leased
@@ -378,7 +379,7 @@ async def backlog(database: Database, *, seconds: float = 0) -> Backlog:
         lambda db: syncs.backlog(db, now=NOW),
         lambda db: shorten_leases(db, now=NOW, seconds=60),
         lambda db: ledger.entries(db, MailboxId(1), state=None, after=0, limit=10),
-        lambda db: ledger.deletable(db, MailboxId(1), seen_before=NOW, now=NOW, after=None, limit=10),
+        lambda db: deletions.deletable(db, MailboxId(1), seen_before=NOW, now=NOW, after=None, limit=10),
     ],
     ids=["backlog", "shorten_leases", "entries", "deletable"],
 )
