@@ -1,17 +1,8 @@
 """The database: units of work, which alone commit; column types; schema, backup, locks."""
 
-from app.database.units import (
-    POSTGRESQL_NETWORK,
-    Batchable,
-    BigInt,
-    Database,
-    Json,
-    Octets,
-    StorageFailed,
-    UtcDateTime,
-    driver_url,
-    open_engine,
-)
+from app.database.column_types import BigInt, Json, Octets, UtcDateTime
+from app.database.engines import POSTGRESQL_NETWORK, driver_url, open_engine
+from app.database.units import Batchable, Database, StorageFailed
 
 __all__ = [
     "POSTGRESQL_NETWORK",

@@ -4,7 +4,7 @@ from typing import Any
 
 import psycopg
 
-from app.database.units import POSTGRESQL_NETWORK, driver_url
+from app.database.engines import POSTGRESQL_NETWORK, driver_url
 
 
 async def connect(url: str, *, name: str) -> psycopg.AsyncConnection:

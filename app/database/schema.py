@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.pool import NullPool
 
-from app.database.units import driver_url
+from app.database.engines import driver_url
 
 _LOCK = 0x6D61696C  # any number, the same for all of us
 

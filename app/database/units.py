@@ -1,4 +1,4 @@
-"""The database: engines, column types, and ``Database.write``, the only place that commits.
+"""Units of work: ``Database.write`` is the only place that commits.
 
 The driver is synchronous and runs in threads of our own: a unit of work is one function that takes the
 session, and costs one hop to a thread however many statements it makes (``docs/decisions/0004``). On SQLite
@@ -9,51 +9,27 @@ there are several.
 import asyncio
 import contextlib
 import math
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Connection,
-    DateTime,
-    Dialect,
-    Engine,
-    Integer,
-    Text,
-    create_engine,
-    event,
-    text,
-)
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
-from sqlalchemy.types import TypeDecorator
 from sqlmodel import Session
 
 from app.database.batching import LATER, BatchingExecutor, ExecutorClosed
+from app.database.engines import NAME, driver_url, open_engine
 from app.telemetry import Traces
 
 Result = TypeVar("Result")
 _Question = Callable[[Session], Any]
 
-BigInt = BigInteger().with_variant(Integer(), "sqlite")  # SQLite's rowid alias must be INTEGER
-Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
-Octets = Text().with_variant(Text(collation="C"), "postgresql")  # ordered as Python orders strings
-
-_SQLITE_BUSY_MS = 15_000
-_SQLITE_PAGE_OCTETS = 16 * 1024  # mail is large: fewer, larger pages halve the time of a first sync
 _READER_THREADS = 4
 _SEARCHER_THREADS = 2
 _POSTGRESQL_WRITERS = 8
 _TOGETHER_SECONDS = 0.02  # who asks little does not wait for all who ask much
-_NAME = "maildelta"  # what PostgreSQL calls our sessions
-
 # PostgreSQL's own idle_in_transaction_session_timeout does not see those who idle behind many rows: the driver ends
 # these with a Flush, which stops that clock.
 _END_FROZEN = text("""
@@ -62,33 +38,6 @@ _END_FROZEN = text("""
         AND state <> 'idle' AND wait_event = 'ClientRead'
         AND state_change < clock_timestamp() - make_interval(secs => :seconds)
 """)
-
-# A network that is gone says nothing: without these a connection waits for it for a quarter of an hour and more.
-POSTGRESQL_NETWORK = {
-    "keepalives_idle": 10,  # seconds, as the next
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 25_000,  # milliseconds
-}
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware datetime in UTC, on both databases; a naive one is a mistake of ours and is refused."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a time without a zone")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +138,7 @@ class Database:
         """
         if self.is_sqlite:
             return 0
-        named = {"name": _NAME, "seconds": idle_seconds}
+        named = {"name": NAME, "seconds": idle_seconds}
         return len(await self.read(lambda db: db.execute(_END_FROZEN, named).all()))
 
     def close(self) -> None:
@@ -322,83 +271,6 @@ def _each_alone(run: Callable[[Any], Sequence[Any]], works: Sequence[Any]) -> li
         except BaseException as error:
             outcomes.append(error)
     return outcomes
-
-
-def driver_url(url: str) -> URL:
-    """``sqlite:///…`` or ``postgresql://…`` with the driver that we use."""
-    parsed = make_url(url)
-    drivers = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
-    return parsed.set(drivername=drivers[parsed.get_backend_name()])
-
-
-def open_engine(url: URL, *, read_only: bool, threads: int, is_pooled: bool = False) -> Engine:
-    """An engine of at most ``threads`` connections, prepared as all of ours are.
-
-    ``read_only``: each transaction sees one state of the database and can change nothing. ``is_pooled``: no statement
-    is prepared, for the next transaction may have another connection.
-    """
-    if url.get_backend_name() == "sqlite":
-        engine = create_engine(
-            url,
-            pool_size=threads,
-            max_overflow=0,
-            hide_parameters=True,  # an error must not carry a row into the log
-            connect_args={"timeout": _SQLITE_BUSY_MS / 1000},
-        )
-        event.listen(engine, "connect", _prepare_sqlite_reader if read_only else _prepare_sqlite_writer)
-        event.listen(engine, "begin", _begin_sqlite_read if read_only else _begin_sqlite_write)
-        return engine
-    engine = create_engine(
-        url,
-        pool_size=threads,
-        max_overflow=0,
-        hide_parameters=True,
-        pool_pre_ping=True,
-        connect_args={"connect_timeout": 10, "application_name": _NAME}
-        | ({"prepare_threshold": None} if is_pooled else {})
-        | {name: value for name, value in POSTGRESQL_NETWORK.items() if name not in url.query},
-    )
-    if read_only:
-        return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    event.listen(engine, "begin", _begin_postgresql_write)
-    return engine
-
-
-def _prepare_sqlite_writer(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves; the driver's own BEGIN comes too late
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA page_size = {_SQLITE_PAGE_OCTETS}")  # only a new file takes it
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.execute(f"PRAGMA busy_timeout = {_SQLITE_BUSY_MS}")
-    cursor.close()
-
-
-def _prepare_sqlite_reader(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {_SQLITE_BUSY_MS}")
-    cursor.execute("PRAGMA query_only = ON")
-    cursor.close()
-
-
-def _begin_sqlite_read(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
-
-
-def _begin_sqlite_write(connection: Connection) -> None:
-    synchronous = "FULL" if connection.get_execution_options().get("durable", True) else "NORMAL"
-    if connection.info.get("synchronous") != synchronous:
-        connection.exec_driver_sql(f"PRAGMA synchronous = {synchronous}")
-        connection.info["synchronous"] = synchronous
-    connection.exec_driver_sql(
-        "BEGIN IMMEDIATE"
-    )  # a deferred one that upgrades fails at once when it is late
-
-
-def _begin_postgresql_write(connection: Connection) -> None:
-    if not connection.get_execution_options().get("durable", True):
-        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
 
 
 def _may_succeed_again(error: SQLAlchemyError, *, may_be_done: bool) -> bool:
