@@ -95,10 +95,8 @@ def diff(
     everything = [entry for entries in by_id.values() for entry in entries]
     absent = [e for e in everything if e.entry_id not in seen and e.unique_id not in suspected]
     gone = tuple(entry for entry in absent if not entry.is_missing)
-    present = settled.known + sum(not entry.is_missing for entry in everything)
-    lost = [entry for entry in absent if not entry.is_deleted]
-    kept = settled.known + sum(not entry.is_deleted for entry in everything)
     total = len(listing) + settled.known + len(settled.fresh)
+    most_gone, is_wholesale = _change(everything, absent, len(gone), settled, has_more=bool(fresh or due))
     return Diff(
         listed=total,
         known=total - len(fresh) - len(due) - len(suspects),
@@ -109,10 +107,21 @@ def diff(
         own=tuple(entry for unique_id in suspected for entry in by_id[unique_id]),
         gone=gone,
         away=tuple(entry for entry in absent if entry.is_missing),
-        most_gone=kept > 1 and 2 * len(gone) > present,
-        is_wholesale=bool((fresh or due) and lost) and (2 * len(gone) > present or not present),
+        most_gone=most_gone,
+        is_wholesale=is_wholesale,
         shared=frozenset(key for key, count in copies.items() if count > 1),
     )
+
+
+def _change(
+    everything: Sequence[Known], absent: Sequence[Known], gone: int, settled: Settled, *, has_more: bool
+) -> tuple[bool, bool]:
+    """Whether most of what was there is gone, and whether what is new may be that under new names."""
+    present = settled.known + sum(not entry.is_missing for entry in everything)
+    kept = settled.known + sum(not entry.is_deleted for entry in everything)
+    is_most = 2 * gone > present
+    is_lost = any(not entry.is_deleted for entry in absent)
+    return kept > 1 and is_most, has_more and is_lost and (is_most or not present)
 
 
 def is_due(entry: Known, now: datetime) -> bool:
