@@ -112,25 +112,25 @@ class Matcher:
         self._expected |= {one.headers for one in shown if one.headers is not None}
 
     def take_by_import(self, candidate: Candidate) -> SameAs | None:
-        """An id that another client recorded, and wrote down differently."""
+        """Take the line of an id that another client recorded in another spelling."""
         if not self._imported:
             return None
         spellings = other_spellings(candidate.unique_id)
         return self._take(candidate, (self._imported[one] for one in spellings if one in self._imported))
 
     def take_by_own_headers(self, candidate: Candidate, shown: Fingerprint) -> SameAs | None:
-        """Compare a suspect with the lines of its id, by what TOP shows of it."""
+        """Take a line of the suspect's id, by what TOP shows."""
         unique_id = candidate.unique_id
         lines = [*self._steady(unique_id), *self._left(self._own_by_headers, (unique_id, shown.headers))]
         return self._take(candidate, self._same_by_headers(candidate, lines, shown), shown)
 
     def take_by_headers(self, candidate: Candidate, shown: Fingerprint) -> SameAs | None:
-        """Compare with all lines that are still to be found, by what TOP shows of it."""
+        """Take any line that is still to be found, by what TOP shows."""
         lines = [*self._left(self._by_headers, shown.headers), *self._left(self._by_names, shown.names)]
         return self._take(candidate, self._same_by_headers(candidate, lines, shown), shown)
 
     def proposed(self, candidate: Candidate, shown: Fingerprint) -> list[Known]:
-        """The lines that it may prove to be once it is retrieved, if the octets behind the headers say so too."""
+        """Lines whose message it is if, once it is retrieved, the octets behind the headers agree too."""
         lines = (*self._steady(candidate.unique_id), *self._left(self._by_names, shown.names))
         return [
             line
@@ -162,15 +162,15 @@ class Matcher:
         return any(line.is_nameless for line in self._steady(candidate.unique_id))
 
     def take_by_size(self, candidate: Candidate) -> SameAs | None:
-        """A line that was never looked into (a baseline, an import) is taken at its unique-id and its size.
+        """Take a line whose message was never looked into (a baseline, an import), by unique-id and size.
 
-        Not one that failed: its message is still to be had, and recognising it would lose it.
+        A line that failed is not taken: its message was never stored, and recognising it would lose it.
         """
         lines = self._left(self._never_looked_into, candidate.unique_id)
         return self._take(candidate, (one for one in lines if fits_size(one, candidate.octets)))
 
     def take_failed_before(self, candidate: Candidate) -> Known | None:
-        """A line of the candidate's id whose message could not be retrieved yet: this may be it."""
+        """Take a line of the candidate's id whose message could not be retrieved yet."""
         same = self._take(candidate, self._left(self._failed, candidate.unique_id))
         return same.line if same else None
 
@@ -182,7 +182,7 @@ class Matcher:
         is_shared: bool,
         same_body: frozenset[EntryId] = frozenset(),
     ) -> Verdict:
-        """Compare a message that was retrieved. None: it is one of its own.
+        """Take a line by the content of a retrieved message. None: it is a message of its own.
 
         ``is_shared``: its id is listed more than once, so that the next one may be a copy of it. ``same_body``: lines
         whose stored copies have the same octets behind the headers.
@@ -205,7 +205,7 @@ class Matcher:
         return verdict
 
     def remember(self, unique_id: bytes, occurrence: int, content: bytes, message_seq: int | None) -> None:
-        """A message is there under this id, listed now: another of the same content is a copy of it."""
+        """Note a message that is listed under this id: another one with the same content is a copy of it."""
         self._contents[unique_id, content] = CopyOf(unique_id, occurrence, message_seq)
 
     def _same_by_headers(
@@ -230,7 +230,7 @@ class Matcher:
         return self._circumstances.relate(candidate.unique_id, line, is_steady=is_steady)
 
     def _steady(self, unique_id: bytes) -> list[Known]:
-        """The one line of an id that is listed once and was never missing since."""
+        """The line of an id that is listed once and was never missing since; at most one."""
         present = self._present.get(unique_id, [])
         return present if len(present) == 1 and unique_id not in self._circumstances.shared else []
 

@@ -1,7 +1,7 @@
 """PURE  Compares a long listing with its ledger page by page; what is simply known or new needs no object of its own.
 
-The ledger may have millions of lines. It passes by in pages; of a line whose message is simply there nothing is kept
-but that it was seen. All others go to ``diff``, which decides. Beside the listing this takes 10 to 20 octets for each
+The ledger may have millions of lines and is read in pages. Of a line whose message is simply there, nothing is kept but
+that it was seen. All others go to ``diff``, which decides. Beside the listing this takes 10 to 20 octets for each
 of its messages, 250 for each that is new, and 450 for each ledger line that is not listed.
 """
 

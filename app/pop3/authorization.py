@@ -111,7 +111,7 @@ class Authorization:
         self.capabilities, self._is_presumed = known, True
 
     async def _presume_nothing(self) -> None:
-        """For a login that depends on what the server announces: it is asked, if that was left out."""
+        """Ask for the capabilities if that was left out, as the login depends on them."""
         if self._is_presumed:
             self.capabilities, self._is_presumed = Capabilities(), False
             await self.ask_capabilities()
@@ -274,7 +274,7 @@ class Authorization:
         return await self._dialogue.status()
 
     async def _user_and_pass(self, user: bytes, password: bytes) -> Status:
-        """The first refusal, else the answer to PASS. A refused USER gets no PASS, unless it is under way already."""
+        """The first refusal, else the answer to PASS. PASS does not follow a refused USER, unless both go out together."""
         if self.pipelines:
             return await self._user_and_pass_at_once(
                 Commands(user + password, (Expect.STATUS, Expect.STATUS))

@@ -157,10 +157,10 @@ class Retrieval:
                 one.close()
 
     def _is_handed_on(self, held: Retrieved, error: Pop3Error, *, is_whole: bool, is_ahead: bool) -> bool:
-        """Nobody knows whether the end mark of the answer before was one, if what followed is no status.
+        """Decide whether the answer before an error is handed on: if no status follows, its end mark may be none.
 
-        Headers are of no use then: where commands went ahead of answers BodyRunsOn is raised, for it may have begun in
-        any of them.
+        A header block is of no use then. Where commands went ahead of answers, BodyRunsOn is raised: any of the answers
+        may be the one that ran on.
         """
         if not is_whole and isinstance(error, ProtocolError):
             self.awaited = None if is_ahead else held.number
@@ -180,9 +180,9 @@ class Retrieval:
         return self._is_draining or self._is_cut_short
 
     def _due(self, asked: deque[Asked], window: int) -> Iterator[Asked]:
-        """Whose answer is due next, once it was asked for; no more octets ahead than the limit.
+        """Send commands, no more octets ahead than the limit, and yield each as its answer is due.
 
-        Nothing more is asked for once the session's time is nearly over.
+        No command is sent once the session's time is nearly over.
         """
         under_way: deque[Asked] = deque()
         expected = 0

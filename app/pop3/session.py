@@ -262,13 +262,13 @@ class Pop3Session:
         require(self._dialogue, "NOOP", await ask(self._dialogue, "NOOP"))
 
     async def confirm(self) -> None:
-        """See to it that the last answer is over: a status comes behind it, that of NOOP if need be."""
+        """Make sure that the last answer is over: read a status behind it, that of NOOP if nothing else follows."""
         if self._dialogue.is_unconfirmed:
             await self._dialogue.confirm()
 
     async def leave(self) -> None:
-        """QUIT. How it is answered matters only where it shows that the answer before was not whole: then ProtocolError
-        or LimitExceeded is raised."""
+        """QUIT. Its answer matters only where it shows that the answer before was not whole: then ProtocolError or
+        LimitExceeded is raised."""
         is_unconfirmed = self._dialogue.is_unconfirmed
         if self._dialogue.is_over:
             return

@@ -74,7 +74,7 @@ class Batch:
         return places
 
     def remember(self, matcher: Matcher, places: FeedPlaces) -> None:
-        """After the commit: where the messages are of which more copies may be listed."""
+        """Note, after the commit, where messages are in the feed of which further copies may be listed."""
         for outcome in self.stored:
             candidate = outcome.candidate
             if candidate.unique_id in self.shared and outcome.prepared:
@@ -127,7 +127,7 @@ class Batch:
         return [(o.candidate, verdict) for o, verdict in self.settled if isinstance(verdict, SameAs)]
 
     def _waited_in_vain(self) -> list[EntryId]:
-        """Lines that waited for a message which proved to be that of another line of the same id."""
+        """Lines whose awaited message proved to be that of another line of the same id."""
         return [
             candidate.entry.entry_id
             for candidate, same in self._recognised()

@@ -1,9 +1,9 @@
 """Between the wire and the database: retrieved messages in bounded batches, prepared in threads.
 
-While one batch is committed others are compressed and the next one is received; one more has to wait, and with it
-the reading from the server. So a slow disk slows the server down, and memory stays bounded: for each sync by its
-batches, for all of them by the room that they share. The threads they share too, in turns of the mailboxes, so that
-one whose letters are dear to read delays itself.
+While one batch is committed, others are compressed and the next one is received. One more has to wait, and the reading
+from the server waits with it: a slow disk slows the server down. Memory is bounded for each sync by its batches, and
+for all syncs by the memory budget that they share. The threads are shared as well, in turns of the mailboxes: a mailbox
+whose messages are slow to read delays only itself.
 """
 
 import asyncio
@@ -46,8 +46,8 @@ class Outcome:
 class MemoryBudget:
     """What all syncs of the process hold of mail that is not stored yet: octets in memory, at most about so many.
 
-    Nobody waits for another's room, for that one may be a server that sends nothing any more. Beyond the limit each
-    sync stores what it has before it reads on: a message of each is then all that is added.
+    No sync waits for the memory of another one, whose server may never send anything again. Beyond the limit each sync
+    stores what it holds before it reads on, so that each adds one message at most.
     """
 
     most_octets: int
@@ -139,7 +139,7 @@ class Batches:
     async def _prepare_and_commit(
         self, replies: Sequence[tuple[Candidate, pop3.Retrieved]], before: asyncio.Task[None] | None
     ) -> None:
-        """Prepared beside other batches, committed behind the one before; not at all when that one failed."""
+        """Prepare a batch beside others, and commit it after the one before, unless that one failed."""
         try:
             outcomes = await self._threads.run(self._owner, self._prepare(replies))
             if before is not None:
@@ -151,7 +151,7 @@ class Batches:
             _close(replies)
 
     def _prepare(self, replies: Sequence[tuple[Candidate, pop3.Retrieved]]) -> Steps[list[Outcome]]:
-        """In a thread, a letter a step."""
+        """Make outcomes of replies, in a thread: one message is one step."""
         packed = iter(Packer().pack([reply.body for _candidate, reply in replies if reply.body is not None]))
         outcomes = []
         for candidate, reply in replies:

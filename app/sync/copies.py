@@ -26,7 +26,7 @@ _AT_ONCE = 50
 
 
 async def named(database: Database, lines: Sequence[Known], *, most: int = MOST_READ) -> tuple[Known, ...]:
-    """The lines, with what the stored copies of the first ``most`` nameless ones tell of them."""
+    """The lines; the first ``most`` nameless ones with the fingerprint of their stored copies."""
     asked = [line for line in lines if line.is_nameless][:most]
     told: dict[EntryId, Known] = {}
     for start in range(0, len(asked), _AT_ONCE):

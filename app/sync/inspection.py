@@ -34,10 +34,11 @@ from app.runs.lease import Lease, taken
 from app.runs.schemas import Report
 from app.sync.context import SyncTools
 from app.sync.copies import Contents
+from app.sync.headers import Judge, judge_by
 from app.sync.listing import list_maildrop, most_entries, with_every_id
 from app.sync.recording import RecordingPart, in_parts
 from app.sync.retention import due, seen_before
-from app.sync.triage import Judge, Triaged, judge_by, triage
+from app.sync.triage import Triaged, triage
 from app.web.ids import unique_id_text
 from app.web.times import UtcTime
 

@@ -17,8 +17,8 @@ from app.sync.batch import Batch, FeedPlaces, settle
 from app.sync.batches import Batches, Outcome
 from app.sync.blame import blaming
 from app.sync.context import Surveyed, SyncContext
+from app.sync.headers import ASKED_AT_ONCE, Judge, heads_of, judge_by
 from app.sync.refusals import AlikeRefusals
-from app.sync.triage import ASKED_AT_ONCE, Judge, heads_of, judge_by
 
 _NO_LIMIT = 1 << 40  # octets
 _MOST_ALIKE = 3  # refusals in a row that speak of the server: it is of no use to go on

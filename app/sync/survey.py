@@ -18,9 +18,10 @@ from app.maildrops.errors import SyncErrorCode, SyncFailed
 from app.sync import copies
 from app.sync.blame import blaming
 from app.sync.context import Surveyed, SyncContext
+from app.sync.headers import judge_by
 from app.sync.listing import Listed, UidlFailed, list_maildrop
 from app.sync.numbers import Shift, shift
-from app.sync.triage import Triaged, judge_by, triage
+from app.sync.triage import Triaged, triage
 
 _SEVERAL = 5
 _LAST = 3  # known messages of which the last one that can be compared is
@@ -48,7 +49,7 @@ async def list_messages(sync: SyncContext, *, ids_are_numbers: bool) -> Listed:
 
 
 async def view_listing(sync: SyncContext, listed: Listed, last_digest: ListingDigest | None) -> ListingView:
-    """Read as little of the ledger as the listing's difference from the last one asks for."""
+    """Compare the listing with the last one, and read no more of the ledger than their difference needs."""
     raw, mailbox, slices = listed.raw, sync.mailbox, sync.tools.slices
     is_in_doubt = listed.has_ids and listing_digest.may_be_numbers(raw)
     change = Change.OTHER
@@ -68,7 +69,7 @@ async def view_listing(sync: SyncContext, listed: Listed, last_digest: ListingDi
 
 
 async def match(sync: SyncContext, view: ListingView) -> Matcher:
-    """Knows the lines that candidates may be, also who the messages of old lines are."""
+    """Index the ledger lines that candidates may belong to. Lines of earlier versions get names from stored copies."""
     diff, absent = view.diff, view.diff.gone + view.diff.away
     if diff.is_wholesale or any(is_made_up(candidate.unique_id) for candidate in diff.fresh):
         absent = await copies.named(sync.tools.database, absent)
@@ -87,7 +88,7 @@ async def match(sync: SyncContext, view: ListingView) -> Matcher:
 async def triage_candidates(
     sync: SyncContext, listed: Listed, view: ListingView, matcher: Matcher
 ) -> Triaged:
-    """Each candidate in its place. Raises SyncFailed and the client's errors."""
+    """Put each candidate in its place. Raises SyncFailed and the client's errors."""
     mailbox, tools = sync.mailbox, sync.tools
     is_baseline = takes_baseline(mailbox)
     if is_baseline and view.excess and mailbox.stat_excess != view.excess:
@@ -137,7 +138,7 @@ def takes_baseline(mailbox: Mailbox) -> bool:
 async def _view_growth(
     sync: SyncContext, raw: pop3.RawListing, last_digest: ListingDigest
 ) -> ListingView | None:
-    """Only what grew, and what is to be tried again; None: all has to be looked at."""
+    """View only what grew and what is tried again. None: the whole listing has to be viewed."""
     part = listing_digest.grown_part(raw, last_digest)
     grown = await _parsed(sync, part)
     ids = frozenset(ledger_key(line.unique_id) for line in grown.entries)

@@ -1,11 +1,10 @@
 """Which candidates to retrieve: suspects recognised by their headers, the unwanted and the too large set aside."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from app import pop3
 from app.ledger.diff import is_due
@@ -13,37 +12,20 @@ from app.ledger.lines import Candidate, Known, Turn, is_made_up
 from app.ledger.listing_view import ListingView
 from app.ledger.matching import Matcher, SameAs
 from app.ledger.models import EntryId
-from app.mail.fingerprint import Fingerprint, shown
-from app.mailboxes import judging as judged
-from app.mailboxes.criteria import Criteria
+from app.mail.fingerprint import Fingerprint
 from app.maildrops.errors import SyncErrorCode, SyncFailed
 from app.messages.wholeness import usable
 from app.reading.shares import Owner
 from app.reading.slices import Slices
 from app.reading.threads import FairThreads
+from app.sync.headers import CandidateHead, Judge, read_heads
 
 # So few ledger lines that nothing can recognise are worth no question to a person.
 _FEW = 5
-# Octets of headers that are digested where they arrive: a hop to a thread costs as much.
-_FEW_OCTETS = 16 * 1024
-
-ASKED_AT_ONCE = 2_000  # so that nothing goes through all of a long listing at once
-
 MOST_RETRIEVED_TO_COMPARE = 1_000  # known messages that one sync retrieves, as their sizes do not add up
-
-Judge = Callable[[bytes, int | None], str | None]
-"""Head and octets of a message -> why the criteria do not want it, or None."""
 
 ContentUnder = Callable[[Known, bytes], Awaitable[bytes | None]]
 """The content digest of a line's stored copy below another header block; no octets: there is none; None: not now."""
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateHead:
-    """What the headers of a candidate told."""
-
-    marks: Fingerprint
-    unwanted: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +80,15 @@ async def triage(
     piles = await slices.call(begin, rows=rows)
     heads: dict[int, CandidateHead] = {}
     later: set[int] = set()
-    async for candidate, octets in heads_of(session, piles.asked):
-        if octets is not None:
-            read = partial(_head, candidate, octets, judge=judge)
-            is_long = judge is not None or len(octets) > _FEW_OCTETS
-            head = await threads.call(owner, read) if is_long else read()
-            if line := matcher.rewritten(candidate, head.marks):
-                content = await content_under(line, octets)
-                head = replace(head, marks=replace(head.marks, content=content or b""))
-                if content is None:
-                    later.add(candidate.number)
-            heads[candidate.number] = head
+    async for candidate, head, octets in read_heads(
+        session, piles.asked, judge=judge, threads=threads, owner=owner
+    ):
+        heads[candidate.number] = head
+        if line := matcher.rewritten(candidate, head.marks):
+            content = await content_under(line, octets)
+            heads[candidate.number] = replace(head, marks=replace(head.marks, content=content or b""))
+            if content is None:
+                later.add(candidate.number)
     may_hold = may_hold and piles.is_wholesale
     end = partial(
         _decided, view, matcher, piles, heads, later, is_baseline=is_baseline, now=now, may_hold=may_hold
@@ -263,36 +243,6 @@ def _suspects_placed(
 def _tried(candidate: Candidate) -> int:
     """What failed before comes last: a message that ends each session must not stand before the others."""
     return candidate.attempts
-
-
-async def heads_of(
-    session: pop3.Pop3Session, candidates: Sequence[Candidate]
-) -> AsyncIterator[tuple[Candidate, bytes | None]]:
-    """The headers of each (TOP, pipelined), cut where they are very long; None where the server does not give them."""
-    for start in range(0, len(candidates), ASKED_AT_ONCE):
-        by_number = {one.number: one for one in candidates[start : start + ASKED_AT_ONCE]}
-        async for reply in session.top(list(by_number), lines=0):
-            octets = reply.body if isinstance(reply.body, bytes) else None
-            reply.close()
-            yield by_number[reply.number], octets
-
-
-def judge_by(criteria: dict[str, Any] | None) -> Judge | None:
-    """The judge for a mailbox's criteria as they are stored; None when everything is wanted."""
-    if criteria is None:
-        return None
-    rules = Criteria.model_validate(criteria)
-
-    def judge(head: bytes, octets: int | None) -> str | None:
-        verdict = judged.judge(rules, head=judged.JudgedHead(head), octets=octets)
-        return None if verdict.wanted else verdict.rule
-
-    return judge
-
-
-def _head(candidate: Candidate, octets: bytes, *, judge: Judge | None) -> CandidateHead:
-    unwanted = None if judge is None or candidate.is_forced else judge(octets, candidate.octets)
-    return CandidateHead(shown(octets), unwanted)
 
 
 def _of_line(candidate: Candidate, line: Known) -> Candidate:
