@@ -274,7 +274,7 @@ class Authorization:
         return await self._dialogue.status()
 
     async def _user_and_pass(self, user: bytes, password: bytes) -> Status:
-        """The first refusal, else the answer to PASS. PASS does not follow a refused USER, unless both go out together."""
+        """The first refusal, else the answer to PASS. After a refused USER no PASS is sent that is not under way."""
         if self.pipelines:
             return await self._user_and_pass_at_once(
                 Commands(user + password, (Expect.STATUS, Expect.STATUS))
