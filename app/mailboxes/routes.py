@@ -135,7 +135,7 @@ async def list_mailboxes(feature: Injected, paging: Paged) -> Page[MailboxAnswer
 @router.get(
     "/mailboxes/{mailbox_id}",
     dependencies=[requires(Scope.READ)],
-    responses=documented(404) | answered(200, "The mailbox."),
+    responses=documented(404) | answered(200, "The mailbox.", "ETag"),
     summary="Read a mailbox",
 )
 async def get_mailbox(feature: Injected, mailbox_id: str, response: Response) -> MailboxAnswer:
@@ -153,7 +153,7 @@ async def get_mailbox(feature: Injected, mailbox_id: str, response: Response) ->
     "/mailboxes/{mailbox_id}",
     dependencies=[requires(Scope.ADMIN)],
     responses=documented(404, 409, 412, 424, s409=_CONFLICTS, s424=_TEST_FAILED)
-    | answered(200, "The mailbox as it is now."),
+    | answered(200, "The mailbox as it is now.", "ETag"),
     summary="Change a mailbox",
 )
 async def update_mailbox(

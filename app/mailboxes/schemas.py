@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
+    ConfigDict,
     Field,
     SecretStr,
     SerializerFunctionWrapHandler,
@@ -315,6 +316,8 @@ class MailboxChange(_Checks):
     A mailbox as it was read may be sent back whole: what cannot be changed is ignored, but ``id``, ``status`` and
     ``created_at``, which must be as they are.
     """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"poll_interval_seconds": 600}]})
 
     id: str = Field(default_factory=_unset, description="Must be the mailbox's.")
     status: MailboxStatus = Field(default_factory=_unset, description="Must be as it is; see `paused`.")

@@ -108,6 +108,7 @@ def _complete(document: Document) -> Document:
             _tell_default(field, of_change=name.endswith("Change"))
     for operation in _operations(document):
         _say_scopes(operation)
+        _offer_body(operation, schemas)
         for parameter in operation.get("parameters", ()):
             _describe_id(parameter)
         for status, response in operation["responses"].items():
@@ -175,6 +176,20 @@ def _tell_default(field: Document, *, of_change: bool) -> None:
     if default is not None and not of_change:
         told = f"Default: `{json.dumps(default)}`."
         field["description"] = f"{field['description']} {told}" if "description" in field else told
+
+
+def _offer_body(operation: Document, schemas: Document) -> None:
+    """A body that can be sent as it is: the schema's own example, or one with what is required and nothing else."""
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    if content is None or "examples" in content:
+        return
+    schema = content["schema"]
+    schema = schema.get("anyOf", [schema])[0]
+    schema = schemas[schema["$ref"].rpartition("/")[2]]
+    needed = {name: schema["properties"][name] for name in schema.get("required", ())}
+    content["example"] = example_of(
+        schema if "examples" in schema else schema | {"properties": needed}, schemas
+    )
 
 
 _IDS = {

@@ -141,7 +141,7 @@ def _content(status: int, codes: Sequence[str], meaning: str) -> dict[str, Any]:
 _HEADERS = {
     "Location": "Where the thing is that this answer is about.",
     "Link": 'The next page, as `rel="next"` (RFC 8288).',
-    "ETag": "Changes when the octets do (RFC 9110 §8.8.3).",
+    "ETag": "Changes when what it is of does (RFC 9110 §8.8.3).",
     "Content-Range": "Which octets of how many these are (RFC 9110 §14.4).",
     "Retry-After": "In how many seconds to try again.",
     "Content-Disposition": "A name for the file.",

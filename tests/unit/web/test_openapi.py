@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it has none, and no stubs are needed else
 
 from app.mailboxes.examples import MAILBOXES
-from app.mailboxes.schemas import NewMailbox
+from app.mailboxes.schemas import MailboxChange, NewMailbox
 from app.main import create_app
 from app.web.openapi import ABOUT, example_of
 from tests.service import settings_for
@@ -104,6 +104,18 @@ def test_the_bodies_that_the_page_offers_can_be_sent_as_they_are(document: Docum
     assert set(body["examples"]) == set(MAILBOXES)
     for example in MAILBOXES.values():
         NewMailbox.model_validate(example["value"])
+
+
+def test_every_body_has_an_example_that_fits_its_schema(document: Document) -> None:
+    """What the page fills in can be executed."""
+    for name, operation in operations(document):
+        content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        if content is not None:
+            offered = [one["value"] for one in content.get("examples", {}).values()] or [content["example"]]
+            schema = Draft202012Validator(content["schema"] | {"components": document["components"]})
+            assert [schema.is_valid(body) for body in offered] == [True] * len(offered), name
+    change = document["paths"]["/mailboxes/{mailbox_id}"]["patch"]["requestBody"]["content"]
+    MailboxChange.model_validate(change["application/json"]["example"])
 
 
 def test_no_code_of_an_error_is_named_twice(document: Document) -> None:
