@@ -110,17 +110,18 @@ def _counts(surveyed: Surveyed, *, missing: int, waiting: int) -> dict[str, int]
 
 
 def _going_on(before: Report, report: Report) -> Report:
-    """The report of a sync whose second session has listed: what was new to the first is new to the sync."""
-    new = min(before.new, report.listed)
+    """The report of a sync whose second session has listed: what the first one did was new to the sync as well."""
+    failed = max(before.failed - 1, report.failed)  # that within which the session died is tried again
+    new = report.new + before.filtered + before.retrieved + failed - report.failed
+    listed = max(report.listed, new)
     return report.model_copy(
         update={
+            "listed": listed,
             "new": new,
-            "known": report.listed - new,
+            "known": listed - new,
             "missing": before.missing + report.missing,
             "filtered": before.filtered + report.filtered,
-            "failed": max(
-                before.failed - 1, report.failed
-            ),  # that within which the session died is tried again
+            "failed": failed,
         }
     )
 

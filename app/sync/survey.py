@@ -198,7 +198,7 @@ async def _view_all(
         made,
         last_digest=last_digest,
         compares_all=compares_all,
-        last_excess=mailbox.stat_excess,
+        last_excess=None if pop3.lacks_ids(raw, listing) else mailbox.stat_excess,
     )
     if view.excess != (mailbox.stat_excess or 0) and not view.malformed:
         sync.findings.columns["stat_excess"] = view.excess or None

@@ -285,6 +285,32 @@ async def test_many_that_a_scanner_wrote_into_are_read_over_several_syncs(
     assert (bench.maildrop.tops, bench.maildrop.retrievals) == (tops, 7)
 
 
+async def test_a_refusal_is_noted_although_another_turn_has_begun(bench: Bench) -> None:
+    put(bench, "a", "b", first=10)
+    bench.maildrop.whims.cut_after_replies = 2  # within b, which is asked for last from now on
+    await bench.try_sync()
+    put(bench, "c", first=12)
+    bench.maildrop.whims.refuses = {b"12"}
+    assert await bench.try_sync() == ("partial", None)
+    bench.maildrop.whims.refuses = set()
+    bench.now += HOUR * 48
+    await bench.sync()
+    assert await bench.subjects() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("garbled", [False, True])
+async def test_a_sync_that_goes_on_in_another_session_counts_each_message_once(
+    bench: Bench, *, garbled: bool
+) -> None:
+    put(bench, "a", "b", "c", "d", first=10)
+    bench.maildrop.whims.garbles_line = garbled  # of the first listing
+    bench.maildrop.whims.cut_after_replies, bench.maildrop.whims.cuts_within = 2, True
+    report = await bench.sync()
+    assert (report["listed"], report["known"], report["new"], report["retrieved"]) == (4, 0, 4, 4)
+    assert bench.maildrop.sessions == 2
+    assert sorted(await bench.subjects()) == ["a", "b", "c", "d"]
+
+
 async def test_headers_that_are_ids_and_are_written_anew_are_no_new_ids_after_a_cut(bench: Bench) -> None:
     bench.maildrop.whims.has_uidl = False
     put(bench, "a", "b", "c")
@@ -780,6 +806,15 @@ async def test_a_message_that_could_not_be_looked_at_for_a_while_is_waited_for_n
     bench.maildrop.whims.stat_excess = 0
     bench.now += HOUR * 48
     assert await bench.try_sync() == ("succeeded", None)
+    assert await bench.subjects() == ["a"]
+
+
+async def test_a_message_without_an_id_that_cannot_be_looked_at_is_not_counted_out(bench: Bench) -> None:
+    bench.maildrop.mails.append(Mail(b"", letter("a")))
+    bench.maildrop.whims.refuses = {b""}
+    await syncs(bench, 3)
+    bench.maildrop.whims.refuses = set()
+    await bench.sync()
     assert await bench.subjects() == ["a"]
 
 
