@@ -183,6 +183,14 @@ _NOT_THE_CREDENTIALS = {
 }  # fmt: skip
 
 
+_OF_THE_SERVER = {Verdict.PASSING, Verdict.DOUBTFUL, Verdict.DELAY, Verdict.SERVER}
+_OF_THE_SESSION = re.compile(
+    r"\bsession\b|\bnot (?:logged in|authenticated)\b|\blog ?in (?:again|first)\b", re.IGNORECASE
+)
+_OF_ONE_MESSAGE = re.compile(
+    r"\b(?:message|nachricht|mensaje|mensagem)\b(?! (?:limit|count|rate|store))", re.IGNORECASE
+)
+
 _CLOSING: Mapping[Verdict, type[Pop3Error]] = {
     Verdict.LOCK: MaildropInUse,
     Verdict.DELAY: LoginDelay,
@@ -253,7 +261,9 @@ def is_meant_for_all(text: str) -> bool:
     if (kind := _kind_by_code(text)) is not None:
         return kind in {ServerTemporary, LoginDelay}
     words = _without_code(text)
-    return verdict_of(words) in {Verdict.PASSING, Verdict.DOUBTFUL, Verdict.DELAY} or "quota" in words.lower()
+    if "quota" in words.lower() or _OF_THE_SESSION.search(words):
+        return True
+    return verdict_of(words) in _OF_THE_SERVER and not _OF_ONE_MESSAGE.search(words)
 
 
 def _blame_by_code(kind: type[Pop3Error], verdict: Verdict) -> Blame | None:

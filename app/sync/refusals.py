@@ -1,5 +1,6 @@
 """PURE  Refusals of messages that are meant for all: three alike in a row, and it is of no use to go on."""
 
+import re
 from collections.abc import Iterator
 
 from app.ledger.lines import Candidate
@@ -48,7 +49,5 @@ def _words_of(answer: Answer) -> str:
 
 
 def _shape_of(words: str) -> str:
-    """The words without numbers: of times, and of the message."""
-    return "".join("#" if character.isdigit() else character for character in words.casefold()).replace(
-        "##", "#"
-    )
+    """The words without those that have a digit: times, message-numbers, marks for the server's log."""
+    return re.sub(r"\S*\d\S*", "#", words.casefold())

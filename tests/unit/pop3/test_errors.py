@@ -11,6 +11,7 @@ from app.pop3.errors import (
     ServerTemporary,
     command_error,
     greeting_error,
+    is_meant_for_all,
     login_error,
     response_code,
 )
@@ -164,3 +165,29 @@ def test_endless_words_are_cut() -> None:
 )
 def test_a_response_code_stands_at_the_beginning(text: str, code: str | None) -> None:
     assert response_code(text) == code
+
+
+@pytest.mark.parametrize(
+    ("words", "is_for_all"),
+    [
+        ("[SYS/TEMP] no", True),
+        ("Account exceeded command or bandwidth limits", True),
+        ("too many requests", True),
+        ("daily download quota reached", True),
+        ("max messages per session reached", True),
+        ("session expired", True),
+        ("not authenticated", True),
+        ("database error", True),
+        ("[UNAVAILABLE] backend gone", True),
+        ("daily message limit exceeded", True),
+        ("[SYS/PERM] cannot read it", False),
+        ("message exceeds size limit", False),
+        ("cannot open message 3", False),
+        ("message 3 is corrupt", False),
+        ("no such message", False),
+        ("Nachricht kann nicht gelesen werden", False),
+        ("no", False),
+    ],
+)
+def test_a_refusal_of_a_message_may_be_meant_for_all(words: str, is_for_all: bool) -> None:
+    assert is_meant_for_all(words) is is_for_all

@@ -1,0 +1,28 @@
+"""Refusals that are meant for all: three alike in a row end the session."""
+
+import pytest
+
+from app.pop3 import Refusal, Retrieved
+from app.sync.refusals import AlikeRefusals, RefusedAll
+
+
+def refused(number: int, words: str) -> Retrieved:
+    return Retrieved(number, refused=Refusal(words, None))
+
+
+@pytest.mark.parametrize("words", ["[SYS/TEMP] message {} waits", "server busy (sc=ab{}c)"])
+def test_numbers_and_marks_make_no_other_refusal_of_it(words: str) -> None:
+    alike = AlikeRefusals(most=3)
+    assert list(alike.handed_on(refused(9, words.format(9)))) == []
+    assert list(alike.handed_on(refused(100, words.format(100)))) == []
+    with pytest.raises(RefusedAll):
+        list(alike.handed_on(refused(1000, words.format(1000))))
+
+
+def test_what_is_held_is_handed_on_in_order_where_something_else_comes() -> None:
+    alike = AlikeRefusals(most=3)
+    first, second, third = refused(1, "server busy"), refused(2, "quota"), Retrieved(3, b"x")
+    assert list(alike.handed_on(first)) == []
+    assert list(alike.handed_on(second)) == [first]
+    assert list(alike.handed_on(third)) == [second, third]
+    assert list(alike.rest()) == []
