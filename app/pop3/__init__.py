@@ -28,7 +28,6 @@ from app.pop3.errors import (
     TooSlow,
     UidlUnavailable,
     WayRefused,
-    is_meant_for_all,
     login_error,
 )
 from app.pop3.limits import Limits
@@ -61,6 +60,6 @@ __all__ = [
     "RawListing", "Reached", "Redaction", "Refusal", "Retrieved", "Security", "ServerPermanent",
     "ServerTemporary", "Sign", "Size", "Sliced", "SpoolFailed", "Stat", "Timeout", "TlsFailed", "TooSlow",
     "Took", "Transcript", "UidlUnavailable", "Verdict", "WayRefused", "client_tls_context", "connect",
-    "in_one_go", "is_meant_for_all", "lacks_ids", "login_error", "meaning_of", "nobody_counts", "parse_listing",
+    "in_one_go", "lacks_ids", "login_error", "meaning_of", "nobody_counts", "parse_listing",
     "parsing", "sizes_by_number", "unwatched", "with_ids", "without_ids",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ from enum import Enum, auto
 from typing import BinaryIO, Final
 
 from app.pop3.dialogue import Dialogue
-from app.pop3.errors import response_code
+from app.pop3.errors import is_meant_for_all, response_code
 from app.pop3.protocol import Status
 from app.pop3.sizes import size_of
 
@@ -15,10 +15,11 @@ _END_MARK: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """-ERR to one message: that message's failure only."""
+    """-ERR to one message: that message's failure only, unless the words are meant for all (``is_for_all``)."""
 
     text: str
     response_code: str | None
+    is_for_all: bool = False
 
 
 class Ending(Enum):
@@ -73,7 +74,8 @@ class Asked:
 
 def refusal(dialogue: Dialogue, status: Status) -> Refusal:
     """What a status of -ERR says of one message."""
-    return Refusal(dialogue.shown(status.text), response_code(status.text))
+    text = status.text  # judged before it may be withheld
+    return Refusal(dialogue.shown(text), response_code(text), is_meant_for_all(text))
 
 
 class Place(Enum):

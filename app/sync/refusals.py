@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from app.ledger.lines import Candidate
-from app.pop3 import Retrieved, ServerTemporary, is_meant_for_all
+from app.pop3 import Retrieved, ServerTemporary
 
 Answer = tuple[Candidate, Retrieved]
 """A message that was asked for, and what came."""
@@ -26,11 +26,11 @@ class AlikeRefusals:
 
     def handed_on(self, candidate: Candidate, reply: Retrieved) -> Iterator[Answer]:
         """The answers that are known to be about their messages, in order. Raises RefusedAll."""
-        words = reply.refused.text if reply.refused else None
-        if self._most is None or words is None or not is_meant_for_all(words):
+        if self._most is None or reply.refused is None or not reply.refused.is_for_all:
             yield from self.rest()
             yield candidate, reply
             return
+        words = reply.refused.text
         if self._held and _words_of(self._held[-1]) != _shape_of(words):
             yield from self.rest()
         self._held.append((candidate, reply))
