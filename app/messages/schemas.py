@@ -36,7 +36,9 @@ class AttachmentAnswer(BaseModel):
     octets: int = Field(examples=[48211], description="The size of the decoded part.")
     inline: bool = Field(examples=[False], description="Meant to be shown within the message.")
     content_id: str | None = Field(
-        examples=["<logo@example.org>"], description="What the HTML refers to it by, as `cid:`."
+        examples=["logo@example.org"],
+        description="What the HTML refers to it by, as `cid:`: its Content-ID without brackets, else its "
+        "Content-Location. In the link it may be percent-encoded.",
     )
 
 
