@@ -175,7 +175,9 @@ class SimulatedSession:
     def _retrieved(self, number: int) -> pop3.Retrieved:
         mail = self._mails[number - 1]
         if mail.unique_id in self._whims.refuses:
-            return pop3.Retrieved(number, refused=pop3.Refusal("[SYS/TEMP] not now", "SYS/TEMP"))
+            return pop3.Retrieved(
+                number, refused=pop3.Refusal("[SYS/TEMP] not now", "SYS/TEMP", is_for_all=True)
+            )
         body = self._served(mail) if mail.sent is None else mail.sent
         mail.was_read = True
         return pop3.Retrieved(number, body, octets=len(body), ending=mail.ending)

@@ -541,7 +541,7 @@ async def test_a_refused_message_is_that_messages_failure_only(
         async with logged_in(server) as session:
             first, second, third = await all_of(session, 3)
             assert (first.body, third.body) == (drop.contents[0], drop.contents[2])
-            assert second.refused == pop3.Refusal("[SYS/TEMP] cannot read it", "SYS/TEMP")
+            assert second.refused == pop3.Refusal("[SYS/TEMP] cannot read it", "SYS/TEMP", is_for_all=True)
         assert server.verbs[-1] == "QUIT"
 
 
