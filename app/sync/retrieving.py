@@ -55,10 +55,9 @@ async def _retrieve(sync: SyncContext, surveyed: Surveyed, store: "_Store") -> l
     alike = AlikeRefusals(most=None if learnt.has_refused_all else _MOST_ALIKE)
     too_large: list[Candidate] = []
     turns = await tools.slices.call(partial(_in_turn, to_retrieve), rows=len(to_retrieve))
-    candidates: dict[int, Candidate] = {}  # of all turns: an answer may be held back beyond its own
     async with blaming(sync, to_retrieve), batches:
         for most_octets, alone, some in turns:
-            candidates |= {candidate.number: candidate for candidate in some}
+            candidates = {candidate.number: candidate for candidate in some}
             asked = [(candidate.number, candidate.octets or 0) for candidate in some]
             async for reply in sync.session.retrieve(asked, most_octets=most_octets, alone=alone):
                 if reply.too_large:
