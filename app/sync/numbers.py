@@ -12,7 +12,7 @@ from hashlib import sha256
 from app import pop3
 from app.ledger.identity import is_alike
 from app.ledger.lines import Known
-from app.mail.fingerprint import fingerprint, shown
+from app.mail.fingerprint import Fingerprint, fingerprint, shown
 
 _HEAD = 512 * 1024  # octets of a large message
 _MOST_OCTETS = 256 * 1024  # of a message that is retrieved to be compared
@@ -45,13 +45,11 @@ async def shift(
     named = [number for number, line in probes.items() if _is_named(line)]
     told = [(one.number, one.body) async for one in session.top(named, lines=0)]
     heads = {number: shown(body) for number, body in told if isinstance(body, bytes)}
-    if not all(is_alike(probes[number], head) for number, head in heads.items()):
-        return Shift.SURE
+    found = [_shift_of(probes[number], head) for number, head in heads.items()]
     for number in sorted(probes.keys() - heads.keys()):
-        if not await _is_still(probes[number], session.retrieve([(number, 0)], alone=True)):
-            return Shift.SURE
-    is_equal = all(probes[number].headers in {None, head.headers} for number, head in heads.items())
-    return Shift.NONE if is_equal else Shift.DOUBTFUL
+        if Shift.SURE not in found:
+            found.append(await _retrieved(probes[number], session.retrieve([(number, 0)], alone=True)))
+    return next((one for one in (Shift.SURE, Shift.DOUBTFUL) if one in found), Shift.NONE)
 
 
 async def _probes(
@@ -85,14 +83,21 @@ def _may_be_retrieved(line: Known) -> bool:
     return line.content is not None and (line.octets or 0) <= _MOST_OCTETS
 
 
-async def _is_still(line: Known, replies: AsyncIterator[pop3.Retrieved]) -> bool:
-    """Whether the one answer is the line's message; where it was refused, nothing says that it is not."""
-    is_same = True
+def _shift_of(line: Known, marks: Fingerprint) -> Shift:
+    """What the message under a line's number says: ``content`` where it was retrieved, else its headers."""
+    if marks.content and line.content == marks.content:
+        return Shift.NONE
+    if not is_alike(line, marks):
+        return Shift.SURE
+    return Shift.NONE if line.headers in {None, marks.headers} else Shift.DOUBTFUL
+
+
+async def _retrieved(line: Known, replies: AsyncIterator[pop3.Retrieved]) -> Shift:
+    """What the one answer says; where it was refused, nothing says that it is another message."""
+    found = Shift.NONE
     async for reply in replies:
         if reply.body is not None:
             start = reply.body if isinstance(reply.body, bytes) else reply.body.read(_HEAD)
-            is_same = is_alike(line, shown(start))
-            if not is_same and not _is_named(line):
-                is_same = line.content == fingerprint(start, sha256(start).digest()).content
+            found = _shift_of(line, fingerprint(start, sha256(start).digest()))
         reply.close()
-    return is_same
+    return found

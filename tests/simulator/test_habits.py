@@ -562,6 +562,18 @@ async def test_what_a_list_sends_once_more_takes_no_number(bench: Bench) -> None
     assert sorted(await bench.subjects()) == ["[list] b", "a", "b"]
 
 
+async def test_no_forged_copy_stands_for_another_under_a_number_without_top(bench: Bench) -> None:
+    bench.maildrop.whims.ids_are_numbers = True
+    bench.maildrop.whims.has_top = False
+    put(bench, "a")
+    bench.maildrop.mails.append(Mail(b"", forged("b", of="a")))
+    bench.maildrop.mails[0].is_hidden = True
+    await bench.sync()
+    bench.maildrop.mails[0].is_hidden = False
+    await syncs(bench, 2)
+    assert sorted(await bench.subjects()) == ["a", "b"]
+
+
 @pytest.mark.parametrize("place", ["last", "first"])
 async def test_no_forged_copy_hides_that_numbers_show_other_messages(bench: Bench, place: str) -> None:
     """Newest first, all of one size; the last known one looks like the one before it, or is where it was."""
