@@ -57,7 +57,7 @@ def modelled(wire: bytes, kinds: Iterable[Expect], line_octets: int) -> Heard:
             continue
         blank, banner = MOST_BLANK, 0
         ok = line.startswith(b"+")
-        text = line[3 if ok else 4 :].decode("utf-8", "replace").replace("\0", "\ufffd").strip()
+        text = words_of(line[3 if ok else 4 :]).replace("\0", "\ufffd").strip()
         if asked[len(replies)] is Expect.STATUS or not ok:
             replies.append((ok, text, None))
             continue
@@ -67,6 +67,12 @@ def modelled(wire: bytes, kinds: Iterable[Expect], line_octets: int) -> Heard:
         body = lines[: lines.index(b".")]
         at += sum(len(line) + len(eol) for line in [*body, b"."])
         replies.append((True, text, b"".join(unstuffed(line) + eol for line in body)))
+
+
+def words_of(octets: bytes) -> str:
+    """UTF-8, and each octet that is none as Latin-1."""
+    text = octets.decode("utf-8", "surrogateescape")
+    return "".join(chr(ord(one) - 0xDC00) if "\udc80" <= one <= "\udcff" else one for one in text)
 
 
 def is_status(line: bytes) -> bool:
