@@ -13,7 +13,7 @@ import secrets
 from typing import Any
 
 from starlette.datastructures import Headers
-from starlette.middleware.gzip import GZipResponder
+from starlette.middleware.gzip import GZipResponder, IdentityResponder
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _FROM_OCTETS = 1024
@@ -32,14 +32,12 @@ class Compression:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if (
-            scope["type"] == "http"
-            and takes_gzip(Headers(scope=scope).get("accept-encoding", ""))
-            and not _OCTETS_OF_MAIL.search(scope["path"])
-        ):
-            await _Blurred(self._app, _FROM_OCTETS)(scope, receive, send)
-        else:
+        if scope["type"] != "http" or _OCTETS_OF_MAIL.search(scope["path"]):
             await self._app(scope, receive, send)
+        elif takes_gzip(Headers(scope=scope).get("accept-encoding", "")):
+            await _Blurred(self._app, _FROM_OCTETS)(scope, receive, send)
+        else:  # says by Vary that another one may get it compressed
+            await IdentityResponder(self._app, _FROM_OCTETS)(scope, receive, send)
 
 
 def takes_gzip(accepted: str) -> bool:

@@ -3,12 +3,13 @@
 from html import escape
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from app.errors import not_found
 from app.web.error_codes import CODES
+from app.web.pages import located
 
 _STATIC = Path(__file__).parent.parent / "static"
 _VENDORED = "/docs/files"
@@ -63,8 +64,8 @@ def install(app: FastAPI) -> None:
     """Serve the page, its script and its vendored files, and the document as it was first made."""
 
     @app.get("/", include_in_schema=False)
-    async def root() -> RedirectResponse:
-        return RedirectResponse("/docs")
+    async def root(request: Request) -> RedirectResponse:
+        return RedirectResponse(located(request, "/docs"))
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:

@@ -37,6 +37,8 @@ def read_document(octets: bytes) -> Any:
         text = octets.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DocumentMalformed(f"The body is not UTF-8: octet {error.start + 1}.") from error
+    if text.startswith("\ufeff"):  # RFC 8259 §8.1 forbids it
+        raise DocumentMalformed("The body is not JSON: line 1, column 1: there is a byte order mark.")
     try:
         document = json.loads(
             text, object_pairs_hook=_object, parse_constant=_no_constant, parse_int=_integer

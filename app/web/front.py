@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import AppError
 from app.settings import IpNetwork
 from app.web.clients import client_address, counted_as, is_trusted
-from app.web.headers import guarded
+from app.web.headers import guarded, with_lists_joined
 from app.web.problems import problem
 from app.web.request_id import HEADER, current, request_id
 
@@ -101,14 +101,14 @@ class Front:
                 field for field in scope["headers"] if field[0] != b"range"
             ]  # it is of GET alone (§14.2)
             scope = dict(scope, method="GET", headers=asked)
+        scope["headers"] = with_lists_joined(scope["headers"])
         app = _too_many if is_one_too_many else self._app
         try:
             await app(scope, receive, guarding)
-        except _HeadIsEnough:
-            pass
-        except Exception:
-            status = 500
-            raise
+        except Exception as error:
+            if not _is_head_enough(error):
+                status = 500
+                raise
         finally:
             if scope["path"] not in _QUIET_PATHS or status in _REFUSED:
                 _log_request(
@@ -122,6 +122,13 @@ class Front:
 
 class _HeadIsEnough(Exception):
     """The header fields are sent: a body is not wanted, so it need not be made."""
+
+
+def _is_head_enough(error: Exception) -> bool:
+    """A stream runs in a task group, which raises it within a group."""
+    if isinstance(error, ExceptionGroup):
+        return error.split(_HeadIsEnough)[1] is None
+    return isinstance(error, _HeadIsEnough)
 
 
 async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:

@@ -156,6 +156,9 @@ async def _document(request: Request, octets: bytes) -> Any:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not re.fullmatch(r"application/[^/]+\+json", media_type):
         raise AppError(415, "unsupported_media_type", "The body must be application/json.")
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        detail = "The body must not be compressed: leave out Content-Encoding."
+        raise AppError(415, "unsupported_media_type", detail, headers={"Accept-Encoding": "identity"})
     try:
         if len(octets) <= _AT_ONCE:
             return read_document(octets)

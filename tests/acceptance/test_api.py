@@ -169,6 +169,8 @@ async def test_json_that_cannot_be_read_is_said_to_be_so(service: Client) -> Non
     answer = await service.http.post("/mailboxes", content=b'{"password": "hunter2",\n "a"}', headers=headers)
     assert "line 2, column 5" in assert_problem(answer, 400, "malformed_json")["detail"]
     assert "hunter2" not in answer.text
+    answer = await service.http.post("/mailboxes", content=b"\xef\xbb\xbf{}", headers=headers)
+    assert assert_problem(answer, 400, "malformed_json")["detail"].endswith("there is a byte order mark.")
 
 
 async def test_no_password_is_ever_answered_or_written(service: Client, tmp_path: Path) -> None:

@@ -119,6 +119,11 @@ async def test_only_json_is_taken_for_json(service: Client) -> None:
         "/mailboxes", content=json.dumps(MAILBOX), headers={"Content-Type": "Application/JSON; charset=utf-8"}
     )
     assert answer.status_code == 201
+    answer = await service.http.post(
+        "/mailboxes", content=b"\x1f\x8b", headers=JSON | {"Content-Encoding": "gzip"}
+    )
+    assert "compressed" in assert_problem(answer, 415, "unsupported_media_type")["detail"]
+    assert answer.headers["accept-encoding"] == "identity"
 
 
 DEEP = b'{"name":' + b"[" * 100_000 + b"]" * 100_000 + b"}"

@@ -18,6 +18,7 @@ async def test_everything_is_under_v1_too_and_answers_keep_the_prefix(service: C
         following = page.links["next"]["url"]
         assert following.startswith(f"{prefix}/mailboxes?")
         assert (await service.http.get(following)).json()["items"][0]["id"] == "mbx_2"
+        assert (await service.http.get(f"{prefix}/")).headers["location"] == f"{prefix}/docs"
     for path in (
         "/v1/livez",
         "/v1/readyz",

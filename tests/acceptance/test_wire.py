@@ -40,6 +40,8 @@ async def test_what_has_not_changed_is_not_sent_again(service: Client) -> None:
         for tags in (etag, f'"x", {etag.removeprefix("W/")}', "*"):
             again = await service.http.get(path, headers={"If-None-Match": tags})
             assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+        lines = [("If-None-Match", '"x"'), ("If-None-Match", etag)]
+        assert (await service.http.get(path, headers=lines)).status_code == 304
         other = await service.http.get(path, headers={"If-None-Match": '"x"'})
         assert (other.status_code, other.content) == (200, first.content)
     gone = await service.http.get("/messages/msg_2", headers={"If-None-Match": "*"})
@@ -122,6 +124,9 @@ async def test_json_is_compressed_for_those_who_take_it(service: Client) -> None
     for accepted in ("", "br", "gzip;q=0", "gzip; q=0.000, br"):
         headers, octets = await _wire(service, "/messages/msg_1", accepted)
         assert ("content-encoding" in headers, octets) == (False, plain)
+        assert headers["vary"] == "Accept-Encoding"
+    lines = [("Accept-Encoding", "br"), ("Accept-Encoding", "gzip")]
+    assert (await service.http.get("/messages/msg_1", headers=lines)).headers["content-encoding"] == "gzip"
     _, octets = await _wire(service, "/openapi.json", "gzip")
     assert len(octets) < len((await service.http.get("/openapi.json")).content) / 4
     for path in ("/livez", "/messages/msg_1/raw", "/messages/msg_1/attachments/0"):

@@ -1,0 +1,39 @@
+"""What holds for every request."""
+
+import asyncio
+from typing import Any
+
+from starlette.types import Message, Receive, Scope, Send
+
+from app.web.front import Front
+from app.web.headers import with_lists_joined
+
+
+async def test_head_of_a_stream_without_end_ends_with_its_header_fields() -> None:
+    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+        async def events() -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            while True:
+                await send({"type": "http.response.body", "body": b"x", "more_body": True})
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(events())
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope: dict[str, Any] = {"type": "http", "method": "HEAD", "path": "/syncs/syn_1/events", "headers": []}
+    await Front(stream, trusted=(), per_address=1)(scope, receive, send)
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    assert (sent[1]["body"], sent[1].get("more_body", False)) == (b"", False)
+
+
+def test_lists_in_several_lines_are_one_list_and_all_else_stays_as_it_came() -> None:
+    key, first, second = (b"authorization", b"a"), (b"if-match", b'"a"'), (b"if-match", b'"b"')
+    assert with_lists_joined([key, first]) == [key, first]
+    assert with_lists_joined([first, key, key, second]) == [key, key, (b"if-match", b'"a", "b"')]
