@@ -24,6 +24,8 @@ from app.idempotency import repository
 from app.idempotency.models import RepeatableRequest
 from app.web.bodies import whole
 from app.web.features import feature_of
+from app.web.front import PREFIX
+from app.web.pages import located
 from app.web.problems import IDEMPOTENCY_KEY
 from app.web.routing import Repeatable
 
@@ -77,7 +79,7 @@ class MakesOnce(Repeatable):
             fingerprint=_fingerprint(scope, octets),
             begun_at=replays.clock(),
         )
-        if kept := await _kept(replays, wanted):
+        if kept := await _kept(replays, wanted, Request(scope)):
             await kept(scope, receive, send)
         else:
             await self._work(replays, wanted, partial(app, scope, _again(octets, receive)), send)
@@ -133,7 +135,7 @@ def _fingerprint(scope: Scope, octets: bytes) -> bytes:
     return hmac.digest(secret.encode("utf-8", "surrogateescape"), b"\0".join(parts), "sha256")
 
 
-async def _kept(replays: Replays, wanted: RepeatableRequest) -> Response | None:
+async def _kept(replays: Replays, wanted: RepeatableRequest, request: Request) -> Response | None:
     """The answer that there was. None: there is none, and ``wanted`` is begun. Raises AppError."""
     try:
         found = await replays.database.write(partial(repository.begin, wanted=wanted, most=replays.most))
@@ -149,7 +151,10 @@ async def _kept(replays: Replays, wanted: RepeatableRequest) -> Response | None:
         detail = "The request with this Idempotency-Key is still worked on."
         raise AppError(409, "idempotency_in_progress", detail)
     answer = Response(found.body, found.status)
-    MutableHeaders(raw=answer.raw_headers).update((found.headers or {}) | _REPLAYED)
+    headers = (found.headers or {}) | _REPLAYED
+    if "location" in headers:  # the first one may have asked by the other prefix
+        headers["location"] = located(request, headers["location"].removeprefix(PREFIX))
+    MutableHeaders(raw=answer.raw_headers).update(headers)
     return answer
 
 

@@ -66,6 +66,9 @@ class MailboxRoutes:
     clock: Callable[[], datetime]
 
 
+IfMatch = Annotated[
+    str | None, Header(description="`ETag`s: nothing is changed where none is the mailbox's.")
+]
 Injected = Annotated[MailboxRoutes, Depends(served(MailboxRoutes))]
 
 router = Router(tags=["Mailboxes"])
@@ -165,9 +168,7 @@ async def update_mailbox(
     test: Annotated[
         bool, Query(description="Try it first, as `/mailboxes/{id}/test` does; store only what passes.")
     ] = False,
-    if_match: Annotated[
-        str | None, Header(description="`ETag`s: nothing is changed where none is the mailbox's.")
-    ] = None,
+    if_match: IfMatch = None,
 ) -> MailboxAnswer:
     """What is named is changed, and nothing else. A mailbox as it was read may be sent back whole."""
     number = mailbox_id_of(mailbox_id)
@@ -207,7 +208,7 @@ async def update_mailbox(
     "/mailboxes/{mailbox_id}",
     status_code=204,
     dependencies=[requires(Scope.ADMIN)],
-    responses=documented(404) | answered(204, "It is removed."),
+    responses=documented(404, 412) | answered(204, "It is removed."),
     summary="Remove a mailbox with its messages",
 )
 async def delete_mailbox(
@@ -217,14 +218,17 @@ async def delete_mailbox(
     confirm: Annotated[
         str | None, Query(description="The mailbox's name or id: a sign that this one is meant.")
     ] = None,
+    if_match: IfMatch = None,
 ) -> None:
     """It is gone at once, and may be registered again; what was stored of it is removed in the background."""
     number = mailbox_id_of(mailbox_id)
 
     def change(db: Session) -> None:
-        row = service.existing(db, number)
+        row = service.existing(db, number, to_change=True)
         if confirm not in {row.name, encode_id("mbx", number)}:
             raise invalid_request("/query/confirm", "must be the mailbox's name or its id")
+        if if_match is not None:
+            refuse_unless_matching(if_match, etag(_shaped(feature, db, number)))
         feature.end_syncs(db, number)
         repository.remove(db, row, now=feature.clock())
 

@@ -78,6 +78,11 @@ async def test_of_two_who_change_the_same_state_the_second_is_told(service: Clie
     )
     await service.http.post(f"{address}/sync")
     assert (await service.http.get(address)).headers["etag"] == first.headers["etag"]
+    sure = {"confirm": address.rpartition("/")[2]}
+    problem = await service.http.delete(address, params=sure, headers=seen)
+    assert_problem(problem, 412, "precondition_failed")
+    now = {"If-Match": problem.headers["etag"]}
+    assert (await service.http.delete(address, params=sure, headers=now)).status_code == 204
 
 
 async def test_what_is_stored_can_be_tried_and_a_change_stored_only_when_it_passes(service: Client) -> None:
