@@ -6,6 +6,7 @@ from app.errors import AppError
 from app.mailboxes import repository
 from app.mailboxes.destination import Destination, canonical_host
 from app.mailboxes.models import Mailbox
+from app.network.addresses import literal_address
 from app.web.ids import encode_id
 
 
@@ -33,4 +34,5 @@ def refuse_duplicate(db: Session, row: Mailbox) -> None:
 
 
 def _login(of: Mailbox | Destination) -> tuple[str, int, str]:
-    return canonical_host(of.host), of.port, of.username
+    host = canonical_host(of.host)
+    return literal_address(host) or host, of.port, of.username

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from app.mailboxes.criteria import Criteria
+from app.mailboxes.destination import canonical_host
 from app.mailboxes.models import InitialSync, Mailbox, MailboxStatus
 from app.mailboxes.oauth2 import OAuth2Login
 from app.mailboxes.secrets import AuthMethod, Credentials, auth_method
@@ -205,6 +206,8 @@ class _Checks(BaseModel, extra="forbid"):
     def _without_port(cls, value: str) -> str:
         if ":" in value and literal_address(value) is None:
             raise ValueError("must be a name or an address alone: a port belongs into port")
+        if not canonical_host(value):
+            raise ValueError("must be a name or an address")
         return value
 
     @field_validator("username", check_fields=False)

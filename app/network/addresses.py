@@ -110,10 +110,12 @@ def is_inside(address: str, networks: Sequence[IpNetwork]) -> bool:
 
 
 def literal_address(host: str) -> str | None:
-    """The address, when the host is written as one (brackets and the short forms that resolvers take too)."""
+    """The address, when the host is written as one (brackets and the short forms that resolvers take too). One of IPv4
+    mapped into IPv6 is that of IPv4.
+    """
     text = host.strip("[]")
     try:
-        return str(ip_address(text.partition("%")[0]))
+        return str(_unmapped(ip_address(text.partition("%")[0])))
     except ValueError:
         pass
     try:

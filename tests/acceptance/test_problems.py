@@ -82,6 +82,8 @@ async def test_sentences_are_for_people(service: Client) -> None:
 
     assert await told(host="a b") == "is not written as it has to be; the document of the API has examples"
     assert await told(nmae="x") == "is not known here: is it spelt right?"
+    for nowhere in (".", "[]"):
+        assert await told(host=nowhere) == "must be a name or an address"
     assert await told(port="x") == "must be a whole number"
     assert await told(port=0) == "must be at least 1"
     assert await told(name="") == "must not be empty"

@@ -5,10 +5,13 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from sqlmodel import Session
 
 from app.database import Database
 from app.errors import AppError
+from app.mailboxes.destination import Destination
+from app.mailboxes.duplicates import is_same_login
 from app.mailboxes.schemas import NewMailbox
 from app.mailboxes.secrets import Vault
 from app.mailboxes.service import register
@@ -43,6 +46,24 @@ async def test_of_two_who_register_a_maildrop_at_once_one_wins(database: Databas
     assert outcomes[0] is None
     assert isinstance(outcomes[1], AppError)
     assert (outcomes[1].status, outcomes[1].code) == (409, "mailbox_exists")
+
+
+@pytest.mark.parametrize(
+    ("host", "other"),
+    [
+        ("93.184.216.34", "0x5d.184.55330"),
+        ("93.184.216.34", "1572395042"),
+        ("93.184.216.34.", "[::ffff:5db8:d822]"),
+        ("2606:2800:220:1::1", "[2606:2800:0220:1:0:0:0.0.0.1]"),
+    ],
+)
+def test_an_address_is_the_same_however_it_is_written(host: str, other: str) -> None:
+    one, two, third = (
+        Destination(host=each, port=995, security="tls", username="u")
+        for each in (host, other, "93.184.216.35")
+    )
+    assert is_same_login(one, two)
+    assert not is_same_login(third, two)
 
 
 async def test_the_same_login_is_told_where_it_is_registered(database_url: str, tmp_path: Path) -> None:
