@@ -187,7 +187,7 @@ class Authorization:
             words, announced = self._dialogue.refusal, ways()
             if mechanism is not None or not (is_unusable or (refusal.blame and words is not None)):
                 raise
-            other = other_way(way, announced, None if is_unusable else words)
+            other = other_way(way, announced, None if is_unusable else words, is_long=is_long)
             if is_presumed and announced[:1] not in {(way,), ()}:
                 other = announced[0]  # it was presumed, and something else is announced now
             if other is None:

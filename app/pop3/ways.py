@@ -58,15 +58,19 @@ def ways_to_log_in(
     return tuple(way for way in ways if way not in avoided) or tuple(ways)
 
 
-def other_way(way: str, ways: Sequence[str], words: str | None) -> str | None:
+def other_way(way: str, ways: Sequence[str], words: str | None, *, is_long: bool = False) -> str | None:
     """What to try once where ``way`` was refused with these words (None: it could not be played to its end); None: they
     are the verdict on the password.
 
-    Always one by which the password is sent as it is: only that lets a server that keeps a hash judge it.
+    Always one by which the password is sent as it is: only that lets a server that keeps a hash judge it. USER and PASS
+    though they are not announced, where the words plainly speak of the way and there is no other.
     """
     if words is not None and not may_be_the_way(way, words):
         return None
-    return next((other for other in ways if other in {BY_USER, *_ON_THE_WIRE} and other != way), None)
+    others = [other for other in ways if other in {BY_USER, *_ON_THE_WIRE} and other != way]
+    if not others and words is not None and _OF_THE_WAY.search(plain(words)):
+        others = [BY_USER] * (way != BY_USER and not is_long)
+    return next(iter(others), None)
 
 
 def may_be_the_way(way: str, words: str) -> bool:

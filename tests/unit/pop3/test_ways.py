@@ -86,6 +86,23 @@ def test_a_refused_way_is_no_verdict_on_the_password(way: str, words: str | None
     assert other_way(way, WAYS, words) == other
 
 
+@pytest.mark.parametrize(
+    ("way", "words", "other"),
+    [
+        ("PLAIN", "unknown mechanism", "USER"),
+        ("CRAM-MD5", "[AUTH] unsupported authentication mechanism", "USER"),
+        ("CRAM-MD5", "[AUTH] Authentication failed.", None),
+        ("PLAIN", "wrong password", None),
+        ("USER", "command not supported", None),
+    ],
+)
+def test_the_only_way_announced_gives_way_to_user_where_the_words_speak_of_it(
+    way: str, words: str, other: str | None
+) -> None:
+    assert other_way(way, (way,), words) == other
+    assert other_way(way, (way,), words, is_long=True) is None
+
+
 class Server:
     """Announces ``capabilities`` and says to each way of logging in what ``says`` gives for it.
 
