@@ -84,6 +84,8 @@ def envelope_of(
         return addresses(fields[name], found, charset=charset)
 
     authors = people("from") if "from" in fields else ()
+    if "from" in fields and not authors:
+        found.append(defects.BAD_ADDRESS)
     from_ambiguous = is_ambiguous(len(fields.get("from", ())), authors)
     if from_ambiguous:
         found.append(defects.AMBIGUOUS_SENDER)

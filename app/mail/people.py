@@ -39,7 +39,8 @@ _ONE = re.compile(
 )
 _SPECIAL = re.compile(r'["(),;:<\\]')
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
-_ANGLE = re.compile(r'<((?:[^<>"]++|"(?:[^"\\]|\\.)*+")*+)>', re.DOTALL)
+_ANGLE = re.compile(r'<((?:[^<>"(]++|"(?:[^"\\]|\\.)*+"|\((?:[^()\\]++|\\.)*+\)|\()*+)>', re.DOTALL)
+_LONGEST_ANGLE = 4_000  # characters in which quoted strings and comments are looked for
 _PLAIN_ANGLE = re.compile(r"<([^<>]*+)>")
 _UNCLOSED_ANGLE = re.compile(r"<([^<>,;]*+)")
 _IN_COMMENT = re.compile(r"[()]|\\.", re.DOTALL)
@@ -50,7 +51,6 @@ _SCHEMES = frozenset({"mailto", "smtp"})
 _AROUND_AT = re.compile(r"\s*+@\s*+")
 _BLANKS_OR_QUOTED = re.compile(r'("(?:[^"\\]|\\.)*+"?+)|\s++', re.DOTALL)
 _BEFORE_DOT = re.compile(r"(?<=\S)\s++\.\s*+(?=\S)")  # of a domain: RFC 5322 §4.4 lets blanks stand there
-_INNER_COMMENT = re.compile(r"\([^()]*+\)")
 _ADDRESS_IN_NAME = re.compile(r"[^\s@<>()\[\]\"',;:]++@[^\s@<>()\[\]\"',;:]++")
 
 
@@ -224,7 +224,8 @@ class _Scan:
             self._at = end
 
     def _angle(self, start: int) -> None:
-        match = _ANGLE.match(self._text, start) or _PLAIN_ANGLE.match(self._text, start)
+        end = start + _LONGEST_ANGLE if self._comments_close else start  # as for comments
+        match = _ANGLE.match(self._text, start, end) or _PLAIN_ANGLE.match(self._text, start)
         if match is None:
             match = _UNCLOSED_ANGLE.match(self._text, start)
             if match is None or "@" not in match[1]:
@@ -245,6 +246,14 @@ def _end_of_comment(text: str, start: int) -> int:
     return -1
 
 
+def _without_comments(text: str) -> str:
+    kept, at = [], 0
+    while (start := text.find("(", at)) >= 0 and (end := _end_of_comment(text, start)) >= 0:
+        kept.append(text[at:start])
+        at = end
+    return "".join([*kept, text[at:]])
+
+
 def _read(pieces: Sequence[_Piece]) -> tuple[str, list[str]]:
     """The name and the addresses of one person: several where it is not certain which one is meant."""
     angles = [number for number, (kind, text) in enumerate(pieces) if kind is _Kind.ANGLE and "@" in text]
@@ -258,7 +267,7 @@ def _read(pieces: Sequence[_Piece]) -> tuple[str, list[str]]:
     odd = [
         text for text in inside if text and not text.rstrip(";").endswith(":")
     ]  # <Undisclosed-Recipient:;>
-    pieces = [piece for piece in pieces if piece[0] is not _Kind.ANGLE]
+    pieces = _around_at([piece for piece in pieces if piece[0] is not _Kind.ANGLE])
     words = list(_words(pieces))
     found = [_bare(word) for word, is_address in words if is_address]
     if found:
@@ -272,6 +281,17 @@ def _read(pieces: Sequence[_Piece]) -> tuple[str, list[str]]:
     if comment and len(words) == 1:
         return comment, [words[0][0]]  # root (Cron Daemon)
     return _name(pieces), []
+
+
+def _around_at(pieces: Sequence[_Piece]) -> list[_Piece]:
+    """Without the comments beside an ``@`` (RFC 5322 §3.4.1): ``pete(his account)@example.org``."""
+    texts = ["", *(text if kind is _Kind.TEXT else "" for kind, text in pieces), ""]
+    return [
+        piece
+        for before, piece, after in zip(texts, pieces, texts[2:], strict=False)
+        if piece[0] is not _Kind.COMMENT
+        or not (before.rstrip().endswith("@") or after.lstrip().startswith("@"))
+    ]
 
 
 def _words(pieces: Sequence[_Piece]) -> Iterator[tuple[str, bool]]:
@@ -318,8 +338,8 @@ def _comment(pieces: Sequence[_Piece]) -> str:
 
 def _of_angle(content: str) -> list[str]:
     """What is in angle brackets, without comments, blanks, a source route (RFC 5322 §4.4) or ``mailto:``."""
-    content = _INNER_COMMENT.sub("", content)
-    content = _BLANKS_OR_QUOTED.sub(r"\1", content) if '"' in content else "".join(content.split())
+    content = content if '"' in content else _without_comments(content)
+    content = _BLANKS_OR_QUOTED.sub(r"\1", content)
     if content.startswith("@") and ":" in content:
         content = content.partition(":")[2]
     content = _without_scheme(content)

@@ -108,6 +108,12 @@ def test_where_it_is_uncertain_who_is_meant_all_are_given(value: str, expected: 
         ("Max (Sales) <m@x>", ("Max (Sales)", "m@x")),
         ("Max <m@x> (Sales)", ("Max", "m@x")),
         ("<m@x> Max", ("Max", "m@x")),
+        ("max(c)@x.example", ("", "max@x.example")),
+        ("max@(c)x.example (Max)", ("Max", "max@x.example")),
+        ("pete (a) @ (b) x.example (host)", ("host", "pete@x.example")),
+        ("Pete <pete(his \\) account)@x.example(his (old) host)>", ("Pete", "pete@x.example")),
+        ("Max <m@x.example(>evil@evil.example>)>", ("Max", "m@x.example")),
+        ("Max <m@x.example(<evil@evil.example>)>", ("Max", "m@x.example")),
         ('"john doe"@x.org', ("", '"john doe"@x.org')),
         ('<"a>b"@x.org>', ("", '"a>b"@x.org')),
         ("Max < m @ x.org (here) >", ("Max", "m@x.org")),
@@ -142,6 +148,13 @@ def test_where_it_is_uncertain_who_is_meant_all_are_given(value: str, expected: 
 )  # fmt: skip
 def test_one_person_is_one_person(value: str, expected: tuple[str, str]) -> None:
     assert read(value) == [expected]
+
+
+@pytest.mark.parametrize("value", [b"", b"<>", b"undisclosed:;", b"(nobody)", b",;"])
+def test_a_sender_that_names_nobody_is_told(value: bytes) -> None:
+    summary = summarise(b"From: " + value + b"\r\n\r\n")
+    assert summary.from_ is None
+    assert defects.BAD_ADDRESS in summary.warnings
 
 
 @pytest.mark.parametrize(
@@ -274,7 +287,8 @@ def test_marks_beyond_what_people_need_are_not_looked_at_and_it_is_told(unit: by
 @pytest.mark.parametrize(
     "unit",
     [b", ", b"(", b"<", b'"', b"a@b ", b"<a@b>", b"g:", b"g:;", b";", b"\\", b"((a)", b'<"', b"()", b"@", b"a,",
-     b"<@a:", b"=?utf-8?q?a?= ,", b"=?utf-8?q?", b"=?a?q?b?", b'("', b'"a" ', b": ", b"a@b,c d,", b"\x1b$B", b"\xff<"],
+     b"<@a:", b"=?utf-8?q?a?= ,", b"=?utf-8?q?", b"=?a?q?b?", b'("', b'"a" ', b": ", b"a@b,c d,", b"\x1b$B", b"\xff<",
+     b"((<)", b"<\\(<)", b"(a)@", b"<a(b)@c>"],
 )  # fmt: skip
 def test_the_work_grows_with_the_value(unit: bytes) -> None:
     def work(size: int) -> object:
