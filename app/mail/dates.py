@@ -36,6 +36,8 @@ _YEAR_FIRST = re.compile(r"\b(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?=T|\b)", re.AS
 _DAY_FIRST = re.compile(
     r"\b(\d{1,2})\.(\d{1,2})\.(\d{4})\b", re.ASCII
 )  # as German and Russian programs write it
+# A weekday in any language: a word at the start that a comma follows, unless it is a month.
+_WEEKDAY = re.compile(rf"\A(?!\s*(?:{'|'.join(_MONTHS)}))[^\d,]{{1,30}},", re.ASCII | re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z]+|\d+", re.ASCII)
 _OFFSET = re.compile(r"([+-])(?:(\d\d)(\d\d)|(\d{1,2})(?::(\d\d))?)(?![\d:])", re.ASCII)
 _DIGIT = re.compile(r"\d", re.ASCII)
@@ -159,7 +161,7 @@ def _day(before: str, after: str) -> tuple[date | None, str]:
     if match := _DAY_FIRST.search(before):
         return date(int(match[3]), int(match[2]), int(match[1])), after
     month, numbers = 0, []
-    for word in _WORD.findall(before):
+    for word in _WORD.findall(_WEEKDAY.sub("", before)):
         if word.isdigit():
             numbers.append(word)
         elif (name := word.lower()) in _MONTH or name in _LONG_MONTHS:
