@@ -52,11 +52,18 @@ _CODECS = {
     "cp874": "windows-874",
     "cp950": "big5hkscs",
 }
-_AS_MAIL_HAS_THEM = {"iso2022kr": "iso2022_kr", "csiso2022kr": "iso2022_kr", "hzgb2312": "hz"}
+_ISO_2022_CN = "iso2022_cn"
+_AS_MAIL_HAS_THEM = {
+    **dict.fromkeys(("iso2022kr", "csiso2022kr"), "iso2022_kr"),
+    **dict.fromkeys(("iso2022cn", "iso2022cnext"), _ISO_2022_CN),
+    "hzgb2312": "hz",
+}
 _FURTHER = {
     **dict.fromkeys(("utf8mb4", "utf8sig", "utf8bom", "utf8n", "utf8mac", "csutf8", "win65001"), UTF_8),
     **dict.fromkeys(("cp50220", "cp50221", "cp50222", "iso2022jpms"), "iso2022_jp_ext"),
     **dict.fromkeys(("cp51932", "eucjpms"), "euc_jp"),
+    "dos866": "cp866",
+    "unicode20utf7": "utf_7",
     "win932": "cp932",
     "win936": "gb18030",
     "win950": "big5hkscs",
@@ -97,7 +104,10 @@ _ESCAPES = (b"\x1b$", b"\x1b(I", b"\x1b(J")
 _BYTE_ORDER = {codecs.BOM_UTF8: UTF_8, codecs.BOM_UTF16_LE: "utf_16_le", codecs.BOM_UTF16_BE: "utf_16_be"}
 _MARKS = frozenset(mark[:1] for mark in _BYTE_ORDER)
 _MENDING = "mail-mending"
-_META_CHARSET = re.compile(rb"<meta\s[^>]{0,500}?charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
+_META = re.compile(rb"<!--.*?(?:-->|\Z)|<meta[\s/]([^>]{0,500})", re.IGNORECASE | re.DOTALL)
+_ATTRIBUTE = re.compile(rb"([^\s=/>\"']+)\s*=\s*(?:\"([^\"]*)|'([^']*)|([^\s>\"']+))")
+_CHARSET_OF_CONTENT = re.compile(rb"charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
+_XML_ENCODING = re.compile(rb"<\?xml\s[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]{1,40})")
 _KANA_OF_CP950 = (0xC6, 0xC7)  # rows that it has in an order of its own
 _AT_ONCE = 64 * 1024  # octets that are decoded in one call
 _MENDED = (
@@ -124,6 +134,8 @@ def text_of(data: bytes, codec: str, *, cut: bool = False) -> tuple[str, bool]:
         return _undeclared(data, cut=cut)
     if codec in _SINGLE:
         return _single(data, codec)
+    if codec == _ISO_2022_CN:
+        return _iso_2022_cn(data, cut=cut)
     if codec == _UTF_16:
         codec = "utf_16_be" if data.startswith(codecs.BOM_UTF16_BE) else "utf_16_le"
     text = _strict(data, codec, cut=cut)
@@ -167,11 +179,29 @@ def is_iso_2022_jp(data: bytes) -> bool:
 
 def declared_in_html(data: bytes) -> str:
     """The charset that HTML names in its first 1,024 octets, "" where it names none (HTML Standard §13.2.3.2)."""
-    match = _META_CHARSET.search(data, 0, 1024)
-    label = match[1].decode("latin-1") if match else ""
+    named = list(filter(None, map(_charset_of_meta, _META.findall(data, 0, 1024))))
+    if not named and (xml := _XML_ENCODING.match(data)):
+        named = [xml[1].decode("latin-1")]
+    label = next((label for label in named if codec_of(label) is not None), named[0] if named else "")
     return (
         "utf-8" if (codec_of(label) or "").startswith("utf_16") else label
     )  # it was read as ASCII until here
+
+
+def _charset_of_meta(attributes: bytes) -> str:
+    """The charset that the attributes of a meta element name: its own, or that of a content type it stands for."""
+    named: dict[bytes, bytes] = {}
+    for name, *values in _ATTRIBUTE.findall(attributes):
+        named.setdefault(name.lower(), b"".join(values))
+    charset = named.get(b"charset", b"").strip()
+    if (
+        not charset
+        and b"name" not in named
+        and named.get(b"http-equiv", b"content-type").lower() == b"content-type"
+    ):
+        match = _CHARSET_OF_CONTENT.search(named.get(b"content", b""))
+        charset = match[1] if match else b""
+    return charset.decode("latin-1")
 
 
 @lru_cache(maxsize=256)
@@ -191,7 +221,7 @@ def _codec_of(label: str) -> str | None:
 
 def _bare(label: str) -> str:
     """Without what senders put around it: quotes (also those of undone quoted-printable), remarks, a language."""
-    label = re.sub(r"^(?:=?3d)(?=[\"'])|^charset\s*=", "", label.strip().lower())
+    label = re.sub(r"^=?3d(?=[\"'a-z])|^charset\s*=", "", label.strip().lower())
     return re.split(r"[\s(;,*\"']", label.strip(" \t\"'"), maxsplit=1)[0]
 
 
@@ -221,6 +251,13 @@ def _undeclared(data: bytes, *, cut: bool) -> tuple[str, bool]:
     if text_or_none is not None:
         return text_or_none.removeprefix("\ufeff"), True
     return _single(data, WINDOWS_1252)[0], False
+
+
+def _iso_2022_cn(data: bytes, *, cut: bool) -> tuple[str, bool]:
+    """GB 2312 of RFC 1922 as HZ, whose shifts are other octets. What designates CNS 11643 is not read, and told."""
+    if b"\x1b" in (data := data.replace(b"\x1b$)A", b"")):
+        return data.decode("latin-1"), False
+    return text_of(data.replace(b"~", b"~~").replace(b"\x0e", b"~{").replace(b"\x0f", b"~}"), "hz", cut=cut)
 
 
 def _single(data: bytes, codec: str) -> tuple[str, bool]:

@@ -110,7 +110,7 @@ class Part:
         if self._name is not None:
             return self._name
         name = text_parameter(self.block.first("content-disposition"), b"filename", found)
-        return name if name is not None else text_parameter(self.block.first("content-type"), b"name", found)
+        return name or text_parameter(self.block.first("content-type"), b"name", found)
 
     def put_back(self, pieces: Iterable[bytes]) -> None:
         """The body is this."""

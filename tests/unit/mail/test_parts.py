@@ -101,6 +101,9 @@ def test_encodings_are_known_by_other_names_too(encoding: bytes, body: bytes) ->
         (b"Content-Disposition: attachment; filename*0=zero; filename*=utf-8''%C3%BC.pdf", False, "ü.pdf"),
         (b"Content-Disposition: attachment; filename*=utf-8''%C3%BC.pdf; filename*1=one", False, "ü.pdf"),
         (b"Content-Disposition: attachment; filename*2=c.pdf; filename*0=a", False, "ac.pdf"),
+        (b"Content-Disposition: attachment; filename=\r\nContent-Type: application/pdf; name=n.pdf", False, "n.pdf"),
+        (b'Content-Disposition: attachment; filename=""\r\nContent-Type: application/pdf; name=n.pdf', False, "n.pdf"),
+        (b'Content-Disposition: attachment; filename=3D"a b.pdf"', False, "a b.pdf"),
     ],
 )  # fmt: skip
 def test_a_type_and_a_name_that_can_be_read_are_believed(
@@ -200,6 +203,12 @@ def test_an_image_may_be_named_by_its_location(source: str, location: bytes, kep
         ('<meta charset="windows-1251"><p>Привет</p>', "Привет"),
         ("<meta http-equiv=Content-Type content='text/html; charset=windows-1251'><p>Привет</p>", "Привет"),
         ("<!-- x --><META CHARSET=cp1251><p>Привет</p>", "Привет"),
+        ("<!-- <meta charset=koi8-r> --><meta charset=windows-1251><p>Привет</p>", "Привет"),
+        ('<meta name=x content="charset=koi8-r"><meta charset=windows-1251><p>Привет</p>', "Привет"),
+        ("<meta charset=nonsense><meta charset=windows-1251><p>Привет</p>", "Привет"),
+        ("<meta/charset=windows-1251><p>Привет</p>", "Привет"),
+        ("<meta charset=windows-1251 content='text/html; charset=koi8-r'><p>Привет</p>", "Привет"),
+        ('<?xml version="1.0" encoding="windows-1251"?><p>Привет</p>', "Привет"),
     ],
 )
 def test_html_names_its_charset_where_the_header_says_nothing(body: str, text: str) -> None:
@@ -226,6 +235,13 @@ def test_html_names_its_charset_where_the_header_says_nothing(body: str, text: s
 )
 def test_lines_that_flow_are_joined_and_quotes_kept(text: str, delsp: bool, expected: str) -> None:
     assert unflowed(text, delsp=delsp) == expected
+
+
+def test_quotes_may_be_those_of_undone_quoted_printable() -> None:
+    raw = with_body(b'Content-Type: multipart/mixed; boundary=3D"x y"', b"--x y\r\n\r\nHello\r\n--x y--\r\n")
+    assert parse(raw).text == "Hello"
+    raw = with_body(b'Content-Type: text/plain; charset=3D"iso-8859-2"', b"\xb1")
+    assert parse(raw).text == summarise(raw).snippet == "ą"
 
 
 def test_a_flowed_text_is_read_as_one() -> None:
