@@ -24,7 +24,7 @@ reads who, when and what about from the headers, with ``people``, ``dates``, ``w
 | ``gb2312``, ``iso-8859-1``, ``windows-31j`` … | the superset that is meant | WHATWG Encoding | charsets |
 | no charset, us-ascii, unknown-8bit | UTF-8, ISO-2022-JP, else windows-1252 | WHATWG Encoding | charsets |
 | a byte order mark, whatever is declared | it is believed where it holds | WHATWG Encoding | charsets |
-| ISO-2022-KR, HZ, UTF-7 | decoded, though pages may not have them | mail programs | charsets |
+| ISO-2022-KR, ISO-2022-CN, HZ, UTF-7 | decoded, though pages may not have them | mail programs | charsets |
 | ``+02:00``, ``GMT+0100``, PM, RFC 3339, asctime | the moment meant | RFC 5322 §4.3 | dates |
 | a zone that several places have, or nobody | no date | RFC 5322 §4.3 | dates |
 | ``CET-1CEST`` | no date: in POSIX the signs are the other way round | POSIX.1 | dates |
@@ -36,6 +36,7 @@ reads who, when and what about from the headers, with ``people``, ``dates``, ``w
 | ``==``, ``=`` before blanks at a line's end | itself; a soft line end | mail programs | transfer |
 | uuencode and yEnc within a text | attachments | POSIX.1, yEnc 1.3 | embedded |
 | a plain footer behind base64 | left out: base64 ends where it ends | mail programs | transfer |
+| words instead of base64 | given as they came | mail programs | transfer |
 | Content-Location instead of a Content-ID | the image is shown: ``cid:`` and the address | RFC 2557 | parts, html |
 | ``multipart; boundary=x``, ``text/html:`` | what it looks like | mail programs | parts |
 | a PDF beside HTML with a Content-ID | an attachment: no HTML can show it | mail programs | roles |

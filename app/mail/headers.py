@@ -10,13 +10,14 @@ from app.mail.budget import Budget, Work
 MAX_HEADER_OCTETS = 256 * 1024
 MAX_HEADERS = 2_000
 # Possessive all over: no input makes these go back over what they have read.
+# A name before :// is the scheme of an address on the web, with which a text may begin.
 _LINE = re.compile(
-    rb"^(?:[\r\x00]*+([!-9;-~]++)[ \t\x00]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)|\r*+([^\r\n][^\n]*+))",
+    rb"^(?:[\r\x00]*+([!-9;-~]++)[ \t\x00]*+:(?!//)([^\n]*+(?:\n[ \t][^\n]*+)*+)|\r*+([^\r\n][^\n]*+))",
     re.MULTILINE,
 )
 _FOLDED_FIRST = re.compile(rb"[ \t]++([!-9;-~]++)[ \t\x00]*+:([^\n]*+)")
 _FOLD = re.compile(rb"\n(?=[ \t]++[^ \t\n])")
-_USUAL_HEADER = re.compile(rb"^([!-9;-~]++)[ \t]*+:([^\n]*+)\n", re.MULTILINE)
+_USUAL_HEADER = re.compile(rb"^([!-9;-~]++)[ \t]*+:(?!//)([^\n]*+)\n", re.MULTILINE)
 _MBOX_LINE = re.compile(rb">?From (?![ \t]*+:)")  # the separator line of an mbox file (RFC 4155)
 _LINE_END = re.compile(rb"\r*+\n")
 _BLANK_LINE = re.compile(rb"\n[ \t]++\r*+\n")

@@ -7,6 +7,7 @@ other: a group of base64, a line of uuencode, what follows an ``=``.
 import binascii
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from app.mail import defects
 from app.mail.budget import Budget, Work
@@ -36,6 +37,8 @@ _FOOTER = re.compile(
     rb"^(?=[^\n]{2,998}\n)(?:[-_*~#]{2,}+[ \t\r]*+\n|(?=[^\n]*[^A-Za-z0-9+/=\s])[^\n\S]*+\S++[ \t]++\S)",
     re.MULTILINE,
 )
+# Three words and a character of no base64: it has not begun.
+_PROSE = re.compile(rb"(?=[^\n]*[^A-Za-z0-9+/=\s])[^\s=_*~#-]\S*+[^\S\n]++\S++[^\S\n]++\S")
 # And behind padding: any line that is no base64.
 _NO_BASE64 = re.compile(
     rb"^(?=[^\n]{1,998}\n)[ \t]*+[A-Za-z0-9+/=]*+(?:[^A-Za-z0-9+/=\s]|[ \t]++[^\s])", re.MULTILINE
@@ -80,7 +83,23 @@ def decoded_base64(data: bytes, found: list[str]) -> bytes:
 
 
 def _base64(pieces: Iterable[bytes], budget: Budget, found: list[str]) -> Iterator[bytes]:
-    """Whatever is in between left out, padding missing or in the middle (blocks that were joined)."""
+    """Whatever is in between left out, padding missing or in the middle (blocks that were joined).
+
+    A body that begins with a line of words has never been encoded: it is given as it came.
+    """
+    pieces = iter(pieces)
+    start: list[bytes] = []
+    first_line = b""
+    for piece in pieces:
+        start.append(piece)
+        first_line = b"".join(start)[:_LONGEST_FOOTER_LINE].lstrip()
+        if b"\n" in first_line or sum(map(len, start)) >= _LONGEST_FOOTER_LINE:
+            break
+    pieces = chain(start, pieces)
+    if _PROSE.match(first_line):
+        found.append(defects.BAD_BASE64)
+        yield from pieces
+        return
     rest = b""
     octets = 0
     is_damaged = False

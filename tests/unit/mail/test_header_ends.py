@@ -13,6 +13,8 @@ from tests.unit.mail.nasty import multipart
         (b"Subject: s\r\nHello, you\r\nmore\r\n", "s", "Hello, you\nmore\n", defects.NO_EMPTY_LINE),
         (b"Subject: s\r\nHello, you\r\n\r\nmore\r\n", "s", "Hello, you\n\nmore\n", defects.NO_EMPTY_LINE),
         (b"Subject: s\r\nHello\r\nNote: this\r\n\r\n", "s", "Hello\nNote: this\n\n", defects.NO_EMPTY_LINE),
+        (b"Subject: s\r\nhttp://x.example/a\r\n\r\n", "s", "http://x.example/a\n\n", defects.NO_EMPTY_LINE),
+        (b"Subject: s\r\nhttps://x.example\r\nmore\r\n", "s", "https://x.example\nmore\n", defects.NO_EMPTY_LINE),
         (b"Subject: s\r\n \r\nHello\r\n", "s", "Hello\n", defects.NO_EMPTY_LINE),
         (b"Subject: s\r\n\t \r\nHello\r\n\r\nmore\r\n", "s", "Hello\n\nmore\n", defects.NO_EMPTY_LINE),
         (b"Subject: s\r\n \r\n\r\nHello\r\n", "s", "Hello\n", None),

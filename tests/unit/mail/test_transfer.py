@@ -77,11 +77,29 @@ FOOTERS = [
 
 
 @pytest.mark.parametrize("footer", FOOTERS)
-@pytest.mark.parametrize("body", [b"Hello, you", b"Hello, you!!", b"Hello, you2", b"x" * 300, b""])
+@pytest.mark.parametrize("body", [b"Hello, you", b"Hello, you!!", b"Hello, you2", b"x" * 300])
 def test_base64_ends_before_a_footer_in_plain_text(footer: bytes, body: bytes) -> None:
     for size in (10_000, 7, 1):
         found: list[str] = []
         assert undone(base64.encodebytes(body) + footer, "base64", size, found) == body
+        assert found
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"This is plain text, not encoded at all.\n",
+        b"\r\n\r\nDear Max, hello\r\n\r\nQUJD\r\n",
+        b"Sch\xf6n ist es hier",
+        b"(A note.) It has a line.\n--\nx\n",
+        b"12:30 lunch, 13:30 coffee",
+        b"many, many, " * 200,
+    ],
+)
+def test_what_begins_with_words_was_never_base64(body: bytes) -> None:
+    for size in (10_000, 7, 1):
+        found: list[str] = []
+        assert undone(body, "base64", size, found) == body
         assert found
 
 
