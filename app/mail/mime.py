@@ -43,7 +43,7 @@ __all__ = [
     "summarise",
 ]
 
-VERSION = 4
+VERSION = 5
 """Of the reader. Whoever changes what ``summarise`` gives raises it: then what is stored is read again."""
 
 

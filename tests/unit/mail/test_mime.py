@@ -394,6 +394,7 @@ def test_a_text_without_a_name_that_says_attachment_is_one_too() -> None:
         (b"application/vnd.openxmlformats-officedocument.wordprocessingml.document", "attachment-0.docx"),
         (b"message/rfc822", "message.eml"),
         (b"message/delivery-status", "attachment-0.txt"),
+        (b"message/global-delivery-status", "attachment-0.txt"),
         (b"application/x-tar", "attachment-0.tar"),
         (b"audio/x-unheard-of", None),
         (b"application/octet-stream", None),
