@@ -16,7 +16,7 @@ from tests.rows import NOW, tables_of
 from tests.simulator.bench import Bench
 from tests.simulator.maildrop import Mail, letter
 
-NAMES = ("a", "b", "c")
+NAMES = {41: "a", 42: "b", 43: "c"}  # by unique-ids that are no message-numbers
 
 
 def old_rows(number: int, content: bytes) -> dict[str, dict[str, Any]]:
@@ -51,10 +51,10 @@ def fill(url: str) -> None:
     }  # fmt: skip
     with engine.begin() as connection:
         connection.execute(tables["mailboxes"].insert(), mailbox)
-        for number, name in enumerate(NAMES, 1):
+        for number, name in NAMES.items():
             for table, row in old_rows(number, letter(name)).items():
                 connection.execute(tables[table].insert(), row)
-        connection.execute(tables["feed"].update().values(last_seq=len(NAMES)))
+        connection.execute(tables["feed"].update().values(last_seq=max(NAMES)))
     engine.dispose()
 
 
@@ -69,7 +69,7 @@ async def test_nothing_of_an_older_ledger_comes_again(
     try:
         bench.now += timedelta(days=1)
         scanned = "X-Scan: yes\r\n"
-        for number, name in enumerate(NAMES, 1):
+        for number, name in NAMES.items():
             content = letter(name, headers=scanned, size=1_000 + len(scanned))
             bench.maildrop.mails.append(Mail(b"%d" % number, content))
         report = await bench.sync()
