@@ -62,8 +62,12 @@ class OAuth2Login(Shaped, _OAuth2):
     @classmethod
     def _url_of_a_server(cls, value: str | None) -> str | None:
         if value is not None:
-            parts = urlsplit(value)  # its errors are ValueErrors too, a bad port's among them
-            if parts.scheme not in {"https", "http"} or not parts.hostname or parts.port == 0:
+            try:
+                parts = urlsplit(value)
+                is_usable = parts.scheme in {"https", "http"} and parts.hostname and parts.port != 0
+            except ValueError:  # a bad port's among them, in the words of a library
+                is_usable = False
+            if not is_usable:
                 raise ValueError("must be an https URL")
             if "@" in parts.netloc or parts.fragment or not value.isascii() or not value.isprintable():
                 raise ValueError("must have no user, no fragment and no odd characters")

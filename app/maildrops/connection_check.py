@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 from app import pop3
 from app.database import Database
 from app.errors import AppError, invalid_request
-from app.mailboxes.models import MailboxId
+from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.schemas import MailboxChange, Name, NewMailbox, credentials_of
 from app.mailboxes.secrets import Binding, Credentials, CredentialsUnreadable, Vault
 from app.mailboxes.service import columns_to_change, destination_of, existing, refuse_new_destination
@@ -33,10 +33,8 @@ _LONGEST_PROBE = 5.0
 _EXPIRES_SOON = timedelta(days=14)
 
 
-_OF_ROW = (
-    "name", "host", "port", "security", "username", "allow_cleartext_password", "allow_apop", "ca_certificates",
-    "poll_interval_seconds",
-)  # fmt: skip
+# All of a row that a mailbox is registered with, but what is done with its mail: nothing of that is tried.
+_OF_ROW = (NewMailbox.model_fields.keys() & Mailbox.model_fields.keys()) - {"criteria", "server_retention"}
 _SECRETS = frozenset(("password", "oauth2"))
 
 

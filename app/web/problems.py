@@ -42,6 +42,7 @@ _SENTENCES = {
     "string_pattern_mismatch": "is not written as it has to be; the document of the API has examples",
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
+    "too_long": "must have a length of at most {max_length}",
     "string_type": "must be text",
     "int_parsing": "must be a whole number",
     "int_type": "must be a whole number",

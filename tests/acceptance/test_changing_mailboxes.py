@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.acceptance.test_api import MAILBOX, assert_problem
-from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
+from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults
 from tests.service import Client
 
 ALL = MAILBOX | {
@@ -106,3 +106,14 @@ async def test_what_is_stored_can_be_tried_and_a_change_stored_only_when_it_pass
         good = await service.http.patch(f"{address}?test=true", json={"name": "new", "password": "right one"})
         assert (good.status_code, good.json()["name"]) == (200, "new")
         assert_problem(await service.http.post("/mailboxes/mbx_99/test"), 404, "not_found")
+
+
+async def test_what_is_stored_is_tried_as_a_sync_would_do_it(service: Client) -> None:
+    drop = FakeMaildrop()
+    async with FakePop3Server(drop, faults=Faults(hang=("AUTH",))) as server:
+        own = {"mechanism": "PLAIN", "reply_timeout_seconds": 1}
+        address = f"/mailboxes/{await service.register(drop, server, **own)}"
+        failed = (await service.http.post(f"{address}/test")).json()["steps"][-1]
+        assert (failed["step"], failed["code"]) == ("auth", "timeout")
+        assert "AUTH" in server.verbs
+        assert "USER" not in server.verbs

@@ -82,6 +82,10 @@ async def test_sentences_are_for_people(service: Client) -> None:
 
     assert await told(host="a b") == "is not written as it has to be; the document of the API has examples"
     assert await told(nmae="x") == "is not known here: is it spelt right?"
+    assert await told(name="x" * 201) == "must have a length of at most 200"
+    oauth2 = {"provider": "custom", "client_id": "c", "client_secret": "s", "refresh_token": "r"}
+    for url in ("https://x.example:99999/", "https://[::1/"):
+        assert await told(password=None, oauth2=oauth2 | {"token_url": url}) == "must be an https URL"
     for nowhere in (".", "[]"):
         assert await told(host=nowhere) == "must be a name or an address"
     assert await told(port="x") == "must be a whole number"

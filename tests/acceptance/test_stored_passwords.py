@@ -23,6 +23,7 @@ ELSEWHERE: list[dict[str, Any]] = [
     {"security": "tls", "port": 2995},
     {"allow_cleartext_password": True},
     {"allow_apop": True},
+    {"allow_legacy_tls": True},
     {"name": "n", "host": "pop.example.org.", "port": 995},
 ]
 
@@ -46,6 +47,7 @@ async def test_a_change_that_leads_it_elsewhere_needs_it_again(
     assert_refused(await service.http.patch(address, json=change), *pointers)
     trial = MAILBOX | change | {"mailbox_id": body["id"]}
     assert_refused(await service.http.post("/mailboxes/test", json=trial), *pointers)
+    assert_refused(await service.http.post(f"{address}/test", json=change), *pointers)
     assert (await service.http.get(address)).json() == body
     assert (await service.http.patch(address, json=change | credentials)).status_code == 200
     assert (await service.http.patch(address, json=change)).status_code == 200, (
