@@ -28,7 +28,7 @@ _MEANT: Mapping[str, tuple[Any, ...]] = {
     "mailboxes.poll_interval_max_seconds": (None, None, 7200),
     "mailboxes.port": (995, 110, 110),
     "mailboxes.server_retention": ({"mode": "keep"}, {"mode": "delete_after_days", "days": 30}, {"mode": "keep"}),
-    "mailboxes.criteria": (None, {"all": [{"field": "octets", "op": "lt", "value": 1.5}]}, None),
+    "mailboxes.criteria": (None, {"all": [{"field": "octets", "op": "lt", "value": 2**53 + 1}]}, None),
     "mailboxes.server": (None, {"greeting": "+OK", "capabilities": [], "warnings": []}, None),
     "mailboxes.connect_timeout_seconds": (None, 30, None),
     "mailboxes.reply_timeout_seconds": (None, 30, None),
