@@ -25,8 +25,8 @@ class Step(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Circumstances:
-    """What was known when a step failed.
+class FailedStep:
+    """The step that failed, and what was known then.
 
     ``plain_words``: what the port says first to one who comes without TLS; None when it was not asked, or silent.
     ``speaks_tls``: a second try with TLS from the start got an answer in TLS.
@@ -60,7 +60,7 @@ def steps_of(security: pop3.Security) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def diagnose(error: Exception, at: Circumstances) -> Diagnosis:
+def diagnose(error: Exception, at: FailedStep) -> Diagnosis:
     """Why a step failed: first what only this step can meet, then what every step can."""
     by_step = _BY_STEP.get(at.step)
     return (by_step and by_step(error, at)) or _anywhere(error, at)
@@ -104,7 +104,7 @@ def explained(failure: SyncFailed, error: Exception, stage: Stage, login: Login)
         )
     elif failure.code is SyncErrorCode.STORAGE_FAILED:
         return failure
-    at = Circumstances(
+    at = FailedStep(
         step=stage.step,
         host=login.host,
         port=login.port,
@@ -142,7 +142,7 @@ def warnings_of(capabilities: pop3.Capabilities, *, poll_interval_seconds: int |
     return warnings
 
 
-def _dns(error: Exception, at: Circumstances) -> Diagnosis | None:
+def _dns(error: Exception, at: FailedStep) -> Diagnosis | None:
     match error:
         case PortRefused():
             return Diagnosis(
@@ -171,7 +171,7 @@ def _dns(error: Exception, at: Circumstances) -> Diagnosis | None:
     return None
 
 
-def _tcp(error: Exception, at: Circumstances) -> Diagnosis | None:
+def _tcp(error: Exception, at: FailedStep) -> Diagnosis | None:
     if isinstance(error, pop3.Timeout):
         return Diagnosis(
             f"{at.host} does not answer on port {at.port}: a firewall lets nothing through, or nobody is there.",
@@ -185,7 +185,7 @@ def _tcp(error: Exception, at: Circumstances) -> Diagnosis | None:
     return None
 
 
-def _tls(error: Exception, at: Circumstances) -> Diagnosis | None:
+def _tls(error: Exception, at: FailedStep) -> Diagnosis | None:
     if isinstance(error, pop3.TlsFailed) and error.verify_code is not None:
         return _certificate(error.verify_code, at)
     if at.plain_words is not None:
@@ -211,7 +211,7 @@ def _tls(error: Exception, at: Circumstances) -> Diagnosis | None:
     return None
 
 
-def _certificate(verify_code: int, at: Circumstances) -> Diagnosis:
+def _certificate(verify_code: int, at: FailedStep) -> Diagnosis:
     """By OpenSSL's X509_V_ERR_… numbers."""
     if verify_code in {62, 63, 64}:  # host name, mail address, IP address
         return Diagnosis(
@@ -236,7 +236,7 @@ def _certificate(verify_code: int, at: Circumstances) -> Diagnosis:
     return Diagnosis("The server's certificate is not accepted.", "Tell the server's administrator.")
 
 
-def _plain(words: str, at: Circumstances) -> Diagnosis:
+def _plain(words: str, at: FailedStep) -> Diagnosis:
     """The port was to speak TLS from the start, and speaks first, in clear text."""
     if words.upper().startswith(("+OK", "-ERR")):
         return Diagnosis(
@@ -246,7 +246,7 @@ def _plain(words: str, at: Circumstances) -> Diagnosis:
     return _another_service(pop3.meaning_of(words), at)
 
 
-def _greeting(error: Exception, at: Circumstances) -> Diagnosis | None:
+def _greeting(error: Exception, at: FailedStep) -> Diagnosis | None:
     if at.speaks_tls:
         return Diagnosis(
             f"Port {at.port} speaks TLS from the start, and waits for us to begin it.",
@@ -269,13 +269,13 @@ def _greeting(error: Exception, at: Circumstances) -> Diagnosis | None:
     return None
 
 
-def _another_service(meaning: pop3.Meaning | None, at: Circumstances) -> Diagnosis:
+def _another_service(meaning: pop3.Meaning | None, at: FailedStep) -> Diagnosis:
     kinds = {pop3.Meaning.SMTP, pop3.Meaning.IMAP, pop3.Meaning.HTTP, pop3.Meaning.SSH}
     who = meaning.value if meaning in kinds else "something that is not POP3"
     return Diagnosis(f"On port {at.port} answers {who}.", f"Use the port of the POP3 server: {_USUAL_PORTS}.")
 
 
-def _auth(error: Exception, at: Circumstances) -> Diagnosis | None:
+def _auth(error: Exception, at: FailedStep) -> Diagnosis | None:
     meaning = error.meaning if isinstance(error, pop3.Pop3Error) else None
     match error:
         case pop3.AuthFailed():
@@ -323,7 +323,7 @@ def _auth(error: Exception, at: Circumstances) -> Diagnosis | None:
     return None
 
 
-def _refused(error: pop3.Pop3Error, at: Circumstances) -> Diagnosis:
+def _refused(error: pop3.Pop3Error, at: FailedStep) -> Diagnosis:
     """What a refused login is about, by its words."""
     match error.verdict:
         case pop3.Verdict.SERVER:
@@ -364,7 +364,7 @@ def _refused(error: pop3.Pop3Error, at: Circumstances) -> Diagnosis:
     )
 
 
-def _provider(meaning: pop3.Meaning | None, at: Circumstances) -> Diagnosis | None:
+def _provider(meaning: pop3.Meaning | None, at: FailedStep) -> Diagnosis | None:
     """What these answer to the right password of the account, too."""
     if _is_at(at.host, "gmail.com", "googlemail.com") or meaning is pop3.Meaning.WEB_LOGIN:
         return Diagnosis(
@@ -390,7 +390,7 @@ def _provider(meaning: pop3.Meaning | None, at: Circumstances) -> Diagnosis | No
     return None
 
 
-def _right_login(at: Circumstances) -> str:
+def _right_login(at: FailedStep) -> str:
     whole = "" if "@" in at.username else " Many servers want the whole mail address as user name."
     return (
         "Check both where a person logs in. With two-factor login an app password is needed."
@@ -400,7 +400,7 @@ def _right_login(at: Circumstances) -> str:
     )
 
 
-def _anywhere(error: Exception, at: Circumstances) -> Diagnosis:
+def _anywhere(error: Exception, at: FailedStep) -> Diagnosis:
     match error:
         case pop3.LoginDelay():
             wait = f"{error.retry_after:g} s" if error.retry_after else "some minutes"
@@ -452,7 +452,7 @@ _IN_USE = Diagnosis(
     "Try again in a minute. A connection that broke may hold the lock for some minutes.",
 )
 _USUAL_PORTS = "995 with security 'tls', 110 with 'starttls' or 'none'"
-_BY_STEP: Mapping[Step, Callable[[Exception, Circumstances], Diagnosis | None]] = {
+_BY_STEP: Mapping[Step, Callable[[Exception, FailedStep], Diagnosis | None]] = {
     Step.DNS: _dns,
     Step.TCP: _tcp,
     Step.TLS: _tls,

@@ -17,7 +17,7 @@ from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.schemas import MailboxChange, Name, NewMailbox, credentials_of
 from app.mailboxes.secrets import Binding, Credentials, CredentialsUnreadable, Vault
 from app.mailboxes.service import columns_to_change, destination_of, existing, refuse_new_destination
-from app.maildrops.causes import Circumstances, Diagnosis, Step, diagnose, steps_of, warnings_of
+from app.maildrops.causes import Diagnosis, FailedStep, Step, diagnose, steps_of, warnings_of
 from app.maildrops.errors import UNREADABLE, SyncErrorCode, SyncFailed
 from app.maildrops.login import Login, as_sync_failed, by_password, by_token, limits_of, name_of
 from app.maildrops.oauth2 import AccessTokens, refresh
@@ -230,9 +230,9 @@ class ConnectionCheck:
 
     async def _circumstances(
         self, error: Exception, endpoint: pop3.Endpoint, wanted: MailboxToCheck, log: "_Log"
-    ) -> Circumstances:
+    ) -> FailedStep:
         """What is known; and where TLS and clear text may have been mixed up, a second look at the port."""
-        known = Circumstances(
+        known = FailedStep(
             step=log.step,
             host=endpoint.host,
             port=endpoint.port,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from app import pop3
-from app.maildrops.causes import Circumstances, Diagnosis, Step, diagnose
+from app.maildrops.causes import Diagnosis, FailedStep, Step, diagnose
 from app.pop3.errors import login_error
 
 _WRONG, _UNKNOWN = "User name or password is wrong", "refuses the login and does not tell why"
@@ -26,8 +26,8 @@ REFUSALS: dict[pop3.Verdict, tuple[str, str, str]] = {
 }
 
 
-def at(step: Step) -> Circumstances:
-    return Circumstances(
+def at(step: Step) -> FailedStep:
+    return FailedStep(
         step=step, host="pop.example.org", port=995, security=pop3.Security.TLS, username="reader"
     )
 
