@@ -40,11 +40,11 @@ cli.add_typer(secret_key, name="secret-key")
 @cli.callback()
 def prepare() -> None:
     """Maildelta: which mail on a POP3 server is new. Settings come from MAILDELTA_… variables or .env."""
-    os.umask(0o077)  # what is written holds mail or keys: it is ours alone, whatever folder it lies in
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line as a process of its own."""
+    os.umask(0o077)  # what is written holds mail or keys: it is ours alone, whatever folder it lies in
     cli()
 
 
