@@ -26,6 +26,7 @@ FORGOTTEN_AFTER: Final = timedelta(days=30)
 _ONE_AT_A_TIME: Final = "one_at_a_time"
 _SIZES: Final = "sizes"
 _WAYS: Final = "ways"
+_UNANSWERED: Final = "unanswered"
 _LOCK_STEP: Final = "lock_step"
 _NO_CAPA: Final = "no_capa"
 _TRIED_AGAIN_AFTER: Final = timedelta(days=1)
@@ -194,6 +195,21 @@ class Learnt:
         """Another way to log in was tried behind these, so that they are not tried again."""
         refused = sorted({*self.avoided_ways(mailbox), *ways})
         self.changes[self.mailbox, _WAYS] = {"of": _login_of(mailbox), "refused": refused}
+
+    def way_was_unanswered(self, mailbox: Mailbox, way: str | None) -> None:
+        """A sync ended as no status came to the login by this mechanism, though there is another way; None: it did not.
+
+        Once, the network may have been lost. Twice in a row the mechanism is avoided as one that was refused.
+        """
+        lesson = self.mailbox, _UNANSWERED
+        before, facts = self.known.get(lesson), {"of": _login_of(mailbox), "way": way}
+        if way is not None and before == facts:
+            self.ways_were_refused(mailbox, [way])
+            self.changes[lesson] = None
+        elif way is not None:
+            self.changes[lesson] = facts
+        elif before is not None:
+            self.changes[lesson] = None
 
     @property
     def has_refused_all(self) -> bool:

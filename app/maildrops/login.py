@@ -107,17 +107,21 @@ class Maildrop:
             progress=progress or pop3.Progress(),
             stage=stage or Stage(),
         )
+        unanswered: str | None = None
         try:
             if isinstance(credentials, str):
                 session = await self._by_password(mailbox, credentials, opened, learnt)
             else:
-                session = await self._by_token(mailbox, mailbox_id, credentials, opened)
+                session = await self._by_token(mailbox, mailbox_id, credentials, opened, learnt)
             async with session:
                 yield session
             learnt.ended(session.answers)
         except pop3.Pop3Error as error:
             learnt.failed(error)
+            unanswered = error.unanswered
             raise
+        finally:
+            learnt.way_was_unanswered(mailbox, unanswered)
 
     async def _by_token(
         self,
@@ -125,15 +129,17 @@ class Maildrop:
         mailbox_id: MailboxId,
         credentials: OAuth2,
         opened: Callable[..., Awaitable[pop3.Pop3Session]],
+        learnt: Learnt,
     ) -> pop3.Pop3Session:
+        avoided = learnt.avoided_ways(mailbox)
         with self._traces.span("oauth2 token"):
             grant = await self.tokens.current(mailbox_id, credentials)
         try:
-            return await opened(by_token(mailbox, grant), secrets=grant.secrets, is_token=True)
+            return await opened(by_token(mailbox, grant, avoided), secrets=grant.secrets, is_token=True)
         except pop3.AuthFailed:
             # Tokens are revoked before their time too. Once more and no more: a ban would follow.
             grant = await self.tokens.fresh(mailbox_id, grant.oauth2)
-            return await opened(by_token(mailbox, grant), secrets=grant.secrets, is_token=True)
+            return await opened(by_token(mailbox, grant, avoided), secrets=grant.secrets, is_token=True)
 
     async def _by_password(
         self,
@@ -309,10 +315,10 @@ def limits_of(mailbox: TimeOuts, limits: pop3.Limits) -> pop3.Limits:
     )
 
 
-def by_token(mailbox: LoginSettings, grant: Grant) -> Login:
+def by_token(mailbox: LoginSettings, grant: Grant, avoided: Collection[str] = ()) -> Login:
     """How to log in with an access token."""
     return lambda session: session.login_with_token(
-        mailbox.username, grant.access_token, mechanism=mailbox.mechanism
+        mailbox.username, grant.access_token, mechanism=mailbox.mechanism, avoided=avoided
     )
 
 

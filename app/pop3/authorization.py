@@ -185,6 +185,8 @@ class Authorization:
         except Pop3Error as refusal:
             is_unusable = isinstance(refusal, MechanismUnusable)
             words, announced = self._dialogue.refusal, ways()
+            if way not in {BY_USER, BY_APOP} and other_way(way, announced, None):
+                _note_silence(refusal, way)
             if mechanism is not None or not (is_unusable or (refusal.blame and words is not None)):
                 raise
             other = other_way(way, announced, None if is_unusable else words, is_long=is_long)
@@ -211,11 +213,13 @@ class Authorization:
         mechanism = sasl.for_password(way, username=username, password=password, nonce=self._new_nonce())
         await self._log_in(username, password, partial(authenticate, self._dialogue, mechanism))
 
-    async def login_with_token(self, username: str, token: str, *, mechanism: str | None = None) -> None:
+    async def login_with_token(
+        self, username: str, token: str, *, mechanism: str | None = None, avoided: Collection[str] = ()
+    ) -> None:
         """See ``Pop3Session.login_with_token``."""
         self._require_protection()
         await self._presume_nothing()
-        names = (mechanism,) if mechanism else sasl.ways_for_token(self.capabilities.sasl)
+        names = (mechanism,) if mechanism else sasl.ways_for_token(self.capabilities.sasl, avoided)
         if not names:
             raise ServerPermanent("The server offers no login by OAuth2: neither OAUTHBEARER nor XOAUTH2.")
         for name in names:
@@ -228,6 +232,8 @@ class Authorization:
             except Pop3Error as error:
                 if exchange.is_servers_trouble and isinstance(error, AuthFailed):
                     raise ServerTemporary(error.detail, error.reply, error.response_code) from error
+                if name != names[-1]:
+                    _note_silence(error, name)
                 words = self._dialogue.refusal
                 is_announced_only = error.blame and words is not None and may_be_the_way(name, words)
                 if not is_announced_only or name == names[-1]:
@@ -309,6 +315,12 @@ class Authorization:
                 "The server does not pipeline as it did; next time it is asked line by line.", shown
             )
         return status
+
+
+def _note_silence(error: Pop3Error, mechanism: str) -> None:
+    """No status came to the login by a mechanism that has an alternative."""
+    if error.sign is Sign.LOGIN:
+        error.unanswered = mechanism
 
 
 def _timestamp_of(greeting: str) -> str | None:

@@ -308,7 +308,7 @@ class Dialogue:
         return event
 
     def _note_signs(self, error: Pop3Error) -> None:
-        """The server hung or closed, not within a body, and a command that was sent ahead had no answer."""
+        """The server hung or closed, not within an answer, and a command that was sent ahead, or a login, had none."""
         error.answers = self.answers
         if self.capa_refused_at == self.answers:
             error.sign = Sign.CAPA
@@ -316,6 +316,8 @@ class Dialogue:
             error.sign = Sign.CUT if isinstance(error, ConnectionLost) else None
         elif any(self._are_ahead):
             error.sign = Sign.PIPELINING
+        elif self.is_logging_in:
+            error.sign = Sign.LOGIN
 
     def _said_before_the_end(self) -> Pop3Error | None:
         """What the last refusal says of the session, though its line may have no end; a login judges it itself."""

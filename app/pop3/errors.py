@@ -16,6 +16,7 @@ class Sign(Enum):
     PIPELINING = auto()  # a command that was sent ahead of another's answer had none
     CAPA = auto()  # CAPA had none
     CUT = auto()  # the connection ended within an answer
+    LOGIN = auto()  # a login had no status
 
 
 @dataclass
@@ -25,7 +26,8 @@ class Pop3Error(Exception):
     ``reply``: the server's own words, when there are some and they repeat no secret. ``response_code``: RFC 2449 §8,
     upper case without brackets. ``meaning``: what the words say, judged before they are withheld. Of a refused login:
     ``blame``: whom it is laid to; None: nobody, it was too early; ``verdict``: what its words are about. ``sign``: what
-    the server may not do as it announces; ``answers``: how many it had given in this session.
+    the server may not do as it announces; ``answers``: how many it had given in this session; ``unanswered``: the
+    mechanism of the login that had no status, where there is another way.
     """
 
     detail: str
@@ -36,6 +38,7 @@ class Pop3Error(Exception):
     verdict: Verdict | None = None
     sign: "Sign | None" = None
     answers: int = 0
+    unanswered: str | None = None
 
     def __str__(self) -> str:
         return self.detail

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Set
+from collections.abc import Collection, Set
 from typing import Final, Protocol
 
 from app.pop3.errors import InvalidArgument, MechanismUnusable, ProtocolError
@@ -33,9 +33,11 @@ class Mechanism(Protocol):
         """To be called when the server says that it worked. Raises ProtocolError when it has not proven itself."""
 
 
-def ways_for_token(offered: Set[str]) -> tuple[str, ...]:
-    """The mechanisms to log in with by an OAuth2 access token, the best one first."""
-    return tuple(name for name in _TOKEN_MECHANISMS if name in offered)
+def ways_for_token(offered: Set[str], avoided: Collection[str] = ()) -> tuple[str, ...]:
+    """The mechanisms to log in with by an OAuth2 access token, the best one first. ``avoided``: what did not work
+    before, unless there is nothing else."""
+    names = tuple(name for name in _TOKEN_MECHANISMS if name in offered)
+    return tuple(name for name in names if name not in avoided) or names
 
 
 def for_password(name: str, *, username: str, password: str, nonce: str) -> Mechanism:

@@ -131,9 +131,11 @@ class Pop3Session:
             username, password, allow_apop=allow_apop, mechanism=mechanism, avoided=avoided
         )
 
-    async def login_with_token(self, username: str, token: str, *, mechanism: str | None = None) -> None:
+    async def login_with_token(
+        self, username: str, token: str, *, mechanism: str | None = None, avoided: Collection[str] = ()
+    ) -> None:
         """By an OAuth2 access token. Raises as ``login`` does, ServerPermanent when the server has no such login."""
-        await self.authorization.login_with_token(username, token, mechanism=mechanism)
+        await self.authorization.login_with_token(username, token, mechanism=mechanism, avoided=avoided)
 
     async def stat(self) -> Stat:
         """How many messages there are, and how many octets."""

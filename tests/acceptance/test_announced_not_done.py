@@ -78,6 +78,26 @@ async def test_a_refused_user_counts_though_no_answer_to_pass_comes(
         assert (await service.http.get(f"/mailboxes/{mailbox_id}")).json()["status"] == "auth_failed"
 
 
+async def test_a_mechanism_that_the_server_hangs_up_on_twice_gives_way_to_another(
+    service: Client, drop: FakeMaildrop
+) -> None:
+    """A single lost connection, or two with another end between, look like the network, and change nothing."""
+    silent = Faults(cut={"AUTH": 0})
+    busy = Faults(instead={"AUTH": b"-ERR [SYS/TEMP] busy"})
+    async with FakePop3Server(drop, capabilities=["USER", "UIDL", "SASL CRAM-MD5"]) as server:
+        server.faults_by_session = {1: silent, 2: busy, 3: silent, 4: silent}
+        mailbox_id = await service.register(drop, server)
+        for code in ("connect_failed", "server_temporary", "connect_failed", "connect_failed"):
+            assert (await service.sync(mailbox_id))["error"]["code"] == code
+        assert "USER" not in server.verbs
+        server.log.clear()
+        assert (await service.sync(mailbox_id))["status"] == "succeeded"
+        assert {"USER", "AUTH"} & set(server.verbs) == {"USER"}
+        shown = (await service.http.get(f"/mailboxes/{mailbox_id}")).json()["server"]["warnings"]
+        assert any("CRAM-MD5" in warning for warning in shown)
+        assert digests((await service.feed())[0]) == digests_of(drop.contents)
+
+
 async def test_three_refusals_that_speak_of_the_server_end_the_session_and_charge_no_message(
     service: Client, drop: FakeMaildrop
 ) -> None:

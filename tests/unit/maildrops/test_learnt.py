@@ -1,9 +1,11 @@
 """What is learnt of a server that does not do what it announces: believed for a day, then tried again."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from app.mailboxes.models import Mailbox
 from app.maildrops.learnt import Facts, Learnt, Lesson
 from app.pop3.errors import ConnectionLost, Pop3Error, Sign, Timeout
 
@@ -117,3 +119,33 @@ def test_other_ends_teach_nothing(book: Book) -> None:
     for error in (lost(8, None), Timeout("slow"), Pop3Error("x")):
         book.fails(error)
     assert book.facts == {}
+
+
+@pytest.mark.parametrize(
+    ("ends", "avoided"),
+    [
+        (["CRAM-MD5"], ()),  # the network may have been lost
+        (["CRAM-MD5", "CRAM-MD5"], ("CRAM-MD5",)),
+        (["CRAM-MD5", None, "CRAM-MD5"], ()),
+        (["SCRAM-SHA-256", "CRAM-MD5"], ()),
+        (["CRAM-MD5", "a new password", "CRAM-MD5"], ()),
+        (["CRAM-MD5", "CRAM-MD5", "a new password"], ()),
+        (["SCRAM-SHA-256"] * 2 + ["CRAM-MD5"], ("SCRAM-SHA-256",)),
+        (["SCRAM-SHA-256"] * 2 + ["CRAM-MD5"] * 2 + [None], ("CRAM-MD5", "SCRAM-SHA-256")),
+    ],
+)
+def test_a_mechanism_without_an_answer_in_two_syncs_in_a_row_is_avoided(
+    book: Book, ends: list[str | None], avoided: tuple[str, ...]
+) -> None:
+    """How syncs end: by silence in this mechanism, or otherwise; and what is avoided by the next one."""
+    login: dict[str, Any] = {"login_changed_at": NOW}
+    mailbox = Mailbox(**login)
+    for end in ends:
+        if end == "a new password":
+            mailbox.login_changed_at = NOW + timedelta(hours=1)
+            continue
+        learnt = book.session()
+        learnt.way_was_unanswered(mailbox, end)
+        book.keep(learnt)
+    assert book.session().avoided_ways(mailbox) == avoided
+    assert all(any(way in warning for warning in book.session().warnings) for way in avoided)

@@ -3,7 +3,7 @@
 import asyncio
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -269,3 +269,82 @@ async def test_a_password_too_long_for_a_line_goes_by_auth() -> None:
         with pytest.raises(pop3.ServerPermanent, match="248 octets"):
             await logged_in(server, password)
         assert server.tried == []
+
+
+@pytest.mark.parametrize(
+    ("offered", "given", "unanswered"),
+    [
+        ("USER\r\nSASL CRAM-MD5", {}, "CRAM-MD5"),
+        ("SASL CRAM-MD5 PLAIN", {}, "CRAM-MD5"),
+        ("SASL PLAIN LOGIN", {}, "PLAIN"),
+        ("SASL CRAM-MD5", {}, None),  # there is no other way
+        ("SASL PLAIN", {}, None),
+        ("SASL CRAM-MD5 PLAIN", {"avoided": ["CRAM-MD5"]}, None),
+        ("USER\r\nSASL CRAM-MD5", {"mechanism": "CRAM-MD5"}, None),
+        ("USER\r\nSASL PLAIN", {}, None),  # USER and PASS
+        ("SASL OAUTHBEARER XOAUTH2", {"token": "t"}, "OAUTHBEARER"),
+        ("SASL OAUTHBEARER XOAUTH2", {"token": "t", "avoided": ["OAUTHBEARER"]}, None),
+        ("SASL OAUTHBEARER XOAUTH2", {"token": "t", "mechanism": "OAUTHBEARER"}, None),
+        ("SASL XOAUTH2", {"token": "t"}, None),
+    ],
+)
+async def test_a_login_without_an_answer_names_its_mechanism_where_there_is_another_way(
+    offered: str, given: dict[str, Any], unanswered: str | None
+) -> None:
+    assert await _unanswered(Silent(offered), **given) == unanswered
+
+
+async def test_a_login_that_is_never_answered_names_it_too() -> None:
+    assert await _unanswered(Silent("SASL CRAM-MD5 PLAIN", hangs=True)) == "CRAM-MD5"
+
+
+async def test_half_an_answer_to_a_login_is_one() -> None:
+    assert await _unanswered(Silent("SASL CRAM-MD5 PLAIN", begins="-E")) is None
+
+
+async def test_a_token_goes_by_the_mechanism_that_is_not_avoided() -> None:
+    async with Server("SASL OAUTHBEARER XOAUTH2", lambda *_: "+OK").running() as server:
+        for avoided in (["OAUTHBEARER"], ["OAUTHBEARER", "XOAUTH2"]):
+            session = await opened(server)
+            async with session:
+                await session.login_with_token("reader", "token", avoided=avoided)
+        assert [way for _, way in server.tried] == ["XOAUTH2", "OAUTHBEARER"]
+
+
+class Silent(Server):
+    """Hangs, or closes, where the answer to a login is due, behind what the answer ``begins`` with."""
+
+    def __init__(self, capabilities: str, *, hangs: bool = False, begins: str = "") -> None:
+        super().__init__(capabilities, lambda *_: "")
+        self.hangs = hangs
+        self.begins = begins
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(_Silence):
+            await super()._serve(reader, writer)
+        writer.close()
+
+    async def _exchange(
+        self, way: str, rest: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> str:
+        await super()._exchange(way, rest, reader, writer)
+        writer.write(self.begins.encode())
+        while self.hangs and await reader.readline():
+            pass
+        raise _Silence
+
+
+class _Silence(Exception):
+    """No answer comes any more."""
+
+
+async def _unanswered(server: Silent, *, token: str | None = None, **given: Any) -> str | None:
+    async with server.running():
+        where = pop3.Endpoint("localhost", ("127.0.0.1",), server.port, pop3.Security.NONE)
+        limits = pop3.Limits(reply_timeout=0.2, connect_timeout=5)
+        session = await pop3.connect(where, limits=limits, allow_cleartext_password=True)
+        login = session.login if token is None else session.login_with_token
+        async with session:
+            with pytest.raises(pop3.Timeout if server.hangs else pop3.ConnectionLost) as caught:
+                await login("reader", token or "correct horse", **given)
+    return caught.value.unanswered
