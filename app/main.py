@@ -108,7 +108,7 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
         redirect_slashes=False,  # they would go where the Host header says, and without the key
         lifespan=_lifespan(core, clock, vault, lookups, threads, runner, worker_name),
         telemetry=of_requests(traces),
-        responses={500: {"model": problems.Problem, "description": "An error of ours."}},
+        responses={500: problems.documented(500)[500]},
     )
     for feature in features:
         app.include_router(_routes_of(feature))

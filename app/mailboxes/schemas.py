@@ -402,9 +402,9 @@ class ServerFacts(BaseModel):
 class Counts(BaseModel):
     """The ledger of the mailbox by state, and what is missing on the server now."""
 
-    unique_ids: int = Field(0, description="Every unique-id ever seen.")
-    stored: int = Field(0, description="Retrieved; the message is or was here.")
-    filtered: int = Field(0, description="Not wanted by the criteria.")
+    unique_ids: int = Field(0, examples=[120], description="Every unique-id ever seen.")
+    stored: int = Field(0, examples=[118], description="Retrieved; the message is or was here.")
+    filtered: int = Field(0, examples=[2], description="Not wanted by the criteria.")
     failed: int = Field(0, description="Refused by the server when they were asked for.")
     too_large: int = Field(0, description="Larger than the service retrieves.")
     baseline: int = Field(0, description="Known from the start: there before the mailbox was, or imported.")
@@ -440,7 +440,7 @@ class MailboxAnswer(BaseModel):
     port: Port
     security: Security = Field(description="How the connection is protected.")
     username: Username
-    has_credentials: bool = Field(description="A password or an OAuth 2.0 login is stored.")
+    has_credentials: bool = Field(examples=[True], description="A password or an OAuth 2.0 login is stored.")
     auth_method: AuthMethod | None = Field(description="How we log in; null: there are no credentials.")
     allow_cleartext_password: bool = Field(
         description="Whether a password may cross the network in clear text."

@@ -54,7 +54,7 @@ class StepReport(BaseModel):
     """One step, and what was found."""
 
     step: Step = Field(description="What was tried.")
-    ok: bool = Field(description="It worked.")
+    ok: bool = Field(examples=[True], description="It worked.")
     detail: str = Field(
         examples=["TLSv1.3, certificate by Example CA, valid until 2027-01-31"], description="What was found."
     )
@@ -67,11 +67,35 @@ class StepReport(BaseModel):
     remedy: str | None = Field(None, examples=[None], description="Where it failed: what to do.")
 
 
+def _step(step: str, detail: str, took_ms: int, **facts: object) -> dict[str, object]:
+    return {"step": step, "ok": True, "detail": detail, "took_ms": took_ms, "warnings": []} | facts
+
+
+_STEPS = [
+    _step("dns", "192.0.2.25", 3),
+    _step("tcp", "192.0.2.25 port 995", 21),
+    _step("tls", "TLSv1.3, certificate by Example CA, valid until 2027-01-31", 44),
+    _step("greeting", "+OK Dovecot ready.", 19),
+    _step("capa", "USER, UIDL, TOP, PIPELINING", 18),
+    _step(
+        "auth",
+        "The server refused the login: [AUTH] Authentication failed.",
+        2031,
+        ok=False,
+        code="auth_failed",
+        cause="User name or password is wrong.",
+        remedy="Check both where a person logs in.",
+    ),
+]
+
+
 class ConnectionReport(BaseModel):
     """The steps that were made, in their order; the last one is the one that failed, if any did."""
 
-    ok: bool = Field(description="All steps worked.")
-    steps: list[StepReport] = Field(description="Each step, in the order in which they were made.")
+    ok: bool = Field(examples=[False], description="All steps worked.")
+    steps: list[StepReport] = Field(
+        examples=[_STEPS], description="Each step, in the order in which they were made."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

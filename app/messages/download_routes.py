@@ -36,7 +36,7 @@ router = Router(tags=["Messages"])
     "/messages/{message_id}/raw",
     dependencies=[requires(Scope.READ)],
     responses=documented(404, 416, s503=BUSY)
-    | answered_file("message/rfc822", "The message, octet for octet.", "ETag", "Content-Disposition"),
+    | answered_file(("message/rfc822",), "The message, octet for octet.", "ETag", "Content-Disposition"),
     response_class=Response,
     summary="Download the message as the server sent it",
 )
@@ -64,7 +64,12 @@ async def download_message(
     "/messages/{message_id}/attachments/{index}",
     dependencies=[requires(Scope.READ)],
     responses=documented(404, 416, s503=BUSY)
-    | answered_file("application/octet-stream", "The decoded part.", "ETag", "Content-Disposition"),
+    | answered_file(
+        ("application/octet-stream", "*/*"),
+        "The decoded part, as the media type that its `content_type` says.",
+        "ETag",
+        "Content-Disposition",
+    ),
     response_class=Response,
     summary="Download an attachment",
 )

@@ -134,7 +134,9 @@ class MessageAnswer(BaseModel):
         examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
         description="Hexadecimal; of what `/messages/{id}/raw` answers.",
     )
-    has_attachments: bool = Field(description="There is a part to download that is not shown inline.")
+    has_attachments: bool = Field(
+        examples=[True], description="There is a part to download that is not shown inline."
+    )
     snippet: str = Field(examples=["Please find attached …"], description="How the text begins.")
     warnings: list[str] = Field(
         examples=[[]], description="What is wrong with the message; it is stored and served all the same."

@@ -1,29 +1,53 @@
-"""Asking for a sync by hand: not while a refused login waits, unless somebody insists."""
+"""Asking for a sync by hand: not of a mailbox that is stopped, nor while a refused login waits, unless one insists."""
 
 import math
 from datetime import datetime
+from typing import Final
 
 from sqlmodel import Session
 
-from app.errors import AppError
+from app.errors import AppError, not_found
 from app.mailboxes import repository as mailboxes
-from app.mailboxes.models import MailboxId
-from app.mailboxes.repository import PollState
+from app.mailboxes.models import MailboxId, MailboxStatus
 from app.runs import claims
 from app.runs.logins import forced_lately, seconds_until_a_sync_may_be_asked_for
 from app.runs.models import Sync, Trigger
+
+# Codes of 409.
+NOT_NOW: Final = "mailbox_paused|mailbox_auth_failed|mailbox_needs_review|login_refused_wait|without_secrets"
+
+_REFUSED = {
+    MailboxStatus.PAUSED: ("mailbox_paused", "The mailbox is paused. PATCH it with paused: false first."),
+    MailboxStatus.AUTH_FAILED: (
+        "mailbox_auth_failed",
+        (
+            "The mail server refused the login. PATCH the mailbox with the right credentials (the same ones, if "
+            "it was the server that was wrong): repeated refused logins get accounts locked."
+        ),
+    ),
+    MailboxStatus.NEEDS_REVIEW: ("mailbox_needs_review", "The mailbox waits for a decision."),
+}
 
 
 def request_by_hand(
     db: Session,
     mailbox_id: MailboxId,
-    mailbox: PollState,
     *,
     now: datetime,
     traceparent: str | None,
     force: bool = False,
 ) -> Sync:
-    """The queued or running sync of the mailbox, made now if there is none. Raises AppError ``login_refused_wait``."""
+    """The queued or running sync of the mailbox, made now if there is none.
+
+    Raises AppError: 404 ``not_found``; 409 with a code of ``NOT_NOW``.
+    """
+    mailbox = mailboxes.poll_state(db, mailbox_id)
+    if mailbox is None:
+        raise not_found("mailbox")
+    if refusal := _REFUSED.get(mailbox.status):
+        raise AppError(409, *refusal)
+    if active := claims.active(db, mailbox_id):
+        return active
     forced_at = [datetime.fromisoformat(moment) for moment in mailbox.forced_at or ()]
     wait = seconds_until_a_sync_may_be_asked_for(mailbox.refused_until, forced_at, now=now, is_forced=force)
     if wait > 0:

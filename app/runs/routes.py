@@ -13,18 +13,16 @@ from sqlmodel import Session
 from app.access.routes import requires
 from app.access.service import Scope
 from app.database import Database
-from app.errors import AppError, not_found, without_secrets
+from app.errors import AppError, without_secrets
 from app.idempotency.replays import MAKES_ONCE
 from app.jobs.wakeups import Wakeup, Wakeups
-from app.mailboxes import repository as mailboxes
-from app.mailboxes.models import MailboxId, MailboxStatus
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
-from app.runs import claims, schemas
 from app.runs import repository as runs
-from app.runs.asking import request_by_hand
+from app.runs import schemas
+from app.runs.asking import NOT_NOW, request_by_hand
 from app.runs.models import ACTIVE, Sync, SyncId, SyncStatus
-from app.runs.schemas import SyncAnswer
+from app.runs.schemas import QUEUED, STOPPED, SyncAnswer
 from app.telemetry import Traces
 from app.web.features import served
 from app.web.found import found
@@ -34,19 +32,6 @@ from app.web.problems import answered, documented
 from app.web.routing import Router
 
 LONGEST_WAIT_SECONDS = 60
-
-_REFUSED = {
-    MailboxStatus.PAUSED: ("mailbox_paused", "The mailbox is paused. PATCH it with paused: false first."),
-    MailboxStatus.AUTH_FAILED: (
-        "mailbox_auth_failed",
-        (
-            "The mail server refused the login. PATCH the mailbox with the right credentials (the same ones, if "
-            "it was the server that was wrong): repeated refused logins get accounts locked."
-        ),
-    ),
-    MailboxStatus.NEEDS_REVIEW: ("mailbox_needs_review", "The mailbox waits for a decision."),
-}
-
 
 # OpenAPI 3.1 has no word for a stream of events. Of the generators of clients one reads the text as a whole, another
 # gives the data of each event: both find here what they get.
@@ -106,14 +91,9 @@ async def _ended(feature: SyncRoutes, row: Sync, wait: int) -> Sync:
 
 
 _SYNC_RESPONSES: dict[int | str, dict[str, Any]] = (
-    documented(
-        404,
-        409,
-        s409="mailbox_paused|mailbox_auth_failed|mailbox_needs_review|login_refused_wait|without_secrets: The mailbox "
-        "is not to be synced now.",
-    )
-    | answered(202, "The sync is queued or running.", "Location")
-    | {200: {"model": SyncAnswer, "description": "With `wait`: the sync has ended."}}
+    documented(404, 409, s409=f"{NOT_NOW}: The mailbox is not to be synced now.")
+    | answered(202, "The sync is queued or running.", "Location", example=QUEUED)
+    | {200: {"model": SyncAnswer} | answered(200, "With `wait`: the sync has ended.", "Location")[200]}
 )
 
 
@@ -152,7 +132,8 @@ async def sync_mailbox(
     # Not flushed: a request that a power failure takes away loses no mail.
     traceparent = feature.traces.traceparent()
     row = await feature.database.write(
-        lambda db: _request(db, number, feature.clock(), traceparent, force=force), durable=False
+        lambda db: request_by_hand(db, number, now=feature.clock(), traceparent=traceparent, force=force),
+        durable=False,
     )
     row = await _ended(feature, row, wait)
     response.status_code = 202 if row.status in ACTIVE else 200
@@ -253,7 +234,7 @@ async def follow_sync(
     "/syncs/{sync_id}/cancel",
     status_code=202,
     dependencies=[requires(Scope.SYNC)],
-    responses=documented(404) | answered(202, "The sync as it is now."),
+    responses=documented(404) | answered(202, "The sync as it is now.", example=STOPPED),
     summary="Stop a sync, keeping what is committed",
 )
 async def cancel_sync(feature: Injected, sync_id: str) -> SyncAnswer:
@@ -264,18 +245,6 @@ async def cancel_sync(feature: Injected, sync_id: str) -> SyncAnswer:
     feature.wakeups.sync_ended(number)
     feature.work_is_due()
     return schemas.answer(await _found(feature, number))
-
-
-def _request(
-    db: Session, mailbox_id: MailboxId, now: datetime, traceparent: str | None, *, force: bool = False
-) -> Sync:
-    mailbox = mailboxes.poll_state(db, mailbox_id)
-    if mailbox is None:
-        raise not_found("mailbox")
-    if refusal := _REFUSED.get(mailbox.status):
-        raise AppError(409, *refusal)
-    active = claims.active(db, mailbox_id)
-    return active or request_by_hand(db, mailbox_id, mailbox, now=now, traceparent=traceparent, force=force)
 
 
 def _no_transcript(row: Sync, *, is_on: bool) -> str:

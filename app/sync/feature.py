@@ -23,6 +23,7 @@ def build(core: Core, *, tools: SyncTools) -> Feature:
         tools=tools,
         work_is_due=core.work_is_due,
         clock=core.clock,
+        has_secrets=core.has_secrets,
         import_limits=BodyLimits(settings.max_import_octets, settings.body_timeout_seconds),
     )
     return Feature(serves=serves, routers=[router])

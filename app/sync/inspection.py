@@ -56,13 +56,16 @@ class Rebaseline(BaseModel):
     """What a wholesale change of unique-ids looks like, and what a decision does (or would do)."""
 
     dry_run: bool = Field(description="Nothing was changed.")
-    listed: int = Field(description="Messages that the server shows.")
-    known: int = Field(description="Of these, known under their unique-id.")
-    recognised: int = Field(description="Known messages, recognised under new unique-ids by their headers.")
-    unknown: int = Field(
-        description="Nothing tells what these are: `known` makes them a baseline, `new` has them retrieved."
+    listed: int = Field(examples=[120], description="Messages that the server shows.")
+    known: int = Field(examples=[3], description="Of these, known under their unique-id.")
+    recognised: int = Field(
+        examples=[115], description="Known messages, recognised under new unique-ids by their headers."
     )
-    gone: int = Field(description="Known before, and neither listed nor recognised.")
+    unknown: int = Field(
+        examples=[2],
+        description="Nothing tells what these are: `known` makes them a baseline, `new` has them retrieved.",
+    )
+    gone: int = Field(examples=[1], description="Known before, and neither listed nor recognised.")
 
 
 class PreviewLine(BaseModel):
@@ -73,7 +76,7 @@ class PreviewLine(BaseModel):
     sender: str | None = Field(examples=["ada@example.org"], description="The address in From.")
     date: UtcTime | None = Field(description="The sender's word; null when it cannot be read.")
     octets: int | None = Field(examples=[52190], description="As LIST says.")
-    wanted: bool = Field(description="The criteria are met.")
+    wanted: bool = Field(examples=[True], description="The criteria are met.")
     rule: str | None = Field(
         examples=["subject contains 'invoice'"],
         description="The condition that decided; null: there is none.",
@@ -83,23 +86,23 @@ class PreviewLine(BaseModel):
 class Preview(BaseModel):
     """What criteria would give on the maildrop as it is now."""
 
-    listed: int = Field(description="Messages that the server shows.")
-    judged: int = Field(description=f"The latest messages, at most {MOST_PREVIEWED}.")
-    wanted: int = Field(description="Of these, those that meet the criteria.")
+    listed: int = Field(examples=[1], description="Messages that the server shows.")
+    judged: int = Field(examples=[1], description=f"The latest messages, at most {MOST_PREVIEWED}.")
+    wanted: int = Field(examples=[1], description="Of these, those that meet the criteria.")
     items: list[PreviewLine] = Field(description="Each message that was judged.")
 
 
 class Kept(BaseModel):
     """A message that retention would delete if its stored copy were confirmed whole."""
 
-    unique_id: str = Field(examples=["00000001514d5a2b"], description="As UIDL shows it.")
+    unique_id: str = Field(examples=["00000002514d5a2b"], description="As UIDL shows it.")
     reason: str = Field(examples=["short"], description="Why the copy is not confirmed whole.")
 
 
 class RetentionPreview(BaseModel):
     """What the mailbox's server_retention would delete at the next sync."""
 
-    listed: int = Field(description="Messages that the server shows.")
+    listed: int = Field(examples=[120], description="Messages that the server shows.")
     to_delete: list[str] = Field(
         examples=[["00000001514d5a2b"]], description="The unique-ids that would be deleted."
     )

@@ -9,13 +9,13 @@ from itertools import islice
 from tempfile import SpooledTemporaryFile
 from typing import Annotated
 
-from fastapi import Body, Depends, Query, Request
+from fastapi import Body, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 from sqlmodel import Session
 
 from app.access.routes import requires
 from app.access.service import Scope
-from app.errors import AppError, invalid_request, not_found
+from app.errors import AppError, invalid_request, not_found, without_secrets
 from app.idempotency.replays import MAKES_ONCE
 from app.ledger import import_state
 from app.ledger import repository as ledger
@@ -24,22 +24,21 @@ from app.ledger.import_state import StateFormat, StateReading, StateRefused
 from app.ledger.lines import MaildropId, ledger_key
 from app.ledger.models import EntryId, EntryState, UniqueIdEntry
 from app.ledger.schemas import UniqueIdAnswer
-from app.mailboxes import repository as mailboxes
 from app.mailboxes.criteria import Criteria
 from app.mailboxes.models import MailboxId
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
-from app.runs import claims, schemas
-from app.runs.asking import request_by_hand
+from app.runs import schemas
+from app.runs.asking import NOT_NOW, request_by_hand
 from app.runs.models import Sync
-from app.runs.schemas import SyncAnswer
+from app.runs.schemas import QUEUED, SyncAnswer
 from app.sync import inspection
 from app.sync.context import SyncTools
 from app.sync.inspection import Preview, Rebaseline, RetentionPreview, Unknown
 from app.web.bodies import BodyLimits, blocks
 from app.web.features import served
 from app.web.ids import decode_id
-from app.web.pages import CursorScope, Page, Paged
+from app.web.pages import CursorScope, Page, Paged, located
 from app.web.problems import answered, documented
 from app.web.routing import Router
 
@@ -48,6 +47,7 @@ _ENTRIES_AT_ONCE = 2000  # of a state file: a transaction
 _OTHERS_TOLD = 10
 _STATE_FILE = {
     "required": True,
+    "description": "The file as the other client left it.",
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
 }
 _OF_THE_SERVER = "connect_failed: The mail server could not be asked; `code` is one of a sync's error codes."
@@ -69,8 +69,10 @@ class Imported(BaseModel):
     """What another client's file taught us."""
 
     format: StateFormat = Field(description="Of which program the file is.")
-    imported: int = Field(description="Unique-ids that are known now: they will not be retrieved.")
-    already_known: int = Field(description="Unique-ids that the ledger had already.")
+    imported: int = Field(
+        examples=[118], description="Unique-ids that are known now: they will not be retrieved."
+    )
+    already_known: int = Field(examples=[2], description="Unique-ids that the ledger had already.")
     warnings: list[str] = Field(examples=[[]], description="What of the file could not be used.")
 
 
@@ -81,6 +83,7 @@ class LedgerRoutes:
     tools: SyncTools
     work_is_due: Callable[[], None]
     clock: Callable[[], datetime]
+    has_secrets: bool
     import_limits: BodyLimits
     one_import: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -126,20 +129,25 @@ async def list_unique_ids(
     responses=documented(
         404,
         409,
-        s409="not_retrievable|login_refused_wait: It is stored already, or not on the server now; or a refused login "
-        "waits.",
+        s409=f"not_retrievable|{NOT_NOW}: It is stored already, or not on the server now; or the mailbox "
+        "is not to be synced now.",
     )
-    | answered(202, "The sync that retrieves it."),
+    | answered(202, "The sync that retrieves it.", "Location", example=QUEUED),
     summary="Retrieve a filtered, failed or too large message now",
 )
-async def retrieve_unique_id(feature: Injected, mailbox_id: str, entry_id: str) -> SyncAnswer:
+async def retrieve_unique_id(
+    feature: Injected, request: Request, response: Response, mailbox_id: str, entry_id: str
+) -> SyncAnswer:
     """Neither criteria nor the size limit stand against it. The answer is the sync that does it."""
     number, entry = mailbox_id_of(mailbox_id), EntryId(decode_id("uid", entry_id))
+    if not feature.has_secrets:
+        raise without_secrets()
     traceparent = feature.tools.traces.traceparent()
     want = partial(_want, mailbox_id=number, entry_id=entry, now=feature.clock(), traceparent=traceparent)
-    row = await feature.tools.database.write(want)
+    answer = schemas.answer(await feature.tools.database.write(want))
     feature.work_is_due()
-    return schemas.answer(row)
+    response.headers["Location"] = located(request, f"/syncs/{answer.id}")
+    return answer
 
 
 @router.post(
@@ -298,8 +306,4 @@ def _want(
         raise not_found("unique-id entry")
     if not entry.is_wanted:
         raise AppError(409, "not_retrievable", "It is stored already, or not on the server now.")
-    mailbox = mailboxes.poll_state(db, mailbox_id)
-    assert mailbox is not None
-    return claims.active(db, mailbox_id) or request_by_hand(
-        db, mailbox_id, mailbox, now=now, traceparent=traceparent
-    )
+    return request_by_hand(db, mailbox_id, now=now, traceparent=traceparent)

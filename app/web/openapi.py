@@ -121,9 +121,17 @@ def _complete(document: Document) -> Document:
                 _link(response)
                 for content in response.get("content", {}).values():
                     _of_3_1(content)
-                    if "example" not in content and "$ref" in content.get("schema", {}):
-                        content["example"] = example_of(content["schema"], schemas)
+                    if "$ref" in content.get("schema", {}):
+                        content["example"] = _example(content, schemas)
     return document
+
+
+def _example(content: Document, schemas: Document) -> Any:
+    """What the route gives, with what is null of it, which the framework leaves out; else one made of the schema."""
+    if "example" not in content:
+        return example_of(content["schema"], schemas)
+    members = schemas[content["schema"]["$ref"].rpartition("/")[2]]["properties"]
+    return {name: content["example"].get(name) for name in members}
 
 
 def _with_plain_names(document: Document) -> Document:
@@ -224,14 +232,23 @@ def _say_scopes(operation: Document) -> None:
     operation.setdefault("security", [])
 
 
+_OF_CODES = {
+    "unauthorized": "WWW-Authenticate",
+    "mailbox_exists": "Location",
+    "precondition_failed": "ETag",
+    "range_not_satisfiable": "Content-Range",
+}
+
+
 def _describe_headers(status: str, response: Document) -> None:
     """What every answer has, and what those have after which one asks again."""
     names = ["X-Request-Id"]
     codes = _CODE.findall(json.dumps(response.get("content", {}))) if status >= "400" else []
+    told = described_headers(*(_OF_CODES[code] for code in codes if code in _OF_CODES))
     if status == "202" or any(code in CODES and CODES[code].retryable for code in codes):
         names.append("Retry-After")
     shared = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
-    response["headers"] = response.get("headers", {}) | shared
+    response["headers"] = response.get("headers", {}) | told | shared
 
 
 _LINKS: dict[str, Document] = {

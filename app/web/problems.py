@@ -114,6 +114,7 @@ _MEANINGS = {
         "Too many requests, waiting requests or wrong API keys; `Retry-After` says when.",
     ),
     431: ("headers_too_large", "The header fields have more octets than is allowed."),
+    500: ("internal_error", "An error of ours; nothing of what was committed is lost."),
     503: ("storage_failed", "The database cannot do its work at the moment."),
 }
 
@@ -144,6 +145,8 @@ _HEADERS = {
     "Link": 'The next page, as `rel="next"` (RFC 8288).',
     "ETag": "Changes when what it is of does (RFC 9110 §8.8.3).",
     "Content-Range": "Which octets of how many these are (RFC 9110 §14.4).",
+    "Accept-Ranges": "`bytes`: a part can be asked for by `Range`.",
+    "WWW-Authenticate": "`Bearer`: how a key is sent (RFC 6750 §3).",
     "Retry-After": "In how many seconds to try again.",
     "Content-Disposition": "A name for the file.",
     "X-Request-Id": "The id of the request, as it was sent or as it was made here; the log has it.",
@@ -151,14 +154,24 @@ _HEADERS = {
 }
 
 
-def answered(status: int, description: str, *headers: str) -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of an operation: what a success means, and which headers it has."""
-    return {status: {"description": description, "headers": described_headers(*headers)}}
+def answered(
+    status: int, description: str, *headers: str, example: object = None
+) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of an operation: what a success means, which headers it has, and an example of its JSON.
+
+    None: one is put together from the schema.
+    """
+    content = {} if example is None else {"content": {"application/json": {"example": example}}}
+    return {status: {"description": description, "headers": described_headers(*headers)} | content}
 
 
-def answered_file(media_type: str, description: str, *headers: str) -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of an operation that answers octets of this media type, or a part of them."""
-    content = {"content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}
+def answered_file(
+    media_types: Sequence[str], description: str, *headers: str
+) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of an operation that answers octets of one of these media types, or a part of them."""
+    octets = {"schema": {"type": "string", "format": "binary"}}
+    content = {"content": dict.fromkeys(media_types, octets)}
+    headers = (*headers, "Accept-Ranges")
     return {
         200: answered(200, description, *headers)[200] | content,
         206: answered(206, "The octets that `Range` asks for.", *headers, "Content-Range")[206] | content,
@@ -225,11 +238,14 @@ def with_errors(document: dict[str, Any]) -> dict[str, Any]:
                 operation["responses"].setdefault(str(status), told_here)
             may_be_repeated = any(each["name"] == IDEMPOTENCY_KEY for each in operation.get("parameters", ()))
             if may_be_repeated:
-                operation["responses"].setdefault("409", {"description": _MEANINGS[409][1]})
+                in_progress = CODES["idempotency_in_progress"].meaning
+                operation["responses"].setdefault(
+                    "409", {"description": in_progress} | _content(409, _OF_REPEATED["409"], in_progress)
+                )
             for status, response in operation["responses"].items():
                 if status >= "400":
                     told = response.get("content", {}).get("application/json", {})
-                    codes = [*told.get(_CODES_HERE, ["internal_error"] if status == "500" else [])]
+                    codes = [*told.get(_CODES_HERE, ())]
                     if status == "400":
                         more = ["bad_request", "malformed_json"] if takes_body else ["bad_request"]
                         codes += more

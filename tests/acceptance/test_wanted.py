@@ -106,12 +106,35 @@ async def test_a_filtered_message_is_retrieved_when_somebody_asks_for_it(
     (entry,) = await entries(service, mailbox_id, state="filtered")
     asked = await service.http.post(f"/mailboxes/{mailbox_id}/unique-ids/{entry['id']}/retrieve")
     assert asked.status_code == 202
+    assert asked.headers["location"] == f"/syncs/{asked.json()['id']}"
     assert (await service.ended(asked.json()["id"]))["report"]["retrieved"] == 1
     assert await subjects(service) == ["Invoice 1", "spam"]
     refused = await service.http.post(f"/mailboxes/{mailbox_id}/unique-ids/{entry['id']}/retrieve")
     assert (refused.status_code, refused.json()["code"]) == (409, "not_retrievable")
     missing = await service.http.post(f"/mailboxes/{mailbox_id}/unique-ids/uid_999/retrieve")
     assert missing.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [({"paused": True}, "mailbox_paused"), ({"password": "wrong"}, "mailbox_auth_failed")],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_nothing_is_retrieved_by_hand_of_a_mailbox_that_is_stopped(
+    change: dict[str, Any], code: str, service: Client, dovecot_server: Dovecot, maildrop: Maildrop
+) -> None:
+    """A login that was refused is not repeated by another door, for that gets accounts locked."""
+    maildrop.maildir.deliver(mail("spam"))
+    mailbox_id = await service.register(maildrop, dovecot_server, criteria=INVOICES)
+    await service.sync(mailbox_id)
+    (entry,) = await entries(service, mailbox_id, state="filtered")
+    (await service.http.patch(f"/mailboxes/{mailbox_id}", json=change)).raise_for_status()
+    if "password" in change:
+        await service.sync(mailbox_id)
+    before = (await service.http.get(f"/mailboxes/{mailbox_id}/syncs")).json()["items"]
+    refused = await service.http.post(f"/mailboxes/{mailbox_id}/unique-ids/{entry['id']}/retrieve")
+    assert (refused.status_code, refused.json()["code"]) == (409, code)
+    assert (await service.http.get(f"/mailboxes/{mailbox_id}/syncs")).json()["items"] == before
 
 
 async def test_a_message_that_is_too_large_keeps_its_headers(

@@ -98,6 +98,54 @@ def test_every_success_has_an_example_that_fits_its_schema_and_says_something(do
     assert not empty, "\n".join(sorted({each.rpartition("/")[2] for each in empty}))
 
 
+def test_every_error_has_an_example_of_one_of_its_codes(document: Document) -> None:
+    """Also those that any operation can give."""
+    for name, operation in operations(document):
+        for status, response in operation["responses"].items():
+            if status >= "400":
+                content = response["content"]["application/problem+json"]
+                schema = content["schema"] | {"components": document["components"]}
+                Draft202012Validator(schema).validate(content.get("example", f"{name} {status} has none"))
+
+
+def test_an_answer_that_has_a_header_says_so(document: Document) -> None:
+    """Beside those that every answer has, what a client goes on with."""
+    told = {
+        "401": "WWW-Authenticate",
+        "412": "ETag",
+        "416": "Content-Range",
+        "206": "Accept-Ranges",
+    }
+    for name, operation in operations(document):
+        for status, response in operation["responses"].items():
+            assert told.get(status, "X-Request-Id") in response["headers"], (name, status)
+    for name, status in (
+        ("/mailboxes", "409"),
+        ("/mailboxes/{mailbox_id}/sync", "200"),
+        ("/mailboxes/{mailbox_id}/sync", "202"),
+        ("/mailboxes/{mailbox_id}/unique-ids/{entry_id}/retrieve", "202"),
+    ):
+        assert "Location" in document["paths"][name]["post"]["responses"][status]["headers"], name
+
+
+def test_the_examples_of_syncs_tell_what_can_be(document: Document) -> None:
+    """A queued one has found nothing, an ended one what adds up; a test that fails says at which step."""
+
+    def example(path: str, status: str) -> Any:
+        answers = document["paths"][path]["post"]["responses"]
+        return answers[status]["content"]["application/json"]["example"]
+
+    queued, ended = (example("/mailboxes/{mailbox_id}/sync", status) for status in ("202", "200"))
+    assert (queued["status"], queued["started_at"], queued["report"]["listed"]) == ("queued", None, 0)
+    report = ended["report"]
+    assert (ended["status"], report["listed"]) == ("succeeded", report["known"] + report["new"])
+    assert 0 < report["new"] == report["retrieved"]
+    assert sum(report["phases_ms"].values()) > 0
+    steps = example("/mailboxes/test", "200")["steps"]
+    assert [step["step"] for step in steps] == ["dns", "tcp", "tls", "greeting", "capa", "auth"]
+    assert [step["step"] for step in steps if not step["ok"]] == ["auth"]
+
+
 def test_the_bodies_that_the_page_offers_can_be_sent_as_they_are(document: Document) -> None:
     """Whoever presses Execute registers a mailbox."""
     body = document["paths"]["/mailboxes"]["post"]["requestBody"]["content"]["application/json"]
