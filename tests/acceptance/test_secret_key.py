@@ -68,6 +68,7 @@ async def serves_what_is_stored(service: Client, mailbox_id: str) -> None:
     for path, body in (
         ("/mailboxes", MAILBOX | {"password": "x"}),
         (f"/mailboxes/{mailbox_id}/sync", None),
+        (f"/mailboxes/{mailbox_id}/unique-ids/uid_1/retrieve", None),
     ):
         answer = await service.http.post(path, json=body)
         assert (answer.status_code, answer.json()["code"]) == (409, "without_secrets"), answer.text
