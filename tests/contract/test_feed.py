@@ -151,7 +151,7 @@ class Counting:
 
 
 def reader_of(counting: Counting, wakeups: Wakeups) -> Feed:
-    return Feed(counting, wakeups.messages_stored, time.monotonic)  # type: ignore[arg-type]
+    return Feed(counting, wakeups.messages_stored, time.monotonic)  # type: ignore[arg-type]  # the part of a database that a feed uses
 
 
 async def stays() -> bool:

@@ -1,5 +1,7 @@
 """Who is named in an address header: what mail programs show, and what a careless reader would be told."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -291,8 +293,8 @@ def test_marks_beyond_what_people_need_are_not_looked_at_and_it_is_told(unit: by
      b"((<)", b"<\\(<)", b"(a)@", b"<a(b)@c>"],
 )  # fmt: skip
 def test_the_work_grows_with_the_value(unit: bytes) -> None:
-    def work(size: int) -> object:
+    def work(size: int) -> Callable[[], object]:
         value = unit * (size // len(unit))
         return lambda: (addresses([value], []), JudgedHead(b"From: " + value).from_address())
 
-    assert_linear(work, 8_000)  # type: ignore[arg-type]
+    assert_linear(work, 8_000)

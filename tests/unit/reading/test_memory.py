@@ -11,8 +11,8 @@ from app.reading.memory import SMALL_OCTETS, AnswerMemory
 MB = 1024 * 1024
 
 
-def memory(most: int = 100 * MB, **changes: float) -> AnswerMemory:
-    return AnswerMemory(most, **{"patience_seconds": 60.0, **changes})  # type: ignore[arg-type]
+def memory(most: int = 100 * MB, *, most_waiting: int = 64, patience_seconds: float = 60.0) -> AnswerMemory:
+    return AnswerMemory(most, most_waiting=most_waiting, patience_seconds=patience_seconds)
 
 
 async def a_while() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it has none, and no stubs are needed else
+from jsonschema import Draft202012Validator
 
 from app.mailboxes.examples import MAILBOXES
 from app.mailboxes.schemas import MailboxChange, NewMailbox

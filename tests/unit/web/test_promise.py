@@ -45,10 +45,22 @@ SMALL: dict[str, Any] = {
         }
     },
 }
-_POST: Callable[[Any], Any] = lambda d: d["paths"]["/boxes"]["post"]  # noqa: E731
-_NEW: Callable[[Any], Any] = lambda d: d["components"]["schemas"]["New"]  # noqa: E731
-_BOX: Callable[[Any], Any] = lambda d: d["components"]["schemas"]["Box"]  # noqa: E731
-_RULES: Callable[[Any], Any] = lambda d: d["components"]["schemas"]["Rules"]  # noqa: E731
+
+
+def _post(document: Any) -> Any:
+    return document["paths"]["/boxes"]["post"]
+
+
+def _new(document: Any) -> Any:
+    return document["components"]["schemas"]["New"]
+
+
+def _box(document: Any) -> Any:
+    return document["components"]["schemas"]["Box"]
+
+
+def _rules(document: Any) -> Any:
+    return document["components"]["schemas"]["Rules"]
 
 
 def test_nothing_of_the_last_release_is_broken(tmp_path: Path) -> None:
@@ -62,18 +74,18 @@ def test_nothing_of_the_last_release_is_broken(tmp_path: Path) -> None:
     ("change", "told"),
     [
         (lambda d: d["paths"].pop("/boxes"), "is gone: post /boxes"),
-        (lambda d: _POST(d)["parameters"].clear(), "is gone: post /boxes ? wait"),
-        (lambda d: _POST(d)["responses"].pop("409"), "is gone: post /boxes 409"),
-        (lambda d: _NEW(d)["properties"]["mode"]["enum"].remove("b"), "is gone: post /boxes < mode = b"),
-        (lambda d: _NEW(d)["properties"]["rules"]["anyOf"].pop(), "is gone: post /boxes < rules: null"),
-        (lambda d: _BOX(d)["properties"].pop("id"), "is gone: post /boxes 201 > id: string"),
-        (lambda d: _BOX(d)["properties"]["id"].update(type="integer"), "is gone: post /boxes 201 > id: string"),
-        (lambda d: _NEW(d)["required"].append("mode"), "is newly required: post /boxes ! < mode"),
-        (lambda d: _NEW(d).update(required=["name", "new"], properties=_NEW(d)["properties"] | {"new": {}}),
+        (lambda d: _post(d)["parameters"].clear(), "is gone: post /boxes ? wait"),
+        (lambda d: _post(d)["responses"].pop("409"), "is gone: post /boxes 409"),
+        (lambda d: _new(d)["properties"]["mode"]["enum"].remove("b"), "is gone: post /boxes < mode = b"),
+        (lambda d: _new(d)["properties"]["rules"]["anyOf"].pop(), "is gone: post /boxes < rules: null"),
+        (lambda d: _box(d)["properties"].pop("id"), "is gone: post /boxes 201 > id: string"),
+        (lambda d: _box(d)["properties"]["id"].update(type="integer"), "is gone: post /boxes 201 > id: string"),
+        (lambda d: _new(d)["required"].append("mode"), "is newly required: post /boxes ! < mode"),
+        (lambda d: _new(d).update(required=["name", "new"], properties=_new(d)["properties"] | {"new": {}}),
          "is newly required: post /boxes ! < new"),
-        (lambda d: _RULES(d).update(required=["days"]), "is newly required: post /boxes ! < rules.days"),
-        (lambda d: _POST(d)["parameters"][0].update(required=True), "is newly required: post /boxes ! ? wait"),
-        (lambda d: _BOX(d)["properties"]["id"].update(anyOf=[{"type": "null"}]),
+        (lambda d: _rules(d).update(required=["days"]), "is newly required: post /boxes ! < rules.days"),
+        (lambda d: _post(d)["parameters"][0].update(required=True), "is newly required: post /boxes ! ? wait"),
+        (lambda d: _box(d)["properties"]["id"].update(anyOf=[{"type": "null"}]),
          "is answered as another type too: post /boxes 201 > id: null"),
     ],
 )  # fmt: skip
@@ -86,15 +98,15 @@ def test_what_breaks_a_client_is_told(change: Callable[[Any], Any], told: str) -
 @pytest.mark.parametrize(
     "change",
     [
-        lambda d: d["paths"].update({"/new": {"post": _POST(d)}}),
-        lambda d: _POST(d)["parameters"].append({"name": "limit", "in": "query"}),
-        lambda d: _POST(d)["responses"].update({"410": {}}),
-        lambda d: _NEW(d)["properties"].update(
+        lambda d: d["paths"].update({"/new": {"post": _post(d)}}),
+        lambda d: _post(d)["parameters"].append({"name": "limit", "in": "query"}),
+        lambda d: _post(d)["responses"].update({"410": {}}),
+        lambda d: _new(d)["properties"].update(
             new={"type": "object", "required": ["x"], "properties": {"x": {}}}
         ),
-        lambda d: _NEW(d)["properties"]["mode"]["enum"].append("c"),
-        lambda d: _NEW(d)["required"].clear(),
-        lambda d: _BOX(d)["properties"].update(new={"type": "string"}),
+        lambda d: _new(d)["properties"]["mode"]["enum"].append("c"),
+        lambda d: _new(d)["required"].clear(),
+        lambda d: _box(d)["properties"].update(new={"type": "string"}),
     ],
 )
 def test_additions_break_nobody(change: Callable[[Any], Any]) -> None:
