@@ -108,7 +108,7 @@ async def never_read(port: int) -> None:
 
     async def one() -> None:
         writer = await _connected(port, b"")
-        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's transport
         await _sent(writer, b"GET /docs/files/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
         await asyncio.sleep(5)
 

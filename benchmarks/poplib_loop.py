@@ -13,7 +13,7 @@ from pathlib import Path
 _BATCH = 200
 
 # The standard library refuses lines of more than 2,048 octets, and with them much real mail.
-poplib._MAXLINE = 1 << 30  # type: ignore[attr-defined]
+poplib._MAXLINE = 1 << 30  # type: ignore[attr-defined]  # its only way to long lines
 
 
 def sync(session: poplib.POP3, username: str, password: str, db: sqlite3.Connection) -> None:

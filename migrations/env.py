@@ -13,7 +13,7 @@ import app.messages.models
 import app.runs.models  # noqa: F401  these imports make the tables known
 
 
-def include_object(_object: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:  # noqa: FBT001
+def include_object(_object: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:  # noqa: FBT001  alembic's order
     """Tables that are not ours (the job engine's, full text) are left alone."""
     return not (kind == "table" and reflected and compare_to is None and name not in SQLModel.metadata.tables)
 

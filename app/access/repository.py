@@ -27,4 +27,4 @@ def page(db: Session, *, after: int, limit: int) -> Sequence[ApiKey]:
 
 def remove(db: Session, key_id: int) -> bool:
     """Whether there was such a key; there is none now."""
-    return bool(db.execute(delete(ApiKey).where(col(ApiKey.id) == key_id)).rowcount)  # type: ignore[attr-defined]
+    return bool(db.execute(delete(ApiKey).where(col(ApiKey.id) == key_id)).rowcount)  # type: ignore[attr-defined]  # a CursorResult has it

@@ -48,7 +48,7 @@ class Connection(HttpToolsProtocol):
 
     # What the event loop calls
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn has the base class
         super().connection_made(cast("asyncio.Transport", _Lingering(transport, self)))
         address = self.client[0] if self.client else ""
         self.counted = counted_as(address)
@@ -80,7 +80,7 @@ class Connection(HttpToolsProtocol):
         self._in_header = True
         self._since = self.loop.time()
         self._head_octets = self._head_fields = 0
-        self.scope["maildelta.is_known"] = self._now_known  # type: ignore[typeddict-unknown-key]
+        self.scope["maildelta.is_known"] = self._now_known  # type: ignore[typeddict-unknown-key]  # of ours
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
@@ -309,7 +309,7 @@ class _Lingering:
         if sys.platform == "win32":
             return 0
         import fcntl  # noqa: PLC0415  Windows has none
-        import termios  # noqa: PLC0415
+        import termios  # noqa: PLC0415  as above
 
         connection = self._transport.get_extra_info("socket")
         try:

@@ -12,7 +12,7 @@ from encodings.aliases import aliases
 from functools import lru_cache
 from typing import Final
 
-from webencodings.labels import LABELS  # type: ignore[import-untyped]
+from webencodings.labels import LABELS  # type: ignore[import-untyped]  # it has none
 
 UTF_8: Final = "utf_8"
 UNDECLARED: Final = ""  # the codec of what says nothing

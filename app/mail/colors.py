@@ -27,7 +27,7 @@ royalblue 4169e1 saddlebrown 8b4513 salmon fa8072 sandybrown f4a460 seagreen 2e8
 a0522d silver c0c0c0 skyblue 87ceeb slateblue 6a5acd slategray 708090 slategrey 708090 snow fffafa
 springgreen 00ff7f steelblue 4682b4 tan d2b48c teal 008080 thistle d8bfd8 tomato ff6347 turquoise 40e0d0
 violet ee82ee wheat f5deb3 white ffffff whitesmoke f5f5f5 yellow ffff00 yellowgreen 9acd32
-""".split()  # noqa: SIM905
+""".split()  # noqa: SIM905  150 names as words
 NAMED: Final = {
     name: f"#{value}" for name, value in zip(_NAMES_AND_VALUES[::2], _NAMES_AND_VALUES[1::2], strict=True)
 }

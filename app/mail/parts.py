@@ -289,7 +289,7 @@ def _opened(scanner: Scanner, part: Part) -> bool:
             octets += len(piece)
     delimiter = scanner.delimiter
     is_mine = delimiter is not None and delimiter.level == level
-    if is_mine and not delimiter.closes:  # type: ignore[union-attr]
+    if is_mine and not delimiter.closes:  # type: ignore[union-attr]  # is_mine says that there is one
         return True
     scanner.close(level)
     # Only its closing delimiter comes: all that stands around it is the text.

@@ -223,7 +223,7 @@ def advance_rereading(db: Session, *, version: int, done: int, reached: int) -> 
         .where(col(Rereading.version) == version, col(Rereading.done_seq) == done)
         .values(done_seq=reached)
     )
-    return bool(db.execute(statement).rowcount)  # type: ignore[attr-defined]
+    return bool(db.execute(statement).rowcount)  # type: ignore[attr-defined]  # a CursorResult has it
 
 
 def is_rereading(db: Session, *, version: int) -> bool:
@@ -249,7 +249,7 @@ def warn(db: Session, seq: MessageSeq, warning: str) -> None:
 def remove(db: Session, seq: MessageSeq) -> bool:
     """Whether there was such a message; there is none now. Its content goes too when nobody else has it."""
     result = db.execute(delete(Message).where(col(Message.seq) == seq))
-    return bool(result.rowcount)  # type: ignore[attr-defined]
+    return bool(result.rowcount)  # type: ignore[attr-defined]  # a CursorResult has it
 
 
 def remove_some(db: Session, mailbox_id: MailboxId, *, most: int, most_octets: int) -> bool:

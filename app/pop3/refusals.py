@@ -16,7 +16,7 @@ class Meaning(StrEnum):
 
     GREETING = "greeting"
     WRONG_CREDENTIALS = "wrong credentials"
-    APP_PASSWORD = "an app password is needed"  # noqa: S105
+    APP_PASSWORD = "an app password is needed"  # noqa: S105  words of servers
     WEB_LOGIN = "a login in the browser is needed"
     SWITCHED_OFF = "POP3 is switched off"
     CLEAR_TEXT = "no login in clear text"

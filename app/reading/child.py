@@ -69,7 +69,7 @@ def _be_modest() -> None:
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError, ValueError):  # there is no /proc but on Linux
-        with open("/proc/self/statm") as statm:  # noqa: PTH123
+        with open("/proc/self/statm") as statm:  # noqa: PTH123  a file of the kernel, in a process that keeps small
             has = int(statm.read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (has + MOST_OCTETS, has + MOST_OCTETS))
 

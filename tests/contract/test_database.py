@@ -72,7 +72,7 @@ async def test_what_was_written_is_read_by_whoever_reads_later(database: Databas
 
 async def test_a_time_comes_back_as_the_same_moment_in_utc(database: Database) -> None:
     await database.write(lambda db: db.add(key("a")))
-    assert await database.read(lambda db: db.get(ApiKey, 1).created_at) == NOW  # type: ignore[union-attr]
+    assert await database.read(lambda db: db.get(ApiKey, 1).created_at) == NOW  # type: ignore[union-attr]  # it is there
 
 
 async def test_reading_cannot_change_anything(database: Database) -> None:
@@ -95,7 +95,7 @@ async def test_a_read_sees_one_state_however_many_statements_it_makes(database: 
 
 
 async def test_many_writers_at_once_all_succeed(database: Database) -> None:
-    await asyncio.gather(*(database.write(lambda db, n=n: db.add(key(f"k{n}"))) for n in range(50)))  # type: ignore[misc]
+    await asyncio.gather(*(database.write(lambda db, n=n: db.add(key(f"k{n}"))) for n in range(50)))  # type: ignore[misc]  # n of each turn
     assert await count_keys(database) == 50
 
 

@@ -55,7 +55,7 @@ async def put(database: Database, mailbox_id: MailboxId, *batch: Prepared) -> li
     return await database.write(lambda db: store(db, mailbox_id, batch, now=NOW))
 
 
-async def feed(database: Database, wanted: Wanted = Wanted()) -> list[str]:  # noqa: B008
+async def feed(database: Database, wanted: Wanted = Wanted()) -> list[str]:  # noqa: B008  frozen
     def question(db: Session) -> list[str]:
         end = messages.last_place(db)
         return [row.subject for row in messages.between(db, wanted, above=0, below=end + 1, limit=EVERYTHING)]
@@ -157,7 +157,7 @@ async def test_a_large_message_is_stored_in_blocks_and_read_back(database: Datab
     assert first is not None
     assert first[1:] == (3, len(raw))
     further = [
-        await database.read(lambda db, n=n: messages.further_block(db, sha256, n))  # type: ignore[misc]
+        await database.read(lambda db, n=n: messages.further_block(db, sha256, n))  # type: ignore[misc]  # n of each turn
         for n in (1, 2)
     ]
     assert b"".join(unpack(block) for block in [first[0], *further] if block) == raw

@@ -32,11 +32,11 @@ def counting_known_lines() -> Iterator[list[int]]:
         made[0] += 1
         original(self, *values, **named)
 
-    Known.__init__ = counted  # type: ignore[method-assign]
+    Known.__init__ = counted  # type: ignore[method-assign]  # counted for this test
     try:
         yield made
     finally:
-        Known.__init__ = original  # type: ignore[method-assign]
+        Known.__init__ = original  # type: ignore[method-assign]  # put back
 
 
 async def test_an_unchanged_listing_reads_no_line_of_the_ledger(bench: Bench) -> None:

@@ -183,7 +183,7 @@ def test_what_the_standard_library_writes_is_read_back(
     assert body is not None
     assert parsed.text == body.get_content().replace("\r\n", "\n")
     assert (parsed.html is None) is (html is None)
-    assert [(part.filename, attachment(raw, part.index)[1]) for part in parsed.attachments] == attached  # type: ignore[index]
+    assert [(part.filename, attachment(raw, part.index)[1]) for part in parsed.attachments] == attached  # type: ignore[index]  # each is there
     assert summary.subject == subject
     assert summary.warnings == parsed.warnings == ()
 
