@@ -37,7 +37,7 @@ reads who, when and what about from the headers, with ``people``, ``dates``, ``w
 | uuencode and yEnc within a text | attachments | POSIX.1, yEnc 1.3 | embedded |
 | a plain footer behind base64 | left out: base64 ends where it ends | mail programs | transfer |
 | words instead of base64 | given as they came | mail programs | transfer |
-| Content-Location instead of a Content-ID | the image is shown: ``cid:`` and the address | RFC 2557 | parts, html |
+| Content-Location instead of a Content-ID | the image is shown: ``cid:`` and the address | RFC 2557 | locations, html |
 | ``multipart; boundary=x``, ``text/html:`` | what it looks like | mail programs | parts |
 | a PDF beside HTML with a Content-ID | an attachment: no HTML can show it | mail programs | roles |
 | S/MIME as application/octet-stream | known by the name of its file | RFC 8551 §3.2.1 | kinds |

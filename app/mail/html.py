@@ -1,10 +1,10 @@
 """PURE  HTML of mail -> HTML that loads nothing and runs nothing, and its text."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
-from typing import Final, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote
 
 import nh3
@@ -51,9 +51,6 @@ _HOLDS_NO_LINK = frozenset({"table", "thead", "tbody", "tfoot", "tr", "colgroup"
 _HEX = re.compile(r"[0-9a-f]{6}\Z", re.IGNORECASE)
 
 
-NOWHERE: Final[Mapping[str, str]] = {}
-
-
 @dataclass(frozen=True, slots=True)
 class Page:
     """HTML as it may be shown, and what a person reads in it (empty when it was not asked for)."""
@@ -62,19 +59,27 @@ class Page:
     text: str
 
 
+def _nowhere(_source: str) -> str | None:
+    return None
+
+
 def read_html(
-    html: str, budget: Budget, found: list[str], *, text: bool, places: Mapping[str, str] = NOWHERE
+    html: str,
+    budget: Budget,
+    found: list[str],
+    *,
+    text: bool,
+    content_id_at: Callable[[str], str | None] = _nowhere,
 ) -> Page:
     """HTML without scripts, handlers, forms, frames, or anything that would be loaded from elsewhere. Never raises.
 
-    Images stay when they are parts of the message: by ``cid:``, or by an address of which ``places`` tells the
-    Content-ID. Links stay when they are http, https, mailto, tel, or lead to
-    another place of the page. Colours stay in pairs: that of a text together with that of what is behind it, or
-    neither, for nobody knows on what the page will be shown. Of HTML that costs more than the budget the beginning is
-    given.
+    Images stay when they are parts of the message: by ``cid:``, or by an address at which ``content_id_at`` knows one.
+    Links stay when they are http, https, mailto, tel, or lead to another place of the page. Colours stay in pairs: that
+    of a text together with that of what is behind it, or neither, for nobody knows on what the page will be shown. Of
+    HTML that costs more than the budget the beginning is given.
     """
     targets = frozenset(_TARGET.findall(html)) if "#" in html else frozenset()
-    markup, words = _MarkupWriter(budget, targets, places), TextWriter(budget)
+    markup, words = _MarkupWriter(budget, targets, content_id_at), TextWriter(budget)
     nest(html.replace("\0", ""), [markup, words] if text else [markup], budget, found)
     return Page(_cleaned(markup.written()), words.written())
 
@@ -156,11 +161,13 @@ def _style_of(style: str, colors: _Colors) -> str:
 class _MarkupWriter:
     """Writes the elements with the attributes that stay, all quoted, in a spelling that leaves a parser no choice.
 
-    ``targets``: the places to which links of the page lead. ``places``: see ``read_html``.
+    ``targets``: the places to which links of the page lead. ``content_id_at``: see ``read_html``.
     """
 
-    def __init__(self, budget: Budget, targets: frozenset[str], places: Mapping[str, str]) -> None:
-        self._places = places
+    def __init__(
+        self, budget: Budget, targets: frozenset[str], content_id_at: Callable[[str], str | None]
+    ) -> None:
+        self._content_id_at = content_id_at
         self._budget = budget
         self._targets = targets
         self._pieces: list[str] = []
@@ -237,7 +244,7 @@ class _MarkupWriter:
             is_target = False
         allowed = _ATTRIBUTES["*"] | _ATTRIBUTES.get(name, set())
         values = ((key, value) for key, value in given.items() if key in allowed and key != "style")
-        harmless = ((key, _harmless(name, key, value, self._places)) for key, value in values)
+        harmless = ((key, self._harmless(key, value)) for key, value in values)
         kept = "".join(f' {key}="{escape(value)}"' for key, value in harmless if value is not None)
         start = f"<{_ALIAS + name if name in _REOPENED else name}{kept}"
         color = style.color or _legacy_color(given.get("color", ""))
@@ -246,21 +253,21 @@ class _MarkupWriter:
         is_colored = bool(color or background)
         return _Kept(start, style.kept, whole, color, background, is_colored, target if is_target else None)
 
+    def _harmless(self, name: str, value: str) -> str | None:
+        """The value of an attribute as it may stay; None drops it."""
+        if name == "href":
+            return _link(value)
+        return self._source(value.strip()) if name == "src" else value
+
+    def _source(self, source: str) -> str | None:
+        """That of an image, where it is a part of the message."""
+        if (content_id := self._content_id_at(source)) is not None:
+            return f"cid:{quote(content_id, safe='@')}"
+        return source if source.lower().startswith("cid:") else None
+
 
 def _legacy_color(value: str) -> str | None:
     return "#" + value.strip().lower() if _HEX.match(value.strip()) else color_in(value)
-
-
-def _harmless(tag: str, name: str, value: str, places: Mapping[str, str]) -> str | None:
-    """The value of an attribute as it may stay; None drops it."""
-    if name == "href":
-        return _link(value)
-    if name == "src":
-        value = value.strip()
-        if value in places:
-            return f"cid:{quote(places[value], safe='@')}"
-        return value if tag == "img" and value.lower().startswith("cid:") else None
-    return value
 
 
 def _link(value: str) -> str | None:

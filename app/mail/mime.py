@@ -7,6 +7,7 @@ string they give can be stored: no NUL, no lone surrogates, bounded in length.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from app.mail import defects
 from app.mail.automation import Automated
@@ -16,6 +17,7 @@ from app.mail.decoding import decoded_text, with_line_feeds
 from app.mail.envelope import Envelope, fields_of
 from app.mail.html import preformatted, read_html
 from app.mail.kinds import Kind
+from app.mail.locations import content_id_at
 from app.mail.names import name_by_type
 from app.mail.parts import Part, leaves
 from app.mail.people import Address
@@ -79,11 +81,12 @@ class ParsedMessage:
 
 @dataclass(frozen=True, slots=True)
 class _Body:
-    """A part that is shown, decoded. ``alternative``: see ``Part``."""
+    """A part that is shown, decoded. ``alternative`` and ``address``: see ``Part``."""
 
     alternative: int
     text: str
     is_html: bool
+    address: str
 
 
 def parse(octets: Octets, *, is_late: Callable[[], bool] = never) -> ParsedMessage:
@@ -105,26 +108,28 @@ def parse(octets: Octets, *, is_late: Callable[[], bool] = never) -> ParsedMessa
     charset = ""
     bodies: list[_Body] = []
     attachments: list[Attachment] = []
-    places: dict[str, str] = {}  # the Content-ID of each part that HTML may name by its address
+    ids: dict[str, str] = {}  # the Content-ID of each part that HTML may name by its address
     for part in leaves(scanner, block, budget, found):
         role = role_of(part)
         if role is Role.ATTACHMENT:
             content = part.content(budget, found)
             attachments.append(_attachment(part, len(attachments), sum(map(len, content)), found))
-            if part.parent == "related" and part.location and part.content_id:
-                places.setdefault(part.location, part.content_id)
+            if part.parent == "related" and (location := part.location):
+                content_id = part.content_id or location
+                ids.setdefault(part.address, content_id)
+                ids.setdefault(location, content_id)
         else:
             charset = charset or part.charset
             body = _Text(part, budget, found)
             for file in body.files():
                 octets_of_file = sum(map(len, file.content(budget, found)))
                 attachments.append(_attachment(file, len(attachments), octets_of_file, found))
-            bodies.append(_Body(part.alternative, body.read(), role is Role.HTML))
+            bodies.append(_Body(part.alternative, body.read(), role is Role.HTML, part.address))
     headers = {
         name: [plain(value) or decoded(value, found, charset=charset) for value in values]
         for name, values in fields_of(block, found).items()
     }
-    text, html = _shown(bodies, places, budget, found)
+    text, html = _shown(bodies, ids, budget, found)
     if text is None:
         found.append(defects.NOTHING_SHOWN)
     return ParsedMessage(headers, text, html, tuple(attachments), warnings_of(found, is_cut=False))
@@ -221,7 +226,7 @@ class _Text:
 
 
 def _shown(
-    bodies: list[_Body], places: Mapping[str, str], budget: Budget, found: list[str]
+    bodies: list[_Body], ids: Mapping[str, str], budget: Budget, found: list[str]
 ) -> tuple[str | None, str | None]:
     """The text and the HTML of all bodies. Of alternatives each side takes its own form, or else the other one."""
     if not bodies:
@@ -233,12 +238,13 @@ def _shown(
     has_html = any(body.is_html for body in bodies)
     for group in _alternatives(bodies):
         plain = [body.text for body in group if not body.is_html]
-        marked = [body.text for body in group if body.is_html]
+        marked = [body for body in group if body.is_html]
         is_text_wanted = bool(marked) and not any(text.strip() for text in plain)
         if not is_text_wanted:
             texts += (text[: budget.take(Work.CHARACTERS, len(text))] for text in plain)
-        for html in marked:
-            page = read_html(html, budget, found, text=is_text_wanted, places=places)
+        for body in marked:
+            id_at = partial(content_id_at, ids, body.address, budget)
+            page = read_html(body.text, budget, found, text=is_text_wanted, content_id_at=id_at)
             texts += [page.text] if is_text_wanted else []
             htmls.append(page.markup)
         if has_html and not marked:

@@ -13,6 +13,7 @@ from app.mail.embedded import MARK, File, split
 from app.mail.envelope import charset_of
 from app.mail.flowed import unflowed
 from app.mail.headers import Block
+from app.mail.locations import MAX_LOCATION, joined
 from app.mail.names import type_by_name
 from app.mail.parameters import main_value, parameter, text_parameter
 from app.mail.scanner import MAX_BOUNDARY, Scanner
@@ -41,7 +42,8 @@ class Part:
     """One part: its headers, where it stands in the tree, and its body, which can be read once.
 
     ``parent`` is the multipart subtype around it ("" at the root), ``place`` its number in there, ``alternative``
-    tells one multipart/alternative around it from another, -1 when there is none.
+    tells one multipart/alternative around it from another, -1 when there is none. ``base`` is the address of what is
+    around it, from which its own location is seen (RFC 2557 §5).
     """
 
     block: Block
@@ -51,6 +53,7 @@ class Part:
     alternative: int
     is_root: bool  # of a multipart/related: what its other parts belong to (RFC 2387 §3.2)
     _pieces: Iterator[bytes]  # of the body, encoded
+    base: str = ""
     _start: bytes = b""
     _is_decoded: bool = False
     _charset: str | None = None
@@ -73,7 +76,13 @@ class Part:
     def location(self) -> str | None:
         """The address by which HTML beside it names the part (RFC 2557 §4.2), however it was folded."""
         text = decoded(self.block.first("content-location"), [])
-        return "".join(text.split()).strip('"<>')[:_LONGEST_ID] or None
+        return "".join(text.split()).strip('"<>')[:MAX_LOCATION] or None
+
+    @property
+    def address(self) -> str:
+        """Its location as seen from what is around it, whose address it has where it says none; or ""."""
+        location = self.location
+        return joined(self.base, location) if location else self.base
 
     @property
     def charset(self) -> str:
@@ -175,6 +184,7 @@ def _safe_filename(name: str, found: list[str]) -> str | None:
 class _Multipart:
     subtype: str
     alternative: int
+    address: str = ""
     start: str = ""  # the Content-ID of the root of a multipart/related
     children: int = 0
     has_root: bool = False
@@ -212,6 +222,7 @@ def leaves(scanner: Scanner, block: Block, budget: Budget, found: list[str]) -> 
                 _Multipart(
                     part.content_type[10:],
                     number if is_alternative else parent.alternative,
+                    address=part.address,
                     start=(start or "").strip(" <>"),
                 )
             )
@@ -246,7 +257,14 @@ def _part(scanner: Scanner, block: Block, parent: _Multipart, found: list[str]) 
     ):
         content_type = _mended(content_type, block, found)
     part = Part(
-        block, content_type, parent.subtype, parent.children, parent.alternative, False, scanner.body()
+        block,
+        content_type,
+        parent.subtype,
+        parent.children,
+        parent.alternative,
+        False,
+        scanner.body(),
+        parent.address,
     )
     if parent.subtype == "related" and not parent.has_root:
         part.is_root = parent.has_root = _may_be_root(part, parent.start)

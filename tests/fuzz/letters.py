@@ -194,6 +194,16 @@ LETTERS: Final[dict[str, Letter]] = {
     "attributes many": Letter(
         lambda size: html("<p " + numbered("a%d=1 ", size) + ">x")(size), 1 * MIB, 30 * KIB
     ),
+    "images by address": Letter(
+        lambda size: (
+            "Content-Type: multipart/related; boundary=b\r\n\r\n"
+            "--b\r\nContent-Type: image/png\r\nContent-Location: x\r\n\r\n"
+            f"--b\r\nContent-Type: text/html\r\nContent-Location: http://e.org/{'a/' * 400}\r\n\r\n"
+            f"{numbered('<img src=%d>', size)}"
+        ).encode(),
+        1 * MIB,
+        30 * KIB,
+    ),
     "attributes long": Letter(html("<p title='", "y ", "'>x"), 2 * MIB, 30 * KIB),
     "styles": Letter(html("", '<p style="color:red;font-size:1px;margin:1px">x</p>'), 1 * MIB, 30 * KIB),
     "one long style": Letter(html('<p style="', "color:red;", '">x'), 1 * MIB, 30 * KIB),
