@@ -1,4 +1,5 @@
-"""gzip for those who take it: JSON and pages, from 1 KB. Octets of mail go as they are, for parts may be asked for.
+"""gzip for those who take it: JSON and pages, from 1 KB. What has a strong ``ETag`` goes as it is: that tag is of these
+very octets (RFC 9110 §8.8.1), such as those of mail, of which parts may be asked for.
 
 How well an answer is compressed tells whoever sees its length on the wire something of it, and a page of mail may hold
 text of somebody who guesses (BREACH). So the length of each is blurred by a name of random length in the header of gzip
@@ -8,13 +9,12 @@ text of somebody who guesses (BREACH). So the length of each is blurred by a nam
 import asyncio
 import gzip
 import io
-import re
 import secrets
 from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.middleware.gzip import GZipResponder, IdentityResponder
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _FROM_OCTETS = 1024
 _IN_THREAD_OCTETS = 64 * 1024
@@ -22,7 +22,6 @@ _LEVEL = (
     2  # a page of the feed is a third of its size by it; 9 takes three times as long for a twentieth less
 )
 _MOST_BLUR = 100  # octets
-_OCTETS_OF_MAIL = re.compile(r"/messages/[^/]+/(?:raw|attachments/[^/]+)$")
 
 
 class Compression:
@@ -32,12 +31,12 @@ class Compression:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _OCTETS_OF_MAIL.search(scope["path"]):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif takes_gzip(Headers(scope=scope).get("accept-encoding", "")):
             await _Blurred(self._app, _FROM_OCTETS)(scope, receive, send)
-        else:  # says by Vary that another one may get it compressed
-            await IdentityResponder(self._app, _FROM_OCTETS)(scope, receive, send)
+        else:
+            await _Plain(self._app, _FROM_OCTETS)(scope, receive, send)
 
 
 def takes_gzip(accepted: str) -> bool:
@@ -49,7 +48,18 @@ def takes_gzip(accepted: str) -> bool:
     return False
 
 
-class _Blurred(GZipResponder):
+class _Plain(IdentityResponder):
+    """The library's: it says by Vary that another one may get it compressed. Not of what has a strong ``ETag``."""
+
+    _is_strong = False
+
+    async def send_with_compression(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._is_strong = Headers(raw=message.get("headers", [])).get("etag", "").startswith('"')
+        await (self.send if self._is_strong else super().send_with_compression)(message)
+
+
+class _Blurred(_Plain, GZipResponder):
     """The library's, with a header of random length."""
 
     def __init__(self, *arguments: Any) -> None:

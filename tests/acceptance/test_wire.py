@@ -136,6 +136,25 @@ async def test_json_is_compressed_for_those_who_take_it(service: Client) -> None
         assert "content-encoding" not in (await _wire(service, path, "gzip"))[0], path
 
 
+async def test_a_strong_tag_is_of_octets_that_are_not_compressed(service: Client) -> None:
+    await service.http.patch("/mailboxes/mbx_1", json={"name": "n" * 200})
+    for path in (
+        "/mailboxes/mbx_1",
+        "/messages/msg_1/raw",
+        "/docs/files/swagger-ui.css",
+        "/docs/page/start.js",
+    ):
+        plain, octets = await _wire(service, path, "identity")
+        packed, _ = await _wire(service, path, "gzip")
+        assert len(octets) > 1024
+        assert packed["etag"] == plain["etag"]
+        is_weak = plain["etag"].startswith("W/")
+        assert ("content-encoding" in packed, "vary" in packed, "vary" in plain) == (is_weak,) * 3, path
+        assert is_weak is path.startswith("/docs/")
+        again = await service.http.get(path, headers={"If-None-Match": plain["etag"]})
+        assert again.status_code == (200 if "mailboxes" in path else 304)
+
+
 async def test_events_come_as_they_happen_also_to_those_who_take_gzip(service: Client) -> None:
     headers, octets = await _wire(service, "/syncs/syn_1/events", "gzip")
     assert "content-encoding" not in headers
