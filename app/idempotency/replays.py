@@ -1,8 +1,8 @@
 """``Idempotency-Key``: what a request made is made once, however often its client has to send it.
 
 A client that got no answer sends the same again, with the same key, and gets the answer that there was. Only good
-answers are kept: where nothing was made, a second try hurts nobody. If the process dies while it works on a request,
-the same is worked on again two minutes later.
+answers are kept: where nothing was made, a second try hurts nobody. If the process is killed while it works on a
+request, the same is worked on again two minutes later.
 """
 
 import hmac
@@ -95,18 +95,15 @@ class MakesOnce(Repeatable):
 
         try:
             await app(keep)
-        except Exception:
-            await replays.database.write(lambda db: repository.give_up(db, begun))
-            raise
-        start, *blocks = sent
-        if 200 <= start["status"] < 300:
-            headers = Headers(raw=start["headers"])
-            begun.status = start["status"]
-            begun.headers = {name: headers[name] for name in _KEPT_HEADERS if name in headers}
-            begun.body = self._without_secrets(b"".join(block.get("body", b"") for block in blocks))
-            await replays.database.write(lambda db: repository.end(db, begun))
-        else:
-            await replays.database.write(lambda db: repository.give_up(db, begun))
+            start, *blocks = sent
+            if 200 <= start["status"] < 300:
+                headers = Headers(raw=start["headers"])
+                begun.headers = {name: headers[name] for name in _KEPT_HEADERS if name in headers}
+                begun.body = self._without_secrets(b"".join(block.get("body", b"") for block in blocks))
+                begun.status = start["status"]
+        finally:  # also where it is cancelled, as by a service that stops
+            settle = repository.give_up if begun.status is None else repository.end
+            await replays.database.write(lambda db: settle(db, begun))
         for message in sent:
             await send(message)
 

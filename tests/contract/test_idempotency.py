@@ -131,6 +131,19 @@ async def test_of_two_at_once_one_is_worked_on(service: Client) -> None:
         assert same(await first, await service.http.post(path, headers=KEY))
 
 
+async def test_one_that_was_cut_off_is_worked_on_again(service: Client) -> None:
+    gate = Gate()
+    async with FakePop3Server(FakeMaildrop(), faults=Faults(hold={"STAT": gate})) as server:
+        path = f"/mailboxes/{await service.register(FakeMaildrop(), server)}/sync?wait=30"
+        first = asyncio.create_task(service.http.post(path, headers=KEY, timeout=60))
+        await gate.reached.wait()
+        first.cancel()
+        await asyncio.wait([first])
+        gate.opened.set()
+        again = await service.http.post(path, headers=KEY, timeout=60)
+        assert (again.status_code, "idempotent-replayed" in again.headers) == (200, False)
+
+
 async def test_one_whose_process_died_is_worked_on_again(service: Client, rows: Database) -> None:
     await service.http.post("/api-keys", json=NEW_KEY, headers=KEY)
     await rows.write(lambda db: db.execute(update(TABLE).values(status=None)) and None)
