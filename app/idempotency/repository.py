@@ -22,16 +22,15 @@ class TooManyKept(Exception):
 def begin(db: Session, wanted: Row, *, most: int) -> Row:
     """``wanted`` itself where it is to be worked on; else what there is of it. Raises TooManyKept."""
     db.execute(delete(Row).where(_is(wanted), _is_over(wanted.begun_at)))
-    if found := db.exec(select(Row).where(_is(wanted))).first():
-        return found
-    some = select_columns(col(Row.key)).where(col(Row.caller) == wanted.caller).limit(most)
-    if db.execute(select_columns(func.count()).select_from(some.subquery())).scalar_one() >= most:
-        raise TooManyKept
     insert = (postgresql if db.connection().dialect.name == "postgresql" else sqlite).insert(_TABLE)
     made = insert.on_conflict_do_nothing().returning(_TABLE.c.key)
-    if db.connection().execute(made, wanted.model_dump()).first():
-        return wanted
-    return db.exec(select(Row).where(_is(wanted))).one()  # somebody was quicker
+    if db.connection().execute(made, wanted.model_dump()).first() is None:
+        found = db.exec(select(Row).where(_is(wanted))).first()
+        return found or begin(db, wanted, most=most)  # it was given up in this moment
+    some = select_columns(col(Row.key)).where(col(Row.caller) == wanted.caller).limit(most + 1)
+    if db.execute(select_columns(func.count()).select_from(some.subquery())).scalar_one() > most:
+        raise TooManyKept
+    return wanted
 
 
 def end(db: Session, ended: Row) -> None:

@@ -3,16 +3,18 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import Connection, Engine, event, select, update
 from sqlmodel import Session, SQLModel
 
 from app.database import Database
+from app.idempotency import repository
+from app.idempotency.models import RepeatableRequest
 from app.settings import Settings
 from app.worker.forgetting import forgetting
 from tests.acceptance.test_api import MAILBOX, assert_problem, make_key
@@ -129,6 +131,27 @@ async def test_of_two_at_once_one_is_worked_on(service: Client) -> None:
         gate.opened.set()
         assert (await first).status_code == 200
         assert same(await first, await service.http.post(path, headers=KEY))
+
+
+async def test_one_that_is_given_up_while_the_next_one_looks_for_it_is_no_error(rows: Database) -> None:
+    def wanted() -> RepeatableRequest:
+        return RepeatableRequest(caller="c", route="r", key="k", fingerprint=b"f", begun_at=datetime.now(UTC))
+
+    gone: list[str] = []
+
+    def give_up(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("INSERT INTO repeatable_requests") and not gone:
+            gone.append("k")
+            connection.exec_driver_sql("DELETE FROM repeatable_requests")
+
+    await rows.write(lambda db: repository.begin(db, wanted(), most=1) and None)
+    second = wanted()
+    event.listen(Engine, "after_cursor_execute", give_up)
+    try:
+        assert await rows.write(lambda db: repository.begin(db, second, most=1)) is second
+    finally:
+        event.remove(Engine, "after_cursor_execute", give_up)
+    assert gone == ["k"]
 
 
 async def test_one_that_was_cut_off_is_worked_on_again(service: Client) -> None:
