@@ -36,8 +36,8 @@ _YEAR_FIRST = re.compile(r"\b(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?=T|\b)", re.AS
 _DAY_FIRST = re.compile(
     r"\b(\d{1,2})\.(\d{1,2})\.(\d{4})\b", re.ASCII
 )  # as German and Russian programs write it
-# A weekday in any language: a word at the start that a comma follows, unless it is a month.
-_WEEKDAY = re.compile(rf"\A(?!\s*(?:{'|'.join(_MONTHS)}))[^\d,]{{1,30}},", re.ASCII | re.IGNORECASE)
+# A weekday in any language: words at the start that a comma follows, and then a month. "Mar." is a Tuesday too.
+_WEEKDAY = re.compile(rf"\A[^\d,]{{1,30}},(?=.*\b(?:{'|'.join(_MONTHS)}))", re.ASCII | re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z]+|\d+", re.ASCII)
 _OFFSET = re.compile(r"([+-])(?:(\d\d)(\d\d)|(\d{1,2})(?::(\d\d))?)(?![\d:])", re.ASCII)
 _DIGIT = re.compile(r"\d", re.ASCII)

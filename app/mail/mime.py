@@ -24,7 +24,7 @@ from app.mail.people import Address
 from app.mail.roles import Role, is_inline, role_of
 from app.mail.scanner import Octets, Scanner
 from app.mail.summary import UNREADABLE, Summary, summarise, warnings_of
-from app.mail.words import decoded, plain
+from app.mail.words import decoded
 
 __all__ = [
     "UNREADABLE",
@@ -45,7 +45,7 @@ __all__ = [
     "summarise",
 ]
 
-VERSION = 5
+VERSION = 6
 """Of the reader. Whoever changes what ``summarise`` gives raises it: then what is stored is read again."""
 
 
@@ -126,7 +126,7 @@ def parse(octets: Octets, *, is_late: Callable[[], bool] = never) -> ParsedMessa
                 attachments.append(_attachment(file, len(attachments), octets_of_file, found))
             bodies.append(_Body(part.alternative, body.read(), role is Role.HTML, part.address))
     headers = {
-        name: [plain(value) or decoded(value, found, charset=charset) for value in values]
+        name: [decoded(value, found, charset=charset) for value in values]
         for name, values in fields_of(block, found).items()
     }
     text, html = _shown(bodies, ids, budget, found)

@@ -46,6 +46,9 @@ def at(hour: int, minute: int = 0, *, day: int = 2, month: int = 11, year: int =
         ("Mi\u00e9, 2 Nov 2026 10:00:00 +0100", at(9)),
         ("\u041f\u043d, 2 Nov 2026 10:00:00 +0100", at(9)),
         ("Dienstag, 2 Nov 2026 10:00:00 MEZ", at(9)),
+        ("mar., 3 nov. 2026 10:00:00 +0100", at(9, day=3)),  # Tuesday, in French, Italian and Spanish
+        ("mardi, 3 nov. 2026 10:00:00 +0100", at(9, day=3)),
+        ("Mar, 3 2026 10:00:00 +0100", at(9, day=3, month=3)),
         ("2 Jul 2026 10:00:00 MESZ", at(8, month=7)),
         ("2 Nov 2026 10:00:00 EST", at(15)),
         ("2 Nov 2026 10:00:00 EST -0500", at(15)),
