@@ -1,9 +1,9 @@
 """PURE  What a charset's name means, and octets -> text, as the WHATWG Encoding Standard has both.
 
 Labels and decoders are the standard's, for mail is written by the same programs as web pages, and under the same
-wrong names. Three things are read as mail has them: the standard's ``replacement`` labels (ISO-2022-KR, HZ) and UTF-7
-are decoded, and us-ascii, x-user-defined and no name at all say nothing: UTF-8 where it is valid, ISO-2022-JP where
-its escapes are, else windows-1252.
+wrong names. Three things are read as mail has them: the standard's ``replacement`` labels (ISO-2022-KR, ISO-2022-CN,
+HZ) and UTF-7 are decoded, and us-ascii, x-user-defined and no name at all say nothing: UTF-8 where it is valid,
+ISO-2022-JP where its escapes are, else windows-1252.
 """
 
 import codecs
@@ -100,6 +100,7 @@ _GB18030 = {
         )
     ),
 }
+_CUT_ESCAPE = re.compile(rb"\x1b(?:\$\)?)?\Z")
 _ESCAPES = (b"\x1b$", b"\x1b(I", b"\x1b(J")
 _BYTE_ORDER = {codecs.BOM_UTF8: UTF_8, codecs.BOM_UTF16_LE: "utf_16_le", codecs.BOM_UTF16_BE: "utf_16_be"}
 _MARKS = frozenset(mark[:1] for mark in _BYTE_ORDER)
@@ -110,9 +111,8 @@ _CHARSET_OF_CONTENT = re.compile(rb"charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.
 _XML_ENCODING = re.compile(rb"<\?xml\s[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]{1,40})")
 _KANA_OF_CP950 = (0xC6, 0xC7)  # rows that it has in an order of its own
 _AT_ONCE = 64 * 1024  # octets that are decoded in one call
-_MENDED = (
-    256 * 1024
-)  # octets of a text in which errors are looked at one by one, which takes microseconds each
+# Octets of a text in which errors are looked at one by one, which takes microseconds each.
+_MENDED = 256 * 1024
 REPLACEMENT = "\ufffd"
 
 
@@ -125,11 +125,6 @@ def text_of(data: bytes, codec: str, *, cut: bool = False) -> tuple[str, bool]:
     """Octets as text, and whether all of them were valid. ``cut``: a last character may lack its end. Never raises."""
     if data[:1] in _MARKS and (marked := _marked(data, cut=cut)) is not None:
         return marked, True
-    if codec == UTF_8 and len(data) <= _AT_ONCE and not cut:  # what most texts are
-        try:
-            return data.decode().removeprefix("\ufeff"), True
-        except UnicodeDecodeError:
-            pass
     if codec == UNDECLARED:
         return _undeclared(data, cut=cut)
     if codec in _SINGLE:
@@ -249,12 +244,13 @@ def _undeclared(data: bytes, *, cut: bool) -> tuple[str, bool]:
             return text, True
     text_or_none = _strict(data, UTF_8, cut=cut)
     if text_or_none is not None:
-        return text_or_none.removeprefix("\ufeff"), True
+        return text_or_none, True
     return _single(data, WINDOWS_1252)[0], False
 
 
 def _iso_2022_cn(data: bytes, *, cut: bool) -> tuple[str, bool]:
     """GB 2312 of RFC 1922 as HZ, whose shifts are other octets. What designates CNS 11643 is not read, and told."""
+    data = _CUT_ESCAPE.sub(b"", data) if cut else data
     if b"\x1b" in (data := data.replace(b"\x1b$)A", b"")):
         return data.decode("latin-1"), False
     return text_of(data.replace(b"~", b"~~").replace(b"\x0e", b"~{").replace(b"\x0f", b"~}"), "hz", cut=cut)
@@ -297,8 +293,11 @@ def _strict(data: bytes, codec: str, *, cut: bool) -> str | None:
 
 def _in_slices(data: bytes, codec: str, errors: str, *, is_whole: bool) -> str:
     """One call keeps the interpreter's lock for as long as it takes: so it gets a part of a long text only."""
-    if is_whole and len(data) <= _AT_ONCE:
-        return data.decode(codec, errors)
+    if len(data) <= _AT_ONCE:
+        if codec == UTF_8:  # what most texts are; it needs no decoder to leave a character that is cut
+            return codecs.utf_8_decode(data, errors, is_whole)[0]
+        if is_whole:
+            return data.decode(codec, errors)
     decoder = codecs.getincrementaldecoder(codec)(errors)
     slices = []
     for at in range(0, len(data), _AT_ONCE):

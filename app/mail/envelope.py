@@ -37,9 +37,8 @@ _LAST_COMMENT = re.compile(rb"\([^()]*+\)[ \t]*+\Z")  # a semicolon may be in it
 _EARLIEST = 1982  # RFC 821: no mail was received by SMTP before
 
 
-@dataclass(
-    slots=True
-)  # frozen ones of so many fields take a tenth of the time that an ordinary message takes
+# Making a frozen one of so many fields would take a tenth of the time that an ordinary message takes.
+@dataclass(slots=True)
 class Envelope:
     """``authors`` are all whom From names, ``from_`` the first of them.
 

@@ -145,9 +145,8 @@ def split_headers(data: bytes, budget: Budget, found: list[str]) -> tuple[Block,
         ]
     elif odd >= 0:
         found.append(defects.BROKEN_HEADER_LINE)
-    if folded := _FOLDED_FIRST.match(
-        data, start
-    ):  # some programs take it for a header, and it may name a sender
+    # Some programs take a folded first line for a header, and it may name a sender.
+    if folded := _FOLDED_FIRST.match(data, start):
         headers.insert(0, (folded[1].decode("ascii").lower(), _unfolded(folded[2])))
     if b"\r\r\n" in data[:end]:
         found.append(defects.CR_CR_LF)

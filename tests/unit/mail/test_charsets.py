@@ -131,6 +131,9 @@ def test_a_character_that_is_cut_at_the_end_is_no_fault_where_it_is_cut() -> Non
         ("gbk", b"\xc4\xe3"),
         ("euc-jp", b"\xc6\xfc"),
         ("utf-16le", b"a\0b\0"),
+        ("iso-2022-cn", b"\x1b$)A"),
+        ("iso-2022-cn", b"\x1b$)"),
+        ("iso-2022-cn", b"\x1b$"),
     ]:
         assert text_of(data[:-1], str(codec_of(label)), cut=True)[1]
 
