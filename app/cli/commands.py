@@ -38,7 +38,7 @@ cli.add_typer(secret_key, name="secret-key")
 
 
 @cli.callback()
-def prepare() -> None:
+def about() -> None:
     """Maildelta: which mail on a POP3 server is new. Settings come from MAILDELTA_… variables or .env."""
 
 

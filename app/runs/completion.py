@@ -216,7 +216,7 @@ def _ending(completion: Completion, decision: RetryDecision) -> Ending:
     return Ending(
         completion.claim,
         completion.status,
-        completion.report.model_dump(exclude={"phases_ms"}),
+        completion.report.kept(),
         error,
         completion.ended,
     )

@@ -58,7 +58,7 @@ class Lease:
 
         def under_lease(db: Session) -> Result:
             until = self._clock() + timedelta(seconds=self._seconds)
-            shown = report.model_dump(exclude={"phases_ms"})
+            shown = report.kept()
             return change(runs.progress(db, self.claim, report=shown, lease_expires_at=until))
 
         return await self._database.write(under_lease, durable=durable, is_long=is_long)

@@ -45,6 +45,10 @@ class Report(BaseModel):
         """The phases under the name that says their unit."""
         return self.phases
 
+    def kept(self) -> dict[str, Any]:
+        """As it is stored: what is answered twice once."""
+        return self.model_dump(exclude={"phases_ms"})
+
 
 class SyncErrorAnswer(BaseModel):
     """Why a sync failed, or was cut after something was stored."""

@@ -18,9 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _FROM_OCTETS = 1024
 _IN_THREAD_OCTETS = 64 * 1024
-_LEVEL = (
-    2  # a page of the feed is a third of its size by it; 9 takes three times as long for a twentieth less
-)
+# By it a page of the feed is a third of its size; 9 takes three times as long for a twentieth less.
+_LEVEL = 2
 _MOST_BLUR = 100  # octets
 
 

@@ -97,9 +97,8 @@ class Front:
         if scope["path"].startswith(f"{PREFIX}/"):
             scope["root_path"] = PREFIX
         if is_head := method == "HEAD":  # answered as GET is (RFC 9110 §9.3.2)
-            asked = [
-                field for field in scope["headers"] if field[0] != b"range"
-            ]  # it is of GET alone (§14.2)
+            # A range is of GET alone (§14.2).
+            asked = [field for field in scope["headers"] if field[0] != b"range"]
             scope = dict(scope, method="GET", headers=asked)
         scope["headers"] = with_lists_joined(scope["headers"])
         app = _too_many if is_one_too_many else self._app

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from app.web.error_codes import CODES
-from app.web.problems import IDEMPOTENCY_KEY, described_headers, with_errors
+from app.web.problems import described_headers, may_be_repeated, with_errors
 
 Document = dict[str, Any]
 
@@ -113,9 +113,7 @@ def _complete(document: Document) -> Document:
             _describe_id(parameter)
         for status, response in operation["responses"].items():
             _describe_headers(status, response)
-            if status < "300" and any(
-                each["name"] == IDEMPOTENCY_KEY for each in operation.get("parameters", ())
-            ):
+            if status < "300" and may_be_repeated(operation):
                 response.setdefault("headers", {}).update(described_headers("Idempotent-Replayed"))
             if status < "400":
                 _link(response)

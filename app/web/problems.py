@@ -68,7 +68,7 @@ class Fault(BaseModel):
     """One thing wrong with the input."""
 
     pointer: str = Field(
-        description="JSON pointer (RFC 6901) into the body, or `/query/<name>`, `/path/<name>`."
+        description="JSON pointer (RFC 6901) into the body, or `/query/<name>`, `/path/<name>`, `/header/<name>`."
     )
     detail: str = Field(examples=["must be a time: 2026-11-23T02:47:00Z"], description="What is wrong.")
 
@@ -236,8 +236,7 @@ def with_errors(document: dict[str, Any]) -> dict[str, Any]:
                     code, meaning = "bad_request", "The request is not HTTP."
                 told_here = {"description": meaning} | _content(status, (code,), meaning)
                 operation["responses"].setdefault(str(status), told_here)
-            may_be_repeated = any(each["name"] == IDEMPOTENCY_KEY for each in operation.get("parameters", ()))
-            if may_be_repeated:
+            if may_be_repeated(operation):
                 in_progress = CODES["idempotency_in_progress"].meaning
                 operation["responses"].setdefault(
                     "409", {"description": in_progress} | _content(409, _OF_REPEATED["409"], in_progress)
@@ -249,13 +248,18 @@ def with_errors(document: dict[str, Any]) -> dict[str, Any]:
                     if status == "400":
                         more = ["bad_request", "malformed_json"] if takes_body else ["bad_request"]
                         codes += more
-                    if may_be_repeated:
+                    if may_be_repeated(operation):
                         codes += _OF_REPEATED.get(status, ())
                     only = {"properties": {"code": {"type": "string", "enum": list(dict.fromkeys(codes))}}}
                     schema = {"allOf": [{"$ref": "#/components/schemas/Problem"}, only]}
                     example = {"example": told["example"]} if "example" in told else {}
                     response["content"] = {MEDIA_TYPE: {"schema": schema} | example}
     return document
+
+
+def may_be_repeated(operation: dict[str, Any]) -> bool:
+    """Whether an operation of the document takes ``Idempotency-Key``."""
+    return any(each["name"] == IDEMPOTENCY_KEY for each in operation.get("parameters", ()))
 
 
 def problem(error: AppError) -> Response:
