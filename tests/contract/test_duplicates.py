@@ -12,22 +12,35 @@ from app.database import Database
 from app.errors import AppError
 from app.mailboxes.destination import Destination
 from app.mailboxes.duplicates import is_same_login
-from app.mailboxes.schemas import NewMailbox
+from app.mailboxes.models import MailboxId
+from app.mailboxes.schemas import MailboxChange, NewMailbox
 from app.mailboxes.secrets import Vault
-from app.mailboxes.service import register
+from app.mailboxes.service import LedgerOfMailbox, change, register
 from tests.acceptance.test_api import MAILBOX, assert_problem
 from tests.service import running, settings_for
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 ONCE = {name: value for name, value in MAILBOX.items() if name != "allow_duplicate"}
 AGAIN = {"allow_duplicate": True}
+NO_LEDGER = LedgerOfMailbox(
+    is_known=lambda *_: False,
+    begin_maildrop=lambda *_: None,
+    compare_anew=lambda *_: None,
+    judge_again=lambda *_: None,
+)
 
 
-async def test_of_two_who_register_a_maildrop_at_once_one_wins(database: Database, database_url: str) -> None:
+@pytest.mark.parametrize("by_change", [False, True])
+async def test_of_two_who_want_one_maildrop_at_once_one_wins(
+    database: Database, database_url: str, *, by_change: bool
+) -> None:
     other = Database(database_url)  # as another process has it
     vault = Vault(["a secret key"])
     is_stored = asyncio.Event()
     loop = asyncio.get_running_loop()
+    same = {"host": "POP.example.org.", "username": ONCE["username"]}
+    elsewhere = NewMailbox.model_validate(ONCE | {"username": "other"})
+    moved = await database.write(lambda db: register(db, elsewhere, vault=vault, now=NOW).id)
 
     def first(db: Session) -> None:
         register(db, NewMailbox.model_validate(ONCE), vault=vault, now=NOW)
@@ -35,7 +48,11 @@ async def test_of_two_who_register_a_maildrop_at_once_one_wins(database: Databas
         time.sleep(0.2)  # the other one has begun, and nothing is committed yet
 
     def second(db: Session) -> None:
-        register(db, NewMailbox.model_validate(ONCE | {"host": "POP.example.org."}), vault=vault, now=NOW)
+        if by_change:
+            wanted = MailboxChange.model_validate(same | {"password": "x"})
+            change(db, MailboxId(moved or 0), wanted, vault=vault, ledger=NO_LEDGER, now=NOW)
+        else:
+            register(db, NewMailbox.model_validate(ONCE | same), vault=vault, now=NOW)
 
     try:
         one = asyncio.create_task(database.write(first))
