@@ -50,7 +50,7 @@ _NO = frozenset({"", "no", "false", "0", "none"})
 
 
 def looks_bounced(fields: Fields) -> str | None:
-    """The header that says that a message tells of another one that did not arrive yet; None where none does."""
+    """The header that says that a message tells of another one that has not arrived; None where none does."""
     if "x-failed-recipients" in fields:
         return "x-failed-recipients"
     senders = b" ".join(fields.get("from", ()))

@@ -160,7 +160,7 @@ def fields_of(block: Block, found: list[str]) -> dict[str, list[bytes]]:
     fields = block.fields
     if not fields:
         found.append(defects.NO_HEADERS)
-    if any([len(fields[name]) > 1 for name in _ONCE if name in fields]):  # noqa: C419  quicker than a generator
+    if max([len(fields[name]) for name in _ONCE if name in fields], default=0) > 1:
         found.append(defects.REPEATED_HEADER)
     return fields
 

@@ -28,50 +28,6 @@ _WELL_KNOWN = re.compile(
     rb"|auto-submitted|status|(?:content|x|list|arc|resent|thread)-[!-9;-~]++)[ \t]*+:",
     re.IGNORECASE | re.MULTILINE,
 )
-_SPELLINGS = {
-    name.encode(): name.lower()
-    for name in (
-        *(
-            "Authentication-Results",
-            "Bcc",
-            "CC",
-            "Cc",
-            "Content-Disposition",
-            "Content-ID",
-            "Content-Language",
-        ),
-        *(
-            "Content-Transfer-Encoding",
-            "Content-Type",
-            "Content-type",
-            "DKIM-Signature",
-            "Date",
-            "Delivered-To",
-            "From",
-        ),
-        *(
-            "In-Reply-To",
-            "List-Id",
-            "List-Unsubscribe",
-            "MIME-Version",
-            "Message-ID",
-            "Message-Id",
-            "Mime-Version",
-        ),
-        *(
-            "Precedence",
-            "Received",
-            "Received-SPF",
-            "References",
-            "Reply-To",
-            "Return-Path",
-            "Sender",
-            "Subject",
-            "To",
-        ),
-        *("User-Agent", "X-Mailer"),
-    )
-}
 _CR_HEADERS = re.compile(
     rb"(?:[!-9;-~]++[ \t]*+:[^\r\n]*+\r(?!\r*+\n)(?:[ \t][^\r\n]*+\r(?!\r*+\n))*+)++"
     rb"(?:[!-9;-~]++[ \t]*+:[^\r\n]*+\r\n(?:\r?\n)?|\r\n?)"
@@ -106,7 +62,7 @@ def split_usual(data: bytes, budget: Budget) -> Block | None:
     if len(headers) != data.count(b"\n"):
         return None
     for name, value in headers:
-        key = _SPELLINGS.get(name) or name.decode("ascii").lower()
+        key = name.decode("ascii").lower()
         if key in fields:
             fields[key].append(value.strip())
         else:

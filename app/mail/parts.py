@@ -306,12 +306,15 @@ def _opened(scanner: Scanner, part: Part) -> bool:
             preamble.append(piece)
             octets += len(piece)
     delimiter = scanner.delimiter
-    is_mine = delimiter is not None and delimiter.level == level
-    if is_mine and not delimiter.closes:  # type: ignore[union-attr]  # is_mine says that there is one
+    if delimiter is None or delimiter.level != level:
+        scanner.close(level)
+        part.put_back(preamble)
+        return False
+    if not delimiter.closes:
         return True
     scanner.close(level)
     # Only its closing delimiter comes: all that stands around it is the text.
-    part.put_back(chain(preamble, scanner.epilogue()) if is_mine else preamble)
+    part.put_back(chain(preamble, scanner.epilogue()))
     return False
 
 
