@@ -149,6 +149,11 @@ _CALLS: Final = {
         "Keep one connection and use it again.",
         retryable=True,
     ),
+    "stopping": ErrorCode(
+        "The service was stopped while it worked on the request, or waited for something to tell.",
+        "Send it again, and with an Idempotency-Key what makes something: the service starts anew, or another answers.",
+        retryable=True,
+    ),
     "http_version_not_supported": ErrorCode("The server speaks HTTP/1.1.", "Let the client speak it."),
 }
 SYNC_CODES: Final = {

@@ -1,5 +1,7 @@
 """What holds for every request and every answer: whose it is, one line in the log, the headers that guard a browser."""
 
+import asyncio
+import contextlib
 import re
 import time
 from collections import Counter
@@ -104,6 +106,11 @@ class Front:
         app = _too_many if is_one_too_many else self._app
         try:
             await app(scope, receive, guarding)
+        except asyncio.CancelledError:  # the service stops
+            if not status:
+                with contextlib.suppress(_HeadIsEnough):
+                    await _stopping(scope, receive, guarding)
+            raise
         except Exception as error:
             if not _is_head_enough(error):
                 status = 500
@@ -133,6 +140,12 @@ def _is_head_enough(error: Exception) -> bool:
 async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:
     detail = "This address has too many requests under way."
     answer = problem(AppError(429, "too_many_requests", detail, headers={"Retry-After": "1"}))
+    await answer(scope, receive, send)
+
+
+async def _stopping(scope: Scope, receive: Receive, send: Send) -> None:
+    detail = "The service stops before the request is answered. Send it again."
+    answer = problem(AppError(503, "stopping", detail, headers={"Retry-After": "1"}))
     await answer(scope, receive, send)
 
 

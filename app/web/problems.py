@@ -33,7 +33,7 @@ _CODES_HERE = "x-codes"  # where the document notes the codes of a status, until
 _ALL_CODES = {
     400: ("invalid_cursor", "cursor_mismatch"),
     424: tuple(SYNC_CODES),
-    503: ("storage_failed", "busy", "too_many_connections"),
+    503: ("storage_failed", "busy", "too_many_connections", "stopping"),
 }
 _OF_REPEATED = {"409": ("idempotency_in_progress",), "422": ("idempotency_key_reused",)}
 _SENTENCES = {

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from app.web.front import Front
@@ -31,6 +32,33 @@ async def test_head_of_a_stream_without_end_ends_with_its_header_fields() -> Non
     await Front(stream, trusted=(), per_address=1)(scope, receive, send)
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     assert (sent[1]["body"], sent[1].get("more_body", False)) == (b"", False)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_request_that_a_stop_cuts_off_is_told_to_come_again(method: str) -> None:
+    waits = asyncio.Event()
+
+    async def long_poll(scope: Scope, receive: Receive, send: Send) -> None:
+        waits.set()
+        await asyncio.Event().wait()
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    scope: dict[str, Any] = {"type": "http", "method": method, "path": "/messages", "headers": []}
+    task = asyncio.create_task(Front(long_poll, trusted=(), per_address=1)(scope, receive, send))
+    await waits.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    start, body = sent
+    assert (start["status"], dict(start["headers"])[b"retry-after"]) == (503, b"1")
+    assert (b'"stopping"' in body["body"], body.get("more_body", False)) == (method == "GET", False)
 
 
 def test_lists_in_several_lines_are_one_list_and_all_else_stays_as_it_came() -> None:
