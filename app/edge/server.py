@@ -1,6 +1,7 @@
 """The HTTP server, with everything that uvicorn's settings and our edge bound."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import sys
@@ -10,7 +11,7 @@ from typing import Any
 
 import structlog
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
@@ -39,7 +40,7 @@ def build_server(app: ASGIApp, settings: Settings, *, host: str, port: int) -> u
     )
     protocol: Callable[..., object] = partial(_connection, edge=edge)
     config = uvicorn.Config(
-        app,
+        _cancelled_quietly(app),
         host=host,
         port=port,
         http=protocol,  # type: ignore[arg-type]  # uvicorn calls it, and asks nothing else of it
@@ -76,6 +77,16 @@ class _Server(uvicorn.Server):
     def _protocol(self) -> asyncio.Protocol:
         made: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
         return made(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+
+def _cancelled_quietly(app: ASGIApp) -> ASGIApp:
+    """uvicorn cancels at its end what is under way. ``Front`` answers for it: it is no error that the log must have."""
+
+    async def quiet(scope: Scope, receive: Receive, send: Send) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await app(scope, receive, send)
+
+    return quiet
 
 
 def _connection(

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import structlog
+import uvicorn
 
 from app.edge.server import build_server
 from app.main import create_app
@@ -30,6 +31,7 @@ class Port:
 
     port: int
     lines: list[Any]
+    server: uvicorn.Server
     _open: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def connect(self, octets: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -85,7 +87,7 @@ async def listening(data_dir: Path, **changes: Any) -> AsyncIterator[Port]:
         serving = asyncio.create_task(server._serve([listener]))
         while not server.started:
             await asyncio.sleep(0.01)
-        port = Port(listener.getsockname()[1], lines)
+        port = Port(listener.getsockname()[1], lines, server)
         try:
             yield port
         finally:
@@ -142,6 +144,20 @@ async def test_what_is_not_http_is_400_and_the_connection_ends(port: Port) -> No
         assert b"\r\nx-content-type-options: nosniff\r\n" in said
         assert b"\r\nconnection: close\r\n" in said
     assert await port.newcomer() == 200
+
+
+async def test_what_waits_is_told_to_come_again_when_the_service_stops(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with listening(tmp_path) as port:
+        reader, _ = await port.connect(GET.replace(b"mailboxes", b"messages?wait=60"))
+        while not port.server.server_state.tasks:
+            await asyncio.sleep(0.01)
+        port.server.should_exit = True
+        said = await _all_of(reader)
+        assert said.startswith(b"HTTP/1.1 503 ")
+        assert body_of(said)["code"] == "stopping"
+    assert "Exception in ASGI application" not in caplog.text
 
 
 async def test_what_http_allows_is_served(port: Port) -> None:

@@ -24,8 +24,8 @@ async function main(): Promise<void> {
         allow_cleartext_password: true,
         username: POP3_USERNAME!,
         password: POP3_PASSWORD!,
-      server_retention: { mode: "delete_after_days", days: 30 },
-      criteria: { any: [{ field: "subject", op: "equals", value: "Invoice 7" }, { field: "date", op: "exists" }] },
+        server_retention: { mode: "delete_after_days", days: 30 },
+        criteria: { any: [{ field: "subject", op: "equals", value: "Invoice 7" }, { field: "date", op: "exists" }] },
       },
     }),
   );
