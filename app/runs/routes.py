@@ -23,6 +23,7 @@ from app.runs import schemas
 from app.runs.asking import NOT_NOW, request_by_hand
 from app.runs.models import ACTIVE, Sync, SyncId, SyncStatus
 from app.runs.schemas import QUEUED, STOPPED, SyncAnswer
+from app.runs.waiting import WaitForEnd, until_ended
 from app.telemetry import Traces
 from app.web.features import served
 from app.web.found import found
@@ -30,8 +31,6 @@ from app.web.ids import decode_id
 from app.web.pages import CursorScope, Page, Paged, located
 from app.web.problems import answered, documented
 from app.web.routing import Router
-
-LONGEST_WAIT_SECONDS = 60
 
 # OpenAPI 3.1 has no word for a stream of events. Of the generators of clients one reads the text as a whole, another
 # gives the data of each event: both find here what they get.
@@ -77,19 +76,6 @@ async def _found(feature: SyncRoutes, sync_id: SyncId) -> Sync:
     return await found(feature.database, lambda db: runs.get(db, sync_id), "sync")
 
 
-async def _ended(feature: SyncRoutes, row: Sync, wait: int) -> Sync:
-    """The sync when it has ended, or as it is after ``wait`` seconds."""
-    deadline = feature.monotonic() + wait
-    sync_id = SyncId(row.id or 0)
-    ticket = feature.wakeups.syncs_ended.ticket(sync_id)
-    feature.work_is_due()
-    while row.status in ACTIVE and (remaining := deadline - feature.monotonic()) > 0:
-        await Wakeup.wait(ticket, at_most=remaining)
-        ticket = feature.wakeups.syncs_ended.ticket(sync_id)
-        row = await _found(feature, sync_id)
-    return row
-
-
 _SYNC_RESPONSES: dict[int | str, dict[str, Any]] = (
     documented(404, 409, s409=f"{NOT_NOW}: The mailbox is not to be synced now.")
     | answered(202, "The sync is queued or running.", "Location", example=QUEUED)
@@ -117,9 +103,7 @@ async def sync_mailbox(
     request: Request,
     mailbox_id: str,
     response: Response,
-    wait: Annotated[
-        int, Query(ge=0, le=LONGEST_WAIT_SECONDS, description="Seconds to wait for its end.")
-    ] = 0,
+    wait: WaitForEnd = 0,
     force: Annotated[
         bool,
         Query(description="true: log in although a refused login waits; at most three times an hour."),
@@ -135,7 +119,14 @@ async def sync_mailbox(
         lambda db: request_by_hand(db, number, now=feature.clock(), traceparent=traceparent, force=force),
         durable=False,
     )
-    row = await _ended(feature, row, wait)
+    row = await until_ended(
+        row,
+        wait,
+        database=feature.database,
+        wakeups=feature.wakeups,
+        monotonic=feature.monotonic,
+        work_is_due=feature.work_is_due,
+    )
     response.status_code = 202 if row.status in ACTIVE else 200
     answer = schemas.answer(row)
     response.headers["Location"] = located(request, f"/syncs/{answer.id}")

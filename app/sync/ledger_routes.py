@@ -30,8 +30,9 @@ from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
 from app.runs import schemas
 from app.runs.asking import NOT_NOW, request_by_hand
-from app.runs.models import Sync
+from app.runs.models import ACTIVE, Sync
 from app.runs.schemas import QUEUED, SyncAnswer
+from app.runs.waiting import WaitForEnd, until_ended
 from app.sync import inspection
 from app.sync.context import SyncTools
 from app.sync.inspection import Preview, Rebaseline, RetentionPreview, Unknown
@@ -132,11 +133,17 @@ async def list_unique_ids(
         s409=f"not_retrievable|{NOT_NOW}: It is stored already, or not on the server now; or the mailbox "
         "is not to be synced now.",
     )
-    | answered(202, "The sync that retrieves it.", "Location", example=QUEUED),
+    | answered(202, "The sync that retrieves it is queued or running.", "Location", example=QUEUED)
+    | {200: {"model": SyncAnswer} | answered(200, "With `wait`: that sync has ended.", "Location")[200]},
     summary="Retrieve a filtered, failed or too large message now",
 )
 async def retrieve_unique_id(
-    feature: Injected, request: Request, response: Response, mailbox_id: str, entry_id: str
+    feature: Injected,
+    request: Request,
+    response: Response,
+    mailbox_id: str,
+    entry_id: str,
+    wait: WaitForEnd = 0,
 ) -> SyncAnswer:
     """Neither criteria nor the size limit stand against it. The answer is the sync that does it."""
     number, entry = mailbox_id_of(mailbox_id), EntryId(decode_id("uid", entry_id))
@@ -144,8 +151,17 @@ async def retrieve_unique_id(
         raise without_secrets()
     traceparent = feature.tools.traces.traceparent()
     want = partial(_want, mailbox_id=number, entry_id=entry, now=feature.clock(), traceparent=traceparent)
-    answer = schemas.answer(await feature.tools.database.write(want))
-    feature.work_is_due()
+    tools = feature.tools
+    row = await until_ended(
+        await tools.database.write(want),
+        wait,
+        database=tools.database,
+        wakeups=tools.wakeups,
+        monotonic=tools.monotonic,
+        work_is_due=feature.work_is_due,
+    )
+    response.status_code = 202 if row.status in ACTIVE else 200
+    answer = schemas.answer(row)
     response.headers["Location"] = located(request, f"/syncs/{answer.id}")
     return answer
 

@@ -111,6 +111,14 @@ async def test_a_filtered_message_is_retrieved_when_somebody_asks_for_it(
     assert await subjects(service) == ["Invoice 1", "spam"]
     refused = await service.http.post(f"/mailboxes/{mailbox_id}/unique-ids/{entry['id']}/retrieve")
     assert (refused.status_code, refused.json()["code"]) == (409, "not_retrievable")
+    maildrop.maildir.deliver(mail("more spam"))
+    await service.sync(mailbox_id)
+    (entry,) = await entries(service, mailbox_id, state="filtered")
+    path = f"/mailboxes/{mailbox_id}/unique-ids/{entry['id']}/retrieve"
+    waited = await service.http.post(path, params={"wait": 30}, timeout=60)
+    assert (waited.status_code, waited.json()["status"]) == (200, "succeeded")
+    assert waited.headers["location"] == f"/syncs/{waited.json()['id']}"
+    assert await subjects(service) == ["Invoice 1", "spam", "more spam"]
     missing = await service.http.post(f"/mailboxes/{mailbox_id}/unique-ids/uid_999/retrieve")
     assert missing.status_code == 404
 

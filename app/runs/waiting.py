@@ -1,0 +1,38 @@
+"""Waiting for the end of a sync that was asked for."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Final
+
+from fastapi import Query
+
+from app.database import Database
+from app.jobs.wakeups import Wakeup, Wakeups
+from app.runs import repository as runs
+from app.runs.models import ACTIVE, Sync, SyncId
+from app.web.found import found
+
+LONGEST_WAIT_SECONDS: Final = 60
+
+WaitForEnd = Annotated[int, Query(ge=0, le=LONGEST_WAIT_SECONDS, description="Seconds to wait for its end.")]
+
+
+async def until_ended(
+    row: Sync,
+    wait: float,
+    *,
+    database: Database,
+    wakeups: Wakeups,
+    monotonic: Callable[[], float],
+    work_is_due: Callable[[], None],
+) -> Sync:
+    """The sync when it has ended, or as it is after ``wait`` seconds; the workers are told of it at once."""
+    deadline = monotonic() + wait
+    sync_id = SyncId(row.id or 0)
+    ticket = wakeups.syncs_ended.ticket(sync_id)
+    work_is_due()
+    while row.status in ACTIVE and (remaining := deadline - monotonic()) > 0:
+        await Wakeup.wait(ticket, at_most=remaining)
+        ticket = wakeups.syncs_ended.ticket(sync_id)
+        row = await found(database, partial(runs.get, sync_id=sync_id), "sync")
+    return row
