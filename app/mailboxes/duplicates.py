@@ -1,11 +1,11 @@
-"""The same login at the same server is one mailbox, unless it is said that two are wanted."""
+"""One mailbox for each login at a server, unless it is said that two are wanted; and for each id of a caller's."""
 
 from sqlmodel import Session
 
 from app.errors import AppError
 from app.mailboxes import repository
 from app.mailboxes.destination import Destination, canonical_host
-from app.mailboxes.models import Mailbox
+from app.mailboxes.models import Mailbox, MailboxId
 from app.network.addresses import literal_address
 from app.web.ids import encode_id
 
@@ -19,18 +19,27 @@ def refuse_duplicate(db: Session, row: Mailbox) -> None:
     """Raises 409 where another mailbox has the login of this one. Of two at once, one is the first."""
     for other in repository.same_login(db, username=row.username, port=row.port):
         if other.id != row.id and is_same_login(other, row):
-            there = encode_id("mbx", other.id or 0)
             detail = (
-                f"{there} has the same host, port and username. Change that one, or say allow_duplicate: true "
-                "to have its mail twice."
+                "has the same host, port and username. Change that one, or say allow_duplicate: true to have its mail "
+                "twice."
             )
-            raise AppError(
-                409,
-                "mailbox_exists",
-                detail,
-                headers={"Location": f"/mailboxes/{there}"},
-                members={"mailbox_id": there},
-            )
+            raise _is_there("mailbox_exists", MailboxId(other.id or 0), detail)
+
+
+def refuse_external_id_of_another(db: Session, row: Mailbox, external_id: str | None) -> None:
+    """Raises 409 where another mailbox has the id that this one is to get. Of two at once, one is the first."""
+    if external_id is None:
+        return
+    other = repository.by_external_id(db, external_id, namespace=row.namespace)
+    if other is not None and other != row.id:
+        detail = "has this external_id. Change that one, or PUT it by that id."
+        raise _is_there("external_id_exists", other, detail)
+
+
+def _is_there(code: str, other: MailboxId, detail: str) -> AppError:
+    there = encode_id("mbx", other)
+    headers, members = {"Location": f"/mailboxes/{there}"}, {"mailbox_id": there}
+    return AppError(409, code, f"{there} {detail}", headers=headers, members=members)
 
 
 def _login(of: Mailbox | Destination) -> tuple[str, int, str]:

@@ -4,10 +4,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NewType
 
-from sqlalchemy import Boolean, Column, Index, Integer, LargeBinary, Text, false, text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Text, false, text
 from sqlmodel import Field, SQLModel
 
-from app.database import BigInt, Json, UtcDateTime
+from app.database import BigInt, Json, Octets, UtcDateTime
 
 MailboxId = NewType("MailboxId", int)
 
@@ -56,6 +56,8 @@ class Mailbox(SQLModel, table=True):
     ``refused_until``, but those of which ``forced_at`` keeps the latest.
     ``stat_excess``: how many messages more than it listed STAT counted last; null: none.
     ``removed_at``: it is gone for all who ask, and what belongs to it goes by and by.
+    ``namespace``: in which no other one has its ``external_id``; empty: that of all who reach every mailbox.
+    ``labels`` has an index, the table of ``MailboxLabel``. ``caller_metadata``: ``metadata`` in the API.
     """
 
     __tablename__ = "mailboxes"
@@ -75,6 +77,14 @@ class Mailbox(SQLModel, table=True):
             postgresql_where=text("refused_at IS NOT NULL"),
         ),
         Index("ix_mailboxes_login", "username", "port"),
+        Index(
+            "uq_mailboxes_external_id",
+            "namespace",
+            "external_id",
+            unique=True,
+            sqlite_where=text("external_id IS NOT NULL AND removed_at IS NULL"),
+            postgresql_where=text("external_id IS NOT NULL AND removed_at IS NULL"),
+        ),
         {"sqlite_autoincrement": True},
     )
 
@@ -142,3 +152,25 @@ class Mailbox(SQLModel, table=True):
     next_sync_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime, index=True))
     created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
     removed_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    external_id: str | None = Field(default=None, sa_column=Column(Octets))
+    namespace: str = Field(default="", sa_column=Column(Octets, nullable=False, server_default=""))
+    labels: list[str] = Field(
+        default_factory=list, sa_column=Column(Json, nullable=False, server_default=text("'[]'"))
+    )
+    caller_metadata: dict[str, str] = Field(
+        default_factory=dict, sa_column=Column(Json, nullable=False, server_default=text("'{}'"))
+    )
+
+
+class MailboxLabel(SQLModel, table=True):
+    """The labels of mailboxes once more, to find these by: a row for each label of each mailbox that is there."""
+
+    __tablename__ = "mailbox_labels"
+    __table_args__ = (Index("ix_mailbox_labels_mailbox_id", "mailbox_id"),)
+
+    label: str = Field(sa_column=Column(Octets, primary_key=True))
+    mailbox_id: int = Field(
+        sa_column=Column(
+            BigInt, ForeignKey("mailboxes.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+        )
+    )

@@ -5,11 +5,23 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, LargeBinary, and_, bindparam, case, delete, func, literal, text, update
+from sqlalchemy import (
+    ColumnElement,
+    LargeBinary,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    text,
+    update,
+)
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, SQLModel, col, select
 
-from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
+from app.mailboxes.models import Mailbox, MailboxId, MailboxLabel, MailboxStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +46,17 @@ class PollState:
     follow_ups: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class WantedMailboxes:
+    """Which mailboxes are asked for; empty means any, several values mean one of them."""
+
+    external_ids: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+
+
 # Made once: to make a statement and its cache key costs several times its execution.
 _MAILBOXES = SQLModel.metadata.tables["mailboxes"]
+_LABELS = SQLModel.metadata.tables["mailbox_labels"]
 _AMONG = _MAILBOXES.c.id.in_(bindparam("mailboxes", expanding=True)) & _MAILBOXES.c.removed_at.is_(None)
 _SNAPSHOTS = select_columns(_MAILBOXES).where(_AMONG)
 _POLL_STATES = select_columns(
@@ -48,7 +69,15 @@ _SAME_LOGIN = (
     .where(_MAILBOXES.c.removed_at.is_(None))
     .order_by(_MAILBOXES.c.id)
 )
-_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:login, 0))")
+_BY_EXTERNAL_ID = select_columns(_MAILBOXES.c.id).where(
+    _MAILBOXES.c.namespace == bindparam("namespace"),
+    _MAILBOXES.c.external_id == bindparam("external_id"),
+    text("external_id IS NOT NULL AND removed_at IS NULL"),  # as the index says it
+)
+_NAMES = select_columns(
+    _MAILBOXES.c.id, _MAILBOXES.c.name, _MAILBOXES.c.external_id, _MAILBOXES.c.labels
+).where(_MAILBOXES.c.id.in_(bindparam("mailboxes", expanding=True)))
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 _UPDATE = update(_MAILBOXES).where(_MAILBOXES.c.id == bindparam("mailbox"))  # the columns come as parameters
 
 
@@ -85,10 +114,36 @@ def same_login(db: Session, *, username: str, port: int) -> Sequence[Mailbox]:
     Until the transaction ends nobody else asks for the same ones, so that of two who would add one the second sees the
     first (SQLite has one writer anyhow).
     """
-    if db.connection().dialect.name == "postgresql":
-        db.execute(_ONE_AT_A_TIME, {"login": f"{port} {username}"})
+    _one_at_a_time(db, f"{port} {username}")
     rows = db.connection().execute(_SAME_LOGIN, {"username": username, "port": port})
     return [cast("Mailbox", row) for row in rows]
+
+
+def by_external_id(db: Session, external_id: str, *, namespace: str) -> MailboxId | None:
+    """The mailbox that a caller calls so, locked; until the transaction ends nobody else asks for this name."""
+    _one_at_a_time(db, f"external_id {namespace} {external_id}")
+    named = {"external_id": external_id, "namespace": namespace}
+    found = db.connection().execute(_BY_EXTERNAL_ID.with_for_update(), named).scalar()
+    return None if found is None else MailboxId(found)
+
+
+def _one_at_a_time(db: Session, name: str) -> None:
+    if db.connection().dialect.name == "postgresql":  # SQLite has one writer anyhow
+        db.execute(_ONE_AT_A_TIME, {"name": name})
+
+
+def names_of(db: Session, mailbox_ids: Iterable[MailboxId]) -> Sequence[Mailbox]:
+    """The names and labels of mailboxes, as plain rows to be read only."""
+    rows = db.connection().execute(_NAMES, {"mailboxes": sorted(set(mailbox_ids))})
+    return [cast("Mailbox", row) for row in rows]
+
+
+def index_labels(db: Session, row: Mailbox) -> None:
+    """Have the mailbox found by the labels that it has now, and by no others."""
+    db.execute(delete(MailboxLabel).where(col(MailboxLabel.mailbox_id) == row.id))
+    if row.labels:
+        rows = [{"label": label, "mailbox_id": row.id} for label in row.labels]
+        db.connection().execute(insert(_LABELS), rows)
 
 
 def poll_state(db: Session, mailbox_id: MailboxId) -> PollState | None:
@@ -195,15 +250,27 @@ def _is_refused_at(at: PollState) -> ColumnElement[bool]:
     return and_(text("refused_at IS NOT NULL"), is_there)
 
 
-def page(db: Session, *, after: int, limit: int) -> Sequence[Mailbox]:
+def page(db: Session, wanted: WantedMailboxes, *, after: int, limit: int) -> Sequence[Mailbox]:
     """Mailboxes by id, oldest first."""
-    behind = (col(Mailbox.id) > after, col(Mailbox.removed_at).is_(None))
-    return db.exec(select(Mailbox).where(*behind).order_by(col(Mailbox.id)).limit(limit)).all()
+    fits = [col(Mailbox.id) > after, col(Mailbox.removed_at).is_(None)]
+    if wanted.external_ids:
+        fits.append(col(Mailbox.external_id).in_(wanted.external_ids))
+    if wanted.labels:
+        fits.append(with_label(col(Mailbox.id), wanted.labels))
+    return db.exec(select(Mailbox).where(*fits).order_by(col(Mailbox.id)).limit(limit)).all()
+
+
+def with_label(mailbox_id: Any, labels: Sequence[str]) -> ColumnElement[bool]:
+    """The condition that this column names a mailbox with one of the labels."""
+    labelled = select_columns(_LABELS.c.mailbox_id).where(_LABELS.c.label.in_(labels))
+    is_one: ColumnElement[bool] = mailbox_id.in_(labelled)
+    return is_one
 
 
 def remove(db: Session, row: Mailbox, *, now: datetime) -> None:
     """From now on nobody finds the mailbox, and its credentials are gone."""
     row.removed_at, row.credentials, row.next_sync_at = now, None, None
+    db.execute(delete(MailboxLabel).where(col(MailboxLabel.mailbox_id) == row.id))
 
 
 def removed(db: Session) -> Sequence[MailboxId]:

@@ -1,12 +1,12 @@
 """Mailboxes over HTTP."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Annotated
 
 import structlog
-from fastapi import Body, Depends, Header, Query, Request, Response
+from fastapi import Body, Depends, Header, Path, Query, Request, Response
 from sqlmodel import Session
 
 from app.access.routes import By, requires
@@ -14,9 +14,12 @@ from app.access.service import Scope
 from app.database import Database
 from app.errors import invalid_request
 from app.idempotency.replays import MAKES_ONCE
-from app.mailboxes import repository, service
+from app.mailboxes import replacing, repository, service
 from app.mailboxes.examples import MAILBOXES
 from app.mailboxes.models import Mailbox, MailboxId
+from app.mailboxes.naming import ExternalId, Label
+from app.mailboxes.replacing import MailboxReplacement
+from app.mailboxes.repository import WantedMailboxes
 from app.mailboxes.schemas import MailboxAnswer, MailboxChange, MailboxStats, NewMailbox, answer, etag
 from app.mailboxes.secrets import Vault
 from app.settings import IpNetwork
@@ -29,13 +32,13 @@ from app.web.routing import Router
 
 _log = structlog.get_logger()
 
-_LIST = CursorScope("mailboxes")
 _TEST_FAILED = (
     "auth_failed: With `test`: a step failed, and nothing was stored; `code` is one of a sync's error codes."
 )
 _CONFLICTS = (
-    "mailbox_exists|without_secrets: Another mailbox has the same host, port and username (`mailbox_id`, `Location`); "
-    "or the service runs without its secret key, and can store no credentials."
+    "mailbox_exists|external_id_exists|without_secrets: Another mailbox has the same host, port and username, or the "
+    "same `external_id` (`mailbox_id`, `Location`); or the service runs without its secret key, and can store no "
+    "credentials."
 )
 
 StatsOf = Callable[[Session, Sequence[MailboxId]], dict[MailboxId, MailboxStats]]
@@ -70,6 +73,18 @@ IfMatch = Annotated[
     str | None, Header(description="`ETag`s: nothing is changed where none is the mailbox's.")
 ]
 Injected = Annotated[MailboxRoutes, Depends(served(MailboxRoutes))]
+
+
+def _wanted(
+    external_id: Annotated[
+        list[ExternalId] | None, Query(description="The caller's own id is this one.")
+    ] = None,
+    label: Annotated[list[Label] | None, Query(description="It has this label.")] = None,
+) -> WantedMailboxes:
+    return WantedMailboxes(tuple(sorted(set(external_id or ()))), tuple(sorted(set(label or ()))))
+
+
+Filters = Annotated[WantedMailboxes, Depends(_wanted)]
 
 router = Router(tags=["Mailboxes"])
 
@@ -119,18 +134,19 @@ async def create_mailbox(
     responses=documented(400) | answered(200, "A page of the mailboxes.", "Link"),
     summary="List the mailboxes",
 )
-async def list_mailboxes(feature: Injected, paging: Paged) -> Page[MailboxAnswer]:
-    """Oldest first."""
-    place = paging.place(_LIST) or 0
+async def list_mailboxes(feature: Injected, paging: Paged, wanted: Filters) -> Page[MailboxAnswer]:
+    """Oldest first. Several values of one filter mean one of them, several filters all of them."""
+    scope = CursorScope.of("mailboxes", filters=asdict(wanted))
+    place = paging.place(scope) or 0
 
     def question(db: Session) -> Page[MailboxAnswer]:
-        rows = repository.page(db, after=place, limit=paging.rows)
+        rows = repository.page(db, wanted, after=place, limit=paging.rows)
         facts = feature.stats_of(db, [MailboxId(row.id or 0) for row in rows])
 
         def shape(row: Mailbox) -> MailboxAnswer:
             return answer(row, facts.get(MailboxId(row.id or 0), MailboxStats()))
 
-        return paging.page(rows, _LIST, place=lambda row: row.id, shape=shape)
+        return paging.page(rows, scope, place=lambda row: row.id, shape=shape)
 
     return paging.linked(await feature.database.read(question))
 
@@ -202,6 +218,66 @@ async def update_mailbox(
     if changed.next_sync_at:
         feature.work_is_due()
     return changed
+
+
+@router.put(
+    "/mailboxes/by-external-id/{external_id}",
+    dependencies=[requires(Scope.ADMIN)],
+    responses=documented(409, 412, s409=_CONFLICTS)
+    | answered(200, "The mailbox as it is now.", "ETag")
+    | {
+        201: {"model": MailboxAnswer}
+        | answered(201, "There was none; the mailbox as it is stored.", "Location", "ETag")[201]
+    },
+    summary="Register a mailbox, or replace it, by the caller's own id",
+)
+async def put_mailbox(
+    feature: Injected,
+    request: Request,
+    external_id: Annotated[ExternalId, Path(description="The caller's own id of the mailbox.")],
+    body: Annotated[MailboxReplacement, Body(openapi_examples=MAILBOXES)],
+    response: Response,
+    by: By,
+    if_match: IfMatch = None,
+) -> MailboxAnswer:
+    """What is not named gets its default; but credentials and `paused` stay as they are. The same, sent again, changes
+    nothing: it may be sent as often as one likes. `initial_sync` counts when the mailbox is made.
+    """
+    service.refuse_literal(body.host, feature.allowed)
+    service.refuse_token_url(body.oauth2, feature.allowed, feature.ports)
+
+    def change(db: Session) -> tuple[MailboxAnswer, frozenset[str] | None]:
+        existing = replacing.find(db, external_id)
+        if existing is None:
+            replacing.refuse_absent(if_match)
+        elif if_match is not None:
+            refuse_unless_matching(if_match, etag(_shaped(feature, db, existing)))
+        done = replacing.put(
+            db,
+            external_id,
+            body,
+            existing=existing,
+            vault=feature.vault,
+            ledger=feature.ledger,
+            allowed=feature.allowed,
+            now=feature.clock(),
+        )
+        if done.changed is None or done.changed & {"port", "security"}:
+            service.refuse_other_port(done.row, feature.ports)
+        db.flush()
+        return _shaped(feature, db, MailboxId(done.row.id or 0)), done.changed
+
+    mailbox, changed = await feature.database.write(change)
+    response.headers["ETag"] = etag(mailbox)
+    if changed is None:
+        response.status_code = 201
+        response.headers["Location"] = located(request, f"/mailboxes/{mailbox.id}")
+        _log.info("mailbox_registered", mailbox=mailbox.id, **by.trail)
+    else:
+        _log.info("mailbox_changed", mailbox=mailbox.id, fields=sorted(changed), **by.trail)
+    if mailbox.next_sync_at:
+        feature.work_is_due()
+    return mailbox
 
 
 @router.delete(

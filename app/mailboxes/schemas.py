@@ -19,6 +19,7 @@ from pydantic import (
 from app.mailboxes.criteria import Criteria
 from app.mailboxes.destination import canonical_host
 from app.mailboxes.models import InitialSync, Mailbox, MailboxStatus
+from app.mailboxes.naming import ExternalId, Labels, Metadata
 from app.mailboxes.oauth2 import OAuth2Login
 from app.mailboxes.secrets import AuthMethod, Credentials, auth_method
 from app.mailboxes.shapes import AllCriteria, AnyCriteria, Shaped
@@ -291,6 +292,9 @@ class NewMailbox(_Checks):
     )
     delete_short: bool = Field(False, description=_DELETE_SHORT)
     criteria: Criteria | None = Field(None, description="Which messages to retrieve; null: all.")
+    external_id: ExternalId | None = None
+    labels: Labels = Field(default_factory=list)
+    metadata: Metadata = Field(default_factory=dict)
     allow_duplicate: bool = Field(False, description=_ALLOW_DUPLICATE)
 
     @model_validator(mode="after")
@@ -367,6 +371,9 @@ class MailboxChange(_Checks):
         default_factory=_unset,
         description="Messages that were filtered are judged again by the new criteria.",
     )
+    external_id: ExternalId | None = Field(default_factory=_unset)
+    labels: Labels = Field(default_factory=_unset)
+    metadata: Metadata = Field(default_factory=_unset)
     paused: bool = Field(default_factory=_unset, description="true: no sync until it is false again.")
     maildrop: MaildropMove | None = Field(
         default_factory=_unset,
@@ -471,6 +478,9 @@ class MailboxAnswer(BaseModel):
     )
     status: MailboxStatus = Field(description="Whether it is synced.")
     status_detail: str | None = Field(examples=[None], description="Why it is not, for people.")
+    external_id: ExternalId | None
+    labels: Labels
+    metadata: Metadata
     paused: bool = Field(description="Whether `paused` was set.")
     last_sync: LastSync | None = Field(description="The latest sync; null: there was none.")
     next_sync_at: UtcTime | None = Field(description="When it is polled next; null: only on demand.")
@@ -495,10 +505,11 @@ def answer(row: Mailbox, facts: MailboxStats) -> MailboxAnswer:
             "refused_at",
             "refused_until",
         }
-        | {"forced_at", "follow_ups", "waiting"}
+        | {"forced_at", "follow_ups", "waiting", "namespace", "caller_metadata"}
     )
     return MailboxAnswer(
         **columns,
+        metadata=row.caller_metadata,
         id=encode_id("mbx", row.id),
         has_credentials=row.credentials is not None,
         auth_method=auth_method(row.credentials),

@@ -12,7 +12,7 @@ from sqlmodel import Session
 from app.errors import AppError, InputFault, invalid_request, not_found, without_secrets
 from app.mailboxes import repository
 from app.mailboxes.destination import Destination, canonical_host, fields_that_need_credentials
-from app.mailboxes.duplicates import is_same_login, refuse_duplicate
+from app.mailboxes.duplicates import is_same_login, refuse_duplicate, refuse_external_id_of_another
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
 from app.mailboxes.oauth2 import OAuth2Login
 from app.mailboxes.schemas import (
@@ -45,7 +45,7 @@ from app.web.ids import encode_id
 from app.web.times import as_text
 
 # A change to one of these may be what a refused login was waiting for.
-_LOGIN_FIELDS = {
+LOGIN_FIELDS = {
     "host",
     "port",
     "security",
@@ -58,7 +58,16 @@ _LOGIN_FIELDS = {
 }
 _WHO_LOGS_IN = {"host", "port", "username", "password", "oauth2"}
 _CREDENTIALS = {"password", "oauth2"}
-_NO_COLUMNS = _CREDENTIALS | {"paused", "maildrop", "id", "status", "created_at", "allow_duplicate"}
+_NO_COLUMNS = _CREDENTIALS | {
+    "paused",
+    "maildrop",
+    "id",
+    "status",
+    "created_at",
+    "allow_duplicate",
+    "metadata",
+}
+_STORED_AT_ONCE = (NewMailbox.model_fields.keys() & Mailbox.model_fields.keys()) - {"port"}
 _POLL_FIELDS = {"poll_interval_seconds", "poll_interval_max_seconds"}
 
 
@@ -80,14 +89,23 @@ def register(
     db: Session, new: NewMailbox, *, vault: Vault, now: datetime, allowed: Sequence[IpNetwork] = ()
 ) -> Mailbox:
     """Store a mailbox with its credentials sealed for its row. ``allowed``: private networks that may be used."""
-    columns = new.model_dump(exclude={"password", "oauth2", "port", "allow_duplicate"}, mode="json")
+    columns = new.model_dump(include=_STORED_AT_ONCE, mode="json")
     due = now if new.poll_interval_seconds else None
     _refuse_turned_interval(new.poll_interval_seconds, new.poll_interval_max_seconds)
-    row = Mailbox(**columns, port=new.effective_port, created_at=now, next_sync_at=due)
+    row = Mailbox(
+        **columns,
+        port=new.effective_port,
+        caller_metadata=new.metadata,
+        created_at=now,
+        next_sync_at=due,
+    )
     row.is_private = _is_private(new.host, allowed)
     if not new.allow_duplicate:
         refuse_duplicate(db, row)
+    refuse_external_id_of_another(db, row, row.external_id)
     repository.add(db, row)
+    if row.labels:
+        repository.index_labels(db, row)
     _seal(row, credentials_of(new), vault)
     return row
 
@@ -107,6 +125,7 @@ def change(
     _refuse_other_facts(row, wanted)
     before, bound = _destination(row), Binding.of(row)
     columns = columns_to_change(row, wanted)
+    refuse_external_id_of_another(db, row, columns.get("external_id"))
     for field, value in columns.items():
         setattr(row, field, value)
     named = columns.keys() | (wanted.model_fields_set & (_CREDENTIALS | {"paused"}))
@@ -128,6 +147,8 @@ def change(
     move = move_of(before, after, wanted.maildrop, is_known=ledger.is_known(db, mailbox_id))
     is_moved = (before.host, before.port, before.username) != (after.host, after.port, after.username)
     _settle_maildrop(db, row, move, ledger=ledger, is_moved=is_moved, now=now)
+    if "labels" in named:
+        repository.index_labels(db, row)
     if "criteria" in named:
         ledger.judge_again(db, mailbox_id, now)
     _settle_status(row, wanted, named, now)
@@ -140,6 +161,8 @@ def columns_to_change(row: Mailbox, wanted: MailboxChange) -> dict[str, Any]:
     """
     named = wanted.model_fields_set
     columns = wanted.model_dump(include=set(named) - _NO_COLUMNS, mode="json")
+    if "metadata" in named:
+        columns["caller_metadata"] = wanted.metadata
     security = Security(columns.get("security", row.security))
     follows = "port" not in named and row.port == DEFAULT_PORTS[Security(row.security)]
     if follows or ("port" in named and wanted.port is None):
@@ -335,7 +358,7 @@ def _refuse_turned_interval(least: int | None, most: int | None) -> None:
 
 def _settle_login(row: Mailbox, named: AbstractSet[str], now: datetime) -> None:
     """What was refused was another login; and whether this one works is not known."""
-    if not named & _LOGIN_FIELDS:
+    if not named & LOGIN_FIELDS:
         return
     row.refusals = 0
     row.refused_since = row.refused_at = row.refused_until = row.forced_at = None
@@ -344,14 +367,14 @@ def _settle_login(row: Mailbox, named: AbstractSet[str], now: datetime) -> None:
 
 
 def _settle_status(row: Mailbox, wanted: MailboxChange, named: AbstractSet[str], now: datetime) -> None:
-    if row.status == MailboxStatus.ACTIVE and named & _LOGIN_FIELDS and row.refusals:
+    if row.status == MailboxStatus.ACTIVE and named & LOGIN_FIELDS and row.refusals:
         row.status_detail = None
     _settle_login(row, named, now)
     if "paused" in named and wanted.paused:
         row.status, row.status_detail = MailboxStatus.PAUSED.value, None
     elif "paused" in named and row.status == MailboxStatus.PAUSED:
         row.status, row.status_detail = MailboxStatus.ACTIVE.value, None
-    if row.status == MailboxStatus.AUTH_FAILED and named & _LOGIN_FIELDS:
+    if row.status == MailboxStatus.AUTH_FAILED and named & LOGIN_FIELDS:
         row.status, row.status_detail = MailboxStatus.ACTIVE.value, None
     if row.status == MailboxStatus.ACTIVE and named & _CREDENTIALS:
         row.status_detail = None
@@ -360,7 +383,7 @@ def _settle_status(row: Mailbox, wanted: MailboxChange, named: AbstractSet[str],
         row.quiet_syncs = 0
     if not polled:
         row.next_sync_at = None
-    elif named & _LOGIN_FIELDS:
+    elif named & LOGIN_FIELDS:
         row.next_sync_at = now
     elif row.next_sync_at is None or named & _POLL_FIELDS:
         row.next_sync_at = max(now, row.login_after or now)

@@ -5,7 +5,7 @@ it came; who waits goes on from there, and later looks only at what has been sto
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -17,9 +17,12 @@ from app.database import Database
 from app.jobs.wakeups import Wakeup
 from app.mail.mime import VERSION
 from app.mailboxes import repository as mailboxes
+from app.mailboxes.models import MailboxId
+from app.mailboxes.naming import MailboxNames, names
 from app.messages import repository, schemas
+from app.messages.models import Message
 from app.messages.repository import Wanted
-from app.messages.schemas import FeedPage
+from app.messages.schemas import FeedPage, MessageAnswer
 from app.web.pages import CursorScope, encode_cursor
 
 MOST_LOOKED_AT = 10_000
@@ -103,12 +106,22 @@ def read_once(db: Session, query: FeedQuery) -> Found:
     reached = rows[query.limit - 1].seq if is_full else bound
     place = reached if reached is not None or newest else max(end, start or 0)
     page = FeedPage(
-        items=[schemas.answer(row) for row in rows[: query.limit]],
+        items=_answers(db, rows[: query.limit]),
         next_cursor=None if place is None else encode_cursor(place, scope, feed=feed),
         has_more=reached is not None,
         warnings=[STILL_READING] if _is_uncertain(db, wanted) else [],
     )
     return Found(page, reached, end)
+
+
+def _answers(db: Session, rows: Sequence[Message]) -> list[MessageAnswer]:
+    by_mailbox = names_of(db, [MailboxId(row.mailbox_id) for row in rows])
+    return [schemas.answer(row, by_mailbox[MailboxId(row.mailbox_id)]) for row in rows]
+
+
+def names_of(db: Session, mailbox_ids: Iterable[MailboxId]) -> dict[MailboxId, MailboxNames]:
+    """The names of these mailboxes, by one question."""
+    return {MailboxId(row.id or 0): names(row) for row in mailboxes.names_of(db, mailbox_ids)}
 
 
 def _is_uncertain(db: Session, wanted: Wanted) -> bool:

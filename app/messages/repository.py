@@ -13,6 +13,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 from app.mail.mime import Automated, Kind
 from app.mail.people import in_unicode
 from app.mailboxes.models import Mailbox, MailboxId
+from app.mailboxes.repository import with_label
 from app.messages.models import Content, ContentBlock, Feed, Message, MessageSeq, Rereading
 
 _PLACES_LOOKED_AT = 10_000  # at once, for messages to be read again: most are not, once they have been
@@ -42,6 +43,7 @@ class Wanted:
     automated: tuple[Automated | None, ...] = ()
     kinds: tuple[Kind, ...] = ()
     outside: tuple[MailboxId, ...] = ()
+    labels: tuple[str, ...] = ()  # that their mailbox has now
 
     @property
     def is_search(self) -> bool:
@@ -288,18 +290,7 @@ def _by_place(*, newest: bool) -> UnaryExpression[int]:
 
 
 def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.mailbox_id is not None:
-        is_of = col(Message.mailbox_id) == wanted.mailbox_id
-        if (
-            wanted.thread_id is not None
-        ):  # not every planner knows that a thread is smaller: no index serves a sum
-            is_of = col(Message.mailbox_id) + 0 == wanted.mailbox_id
-        conditions.append(is_of)
-    if wanted.outside:
-        conditions.append(col(Message.mailbox_id).not_in(wanted.outside))
-    if wanted.mailbox_ids:
-        conditions.append(col(Message.mailbox_id).in_(wanted.mailbox_ids))
+    conditions = _of_mailboxes(wanted)
     if wanted.message_id:
         conditions.append(col(Message.message_id).in_(wanted.message_id))
     if wanted.subject:
@@ -318,6 +309,24 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     if wanted.has_attachments is not None:
         conditions.append(col(Message.has_attachments) == wanted.has_attachments)
     return conditions + _told_by_reader(wanted)
+
+
+def _of_mailboxes(wanted: Wanted) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.mailbox_id is not None:
+        is_of = col(Message.mailbox_id) == wanted.mailbox_id
+        if (
+            wanted.thread_id is not None
+        ):  # not every planner knows that a thread is smaller: no index serves a sum
+            is_of = col(Message.mailbox_id) + 0 == wanted.mailbox_id
+        conditions.append(is_of)
+    if wanted.outside:
+        conditions.append(col(Message.mailbox_id).not_in(wanted.outside))
+    if wanted.mailbox_ids:
+        conditions.append(col(Message.mailbox_id).in_(wanted.mailbox_ids))
+    if wanted.labels:
+        conditions.append(with_label(col(Message.mailbox_id), wanted.labels))
+    return conditions
 
 
 def _told_by_reader(wanted: Wanted) -> list[ColumnElement[bool]]:

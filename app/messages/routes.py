@@ -16,10 +16,11 @@ from app.mail.mime import Automated, Kind
 from app.mail.people import canonical
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId
+from app.mailboxes.naming import Label, MailboxNames
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
 from app.messages import repository, schemas
-from app.messages.feed import CursorGone, Feed, FeedQuery, Order, scope_of
+from app.messages.feed import CursorGone, Feed, FeedQuery, Order, names_of, scope_of
 from app.messages.models import Message, MessageSeq
 from app.messages.reader import SMALL_OCTETS, MessageReader
 from app.messages.repository import Wanted
@@ -110,6 +111,7 @@ def _wanted(
             "between them: any of them."
         ),
     ] = None,
+    label: Annotated[list[Label] | None, Query(description="Its mailbox has this label now.")] = None,
     kind: Annotated[
         list[Annotated[str, StringConstraints(pattern=_SOME_KINDS)]] | None,
         Query(
@@ -129,6 +131,7 @@ def _wanted(
         thread_id=decode_thread_id(thread_id) if thread_id is not None else None,
         automated=tuple(None if name == _NOBODY else Automated(name) for name in _names(automated)),
         kinds=tuple(Kind(name) for name in _names(kind)),
+        labels=_values(label),
     )
 
 
@@ -299,8 +302,20 @@ async def list_mailbox_messages(
 
 async def found(feature: MessageRoutes, message_id: str) -> Message:
     """The message that an id in a path names, or 404."""
+    return (await _found_with_names(feature, message_id))[0]
+
+
+async def _found_with_names(feature: MessageRoutes, message_id: str) -> tuple[Message, MailboxNames]:
+    """The same, and the names of its mailbox."""
     seq = MessageSeq(decode_id("msg", message_id))
-    return await found_row(feature.database, lambda db: repository.get(db, seq), "message")
+
+    def question(db: Session) -> tuple[Message, MailboxNames] | None:
+        if (row := repository.get(db, seq)) is None:
+            return None
+        mailbox_id = MailboxId(row.mailbox_id)
+        return row, names_of(db, [mailbox_id])[mailbox_id]
+
+    return await found_row(feature.database, question, "message")
 
 
 @router.get(
@@ -320,16 +335,17 @@ async def get_message(
     share: Memory,
 ) -> MessageWhole | Response:
     """Its text, its sanitised HTML, its headers, and what hangs on it."""
-    row = await found(feature, message_id)
-    response.headers["ETag"] = etag = schemas.etag(row)
+    row, mailbox = await _found_with_names(feature, message_id)
+    response.headers["ETag"] = etag = schemas.etag(row, mailbox)
     if known.is_met_by(etag):
         return Response(status_code=304, headers={"ETag": etag})
-    return await _whole(feature, row, share)
+    return await _whole(feature, row, mailbox, share)
 
 
-async def _whole(feature: MessageRoutes, row: Message, share: Share) -> MessageWhole:
+async def _whole(feature: MessageRoutes, row: Message, mailbox: MailboxNames, share: Share) -> MessageWhole:
     await share.take(_SMALL_ANSWER if row.octets <= SMALL_OCTETS else _LARGE_ANSWER)
-    return schemas.whole(row, await feature.letters.parsed(row, owner=(share.reader, row.mailbox_id)))
+    parsed = await feature.letters.parsed(row, owner=(share.reader, row.mailbox_id))
+    return schemas.whole(row, mailbox, parsed)
 
 
 @router.post(
@@ -343,7 +359,7 @@ async def reparse_message(feature: Injected, message_id: str, share: Memory) -> 
     seq = MessageSeq(decode_id("msg", message_id))
     if not await feature.rereader.one(seq, owner=(share.reader, seq)):
         raise not_found("message")
-    return await _whole(feature, await found(feature, message_id), share)
+    return await _whole(feature, *await _found_with_names(feature, message_id), share)
 
 
 @router.delete(

@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from app import __version__
 from app.mail.mime import VERSION, Address, Automated, Kind, ParsedMessage
+from app.mailboxes.naming import MailboxNames
 from app.messages.models import Message
 from app.web.ids import encode_id, encode_thread_id, unique_id_text
 from app.web.times import UtcTime
@@ -63,6 +64,7 @@ class MessageAnswer(BaseModel):
 
     id: str = Field(examples=["msg_34"], description="The id of the stored message.")
     mailbox_id: str = Field(examples=["mbx_7"], description="The mailbox that it came to.")
+    mailbox: MailboxNames = Field(description="The names and labels that this mailbox has now.")
     unique_id: str = Field(
         examples=["00000001514d5a2b"],
         description=r"The server's unique-id (UIDL); octets outside ASCII as `\xNN`.",
@@ -181,14 +183,14 @@ class FeedPage(BaseModel):
     )
 
 
-def answer(row: Message) -> MessageAnswer:
+def answer(row: Message, mailbox: MailboxNames) -> MessageAnswer:
     """Shape a row for the API."""
-    return MessageAnswer.model_validate(_fields(row))
+    return MessageAnswer.model_validate(_fields(row, mailbox))
 
 
-def etag(row: Message) -> str:
+def etag(row: Message, mailbox: MailboxNames) -> str:
     """Of a message as it is answered whole: a weak one, for some send it compressed (RFC 9110 §8.8.1)."""
-    return f'W/"{_digest(answer(row).model_dump_json())}"'
+    return f'W/"{_digest(answer(row, mailbox).model_dump_json())}"'
 
 
 def etag_of_attachment(row: Message, index: int) -> str:
@@ -201,9 +203,9 @@ def _digest(text: str) -> str:
     return sha256(f"{__version__} {VERSION} {text}".encode()).hexdigest()[:32]
 
 
-def whole(row: Message, parsed: ParsedMessage) -> MessageWhole:
+def whole(row: Message, mailbox: MailboxNames, parsed: ParsedMessage) -> MessageWhole:
     """Shape a row with its parts."""
-    fields = _fields(row)
+    fields = _fields(row, mailbox)
     fields["warnings"] = list(dict.fromkeys([*row.warnings, *parsed.warnings]))
     return MessageWhole.model_validate(
         fields
@@ -226,7 +228,7 @@ def whole(row: Message, parsed: ParsedMessage) -> MessageWhole:
     )
 
 
-def _fields(row: Message) -> dict[str, object]:
+def _fields(row: Message, mailbox: MailboxNames) -> dict[str, object]:
     fields: dict[str, object] = row.model_dump(exclude={"from_name", "from_address"})
     sender = Address(row.from_name or "", row.from_address or "") if row.from_address is not None else None
     sender_answer = {"name": sender.name, "address": sender.address} if sender else None
@@ -235,6 +237,7 @@ def _fields(row: Message) -> dict[str, object]:
     return fields | {
         "id": encode_id("msg", row.seq),
         "mailbox_id": encode_id("mbx", row.mailbox_id),
+        "mailbox": mailbox,
         "unique_id": unique_id_text(row.unique_id),
         "raw_sha256": row.raw_sha256.hex(),
         "thread_id": None if row.thread_id is None else encode_thread_id(row.thread_id),

@@ -61,6 +61,10 @@ _CALLS: Final = {
         "Another mailbox has the same host, port and username: mailbox_id and Location name it.",
         "PATCH that one. If its mail is wanted twice, say allow_duplicate: true.",
     ),
+    "external_id_exists": ErrorCode(
+        "Another mailbox has this external_id: mailbox_id and Location name it.",
+        "PATCH that one, or PUT it at /mailboxes/by-external-id/{external_id}.",
+    ),
     "idempotency_in_progress": ErrorCode(
         "The request with this Idempotency-Key is still worked on.",
         "Send it again, as it is, once Retry-After has passed.",

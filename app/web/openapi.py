@@ -204,6 +204,7 @@ _IDS = {
     "message_id": ("The id of a stored message.", "msg_34"),
     "entry_id": ("The id of an entry of the ledger.", "uid_5"),
     "key_id": ("The id of an API key.", "key_1"),
+    "external_id": ("The caller's own id of a mailbox.", "customer-17.inbox"),
     "index": ("Which of the message's `attachments`.", 0),
 }
 
@@ -233,6 +234,7 @@ def _say_scopes(operation: Document) -> None:
 _OF_CODES = {
     "unauthorized": "WWW-Authenticate",
     "mailbox_exists": "Location",
+    "external_id_exists": "Location",
     "precondition_failed": "ETag",
     "range_not_satisfiable": "Content-Range",
 }

@@ -88,7 +88,9 @@ class Problem(BaseModel):
     errors: list[Fault] | None = Field(None, description="Only for bad input: each fault and where it is.")
     earliest: str | None = Field(None, description="Only with `cursor_gone`: a cursor to begin anew with.")
     latest: str | None = Field(None, description="Only with `cursor_gone`: the cursor of the end.")
-    mailbox_id: str | None = Field(None, description="Only with `mailbox_exists`: the mailbox that is there.")
+    mailbox_id: str | None = Field(
+        None, description="Only with `mailbox_exists` and `external_id_exists`: the mailbox that is there."
+    )
 
 
 _MEANINGS = {
