@@ -204,6 +204,12 @@ class Settings(BaseSettings):
         description="Octets of mail in memory of answers under way (a message, its octets, an attachment). "
         "Further ones wait up to 3 seconds, then get 503.",
     )
+    kept_forms_octets: int = Field(
+        32 * 1024 * 1024,
+        ge=0,
+        description="Octets of text, HTML and headers of letters that were read lately, kept in memory: they are not "
+        "read again for the next who asks (`include=`). 0: none.",
+    )
     forget_missing_after_days: int = Field(
         0,
         ge=0,

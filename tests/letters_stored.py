@@ -20,10 +20,10 @@ from app.web.ids import encode_id
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-async def stored(directory: Path, letters: Sequence[bytes]) -> list[str]:
-    """Make the embedded database of a data directory that holds these letters in one mailbox; their ids."""
+async def stored(directory: Path, letters: Sequence[bytes], *, url: str = "") -> list[str]:
+    """Make the database at ``url`` (a data directory's embedded one) with these letters in one mailbox; their ids."""
     directory.mkdir(parents=True, exist_ok=True)
-    url = f"sqlite:///{directory / 'maildelta.sqlite'}"
+    url = url or f"sqlite:///{directory / 'maildelta.sqlite'}"
     upgrade(url)
     database = Database(url)
     try:

@@ -2,7 +2,9 @@
 
 from app.core import Core, Feature
 from app.messages import download_routes
+from app.messages.composing import Composer
 from app.messages.feed import Feed
+from app.messages.forms import Forms
 from app.messages.reader import MessageReader
 from app.messages.rereading import Rereader
 from app.messages.routes import MessageRoutes, router
@@ -21,6 +23,7 @@ def build(core: Core) -> Feature:
         threads=FairThreads(_READERS, name="read"),
         processes=ReaderProcesses(_READERS),
         memory=AnswerMemory(core.settings.answer_octets),
+        forms=Forms(core.settings.kept_forms_octets),
     )
     core.metrics.watch_reading(
         processes=lambda: letters.processes.count,
@@ -30,6 +33,7 @@ def build(core: Core) -> Feature:
     serves = MessageRoutes(
         database=core.database,
         letters=letters,
+        composer=Composer(letters=letters, monotonic=core.monotonic),
         reader=Feed(
             database=core.database, messages_stored=core.wakeups.messages_stored, monotonic=core.monotonic
         ),

@@ -23,7 +23,7 @@ from app.messages import repository, schemas
 from app.messages.models import Message
 from app.messages.repository import Wanted
 from app.messages.schemas import FeedPage, MessageAnswer
-from app.web.pages import CursorScope, encode_cursor
+from app.web.pages import CursorScope, decode_cursor, encode_cursor
 
 MOST_LOOKED_AT = 10_000
 STILL_READING = (
@@ -122,6 +122,17 @@ def _answers(db: Session, rows: Sequence[Message]) -> list[MessageAnswer]:
 def names_of(db: Session, mailbox_ids: Iterable[MailboxId]) -> dict[MailboxId, MailboxNames]:
     """The names of these mailboxes, by one question."""
     return {MailboxId(row.id or 0): names(row) for row in mailboxes.names_of(db, mailbox_ids)}
+
+
+def cut_at(page: FeedPage, passed: int, scope: CursorScope) -> FeedPage:
+    """The page with the first so many of its messages."""
+    if passed == len(page.items):
+        return page
+    of = decode_cursor(page.next_cursor, scope)
+    cursor = encode_cursor(page.items[passed - 1].seq, scope, feed=of.feed if of else "")
+    return page.model_copy(
+        update={"items": page.items[:passed], "next_cursor": cursor, "has_more": True},
+    )
 
 
 def _is_uncertain(db: Session, wanted: Wanted) -> bool:

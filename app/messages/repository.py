@@ -277,6 +277,12 @@ def first_block(db: Session, sha256: bytes) -> tuple[bytes, int, int] | None:
     return (found[0], found[1], found[2]) if found else None
 
 
+def first_blocks(db: Session, *, digests: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Block 0 of each of these contents, as stored; of those that are there."""
+    query = select(Content.sha256, Content.data).where(col(Content.sha256).in_(digests))
+    return {row[0]: row[1] for row in db.exec(query)}
+
+
 def further_block(db: Session, sha256: bytes, number: int) -> bytes | None:
     """Block ``number`` (1 and up) as stored."""
     return db.exec(

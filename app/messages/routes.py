@@ -20,12 +20,16 @@ from app.mailboxes.naming import Label, MailboxNames
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
 from app.messages import repository, schemas
-from app.messages.feed import CursorGone, Feed, FeedQuery, Order, names_of, scope_of
+from app.messages.composing import Composer
+from app.messages.feed import CursorGone, Feed, FeedQuery, Order, cut_at, names_of, scope_of
+from app.messages.items import page_json
 from app.messages.models import Message, MessageSeq
-from app.messages.reader import SMALL_OCTETS, MessageReader
+from app.messages.reader import MessageReader
 from app.messages.repository import Wanted
 from app.messages.rereading import Rereader
 from app.messages.schemas import FeedPage, MessageWhole
+from app.messages.selecting import InList, OfOne
+from app.messages.selection import WHOLE, Selection
 from app.reading.memory import Share
 from app.web.features import served
 from app.web.found import found as found_row
@@ -203,9 +207,6 @@ def _refuse_unknown(db: Session, mailbox_ids: Sequence[MailboxId]) -> None:
 BUSY = (
     "busy: Others are being answered, and their mail takes all the memory or time that there is for answers."
 )
-# What an answer holds at most, in octets: a letter with what is made of it, in its several forms on the way.
-_SMALL_ANSWER = 1024 * 1024
-_LARGE_ANSWER = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,6 +215,7 @@ class MessageRoutes:
 
     database: Database
     letters: MessageReader
+    composer: Composer
     reader: Feed
     rereader: Rereader
 
@@ -240,7 +242,9 @@ async def _page(
     begin: Begin,
     limit: int,
     wait: int,
-) -> FeedPage:
+    chosen: Selection,
+    share: Share,
+) -> FeedPage | Response:
     cursor = await begin.cursor(wanted, feature.reader)
     start, feed = (cursor.position, cursor.feed) if cursor else (None, "")
     query = FeedQuery(wanted, begin.order, start, limit, feed=feed)
@@ -248,14 +252,25 @@ async def _page(
         found = await feature.reader.page(query, wait=wait, is_gone=request.is_disconnected)
     except CursorGone as error:
         raise _gone(error) from error
-    link_next(request, response, found.next_cursor if found.has_more else None)
-    return found
+    if chosen.is_plain:
+        link_next(request, response, found.next_cursor if found.has_more else None)
+        return found
+    made = await feature.composer.page(found.items, chosen, share)
+    told = cut_at(found, made.passed, query.scope)
+    octets = page_json(
+        made.items, next_cursor=told.next_cursor, has_more=told.has_more, warnings=told.warnings
+    )
+    answer = Response(octets, media_type="application/json")
+    link_next(request, answer, told.next_cursor if told.has_more else None)
+    return answer
 
 
 @router.get(
     "/messages",
     dependencies=[requires(Scope.READ)],
-    responses=documented(400, 410) | answered(200, "A page of the feed.", "Link"),
+    responses=documented(400, 410, s503=BUSY) | answered(200, "A page of the feed.", "Link"),
+    response_model=FeedPage,
+    response_model_exclude_unset=True,
     summary="Read the feed: new messages of all mailboxes, each once",
 )
 async def list_messages(
@@ -265,23 +280,28 @@ async def list_messages(
     wanted: Filters,
     mailbox_ids: Annotated[tuple[MailboxId, ...], Depends(_of_mailboxes)],
     begin: Annotated[Begin, Depends()],
+    chosen: InList,
+    share: Memory,
     limit: Limit = 50,
     wait: Wait = 0,
-) -> FeedPage:
+) -> FeedPage | Response:
     """Oldest first. Pass `next_cursor` as `after` next time: no message is skipped, none comes twice.
 
-    Several values of one filter mean one of them, several filters all of them.
+    Several values of one filter mean one of them, several filters all of them. With `include` a page ends where it has
+    8 MiB, or has taken 5 seconds to read: then it has fewer messages than `limit`, and `has_more`.
     """
     if mailbox_ids:
         await feature.database.read(lambda db: _refuse_unknown(db, mailbox_ids))
         wanted = wanted.of(*mailbox_ids)
-    return await _page(feature, request, response, wanted, begin, limit, wait)
+    return await _page(feature, request, response, wanted, begin, limit, wait, chosen, share)
 
 
 @router.get(
     "/mailboxes/{mailbox_id}/messages",
     dependencies=[requires(Scope.READ)],
-    responses=documented(400, 404, 410) | answered(200, "A page of the feed.", "Link"),
+    responses=documented(400, 404, 410, s503=BUSY) | answered(200, "A page of the feed.", "Link"),
+    response_model=FeedPage,
+    response_model_exclude_unset=True,
     summary="Read the feed of one mailbox",
 )
 async def list_mailbox_messages(
@@ -291,13 +311,15 @@ async def list_mailbox_messages(
     mailbox_id: str,
     wanted: Filters,
     begin: Annotated[Begin, Depends()],
+    chosen: InList,
+    share: Memory,
     limit: Limit = 50,
     wait: Wait = 0,
-) -> FeedPage:
+) -> FeedPage | Response:
     """The same as `/messages?mailbox_id=…`, of one mailbox."""
     number = mailbox_id_of(mailbox_id)
     await feature.database.read(lambda db: existing(db, number))
-    return await _page(feature, request, response, wanted.of(number), begin, limit, wait)
+    return await _page(feature, request, response, wanted.of(number), begin, limit, wait, chosen, share)
 
 
 async def found(feature: MessageRoutes, message_id: str) -> Message:
@@ -331,35 +353,34 @@ async def get_message(
     feature: Injected,
     message_id: str,
     known: Annotated[Conditional, Depends()],
-    response: Response,
     share: Memory,
-) -> MessageWhole | Response:
-    """Its text, its sanitised HTML, its headers, and what hangs on it."""
+    chosen: OfOne,
+) -> Response:
+    """Its text, its sanitised HTML, its headers, and what hangs on it; with `fields` only what that names."""
     row, mailbox = await _found_with_names(feature, message_id)
-    response.headers["ETag"] = etag = schemas.etag(row, mailbox)
-    if known.is_met_by(etag):
-        return Response(status_code=304, headers={"ETag": etag})
-    return await _whole(feature, row, mailbox, share)
-
-
-async def _whole(feature: MessageRoutes, row: Message, mailbox: MailboxNames, share: Share) -> MessageWhole:
-    await share.take(_SMALL_ANSWER if row.octets <= SMALL_OCTETS else _LARGE_ANSWER)
-    parsed = await feature.letters.parsed(row, owner=(share.reader, row.mailbox_id))
-    return schemas.whole(row, mailbox, parsed)
+    headers = {"ETag": schemas.etag(row, mailbox, chosen.words)}
+    if known.is_met_by(headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    octets = await feature.composer.one(schemas.answer(row, mailbox), chosen, share)
+    return Response(octets, headers=headers, media_type="application/json")
 
 
 @router.post(
     "/messages/{message_id}/reparse",
     dependencies=[requires(Scope.ADMIN)],
-    responses=documented(404) | answered(200, "The message as it is read now."),
+    responses=documented(404, s503=BUSY) | answered(200, "The message as it is read now."),
+    response_model=MessageWhole,
     summary="Read a stored message again",
 )
-async def reparse_message(feature: Injected, message_id: str, share: Memory) -> MessageWhole:
+async def reparse_message(feature: Injected, message_id: str, share: Memory) -> Response:
     """By the reader of this version, as happens by itself after an upgrade. Its place, id and raw octets stay."""
     seq = MessageSeq(decode_id("msg", message_id))
     if not await feature.rereader.one(seq, owner=(share.reader, seq)):
         raise not_found("message")
-    return await _whole(feature, *await _found_with_names(feature, message_id), share)
+    row, mailbox = await _found_with_names(feature, message_id)
+    feature.letters.forms.forget(row.raw_sha256)
+    octets = await feature.composer.one(schemas.answer(row, mailbox), WHOLE, share)
+    return Response(octets, media_type="application/json")
 
 
 @router.delete(

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, Field
 
 from app import __version__
-from app.mail.mime import VERSION, Address, Automated, Kind, ParsedMessage
+from app.mail.mime import VERSION, Address, Automated, Kind
 from app.mailboxes.naming import MailboxNames
 from app.messages.models import Message
 from app.web.ids import encode_id, encode_thread_id, unique_id_text
@@ -143,6 +143,33 @@ class MessageAnswer(BaseModel):
     warnings: list[str] = Field(
         examples=[[]], description="What is wrong with the message; it is stored and served all the same."
     )
+    text: str | None = Field(
+        None,
+        examples=["Please find attached the invoice."],
+        description="With `include=text`: as plain text; made of the HTML if need be. Null: there is none.",
+    )
+    text_truncated: bool | None = Field(
+        None, examples=[False], description="With `text`: it is longer than `text_limit`, and cut there."
+    )
+    html: str | None = Field(
+        None,
+        examples=["<p>Please find attached the invoice.</p>"],
+        description="With `include=html`: sanitised, so no scripts and nothing that is loaded from elsewhere.",
+    )
+    html_truncated: bool | None = Field(
+        None,
+        examples=[False],
+        description="With `html`: it is longer than `text_limit`, and null, for a page that is cut is none.",
+    )
+    headers: dict[str, list[str]] | None = Field(
+        None,
+        examples=[{"received": ["from mx.example.org …"], "subject": ["Invoice 2026-117"]}],
+        description="With `include=headers`: every header by its name in lower case, decoded, in the order in which "
+        "they stand.",
+    )
+    attachments: list[AttachmentAnswer] | None = Field(
+        None, description="With `include=attachments`: the parts that can be downloaded."
+    )
 
 
 class MessageWhole(MessageAnswer):
@@ -188,9 +215,12 @@ def answer(row: Message, mailbox: MailboxNames) -> MessageAnswer:
     return MessageAnswer.model_validate(_fields(row, mailbox))
 
 
-def etag(row: Message, mailbox: MailboxNames) -> str:
-    """Of a message as it is answered whole: a weak one, for some send it compressed (RFC 9110 §8.8.1)."""
-    return f'W/"{_digest(answer(row, mailbox).model_dump_json())}"'
+def etag(row: Message, mailbox: MailboxNames, words: str = "") -> str:
+    """Of a message as it is answered: a weak one, for some send it compressed (RFC 9110 §8.8.1).
+
+    ``words``: which selection of it. Links are not in it: they change with each answer, and the message does not.
+    """
+    return f'W/"{_digest(answer(row, mailbox).model_dump_json(exclude_unset=True) + words)}"'
 
 
 def etag_of_attachment(row: Message, index: int) -> str:
@@ -201,31 +231,6 @@ def etag_of_attachment(row: Message, index: int) -> str:
 def _digest(text: str) -> str:
     """Another version of the service may read the same octets otherwise."""
     return sha256(f"{__version__} {VERSION} {text}".encode()).hexdigest()[:32]
-
-
-def whole(row: Message, mailbox: MailboxNames, parsed: ParsedMessage) -> MessageWhole:
-    """Shape a row with its parts."""
-    fields = _fields(row, mailbox)
-    fields["warnings"] = list(dict.fromkeys([*row.warnings, *parsed.warnings]))
-    return MessageWhole.model_validate(
-        fields
-        | {
-            "text": parsed.text,
-            "html": parsed.html,
-            "headers": parsed.headers,
-            "attachments": [
-                AttachmentAnswer(
-                    index=part.index,
-                    filename=part.filename,
-                    content_type=part.content_type,
-                    octets=part.octets,
-                    inline=part.inline,
-                    content_id=part.content_id,
-                )
-                for part in parsed.attachments
-            ],
-        }
-    )
 
 
 def _fields(row: Message, mailbox: MailboxNames) -> dict[str, object]:

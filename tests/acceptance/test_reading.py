@@ -1,6 +1,7 @@
 """Reading messages that are large or too much: in processes of their own, in pieces, within a limit of memory."""
 
 import asyncio
+import json
 import os
 import sys
 from contextlib import AsyncExitStack
@@ -14,7 +15,7 @@ from app.database import Database
 from app.mail.mime import parse
 from app.messages import repository
 from app.messages.models import Message, MessageSeq
-from app.messages.reader import SMALL_OCTETS, TOO_MUCH, MessageReader
+from app.messages.reader import SMALL_OCTETS, TOO_MUCH, Letter, MessageReader
 from app.reading.memory import AnswerMemory
 from app.reading.processes import ReaderProcesses
 from app.reading.threads import FairThreads
@@ -97,10 +98,10 @@ async def test_a_message_whose_process_dies_is_answered_with_its_headers_and_a_w
         row = await database.read(lambda db: repository.get(db, MessageSeq(1)))
         assert isinstance(row, Message)
         assert row.octets > SMALL_OCTETS
-        parsed = await reader.parsed(row, owner=("a", 1))
-        assert parsed.warnings == (TOO_MUCH,)
-        assert parsed.headers["subject"] == ["the film"]
-        assert (parsed.text, parsed.html, parsed.attachments) == (None, None, ())
+        form = await reader.form(Letter(row.raw_sha256, row.octets), owner=("a", 1))
+        assert form.warnings == (TOO_MUCH,)
+        assert json.loads(form.headers)["subject"] == ["the film"]
+        assert (form.text, form.html, form.attachments) == (b"null", b"null", ())
     finally:
         await reader.close()
         database.close()
