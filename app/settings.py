@@ -111,6 +111,9 @@ class Settings(BaseSettings):
     wrong_keys_per_minute: int = Field(
         30, ge=0, description="Wrong API keys from one address that are 401; more are 429. 0: no limit."
     )
+    link_seconds: int = Field(
+        900, gt=0, le=7 * 86400, description="How long a signed link (`raw_url`) opens what it is of."
+    )
     max_header_octets: int = Field(
         32 * 1024, ge=1024, description="The header block of a request (431), and its URL (414)."
     )

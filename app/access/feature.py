@@ -1,7 +1,10 @@
 """Who may ask, wired."""
 
+from datetime import timedelta
+
+from app.access.links import Links
 from app.access.routes import Access, router
-from app.access.service import Gate
+from app.access.service import Gate, digest
 from app.core import Core, Feature
 from app.web.rates import Rate
 
@@ -17,5 +20,11 @@ def build(core: Core, *, has_routes: bool) -> Feature:
         waiting=settings.waiting_requests_per_key,
         monotonic=core.monotonic,
     )
-    serves = Access(database=core.database, gate=gate, clock=core.clock)
+    links = Links(
+        settings.secret_keys if core.has_secrets else tuple,
+        first_key=digest(settings.first_api_key()),
+        lifetime=timedelta(seconds=settings.link_seconds),
+        clock=core.clock,
+    )
+    serves = Access(database=core.database, gate=gate, links=links, clock=core.clock)
     return Feature(serves=serves, routers=[router] if has_routes else [])

@@ -20,6 +20,11 @@ def by_prefix(db: Session, prefix: str) -> ApiKey | None:
     return db.exec(select(ApiKey).where(ApiKey.prefix == prefix)).first()
 
 
+def get(db: Session, key_id: int) -> ApiKey | None:
+    """The key with this number, if there is one."""
+    return db.get(ApiKey, key_id)
+
+
 def page(db: Session, *, after: int, limit: int) -> Sequence[ApiKey]:
     """Keys by id, oldest first."""
     return db.exec(select(ApiKey).where(col(ApiKey.id) > after).order_by(col(ApiKey.id)).limit(limit)).all()

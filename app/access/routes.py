@@ -13,6 +13,7 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.types import Scope as Asgi
 
 from app.access import repository
+from app.access.links import Links
 from app.access.models import ApiKey
 from app.access.service import Caller, Gate, Scope, make_key
 from app.database import Database
@@ -29,7 +30,7 @@ from app.web.times import UtcTime
 _log = structlog.get_logger()
 
 _LIST = CursorScope("api-keys")
-_CALLER = "maildelta.caller"  # where the scope of a request holds who asks
+CALLER = "maildelta.caller"  # where the scope of a request holds who asks
 
 _bearer = HTTPBearer(
     auto_error=False, scheme_name="ApiKey", description="An API key: paste what `maildelta show-key` prints."
@@ -76,7 +77,7 @@ class Admission(Doorkeeper):
     """Judges the key before anything else of a request is looked at."""
 
     def __init__(self, needed: Scope) -> None:
-        self._needed = needed
+        self.needed = needed
 
     async def __call__(
         self, _documented: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
@@ -89,16 +90,16 @@ class Admission(Doorkeeper):
         address = scope["client"][0] if scope.get("client") else ""
         caller = await _gate(scope).recognise(authorization, client=address)
         scope["maildelta.key"] = caller.key  # who is refused now stands in the log too
-        _gate(scope).admit(caller, self._needed)
+        _gate(scope).admit(caller, self.needed)
         if _waits(scope):
             _gate(scope).begin_to_wait(caller)
-        scope[_CALLER] = caller
+        scope[CALLER] = caller
         if is_known := scope.get("maildelta.is_known"):
             is_known()
 
     def leave(self, scope: Asgi) -> None:
         """The answer was sent, or nobody is there to get it."""
-        if _waits(scope) and (caller := scope.get(_CALLER)):
+        if _waits(scope) and (caller := scope.get(CALLER)):
             _gate(scope).end_to_wait(caller)
 
 
@@ -116,7 +117,7 @@ def _waits(scope: Asgi) -> bool:
 
 
 def _caller(request: Request) -> Caller:
-    caller: Caller = request.scope[_CALLER]
+    caller: Caller = request.scope[CALLER]
     return caller
 
 
@@ -129,6 +130,7 @@ class Access:
 
     database: Database
     gate: Gate
+    links: Links
     clock: Callable[[], datetime]
 
 

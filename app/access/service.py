@@ -14,6 +14,7 @@ from hashlib import sha256
 from sqlmodel import Session
 
 from app.access import repository
+from app.access.links import FIRST_KEY
 from app.access.models import ApiKey
 from app.database import Database
 from app.errors import AppError
@@ -41,11 +42,15 @@ _INCLUDED = {
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the id of the key (the first admin key has none), what it may do, and from where."""
+    """Who asks: the id of the key (the first admin key has none), what it may do, and from where.
+
+    ``by_link``: by a signed link that was made in the key's name.
+    """
 
     key_id: int | None
     scopes: frozenset[Scope]
     client: str
+    by_link: bool = False
 
     @property
     def trail(self) -> dict[str, str]:
@@ -54,8 +59,9 @@ class Caller:
 
     @property
     def key(self) -> str:
-        """The key's name in the log."""
-        return "first-key" if self.key_id is None else f"key_{self.key_id}"
+        """The key's name in the log, and where it is counted what a caller takes: by links apart."""
+        name = "first-key" if self.key_id is None else f"key_{self.key_id}"
+        return f"{name}-link" if self.by_link else name
 
 
 class Gate:
@@ -113,11 +119,25 @@ class Gate:
         found = await self._found(key)
         if found is None or not hmac.compare_digest(digest(key), found.sha256):
             # A right key is never refused for others' wrong ones: many may share an address.
-            if wait := self._wrong_keys.spend(counted_as(client), now=self._monotonic()):
-                raise _too_many("Too many wrong API keys came from this address.", wait)
+            self.count_wrong(client)
             raise _unauthorized("This API key is not valid.")
         scopes = frozenset[Scope]().union(*(_INCLUDED[Scope(scope)] for scope in found.scopes))
         return Caller(found.id, scopes, client)
+
+    def count_wrong(self, client: str) -> None:
+        """One more wrong key or link came from this address. Raises 429 for too many."""
+        if wait := self._wrong_keys.spend(counted_as(client), now=self._monotonic()):
+            raise _too_many("Too many wrong API keys came from this address.", wait)
+
+    async def behind_link(self, key_number: int, *, client: str) -> Caller | None:
+        """The caller in whose name a link was made, which may read and no more; None: the key is gone, or may not."""
+        if key_number == FIRST_KEY:
+            return Caller(None, frozenset({Scope.READ}), client, by_link=True)
+        row = await self._database.read(lambda db: repository.get(db, key_number))
+        if row is None:
+            return None
+        scopes = frozenset[Scope]().union(*(_INCLUDED[Scope(scope)] for scope in row.scopes))
+        return Caller(row.id, scopes & {Scope.READ}, client, by_link=True)
 
     async def _found(self, key: str) -> ApiKey | None:
         if not _KEY.fullmatch(key):

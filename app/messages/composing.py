@@ -20,8 +20,8 @@ _SHARED_OCTETS = 1024 * 1024
 _SMALL_ANSWER = 1024 * 1024
 _LARGE_ANSWER = 32 * 1024 * 1024
 
-Links = Callable[[MessageAnswer], UrlOf]
-"""Makes the signed links of a message."""
+Links = Callable[[str], str]
+"""The signed link to a path of this service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Composer:
         self, item: MessageAnswer, selection: Selection, share: Share, links: Links | None = None
     ) -> bytes:
         """One message as JSON, however large. Raises Busy, and 404 when it is gone by now."""
-        url_of = links(item) if links else None
+        url_of = _url_of(item, links)
         if not selection.is_read:
             return item_json(item, None, selection, url_of)
         letter = _letter(item)
@@ -80,7 +80,7 @@ class Composer:
             for item in some:
                 form = found.get(_letter(item).sha256)
                 if form is not None or not selection.is_read:
-                    written = item_json(item, form, selection, links(item) if links else None)
+                    written = item_json(item, form, selection, _url_of(item, links))
                     octets += len(written) + 1
                     if made and octets > self.page_octets:
                         return Composed(made, passed)
@@ -105,6 +105,13 @@ class Composer:
         async with share.memory.share(share.reader) as while_it_is_read:
             await while_it_is_read.take(_LARGE_ANSWER)
             return await self.letters.some_forms(letters, owner=owner)
+
+
+def _url_of(item: MessageAnswer, links: Links | None) -> UrlOf | None:
+    if links is None:
+        return None
+    whole = f"/messages/{item.id}"
+    return lambda index: links(f"{whole}/raw" if index is None else f"{whole}/attachments/{index}")
 
 
 def _letter(item: MessageAnswer) -> Letter:

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from fastapi import Depends, Response
 
-from app.access.routes import requires
+from app.access.linked import Linked, requires_or_link
 from app.access.service import Scope
 from app.errors import not_found
 from app.mail.mime import Attachment
@@ -23,10 +23,13 @@ from app.web.routing import Router
 # Mail is hostile: whatever it claims to be, a browser must not run it in our origin.
 _NEVER_CHANGES = {"Cache-Control": "private, max-age=31536000, immutable"}
 _READ_ANEW_AT_TIMES = {"Cache-Control": "private, max-age=3600"}  # by another version of the service
+_OPENED_BY_LINK = {"Cache-Control": "private, no-store"}  # the address is a key: nobody keeps what it opens
+LINKED = "unauthorized|link_not_valid: The API key is missing or not valid; or the link is not."
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,60}", re.ASCII)  # RFC 9110 §5.6.2
 _DOWNLOAD = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "sandbox; default-src 'none'",
+    "Referrer-Policy": "no-referrer",
 }
 
 router = Router(tags=["Messages"])
@@ -34,19 +37,19 @@ router = Router(tags=["Messages"])
 
 @router.get(
     "/messages/{message_id}/raw",
-    dependencies=[requires(Scope.READ)],
-    responses=documented(404, 416, s503=BUSY)
+    dependencies=[requires_or_link(Scope.READ)],
+    responses=documented(404, 416, s401=LINKED, s503=BUSY)
     | answered_file(("message/rfc822",), "The message, octet for octet.", "ETag", "Content-Disposition"),
     response_class=Response,
     summary="Download the message as the server sent it",
 )
 async def download_message(
-    feature: Injected, message_id: str, asked: Annotated[Ranged, Depends()], share: Memory
+    feature: Injected, message_id: str, asked: Annotated[Ranged, Depends()], share: Memory, linked: Linked
 ) -> Response:
     """Octet for octet, as it was stored; or a part of it, by `Range`. Streamed."""
     row = await found(feature, message_id)
     etag = f'"{row.raw_sha256.hex()}"'
-    headers = {"ETag": etag} | _NEVER_CHANGES | _DOWNLOAD
+    headers = {"ETag": etag} | (_OPENED_BY_LINK if linked else _NEVER_CHANGES) | _DOWNLOAD
     if asked.is_met_by(etag):
         return Response(status_code=304, headers=headers)
     headers |= {
@@ -62,8 +65,8 @@ async def download_message(
 
 @router.get(
     "/messages/{message_id}/attachments/{index}",
-    dependencies=[requires(Scope.READ)],
-    responses=documented(404, 416, s503=BUSY)
+    dependencies=[requires_or_link(Scope.READ)],
+    responses=documented(404, 416, s401=LINKED, s503=BUSY)
     | answered_file(
         ("application/octet-stream", "*/*"),
         "The decoded part, as the media type that its `content_type` says.",
@@ -74,14 +77,19 @@ async def download_message(
     summary="Download an attachment",
 )
 async def download_attachment(
-    feature: Injected, message_id: str, index: int, asked: Annotated[Ranged, Depends()], share: Memory
+    feature: Injected,
+    message_id: str,
+    index: int,
+    asked: Annotated[Ranged, Depends()],
+    share: Memory,
+    linked: Linked,
 ) -> Response:
     """Decoded and streamed, or a part of it, by `Range`. It is named and typed as the sender did; a browser is told to
     run none of it.
     """
     row = await found(feature, message_id)
     etag = schemas.etag_of_attachment(row, index)
-    headers = {"ETag": etag} | _READ_ANEW_AT_TIMES | _DOWNLOAD
+    headers = {"ETag": etag} | (_OPENED_BY_LINK if linked else _READ_ANEW_AT_TIMES) | _DOWNLOAD
     if asked.is_met_by(etag):
         return Response(status_code=304, headers=headers)
     await share.take(_streamed(row))

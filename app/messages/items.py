@@ -63,6 +63,8 @@ def _attachment(part: Attachment, url_of: UrlOf | None) -> bytes:
         inline=part.inline,
         content_id=part.content_id,
     )
+    if url_of is not None:
+        answer.url = url_of(part.index)
     return answer.model_dump_json(exclude_unset=True).encode()
 
 

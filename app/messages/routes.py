@@ -1,6 +1,6 @@
 """The feed, messages, their raw octets and their attachments over HTTP."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -8,6 +8,7 @@ from fastapi import Depends, Query, Request, Response
 from pydantic import StringConstraints
 from sqlmodel import Session
 
+from app.access.linked import LinkMaker, MakesLinks
 from app.access.routes import By, requires
 from app.access.service import Scope
 from app.database import Database
@@ -20,7 +21,7 @@ from app.mailboxes.naming import Label, MailboxNames
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
 from app.messages import repository, schemas
-from app.messages.composing import Composer
+from app.messages.composing import Composer, Links
 from app.messages.feed import CursorGone, Feed, FeedQuery, Order, cut_at, names_of, scope_of
 from app.messages.items import page_json
 from app.messages.models import Message, MessageSeq
@@ -204,6 +205,7 @@ def _refuse_unknown(db: Session, mailbox_ids: Sequence[MailboxId]) -> None:
         raise invalid_request("/query/mailbox_id", f"there is no mailbox {encode_id('mbx', unknown[0])}")
 
 
+NO_LINKS = "without_secrets: The service runs without its secret key, and can sign no links."
 BUSY = (
     "busy: Others are being answered, and their mail takes all the memory or time that there is for answers."
 )
@@ -244,6 +246,7 @@ async def _page(
     wait: int,
     chosen: Selection,
     share: Share,
+    links: Links | None,
 ) -> FeedPage | Response:
     cursor = await begin.cursor(wanted, feature.reader)
     start, feed = (cursor.position, cursor.feed) if cursor else (None, "")
@@ -255,7 +258,7 @@ async def _page(
     if chosen.is_plain:
         link_next(request, response, found.next_cursor if found.has_more else None)
         return found
-    made = await feature.composer.page(found.items, chosen, share)
+    made = await feature.composer.page(found.items, chosen, share, links)
     told = cut_at(found, made.passed, query.scope)
     octets = page_json(
         made.items, next_cursor=told.next_cursor, has_more=told.has_more, warnings=told.warnings
@@ -265,10 +268,15 @@ async def _page(
     return answer
 
 
+def _links_if_wanted(chosen: Selection, links: Callable[[], LinkMaker]) -> Links | None:
+    return links().to if chosen.has_links else None
+
+
 @router.get(
     "/messages",
     dependencies=[requires(Scope.READ)],
-    responses=documented(400, 410, s503=BUSY) | answered(200, "A page of the feed.", "Link"),
+    responses=documented(400, 409, 410, s409=NO_LINKS, s503=BUSY)
+    | answered(200, "A page of the feed.", "Link"),
     response_model=FeedPage,
     response_model_exclude_unset=True,
     summary="Read the feed: new messages of all mailboxes, each once",
@@ -282,6 +290,7 @@ async def list_messages(
     begin: Annotated[Begin, Depends()],
     chosen: InList,
     share: Memory,
+    links: MakesLinks,
     limit: Limit = 50,
     wait: Wait = 0,
 ) -> FeedPage | Response:
@@ -293,13 +302,15 @@ async def list_messages(
     if mailbox_ids:
         await feature.database.read(lambda db: _refuse_unknown(db, mailbox_ids))
         wanted = wanted.of(*mailbox_ids)
-    return await _page(feature, request, response, wanted, begin, limit, wait, chosen, share)
+    made_by = _links_if_wanted(chosen, links)
+    return await _page(feature, request, response, wanted, begin, limit, wait, chosen, share, made_by)
 
 
 @router.get(
     "/mailboxes/{mailbox_id}/messages",
     dependencies=[requires(Scope.READ)],
-    responses=documented(400, 404, 410, s503=BUSY) | answered(200, "A page of the feed.", "Link"),
+    responses=documented(400, 404, 409, 410, s409=NO_LINKS, s503=BUSY)
+    | answered(200, "A page of the feed.", "Link"),
     response_model=FeedPage,
     response_model_exclude_unset=True,
     summary="Read the feed of one mailbox",
@@ -313,13 +324,15 @@ async def list_mailbox_messages(
     begin: Annotated[Begin, Depends()],
     chosen: InList,
     share: Memory,
+    links: MakesLinks,
     limit: Limit = 50,
     wait: Wait = 0,
 ) -> FeedPage | Response:
     """The same as `/messages?mailbox_id=…`, of one mailbox."""
     number = mailbox_id_of(mailbox_id)
     await feature.database.read(lambda db: existing(db, number))
-    return await _page(feature, request, response, wanted.of(number), begin, limit, wait, chosen, share)
+    made_by, wanted = _links_if_wanted(chosen, links), wanted.of(number)
+    return await _page(feature, request, response, wanted, begin, limit, wait, chosen, share, made_by)
 
 
 async def found(feature: MessageRoutes, message_id: str) -> Message:
@@ -343,7 +356,7 @@ async def _found_with_names(feature: MessageRoutes, message_id: str) -> tuple[Me
 @router.get(
     "/messages/{message_id}",
     dependencies=[requires(Scope.READ)],
-    responses=documented(404, s503=BUSY)
+    responses=documented(404, 409, s409=NO_LINKS, s503=BUSY)
     | answered(200, "The message with its parts.", "ETag")
     | not_modified(),
     response_model=MessageWhole,
@@ -355,13 +368,15 @@ async def get_message(
     known: Annotated[Conditional, Depends()],
     share: Memory,
     chosen: OfOne,
+    links: MakesLinks,
 ) -> Response:
     """Its text, its sanitised HTML, its headers, and what hangs on it; with `fields` only what that names."""
     row, mailbox = await _found_with_names(feature, message_id)
     headers = {"ETag": schemas.etag(row, mailbox, chosen.words)}
     if known.is_met_by(headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    octets = await feature.composer.one(schemas.answer(row, mailbox), chosen, share)
+    made_by = _links_if_wanted(chosen, links)
+    octets = await feature.composer.one(schemas.answer(row, mailbox), chosen, share, made_by)
     return Response(octets, headers=headers, media_type="application/json")
 
 

@@ -41,6 +41,11 @@ class AttachmentAnswer(BaseModel):
         description="What the HTML refers to it by, as `cid:`: its Content-ID without brackets, else its "
         "Content-Location. In the link it may be percent-encoded.",
     )
+    url: str | None = Field(
+        None,
+        examples=["/v1/messages/msg_34/attachments/0?link=AW…"],
+        description="With `include=raw_url`: it opens without a key, for 15 minutes (`MAILDELTA_LINK_SECONDS`).",
+    )
 
 
 class BounceAnswer(BaseModel):
@@ -169,6 +174,12 @@ class MessageAnswer(BaseModel):
     )
     attachments: list[AttachmentAnswer] | None = Field(
         None, description="With `include=attachments`: the parts that can be downloaded."
+    )
+    raw_url: str | None = Field(
+        None,
+        examples=["/v1/messages/msg_34/raw?link=AW…"],
+        description="With `include=raw_url`: the message as the server sent it, at this service. It opens without a "
+        "key, for 15 minutes (`MAILDELTA_LINK_SECONDS`), as long as the key that asked for it is there and reaches it.",
     )
 
 

@@ -22,6 +22,7 @@ class Include(StrEnum):
     HTML = "html"
     HEADERS = "headers"
     ATTACHMENTS = "attachments"
+    RAW_URL = "raw_url"
 
 
 PARSED: Final = frozenset({Include.TEXT, Include.HTML, Include.HEADERS, Include.ATTACHMENTS})
@@ -38,6 +39,8 @@ _ALSO_CALLED: Final = {
     "html_body": "html",
     "header": "headers",
     "files": "attachments",
+    "raw": "raw_url",
+    "url": "raw_url",
     "size": "octets",
     "uid": "unique_id",
     "preview": "snippet",
@@ -64,6 +67,11 @@ class Selection:
     def is_read(self) -> bool:
         """The letter itself has to be read."""
         return bool(self.include & PARSED)
+
+    @property
+    def has_links(self) -> bool:
+        """Links are to be made."""
+        return Include.RAW_URL in self.include
 
     @property
     def words(self) -> str:
@@ -95,6 +103,8 @@ def selected(
     known = {name: name for name in (*PLAIN, *Include)}
     if named is not None:
         faults += _faults("fields", named, known)
+        if Include.RAW_URL in named and Include.RAW_URL not in included:
+            faults.append(InputFault("/query/fields", "'raw_url' is made where include=raw_url asks for it"))
     if faults:
         raise AppError(422, "invalid_request", "The request is not valid.", tuple(faults[:_MOST_FAULTS]))
     wanted = frozenset(map(Include, included))

@@ -37,6 +37,10 @@ _CALLS: Final = {
         "The API key of the request is missing or not valid. It is never about a mail server's login.",
         "Send 'Authorization: Bearer <key>'. 'maildelta show-key' prints the first key.",
     ),
+    "link_not_valid": ErrorCode(
+        "The signed link was cut, is of something else, has run out, or the key in whose name it was made is gone.",
+        "Ask for a new one by include=raw_url. MAILDELTA_LINK_SECONDS says how long links last.",
+    ),
     "forbidden": ErrorCode(
         "The API key is valid and lacks the scope that this operation needs.",
         "Use a key with the scope that the detail names.",
