@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from app import __version__, telemetry
 from app.access.service import Scope, make_key
 from app.cli.migrate_data import CannotMove, Moved, migrate_data
+from app.cli.storage import storage
 from app.database import Database, StorageFailed
 from app.database.backup import BackupRefused, back_up, restore
 from app.database.locks import DatabaseInUse, shared
@@ -35,6 +36,7 @@ cli = typer.Typer(
 
 secret_key = typer.Typer(help="The key that stored credentials are sealed by.", no_args_is_help=True)
 cli.add_typer(secret_key, name="secret-key")
+cli.add_typer(storage, name="storage")
 
 
 @cli.callback()

@@ -420,6 +420,13 @@ class Counts(BaseModel):
         description="Of the stored ones, those whose copy is not confirmed whole: they are not deleted on the server.",
     )
     missing: int = Field(0, description="Of all these, those that the last listing did not show.")
+    messages_stored: int = Field(0, examples=[118], description="Messages whose contents are here.")
+    octets_stored: int = Field(
+        0,
+        examples=[6158336],
+        description="Their octets as the server sent them, whoever else has the same content. After an upgrade that "
+        "first counts it grows, for some minutes, up to what is stored.",
+    )
 
 
 class LastSync(BaseModel):

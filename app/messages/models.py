@@ -43,6 +43,9 @@ class Feed(SQLModel, table=True):
 
     So places become visible in their order, and a reader that follows them never skips one. ``feed_id``: random, made
     with the database, and kept wherever that is moved to.
+
+    ``stored_messages`` and ``stored_octets``: the sums of ``StoredSum``. Of the places up to ``to_count`` those up to
+    ``counted_to`` are counted: what an earlier version stored is counted in steps.
     """
 
     __tablename__ = "feed"
@@ -50,6 +53,28 @@ class Feed(SQLModel, table=True):
     id: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
     last_seq: int = Field(sa_column=Column(BigInt, nullable=False))
     feed_id: str = Field(default="", sa_column=Column(Text, nullable=False, server_default=""))
+    stored_messages: int = Field(default=0, sa_column=Column(BigInt, nullable=False, server_default="0"))
+    stored_octets: int = Field(default=0, sa_column=Column(BigInt, nullable=False, server_default="0"))
+    counted_to: int = Field(default=0, sa_column=Column(BigInt, nullable=False, server_default="0"))
+    to_count: int = Field(default=0, sa_column=Column(BigInt, nullable=False, server_default="0"))
+
+
+class StoredSum(SQLModel, table=True):
+    """How many messages of a mailbox are stored with their contents, and their octets; no row: none was yet.
+
+    Each message counts in its mailbox with the octets that its server sent, whoever else has the same content.
+    """
+
+    __tablename__ = "stored_sums"
+    __table_args__ = (Index("ix_stored_sums_octets", "octets", "mailbox_id"),)
+
+    mailbox_id: int = Field(
+        sa_column=Column(
+            BigInt, ForeignKey("mailboxes.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+        )
+    )
+    messages: int = Field(sa_column=Column(BigInt, nullable=False))
+    octets: int = Field(sa_column=Column(BigInt, nullable=False))
 
 
 class Message(SQLModel, table=True):

@@ -14,6 +14,7 @@ from app.mail.mime import Automated, Kind
 from app.mail.people import in_unicode
 from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.repository import with_label
+from app.messages import sums
 from app.messages.models import Content, ContentBlock, Feed, Message, MessageSeq, Rereading
 
 _PLACES_LOOKED_AT = 10_000  # at once, for messages to be read again: most are not, once they have been
@@ -83,8 +84,9 @@ def take_places(db: Session, count: int) -> int:
 
 
 def add_messages(db: Session, rows: Sequence[dict[str, Any]]) -> None:
-    """Store message rows in bulk."""
+    """Store message rows in bulk, at places that were taken in this transaction, and count them."""
     db.execute(_insert(db)(SQLModel.metadata.tables["messages"]), rows)
+    sums.add(db, [(row["mailbox_id"], row["octets"]) for row in rows])
 
 
 def last_place(db: Session) -> int:
@@ -250,8 +252,7 @@ def warn(db: Session, seq: MessageSeq, warning: str) -> None:
 
 def remove(db: Session, seq: MessageSeq) -> bool:
     """Whether there was such a message; there is none now. Its content goes too when nobody else has it."""
-    result = db.execute(delete(Message).where(col(Message.seq) == seq))
-    return bool(result.rowcount)  # type: ignore[attr-defined]  # a CursorResult has it
+    return bool(_remove(db, col(Message.seq) == seq))
 
 
 def remove_some(db: Session, mailbox_id: MailboxId, *, most: int, most_octets: int) -> bool:
@@ -266,8 +267,17 @@ def remove_some(db: Session, mailbox_id: MailboxId, *, most: int, most_octets: i
         last = seq
     if last is None:
         return False
-    db.execute(delete(Message).where(ours, col(Message.seq) <= last))
+    _remove(db, ours & (col(Message.seq) <= last))
     return True
+
+
+def _remove(db: Session, which: ColumnElement[bool]) -> int:
+    gone = (
+        delete(Message).where(which).returning(col(Message.mailbox_id), col(Message.seq), col(Message.octets))
+    )
+    rows = [sums.Gone(*row) for row in db.execute(gone)]
+    sums.subtract(db, rows)
+    return len(rows)
 
 
 def first_block(db: Session, sha256: bytes) -> tuple[bytes, int, int] | None:

@@ -1,4 +1,4 @@
-"""The ledger's counts and the last sync of mailboxes, for their answers."""
+"""The ledger's counts, what is stored, and the last sync of mailboxes, for their answers."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,14 @@ from sqlmodel import Session
 from app.ledger import repository as ledger
 from app.mailboxes.models import MailboxId
 from app.mailboxes.schemas import Counts, LastSync, MailboxStats
+from app.messages import sums
 from app.runs import repository as runs
 from app.web.ids import encode_id
 
 
 def stats_of(db: Session, mailbox_ids: Sequence[MailboxId]) -> dict[MailboxId, MailboxStats]:
-    """The ledger's counts and the last sync of each mailbox, in two statements however many there are."""
+    """The ledger's counts, what is stored and the last sync of each mailbox, in three statements however many there
+    are."""
     if not mailbox_ids:
         return {}
     facts = {mailbox_id: MailboxStats() for mailbox_id in mailbox_ids}
@@ -22,6 +24,9 @@ def stats_of(db: Session, mailbox_ids: Sequence[MailboxId]) -> dict[MailboxId, M
         counts.unique_ids += count
         counts.missing += missing
         counts.not_whole += not_whole
+    for mailbox_id, stored in sums.of(db, mailbox_ids).items():
+        counts = facts[mailbox_id].counts
+        counts.messages_stored, counts.octets_stored = stored.messages, stored.octets
     for sync in runs.latest(db, mailbox_ids):
         assert sync.id is not None
         facts[MailboxId(sync.mailbox_id)].last_sync = LastSync(

@@ -25,13 +25,16 @@ from app.ledger import repository as ledger
 from app.ledger.models import Leased
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
 from app.maildrops.errors import SyncErrorCode
+from app.messages import sums
 from app.messages.repository import last_place
 from app.runs.errors import LeaseLost
 from app.runs.models import ACTIVE, NO_SERVER, Sync, SyncId, SyncStatus, SyncTranscript, Trigger
 from app.telemetry.metrics import Backlog
 from app.web.error_codes import CODES
+from app.web.ids import encode_id
 
 TRANSCRIPTS_KEPT = 3  # of each mailbox, the latest
+_MAILBOXES_TOLD = 100  # by name in the metrics
 
 
 # Made once: to make a statement and its cache key costs several times its execution.
@@ -78,7 +81,7 @@ class Ending:
 
 
 def backlog(db: Session, now: datetime) -> Backlog:
-    """How much waits, and for how long; three looks at indices, whatever has been stored."""
+    """How much waits, for how long, and how much is stored; looks at indices and sums, whatever has been stored."""
     active = (
         select_columns(col(Sync.status), func.count(), func.min(col(Sync.queued_at)))
         .where(text("status IN ('queued', 'running')"))  # as the index says it: SQLite compares no parameters
@@ -90,11 +93,18 @@ def backlog(db: Session, now: datetime) -> Backlog:
         col(Mailbox.next_sync_at) <= now, col(Mailbox.status) == MailboxStatus.ACTIVE.value
     )
     due_since = db.exec(due.order_by(col(Mailbox.next_sync_at)).limit(1)).first()
+    stored = sums.overall(db)
     return Backlog(
         queued=queued,
         running=found.get(SyncStatus.RUNNING.value, (0, now))[0],
         lag_seconds=max(0.0, (now - min(waits_since, due_since or now)).total_seconds()),
         feed_place=last_place(db),
+        stored_messages=stored.messages,
+        stored_octets=stored.octets,
+        octets_by_mailbox=tuple(
+            (encode_id("mbx", mailbox_id), each.octets)
+            for mailbox_id, each in sums.largest(db, _MAILBOXES_TOLD).items()
+        ),
     )
 
 

@@ -25,12 +25,18 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Syncs that are queued and that run; how long the mailbox waits that waits longest; the feed's last place."""
+    """Syncs that are queued and that run; how long the mailbox waits that waits longest; the feed's last place.
+
+    ``stored_messages``, ``stored_octets``: of all mailboxes. ``octets_by_mailbox``: of those with the most.
+    """
 
     queued: int
     running: int
     lag_seconds: float
     feed_place: int
+    stored_messages: int = 0
+    stored_octets: int = 0
+    octets_by_mailbox: tuple[tuple[str, int], ...] = ()
 
 
 class Metrics:
@@ -117,3 +123,21 @@ class Metrics:
         yield GaugeMetricFamily(
             "maildelta_feed_place", "The last place of the feed that was given.", value=backlog.feed_place
         )
+        yield GaugeMetricFamily(
+            "maildelta_stored_messages",
+            "Messages that are stored with their contents.",
+            value=backlog.stored_messages,
+        )
+        yield GaugeMetricFamily(
+            "maildelta_stored_octets",
+            "Their octets as their servers sent them; a content that several have counts for each.",
+            value=backlog.stored_octets,
+        )
+        by_mailbox = GaugeMetricFamily(
+            "maildelta_mailbox_stored_octets",
+            "The same of the mailboxes with the most octets, a hundred at most.",
+            labels=["mailbox"],
+        )
+        for mailbox, octets in backlog.octets_by_mailbox:
+            by_mailbox.add_metric([mailbox], octets)
+        yield by_mailbox

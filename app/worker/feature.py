@@ -9,6 +9,7 @@ from app.jobs.port import JobEngine
 from app.messages.rereading import Rereader
 from app.reading.threads import FairThreads
 from app.sync.context import SyncTools
+from app.worker.counting import counting
 from app.worker.forgetting import forgetting
 from app.worker.removal import removal
 from app.worker.runner import SyncRunner
@@ -47,4 +48,5 @@ def jobs(core: Core, *, threads: FairThreads, bell: Bell | None) -> JobEngine:
     )
     reread = Rereader(database=core.database, threads=threads, monotonic=core.monotonic).job()
     url = None if core.database.is_sqlite else settings.effective_database_url
-    return PgQueuerEngine([reread, removal(core.database), forget], core.wakeups, url=url, bell=bell)
+    runs = [reread, removal(core.database), forget, counting(core.database)]
+    return PgQueuerEngine(runs, core.wakeups, url=url, bell=bell)

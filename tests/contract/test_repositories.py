@@ -360,11 +360,18 @@ async def test_the_backlog_tells_what_waits_and_for_how_long(database: Database)
     await make_mailbox(database, next_sync_at=NOW - timedelta(seconds=300), status="paused")
     await make_mailbox(database, next_sync_at=NOW + timedelta(seconds=300))
     await make_mailbox(database, next_sync_at=NOW - timedelta(seconds=30))
-    assert await backlog(database) == Backlog(queued=0, running=0, lag_seconds=30.0, feed_place=2)
+    stored: dict[str, Any] = {
+        "stored_messages": 2,
+        "stored_octets": 92,
+        "octets_by_mailbox": (("mbx_1", 92),),
+    }
+    assert await backlog(database) == Backlog(queued=0, running=0, lag_seconds=30.0, feed_place=2, **stored)
     for _ in range(3):
         await ask(database, await make_mailbox(database))
     await take(database, limit=1)
-    assert await backlog(database, seconds=60) == Backlog(queued=2, running=1, lag_seconds=90.0, feed_place=2)
+    assert await backlog(database, seconds=60) == Backlog(
+        queued=2, running=1, lag_seconds=90.0, feed_place=2, **stored
+    )
     await database.write(lambda db: db.execute(text("UPDATE mailboxes SET next_sync_at = NULL")))
     assert (await backlog(database, seconds=60)).lag_seconds == 60.0
 

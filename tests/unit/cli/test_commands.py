@@ -1,5 +1,7 @@
 """Commands for people: what they say where there is nothing."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,3 +24,23 @@ def test_show_key_prints_the_key_that_is_there(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "api-key").write_text("a-key-that-was-made\n")
     monkeypatch.setenv("MAILDELTA_DATA_DIR", str(tmp_path))
     assert CliRunner().invoke(cli, ["show-key"]).stdout == "a-key-that-was-made\n"
+
+
+def test_sums_of_what_is_stored_are_checked_and_counted_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAILDELTA_DATA_DIR", str(tmp_path))
+    assert CliRunner().invoke(cli, ["storage", "check"]).stdout == "The sums are right.\n"
+    with closing(sqlite3.connect(tmp_path / "maildelta.sqlite")) as database, database:
+        database.execute(
+            "INSERT INTO mailboxes (id, name, host, port, security, username, allow_cleartext_password, initial_sync, "
+            "server_retention, status, ids_changed, failures, created_at) "
+            "VALUES (7, 'm', 'h', 995, 'tls', 'u', 0, 'all', '{}', 'active', 0, 0, '2026-11-23')"
+        )
+        database.execute("INSERT INTO stored_sums VALUES (7, 2, 40)")
+    told = CliRunner().invoke(cli, ["storage", "check"])
+    assert (told.exit_code, told.stdout) == (
+        1, "mbx_7: 2 messages, 40 octets are counted; 0 messages, 0 octets are there.\n"
+    )  # fmt: skip
+    assert CliRunner().invoke(cli, ["storage", "recount"]).stdout == "0 messages, 0 octets.\n"
+    assert CliRunner().invoke(cli, ["storage", "check"]).exit_code == 0

@@ -1,0 +1,74 @@
+"""Commands about what is stored: whether the sums are right, and room on the disk."""
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import NoReturn
+
+import typer
+
+from app.database import Database, StorageFailed
+from app.database.locks import DatabaseInUse, shared
+from app.database.schema import upgrade
+from app.messages import sums
+from app.settings import Settings
+from app.web.ids import encode_id
+from app.worker.counting import count_to_the_end
+
+_MOST_TOLD = 20
+
+storage = typer.Typer(help="What is stored: sums, and room on the disk.", no_args_is_help=True)
+
+
+@storage.command("check")
+def check() -> None:
+    """Compare the sums of what is stored with what is there; exit code 1 if they differ. Looks at every message."""
+    with _database() as database:
+        if asyncio.run(database.read(sums.is_counting)):
+            _fail("What an earlier version stored is still being counted: ask again in some minutes.")
+        wrong = asyncio.run(database.search(partial(sums.wrong, limit=_MOST_TOLD)))
+    for mailbox_id, (told, there) in wrong.items():
+        typer.echo(
+            f"{encode_id('mbx', mailbox_id)}: {told.messages} messages, {told.octets} octets are counted; "
+            f"{there.messages} messages, {there.octets} octets are there."
+        )
+    if wrong:
+        typer.echo("'maildelta storage recount' counts anew.", err=True)
+        sys.exit(1)
+    typer.echo("The sums are right.")
+
+
+@storage.command("recount")
+def recount() -> None:
+    """Count anew what is stored, in steps, beside the running service. Interrupted, the service goes on with it."""
+
+    async def count(database: Database) -> sums.Stored:
+        await database.write(sums.count_anew)
+        await count_to_the_end(database)
+        return await database.read(sums.overall)
+
+    with _database() as database:
+        stored = asyncio.run(count(database))
+    typer.echo(f"{stored.messages} messages, {stored.octets} octets.")
+
+
+@contextmanager
+def _database() -> Iterator[Database]:
+    url = Settings().effective_database_url
+    try:
+        with shared(url):
+            upgrade(url)
+            database = Database(url)
+            try:
+                yield database
+            finally:
+                database.close()
+    except (DatabaseInUse, StorageFailed, OSError) as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(message, err=True)
+    sys.exit(2)
