@@ -82,14 +82,16 @@ async def check_readiness(feature: Injected) -> Health:
 
 @router.get(
     "/metrics",
-    dependencies=[requires(Scope.READ)],
+    dependencies=[requires(Scope.READ, of_all=True)],
     summary="Numbers for Prometheus",
     response_class=Response,
     responses=documented()
     | {200: {"description": "The numbers.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def read_metrics(feature: Injected) -> Response:
-    """In the text format of Prometheus. The database is asked every 5 s at most."""
+    """In the text format of Prometheus. The database is asked every 5 s at most. They are of all mailboxes: a
+    key that is bound to some gets 403.
+    """
     return Response(await feature.numbers(), media_type=CONTENT_TYPE)
 
 

@@ -1,10 +1,14 @@
 """Who may ask, wired."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
+from app.access.key_routes import router
+from app.access.keys import digest
 from app.access.links import Links
-from app.access.routes import Access, router
-from app.access.service import Gate, digest
+from app.access.routes import Access
+from app.access.service import Gate
 from app.core import Core, Feature
 from app.web.rates import Rate
 
@@ -18,6 +22,7 @@ def build(core: Core, *, has_routes: bool) -> Feature:
         wrong_keys=Rate(settings.wrong_keys_per_minute),
         requests=Rate(settings.requests_per_minute),
         waiting=settings.waiting_requests_per_key,
+        clock=core.clock,
         monotonic=core.monotonic,
     )
     links = Links(
@@ -26,5 +31,13 @@ def build(core: Core, *, has_routes: bool) -> Feature:
         lifetime=timedelta(seconds=settings.link_seconds),
         clock=core.clock,
     )
+
+    @asynccontextmanager
+    async def running(_app: object) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await gate.last_uses.end()
+
     serves = Access(database=core.database, gate=gate, links=links, clock=core.clock)
-    return Feature(serves=serves, routers=[router] if has_routes else [])
+    return Feature(serves=serves, routers=[router] if has_routes else [], running=running)

@@ -1,83 +1,54 @@
-"""API keys over HTTP."""
+"""Who asks, as routes see it: what a key must be allowed to do, and what the caller reaches."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-import structlog
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import BaseModel, Field
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import Scope as Asgi
 
-from app.access import repository
 from app.access.links import Links
-from app.access.models import ApiKey
-from app.access.service import Caller, Gate, Scope, make_key
+from app.access.reach import Reach
+from app.access.service import Caller, Gate, Scope
 from app.database import Database
-from app.errors import not_found
-from app.idempotency.replays import MakesOnce
-from app.web.features import feature_of, served
-from app.web.ids import decode_id, encode_id
-from app.web.pages import CursorScope, Page, Paged
-from app.web.problems import answered, documented
-from app.web.routing import Doorkeeper, Router
-from app.web.text import Line
-from app.web.times import UtcTime
+from app.web.features import feature_of
+from app.web.routing import Doorkeeper
 
-_log = structlog.get_logger()
-
-_LIST = CursorScope("api-keys")
 CALLER = "maildelta.caller"  # where the scope of a request holds who asks
+ADMISSION = "maildelta.admission"  # and by what it was let in
 
 _bearer = HTTPBearer(
     auto_error=False, scheme_name="ApiKey", description="An API key: paste what `maildelta show-key` prints."
 )
 
 
-class NewApiKey(BaseModel, extra="forbid"):
-    """What to make."""
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """Who may ask: the gate that judges keys, and what the routes of the keys work with."""
 
-    name: Line = Field(
-        min_length=1, max_length=200, examples=["invoice import"], description="What it is for, for people."
-    )
-    scopes: list[Scope] = Field(
-        min_length=1, max_length=3, examples=[["read"]], description="`sync` includes `read`, `admin` all."
-    )
-
-
-class ApiKeyAnswer(BaseModel):
-    """A key, without the key."""
-
-    id: str = Field(examples=["key_1"], description="The id of the key, not the key.")
-    name: str = Field(examples=["invoice import"], description="What it is for, for people.")
-    prefix: str = Field(examples=["md_Yk2p8vQx1"], description="How the key starts: to tell keys apart.")
-    scopes: list[Scope] = Field(examples=[["read"]], description="What it may do.")
-    created_at: UtcTime = Field(description="When it was made.")
+    database: Database
+    gate: Gate
+    links: Links
+    clock: Callable[[], datetime]
 
 
-class ApiKeyMade(ApiKeyAnswer):
-    """A new key: the only answer that shows it."""
+def requires(scope: Scope, *, of_all: bool = False) -> Any:
+    """A route's dependency, of its ``dependencies``: the caller's key is valid and has this scope.
 
-    key: str | None = Field(
-        examples=["md_…"],
-        description="Shown once; keep it where secrets are kept. null: it was shown, to the first request with this "
-        "`Idempotency-Key`.",
-    )
-
-
-def requires(scope: Scope) -> Any:
-    """A route's dependency, of its ``dependencies``: the caller's key is valid and has this scope."""
-    return Security(Admission(scope), scopes=[scope.value])
+    ``of_all``: what the route tells is about all mailboxes, so that a key must reach all of them.
+    """
+    return Security(Admission(scope, of_all=of_all), scopes=[scope.value])
 
 
 class Admission(Doorkeeper):
     """Judges the key before anything else of a request is looked at."""
 
-    def __init__(self, needed: Scope) -> None:
+    def __init__(self, needed: Scope, *, of_all: bool = False) -> None:
         self.needed = needed
+        self.of_all = of_all
 
     async def __call__(
         self, _documented: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
@@ -90,10 +61,10 @@ class Admission(Doorkeeper):
         address = scope["client"][0] if scope.get("client") else ""
         caller = await _gate(scope).recognise(authorization, client=address)
         scope["maildelta.key"] = caller.key  # who is refused now stands in the log too
-        _gate(scope).admit(caller, self.needed)
+        _gate(scope).admit(caller, self.needed, of_all=self.of_all)
         if _waits(scope):
             _gate(scope).begin_to_wait(caller)
-        scope[CALLER] = caller
+        scope[CALLER], scope[ADMISSION] = caller, self
         if is_known := scope.get("maildelta.is_known"):
             is_known()
 
@@ -101,6 +72,28 @@ class Admission(Doorkeeper):
         """The answer was sent, or nobody is there to get it."""
         if _waits(scope) and (caller := scope.get(CALLER)):
             _gate(scope).end_to_wait(caller)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What a caller reaches while it waits: asked anew each time before something is read for it."""
+
+    request: Request
+
+    @property
+    def reach(self) -> Reach:
+        """What it reached when it came."""
+        caller: Caller = self.request.scope[CALLER]
+        return caller.reach
+
+    async def again(self) -> Reach:
+        """What it reaches now. Raises 401 or 403 when its key is not valid any more, or may less."""
+        scope = self.request.scope
+        admission: Admission = scope[ADMISSION]
+        caller = await _gate(scope).look_again(
+            scope[CALLER], self.request.headers["authorization"], admission.needed, of_all=admission.of_all
+        )
+        return caller.reach
 
 
 def _gate(scope: Asgi) -> Gate:
@@ -116,77 +109,21 @@ def _waits(scope: Asgi) -> bool:
     )
 
 
-def _caller(request: Request) -> Caller:
+async def _caller(request: Request) -> Caller:
     caller: Caller = request.scope[CALLER]
     return caller
 
 
-By = Annotated[Caller, Depends(_caller)]  # who asks, where a route ``requires`` a scope
+async def _reach(request: Request) -> Reach:
+    caller: Caller = request.scope[CALLER]
+    return caller.reach
 
 
-@dataclass(frozen=True, kw_only=True)
-class Access:
-    """Who may ask: the gate that judges keys, and what the routes of the keys work with."""
-
-    database: Database
-    gate: Gate
-    links: Links
-    clock: Callable[[], datetime]
+async def _watch(request: Request) -> Watch:
+    return Watch(request)
 
 
-Injected = Annotated[Access, Depends(served(Access))]
-
-router = Router(tags=["API keys"], dependencies=[requires(Scope.ADMIN)])
-
-
-@router.post(
-    "/api-keys",
-    status_code=201,
-    dependencies=[Depends(MakesOnce("key"))],
-    responses=documented() | answered(201, "The key, shown this once."),
-    summary="Make an API key",
-)
-async def create_api_key(feature: Injected, body: NewApiKey, by: By) -> ApiKeyMade:
-    """Makes a key that can do what its scopes say. Store it where secrets are kept: only its digest stays here."""
-    row, key = await feature.database.write(
-        lambda db: make_key(db, name=body.name, scopes=body.scopes, now=feature.clock())
-    )
-    _log.info("api_key_made", api_key=encode_id("key", row.id or 0), scopes=row.scopes, **by.trail)
-    return ApiKeyMade(**_shape(row).model_dump(), key=key)
-
-
-@router.get(
-    "/api-keys",
-    responses=documented(400) | answered(200, "A page of the keys, without the keys themselves.", "Link"),
-    summary="List the API keys",
-)
-async def list_api_keys(feature: Injected, paging: Paged) -> Page[ApiKeyAnswer]:
-    """Oldest first. The first key, which the settings give, is not among them."""
-    place = paging.place(_LIST) or 0
-    rows = await feature.database.read(lambda db: repository.page(db, after=place, limit=paging.rows))
-    return paging.linked(paging.page(rows, _LIST, place=lambda row: row.id, shape=_shape))
-
-
-@router.delete(
-    "/api-keys/{key_id}",
-    status_code=204,
-    responses=documented(404) | answered(204, "It is revoked."),
-    summary="Revoke an API key",
-)
-async def revoke_api_key(feature: Injected, key_id: str, by: By) -> None:
-    """Requests by it are refused from now on."""
-    number = decode_id("key", key_id)
-    if not await feature.database.write(lambda db: repository.remove(db, number)):
-        raise not_found("API key")
-    _log.info("api_key_revoked", api_key=key_id, **by.trail)
-
-
-def _shape(row: ApiKey) -> ApiKeyAnswer:
-    assert row.id is not None
-    return ApiKeyAnswer(
-        id=encode_id("key", row.id),
-        name=row.name,
-        prefix=row.prefix,
-        scopes=[Scope(scope) for scope in row.scopes],
-        created_at=row.created_at,
-    )
+# Where a route ``requires`` a scope:
+By = Annotated[Caller, Depends(_caller)]  # who asks
+Within = Annotated[Reach, Depends(_reach)]  # what it reaches
+Watching = Annotated[Watch, Depends(_watch)]  # the same, for routes that wait

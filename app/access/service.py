@@ -1,48 +1,37 @@
-"""API keys: making them, recognising them, and judging what they may do."""
+"""The gate: recognising API keys, and judging what they may do, from where and until when."""
 
+import asyncio
 import hmac
 import math
 import re
-import secrets
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
-from hashlib import sha256
-
-from sqlmodel import Session
+from functools import partial
 
 from app.access import repository
-from app.access.links import FIRST_KEY
+from app.access.grants import ANY_TERMS, Terms
+from app.access.keys import FIRST_KEY, PREFIX_LENGTH, Maker, digest, terms_of
+from app.access.last_use import LastUses
+from app.access.links import FIRST_KEY as FIRST_NUMBER
 from app.access.models import ApiKey
+from app.access.reach import ALL_MAILBOXES, Reach
+from app.access.scopes import Scope, included
 from app.database import Database
 from app.errors import AppError
-from app.web.clients import counted_as
+from app.web.clients import counted_as, lies_in
 from app.web.rates import Rate
+from app.web.times import as_text
 
-PREFIX_LENGTH = 12
+__all__ = ["Caller", "Gate", "Scope"]
+
 _KEY = re.compile(r"md_[A-Za-z0-9_-]{43}", re.ASCII)  # as ``make_key`` makes them
-
-
-class Scope(StrEnum):
-    """What a key may do. ``sync`` includes ``read``, ``admin`` includes both."""
-
-    READ = "read"
-    SYNC = "sync"
-    ADMIN = "admin"
-
-
-_INCLUDED = {
-    Scope.READ: frozenset({Scope.READ}),
-    Scope.SYNC: frozenset({Scope.READ, Scope.SYNC}),
-    Scope.ADMIN: frozenset(Scope),
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the id of the key (the first admin key has none), what it may do, and from where.
+    """Who asks: the id of the key (the first admin key has none), what it may do, from where, and what it reaches.
 
     ``by_link``: by a signed link that was made in the key's name.
     """
@@ -50,6 +39,9 @@ class Caller:
     key_id: int | None
     scopes: frozenset[Scope]
     client: str
+    reach: Reach = ALL_MAILBOXES
+    terms: Terms = ANY_TERMS
+    name: str = FIRST_KEY
     by_link: bool = False
 
     @property
@@ -60,8 +52,13 @@ class Caller:
     @property
     def key(self) -> str:
         """The key's name in the log, and where it is counted what a caller takes: by links apart."""
-        name = "first-key" if self.key_id is None else f"key_{self.key_id}"
+        name = FIRST_KEY if self.key_id is None else f"key_{self.key_id}"
         return f"{name}-link" if self.by_link else name
+
+    @property
+    def maker(self) -> Maker:
+        """As one who makes keys."""
+        return Maker(self.key, self.terms)
 
 
 class Gate:
@@ -79,6 +76,7 @@ class Gate:
         wrong_keys: Rate,
         requests: Rate,
         waiting: int,
+        clock: Callable[[], datetime],
         monotonic: Callable[[], float],
     ) -> None:
         self._database = database
@@ -87,12 +85,14 @@ class Gate:
         self._requests = requests
         self._most_waiting = waiting
         self._waiting: Counter[str] = Counter()
+        self._clock = clock
         self._monotonic = monotonic
+        self._looks: dict[bytes, asyncio.Task[tuple[ApiKey, bytes] | None]] = {}
+        self.last_uses = LastUses(database=database, clock=clock, monotonic=monotonic)
 
-    def admit(self, caller: Caller, needed: Scope) -> None:
-        """Raises 403 when the scope is lacking, or 429."""
-        if needed not in caller.scopes:
-            raise AppError(403, "forbidden", f"This API key lacks the scope '{needed}'.")
+    def admit(self, caller: Caller, needed: Scope, *, of_all: bool = False) -> None:
+        """Raises 403 when the scope is lacking, or 429. ``of_all``: what is asked for is about all mailboxes."""
+        permit(caller, needed, of_all=of_all)
         if wait := self._requests.spend(caller.key, now=self._monotonic()):
             raise _too_many("This API key has asked too often.", wait)
 
@@ -109,20 +109,18 @@ class Gate:
             del self._waiting[caller.key]
 
     async def recognise(self, authorization: str | None, *, client: str = "") -> Caller:
-        """The caller behind an ``Authorization`` header. Raises 401, or 429 for too many wrong keys."""
-        scheme, _, key = (authorization or "").partition(" ")
-        key = key.strip()
-        if scheme.lower() != "bearer" or not key:
-            raise _unauthorized("Send 'Authorization: Bearer <API key>'.")
+        """The caller behind an ``Authorization`` header. Raises 401, 403, or 429 for too many wrong keys."""
+        key = _bearer(authorization)
         if hmac.compare_digest(digest(key), self._first_digest):
             return Caller(None, frozenset(Scope), client)
         found = await self._found(key)
-        if found is None or not hmac.compare_digest(digest(key), found.sha256):
+        if found is None or not hmac.compare_digest(digest(key), found[1]):
             # A right key is never refused for others' wrong ones: many may share an address.
             self.count_wrong(client)
             raise _unauthorized("This API key is not valid.")
-        scopes = frozenset[Scope]().union(*(_INCLUDED[Scope(scope)] for scope in found.scopes))
-        return Caller(found.id, scopes, client)
+        caller = self._judged(found[0], client)
+        self.last_uses.note(found[0])
+        return caller
 
     def count_wrong(self, client: str) -> None:
         """One more wrong key or link came from this address. Raises 429 for too many."""
@@ -131,41 +129,89 @@ class Gate:
 
     async def behind_link(self, key_number: int, *, client: str) -> Caller | None:
         """The caller in whose name a link was made, which may read and no more; None: the key is gone, or may not."""
-        if key_number == FIRST_KEY:
+        if key_number == FIRST_NUMBER:
             return Caller(None, frozenset({Scope.READ}), client, by_link=True)
         row = await self._database.read(lambda db: repository.get(db, key_number))
         if row is None:
             return None
-        scopes = frozenset[Scope]().union(*(_INCLUDED[Scope(scope)] for scope in row.scopes))
-        return Caller(row.id, scopes & {Scope.READ}, client, by_link=True)
+        try:
+            caller = self._judged(row, client)
+        except AppError:  # it has expired, or must not be used from there
+            return None
+        return replace(caller, scopes=caller.scopes & {Scope.READ}, by_link=True)
 
-    async def _found(self, key: str) -> ApiKey | None:
+    async def look_again(
+        self, caller: Caller, authorization: str, needed: Scope, *, of_all: bool = False
+    ) -> Caller:
+        """The same caller as it stands now, for one who has waited: its key may be another one, or be revoked.
+
+        Raises 401 or 403. Many who wait with one key are judged by one look.
+        """
+        if caller.key_id is None:
+            return caller
+        key = _bearer(authorization)
+        look = digest(key)
+        if (task := self._looks.get(look)) is None:
+            task = self._looks[look] = asyncio.create_task(self._found(key))
+            task.add_done_callback(partial(self._has_looked, look))
+        found = await asyncio.shield(task)
+        if found is None or not hmac.compare_digest(look, found[1]):
+            raise _unauthorized("This API key is not valid any more.")
+        now = self._judged(found[0], caller.client)
+        permit(now, needed, of_all=of_all)
+        return now
+
+    def _has_looked(self, look: bytes, task: "asyncio.Task[tuple[ApiKey, bytes] | None]") -> None:
+        del self._looks[look]
+        if not task.cancelled():
+            task.exception()  # all who waited for it may have gone
+
+    async def _found(self, key: str) -> tuple[ApiKey, bytes] | None:
         if not _KEY.fullmatch(key):
             return None  # the database need not be asked
-        return await self._database.read(lambda db: repository.by_prefix(db, key[:PREFIX_LENGTH]))
+        question = partial(repository.by_prefix, prefix=key[:PREFIX_LENGTH], now=self._clock())
+        return await self._database.read(question)
+
+    def _judged(self, row: ApiKey, client: str) -> Caller:
+        """The caller by this key now. Raises 401 when it has expired, 403 where it must not be used."""
+        terms = terms_of(row)
+        if terms.expires_at is not None and terms.expires_at <= self._clock():
+            detail = f"This API key expired at {as_text(terms.expires_at)}."
+            raise _unauthorized(detail, code="key_expired")
+        if terms.networks is not None and not lies_in(client, terms.networks):
+            told = f"the address {client}" if client else "a socket without an address"
+            detail = f"This API key may not be used from {told}: see its allowed_networks."
+            raise AppError(403, "address_not_allowed", detail)
+        return Caller(
+            row.id,
+            included(Scope(scope) for scope in row.scopes),
+            client,
+            Reach.bound_to(row.mailbox_ids, row.labels),
+            terms,
+            row.name,
+        )
 
 
-def make_key(db: Session, *, name: str, scopes: list[Scope], now: datetime) -> tuple[ApiKey, str]:
-    """A new key and its row; the key itself is known only here."""
-    key = f"md_{secrets.token_urlsafe(32)}"
-    row = ApiKey(
-        name=name,
-        prefix=key[:PREFIX_LENGTH],
-        sha256=digest(key),
-        scopes=[scope.value for scope in scopes],
-        created_at=now,
-    )
-    return repository.add(db, row), key
+def permit(caller: Caller, needed: Scope, *, of_all: bool) -> None:
+    """Raises 403 where the caller may not."""
+    if needed not in caller.scopes:
+        raise AppError(403, "forbidden", f"This API key lacks the scope '{needed}'.")
+    if of_all and not caller.reach.is_all:
+        detail = "This API key is bound to some mailboxes, and this operation is about all of them."
+        raise AppError(403, "forbidden", detail)
 
 
-def digest(key: str) -> bytes:
-    """sha256: the keys are 256 random bits, which no password hash could make harder to guess."""
-    return sha256(key.encode("utf-8", "surrogateescape")).digest()
+def _bearer(authorization: str | None) -> str:
+    scheme, _, key = (authorization or "").partition(" ")
+    key = key.strip()
+    if scheme.lower() != "bearer" or not key:
+        raise _unauthorized("Send 'Authorization: Bearer <API key>'.")
+    return key
 
 
 def _too_many(detail: str, wait: float) -> AppError:
     return AppError(429, "too_many_requests", detail, headers={"Retry-After": str(math.ceil(wait))})
 
 
-def _unauthorized(detail: str) -> AppError:
-    return AppError(401, "unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
+def _unauthorized(detail: str, *, code: str = "unauthorized") -> AppError:
+    return AppError(401, code, detail, headers={"WWW-Authenticate": "Bearer"})

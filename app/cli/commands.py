@@ -13,7 +13,8 @@ import typer
 from pydantic import ValidationError
 
 from app import __version__, telemetry
-from app.access.service import Scope, make_key
+from app.access.keys import make_key
+from app.access.service import Scope
 from app.cli.migrate_data import CannotMove, Moved, migrate_data
 from app.cli.storage import storage
 from app.database import Database, StorageFailed

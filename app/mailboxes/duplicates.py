@@ -2,6 +2,7 @@
 
 from sqlmodel import Session
 
+from app.access.reach import Reach
 from app.errors import AppError
 from app.mailboxes import repository
 from app.mailboxes.destination import Destination, canonical_host
@@ -15,9 +16,12 @@ def is_same_login(one: Mailbox | Destination, other: Mailbox | Destination) -> b
     return _login(one) == _login(other)
 
 
-def refuse_duplicate(db: Session, row: Mailbox) -> None:
-    """Raises 409 where another mailbox has the login of this one. Of two at once, one is the first."""
-    for other in repository.same_login(db, username=row.username, port=row.port):
+def refuse_duplicate(db: Session, row: Mailbox, *, reach: Reach) -> None:
+    """Raises 409 where another mailbox in reach has the login of this one. Of two at once, one is the first.
+
+    Of mailboxes out of reach nobody learns so that they are there, nor can anybody keep others from registering theirs.
+    """
+    for other in repository.same_login(db, username=row.username, port=row.port, reach=reach):
         if other.id != row.id and is_same_login(other, row):
             detail = (
                 "has the same host, port and username. Change that one, or say allow_duplicate: true to have its mail "
@@ -26,11 +30,15 @@ def refuse_duplicate(db: Session, row: Mailbox) -> None:
             raise _is_there("mailbox_exists", MailboxId(other.id or 0), detail)
 
 
-def refuse_external_id_of_another(db: Session, row: Mailbox, external_id: str | None) -> None:
-    """Raises 409 where another mailbox has the id that this one is to get. Of two at once, one is the first."""
+def refuse_external_id_of_another(
+    db: Session, row: Mailbox, external_id: str | None, *, reach: Reach
+) -> None:
+    """Raises 409 where another mailbox in reach has the id that this one is to get. Of two at once, one is
+    the first.
+    """
     if external_id is None:
         return
-    other = repository.by_external_id(db, external_id, namespace=row.namespace)
+    other = repository.by_external_id(db, external_id, reach=reach)
     if other is not None and other != row.id:
         detail = "has this external_id. Change that one, or PUT it by that id."
         raise _is_there("external_id_exists", other, detail)

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from sqlmodel import Session
 
+from app.access.reach import Reach
 from app.core import Core, Feature
 from app.mailboxes.models import REMOVAL_JOB, MailboxId
 from app.mailboxes.routes import MailboxRoutes, StatsOf, router
@@ -19,7 +20,7 @@ def build(
     stats_of: StatsOf,
     ledger: LedgerOfMailbox,
     end_syncs: Callable[[Session, MailboxId], None],
-    passes_test: Callable[[MailboxId, MailboxChange], Awaitable[None]],
+    passes_test: Callable[[MailboxId, MailboxChange, Reach], Awaitable[None]],
 ) -> Feature:
     """The routes of the mailboxes. What they need of features above them comes as functions."""
     serves = MailboxRoutes(

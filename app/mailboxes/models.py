@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NewType
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Text, false, text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Text, false, text, true
 from sqlmodel import Field, SQLModel
 
 from app.database import BigInt, Json, Octets, UtcDateTime
@@ -56,7 +56,8 @@ class Mailbox(SQLModel, table=True):
     ``refused_until``, but those of which ``forced_at`` keeps the latest.
     ``stat_excess``: how many messages more than it listed STAT counted last; null: none.
     ``removed_at``: it is gone for all who ask, and what belongs to it goes by and by.
-    ``namespace``: in which no other one has its ``external_id``; empty: that of all who reach every mailbox.
+    ``namespace``: in which no other one has its ``external_id``; empty: that of all who reach every mailbox. One that
+    a bound key named has one of its own.
     ``labels`` has an index, the table of ``MailboxLabel``. ``caller_metadata``: ``metadata`` in the API.
     """
 
@@ -84,6 +85,12 @@ class Mailbox(SQLModel, table=True):
             unique=True,
             sqlite_where=text("external_id IS NOT NULL AND removed_at IS NULL"),
             postgresql_where=text("external_id IS NOT NULL AND removed_at IS NULL"),
+        ),
+        Index(
+            "ix_mailboxes_external_id",
+            "external_id",
+            sqlite_where=text("external_id IS NOT NULL"),
+            postgresql_where=text("external_id IS NOT NULL"),
         ),
         {"sqlite_autoincrement": True},
     )
@@ -163,7 +170,10 @@ class Mailbox(SQLModel, table=True):
 
 
 class MailboxLabel(SQLModel, table=True):
-    """The labels of mailboxes once more, to find these by: a row for each label of each mailbox that is there."""
+    """The labels of mailboxes once more, to find these by: a row for each label of each mailbox that is there.
+
+    ``gives_reach``: keys that are bound to the label reach the mailbox (``labelling``).
+    """
 
     __tablename__ = "mailbox_labels"
     __table_args__ = (Index("ix_mailbox_labels_mailbox_id", "mailbox_id"),)
@@ -174,3 +184,4 @@ class MailboxLabel(SQLModel, table=True):
             BigInt, ForeignKey("mailboxes.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
         )
     )
+    gives_reach: bool = Field(default=True, sa_column=Column(Boolean, nullable=False, server_default=true()))

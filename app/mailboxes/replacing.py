@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field, model_validator
 from sqlmodel import Session
 
+from app.access.reach import Reach
 from app.errors import AppError, invalid_request
 from app.mailboxes import repository, service
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
@@ -56,6 +57,7 @@ def put(
     wanted: MailboxReplacement,
     *,
     existing: MailboxId | None,
+    reach: Reach,
     vault: Vault,
     ledger: service.LedgerOfMailbox,
     now: datetime,
@@ -66,14 +68,16 @@ def put(
         raise invalid_request("/external_id", "must be that of the address, or left out")
     wanted = wanted.model_copy(update={"external_id": external_id})
     if existing is None:
-        row = service.register(db, wanted, vault=vault, allowed=allowed, now=now)
+        row = service.register(db, wanted, reach=reach, vault=vault, allowed=allowed, now=now)
         if wanted.paused:
             row.status, row.next_sync_at = MailboxStatus.PAUSED.value, None
         return Put(row, None)
-    row = service.existing(db, existing, to_change=True)
+    row = service.existing(db, existing, reach=reach, to_change=True)
     change = _as_change(row, wanted, vault)
     named = frozenset(service.columns_to_change(row, change)) | (change.model_fields_set & _CREDENTIALS)
-    row = service.change(db, existing, change, vault=vault, ledger=ledger, allowed=allowed, now=now)
+    row = service.change(
+        db, existing, change, reach=reach, vault=vault, ledger=ledger, allowed=allowed, now=now
+    )
     return Put(row, named)
 
 
@@ -112,6 +116,6 @@ def refuse_absent(if_match: str | None) -> None:
         )
 
 
-def find(db: Session, external_id: str) -> MailboxId | None:
-    """The mailbox that is to be replaced, locked."""
-    return repository.by_external_id(db, external_id, namespace="")
+def find(db: Session, external_id: str, *, reach: Reach) -> MailboxId | None:
+    """The mailbox in reach that is to be replaced, locked."""
+    return repository.by_external_id(db, external_id, reach=reach)

@@ -1,6 +1,6 @@
 """SQL of the mailboxes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, cast
@@ -21,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, SQLModel, col, select
 
+from app.access.reach import Reach
 from app.mailboxes.models import Mailbox, MailboxId, MailboxLabel, MailboxStatus
 
 
@@ -69,10 +70,14 @@ _SAME_LOGIN = (
     .where(_MAILBOXES.c.removed_at.is_(None))
     .order_by(_MAILBOXES.c.id)
 )
-_BY_EXTERNAL_ID = select_columns(_MAILBOXES.c.id).where(
-    _MAILBOXES.c.namespace == bindparam("namespace"),
-    _MAILBOXES.c.external_id == bindparam("external_id"),
-    text("external_id IS NOT NULL AND removed_at IS NULL"),  # as the index says it
+_BY_EXTERNAL_ID = (
+    select_columns(_MAILBOXES.c.id)
+    .where(
+        _MAILBOXES.c.external_id == bindparam("external_id"),
+        text("external_id IS NOT NULL AND removed_at IS NULL"),  # as the indices say it
+    )
+    .order_by(_MAILBOXES.c.id)
+    .limit(1)
 )
 _NAMES = select_columns(
     _MAILBOXES.c.id, _MAILBOXES.c.name, _MAILBOXES.c.external_id, _MAILBOXES.c.labels
@@ -108,22 +113,27 @@ def snapshots(db: Session, mailbox_ids: Sequence[MailboxId]) -> dict[MailboxId, 
     return {MailboxId(row.id): cast("Mailbox", row) for row in rows}
 
 
-def same_login(db: Session, *, username: str, port: int) -> Sequence[Mailbox]:
-    """The mailboxes with this username and port, as plain rows of their logins, to be read only.
+def same_login(db: Session, *, username: str, port: int, reach: Reach) -> Sequence[Mailbox]:
+    """The mailboxes in reach with this username and port, as plain rows of their logins, to be read only.
 
     Until the transaction ends nobody else asks for the same ones, so that of two who would add one the second sees the
     first (SQLite has one writer anyhow).
     """
     _one_at_a_time(db, f"{port} {username}")
-    rows = db.connection().execute(_SAME_LOGIN, {"username": username, "port": port})
+    same = _SAME_LOGIN.where(*reach.of(_MAILBOXES.c.id))
+    rows = db.connection().execute(same, {"username": username, "port": port})
     return [cast("Mailbox", row) for row in rows]
 
 
-def by_external_id(db: Session, external_id: str, *, namespace: str) -> MailboxId | None:
-    """The mailbox that a caller calls so, locked; until the transaction ends nobody else asks for this name."""
-    _one_at_a_time(db, f"external_id {namespace} {external_id}")
-    named = {"external_id": external_id, "namespace": namespace}
-    found = db.connection().execute(_BY_EXTERNAL_ID.with_for_update(), named).scalar()
+def by_external_id(db: Session, external_id: str, *, reach: Reach) -> MailboxId | None:
+    """The mailbox in reach that a caller calls so, locked; until the transaction ends nobody else asks for this name.
+
+    Of all mailboxes: those that nobody named who is bound to some (``Mailbox.namespace``).
+    """
+    _one_at_a_time(db, f"external_id {external_id}")
+    ours = (_MAILBOXES.c.namespace == "",) if reach.is_all else reach.of(_MAILBOXES.c.id)
+    asked = _BY_EXTERNAL_ID.where(*ours).with_for_update()
+    found = db.connection().execute(asked, {"external_id": external_id}).scalar()
     return None if found is None else MailboxId(found)
 
 
@@ -138,12 +148,28 @@ def names_of(db: Session, mailbox_ids: Iterable[MailboxId]) -> Sequence[Mailbox]
     return [cast("Mailbox", row) for row in rows]
 
 
-def index_labels(db: Session, row: Mailbox) -> None:
-    """Have the mailbox found by the labels that it has now, and by no others."""
+def giving_labels(db: Session, mailbox_id: MailboxId) -> frozenset[str]:
+    """The labels of a mailbox that give reach to keys which are bound to them."""
+    giving = select_columns(_LABELS.c.label).where(_LABELS.c.mailbox_id == mailbox_id)
+    return frozenset(row[0] for row in db.connection().execute(giving.where(_LABELS.c.gives_reach.is_(True))))
+
+
+def index_labels(db: Session, row: Mailbox, *, giving: Collection[str]) -> None:
+    """Have the mailbox found by the labels that it has now, and by no others. ``giving``: those that give reach."""
     db.execute(delete(MailboxLabel).where(col(MailboxLabel.mailbox_id) == row.id))
     if row.labels:
-        rows = [{"label": label, "mailbox_id": row.id} for label in row.labels]
+        rows = [
+            {"label": label, "mailbox_id": row.id, "gives_reach": label in giving} for label in row.labels
+        ]
         db.connection().execute(insert(_LABELS), rows)
+
+
+def unknown(db: Session, mailbox_ids: Iterable[MailboxId], *, reach: Reach) -> list[MailboxId]:
+    """Those of these that name no mailbox, or one out of reach."""
+    ids = list(mailbox_ids)
+    asked = select_columns(_MAILBOXES.c.id).where(_AMONG, *reach.of(_MAILBOXES.c.id))
+    there = {row[0] for row in db.connection().execute(asked, {"mailboxes": ids})}
+    return [each for each in ids if each not in there]
 
 
 def poll_state(db: Session, mailbox_id: MailboxId) -> PollState | None:
@@ -250,9 +276,9 @@ def _is_refused_at(at: PollState) -> ColumnElement[bool]:
     return and_(text("refused_at IS NOT NULL"), is_there)
 
 
-def page(db: Session, wanted: WantedMailboxes, *, after: int, limit: int) -> Sequence[Mailbox]:
-    """Mailboxes by id, oldest first."""
-    fits = [col(Mailbox.id) > after, col(Mailbox.removed_at).is_(None)]
+def page(db: Session, wanted: WantedMailboxes, *, reach: Reach, after: int, limit: int) -> Sequence[Mailbox]:
+    """Mailboxes in reach by id, oldest first."""
+    fits = [col(Mailbox.id) > after, col(Mailbox.removed_at).is_(None), *reach.among(_MAILBOXES.c.id)]
     if wanted.external_ids:
         fits.append(col(Mailbox.external_id).in_(wanted.external_ids))
     if wanted.labels:

@@ -9,7 +9,8 @@ import structlog
 from fastapi import Body, Depends, Header, Path, Query, Request, Response
 from sqlmodel import Session
 
-from app.access.routes import By, requires
+from app.access.reach import Reach
+from app.access.routes import By, Within, requires
 from app.access.service import Scope
 from app.database import Database
 from app.errors import invalid_request
@@ -63,7 +64,7 @@ class MailboxRoutes:
     stats_of: StatsOf
     ledger: service.LedgerOfMailbox
     end_syncs: Callable[[Session, MailboxId], None]
-    passes_test: Callable[[MailboxId, MailboxChange], Awaitable[None]]
+    passes_test: Callable[[MailboxId, MailboxChange, Reach], Awaitable[None]]
     work_is_due: Callable[[], None]
     removal_is_due: Callable[[], None]
     clock: Callable[[], datetime]
@@ -89,15 +90,15 @@ Filters = Annotated[WantedMailboxes, Depends(_wanted)]
 router = Router(tags=["Mailboxes"])
 
 
-def _shaped(feature: MailboxRoutes, db: Session, mailbox_id: MailboxId) -> MailboxAnswer:
-    row = service.existing(db, mailbox_id)
+def _shaped(feature: MailboxRoutes, db: Session, mailbox_id: MailboxId, reach: Reach) -> MailboxAnswer:
+    row = service.existing(db, mailbox_id, reach=reach)
     return answer(row, feature.stats_of(db, [mailbox_id]).get(mailbox_id, MailboxStats()))
 
 
 @router.post(
     "/mailboxes",
     status_code=201,
-    dependencies=[requires(Scope.ADMIN), MAKES_ONCE],
+    dependencies=[requires(Scope.MAILBOXES), MAKES_ONCE],
     responses=documented(409, s409=_CONFLICTS) | answered(201, "The mailbox as it is stored.", "Location"),
     summary="Register a mailbox",
 )
@@ -116,7 +117,14 @@ async def create_mailbox(
     service.refuse_token_url(body.oauth2, feature.allowed, feature.ports)
 
     def change(db: Session) -> MailboxAnswer:
-        row = service.register(db, body, vault=feature.vault, allowed=feature.allowed, now=feature.clock())
+        row = service.register(
+            db,
+            body,
+            reach=by.reach,
+            vault=feature.vault,
+            allowed=feature.allowed,
+            now=feature.clock(),
+        )
         service.refuse_other_port(row, feature.ports)
         return answer(row, MailboxStats())
 
@@ -134,13 +142,15 @@ async def create_mailbox(
     responses=documented(400) | answered(200, "A page of the mailboxes.", "Link"),
     summary="List the mailboxes",
 )
-async def list_mailboxes(feature: Injected, paging: Paged, wanted: Filters) -> Page[MailboxAnswer]:
+async def list_mailboxes(
+    feature: Injected, paging: Paged, wanted: Filters, reach: Within
+) -> Page[MailboxAnswer]:
     """Oldest first. Several values of one filter mean one of them, several filters all of them."""
     scope = CursorScope.of("mailboxes", filters=asdict(wanted))
     place = paging.place(scope) or 0
 
     def question(db: Session) -> Page[MailboxAnswer]:
-        rows = repository.page(db, wanted, after=place, limit=paging.rows)
+        rows = repository.page(db, wanted, reach=reach, after=place, limit=paging.rows)
         facts = feature.stats_of(db, [MailboxId(row.id or 0) for row in rows])
 
         def shape(row: Mailbox) -> MailboxAnswer:
@@ -157,20 +167,20 @@ async def list_mailboxes(feature: Injected, paging: Paged, wanted: Filters) -> P
     responses=documented(404) | answered(200, "The mailbox.", "ETag"),
     summary="Read a mailbox",
 )
-async def get_mailbox(feature: Injected, mailbox_id: str, response: Response) -> MailboxAnswer:
+async def get_mailbox(feature: Injected, mailbox_id: str, response: Response, reach: Within) -> MailboxAnswer:
     """With its ledger in numbers, its last sync, and what is known of its server.
 
     The `ETag` changes with what a PATCH may change: send it as `If-Match` to change only what you have seen.
     """
     number = mailbox_id_of(mailbox_id)
-    found = await feature.database.read(lambda db: _shaped(feature, db, number))
+    found = await feature.database.read(lambda db: _shaped(feature, db, number, reach))
     response.headers["ETag"] = etag(found)
     return found
 
 
 @router.patch(
     "/mailboxes/{mailbox_id}",
-    dependencies=[requires(Scope.ADMIN)],
+    dependencies=[requires(Scope.MAILBOXES)],
     responses=documented(404, 409, 412, 424, s409=_CONFLICTS, s424=_TEST_FAILED)
     | answered(200, "The mailbox as it is now.", "ETag"),
     summary="Change a mailbox",
@@ -194,12 +204,13 @@ async def update_mailbox(
 
     def change(db: Session) -> MailboxAnswer:
         if if_match is not None:
-            service.existing(db, number, to_change=True)
-            refuse_unless_matching(if_match, etag(_shaped(feature, db, number)))
+            service.existing(db, number, reach=by.reach, to_change=True)
+            refuse_unless_matching(if_match, etag(_shaped(feature, db, number, by.reach)))
         row = service.change(
             db,
             number,
             body,
+            reach=by.reach,
             vault=feature.vault,
             ledger=feature.ledger,
             allowed=feature.allowed,
@@ -208,10 +219,10 @@ async def update_mailbox(
         if body.model_fields_set & {"port", "security"}:
             service.refuse_other_port(row, feature.ports)
         db.flush()
-        return _shaped(feature, db, number)
+        return _shaped(feature, db, number, by.reach)
 
     if test:
-        await feature.passes_test(number, body)
+        await feature.passes_test(number, body, by.reach)
     changed = await feature.database.write(change)
     response.headers["ETag"] = etag(changed)
     _log.info("mailbox_changed", mailbox=changed.id, fields=sorted(body.model_fields_set), **by.trail)
@@ -222,7 +233,7 @@ async def update_mailbox(
 
 @router.put(
     "/mailboxes/by-external-id/{external_id}",
-    dependencies=[requires(Scope.ADMIN)],
+    dependencies=[requires(Scope.MAILBOXES)],
     responses=documented(409, 412, s409=_CONFLICTS)
     | answered(200, "The mailbox as it is now.", "ETag")
     | {
@@ -247,16 +258,17 @@ async def put_mailbox(
     service.refuse_token_url(body.oauth2, feature.allowed, feature.ports)
 
     def change(db: Session) -> tuple[MailboxAnswer, frozenset[str] | None]:
-        existing = replacing.find(db, external_id)
+        existing = replacing.find(db, external_id, reach=by.reach)
         if existing is None:
             replacing.refuse_absent(if_match)
         elif if_match is not None:
-            refuse_unless_matching(if_match, etag(_shaped(feature, db, existing)))
+            refuse_unless_matching(if_match, etag(_shaped(feature, db, existing, by.reach)))
         done = replacing.put(
             db,
             external_id,
             body,
             existing=existing,
+            reach=by.reach,
             vault=feature.vault,
             ledger=feature.ledger,
             allowed=feature.allowed,
@@ -265,7 +277,7 @@ async def put_mailbox(
         if done.changed is None or done.changed & {"port", "security"}:
             service.refuse_other_port(done.row, feature.ports)
         db.flush()
-        return _shaped(feature, db, MailboxId(done.row.id or 0)), done.changed
+        return _shaped(feature, db, MailboxId(done.row.id or 0), by.reach), done.changed
 
     mailbox, changed = await feature.database.write(change)
     response.headers["ETag"] = etag(mailbox)
@@ -283,7 +295,7 @@ async def put_mailbox(
 @router.delete(
     "/mailboxes/{mailbox_id}",
     status_code=204,
-    dependencies=[requires(Scope.ADMIN)],
+    dependencies=[requires(Scope.MAILBOXES)],
     responses=documented(404, 412) | answered(204, "It is removed."),
     summary="Remove a mailbox with its messages",
 )
@@ -300,11 +312,11 @@ async def delete_mailbox(
     number = mailbox_id_of(mailbox_id)
 
     def change(db: Session) -> None:
-        row = service.existing(db, number, to_change=True)
+        row = service.existing(db, number, reach=by.reach, to_change=True)
         if confirm not in {row.name, encode_id("mbx", number)}:
             raise invalid_request("/query/confirm", "must be the mailbox's name or its id")
         if if_match is not None:
-            refuse_unless_matching(if_match, etag(_shaped(feature, db, number)))
+            refuse_unless_matching(if_match, etag(_shaped(feature, db, number, by.reach)))
         feature.end_syncs(db, number)
         repository.remove(db, row, now=feature.clock())
 

@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 
 from sqlmodel import Session
 
+from app.access.reach import Reach
 from app.errors import AppError, InputFault, invalid_request, not_found, without_secrets
 from app.mailboxes import repository
 from app.mailboxes.destination import Destination, canonical_host, fields_that_need_credentials
 from app.mailboxes.duplicates import is_same_login, refuse_duplicate, refuse_external_id_of_another
+from app.mailboxes.labelling import labels_after_change, labels_of_new
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
 from app.mailboxes.oauth2 import OAuth2Login
 from app.mailboxes.schemas import (
@@ -86,7 +88,13 @@ class LedgerOfMailbox:
 
 
 def register(
-    db: Session, new: NewMailbox, *, vault: Vault, now: datetime, allowed: Sequence[IpNetwork] = ()
+    db: Session,
+    new: NewMailbox,
+    *,
+    reach: Reach,
+    vault: Vault,
+    now: datetime,
+    allowed: Sequence[IpNetwork] = (),
 ) -> Mailbox:
     """Store a mailbox with its credentials sealed for its row. ``allowed``: private networks that may be used."""
     columns = new.model_dump(include=_STORED_AT_ONCE, mode="json")
@@ -101,11 +109,15 @@ def register(
     )
     row.is_private = _is_private(new.host, allowed)
     if not new.allow_duplicate:
-        refuse_duplicate(db, row)
-    refuse_external_id_of_another(db, row, row.external_id)
-    repository.add(db, row)
+        refuse_duplicate(db, row, reach=reach)
+    refuse_external_id_of_another(db, row, row.external_id, reach=reach)
+    labelled = labels_of_new(new.labels, reach=reach)
+    row.labels, named = labelled.labels, row.external_id
+    row.external_id = None
+    mailbox_id = repository.add(db, row)
+    _name(row, named, reach, mailbox_id)
     if row.labels:
-        repository.index_labels(db, row)
+        repository.index_labels(db, row, giving=labelled.giving)
     _seal(row, credentials_of(new), vault)
     return row
 
@@ -115,17 +127,25 @@ def change(
     mailbox_id: MailboxId,
     wanted: MailboxChange,
     *,
+    reach: Reach,
     vault: Vault,
     ledger: LedgerOfMailbox,
     now: datetime,
     allowed: Sequence[IpNetwork] = (),
 ) -> Mailbox:
     """Change what is named. New login data let a mailbox whose login was refused be polled again."""
-    row = existing(db, mailbox_id, to_change=True)
+    row = existing(db, mailbox_id, reach=reach, to_change=True)
     _refuse_other_facts(row, wanted)
     before, bound = _destination(row), Binding.of(row)
     columns = columns_to_change(row, wanted)
-    refuse_external_id_of_another(db, row, columns.get("external_id"))
+    refuse_external_id_of_another(db, row, columns.get("external_id"), reach=reach)
+    if "external_id" in columns:
+        _name(row, columns.pop("external_id"), reach, mailbox_id)
+        columns["external_id"] = row.external_id
+    if "labels" in columns:
+        giving = repository.giving_labels(db, mailbox_id)
+        labelled = labels_after_change(columns["labels"], reach=reach, before=row.labels, giving=giving)
+        columns["labels"] = labelled.labels
     for field, value in columns.items():
         setattr(row, field, value)
     named = columns.keys() | (wanted.model_fields_set & (_CREDENTIALS | {"paused"}))
@@ -143,16 +163,24 @@ def change(
     _refuse_turned_interval(row.poll_interval_seconds, row.poll_interval_max_seconds)
     after = _destination(row)
     if not (wanted.allow_duplicate or is_same_login(before, after)):
-        refuse_duplicate(db, row)
+        refuse_duplicate(db, row, reach=reach)
     move = move_of(before, after, wanted.maildrop, is_known=ledger.is_known(db, mailbox_id))
     is_moved = (before.host, before.port, before.username) != (after.host, after.port, after.username)
     _settle_maildrop(db, row, move, ledger=ledger, is_moved=is_moved, now=now)
     if "labels" in named:
-        repository.index_labels(db, row)
+        repository.index_labels(db, row, giving=labelled.giving)
     if "criteria" in named:
         ledger.judge_again(db, mailbox_id, now)
     _settle_status(row, wanted, named, now)
     return row
+
+
+def _name(row: Mailbox, external_id: str | None, reach: Reach, mailbox_id: MailboxId) -> None:
+    """Call a mailbox so. Names that bound keys give are no names for others: each has a namespace of its own, and is
+    found by reach, so that none is refused for one that its caller does not see.
+    """
+    row.external_id = external_id
+    row.namespace = "" if reach.is_all else encode_id("mbx", mailbox_id)
 
 
 def columns_to_change(row: Mailbox, wanted: MailboxChange) -> dict[str, Any]:
@@ -258,9 +286,12 @@ def stored_oauth2(db: Session, mailbox_id: MailboxId, *, vault: Vault) -> OAuth2
     return credentials if isinstance(credentials, OAuth2) else None
 
 
-def existing(db: Session, mailbox_id: MailboxId, *, to_change: bool = False) -> Mailbox:
-    """The mailbox, or 404. ``to_change``: nobody else changes it until this transaction ends."""
-    row = repository.get(db, mailbox_id, to_change=to_change)
+def existing(db: Session, mailbox_id: MailboxId, *, reach: Reach, to_change: bool = False) -> Mailbox:
+    """The mailbox, or 404, also where it is out of reach. ``to_change``: nobody else changes it until this transaction
+    ends.
+    """
+    is_seen = reach.is_all or reach.sees(db, "mbx", mailbox_id)
+    row = repository.get(db, mailbox_id, to_change=to_change) if is_seen else None
     if row is None:
         raise not_found("mailbox")
     return row

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 
 from app import pop3
+from app.access.reach import Reach
 from app.database import Database
 from app.errors import AppError, invalid_request
 from app.mailboxes.models import Mailbox, MailboxId
@@ -112,9 +113,11 @@ class ConnectionCheck:
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
 
-    async def stored(self, mailbox_id: MailboxId, change: MailboxChange | None) -> MailboxToCheck:
+    async def stored(
+        self, mailbox_id: MailboxId, change: MailboxChange | None, *, reach: Reach
+    ) -> MailboxToCheck:
         """What is to be tried of a stored mailbox with these changes. Raises AppError."""
-        row = await self.database.read(partial(existing, mailbox_id=mailbox_id))
+        row = await self.database.read(partial(existing, mailbox_id=mailbox_id, reach=reach))
         fields = {name: getattr(row, name) for name in _OF_ROW}
         if change is not None:
             fields |= {
@@ -126,17 +129,17 @@ class ConnectionCheck:
         except ValidationError as error:
             raise invalid_request("", error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 
-    async def passes(self, mailbox_id: MailboxId, change: MailboxChange) -> None:
+    async def passes(self, mailbox_id: MailboxId, change: MailboxChange, reach: Reach) -> None:
         """Raises AppError where a step fails, with the code that a sync would have."""
-        report = await self.run(await self.stored(mailbox_id, change))
+        report = await self.run(await self.stored(mailbox_id, change, reach=reach), reach=reach)
         if not report.ok:
             failed = report.steps[-1]
             told = " ".join(filter(None, (failed.detail, failed.cause, failed.remedy, "Nothing was stored.")))
             raise AppError(424, failed.code or SyncErrorCode.CONNECT_FAILED, f"{failed.step}: {told}")
 
-    async def run(self, wanted: MailboxToCheck) -> ConnectionReport:
+    async def run(self, wanted: MailboxToCheck, *, reach: Reach) -> ConnectionReport:
         """Every step until one fails. Raises AppError when ``mailbox_id`` names no mailbox."""
-        login, secrets = await self._login(wanted)
+        login, secrets = await self._login(wanted, reach)
         redaction = pop3.Redaction(*secrets)
         security = pop3.Security(wanted.security)
         endpoint = pop3.Endpoint(name_of(wanted.host), (), wanted.effective_port, security)
@@ -211,7 +214,7 @@ class ConnectionCheck:
             return error.detail, [warning]
         return await asyncio.to_thread(_ids_of, raw, self.limits)
 
-    async def _login(self, wanted: MailboxToCheck) -> tuple[Login | SyncFailed, Sequence[str]]:
+    async def _login(self, wanted: MailboxToCheck, reach: Reach) -> tuple[Login | SyncFailed, Sequence[str]]:
         """How to log in, and the secrets of it; when it cannot be, how that step fails. Tokens are always fresh: they
         are tried too.
         """
@@ -219,7 +222,7 @@ class ConnectionCheck:
             mailbox_id: MailboxId | None = None
             credentials = credentials_of(wanted)
             if credentials is None:
-                mailbox_id, credentials = await self._stored(wanted)
+                mailbox_id, credentials = await self._stored(wanted, reach)
             if isinstance(credentials, str):
                 return by_password(wanted, credentials), [credentials]
             if mailbox_id is None:
@@ -232,12 +235,12 @@ class ConnectionCheck:
         except SyncFailed as error:
             return error, ()
 
-    async def _stored(self, wanted: MailboxToCheck) -> tuple[MailboxId, Credentials]:
+    async def _stored(self, wanted: MailboxToCheck, reach: Reach) -> tuple[MailboxId, Credentials]:
         if wanted.mailbox_id is None:
             raise SyncFailed(SyncErrorCode.AUTH_FAILED, "No password was given.")
         try:
             mailbox_id = MailboxId(decode_id("mbx", wanted.mailbox_id))
-            row = await self.database.read(partial(existing, mailbox_id=mailbox_id))
+            row = await self.database.read(partial(existing, mailbox_id=mailbox_id, reach=reach))
         except AppError as error:
             raise invalid_request("/mailbox_id", error.detail) from error
         if row.credentials is None:

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Body, Depends
 from sqlmodel import Session
 
-from app.access.routes import requires
+from app.access.routes import Within, requires
 from app.access.service import Scope
 from app.mailboxes.examples import MAILBOXES
 from app.mailboxes.routes import mailbox_id_of
@@ -24,13 +24,14 @@ router = Router(tags=["Mailboxes"])
 
 @router.post(
     "/mailboxes/test",
-    dependencies=[requires(Scope.ADMIN)],
+    dependencies=[requires(Scope.MAILBOXES)],
     responses=documented() | answered(200, "Each step, and whether it worked."),
     summary="Try a mailbox's settings",
 )
 async def test_settings(
     feature: Injected,
     body: Annotated[MailboxToCheck, Body(openapi_examples=MAILBOXES)],
+    reach: Within,
 ) -> ConnectionReport:
     """Connects, logs in, counts messages and unique-ids, and says QUIT. Nothing is stored, retrieved or deleted.
 
@@ -39,38 +40,40 @@ async def test_settings(
     `capa`, `auth`, `stat`, `uidl`. With `starttls`, `tls` comes behind `capa`; with `none` it is left out. A test
     is a login: it meets the maildrop's lock and LOGIN-DELAY like any other. It waits at most 30 s for an answer.
     """
-    return await feature.run(body)
+    return await feature.run(body, reach=reach)
 
 
 @router.post(
     "/mailboxes/{mailbox_id}/test",
-    dependencies=[requires(Scope.ADMIN)],
+    dependencies=[requires(Scope.MAILBOXES)],
     responses=documented(404) | answered(200, "The steps that were made."),
     summary="Try what is stored of a mailbox, or changes to it",
 )
 async def test_stored(
     feature: Injected,
     mailbox_id: str,
+    reach: Within,
     change: Annotated[MailboxChange | None, Body(description="What to try otherwise than it is.")] = None,
 ) -> ConnectionReport:
     """As `/mailboxes/test`. Changes for which the stored credentials would go elsewhere need them in the body."""
-    return await feature.run(await feature.stored(mailbox_id_of(mailbox_id), change))
+    wanted = await feature.stored(mailbox_id_of(mailbox_id), change, reach=reach)
+    return await feature.run(wanted, reach=reach)
 
 
 @router.delete(
     "/mailboxes/{mailbox_id}/learnt",
     status_code=204,
-    dependencies=[requires(Scope.ADMIN)],
+    dependencies=[requires(Scope.MAILBOXES)],
     responses=documented(404) | answered(204, "It is forgotten."),
     summary="Forget what was learnt about a mailbox's server",
 )
-async def forget_learnt(feature: Injected, mailbox_id: str) -> None:
+async def forget_learnt(feature: Injected, mailbox_id: str, reach: Within) -> None:
     """That it did not do what it announces, and how its sizes fit: the next sync asks anew. It is forgotten by
     itself after 30 days, or when the server's greeting changes. `server.warnings` shows it.
     """
     number = mailbox_id_of(mailbox_id)
 
     def change(db: Session) -> None:
-        learnt.forget(db, existing(db, number))
+        learnt.forget(db, existing(db, number, reach=reach))
 
     await feature.database.write(change)

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from fastapi import Depends, Response
 
 from app.access.linked import Linked, requires_or_link
+from app.access.routes import Within
 from app.access.service import Scope
 from app.errors import not_found
 from app.mail.mime import Attachment
@@ -44,10 +45,15 @@ router = Router(tags=["Messages"])
     summary="Download the message as the server sent it",
 )
 async def download_message(
-    feature: Injected, message_id: str, asked: Annotated[Ranged, Depends()], share: Memory, linked: Linked
+    feature: Injected,
+    message_id: str,
+    asked: Annotated[Ranged, Depends()],
+    share: Memory,
+    linked: Linked,
+    reach: Within,
 ) -> Response:
     """Octet for octet, as it was stored; or a part of it, by `Range`. Streamed."""
-    row = await found(feature, message_id)
+    row = await found(feature, message_id, reach)
     etag = f'"{row.raw_sha256.hex()}"'
     headers = {"ETag": etag} | (_OPENED_BY_LINK if linked else _NEVER_CHANGES) | _DOWNLOAD
     if asked.is_met_by(etag):
@@ -83,11 +89,12 @@ async def download_attachment(
     asked: Annotated[Ranged, Depends()],
     share: Memory,
     linked: Linked,
+    reach: Within,
 ) -> Response:
     """Decoded and streamed, or a part of it, by `Range`. It is named and typed as the sender did; a browser is told to
     run none of it.
     """
-    row = await found(feature, message_id)
+    row = await found(feature, message_id, reach)
     etag = schemas.etag_of_attachment(row, index)
     headers = {"ETag": etag} | (_OPENED_BY_LINK if linked else _READ_ANEW_AT_TIMES) | _DOWNLOAD
     if asked.is_met_by(etag):

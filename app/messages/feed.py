@@ -13,6 +13,7 @@ from functools import partial
 
 from sqlmodel import Session
 
+from app.access.reach import Reach
 from app.database import Database
 from app.jobs.wakeups import Wakeup
 from app.mail.mime import VERSION
@@ -41,18 +42,26 @@ class Order(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FeedQuery:
-    """What is asked for, and where: from the place ``start`` on in this order (None: from its beginning).
+    """What is asked for, within whose reach, and where: from the place ``start`` on in this order (None: from its
+    beginning).
 
     ``floor``, newest first: nothing at this place or before it, for that was looked at already.
     """
 
     wanted: Wanted
+    reach: Reach
     order: Order
     start: int | None
     limit: int
     floor: int = 0
     most_looked_at: int = MOST_LOOKED_AT
     feed: str = ""  # whose place ``start`` is, where that is known
+
+    @property
+    def is_window(self) -> bool:
+        """Whether it goes through places of which no index says which are wanted: those of some mailboxes in reach."""
+        wanted = self.wanted
+        return not self.reach.is_all and wanted.mailbox_id is None and wanted.thread_id is None
 
     @property
     def scope(self) -> CursorScope:
@@ -95,13 +104,16 @@ def read_once(db: Session, query: FeedQuery) -> Found:
     wanted, bound = query.wanted, None
     if removed := mailboxes.removed(db):
         wanted = replace(wanted, outside=tuple(removed))
-    if wanted.is_search:
-        bound = repository.bound(
-            db, wanted, above=above, below=below, newest=newest, most=query.most_looked_at
-        )
-    if bound is not None:
-        above, below = (bound - 1, below) if newest else (above, bound + 1)
-    rows = repository.between(db, wanted, above=above, below=below, newest=newest, limit=query.limit + 1)
+    if query.is_window:
+        rows, bound = _look_through_window(db, replace(query, wanted=wanted), above, below)
+    else:
+        if wanted.is_search:
+            bound = repository.bound(
+                db, wanted, above=above, below=below, newest=newest, most=query.most_looked_at
+            )
+        if bound is not None:
+            above, below = (bound - 1, below) if newest else (above, bound + 1)
+        rows = _between(db, query, wanted, above, below)
     is_full = len(rows) > query.limit
     reached = rows[query.limit - 1].seq if is_full else bound
     place = reached if reached is not None or newest else max(end, start or 0)
@@ -135,6 +147,43 @@ def cut_at(page: FeedPage, passed: int, scope: CursorScope) -> FeedPage:
     )
 
 
+def _between(db: Session, query: FeedQuery, wanted: Wanted, above: int, below: int) -> Sequence[Message]:
+    newest, limit = query.order is Order.NEWEST, query.limit + 1
+    return repository.between(
+        db, wanted, reach=query.reach, above=above, below=below, newest=newest, limit=limit
+    )
+
+
+def _look_through_window(
+    db: Session, query: FeedQuery, above: int, below: int
+) -> tuple[Sequence[Message], int | None]:
+    """What is found within so many places as may be looked at, and the last of these (None: there are no more).
+
+    Most of them may be others'. Where none of the first is in reach, the look begins anew where one is: so a reader
+    with few mailboxes among many does not go through what is stored for others page by page.
+    """
+    newest, most = query.order is Order.NEWEST, query.most_looked_at
+    for is_first in (True, False):
+        bound = None
+        if below - above - 1 > most:
+            bound = below - most if newest else above + most
+        low, high = (above, below) if bound is None else (bound - 1, below) if newest else (above, bound + 1)
+        rows = _between(db, query, query.wanted, low, high)
+        if rows or bound is None or not is_first:
+            break
+        low, high = (above, bound) if newest else (bound, below)
+        try:
+            first = repository.nearest(
+                db, reach=query.reach, above=low, below=high, newest=newest, most_mailboxes=most
+            )
+        except repository.TooManyMailboxes:
+            break
+        if first is None:
+            return (), None
+        above, below = (above, first + 1) if newest else (first - 1, below)
+    return rows, bound
+
+
 def _is_uncertain(db: Session, wanted: Wanted) -> bool:
     return wanted.needs_newest_reader and repository.is_rereading(db, version=VERSION)
 
@@ -152,9 +201,17 @@ class Feed:
     _under_way: dict[tuple[asyncio.Event, FeedQuery], asyncio.Task[Found]] = field(default_factory=dict)
 
     async def page(
-        self, first: FeedQuery, *, wait: float, is_gone: Callable[[], Awaitable[bool]]
+        self,
+        first: FeedQuery,
+        *,
+        wait: float,
+        is_gone: Callable[[], Awaitable[bool]],
+        reach_now: Callable[[], Awaitable[Reach]],
     ) -> FeedPage:
-        """The page; when it has no message, what comes within ``wait`` seconds. ``is_gone``: nobody reads it."""
+        """The page; when it has no message, what comes within ``wait`` seconds. ``is_gone``: nobody reads it.
+
+        ``reach_now`` is asked after each wait: what it raises ends it.
+        """
         deadline = self.monotonic() + wait
         query, top = first, None
         while True:
@@ -173,6 +230,8 @@ class Feed:
             else:
                 return found.page  # what comes is newer than the cursor
             await self._news(ticket, looked_at, deadline)
+            first = replace(first, reach=await reach_now())
+            query = replace(query, reach=first.reach)
 
     async def last_place(self) -> int:
         """Behind it is what will be stored from now on."""

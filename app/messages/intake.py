@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from sqlmodel import Session
 
+from app.access.reach import ALL_MAILBOXES
 from app.mail.envelope import received_at
 from app.mail.fingerprint import Fingerprint, fingerprint, head_of, lasting, shown
 from app.mail.identification import thread_begun_by
@@ -71,13 +72,13 @@ def read_back(db: Session, sha256: bytes) -> Copy | None:
 
 def copy_of(db: Session, seq: MessageSeq) -> Copy | None:
     """The stored copy of a message, read back; None when it is not there or damaged."""
-    message = repository.get(db, seq)
+    message = repository.get(db, seq, reach=ALL_MAILBOXES)
     return read_back(db, message.raw_sha256) if message is not None else None
 
 
 def content_under(db: Session, seq: MessageSeq, head: bytes) -> bytes | None:
     """The content digest (``fingerprint``) of a stored message if this were its header block; None: it is not there."""
-    message = repository.get(db, seq)
+    message = repository.get(db, seq, reach=ALL_MAILBOXES)
     blocks = _blocks(db, message.raw_sha256) if message is not None else iter(())
     first = next(blocks, None)
     if first is None:

@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Text, UnaryExpression, and_, cast, delete, func, or_, update
+from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
+from app.access.reach import ALL_MAILBOXES, Reach
 from app.mail.mime import Automated, Kind
 from app.mail.people import in_unicode
 from app.mailboxes.models import Mailbox, MailboxId
@@ -19,6 +21,12 @@ from app.messages.models import Content, ContentBlock, Feed, Message, MessageSeq
 
 _PLACES_LOOKED_AT = 10_000  # at once, for messages to be read again: most are not, once they have been
 _CLOCKS_DIFFER = timedelta(minutes=10)
+_MESSAGES = SQLModel.metadata.tables["messages"]
+_MAILBOXES = SQLModel.metadata.tables["mailboxes"]
+
+
+class TooManyMailboxes(Exception):
+    """More are in reach than may be looked at one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,18 +129,51 @@ def place_before(db: Session, moment: datetime) -> int:
 
 
 def between(
-    db: Session, wanted: Wanted, *, above: int, below: int, newest: bool = False, limit: int
+    db: Session,
+    wanted: Wanted,
+    *,
+    reach: Reach,
+    above: int,
+    below: int,
+    newest: bool = False,
+    limit: int,
 ) -> Sequence[Message]:
-    """Messages whose places are above one and below another, in feed order or the newest first."""
-    return db.exec(query(wanted, above=above, below=below, newest=newest, limit=limit)).all()
+    """Messages in reach whose places are above one and below another, in feed order or the newest first."""
+    return db.exec(query(wanted, reach=reach, above=above, below=below, newest=newest, limit=limit)).all()
 
 
-def query(wanted: Wanted, *, above: int, below: int, newest: bool, limit: int) -> SelectOfScalar[Message]:
+def query(
+    wanted: Wanted, *, reach: Reach, above: int, below: int, newest: bool, limit: int
+) -> SelectOfScalar[Message]:
     """The question of ``between``."""
-    places = (col(Message.seq) > above, col(Message.seq) < below)
+    places = (col(Message.seq) > above, col(Message.seq) < below, *reach.of(_MESSAGES.c.mailbox_id))
     return (
         select(Message).where(*places, *_conditions(wanted)).order_by(_by_place(newest=newest)).limit(limit)
     )
+
+
+def nearest(
+    db: Session, *, reach: Reach, above: int, below: int, newest: bool, most_mailboxes: int
+) -> int | None:
+    """The first place between these, in feed order or the newest first, that is of a mailbox in reach: a step in an
+    index for each of these mailboxes. None: there is none.
+
+    Raises TooManyMailboxes where more are in reach than may be looked at.
+    """
+    ours = select_columns(_MAILBOXES.c.id).where(
+        _MAILBOXES.c.removed_at.is_(None), *reach.among(_MAILBOXES.c.id)
+    )
+    some = ours.limit(most_mailboxes + 1).subquery()
+    end = func.max if newest else func.min
+    first = (
+        select_columns(end(_MESSAGES.c.seq))
+        .where(_MESSAGES.c.mailbox_id == some.c.id, _MESSAGES.c.seq > above, _MESSAGES.c.seq < below)
+        .scalar_subquery()
+    )
+    count, place = db.execute(select_columns(func.count(), end(first)).select_from(some)).one()
+    if count > most_mailboxes:
+        raise TooManyMailboxes
+    return None if place is None else int(place)
 
 
 def bound(db: Session, wanted: Wanted, *, above: int, below: int, newest: bool, most: int) -> int | None:
@@ -149,9 +190,9 @@ def bound(db: Session, wanted: Wanted, *, above: int, below: int, newest: bool, 
     return last[0] if len(last) > 1 else None
 
 
-def get(db: Session, seq: MessageSeq) -> Message | None:
-    """The message at this place, unless its mailbox was removed."""
-    is_there = (col(Message.seq) == seq, col(Mailbox.removed_at).is_(None))
+def get(db: Session, seq: MessageSeq, *, reach: Reach) -> Message | None:
+    """The message at this place, unless its mailbox was removed or is out of reach."""
+    is_there = (col(Message.seq) == seq, col(Mailbox.removed_at).is_(None), *reach.of(_MESSAGES.c.mailbox_id))
     return db.exec(
         select(Message).join(Mailbox, col(Mailbox.id) == Message.mailbox_id).where(*is_there)
     ).first()
@@ -176,9 +217,9 @@ class ToReread:
     reached: int
 
 
-def stored_at(db: Session, *, seq: MessageSeq) -> Stored | None:
+def stored_at(db: Session, *, seq: MessageSeq, reach: Reach) -> Stored | None:
     """The message at this place."""
-    row = get(db, seq)
+    row = get(db, seq, reach=reach)
     return None if row is None else _stored(row.seq, row.raw_sha256, row.retrieved_at, row.warnings)
 
 
@@ -245,14 +286,14 @@ def change(db: Session, seq: MessageSeq, columns: dict[str, Any]) -> None:
 
 def warn(db: Session, seq: MessageSeq, warning: str) -> None:
     """Add a warning to a message that is there and does not have it yet."""
-    row = get(db, seq)
+    row = get(db, seq, reach=ALL_MAILBOXES)
     if row is not None and warning not in row.warnings:
         row.warnings = [*row.warnings, warning]
 
 
-def remove(db: Session, seq: MessageSeq) -> bool:
-    """Whether there was such a message; there is none now. Its content goes too when nobody else has it."""
-    return bool(_remove(db, col(Message.seq) == seq))
+def remove(db: Session, seq: MessageSeq, *, reach: Reach) -> bool:
+    """Whether there was such a message in reach; there is none now. Its content goes too when nobody else has it."""
+    return bool(_remove(db, and_(col(Message.seq) == seq, *reach.of(_MESSAGES.c.mailbox_id))))
 
 
 def remove_some(db: Session, mailbox_id: MailboxId, *, most: int, most_octets: int) -> bool:

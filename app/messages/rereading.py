@@ -14,6 +14,7 @@ from functools import partial
 
 from sqlmodel import Session
 
+from app.access.reach import Reach
 from app.database import Database
 from app.jobs.port import Job
 from app.mail import defects
@@ -63,9 +64,9 @@ class Rereader:
         while await self._batch():
             pass
 
-    async def one(self, seq: MessageSeq, *, owner: Owner) -> bool:
-        """Read one message again, now, for this owner. False: there is none at this place."""
-        stored = await self.database.read(partial(repository.stored_at, seq=seq))
+    async def one(self, seq: MessageSeq, *, reach: Reach, owner: Owner) -> bool:
+        """Read one message again, now, for this owner. False: there is none in reach at this place."""
+        stored = await self.database.read(partial(repository.stored_at, seq=seq, reach=reach))
         if stored is None:
             return False
         read = await self._read(stored, owner)

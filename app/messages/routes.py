@@ -9,7 +9,8 @@ from pydantic import StringConstraints
 from sqlmodel import Session
 
 from app.access.linked import LinkMaker, MakesLinks
-from app.access.routes import By, requires
+from app.access.reach import Reach
+from app.access.routes import By, Watch, Watching, Within, requires
 from app.access.service import Scope
 from app.database import Database
 from app.errors import AppError, invalid_request, not_found
@@ -199,9 +200,8 @@ def _gone(gone: CursorGone) -> AppError:
     return AppError(410, "cursor_gone", detail, members={"earliest": gone.earliest, "latest": gone.latest})
 
 
-def _refuse_unknown(db: Session, mailbox_ids: Sequence[MailboxId]) -> None:
-    there = mailboxes.snapshots(db, mailbox_ids)
-    if unknown := [each for each in mailbox_ids if each not in there]:
+def _refuse_unknown(db: Session, mailbox_ids: Sequence[MailboxId], reach: Reach) -> None:
+    if unknown := mailboxes.unknown(db, mailbox_ids, reach=reach):
         raise invalid_request("/query/mailbox_id", f"there is no mailbox {encode_id('mbx', unknown[0])}")
 
 
@@ -247,12 +247,15 @@ async def _page(
     chosen: Selection,
     share: Share,
     links: Links | None,
+    watch: Watch,
 ) -> FeedPage | Response:
     cursor = await begin.cursor(wanted, feature.reader)
     start, feed = (cursor.position, cursor.feed) if cursor else (None, "")
-    query = FeedQuery(wanted, begin.order, start, limit, feed=feed)
+    query = FeedQuery(wanted, watch.reach, begin.order, start, limit, feed=feed)
     try:
-        found = await feature.reader.page(query, wait=wait, is_gone=request.is_disconnected)
+        found = await feature.reader.page(
+            query, wait=wait, is_gone=request.is_disconnected, reach_now=watch.again
+        )
     except CursorGone as error:
         raise _gone(error) from error
     if chosen.is_plain:
@@ -291,6 +294,7 @@ async def list_messages(
     chosen: InList,
     share: Memory,
     links: MakesLinks,
+    watch: Watching,
     limit: Limit = 50,
     wait: Wait = 0,
 ) -> FeedPage | Response:
@@ -300,10 +304,10 @@ async def list_messages(
     8 MiB, or has taken 5 seconds to read: then it has fewer messages than `limit`, and `has_more`.
     """
     if mailbox_ids:
-        await feature.database.read(lambda db: _refuse_unknown(db, mailbox_ids))
+        await feature.database.read(lambda db: _refuse_unknown(db, mailbox_ids, watch.reach))
         wanted = wanted.of(*mailbox_ids)
     made_by = _links_if_wanted(chosen, links)
-    return await _page(feature, request, response, wanted, begin, limit, wait, chosen, share, made_by)
+    return await _page(feature, request, response, wanted, begin, limit, wait, chosen, share, made_by, watch)
 
 
 @router.get(
@@ -325,27 +329,30 @@ async def list_mailbox_messages(
     chosen: InList,
     share: Memory,
     links: MakesLinks,
+    watch: Watching,
     limit: Limit = 50,
     wait: Wait = 0,
 ) -> FeedPage | Response:
     """The same as `/messages?mailbox_id=…`, of one mailbox."""
     number = mailbox_id_of(mailbox_id)
-    await feature.database.read(lambda db: existing(db, number))
+    await feature.database.read(lambda db: existing(db, number, reach=watch.reach))
     made_by, wanted = _links_if_wanted(chosen, links), wanted.of(number)
-    return await _page(feature, request, response, wanted, begin, limit, wait, chosen, share, made_by)
+    return await _page(feature, request, response, wanted, begin, limit, wait, chosen, share, made_by, watch)
 
 
-async def found(feature: MessageRoutes, message_id: str) -> Message:
-    """The message that an id in a path names, or 404."""
-    return (await _found_with_names(feature, message_id))[0]
+async def found(feature: MessageRoutes, message_id: str, reach: Reach) -> Message:
+    """The message that an id in a path names, or 404, also where it is out of reach."""
+    return (await _found_with_names(feature, message_id, reach))[0]
 
 
-async def _found_with_names(feature: MessageRoutes, message_id: str) -> tuple[Message, MailboxNames]:
+async def _found_with_names(
+    feature: MessageRoutes, message_id: str, reach: Reach
+) -> tuple[Message, MailboxNames]:
     """The same, and the names of its mailbox."""
     seq = MessageSeq(decode_id("msg", message_id))
 
     def question(db: Session) -> tuple[Message, MailboxNames] | None:
-        if (row := repository.get(db, seq)) is None:
+        if (row := repository.get(db, seq, reach=reach)) is None:
             return None
         mailbox_id = MailboxId(row.mailbox_id)
         return row, names_of(db, [mailbox_id])[mailbox_id]
@@ -369,9 +376,10 @@ async def get_message(
     share: Memory,
     chosen: OfOne,
     links: MakesLinks,
+    reach: Within,
 ) -> Response:
     """Its text, its sanitised HTML, its headers, and what hangs on it; with `fields` only what that names."""
-    row, mailbox = await _found_with_names(feature, message_id)
+    row, mailbox = await _found_with_names(feature, message_id, reach)
     headers = {"ETag": schemas.etag(row, mailbox, chosen.words)}
     if known.is_met_by(headers["ETag"]):
         return Response(status_code=304, headers=headers)
@@ -382,17 +390,17 @@ async def get_message(
 
 @router.post(
     "/messages/{message_id}/reparse",
-    dependencies=[requires(Scope.ADMIN)],
+    dependencies=[requires(Scope.WRITE)],
     responses=documented(404, s503=BUSY) | answered(200, "The message as it is read now."),
     response_model=MessageWhole,
     summary="Read a stored message again",
 )
-async def reparse_message(feature: Injected, message_id: str, share: Memory) -> Response:
+async def reparse_message(feature: Injected, message_id: str, share: Memory, reach: Within) -> Response:
     """By the reader of this version, as happens by itself after an upgrade. Its place, id and raw octets stay."""
     seq = MessageSeq(decode_id("msg", message_id))
-    if not await feature.rereader.one(seq, owner=(share.reader, seq)):
+    if not await feature.rereader.one(seq, reach=reach, owner=(share.reader, seq)):
         raise not_found("message")
-    row, mailbox = await _found_with_names(feature, message_id)
+    row, mailbox = await _found_with_names(feature, message_id, reach)
     feature.letters.forms.forget(row.raw_sha256)
     octets = await feature.composer.one(schemas.answer(row, mailbox), WHOLE, share)
     return Response(octets, media_type="application/json")
@@ -401,12 +409,12 @@ async def reparse_message(feature: Injected, message_id: str, share: Memory) -> 
 @router.delete(
     "/messages/{message_id}",
     status_code=204,
-    dependencies=[requires(Scope.ADMIN)],
+    dependencies=[requires(Scope.WRITE)],
     responses=documented(404) | answered(204, "The local copy is deleted."),
     summary="Delete the local copy",
 )
-async def delete_message(feature: Injected, message_id: str) -> None:
+async def delete_message(feature: Injected, message_id: str, reach: Within) -> None:
     """The unique-id stays known: the message never comes again. Nothing is deleted on the mail server."""
     seq = MessageSeq(decode_id("msg", message_id))
-    if not await feature.database.write(lambda db: repository.remove(db, seq)):
+    if not await feature.database.write(lambda db: repository.remove(db, seq, reach=reach)):
         raise not_found("message")

@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlmodel import Session
 
+from app.access.reach import Reach
 from app.errors import AppError, not_found
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId, MailboxStatus
@@ -33,6 +34,7 @@ def request_by_hand(
     db: Session,
     mailbox_id: MailboxId,
     *,
+    reach: Reach,
     now: datetime,
     traceparent: str | None,
     force: bool = False,
@@ -41,7 +43,8 @@ def request_by_hand(
 
     Raises AppError: 404 ``not_found``; 409 with a code of ``NOT_NOW``.
     """
-    mailbox = mailboxes.poll_state(db, mailbox_id)
+    is_seen = reach.is_all or reach.sees(db, "mbx", mailbox_id)
+    mailbox = mailboxes.poll_state(db, mailbox_id) if is_seen else None
     if mailbox is None:
         raise not_found("mailbox")
     if refusal := _REFUSED.get(mailbox.status):

@@ -21,6 +21,7 @@ from sqlalchemy import select as select_columns
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, SQLModel, col, select
 
+from app.access.reach import Reach
 from app.ledger import repository as ledger
 from app.ledger.models import Leased
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
@@ -176,9 +177,10 @@ def end_syncs(db: Session, mailbox_id: MailboxId) -> None:
     db.execute(delete(Sync).where(col(Sync.mailbox_id) == mailbox_id, col(Sync.status).in_(ACTIVE)))
 
 
-def get(db: Session, sync_id: SyncId) -> Sync | None:
-    """The sync with this id, to be read only: a plain row, as many wait for the end of one."""
-    return cast("Sync | None", db.connection().execute(_ONE, {"sync": sync_id}).one_or_none())
+def get(db: Session, sync_id: SyncId, *, reach: Reach) -> Sync | None:
+    """The sync with this id, of a mailbox in reach, to be read only: a plain row, as many wait for the end of one."""
+    one = _ONE if reach.is_all else _ONE.where(*reach.of(_SYNCS.c.mailbox_id))
+    return cast("Sync | None", db.connection().execute(one, {"sync": sync_id}).one_or_none())
 
 
 def write_transcript(db: Session, claim: Claim, text: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request, Response
@@ -10,7 +11,8 @@ from fastapi.responses import PlainTextResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlmodel import Session
 
-from app.access.routes import requires
+from app.access.reach import Reach
+from app.access.routes import Watching, Within, requires
 from app.access.service import Scope
 from app.database import Database
 from app.errors import AppError, without_secrets
@@ -72,8 +74,8 @@ Injected = Annotated[SyncRoutes, Depends(served(SyncRoutes))]
 router = Router(tags=["Syncs"])
 
 
-async def _found(feature: SyncRoutes, sync_id: SyncId) -> Sync:
-    return await found(feature.database, lambda db: runs.get(db, sync_id), "sync")
+async def _found(feature: SyncRoutes, sync_id: SyncId, reach: Reach) -> Sync:
+    return await found(feature.database, lambda db: runs.get(db, sync_id, reach=reach), "sync")
 
 
 _SYNC_RESPONSES: dict[int | str, dict[str, Any]] = (
@@ -103,6 +105,7 @@ async def sync_mailbox(
     request: Request,
     mailbox_id: str,
     response: Response,
+    watch: Watching,
     wait: WaitForEnd = 0,
     force: Annotated[
         bool,
@@ -115,13 +118,19 @@ async def sync_mailbox(
         raise without_secrets()
     # Not flushed: a request that a power failure takes away loses no mail.
     traceparent = feature.traces.traceparent()
-    row = await feature.database.write(
-        lambda db: request_by_hand(db, number, now=feature.clock(), traceparent=traceparent, force=force),
-        durable=False,
+    ask = partial(
+        request_by_hand,
+        mailbox_id=number,
+        reach=watch.reach,
+        now=feature.clock(),
+        traceparent=traceparent,
+        force=force,
     )
+    row = await feature.database.write(ask, durable=False)
     row = await until_ended(
         row,
         wait,
+        reach_now=watch.again,
         database=feature.database,
         wakeups=feature.wakeups,
         monotonic=feature.monotonic,
@@ -139,14 +148,16 @@ async def sync_mailbox(
     responses=documented(400, 404) | answered(200, "A page of the syncs.", "Link"),
     summary="List the syncs of a mailbox, the latest first",
 )
-async def list_mailbox_syncs(feature: Injected, mailbox_id: str, paging: Paged) -> Page[SyncAnswer]:
+async def list_mailbox_syncs(
+    feature: Injected, mailbox_id: str, paging: Paged, reach: Within
+) -> Page[SyncAnswer]:
     """The latest first. Ended ones are forgotten after a while, as the settings say."""
     number = mailbox_id_of(mailbox_id)
     scope = CursorScope.of("syncs", filters={"mailbox_id": number})
     place = paging.place(scope)
 
     def question(db: Session) -> Page[SyncAnswer]:
-        existing(db, number)
+        existing(db, number, reach=reach)
         rows = runs.page(db, number, before=place, limit=paging.rows)
         return paging.page(rows, scope, place=lambda row: row.id, shape=schemas.answer)
 
@@ -159,9 +170,9 @@ async def list_mailbox_syncs(feature: Injected, mailbox_id: str, paging: Paged) 
     responses=documented(404) | answered(200, "The sync as it is now."),
     summary="Read a sync",
 )
-async def get_sync(feature: Injected, sync_id: str) -> SyncAnswer:
+async def get_sync(feature: Injected, sync_id: str, reach: Within) -> SyncAnswer:
     """While it runs, `report` grows; once it has ended, it stays."""
-    return schemas.answer(await _found(feature, SyncId(decode_id("syn", sync_id))))
+    return schemas.answer(await _found(feature, SyncId(decode_id("syn", sync_id)), reach))
 
 
 @router.get(
@@ -175,7 +186,7 @@ async def get_sync(feature: Injected, sync_id: str) -> SyncAnswer:
     response_class=PlainTextResponse,
     summary="Read what was said in a failed sync",
 )
-async def get_sync_transcript(feature: Injected, sync_id: str) -> str:
+async def get_sync_transcript(feature: Injected, sync_id: str, reach: Within) -> str:
     """The commands (`C:`) and answers (`S:`) on the wire, for whoever has to find out what went wrong.
 
     No password and no mail is in it: arguments that may be secret are `***`, answers that repeat part of
@@ -183,16 +194,16 @@ async def get_sync_transcript(feature: Injected, sync_id: str) -> str:
     the middle of a longer one is left out. Only with the setting `MAILDELTA_TRANSCRIPTS`, and only of the
     latest three failed syncs of each mailbox.
     """
-    row = await _found(feature, SyncId(decode_id("syn", sync_id)))
+    row = await _found(feature, SyncId(decode_id("syn", sync_id)), reach)
     text = await feature.database.read(lambda db: runs.read_transcript(db, SyncId(row.id or 0)))
     if text is None:
         raise AppError(404, "transcript_not_found", _no_transcript(row, is_on=feature.transcripts))
     return text
 
 
-async def followed(feature: Injected, sync_id: str) -> Sync:
+async def followed(feature: Injected, sync_id: str, reach: Within) -> Sync:
     """The sync whose events are asked for: a wrong id must be answered before the stream begins."""
-    return await _found(feature, SyncId(decode_id("syn", sync_id)))
+    return await _found(feature, SyncId(decode_id("syn", sync_id)), reach)
 
 
 @router.get(
@@ -204,13 +215,19 @@ async def followed(feature: Injected, sync_id: str) -> Sync:
     summary="Follow a sync",
 )
 async def follow_sync(
-    feature: Injected, row: Annotated[Sync, Depends(followed)]
+    feature: Injected, row: Annotated[Sync, Depends(followed)], watch: Watching
 ) -> AsyncIterator[ServerSentEvent]:
-    """Server-Sent Events: `progress` with the sync whenever it changed, then `done`."""
+    """Server-Sent Events: `progress` with the sync whenever it changed, then `done`.
+
+    The stream ends without `done` when the key may not see the sync any more.
+    """
     told: SyncAnswer | None = None
     while True:
         ticket = feature.wakeups.syncs_changed.ticket(row.id)
-        row = await _found(feature, SyncId(row.id or 0))
+        try:
+            row = await _found(feature, SyncId(row.id or 0), await watch.again())
+        except AppError:  # its key was revoked or reaches less, or the mailbox was removed
+            return
         answer = schemas.answer(row)
         if row.status not in ACTIVE:
             yield ServerSentEvent(event="done", data=answer)
@@ -228,14 +245,14 @@ async def follow_sync(
     responses=documented(404) | answered(202, "The sync as it is now.", example=STOPPED),
     summary="Stop a sync, keeping what is committed",
 )
-async def cancel_sync(feature: Injected, sync_id: str) -> SyncAnswer:
+async def cancel_sync(feature: Injected, sync_id: str, reach: Within) -> SyncAnswer:
     """A sync that has ended stays as it is."""
     number = SyncId(decode_id("syn", sync_id))
-    await _found(feature, number)
+    await _found(feature, number, reach)
     await feature.database.write(lambda db: runs.cancel(db, number, now=feature.clock()))
     feature.wakeups.sync_ended(number)
     feature.work_is_due()
-    return schemas.answer(await _found(feature, number))
+    return schemas.answer(await _found(feature, number, reach))
 
 
 def _no_transcript(row: Sync, *, is_on: bool) -> str:

@@ -1,11 +1,12 @@
 """Waiting for the end of a sync that was asked for."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Annotated, Final
 
 from fastapi import Query
 
+from app.access.reach import Reach
 from app.database import Database
 from app.jobs.wakeups import Wakeup, Wakeups
 from app.runs import repository as runs
@@ -21,12 +22,16 @@ async def until_ended(
     row: Sync,
     wait: float,
     *,
+    reach_now: Callable[[], Awaitable[Reach]],
     database: Database,
     wakeups: Wakeups,
     monotonic: Callable[[], float],
     work_is_due: Callable[[], None],
 ) -> Sync:
-    """The sync when it has ended, or as it is after ``wait`` seconds; the workers are told of it at once."""
+    """The sync when it has ended, or as it is after ``wait`` seconds; the workers are told of it at once.
+
+    ``reach_now`` is asked after each wait: what it raises ends it.
+    """
     deadline = monotonic() + wait
     sync_id = SyncId(row.id or 0)
     ticket = wakeups.syncs_ended.ticket(sync_id)
@@ -34,5 +39,5 @@ async def until_ended(
     while row.status in ACTIVE and (remaining := deadline - monotonic()) > 0:
         await Wakeup.wait(ticket, at_most=remaining)
         ticket = wakeups.syncs_ended.ticket(sync_id)
-        row = await found(database, partial(runs.get, sync_id=sync_id), "sync")
+        row = await found(database, partial(runs.get, sync_id=sync_id, reach=await reach_now()), "sync")
     return row

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from sqlmodel import Session
 
 from app import pop3
+from app.access.reach import Reach
 from app.errors import AppError
 from app.ledger import deletions, listing_view
 from app.ledger import repository as ledger
@@ -111,12 +112,14 @@ class RetentionPreview(BaseModel):
     )
 
 
-async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: SyncTools) -> Rebaseline:
+async def rebaseline(
+    mailbox_id: MailboxId, *, reach: Reach, decision: Unknown | None, tools: SyncTools
+) -> Rebaseline:
     """Compare the maildrop with the ledger; with a ``decision``, carry it out and let the mailbox be polled.
 
     What it writes is under the mailbox's lease, as what a sync writes.
     """
-    mailbox, since = await tools.database.read(partial(_beginning, mailbox_id=mailbox_id))
+    mailbox, since = await tools.database.read(partial(_beginning, mailbox_id=mailbox_id, reach=reach))
     maildrop = MaildropId(mailbox_id, mailbox.generation)
     async with _listed(mailbox, tools) as (session, raw):
         listing = await _parsed(session, raw, mailbox, tools)
@@ -165,7 +168,9 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
             async with taken(
                 mailbox_id, tools.database, since=since, clock=tools.clock, seconds=tools.lease_seconds
             ) as lease:
-                await _carry_out(lease, maildrop=maildrop, decided=decided, gone=gone, tools=tools)
+                await _carry_out(
+                    lease, maildrop=maildrop, decided=decided, gone=gone, reach=reach, tools=tools
+                )
         except LeaseLost as error:
             raise AppError(
                 409, "sync_under_way", "A sync of the mailbox runs, or ran meanwhile: ask again."
@@ -180,19 +185,25 @@ async def rebaseline(mailbox_id: MailboxId, *, decision: Unknown | None, tools: 
     )
 
 
-def _beginning(db: Session, *, mailbox_id: MailboxId) -> tuple[Mailbox, Turn]:
-    return existing(db, mailbox_id), claims.last_turn(db, mailbox_id)
+def _beginning(db: Session, *, mailbox_id: MailboxId, reach: Reach) -> tuple[Mailbox, Turn]:
+    return existing(db, mailbox_id, reach=reach), claims.last_turn(db, mailbox_id)
 
 
 async def _carry_out(
-    lease: Lease, *, maildrop: MaildropId, decided: Triaged, gone: Sequence[EntryId], tools: SyncTools
+    lease: Lease,
+    *,
+    maildrop: MaildropId,
+    decided: Triaged,
+    gone: Sequence[EntryId],
+    reach: Reach,
+    tools: SyncTools,
 ) -> None:
     """Write what was decided in parts, as a sync does. Until the last one is written the mailbox waits for review."""
     now = tools.clock()
     make = RowMaker(maildrop, now, baseline_reason="rebaseline")
 
     def change(db: Leased, part: RecordingPart) -> None:
-        row = existing(db, maildrop.mailbox_id)
+        row = existing(db, maildrop.mailbox_id, reach=reach)
         if row.generation != maildrop.generation:
             raise AppError(409, "maildrop_changed", "Another account stands behind the mailbox by now.")
         ledger.forget_listing_digest(db, maildrop.mailbox_id)
@@ -206,9 +217,11 @@ async def _carry_out(
         await lease.write(partial(change, part=part), report=Report(), durable=part.is_last, is_long=True)
 
 
-async def preview(mailbox_id: MailboxId, criteria: Criteria | None, *, tools: SyncTools) -> Preview:
+async def preview(
+    mailbox_id: MailboxId, criteria: Criteria | None, *, reach: Reach, tools: SyncTools
+) -> Preview:
     """Judge the latest messages of the maildrop by their headers; nothing is retrieved or remembered."""
-    mailbox = await tools.database.read(partial(existing, mailbox_id=mailbox_id))
+    mailbox = await tools.database.read(partial(existing, mailbox_id=mailbox_id, reach=reach))
     judge = judge_by(criteria.model_dump(mode="json") if criteria else None)
     items: list[PreviewLine] = []
     async with _listed(mailbox, tools) as (session, raw):
@@ -237,9 +250,9 @@ def _previewed(line: Line, head: bytes, *, judge: Judge | None) -> PreviewLine:
     )
 
 
-async def retention_preview(mailbox_id: MailboxId, *, tools: SyncTools) -> RetentionPreview:
+async def retention_preview(mailbox_id: MailboxId, *, reach: Reach, tools: SyncTools) -> RetentionPreview:
     """What would be deleted on the server now. Nothing is."""
-    mailbox = await tools.database.read(partial(existing, mailbox_id=mailbox_id))
+    mailbox = await tools.database.read(partial(existing, mailbox_id=mailbox_id, reach=reach))
     now = tools.clock()
     before = seen_before(mailbox.server_retention, now)
     kept: list[tuple[bytes, str | None]] = []

@@ -13,7 +13,8 @@ from fastapi import Body, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 from sqlmodel import Session
 
-from app.access.routes import requires
+from app.access.reach import Reach
+from app.access.routes import Watching, Within, requires
 from app.access.service import Scope
 from app.errors import AppError, invalid_request, not_found, without_secrets
 from app.idempotency.replays import MAKES_ONCE
@@ -104,6 +105,7 @@ async def list_unique_ids(
     feature: Injected,
     mailbox_id: str,
     paging: Paged,
+    reach: Within,
     state: Annotated[EntryState | None, Query(description="Only those in this state.")] = None,
 ) -> Page[UniqueIdAnswer]:
     """Oldest first. Entries stay when the message is gone, here or on the server."""
@@ -112,7 +114,7 @@ async def list_unique_ids(
     place = paging.place(scope) or 0
 
     def question(db: Session) -> Page[UniqueIdAnswer]:
-        listed_at = existing(db, number).listed_at
+        listed_at = existing(db, number, reach=reach).listed_at
         rows = ledger.entries(db, number, state=state, after=place, limit=paging.rows)
 
         def shape(row: tuple[UniqueIdEntry, bool]) -> UniqueIdAnswer:
@@ -143,6 +145,7 @@ async def retrieve_unique_id(
     response: Response,
     mailbox_id: str,
     entry_id: str,
+    watch: Watching,
     wait: WaitForEnd = 0,
 ) -> SyncAnswer:
     """Neither criteria nor the size limit stand against it. The answer is the sync that does it."""
@@ -150,11 +153,19 @@ async def retrieve_unique_id(
     if not feature.has_secrets:
         raise without_secrets()
     traceparent = feature.tools.traces.traceparent()
-    want = partial(_want, mailbox_id=number, entry_id=entry, now=feature.clock(), traceparent=traceparent)
+    want = partial(
+        _want,
+        mailbox_id=number,
+        entry_id=entry,
+        reach=watch.reach,
+        now=feature.clock(),
+        traceparent=traceparent,
+    )
     tools = feature.tools
     row = await until_ended(
         await tools.database.write(want),
         wait,
+        reach_now=watch.again,
         database=tools.database,
         wakeups=tools.wakeups,
         monotonic=tools.monotonic,
@@ -168,7 +179,7 @@ async def retrieve_unique_id(
 
 @router.post(
     "/mailboxes/{mailbox_id}/unique-ids/import",
-    dependencies=[requires(Scope.ADMIN)],
+    dependencies=[requires(Scope.MAILBOXES)],
     responses=documented(404, 413) | answered(200, "What is known now."),
     openapi_extra={"requestBody": _STATE_FILE},
     summary="Import what another client has seen",
@@ -177,6 +188,7 @@ async def import_unique_ids(
     feature: Injected,
     request: Request,
     mailbox_id: str,
+    reach: Within,
     file_format: Annotated[
         StateFormat | None, Query(alias="format", description="Default: found out from the file.")
     ] = None,
@@ -186,7 +198,7 @@ async def import_unique_ids(
     Its unique-ids become known: changing to Maildelta downloads nothing again.
     """
     number = mailbox_id_of(mailbox_id)
-    await feature.tools.database.read(partial(existing, mailbox_id=number))
+    await feature.tools.database.read(partial(existing, mailbox_id=number, reach=reach))
     with SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
         async for block in blocks(request, feature.import_limits):
             file.write(block)
@@ -194,13 +206,18 @@ async def import_unique_ids(
         async with feature.one_import:  # many at once need no more memory than one
             data = file.read()
             return await import_file(
-                number, data, file_format=file_format, tools=feature.tools, now=feature.clock()
+                number,
+                data,
+                reach=reach,
+                file_format=file_format,
+                tools=feature.tools,
+                now=feature.clock(),
             )
 
 
 @router.post(
     "/mailboxes/{mailbox_id}/rebaseline",
-    dependencies=[requires(Scope.ADMIN)],
+    dependencies=[requires(Scope.MAILBOXES)],
     responses=documented(
         404,
         409,
@@ -214,6 +231,7 @@ async def import_unique_ids(
 async def rebaseline_mailbox(
     feature: Injected,
     mailbox_id: str,
+    reach: Within,
     dry_run: Annotated[bool, Query(description="Only tell what would happen.")] = False,
     decision: Annotated[Decision | None, Body()] = None,
 ) -> Rebaseline:
@@ -225,38 +243,40 @@ async def rebaseline_mailbox(
     if decision is None and not dry_run:
         raise invalid_request("/unknown", "say what unknown messages are, or ask with dry_run=true")
     unknown = decision.unknown if decision and not dry_run else None
-    told = await inspection.rebaseline(number, decision=unknown, tools=feature.tools)
+    told = await inspection.rebaseline(number, reach=reach, decision=unknown, tools=feature.tools)
     feature.work_is_due()
     return told
 
 
 @router.post(
     "/mailboxes/{mailbox_id}/criteria/preview",
-    dependencies=[requires(Scope.ADMIN)],
+    dependencies=[requires(Scope.MAILBOXES)],
     responses=documented(404, 424, s424=_OF_THE_SERVER)
     | answered(200, "What the criteria say to the latest messages."),
     summary="Try criteria on the maildrop as it is now",
 )
-async def preview_criteria(feature: Injected, mailbox_id: str, body: CriteriaToTry) -> Preview:
+async def preview_criteria(feature: Injected, mailbox_id: str, body: CriteriaToTry, reach: Within) -> Preview:
     """Asks the server for headers only; retrieves nothing and changes nothing."""
-    return await inspection.preview(mailbox_id_of(mailbox_id), body.criteria, tools=feature.tools)
+    number = mailbox_id_of(mailbox_id)
+    return await inspection.preview(number, body.criteria, reach=reach, tools=feature.tools)
 
 
 @router.post(
     "/mailboxes/{mailbox_id}/server-retention/preview",
-    dependencies=[requires(Scope.ADMIN)],
+    dependencies=[requires(Scope.MAILBOXES)],
     responses=documented(404, 424, s424=_OF_THE_SERVER) | answered(200, "What the next sync would delete."),
     summary="See what the next sync would delete on the server",
 )
-async def preview_server_retention(feature: Injected, mailbox_id: str) -> RetentionPreview:
+async def preview_server_retention(feature: Injected, mailbox_id: str, reach: Within) -> RetentionPreview:
     """Deletes nothing."""
-    return await inspection.retention_preview(mailbox_id_of(mailbox_id), tools=feature.tools)
+    return await inspection.retention_preview(mailbox_id_of(mailbox_id), reach=reach, tools=feature.tools)
 
 
 async def import_file(
     mailbox_id: MailboxId,
     data: bytes,
     *,
+    reach: Reach,
     file_format: StateFormat | None,
     tools: SyncTools,
     now: datetime,
@@ -265,7 +285,7 @@ async def import_file(
 
     Part by part, each committed by itself: others write in between, and whoever was interrupted does it again.
     """
-    mailbox = await tools.database.read(partial(existing, mailbox_id=mailbox_id))
+    mailbox = await tools.database.read(partial(existing, mailbox_id=mailbox_id, reach=reach))
     try:
         state = import_state.open_state(data, file_format=file_format)
     except StateRefused as error:
@@ -273,7 +293,11 @@ async def import_file(
     others: dict[str, None] = {}
     parts = _parts_of(state, host=mailbox.host, username=mailbox.username, others=others)
     import_part = partial(
-        _import_part, mailbox_id=mailbox_id, reason=f"imported from {state.file_format.value}", now=now
+        _import_part,
+        mailbox_id=mailbox_id,
+        reach=reach,
+        reason=f"imported from {state.file_format.value}",
+        now=now,
     )
     found = imported = 0
     while (ids := await asyncio.to_thread(next, parts, None)) is not None:
@@ -307,19 +331,26 @@ def _parts_of(
 
 
 def _import_part(
-    db: Session, *, mailbox_id: MailboxId, ids: Collection[bytes], reason: str, now: datetime
+    db: Session, *, mailbox_id: MailboxId, ids: Collection[bytes], reach: Reach, reason: str, now: datetime
 ) -> int:
-    maildrop = MaildropId(mailbox_id, existing(db, mailbox_id, to_change=True).generation)
+    mailbox = existing(db, mailbox_id, reach=reach, to_change=True)
+    maildrop = MaildropId(mailbox_id, mailbox.generation)
     return ledger.import_baseline(db, maildrop, ids, reason=reason, now=now)
 
 
 def _want(
-    db: Session, *, mailbox_id: MailboxId, entry_id: EntryId, now: datetime, traceparent: str | None
+    db: Session,
+    *,
+    mailbox_id: MailboxId,
+    entry_id: EntryId,
+    reach: Reach,
+    now: datetime,
+    traceparent: str | None,
 ) -> Sync:
-    existing(db, mailbox_id)
+    existing(db, mailbox_id, reach=reach)
     entry = ledger.want(db, mailbox_id, entry_id, now=now)
     if entry is None:
         raise not_found("unique-id entry")
     if not entry.is_wanted:
         raise AppError(409, "not_retrievable", "It is stored already, or not on the server now.")
-    return request_by_hand(db, mailbox_id, now=now, traceparent=traceparent)
+    return request_by_hand(db, mailbox_id, reach=reach, now=now, traceparent=traceparent)

@@ -38,15 +38,23 @@ def client_address(peer: str, headers: Headers, trusted: Sequence[IpNetwork]) ->
 @lru_cache(maxsize=1024)
 def is_trusted(address: str, trusted: Sequence[IpNetwork]) -> bool:
     """Whether this is a proxy of ours, whose word about its clients counts."""
-    if not trusted:
-        return False
+    return bool(trusted) and _is_within(address, trusted)
+
+
+@lru_cache(maxsize=1024)
+def lies_in(address: str, networks: tuple[str, ...]) -> bool:
+    """Whether a client's address lies in one of these networks. What is no address lies nowhere."""
+    return _is_within(address, [ip_network(each) for each in networks])
+
+
+def _is_within(address: str, networks: Sequence[IpNetwork]) -> bool:
     try:
         ip = ip_address(address.partition("%")[0])
     except ValueError:
         return False
     if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped
-    return any(ip.version == network.version and ip in network for network in trusted)
+    return any(ip.version == network.version and ip in network for network in networks)
 
 
 @lru_cache(maxsize=1024)

@@ -41,9 +41,17 @@ _CALLS: Final = {
         "The signed link was cut, is of something else, has run out, or the key in whose name it was made is gone.",
         "Ask for a new one by include=raw_url. MAILDELTA_LINK_SECONDS says how long links last.",
     ),
+    "key_expired": ErrorCode(
+        "The API key was valid until a moment that has passed.",
+        "Use another key, or have an admin change its expires_at: PATCH /api-keys/{id}.",
+    ),
     "forbidden": ErrorCode(
-        "The API key is valid and lacks the scope that this operation needs.",
-        "Use a key with the scope that the detail names.",
+        "The API key is valid and may not do this: it lacks a scope, or is bound to some mailboxes.",
+        "Use a key that may, as the detail says. GET /whoami tells what a key may.",
+    ),
+    "address_not_allowed": ErrorCode(
+        "The API key is valid, and the request came from an address outside of its allowed_networks.",
+        "Send it from an address that is allowed. Behind a proxy, MAILDELTA_TRUSTED_PROXIES must name the proxy.",
     ),
     "not_found": ErrorCode(
         "There is nothing with this id, or nothing at this address.", "Look for it in the list that it is of."

@@ -203,7 +203,7 @@ _IDS = {
     "sync_id": ("The id of a sync.", "syn_12"),
     "message_id": ("The id of a stored message.", "msg_34"),
     "entry_id": ("The id of an entry of the ledger.", "uid_5"),
-    "key_id": ("The id of an API key.", "key_1"),
+    "key_id": ("The id of an API key, not the key.", "key_1"),
     "external_id": ("The caller's own id of a mailbox.", "customer-17.inbox"),
     "index": ("Which of the message's `attachments`.", 0),
 }

@@ -32,6 +32,8 @@ _RETRY_AFTER = "5"  # seconds
 _CODES_HERE = "x-codes"  # where the document notes the codes of a status, until it is complete
 _ALL_CODES = {
     400: ("invalid_cursor", "cursor_mismatch"),
+    401: ("unauthorized", "key_expired"),
+    403: ("forbidden", "address_not_allowed"),
     424: tuple(SYNC_CODES),
     503: ("storage_failed", "busy", "too_many_connections", "stopping"),
 }
@@ -95,8 +97,11 @@ class Problem(BaseModel):
 
 _MEANINGS = {
     400: ("invalid_cursor", "The cursor is not one that this service gave."),
-    401: ("unauthorized", "The API key is missing or not valid."),
-    403: ("forbidden", "The API key lacks the scope that this operation needs."),
+    401: ("unauthorized", "The API key is missing or not valid, or has expired."),
+    403: (
+        "forbidden",
+        "The API key lacks the scope or the reach that this operation needs, or comes from elsewhere.",
+    ),
     404: ("not_found", "There is nothing with this id."),
     408: ("request_timeout", "The body did not come in time."),
     409: ("conflict", "The state of the resource does not allow it."),

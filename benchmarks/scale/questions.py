@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlmodel import Session
 
+from app.access.reach import ALL_MAILBOXES
 from app.ledger import beginnings, deletions, listing_view
 from app.ledger import repository as ledger
 from app.ledger.diff import diff
@@ -83,22 +84,35 @@ class _Asked:
 
     def feed(self, db: Session, _: object) -> object:
         return messages.between(
-            db, Wanted(), above=self._cursor(), below=messages.last_place(db) + 1, limit=_PAGE
+            db,
+            reach=ALL_MAILBOXES,
+            wanted=Wanted(),
+            above=self._cursor(),
+            below=messages.last_place(db) + 1,
+            limit=_PAGE,
         )
 
     def feed_of_one(self, db: Session, _: object) -> object:
         wanted = Wanted(mailbox_id=self._filled())
         return messages.between(
-            db, wanted, above=self._cursor(), below=messages.last_place(db) + 1, limit=_PAGE
+            db,
+            reach=ALL_MAILBOXES,
+            wanted=wanted,
+            above=self._cursor(),
+            below=messages.last_place(db) + 1,
+            limit=_PAGE,
         )
 
     def newest(self, db: Session, _: object) -> object:
-        return messages.between(db, Wanted(), above=0, below=self._place(), newest=True, limit=_PAGE)
+        return messages.between(
+            db, reach=ALL_MAILBOXES, wanted=Wanted(), above=0, below=self._place(), newest=True, limit=_PAGE
+        )
 
     def newest_of_one(self, db: Session, _: object) -> object:
         return messages.between(
             db,
             Wanted(mailbox_id=self._filled()),
+            reach=ALL_MAILBOXES,
             above=0,
             below=messages.last_place(db) + 1,
             newest=True,
@@ -194,7 +208,7 @@ class _Asked:
         )
 
     def remove(self, db: Session, _: object) -> None:
-        assert messages.remove(db, MessageSeq(self._place() + 1))
+        assert messages.remove(db, MessageSeq(self._place() + 1), reach=ALL_MAILBOXES)
 
     def _cursor(self) -> int:
         """With a full page behind it."""

@@ -11,6 +11,7 @@ from random import Random
 import httpx
 import pytest
 
+from app.access.reach import ALL_MAILBOXES
 from app.database import Database
 from app.mail.mime import parse
 from app.messages import repository
@@ -95,7 +96,7 @@ async def test_a_message_whose_process_dies_is_answered_with_its_headers_and_a_w
         memory=AnswerMemory(MIB),
     )
     try:
-        row = await database.read(lambda db: repository.get(db, MessageSeq(1)))
+        row = await database.read(lambda db: repository.get(db, MessageSeq(1), reach=ALL_MAILBOXES))
         assert isinstance(row, Message)
         assert row.octets > SMALL_OCTETS
         form = await reader.form(Letter(row.raw_sha256, row.octets), owner=("a", 1))

@@ -8,6 +8,7 @@ from typing import Any
 from sqlmodel import Session
 
 from app import pop3
+from app.access.reach import ALL_MAILBOXES
 from app.database import Database, StorageFailed
 from app.database.schema import upgrade
 from app.jobs.wakeups import Wakeups
@@ -91,7 +92,7 @@ async def test_a_sync_that_could_not_store_does_not_name_it(tmp_path: Path) -> N
     database.is_away = True
     assert await sync_mailbox(claim, tools=tools) is SyncStatus.FAILED
     database.is_away = False
-    sync = await database.read(lambda db: runs.get(db, claim.sync_id))
+    sync = await database.read(lambda db: runs.get(db, claim.sync_id, reach=ALL_MAILBOXES))
     assert sync is not None
     assert sync.error is not None
     assert sync.error["code"] == "storage_failed"

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
+from app.access.reach import ALL_MAILBOXES
 from app.database import Database
 from app.mail.mime import VERSION, Automated, Kind
 from app.mailboxes.models import MailboxId
@@ -62,7 +63,9 @@ async def subjects(database: Database, wanted: Wanted, **asked: Any) -> list[str
 async def row(database: Database, subject: str) -> dict[str, Any]:
     def question(db: Session) -> dict[str, Any]:
         end = repository.last_place(db)
-        (found,) = repository.between(db, Wanted(subject=(subject,)), above=0, below=end + 1, limit=2)
+        (found,) = repository.between(
+            db, Wanted(subject=(subject,)), reach=ALL_MAILBOXES, above=0, below=end + 1, limit=2
+        )
         return found.model_dump()
 
     return await database.read(question)
@@ -134,7 +137,7 @@ async def test_a_look_passes_a_bounded_number_of_a_thread_and_none_of_others(dat
 
 
 def plan_of(db: Session, wanted: Wanted) -> str:
-    statement = repository.query(wanted, above=0, below=1_000, newest=False, limit=50)
+    statement = repository.query(wanted, reach=ALL_MAILBOXES, above=0, below=1_000, newest=False, limit=50)
     compiled = statement.compile(db.get_bind(), compile_kwargs={"literal_binds": True})
     explain = "EXPLAIN QUERY PLAN" if db.get_bind().dialect.name == "sqlite" else "EXPLAIN"
     db.execute(text("SET LOCAL enable_seqscan = off")) if explain == "EXPLAIN" else None

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import Session
 
+from app.access.reach import ALL_MAILBOXES
 from app.database import Database
 from app.errors import AppError
 from app.mailboxes.destination import Destination
@@ -40,19 +41,23 @@ async def test_of_two_who_want_one_maildrop_at_once_one_wins(
     loop = asyncio.get_running_loop()
     same = {"host": "POP.example.org.", "username": ONCE["username"]}
     elsewhere = NewMailbox.model_validate(ONCE | {"username": "other"})
-    moved = await database.write(lambda db: register(db, elsewhere, vault=vault, now=NOW).id)
+    moved = await database.write(
+        lambda db: register(db, elsewhere, reach=ALL_MAILBOXES, vault=vault, now=NOW).id
+    )
 
     def first(db: Session) -> None:
-        register(db, NewMailbox.model_validate(ONCE), vault=vault, now=NOW)
+        register(db, NewMailbox.model_validate(ONCE), reach=ALL_MAILBOXES, vault=vault, now=NOW)
         loop.call_soon_threadsafe(is_stored.set)
         time.sleep(0.2)  # the other one has begun, and nothing is committed yet
 
     def second(db: Session) -> None:
         if by_change:
             wanted = MailboxChange.model_validate(same | {"password": "x"})
-            change(db, MailboxId(moved or 0), wanted, vault=vault, ledger=NO_LEDGER, now=NOW)
+            change(
+                db, MailboxId(moved or 0), wanted, reach=ALL_MAILBOXES, vault=vault, ledger=NO_LEDGER, now=NOW
+            )
         else:
-            register(db, NewMailbox.model_validate(ONCE | same), vault=vault, now=NOW)
+            register(db, NewMailbox.model_validate(ONCE | same), reach=ALL_MAILBOXES, vault=vault, now=NOW)
 
     try:
         one = asyncio.create_task(database.write(first))

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import insert
 from sqlmodel import Session, SQLModel
 
+from app.access.reach import ALL_MAILBOXES, Reach
 from app.database import Database
 from app.jobs.wakeups import Wakeups
 from app.mailboxes import repository as mailboxes
@@ -53,12 +54,17 @@ def add(db: Session, mailbox_id: MailboxId, subjects: list[str]) -> int:
     return first
 
 
+async def all_mailboxes() -> Reach:
+    """What somebody reaches who reaches all, however long he waits."""
+    return ALL_MAILBOXES
+
+
 async def put(database: Database, mailbox_id: MailboxId, *subjects: str) -> int:
     return await database.write(lambda db: add(db, mailbox_id, list(subjects)))
 
 
 async def ask(database: Database, wanted: Wanted, *, start: int | None = None, **given: Any) -> Found:
-    query = replace(FeedQuery(wanted, Order.FEED, start, 50), **given)
+    query = replace(FeedQuery(wanted, ALL_MAILBOXES, Order.FEED, start, 50), **given)
     return await database.search(lambda db: read_once(db, query))
 
 
@@ -168,8 +174,10 @@ async def test_a_long_poll_by_filters_looks_only_behind_the_last_place_it_has_se
 ) -> None:
     mailbox_id, wakeups, counting = await make_mailbox(database), Wakeups(), Counting(database)
     await put(database, mailbox_id, *["other"] * 25)
-    query = FeedQuery(Wanted(subject=("wanted",)), Order.FEED, None, 50, most_looked_at=10)
-    poll = asyncio.create_task(reader_of(counting, wakeups).page(query, wait=20, is_gone=stays))
+    query = FeedQuery(Wanted(subject=("wanted",)), ALL_MAILBOXES, Order.FEED, None, 50, most_looked_at=10)
+    poll = asyncio.create_task(
+        reader_of(counting, wakeups).page(query, wait=20, is_gone=stays, reach_now=all_mailboxes)
+    )
     await until_asked(counting, 3)
     assert [one.start for _, one in counting.query] == [None, 10, 20]  # it goes on by itself
     await put(database, mailbox_id, "other still")
@@ -188,9 +196,9 @@ async def test_a_long_poll_of_the_newest_does_not_go_down_twice(
 ) -> None:
     mailbox_id, wakeups, counting = await make_mailbox(database), Wakeups(), Counting(database)
     await put(database, mailbox_id, *["other"] * 15)
-    query = FeedQuery(Wanted(subject=("wanted",)), Order.NEWEST, None, 50, most_looked_at=10)
+    query = FeedQuery(Wanted(subject=("wanted",)), ALL_MAILBOXES, Order.NEWEST, None, 50, most_looked_at=10)
     reader = reader_of(counting, wakeups)
-    poll = asyncio.create_task(reader.page(query, wait=20, is_gone=stays))
+    poll = asyncio.create_task(reader.page(query, wait=20, is_gone=stays, reach_now=all_mailboxes))
     await until_asked(counting, 2)
     await put(database, mailbox_id, "wanted")
     wakeups.stored(mailbox_id)
@@ -198,7 +206,9 @@ async def test_a_long_poll_of_the_newest_does_not_go_down_twice(
     assert [item.subject for item in page.items] == ["wanted"]
     assert page.next_cursor is None
     assert counting.query[-1][1].floor == 15
-    behind = await reader.page(replace(query, start=3), wait=20, is_gone=stays)  # nothing can come there
+    behind = await reader.page(
+        replace(query, start=3), wait=20, is_gone=stays, reach_now=all_mailboxes
+    )  # nothing can come there
     assert behind == FeedPage(items=[], next_cursor=None, has_more=False)
 
 
@@ -206,8 +216,11 @@ async def test_long_polls_that_ask_the_same_look_once_for_each_commit(database: 
     mailbox_id, other = await make_mailbox(database), await make_mailbox(database)
     wakeups, counting = Wakeups(), Counting(database)
     reader = reader_of(counting, wakeups)
-    query = FeedQuery(Wanted(mailbox_id=mailbox_id), Order.FEED, None, 50, most_looked_at=10)
-    polls = [asyncio.create_task(reader.page(query, wait=20, is_gone=stays)) for _ in range(200)]
+    query = FeedQuery(Wanted(mailbox_id=mailbox_id), ALL_MAILBOXES, Order.FEED, None, 50, most_looked_at=10)
+    polls = [
+        asyncio.create_task(reader.page(query, wait=20, is_gone=stays, reach_now=all_mailboxes))
+        for _ in range(200)
+    ]
     await until_asked(counting, 1)
     await put(database, other, "of another")
     wakeups.stored(other)
@@ -224,8 +237,10 @@ async def test_a_long_poll_whose_time_is_over_says_how_far_it_came(
 ) -> None:
     mailbox_id, wakeups = await make_mailbox(database), Wakeups()
     await put(database, mailbox_id, *["other"] * 25)
-    query = FeedQuery(Wanted(subject=("wanted",)), Order.FEED, None, 50, most_looked_at=10)
-    page = await reader_of(Counting(database), wakeups).page(query, wait=0, is_gone=stays)
+    query = FeedQuery(Wanted(subject=("wanted",)), ALL_MAILBOXES, Order.FEED, None, 50, most_looked_at=10)
+    page = await reader_of(Counting(database), wakeups).page(
+        query, wait=0, is_gone=stays, reach_now=all_mailboxes
+    )
     assert (page.items, place_of(page.next_cursor, query.wanted), page.has_more) == ([], 10, True)
 
 

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
+from app.access.reach import ALL_MAILBOXES
 from app.database import Database
 from app.errors import AppError
 from app.mailboxes import repository as mailboxes
@@ -158,7 +159,7 @@ async def test_a_lease_that_was_lost_changes_nothing(database: Database, meanwhi
     row = await database.read(partial(mailboxes.snapshot, mailbox_id=claim.mailbox_id))
     assert row is not None
     assert row.name == "m"
-    sync = await database.read(partial(runs.get, sync_id=claim.sync_id))
+    sync = await database.read(partial(runs.get, sync_id=claim.sync_id, reach=ALL_MAILBOXES))
     assert sync is not None
     assert sync.lease_expires_at in {None, NOW + timedelta(minutes=1)}, "nobody holds the lease of another"
 
@@ -167,7 +168,7 @@ async def test_a_write_holds_the_lease_for_longer_in_the_same_transaction(databa
     claim = await claimed(database)
     lease = lease_of(claim, database)
     await lease.write(lambda _db: None, report=Report(listed=7))
-    sync = await database.read(partial(runs.get, sync_id=claim.sync_id))
+    sync = await database.read(partial(runs.get, sync_id=claim.sync_id, reach=ALL_MAILBOXES))
     assert sync is not None
     assert (sync.lease_expires_at, sync.report["listed"]) == (NOW + timedelta(seconds=600), 7)
 
@@ -176,7 +177,7 @@ async def test_a_write_holds_the_lease_for_longer_in_the_same_transaction(databa
 
     with pytest.raises(RuntimeError):
         await lease.write(breaks, report=Report(listed=8))
-    again = await database.read(partial(runs.get, sync_id=claim.sync_id))
+    again = await database.read(partial(runs.get, sync_id=claim.sync_id, reach=ALL_MAILBOXES))
     assert again is not None
     assert again.report["listed"] == 7
 
@@ -206,7 +207,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 def decided(bench: Bench, decision: Unknown = Unknown.KNOWN) -> Coroutine[Any, Any, Rebaseline]:
-    return inspection.rebaseline(bench.mailbox_id, decision=decision, tools=bench.tools)
+    return inspection.rebaseline(bench.mailbox_id, reach=ALL_MAILBOXES, decision=decision, tools=bench.tools)
 
 
 async def test_a_decision_is_written_under_a_lease_and_a_sync_follows(bench: Bench) -> None:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
+from app.access.reach import ALL_MAILBOXES
 from app.database import Database
 from app.ledger import repository as ledger
 from app.ledger.models import Leased
@@ -85,15 +86,21 @@ async def test_a_removed_mailbox_and_its_messages_are_gone_for_readers_at_once(d
     assert await database.read(lambda db: mailboxes.get(db, goes)) is None
     assert await database.read(lambda db: mailboxes.snapshot(db, goes)) is None
     assert await database.read(lambda db: mailboxes.poll_state(db, goes)) is None
-    assert [row.id for row in await database.read(partial(mailboxes.page, after=0, limit=9))] == [stays]
+    assert [
+        row.id for row in await database.read(partial(mailboxes.page, reach=ALL_MAILBOXES, after=0, limit=9))
+    ] == [stays]
     for order in Order:
-        found = await database.read(partial(read_once, query=FeedQuery(Wanted(), order, None, 50)))
+        found = await database.read(
+            partial(read_once, query=FeedQuery(Wanted(), ALL_MAILBOXES, order, None, 50))
+        )
         assert {item.mailbox_id for item in found.page.items} == {f"mbx_{stays}"}
         assert len(found.page.items) == 2
         assert not found.page.has_more
-    assert await database.read(partial(messages.get, seq=MessageSeq(1))) is not None
-    assert await database.read(partial(messages.get, seq=MessageSeq(3))) is None
-    assert await database.read(partial(syncs.get, sync_id=SyncId(sync.id or 0))) is not None
+    assert await database.read(partial(messages.get, seq=MessageSeq(1), reach=ALL_MAILBOXES)) is not None
+    assert await database.read(partial(messages.get, seq=MessageSeq(3), reach=ALL_MAILBOXES)) is None
+    assert (
+        await database.read(partial(syncs.get, sync_id=SyncId(sync.id or 0), reach=ALL_MAILBOXES)) is not None
+    )
     assert await filled(database, 1) > goes  # its like may be registered at once
 
 

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlmodel import Session
 
+from app.access.reach import ALL_MAILBOXES
 from app.database import Database
 from app.ledger import deletions
 from app.ledger import repository as ledger
@@ -58,7 +59,12 @@ async def put(database: Database, mailbox_id: MailboxId, *batch: Prepared) -> li
 async def feed(database: Database, wanted: Wanted = Wanted()) -> list[str]:  # noqa: B008  frozen
     def question(db: Session) -> list[str]:
         end = messages.last_place(db)
-        return [row.subject for row in messages.between(db, wanted, above=0, below=end + 1, limit=EVERYTHING)]
+        return [
+            row.subject
+            for row in messages.between(
+                db, wanted, reach=ALL_MAILBOXES, above=0, below=end + 1, limit=EVERYTHING
+            )
+        ]
 
     return await database.read(question)
 
@@ -100,7 +106,9 @@ async def test_a_reader_that_follows_the_feed_never_skips_while_many_write(datab
             def question(db: Session) -> list[int]:
                 end = messages.last_place(db)
                 after = seen[-1] if seen else 0
-                rows = messages.between(db, Wanted(), above=after, below=end + 1, limit=EVERYTHING)
+                rows = messages.between(
+                    db, Wanted(), reach=ALL_MAILBOXES, above=after, below=end + 1, limit=EVERYTHING
+                )
                 return [row.seq for row in rows]
 
             seen.extend(await database.read(question))
@@ -121,10 +129,10 @@ async def test_the_same_content_is_stored_once_and_goes_with_its_last_message(da
     await put(database, first, mail("same", unique_id=b"1"), mail("same", unique_id=b"2"))
     await put(database, second, mail("same"))
     assert await count(database, "contents") == 1
-    await database.write(lambda db: messages.remove(db, MessageSeq(1)))
+    await database.write(lambda db: messages.remove(db, MessageSeq(1), reach=ALL_MAILBOXES))
     await database.write(lambda db: mailboxes.forget(db, second))
     assert (await count(database, "contents"), await count(database, "messages")) == (1, 1)
-    await database.write(lambda db: messages.remove(db, MessageSeq(2)))
+    await database.write(lambda db: messages.remove(db, MessageSeq(2), reach=ALL_MAILBOXES))
     assert await count(database, "contents") == 0
 
 
@@ -142,7 +150,9 @@ async def test_the_last_copies_removed_at_once_leave_no_content_behind(database:
     mailbox_id = await make_mailbox(database)
     copies = [mail("same", unique_id=str(n).encode()) for n in range(8)]
     places = await put(database, mailbox_id, *copies)
-    await asyncio.gather(*(database.write(partial(messages.remove, seq=seq)) for seq in places))
+    await asyncio.gather(
+        *(database.write(partial(messages.remove, seq=seq, reach=ALL_MAILBOXES)) for seq in places)
+    )
     assert await count(database, "contents") == 0
 
 
@@ -161,7 +171,7 @@ async def test_a_large_message_is_stored_in_blocks_and_read_back(database: Datab
         for n in (1, 2)
     ]
     assert b"".join(unpack(block) for block in [first[0], *further] if block) == raw
-    await database.write(lambda db: messages.remove(db, MessageSeq(1)))
+    await database.write(lambda db: messages.remove(db, MessageSeq(1), reach=ALL_MAILBOXES))
     assert await count(database, "content_blocks") == 0
 
 
@@ -253,7 +263,7 @@ async def test_an_error_of_ours_is_called_one_and_ends_the_sync(database: Databa
     asked = await ask(database, await make_mailbox(database))
     (claim,) = await take(database)
     await database.write(lambda db: syncs.fail_broken(db, claim, now=NOW))
-    row = await database.read(lambda db: syncs.get(db, asked))
+    row = await database.read(lambda db: syncs.get(db, asked, reach=ALL_MAILBOXES))
     assert row is not None
     assert (row.status, row.error and row.error["code"]) == ("failed", "internal_error")
     assert await take(database, now=LEASE) == []
@@ -307,7 +317,7 @@ async def test_a_cancel_ends_a_queued_sync_and_marks_a_running_one(database: Dat
         queued,
     }
     await database.write(partial(syncs.leave, claim=claim, now=NOW))
-    row = await database.read(partial(syncs.get, sync_id=running))
+    row = await database.read(partial(syncs.get, sync_id=running, reach=ALL_MAILBOXES))
     assert row is not None
     assert row.status == "cancelled"
 

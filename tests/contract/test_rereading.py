@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
+from app.access.reach import ALL_MAILBOXES
 from app.database import Database
 from app.mail import defects
 from app.mail.mime import VERSION
@@ -32,7 +33,7 @@ async def make_stale(database: Database, warnings: str = "[]") -> None:
 async def rows(database: Database) -> list[Any]:
     def question(db: Session) -> list[Any]:
         end = repository.last_place(db)
-        found = repository.between(db, Wanted(), above=0, below=end + 1, limit=1_000)
+        found = repository.between(db, Wanted(), reach=ALL_MAILBOXES, above=0, below=end + 1, limit=1_000)
         return [row.model_copy() for row in found]
 
     return await database.read(question)
@@ -129,9 +130,9 @@ async def test_what_an_older_worker_stores_meanwhile_is_read_again_and_what_is_r
 async def test_one_is_read_again_when_asked_for(database: Database, rereader: Rereading) -> None:
     (first, _) = await put(database, await make_mailbox(database), mail("a"), mail("b"))
     await make_stale(database)
-    assert await rereader().one(first, owner=("a", 1))
+    assert await rereader().one(first, reach=ALL_MAILBOXES, owner=("a", 1))
     assert [row.subject for row in await rows(database)] == ["a", "stale"]
-    assert not await rereader().one(MessageSeq(99), owner=("a", 1))
+    assert not await rereader().one(MessageSeq(99), reach=ALL_MAILBOXES, owner=("a", 1))
 
 
 async def test_only_a_certain_sender_is_found_by_address(database: Database) -> None:
@@ -143,7 +144,12 @@ async def test_only_a_certain_sender_is_found_by_address(database: Database) -> 
         end = await database.read(repository.last_place)
         return len(
             await database.read(
-                lambda db: [r.seq for r in repository.between(db, wanted, above=0, below=end + 1, limit=9)]
+                lambda db: [
+                    r.seq
+                    for r in repository.between(
+                        db, wanted, reach=ALL_MAILBOXES, above=0, below=end + 1, limit=9
+                    )
+                ]
             )
         )
 

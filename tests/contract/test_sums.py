@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
+from app.access.reach import ALL_MAILBOXES
 from app.database import Database
 from app.mailboxes.models import MailboxId
 from app.messages import repository as messages
@@ -51,8 +52,8 @@ async def test_sums_follow_what_is_stored_and_removed_and_count_a_shared_content
     await put(database, second, shared)
     assert await of(database, first) == stored(a, b, shared)
     assert await of(database, second) == stored(shared)
-    assert await database.write(lambda db: messages.remove(db, MessageSeq(1)))
-    assert not await database.write(lambda db: messages.remove(db, MessageSeq(1)))
+    assert await database.write(lambda db: messages.remove(db, MessageSeq(1), reach=ALL_MAILBOXES))
+    assert not await database.write(lambda db: messages.remove(db, MessageSeq(1), reach=ALL_MAILBOXES))
     assert await of(database, first) == stored(b, shared)
     await database.write(partial(messages.remove_some, mailbox_id=first, most=9, most_octets=10**6))
     assert (await of(database, first), await of(database, second)) == (Stored(), stored(shared))
@@ -67,7 +68,7 @@ async def test_a_transaction_that_is_rolled_back_counts_nothing(database: Databa
 
     def change(db: Session) -> None:
         store(db, mailbox_id, [mail("lost")], now=NOW)
-        messages.remove(db, MessageSeq(1))
+        messages.remove(db, MessageSeq(1), reach=ALL_MAILBOXES)
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -85,11 +86,13 @@ async def test_what_was_stored_before_is_counted_in_steps_while_mail_comes_and_g
     await database.write(sums.count_anew)
     assert await of(database, first) == Stored()
     assert await database.read(sums.is_counting)
-    await database.write(lambda db: messages.remove(db, MessageSeq(9)))  # not counted yet
+    await database.write(
+        lambda db: messages.remove(db, MessageSeq(9), reach=ALL_MAILBOXES)
+    )  # not counted yet
     assert await database.write(partial(sums.count_some, most=4))
-    await database.write(lambda db: messages.remove(db, MessageSeq(2)))  # counted
+    await database.write(lambda db: messages.remove(db, MessageSeq(2), reach=ALL_MAILBOXES))  # counted
     await put(database, first, mail("new"))
-    await database.write(lambda db: messages.remove(db, MessageSeq(11)))  # came since
+    await database.write(lambda db: messages.remove(db, MessageSeq(11), reach=ALL_MAILBOXES))  # came since
     await put(database, second, mail("newer"))
     await count_to_the_end(database, most=3)
     assert not await database.read(sums.is_counting)
@@ -104,7 +107,10 @@ async def test_sums_are_right_when_many_store_remove_and_count_at_once(database:
     await database.write(sums.count_anew)
     await asyncio.gather(
         *(put(database, mailboxes[n % 3], mail(f"new {n}"), mail("shared")) for n in range(20)),
-        *(database.write(partial(messages.remove, seq=MessageSeq(n))) for n in range(1, 30, 2)),
+        *(
+            database.write(partial(messages.remove, seq=MessageSeq(n), reach=ALL_MAILBOXES))
+            for n in range(1, 30, 2)
+        ),
         count_to_the_end(database, most=5),
         count_to_the_end(database, most=3),
     )

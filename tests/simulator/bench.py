@@ -11,6 +11,7 @@ from sqlalchemy import event, update
 from sqlmodel import Session, col, select
 
 from app import pop3
+from app.access.reach import ALL_MAILBOXES
 from app.database import Database
 from app.database.schema import upgrade
 from app.jobs.wakeups import Wakeups
@@ -133,7 +134,7 @@ class Bench:
         status = await sync_mailbox(claim, tools=self.tools)
         self.ledger_statements = [text for text in self.statements if "unique_ids" in text]
         self.all_statements = len(self.statements)
-        row = await self.database.read(lambda db: syncs.get(db, claim.sync_id))
+        row = await self.database.read(lambda db: syncs.get(db, claim.sync_id, reach=ALL_MAILBOXES))
         assert row is not None
         return status, row
 

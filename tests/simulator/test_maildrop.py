@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlmodel import Session, select
 
 from app import pop3
+from app.access.reach import ALL_MAILBOXES
 from app.database.schema import upgrade
 from app.jobs.wakeups import Wakeups
 from app.ledger import repository as ledger
@@ -376,7 +377,7 @@ class MaildropMachine(RuleBasedStateMachine):
 
             (claim,) = await self.database.write(change)
             status = await sync_mailbox(claim, tools=self.tools)
-            sync = await self.database.read(lambda db: syncs.get(db, claim.sync_id))
+            sync = await self.database.read(lambda db: syncs.get(db, claim.sync_id, reach=ALL_MAILBOXES))
             assert sync is not None
             report = sync.report
             if report and status in {SyncStatus.SUCCEEDED, SyncStatus.PARTIAL}:

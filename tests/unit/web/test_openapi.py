@@ -54,7 +54,9 @@ def test_every_operation_says_which_scope_it_needs_or_that_it_needs_no_key(docum
     assert without == {"get /livez", "get /readyz"}
     for name, operation in operations(document):
         if name not in without:
-            assert set(operation["x-required-scopes"]) <= {"read", "sync", "admin"}, name
+            assert set(operation["x-required-scopes"]) <= {"read", "sync", "write", "mailboxes", "admin"}, (
+                name
+            )
 
 
 def test_the_name_of_a_duration_ends_in_its_unit(document: Document) -> None:

@@ -1,0 +1,20 @@
+"""PURE  What a key may do."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """What a key may do. All but ``admin`` include ``read`` and themselves; ``admin`` includes all."""
+
+    READ = "read"
+    SYNC = "sync"
+    WRITE = "write"
+    MAILBOXES = "mailboxes"
+    ADMIN = "admin"
+
+
+def included(scopes: Iterable[Scope]) -> frozenset[Scope]:
+    """All that a key with these may do."""
+    given = frozenset(scopes)
+    return frozenset(Scope) if Scope.ADMIN in given else given | {Scope.READ}
