@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
-from sqlalchemy import column, literal_column
+from sqlalchemy import ColumnElement, column, literal_column
 
 from app.access import reach as reaches
 from app.access import routes as access
@@ -75,7 +75,7 @@ def test_a_key_without_any_bond_reaches_all(
 
 
 def test_all_mailboxes_are_no_condition_and_none_is_a_false_one() -> None:
-    mailbox_id = column("mailbox_id")
+    mailbox_id: ColumnElement[int] = column("mailbox_id")
     assert ALL_MAILBOXES.of(mailbox_id) == ALL_MAILBOXES.among(mailbox_id) == ()
     (nothing,) = Reach(False).of(mailbox_id)
     assert str(nothing.compile(compile_kwargs={"literal_binds": True})) in {"false", "0 = 1"}
