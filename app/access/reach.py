@@ -65,6 +65,15 @@ class Reach:
         one = select(_MAILBOXES.c.id).where(its_id == number, is_there, *self.of(_MAILBOXES.c.id))
         return db.execute(one).first() is not None
 
+    def sees_path(self, db: Session, path: str) -> bool:
+        """The same, by the path of a mailbox or a sync (``/syncs/syn_1``). All paths, where all mailboxes are in
+        reach.
+        """
+        if self.is_all:
+            return True
+        kind, _, number = path.rpartition("/")[2].partition("_")
+        return kind in _OWNERS and number.isdecimal() and self.sees(db, kind, int(number))
+
     def _given(self) -> Sequence[ColumnElement[bool]]:
         return (_LABELS.c.label.in_(self.labels), _LABELS.c.gives_reach.is_(True))
 

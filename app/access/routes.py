@@ -65,6 +65,7 @@ class Admission(Doorkeeper):
         if _waits(scope):
             _gate(scope).begin_to_wait(caller)
         scope[CALLER], scope[ADMISSION] = caller, self
+        scope["maildelta.sees"] = caller.reach.sees_path
         if is_known := scope.get("maildelta.is_known"):
             is_known()
 

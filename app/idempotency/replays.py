@@ -19,7 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.database import Database
-from app.errors import AppError, invalid_request
+from app.errors import AppError, invalid_request, not_found
 from app.idempotency import repository
 from app.idempotency.models import RepeatableRequest
 from app.web.bodies import whole
@@ -28,6 +28,8 @@ from app.web.front import PREFIX
 from app.web.pages import located
 from app.web.problems import IDEMPOTENCY_KEY
 from app.web.routing import Repeatable
+
+Sees = Callable[..., bool]  # (db, path): whether who asks reaches what is there
 
 _REPLAYED = {"Idempotent-Replayed": "true"}
 _WRITTEN = re.compile(r"[\x21-\x7e]{1,255}")
@@ -79,7 +81,7 @@ class MakesOnce(Repeatable):
             fingerprint=_fingerprint(scope, octets),
             begun_at=replays.clock(),
         )
-        if kept := await _kept(replays, wanted, Request(scope)):
+        if kept := await _kept(replays, wanted, Request(scope), sees=scope["maildelta.sees"]):
             await kept(scope, receive, send)
         else:
             await self._work(replays, wanted, partial(app, scope, _again(octets, receive)), send)
@@ -132,8 +134,12 @@ def _fingerprint(scope: Scope, octets: bytes) -> bytes:
     return hmac.digest(secret.encode("utf-8", "surrogateescape"), b"\0".join(parts), "sha256")
 
 
-async def _kept(replays: Replays, wanted: RepeatableRequest, request: Request) -> Response | None:
-    """The answer that there was. None: there is none, and ``wanted`` is begun. Raises AppError."""
+async def _kept(
+    replays: Replays, wanted: RepeatableRequest, request: Request, *, sees: Sees
+) -> Response | None:
+    """The answer that there was. None: there is none, and ``wanted`` is begun. Raises AppError: also where what was
+    made is out of the caller's reach by now.
+    """
     try:
         found = await replays.database.write(partial(repository.begin, wanted=wanted, most=replays.most))
     except repository.TooManyKept as error:
@@ -150,7 +156,10 @@ async def _kept(replays: Replays, wanted: RepeatableRequest, request: Request) -
     answer = Response(found.body, found.status)
     headers = (found.headers or {}) | _REPLAYED
     if "location" in headers:  # the first one may have asked by the other prefix
-        headers["location"] = located(request, headers["location"].removeprefix(PREFIX))
+        path = headers["location"].removeprefix(PREFIX)
+        if not await replays.database.read(partial(sees, path=path)):
+            raise not_found("thing any more")
+        headers["location"] = located(request, path)
     MutableHeaders(raw=answer.raw_headers).update(headers)
     return answer
 

@@ -112,8 +112,14 @@ TABLE: dict[str, Row] = {
     "delete /api-keys/{key_id}": Whole("admin", (204,)),
     "post /api-keys/{key_id}/rotate": Whole("admin"),
 }
-# They take things away, or run long: asked last.
-LAST = ("post /syncs/{sync_id}/cancel", "delete /messages/{message_id}", "delete /api-keys/{key_id}")
+# They take things away, or begin sessions beside which others find the maildrop locked: asked last.
+LAST = (
+    "post /mailboxes/{mailbox_id}/sync",
+    "post /mailboxes/{mailbox_id}/syncs",
+    "post /syncs/{sync_id}/cancel",
+    "delete /messages/{message_id}",
+    "delete /api-keys/{key_id}",
+)
 
 
 @dataclass
