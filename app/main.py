@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from app import __version__, health
 from app.access import feature as access
+from app.archives import feature as archives
 from app.core import Core, Feature
 from app.database import Database
 from app.database.clock import ASK_EVERY_SECONDS, DatabaseClock
@@ -98,7 +99,7 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
     tools = sync.sync_tools(core, maildrop=maildrop, threads=threads)
     runner = workers.runner(core, tools=tools, worker=worker)
     core.metrics.watch_sessions(lambda: runner.under_way)
-    features = _features(core, vault, lookups, tools)
+    features = _features(core, vault, lookups, tools, threads)
     app = FastAPI(
         **openapi.ABOUT,
         version=__version__,
@@ -128,7 +129,9 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
     return app
 
 
-def _features(core: Core, vault: Vault, lookups: Lookups, tools: SyncTools) -> list[Feature]:
+def _features(
+    core: Core, vault: Vault, lookups: Lookups, tools: SyncTools, threads: FairThreads
+) -> list[Feature]:
     """Every feature of the service, in the order of its documents. A worker answers for its health alone."""
     has_api = core.settings.role is not Role.WORKER
     ledger = LedgerOfMailbox(is_known, begin_maildrop, compare_anew, judge_again)
@@ -148,6 +151,9 @@ def _features(core: Core, vault: Vault, lookups: Lookups, tools: SyncTools) -> l
             runs.build(core),
             maildrops.build(check),
             sync.build(core, tools=tools),
+            archives.build(
+                core, threads=threads
+            ),  # before the messages: /messages/export is none of their ids
             messages.build(core),
         ]
     return [*features, access.build(core, has_routes=has_api)]

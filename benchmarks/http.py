@@ -40,9 +40,16 @@ class Connection:
         self.send(method, path, body)
         return self.answer()
 
+    def ask_octets(self, method: str, path: str, body: bytes = b"") -> bytes:
+        """The answer's octets, for those who know what they are. Raises ClientFailed when it is not 2xx."""
+        self._send(method, path, body)
+        return self._answer()
+
     def send(self, method: str, path: str, body: dict[str, Any] | None = None) -> None:
         """A request; its answer is to be read by `answer` before the next one is sent."""
-        content = json.dumps(body).encode() if body is not None else b""
+        self._send(method, path, json.dumps(body).encode() if body is not None else b"")
+
+    def _send(self, method: str, path: str, content: bytes) -> None:
         head = f"{method} {path} HTTP/1.1\r\n{self._headers}Content-Length: {len(content)}\r\n\r\n"
         assert self._socket
         try:
@@ -52,11 +59,14 @@ class Connection:
 
     def answer(self) -> dict[str, Any]:
         """The document of the answer to the last request."""
+        document: dict[str, Any] = json.loads(self._answer())
+        return document
+
+    def _answer(self) -> bytes:
         status, content = self._received()
         if status // 100 != 2:
             raise ClientFailed(f"the service answered {status}: {content.decode(errors='replace')}")
-        document: dict[str, Any] = json.loads(content)
-        return document
+        return content
 
     def _received(self) -> tuple[int, bytes]:
         """Status and content. The service gives a Content-Length with every answer that is asked for here."""

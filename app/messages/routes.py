@@ -165,6 +165,9 @@ def _of_mailboxes(
         raise invalid_request("/query/mailbox_id", error.detail) from error
 
 
+OfMailboxes = Annotated[tuple[MailboxId, ...], Depends(_of_mailboxes)]
+
+
 @dataclass(frozen=True, slots=True)
 class Begin:
     """Where a read of the feed begins, and which way it goes."""
@@ -192,15 +195,16 @@ class Begin:
         return decode_cursor(self.after, scope_of(wanted, self.order))
 
 
-def _gone(gone: CursorGone) -> AppError:
+def gone(error: CursorGone) -> AppError:
+    """410: with cursors to begin anew with."""
     detail = (
         "The cursor is of another feed, or of a place that this one does not have: the database is another one than "
         "the cursor was got from. Begin anew with 'earliest' (what you have comes again) or 'latest'."
     )
-    return AppError(410, "cursor_gone", detail, members={"earliest": gone.earliest, "latest": gone.latest})
+    return AppError(410, "cursor_gone", detail, members={"earliest": error.earliest, "latest": error.latest})
 
 
-def _refuse_unknown(db: Session, mailbox_ids: Sequence[MailboxId], reach: Reach) -> None:
+def refuse_unknown(db: Session, mailbox_ids: Sequence[MailboxId], reach: Reach) -> None:
     if unknown := mailboxes.unknown(db, mailbox_ids, reach=reach):
         raise invalid_request("/query/mailbox_id", f"there is no mailbox {encode_id('mbx', unknown[0])}")
 
@@ -257,7 +261,7 @@ async def _page(
             query, wait=wait, is_gone=request.is_disconnected, reach_now=watch.again
         )
     except CursorGone as error:
-        raise _gone(error) from error
+        raise gone(error) from error
     if chosen.is_plain:
         link_next(request, response, found.next_cursor if found.has_more else None)
         return found
@@ -289,7 +293,7 @@ async def list_messages(
     request: Request,
     response: Response,
     wanted: Filters,
-    mailbox_ids: Annotated[tuple[MailboxId, ...], Depends(_of_mailboxes)],
+    mailbox_ids: OfMailboxes,
     begin: Annotated[Begin, Depends()],
     chosen: InList,
     share: Memory,
@@ -304,7 +308,7 @@ async def list_messages(
     8 MiB, or has taken 5 seconds to read: then it has fewer messages than `limit`, and `has_more`.
     """
     if mailbox_ids:
-        await feature.database.read(lambda db: _refuse_unknown(db, mailbox_ids, watch.reach))
+        await feature.database.read(lambda db: refuse_unknown(db, mailbox_ids, watch.reach))
         wanted = wanted.of(*mailbox_ids)
     made_by = _links_if_wanted(chosen, links)
     return await _page(feature, request, response, wanted, begin, limit, wait, chosen, share, made_by, watch)

@@ -38,6 +38,7 @@ Every error is a problem document (RFC 9457); programs decide by its `code`.
         {"name": "Mailboxes", "description": "What is polled: register, change and try mailboxes."},
         {"name": "Syncs", "description": "Ask for a sync, follow it, and read how it ended."},
         {"name": "Messages", "description": "The feed of new messages, and each of them whole."},
+        {"name": "Archives", "description": "Mail in files: mbox, zip and Maildir, out and in."},
         {"name": "Ledger", "description": "Every unique-id ever seen, and what became of it."},
         {"name": "API keys", "description": "Who may ask, and for what."},
         {"name": "Health", "description": "For probes and dashboards."},

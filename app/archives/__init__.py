@@ -1,0 +1,1 @@
+"""Mail in files: mailboxes and feeds out as mbox, zip or Maildir in a tar, and such files in."""
