@@ -1,6 +1,7 @@
 """Settings: read once from the environment (prefix ``MAILDELTA_``), ``.env`` or secret files, then passed down."""
 
 import os
+import re
 import secrets
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,9 @@ IpNetwork = IPv4Network | IPv6Network
 
 # Where container engines put secrets. Looked for once: pydantic warns about a folder that is not there.
 _SECRETS_DIR = Path("/run/secrets")
+
+_HEADER_NAME = re.compile(r"[!-9;-~]{1,100}")  # RFC 5322 §3.6.8
+_MOST_INDEXED_HEADERS = 20
 
 
 class Role(StrEnum):
@@ -230,6 +234,12 @@ class Settings(BaseSettings):
         description="Polls that found nothing are forgotten after so many days already: at short intervals they are "
         "nearly all syncs. 0: like others.",
     )
+    indexed_headers: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Names of headers, comma-separated, 20 at most, for which the feed gets filters: "
+        "`header:<name>=…` (`List-Id,X-Customer`). The same for all processes. Messages that are stored already are "
+        "read for them in the background.",
+    )
     lease_seconds: float = Field(
         45.0, gt=0, description="A worker silent for so long loses its syncs to another."
     )
@@ -272,6 +282,26 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("indexed_headers", mode="before")
+    @classmethod
+    def _split_headers(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("indexed_headers")
+    @classmethod
+    def _names_of_headers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not _HEADER_NAME.fullmatch(name):
+                raise ValueError(
+                    f"{name[:120]!r} is no name of a header: 1 to 100 printable ASCII characters, no colon or blank"
+                )
+        names = sorted({name.lower() for name in value})
+        if len(names) > _MOST_INDEXED_HEADERS:
+            raise ValueError(f"at most {_MOST_INDEXED_HEADERS} headers can be indexed")
+        return tuple(names)
 
     @field_validator("database_url")
     @classmethod

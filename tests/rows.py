@@ -64,6 +64,7 @@ _MEANT: Mapping[str, tuple[Any, ...]] = {
     "messages.bounce": ({"recipient": "x@example.net", "status": "5.1.1", "original_message_id": None}, None, None),
     "messages.thread_id": (bytes(range(16)), bytes(16), None),
     "feed.last_seq": (41, 41, 41),
+    "header_indexing.names": (["list-id"], [], ["x-a", "x-b"]),
     "content_blocks.data": (b"", b"\x00\xff" * 1000, b"z"),
 }  # fmt: skip
 

@@ -17,9 +17,11 @@ from app.errors import invalid_request
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
 from app.messages.feed import CursorGone, FeedQuery, Order
-from app.messages.repository import Wanted
-from app.messages.routes import BUSY, Begin, Filters, Memory, OfMailboxes, gone, refuse_unknown
-from app.messages.routes import MessageRoutes as Messages
+from app.messages.filter_parameters import Filters
+from app.messages.injected import Memory
+from app.messages.injected import MessageRoutes as Messages
+from app.messages.routes import BUSY, Begin, OfMailboxes, gone, refuse_unknown
+from app.messages.search import Wanted
 from app.reading.memory import Share
 from app.web.features import served
 from app.web.ids import decode_id

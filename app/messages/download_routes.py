@@ -14,9 +14,10 @@ from app.mail.mime import Attachment
 from app.mail.names import name_by_type
 from app.messages import schemas
 from app.messages.contents import BLOCK_OCTETS
+from app.messages.injected import Injected, Memory
 from app.messages.models import Message
 from app.messages.octets import blocks
-from app.messages.routes import BUSY, Injected, Memory, found
+from app.messages.routes import BUSY, found
 from app.web.problems import answered_file, documented
 from app.web.ranges import Ranged, streamed
 from app.web.routing import Router

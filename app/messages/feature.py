@@ -5,9 +5,11 @@ from app.messages import download_routes
 from app.messages.composing import Composer
 from app.messages.feed import Feed
 from app.messages.forms import Forms
+from app.messages.indexed_headers import IndexedHeaders
+from app.messages.injected import MessageRoutes
 from app.messages.reader import MessageReader
 from app.messages.rereading import Rereader
-from app.messages.routes import MessageRoutes, router
+from app.messages.routes import router
 from app.reading.memory import AnswerMemory
 from app.reading.processes import ReaderProcesses
 from app.reading.threads import FairThreads
@@ -38,5 +40,6 @@ def build(core: Core) -> Feature:
             database=core.database, messages_stored=core.wakeups.messages_stored, monotonic=core.monotonic
         ),
         rereader=Rereader(database=core.database, threads=letters.threads, monotonic=core.monotonic),
+        indexed=IndexedHeaders(core.settings.indexed_headers),
     )
     return Feature(serves=serves, routers=[router, download_routes.router], running=letters.running)

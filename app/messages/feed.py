@@ -20,15 +20,19 @@ from app.mail.mime import VERSION
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId
 from app.mailboxes.naming import MailboxNames, names
-from app.messages import repository, schemas
+from app.messages import header_rows, repository, schemas, search
 from app.messages.models import Message
-from app.messages.repository import Wanted
 from app.messages.schemas import FeedPage, MessageAnswer
+from app.messages.search import Wanted
 from app.web.pages import CursorScope, decode_cursor, encode_cursor
 
 MOST_LOOKED_AT = 10_000
 STILL_READING = (
     "Messages that an earlier version stored are still being read again: some that fit may be missing."
+)
+STILL_INDEXING = (
+    "Messages that were stored before a header was named in MAILDELTA_INDEXED_HEADERS are still being read for "
+    "it: some that fit may be missing."
 )
 _GATHER_SECONDS = 0.05  # commits within it are looked at together by who has found nothing
 
@@ -61,7 +65,7 @@ class FeedQuery:
     def is_window(self) -> bool:
         """Whether it goes through places of which no index says which are wanted: those of some mailboxes in reach."""
         wanted = self.wanted
-        return not self.reach.is_all and wanted.mailbox_id is None and wanted.thread_id is None
+        return not self.reach.is_all and wanted.mailbox_id is None and not wanted.is_narrow
 
     @property
     def scope(self) -> CursorScope:
@@ -108,7 +112,7 @@ def read_once(db: Session, query: FeedQuery) -> Found:
         rows, bound = _look_through_window(db, replace(query, wanted=wanted), above, below)
     else:
         if wanted.is_search:
-            bound = repository.bound(
+            bound = search.bound(
                 db, wanted, above=above, below=below, newest=newest, most=query.most_looked_at
             )
         if bound is not None:
@@ -121,7 +125,7 @@ def read_once(db: Session, query: FeedQuery) -> Found:
         items=_answers(db, rows[: query.limit]),
         next_cursor=None if place is None else encode_cursor(place, scope, feed=feed),
         has_more=reached is not None,
-        warnings=[STILL_READING] if _is_uncertain(db, wanted) else [],
+        warnings=_warnings(db, wanted),
     )
     return Found(page, reached, end)
 
@@ -149,9 +153,7 @@ def cut_at(page: FeedPage, passed: int, scope: CursorScope) -> FeedPage:
 
 def _between(db: Session, query: FeedQuery, wanted: Wanted, above: int, below: int) -> Sequence[Message]:
     newest, limit = query.order is Order.NEWEST, query.limit + 1
-    return repository.between(
-        db, wanted, reach=query.reach, above=above, below=below, newest=newest, limit=limit
-    )
+    return search.between(db, wanted, reach=query.reach, above=above, below=below, newest=newest, limit=limit)
 
 
 def _look_through_window(
@@ -173,10 +175,10 @@ def _look_through_window(
             break
         low, high = (above, bound) if newest else (bound, below)
         try:
-            first = repository.nearest(
+            first = search.nearest(
                 db, reach=query.reach, above=low, below=high, newest=newest, most_mailboxes=most
             )
-        except repository.TooManyMailboxes:
+        except search.TooManyMailboxes:
             break
         if first is None:
             return (), None
@@ -184,8 +186,13 @@ def _look_through_window(
     return rows, bound
 
 
-def _is_uncertain(db: Session, wanted: Wanted) -> bool:
-    return wanted.needs_newest_reader and repository.is_rereading(db, version=VERSION)
+def _warnings(db: Session, wanted: Wanted) -> list[str]:
+    told = []
+    if wanted.needs_newest_reader and repository.is_rereading(db, version=VERSION):
+        told.append(STILL_READING)
+    if wanted.headers and header_rows.is_indexing(db, [name for name, _ in wanted.headers]):
+        told.append(STILL_INDEXING)
+    return told
 
 
 @dataclass

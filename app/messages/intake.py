@@ -15,8 +15,9 @@ from app.mail.fingerprint import Fingerprint, fingerprint, head_of, lasting, sho
 from app.mail.identification import thread_begun_by
 from app.mail.mime import UNREADABLE, VERSION, Address, Summary, summarise
 from app.mailboxes.models import MailboxId
-from app.messages import repository
+from app.messages import header_rows, repository
 from app.messages.contents import BLOCK_OCTETS, Packed, Packer, unpack
+from app.messages.indexed_headers import NO_HEADERS, IndexDigest, IndexedHeaders
 from app.messages.models import MessageSeq
 
 _CLOCKS_DIFFER = timedelta(days=1)  # what a server's clock may be ahead of ours and still be believed
@@ -26,7 +27,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A message whose costly work is done: what is left is to insert it."""
+    """A message whose costly work is done: what is left is to insert it. ``headers``: those that are indexed."""
 
     unique_id: bytes
     occurrence: int
@@ -34,6 +35,8 @@ class Prepared:
     summary: Summary
     fingerprint: Fingerprint
     warnings: tuple[str, ...]
+    headers: tuple[tuple[str, str], ...] = ()
+    headers_indexed: IndexDigest | None = None
 
     @property
     def octets(self) -> int:
@@ -41,11 +44,22 @@ class Prepared:
         return self.packed.octets
 
 
-def prepare(packed: Packed, *, unique_id: bytes, occurrence: int) -> Prepared:
+def prepare(
+    packed: Packed, *, unique_id: bytes, occurrence: int, indexed: IndexedHeaders = NO_HEADERS
+) -> Prepared:
     """Summarise a message. For a worker thread: no database, no network."""
     summary = summary_of(packed.head)
     marks = fingerprint(packed.head, packed.sha256)
-    return Prepared(unique_id, occurrence, packed, summary, marks, summary.warnings)
+    return Prepared(
+        unique_id,
+        occurrence,
+        packed,
+        summary,
+        marks,
+        summary.warnings,
+        headers_of(packed.head, indexed),
+        indexed.digest,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +139,9 @@ def store(
     first = repository.take_places(db, len(batch))
     places = [MessageSeq(first + offset) for offset in range(len(batch))]
     repository.add_messages(db, [{"seq": seq, **row} for seq, row in zip(places, rows, strict=True)])
+    header_rows.add(
+        db, [(seq, *each) for seq, message in zip(places, batch, strict=True) for each in message.headers]
+    )
     return places
 
 
@@ -135,6 +152,15 @@ def summary_of(head: bytes) -> Summary:
     except Exception:
         _log.exception("summary_failed")
         return UNREADABLE
+
+
+def headers_of(head: bytes, indexed: IndexedHeaders) -> tuple[tuple[str, str], ...]:
+    """What is kept of the indexed headers; nothing where a mistake of ours keeps them from being read."""
+    try:
+        return indexed.values_in(head)
+    except Exception:
+        _log.exception("headers_not_indexed")
+        return ()
 
 
 def _blocks(db: Session, sha256: bytes) -> Iterator[bytes]:
@@ -165,6 +191,7 @@ def _message_row(message: Prepared, mailbox_id: MailboxId, now: datetime) -> dic
         "raw_sha256": message.packed.sha256,
         "warnings": list(message.warnings),
         "reader_version": VERSION,
+        "headers_indexed": message.headers_indexed,
     } | columns_of(message.summary, raw_sha256=message.packed.sha256, retrieved_at=now)
 
 

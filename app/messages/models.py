@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, NewType
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Text
 from sqlmodel import Field, SQLModel
 
 from app.database import BigInt, Json, UtcDateTime
@@ -125,6 +125,37 @@ class Message(SQLModel, table=True):
     bounce: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
     # Which reader read it last; null: one before revision 0015, perhaps in a worker that still runs.
     reader_version: int | None = Field(default=None, sa_column=Column(Integer))
+    # For which headers its rows of MessageHeader were written (``IndexedHeaders.digest``); null: for none.
+    headers_indexed: int | None = Field(default=None, sa_column=Column(BigInteger))
+
+
+class MessageHeader(SQLModel, table=True):
+    """A value of a header by which the feed can be filtered, as it is compared (``indexed_headers``)."""
+
+    __tablename__ = "message_headers"
+    __table_args__ = (Index("ix_message_headers_seq", "seq"), {"sqlite_with_rowid": False})
+
+    name: str = Field(sa_column=Column(Text, primary_key=True))
+    value: str = Field(sa_column=Column(Text, primary_key=True))
+    seq: int = Field(
+        sa_column=Column(BigInt, ForeignKey("messages.seq", ondelete="CASCADE"), primary_key=True)
+    )
+
+
+class HeaderIndexing(SQLModel, table=True):
+    """One row: how far stored messages have been read for the headers of a setting; none: there was never any.
+
+    ``digest``, ``names``: which headers, those of the process that was started last; ``done_seq``, ``last_seq``: as of
+    ``Rereading``.
+    """
+
+    __tablename__ = "header_indexing"
+
+    id: int = Field(default=1, sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    digest: int | None = Field(default=None, sa_column=Column(BigInteger))
+    names: list[str] = Field(sa_column=Column(Json, nullable=False))
+    done_seq: int = Field(sa_column=Column(BigInt, nullable=False))
+    last_seq: int = Field(sa_column=Column(BigInt, nullable=False))
 
 
 class Rereading(SQLModel, table=True):

@@ -1,21 +1,16 @@
 """SQL of messages, contents and the feed."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, UnaryExpression, and_, cast, delete, func, or_, update
-from sqlalchemy import select as select_columns
+from sqlalchemy import ColumnElement, and_, delete, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
-from sqlmodel.sql.expression import SelectOfScalar
 
 from app.access.reach import ALL_MAILBOXES, Reach
-from app.mail.mime import Automated, Kind
-from app.mail.people import in_unicode
 from app.mailboxes.models import Mailbox, MailboxId
-from app.mailboxes.repository import with_label
 from app.messages import sums
 from app.messages.models import Content, ContentBlock, Feed, Message, MessageSeq, Rereading
 
@@ -23,52 +18,6 @@ _PLACES_LOOKED_AT = 10_000  # at once, for messages to be read again: most are n
 _CLOCKS_DIFFER = timedelta(minutes=10)
 _MESSAGES = SQLModel.metadata.tables["messages"]
 _MAILBOXES = SQLModel.metadata.tables["mailboxes"]
-
-
-class TooManyMailboxes(Exception):
-    """More are in reach than may be looked at one by one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which messages of the feed are asked for; None or empty means any, several values mean one of them.
-
-    ``mailbox_id``: of one mailbox, which has an index of its own; ``mailbox_ids``: of several.
-    ``automated``: one of these, None among them for what no program sent. ``kinds``: at least one of these.
-    ``outside``: not those of these mailboxes.
-    """
-
-    mailbox_id: MailboxId | None = None
-    mailbox_ids: tuple[MailboxId, ...] = ()
-    message_id: tuple[str, ...] = ()
-    subject: tuple[str, ...] = ()
-    sender: tuple[str, ...] = ()
-    from_address: tuple[str, ...] = ()  # in their canonical form
-    recipient: tuple[str, ...] = ()
-    since: datetime | None = None
-    until: datetime | None = None
-    has_attachments: bool | None = None
-    thread_id: bytes | None = None
-    automated: tuple[Automated | None, ...] = ()
-    kinds: tuple[Kind, ...] = ()
-    outside: tuple[MailboxId, ...] = ()
-    labels: tuple[str, ...] = ()  # that their mailbox has now
-
-    @property
-    def is_search(self) -> bool:
-        """Whether messages have to be looked into: there may be many that do not fit before one that does."""
-        return self != Wanted(mailbox_id=self.mailbox_id)
-
-    @property
-    def needs_newest_reader(self) -> bool:
-        """Whether it asks for what an earlier reader of mail did not tell."""
-        return bool(self.thread_id or self.automated or self.kinds or self.from_address)
-
-    def of(self, *mailbox_ids: MailboxId) -> "Wanted":
-        """The same, of these mailboxes."""
-        if len(mailbox_ids) == 1:
-            return replace(self, mailbox_id=mailbox_ids[0])
-        return replace(self, mailbox_ids=tuple(sorted(set(mailbox_ids))))
 
 
 def add_contents(db: Session, rows: Sequence[dict[str, Any]]) -> None:
@@ -126,68 +75,6 @@ def place_before(db: Session, moment: datetime) -> int:
     behind = (col(Message.seq) > low, col(Message.retrieved_at) >= moment)
     seq = db.exec(select(Message.seq).where(*behind).order_by(col(Message.seq)).limit(1)).first()
     return last_place(db) if seq is None else seq - 1
-
-
-def between(
-    db: Session,
-    wanted: Wanted,
-    *,
-    reach: Reach,
-    above: int,
-    below: int,
-    newest: bool = False,
-    limit: int,
-) -> Sequence[Message]:
-    """Messages in reach whose places are above one and below another, in feed order or the newest first."""
-    return db.exec(query(wanted, reach=reach, above=above, below=below, newest=newest, limit=limit)).all()
-
-
-def query(
-    wanted: Wanted, *, reach: Reach, above: int, below: int, newest: bool, limit: int
-) -> SelectOfScalar[Message]:
-    """The question of ``between``."""
-    places = (col(Message.seq) > above, col(Message.seq) < below, *reach.of(_MESSAGES.c.mailbox_id))
-    return (
-        select(Message).where(*places, *_conditions(wanted)).order_by(_by_place(newest=newest)).limit(limit)
-    )
-
-
-def nearest(
-    db: Session, *, reach: Reach, above: int, below: int, newest: bool, most_mailboxes: int
-) -> int | None:
-    """The first place between these, in feed order or the newest first, that is of a mailbox in reach: a step in an
-    index for each of these mailboxes. None: there is none.
-
-    Raises TooManyMailboxes where more are in reach than may be looked at.
-    """
-    ours = select_columns(_MAILBOXES.c.id).where(
-        _MAILBOXES.c.removed_at.is_(None), *reach.among(_MAILBOXES.c.id)
-    )
-    some = ours.limit(most_mailboxes + 1).subquery()
-    end = func.max if newest else func.min
-    first = (
-        select_columns(end(_MESSAGES.c.seq))
-        .where(_MESSAGES.c.mailbox_id == some.c.id, _MESSAGES.c.seq > above, _MESSAGES.c.seq < below)
-        .scalar_subquery()
-    )
-    count, place = db.execute(select_columns(func.count(), end(first)).select_from(some)).one()
-    if count > most_mailboxes:
-        raise TooManyMailboxes
-    return None if place is None else int(place)
-
-
-def bound(db: Session, wanted: Wanted, *, above: int, below: int, newest: bool, most: int) -> int | None:
-    """The place of the last of ``most`` messages to be looked at, in this order; None when there are no more of them.
-
-    Those are the messages of the thread, if one is asked for, else of the mailbox, else all: what an index gives.
-    """
-    query = select(Message.seq).where(col(Message.seq) > above, col(Message.seq) < below)
-    if wanted.thread_id is not None:
-        query = query.where(Message.thread_id == wanted.thread_id)
-    elif wanted.mailbox_id is not None:
-        query = query.where(Message.mailbox_id == wanted.mailbox_id)
-    last = db.exec(query.order_by(_by_place(newest=newest)).offset(most - 1).limit(2)).all()
-    return last[0] if len(last) > 1 else None
 
 
 def get(db: Session, seq: MessageSeq, *, reach: Reach) -> Message | None:
@@ -339,77 +226,6 @@ def further_block(db: Session, sha256: bytes, number: int) -> bytes | None:
     return db.exec(
         select(ContentBlock.data).where(ContentBlock.sha256 == sha256, ContentBlock.number == number)
     ).first()
-
-
-def _by_place(*, newest: bool) -> UnaryExpression[int]:
-    place = col(Message.seq)
-    return place.desc() if newest else place.asc()
-
-
-def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
-    conditions = _of_mailboxes(wanted)
-    if wanted.message_id:
-        conditions.append(col(Message.message_id).in_(wanted.message_id))
-    if wanted.subject:
-        conditions.append(_hold(wanted.subject, col(Message.subject)))
-    if wanted.sender:
-        conditions.append(_hold(wanted.sender, col(Message.from_name), col(Message.from_address)))
-    if wanted.from_address:
-        conditions.append(col(Message.from_ambiguous).is_(False))
-        conditions.append(or_(*(_is_address(address) for address in wanted.from_address)))
-    if wanted.recipient:
-        conditions.append(_hold(wanted.recipient, cast(col(Message.to), Text), cast(col(Message.cc), Text)))
-    if wanted.since is not None:
-        conditions.append(col(Message.retrieved_at) >= wanted.since)
-    if wanted.until is not None:
-        conditions.append(col(Message.retrieved_at) < wanted.until)
-    if wanted.has_attachments is not None:
-        conditions.append(col(Message.has_attachments) == wanted.has_attachments)
-    return conditions + _told_by_reader(wanted)
-
-
-def _of_mailboxes(wanted: Wanted) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.mailbox_id is not None:
-        is_of = col(Message.mailbox_id) == wanted.mailbox_id
-        if (
-            wanted.thread_id is not None
-        ):  # not every planner knows that a thread is smaller: no index serves a sum
-            is_of = col(Message.mailbox_id) + 0 == wanted.mailbox_id
-        conditions.append(is_of)
-    if wanted.outside:
-        conditions.append(col(Message.mailbox_id).not_in(wanted.outside))
-    if wanted.mailbox_ids:
-        conditions.append(col(Message.mailbox_id).in_(wanted.mailbox_ids))
-    if wanted.labels:
-        conditions.append(with_label(col(Message.mailbox_id), wanted.labels))
-    return conditions
-
-
-def _told_by_reader(wanted: Wanted) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.thread_id is not None:
-        conditions.append(col(Message.thread_id) == wanted.thread_id)
-    if wanted.automated:
-        given = col(Message.automated).in_([what for what in wanted.automated if what is not None])
-        by_nobody = and_(col(Message.automated).is_(None), col(Message.kind).is_not(None))
-        conditions.append(or_(given, by_nobody) if None in wanted.automated else given)
-    if wanted.kinds:
-        kinds = cast(col(Message.kind), Text)  # a list of words of ours
-        conditions.append(or_(*(kinds.contains(f'"{kind}"', autoescape=True) for kind in wanted.kinds)))
-    return conditions
-
-
-def _is_address(canonical_address: str) -> ColumnElement[bool]:
-    """In ASCII letters of any case; a domain may be stored as U-labels or as A-labels."""
-    written = {canonical_address, in_unicode(canonical_address)}
-    is_one: ColumnElement[bool] = func.lower(col(Message.from_address)).in_(written)
-    return is_one
-
-
-def _hold(texts: Iterable[str], *columns: Any) -> ColumnElement[bool]:
-    """One of the columns holds one of the texts."""
-    return or_(*(column.icontains(text, autoescape=True) for text in texts for column in columns))
 
 
 def _insert(db: Session) -> Any:

@@ -1,41 +1,36 @@
 """The feed, messages, their raw octets and their attachments over HTTP."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Query, Request, Response
-from pydantic import StringConstraints
 from sqlmodel import Session
 
 from app.access.linked import LinkMaker, MakesLinks
 from app.access.reach import Reach
-from app.access.routes import By, Watch, Watching, Within, requires
+from app.access.routes import Watch, Watching, Within, requires
 from app.access.service import Scope
-from app.database import Database
 from app.errors import AppError, invalid_request, not_found
-from app.mail.mime import Automated, Kind
-from app.mail.people import canonical
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId
-from app.mailboxes.naming import Label, MailboxNames
+from app.mailboxes.naming import MailboxNames
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
 from app.messages import repository, schemas
-from app.messages.composing import Composer, Links
+from app.messages.composing import Links
 from app.messages.feed import CursorGone, Feed, FeedQuery, Order, cut_at, names_of, scope_of
+from app.messages.filter_parameters import Filters, Text
+from app.messages.injected import Injected, Memory, MessageRoutes
 from app.messages.items import page_json
 from app.messages.models import Message, MessageSeq
-from app.messages.reader import MessageReader
-from app.messages.repository import Wanted
-from app.messages.rereading import Rereader
 from app.messages.schemas import FeedPage, MessageWhole
+from app.messages.search import Wanted
 from app.messages.selecting import InList, OfOne
 from app.messages.selection import WHOLE, Selection
 from app.reading.memory import Share
-from app.web.features import served
 from app.web.found import found as found_row
-from app.web.ids import THREAD_PATTERN, decode_id, decode_thread_id, encode_id
+from app.web.ids import decode_id, encode_id
 from app.web.pages import Cursor, Limit, decode_cursor, link_next
 from app.web.problems import answered, documented, not_modified
 from app.web.ranges import Conditional
@@ -44,8 +39,6 @@ from app.web.times import UtcTime
 
 LONGEST_WAIT_SECONDS = 60
 
-
-Text = Annotated[str, StringConstraints(max_length=500)]
 Place = Annotated[
     str | None,
     Query(
@@ -75,86 +68,7 @@ InOrder = Annotated[
 ]
 
 
-_NOBODY = "none"
-
-
-def _some_of(*names: str) -> str:
-    """A pattern: one or more of these words, with commas between them."""
-    one = f"(?:{'|'.join(names)})"
-    return f"^{one}(?:,{one})*$"
-
-
-_SOME_AUTOMATED = _some_of(*Automated, _NOBODY)
-_SOME_KINDS = _some_of(*Kind)
-
-
-def _wanted(
-    message_id: Annotated[
-        list[Text] | None, Query(description="The Message-ID header field is this one, with its `<` and `>`.")
-    ] = None,
-    subject: Annotated[list[Text] | None, Query(description="Holds this text.")] = None,
-    sender: Annotated[
-        list[Text] | None, Query(alias="from", description="Name or address holds this text.")
-    ] = None,
-    from_address: Annotated[
-        list[Text] | None,
-        Query(
-            description="The sender's address is this one, exactly (ASCII letters in any case). Messages whose "
-            "sender is uncertain (`from_ambiguous`) never match.",
-        ),
-    ] = None,
-    to: Annotated[list[Text] | None, Query(description="To or Cc holds this text.")] = None,
-    since: Annotated[UtcTime | None, Query(description="Retrieved at or after this time.")] = None,
-    until: Annotated[UtcTime | None, Query(description="Retrieved before this time.")] = None,
-    has_attachments: Annotated[bool | None, Query(description="Whether there is a part to download.")] = None,
-    thread_id: Annotated[
-        str | None, Query(pattern=THREAD_PATTERN, description="All messages of this thread.")
-    ] = None,
-    automated: Annotated[
-        list[Annotated[str, StringConstraints(pattern=_SOME_AUTOMATED)]] | None,
-        Query(
-            description="Sent by a program as this; `none`: no header says so. Several, repeated or with commas "
-            "between them: any of them."
-        ),
-    ] = None,
-    label: Annotated[list[Label] | None, Query(description="Its mailbox has this label now.")] = None,
-    kind: Annotated[
-        list[Annotated[str, StringConstraints(pattern=_SOME_KINDS)]] | None,
-        Query(
-            description="It is this, maybe among others. Several, repeated or with commas between them: any of them."
-        ),
-    ] = None,
-) -> Wanted:
-    return Wanted(
-        message_id=_values(message_id),
-        subject=_values(subject),
-        sender=_values(sender),
-        from_address=_values(map(canonical, from_address or ())),
-        recipient=_values(to),
-        since=since,
-        until=until,
-        has_attachments=has_attachments,
-        thread_id=decode_thread_id(thread_id) if thread_id is not None else None,
-        automated=tuple(None if name == _NOBODY else Automated(name) for name in _names(automated)),
-        kinds=tuple(Kind(name) for name in _names(kind)),
-        labels=_values(label),
-    )
-
-
-def _names(given: list[str] | None) -> Iterator[str]:
-    """Each once: those that came repeated, and those with commas between them."""
-    yield from dict.fromkeys(name for some in given or () for name in some.split(","))
-
-
-Filters = Annotated[Wanted, Depends(_wanted)]
-
-
-def _values(given: Iterable[str] | None) -> tuple[str, ...]:
-    """In one order, so that the same filters have the same cursors."""
-    return tuple(sorted(set(given or ())))
-
-
-def _of_mailboxes(
+async def _of_mailboxes(
     mailbox_id: Annotated[
         list[Text] | None, Query(description="Of this mailbox; of one of these, when there are several.")
     ] = None,
@@ -215,29 +129,7 @@ BUSY = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class MessageRoutes:
-    """What the routes of the messages work with."""
-
-    database: Database
-    letters: MessageReader
-    composer: Composer
-    reader: Feed
-    rereader: Rereader
-
-
-Injected = Annotated[MessageRoutes, Depends(served(MessageRoutes))]
-
 router = Router(tags=["Messages"])
-
-
-async def _memory_of_answer(feature: Injected, by: By) -> AsyncIterator[Share]:
-    """Given back when the answer has been sent, or cannot be any more."""
-    async with feature.letters.memory.share(by.key) as share:
-        yield share
-
-
-Memory = Annotated[Share, Depends(_memory_of_answer)]
 
 
 async def _page(
@@ -304,8 +196,10 @@ async def list_messages(
 ) -> FeedPage | Response:
     """Oldest first. Pass `next_cursor` as `after` next time: no message is skipped, none comes twice.
 
-    Several values of one filter mean one of them, several filters all of them. With `include` a page ends where it has
-    8 MiB, or has taken 5 seconds to read: then it has fewer messages than `limit`, and `has_more`.
+    Several values of one filter mean one of them, several filters all of them. `header:<name>=…` is a filter for each
+    header that the setting `MAILDELTA_INDEXED_HEADERS` names: `header:list-id=…` where it names `List-Id`. With
+    `include` a page ends where it has 8 MiB, or has taken 5 seconds to read: then it has fewer messages than `limit`,
+    and `has_more`.
     """
     if mailbox_ids:
         await feature.database.read(lambda db: refuse_unknown(db, mailbox_ids, watch.reach))

@@ -16,6 +16,7 @@ from typing import Self
 from app import pop3
 from app.ledger.lines import Candidate
 from app.messages.contents import Packed, Packer
+from app.messages.indexed_headers import NO_HEADERS, IndexedHeaders
 from app.messages.intake import Prepared, prepare
 from app.messages.wholeness import WHOLE, Copy, Wholeness, measured
 from app.reading.shares import Owner
@@ -75,6 +76,7 @@ class Batches:
         most_octets: int,
         judge: Callable[[Candidate, Prepared], str | None],
         memory: MemoryBudget,
+        indexed: IndexedHeaders = NO_HEADERS,
     ) -> None:
         self._commit = commit
         self._threads = threads
@@ -83,6 +85,7 @@ class Batches:
         self._most_octets = most_octets
         self._judge = judge
         self._memory = memory
+        self._indexed = indexed
         self._collected: list[tuple[Candidate, pop3.Retrieved]] = []
         self._octets = self._held_octets = 0
         self._under_way: deque[asyncio.Task[None]] = deque()
@@ -155,7 +158,7 @@ class Batches:
         packed = iter(Packer().pack([reply.body for _candidate, reply in replies if reply.body is not None]))
         outcomes = []
         for candidate, reply in replies:
-            outcomes.append(self._judged(_outcome(candidate, reply, packed)))
+            outcomes.append(self._judged(_outcome(candidate, reply, packed, self._indexed)))
             yield
         return outcomes
 
@@ -169,13 +172,17 @@ def _close(replies: Sequence[tuple[Candidate, pop3.Retrieved]]) -> None:
         reply.close()
 
 
-def _outcome(candidate: Candidate, reply: pop3.Retrieved, packed: Iterator[Packed]) -> Outcome:
+def _outcome(
+    candidate: Candidate, reply: pop3.Retrieved, packed: Iterator[Packed], indexed: IndexedHeaders
+) -> Outcome:
     if reply.refused is not None:
         return Outcome(candidate, None, reason=f"the server refused it: {reply.refused.text}"[:1000])
     if reply.too_large:
         return Outcome(candidate, None, is_too_large=True)
     assert reply.body is not None
-    message = prepare(next(packed), unique_id=candidate.unique_id, occurrence=candidate.occurrence)
+    message = prepare(
+        next(packed), unique_id=candidate.unique_id, occurrence=candidate.occurrence, indexed=indexed
+    )
     copy = measured(
         reply.body,
         listed=candidate.octets,

@@ -21,6 +21,7 @@ from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
 from app.maildrops.causes import Stage
 from app.maildrops.login import Maildrop
+from app.messages.indexed_headers import NO_HEADERS, IndexedHeaders
 from app.reading.slices import Slices
 from app.reading.threads import FairThreads
 from app.runs.errors import LeaseLost
@@ -53,6 +54,7 @@ class SyncTools:
     memory: MemoryBudget
     forget_missing_after: timedelta | None = None
     transcripts: bool = False
+    indexed_headers: IndexedHeaders = NO_HEADERS
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=Traces)
     server_limits: ServerLimits = field(default_factory=lambda: ServerLimits(1))

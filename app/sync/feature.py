@@ -6,6 +6,7 @@ from datetime import timedelta
 from app.core import Core, Feature
 from app.maildrops.feature import session_limits
 from app.maildrops.login import Maildrop
+from app.messages.indexed_headers import IndexedHeaders
 from app.reading.slices import Slices
 from app.reading.threads import FairThreads
 from app.runs.server_limits import ServerLimits
@@ -49,6 +50,7 @@ def sync_tools(core: Core, *, maildrop: Maildrop, threads: FairThreads) -> SyncT
         listing_budget=ListingBudget(settings.listing_entries_overall),
         forget_missing_after=timedelta(days=forgotten_after) if forgotten_after else None,
         transcripts=settings.transcripts,
+        indexed_headers=IndexedHeaders(settings.indexed_headers),
         metrics=core.metrics,
         traces=core.traces,
         server_limits=ServerLimits(

@@ -51,6 +51,7 @@ async def _retrieve(sync: SyncContext, surveyed: Surveyed, store: "_Store") -> l
         most_octets=tools.batch_octets,
         judge=partial(_judge_late, surveyed, judge_by(sync.mailbox.criteria)),
         memory=tools.memory,
+        indexed=tools.indexed_headers,
     )
     alike = AlikeRefusals(most=None if learnt.has_refused_all else _MOST_ALIKE)
     too_large: list[Candidate] = []

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 
 from app.web.error_codes import CODES
 from app.web.problems import described_headers, may_be_repeated, with_errors
+from app.web.routing import Route
 
 Document = dict[str, Any]
 
@@ -64,10 +65,21 @@ def install(app: FastAPI) -> None:
 
     def openapi() -> Document:
         if app.openapi_schema is None:
-            app.openapi_schema = _complete(describe())
+            document = describe()
+            for context in iter_route_contexts(app.routes):
+                route = context.original_route
+                if isinstance(route, Route) and route.query_families:
+                    _add_families(document, route, app)
+            app.openapi_schema = _complete(document)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # the framework's way to extend it
+
+
+def _add_families(document: Document, route: Route, app: FastAPI) -> None:
+    taken = [parameter for family in route.query_families for parameter in family.parameters(app)]
+    for operation in document["paths"][route.path].values():
+        operation.setdefault("parameters", []).extend(taken)
 
 
 def example_of(schema: Document, schemas: Document) -> Any:

@@ -169,7 +169,7 @@ def link_next(request: Request, response: Response, cursor: str | None) -> None:
     """Say where the next page is in a ``Link`` header too (RFC 8288), by the parameters that the route knows."""
     if cursor is not None:
         route: Route = request.scope["route"]
-        asked = [each for each in request.query_params.multi_items() if each[0] in route.query_names]
+        asked = [each for each in request.query_params.multi_items() if route.takes(each[0])]
         kept = [(name, value) for name, value in asked if name not in {"after", "after_time"}]
         query = urlencode([*kept, ("after", cursor)])
         response.headers["Link"] = f'<{quote(request.url.path)}?{query}>; rel="next"'

@@ -2,12 +2,12 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, get_args, get_origin
 from urllib.parse import parse_qsl, unquote_to_bytes
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,7 +21,7 @@ _TAKES_ANY_QUERY = frozenset(("/metrics", "/livez", "/readyz"))  # probes and sc
 _ALSO_CALLED = {  # what other services call it
     "cursor": "after", "next_cursor": "after", "page_token": "after", "starting_after": "after", "offset": "after",
     "page": "after", "per_page": "limit", "page_size": "limit", "count": "limit", "sort": "order",
-    "mailbox": "mailbox_id", "sender": "from", "timeout": "wait",
+    "mailbox": "mailbox_id", "sender": "from", "timeout": "wait", "headers": "header:<name>",
 }  # fmt: skip
 _LONGEST_NAME = 100
 _MOST_FAULTS = 20
@@ -48,9 +48,23 @@ class Repeatable:
         raise NotImplementedError
 
 
+class QueryFamily:
+    """A dependency that takes every query parameter whose name begins with ``prefix``, however often it comes.
+
+    ``shown``: how such a name is told to people.
+    """
+
+    def __init__(self, prefix: str, shown: str) -> None:
+        self.prefix, self.shown = prefix, shown
+
+    def parameters(self, app: FastAPI) -> list[dict[str, Any]]:
+        """What the OpenAPI document of an application says of those that it takes."""
+        raise NotImplementedError
+
+
 class Route(APIRoute):
     """A route of FastAPI that keeps the order: key, query, body. ``query_names``: the parameters that it declares, and
-    whether one may come several times.
+    whether one may come several times; ``query_families``: those that it takes by the beginning of their names.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -61,6 +75,11 @@ class Route(APIRoute):
         self._deprecated = next((one for one in asked if isinstance(one, Deprecated)), None)
         self.deprecated = self.deprecated or self._deprecated is not None
         self.query_names = _query_names(self.dependant)
+        self.query_families = tuple(_query_families(self.dependant))
+
+    def takes(self, name: str) -> bool:
+        """Whether it knows a query parameter of this name."""
+        return name in self.query_names or any(name.startswith(each.prefix) for each in self.query_families)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As FastAPI's, behind the doorkeeper."""
@@ -73,7 +92,7 @@ class Route(APIRoute):
         try:
             _refuse_odd_text(scope["query_string"])
             if self.include_in_schema and self.path not in _TAKES_ANY_QUERY:
-                refuse_other_parameters(scope["query_string"], self.query_names)
+                refuse_other_parameters(scope["query_string"], self.query_names, self.query_families)
             if self._repeatable is not None:
                 await self._repeatable.answer(super().handle, scope, receive, send)
             else:
@@ -108,19 +127,32 @@ def _query_names(dependant: Dependant) -> dict[str, bool]:
     return names
 
 
+def _query_families(dependant: Dependant) -> Iterator[QueryFamily]:
+    for inner in dependant.dependencies:
+        call: object = inner.call
+        if isinstance(call, QueryFamily):
+            yield call
+        yield from _query_families(inner)
+
+
 def _is_list(annotation: object) -> bool:
     return get_origin(annotation) is list or any(get_origin(each) is list for each in get_args(annotation))
 
 
-def refuse_other_parameters(query: bytes, known: Mapping[str, bool]) -> None:
+def refuse_other_parameters(
+    query: bytes, known: Mapping[str, bool], families: Sequence[QueryFamily] = ()
+) -> None:
     """PURE  Raises 422 for a parameter that is not declared, or that comes twice and may not: a filter that is not
     understood, and so not applied, would answer what nobody has asked for.
     """
     faults: list[InputFault] = []
     seen: set[str] = set()
     for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if any(name.startswith(each.prefix) for each in families):
+            continue
         if name not in known:
-            told = f"is no parameter of this operation; {_hint(name, known)}"
+            names = [*known, *(each.shown for each in families)]
+            told = f"is no parameter of this operation; {_hint(name, names)}"
             faults.append(InputFault(f"/query/{name[:_LONGEST_NAME]}", told))
         elif name in seen and not known[name]:
             faults.append(InputFault(f"/query/{name}", "is given twice"))
@@ -129,7 +161,7 @@ def refuse_other_parameters(query: bytes, known: Mapping[str, bool]) -> None:
         raise AppError(422, "invalid_request", "The request is not valid.", tuple(faults[:_MOST_FAULTS]))
 
 
-def _hint(name: str, known: Iterable[str]) -> str:
+def _hint(name: str, known: Collection[str]) -> str:
     near = _ALSO_CALLED.get(name.lower(), "")
     if near not in known:
         near = next(iter(get_close_matches(name[:_LONGEST_NAME], known, 1)), "")

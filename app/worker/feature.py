@@ -6,6 +6,8 @@ from app.core import Core
 from app.jobs.bell import Bell
 from app.jobs.engine import PgQueuerEngine
 from app.jobs.port import JobEngine
+from app.messages.header_indexing import HeaderIndexer
+from app.messages.indexed_headers import IndexedHeaders
 from app.messages.rereading import Rereader
 from app.reading.threads import FairThreads
 from app.sync.context import SyncTools
@@ -47,6 +49,12 @@ def jobs(core: Core, *, threads: FairThreads, bell: Bell | None) -> JobEngine:
         keep_quiet=timedelta(days=days) if (days := settings.quiet_polls_days) else None,
     )
     reread = Rereader(database=core.database, threads=threads, monotonic=core.monotonic).job()
+    index = HeaderIndexer(
+        database=core.database,
+        threads=threads,
+        indexed=IndexedHeaders(settings.indexed_headers),
+        monotonic=core.monotonic,
+    )
     url = None if core.database.is_sqlite else settings.effective_database_url
-    runs = [reread, removal(core.database), forget, counting(core.database)]
+    runs = [reread, index.job(), removal(core.database), forget, counting(core.database)]
     return PgQueuerEngine(runs, core.wakeups, url=url, bell=bell)

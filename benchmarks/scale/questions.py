@@ -16,8 +16,9 @@ from app.ledger.lines import MaildropId
 from app.ledger.models import Leased
 from app.mailboxes.models import MailboxId
 from app.messages import repository as messages
+from app.messages import search
 from app.messages.models import MessageSeq
-from app.messages.repository import Wanted
+from app.messages.search import Wanted
 from app.pop3 import RawListing, Stat, parse_listing
 from app.runs import claims
 from app.runs import repository as runs
@@ -83,7 +84,7 @@ class _Asked:
         self._random = random
 
     def feed(self, db: Session, _: object) -> object:
-        return messages.between(
+        return search.between(
             db,
             reach=ALL_MAILBOXES,
             wanted=Wanted(),
@@ -94,7 +95,7 @@ class _Asked:
 
     def feed_of_one(self, db: Session, _: object) -> object:
         wanted = Wanted(mailbox_id=self._filled())
-        return messages.between(
+        return search.between(
             db,
             reach=ALL_MAILBOXES,
             wanted=wanted,
@@ -104,12 +105,12 @@ class _Asked:
         )
 
     def newest(self, db: Session, _: object) -> object:
-        return messages.between(
+        return search.between(
             db, reach=ALL_MAILBOXES, wanted=Wanted(), above=0, below=self._place(), newest=True, limit=_PAGE
         )
 
     def newest_of_one(self, db: Session, _: object) -> object:
-        return messages.between(
+        return search.between(
             db,
             Wanted(mailbox_id=self._filled()),
             reach=ALL_MAILBOXES,

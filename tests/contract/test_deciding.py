@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlmodel import Session
 
 from app.access.reach import ALL_MAILBOXES
 from app.database import Database
 from app.mail.mime import VERSION, Automated, Kind
 from app.mailboxes.models import MailboxId
-from app.messages import repository
+from app.messages import repository, search
 from app.messages.contents import Packer
 from app.messages.feed import STILL_READING, FeedQuery, Order, read_once
 from app.messages.intake import Prepared, prepare
-from app.messages.repository import Wanted
+from app.messages.search import Wanted
+from app.web.pages import decode_cursor
 from tests.contract.conftest import Rereading
 from tests.contract.test_repositories import make_mailbox, put
 from tests.letters_stored import stored
@@ -52,8 +53,21 @@ async def put_all(database: Database) -> MailboxId:
 
 
 async def looked(database: Database, wanted: Wanted, **asked: Any) -> Any:
-    asked = {"order": Order.FEED, "start": None, "limit": 50} | asked
-    return (await database.read(lambda db: read_once(db, FeedQuery(wanted=wanted, **asked)))).page
+    given: dict[str, Any] = {"reach": ALL_MAILBOXES, "order": Order.FEED, "start": None, "limit": 50} | asked
+    return (await database.read(lambda db: read_once(db, FeedQuery(wanted=wanted, **given)))).page
+
+
+async def all_looks(database: Database, wanted: Wanted, **asked: Any) -> list[list[str]]:
+    """The subjects that each bounded look found, up to the end of the feed."""
+    pages, start, scope = [], None, FeedQuery(wanted, ALL_MAILBOXES, Order.FEED, None, 50).scope
+    while True:
+        page = await looked(database, wanted, start=start, **asked)
+        pages.append([item.subject for item in page.items])
+        if not page.has_more:
+            return pages
+        cursor = decode_cursor(page.next_cursor, scope)
+        assert cursor is not None
+        start = cursor.position
 
 
 async def subjects(database: Database, wanted: Wanted, **asked: Any) -> list[str]:
@@ -63,7 +77,7 @@ async def subjects(database: Database, wanted: Wanted, **asked: Any) -> list[str
 async def row(database: Database, subject: str) -> dict[str, Any]:
     def question(db: Session) -> dict[str, Any]:
         end = repository.last_place(db)
-        (found,) = repository.between(
+        (found,) = search.between(
             db, Wanted(subject=(subject,)), reach=ALL_MAILBOXES, above=0, below=end + 1, limit=2
         )
         return found.model_dump()
@@ -118,37 +132,68 @@ async def test_a_thread_is_found_whole_in_one_mailbox_or_all(database: Database)
     await put(database, other, letter("answer", 2))
     thread = (await row(database, "first"))["thread_id"]
     of_all = ["first", "answer", "vacation", "answer"]
-    assert await subjects(database, Wanted(thread_id=thread)) == of_all
-    assert await subjects(database, Wanted(thread_id=thread, mailbox_id=mailbox_id)) == of_all[:3]
-    assert await subjects(database, Wanted(thread_id=thread, mailbox_id=other)) == of_all[3:]
-    assert await subjects(database, Wanted(thread_id=bytes(16))) == []
+    assert await subjects(database, Wanted(thread_id=(thread,))) == of_all
+    assert await subjects(database, Wanted(thread_id=(thread,), mailbox_id=mailbox_id)) == of_all[:3]
+    assert await subjects(database, Wanted(thread_id=(thread,), mailbox_id=other)) == of_all[3:]
+    assert await subjects(database, Wanted(thread_id=(bytes(16),))) == []
 
 
 async def test_a_look_passes_a_bounded_number_of_a_thread_and_none_of_others(database: Database) -> None:
     mailbox_id = await put_all(database)
     await put(database, mailbox_id, *(letter("answer", number) for number in range(1, 8)))
     thread = (await row(database, "first"))["thread_id"]
-    wanted = Wanted(thread_id=thread, mailbox_id=mailbox_id, subject=("vacation",))
+    wanted = Wanted(thread_id=(thread,), mailbox_id=mailbox_id, subject=("vacation",))
     page = await looked(database, wanted, most_looked_at=3, order=Order.NEWEST)
     assert (page.items, page.has_more) == ([], True)
-    page = await looked(database, Wanted(thread_id=thread, subject=("first",)), most_looked_at=10)
+    page = await looked(database, Wanted(thread_id=(thread,), subject=("first",)), most_looked_at=10)
     assert [item.subject for item in page.items] == ["first"]
     assert not page.has_more  # ten of the thread, and five others beside them
 
 
-def plan_of(db: Session, wanted: Wanted) -> str:
-    statement = repository.query(wanted, reach=ALL_MAILBOXES, above=0, below=1_000, newest=False, limit=50)
-    compiled = statement.compile(db.get_bind(), compile_kwargs={"literal_binds": True})
-    explain = "EXPLAIN QUERY PLAN" if db.get_bind().dialect.name == "sqlite" else "EXPLAIN"
-    db.execute(text("SET LOCAL enable_seqscan = off")) if explain == "EXPLAIN" else None
-    return "\n".join(str(line[-1]) for line in db.execute(text(f"{explain} {compiled}")))
+async def asked(database: Database, wanted: Wanted, **given: Any) -> list[str]:
+    """The statements of a look at the feed, as they were sent with their plans."""
+    plans: list[str] = []
+
+    def question(db: Session) -> None:
+        connection = db.connection()
+        explain = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
+        if explain == "EXPLAIN":
+            db.execute(text("SET LOCAL enable_seqscan = off"))
+
+        def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+            if "FROM message" in statement and "EXPLAIN" not in statement:
+                told = connection.exec_driver_sql(f"{explain} {statement}", parameters)
+                plans.append("\n".join(str(line[-1]) for line in told))
+
+        event.listen(connection, "before_cursor_execute", note)
+        read_once(
+            db, FeedQuery(wanted=wanted, reach=ALL_MAILBOXES, order=Order.FEED, start=None, limit=50, **given)
+        )
+
+    await database.read(question)
+    return plans
 
 
 @pytest.mark.parametrize("mailbox_id", [None, MailboxId(1)])
 async def test_a_thread_is_read_by_its_index(database: Database, mailbox_id: MailboxId | None) -> None:
     await put_all(database)
-    wanted = Wanted(thread_id=b"a" * 16, mailbox_id=mailbox_id)
-    assert "ix_messages_thread_id_seq" in await database.read(lambda db: plan_of(db, wanted))
+    thread = (await row(database, "first"))["thread_id"]
+    bound, places, messages, *_ = await asked(database, Wanted(thread_id=(thread,), mailbox_id=mailbox_id))
+    assert "ix_messages_thread_id_seq" in bound
+    assert "ix_messages_thread_id_seq" in places
+    assert "ix_messages_mailbox" not in messages
+
+
+async def test_several_threads_share_what_a_look_passes(database: Database) -> None:
+    mailbox_id = await put_all(database)
+    await put(database, mailbox_id, *(letter("answer", number) for number in range(1, 6)))
+    threads = {(await row(database, subject))["thread_id"] for subject in ("first", "list")}
+    wanted = Wanted(thread_id=tuple(threads))
+    assert await subjects(database, wanted) == ["first", "answer", "vacation", "list", *["answer"] * 5]
+    assert await subjects(database, wanted, order=Order.NEWEST, limit=6) == ["answer"] * 5 + ["list"]
+    pages = await all_looks(database, wanted, most_looked_at=4)
+    assert [subject for page in pages for subject in page] == await subjects(database, wanted)
+    assert (len(pages), max(map(len, pages))) == (4, 3)
 
 
 async def test_what_was_stored_before_has_nothing_until_it_is_read_again_and_filters_say_so(
@@ -161,7 +206,7 @@ async def test_what_was_stored_before_has_nothing_until_it_is_read_again_and_fil
     for item in (page := await looked(database, Wanted())).items:
         assert {getattr(item, name) for name in FIELDS} == {None}
     assert page.warnings == []
-    for wanted in (Wanted(automated=(None,)), Wanted(kinds=(Kind.SIGNED,)), Wanted(thread_id=bytes(16))):
+    for wanted in (Wanted(automated=(None,)), Wanted(kinds=(Kind.SIGNED,)), Wanted(thread_id=(bytes(16),))):
         page = await looked(database, wanted)
         assert (page.items, page.warnings) == ([], [STILL_READING])
     await rereader(version=VERSION).run()
@@ -184,6 +229,9 @@ async def test_over_http(tmp_path: Path) -> None:
             "answer",
         ]
         assert await found(service, {"kind": ["signed,report", "bounce"]}) == ["bounce", "signed"]
+        other = (await service.http.get("/messages?subject=no+ids")).json()["items"][0]["thread_id"]
+        both: dict[str, str | Sequence[str]] = {"thread_id": [other, first["thread_id"]]}
+        assert await found(service, both) == ["first", "answer", "vacation", "no ids"]
         for wrong in ({"thread_id": "thr_1"}, {"automated": "person"}, {"kind": "bounce,"}, {"kind": ""}):
             refused = await service.http.get("/messages", params=wrong)
             assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request"), wrong

@@ -17,7 +17,7 @@ from app.mailboxes.models import MailboxId
 from app.messages import repository as messages
 from app.messages.feed import FeedQuery, Order, read_once
 from app.messages.models import MessageSeq
-from app.messages.repository import Wanted
+from app.messages.search import Wanted
 from app.runs import claims
 from app.runs import repository as syncs
 from app.runs.errors import LeaseLost

@@ -20,10 +20,11 @@ from app.ledger.models import EntryState, Leased
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
 from app.messages import repository as messages
+from app.messages import search
 from app.messages.contents import BLOCK_OCTETS, Packer, unpack
 from app.messages.intake import Prepared, prepare, store
 from app.messages.models import MessageSeq
-from app.messages.repository import Wanted
+from app.messages.search import Wanted
 from app.runs import claims as claiming
 from app.runs import repository as syncs
 from app.runs.errors import LeaseLost
@@ -61,7 +62,7 @@ async def feed(database: Database, wanted: Wanted = Wanted()) -> list[str]:  # n
         end = messages.last_place(db)
         return [
             row.subject
-            for row in messages.between(
+            for row in search.between(
                 db, wanted, reach=ALL_MAILBOXES, above=0, below=end + 1, limit=EVERYTHING
             )
         ]
@@ -106,7 +107,7 @@ async def test_a_reader_that_follows_the_feed_never_skips_while_many_write(datab
             def question(db: Session) -> list[int]:
                 end = messages.last_place(db)
                 after = seen[-1] if seen else 0
-                rows = messages.between(
+                rows = search.between(
                     db, Wanted(), reach=ALL_MAILBOXES, above=after, below=end + 1, limit=EVERYTHING
                 )
                 return [row.seq for row in rows]

@@ -12,10 +12,10 @@ from app.access.reach import ALL_MAILBOXES
 from app.database import Database
 from app.mail import defects
 from app.mail.mime import VERSION
-from app.messages import repository
+from app.messages import repository, search
 from app.messages.models import MessageSeq
-from app.messages.repository import Wanted
 from app.messages.rereading import MESSAGES_PER_BATCH
+from app.messages.search import Wanted
 from tests.contract.conftest import Rereading
 from tests.contract.test_repositories import mail, make_mailbox, put
 
@@ -33,7 +33,7 @@ async def make_stale(database: Database, warnings: str = "[]") -> None:
 async def rows(database: Database) -> list[Any]:
     def question(db: Session) -> list[Any]:
         end = repository.last_place(db)
-        found = repository.between(db, Wanted(), reach=ALL_MAILBOXES, above=0, below=end + 1, limit=1_000)
+        found = search.between(db, Wanted(), reach=ALL_MAILBOXES, above=0, below=end + 1, limit=1_000)
         return [row.model_copy() for row in found]
 
     return await database.read(question)
@@ -146,9 +146,7 @@ async def test_only_a_certain_sender_is_found_by_address(database: Database) -> 
             await database.read(
                 lambda db: [
                     r.seq
-                    for r in repository.between(
-                        db, wanted, reach=ALL_MAILBOXES, above=0, below=end + 1, limit=9
-                    )
+                    for r in search.between(db, wanted, reach=ALL_MAILBOXES, above=0, below=end + 1, limit=9)
                 ]
             )
         )

@@ -99,3 +99,12 @@ def test_a_short_key_is_refused_without_being_shown() -> None:
 def test_no_secret_is_in_the_settings_text() -> None:
     settings = Settings(api_key="a-key-to-be-hidden", database_url="postgresql://u:pw-hidden@h/n")
     assert "hidden" not in repr(settings)
+
+
+def test_headers_to_index_are_names_of_headers_whatever_their_case_and_not_many() -> None:
+    assert Settings(indexed_headers="X-B, list-id,x-b,").indexed_headers == ("list-id", "x-b")
+    assert Settings().indexed_headers == ()
+    many = ",".join(f"x-{number}" for number in range(21))
+    for wrong in ("a:b", "a b", "ü", "x" * 101, many):
+        with pytest.raises(ValueError, match=r"name of a header|at most 20"):
+            Settings(indexed_headers=wrong)

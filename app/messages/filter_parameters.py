@@ -1,0 +1,152 @@
+"""The filters of the feed, as parameters of a query."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Query, Request
+from pydantic import StringConstraints
+
+from app.errors import invalid_request
+from app.mail.mime import Automated, Kind
+from app.mail.people import canonical
+from app.mailboxes.naming import Label
+from app.messages.indexed_headers import LONGEST_VALUE, compared
+from app.messages.injected import Injected, MessageRoutes
+from app.messages.search import Wanted
+from app.web.features import feature_of
+from app.web.ids import THREAD_PATTERN, decode_thread_id
+from app.web.routing import QueryFamily
+from app.web.times import UtcTime
+
+MOST_VALUES = 50  # of a filter each of whose values is looked up by itself
+_LONGEST_SHOWN = 100
+
+HeadersWanted = tuple[tuple[str, tuple[str, ...]], ...]
+
+Text = Annotated[str, StringConstraints(max_length=500)]
+
+_NOBODY = "none"
+
+
+def _some_of(*names: str) -> str:
+    """A pattern: one or more of these words, with commas between them."""
+    one = f"(?:{'|'.join(names)})"
+    return f"^{one}(?:,{one})*$"
+
+
+_SOME_AUTOMATED = _some_of(*Automated, _NOBODY)
+_SOME_KINDS = _some_of(*Kind)
+
+
+class HeaderFilters(QueryFamily):
+    """``header:<name>`` for each header of the setting ``INDEXED_HEADERS``."""
+
+    async def __call__(self, request: Request, feature: Injected) -> HeadersWanted:
+        """Names and values as they are kept. Raises AppError."""
+        given: dict[str, set[str]] = {}
+        for parameter, value in request.query_params.multi_items():
+            if parameter.startswith(self.prefix):
+                name = parameter.removeprefix(self.prefix).lower()
+                self._refuse(parameter, name, value, feature.indexed.names)
+                given.setdefault(name, set()).add(compared(value))
+        for name, values in given.items():
+            if len(values) > MOST_VALUES:
+                raise invalid_request(f"/query/{self.prefix}{name}", f"has at most {MOST_VALUES} values")
+        return tuple((name, tuple(sorted(values))) for name, values in sorted(given.items()))
+
+    def _refuse(self, parameter: str, name: str, value: str, names: Sequence[str]) -> None:
+        pointer = "/query/" + parameter[:_LONGEST_SHOWN].replace("~", "~0").replace("/", "~1")
+        if name not in names:
+            known = f"names {', '.join(names)}" if names else "names none"
+            raise invalid_request(pointer, f"is no header that is indexed: MAILDELTA_INDEXED_HEADERS {known}")
+        if len(value) > LONGEST_VALUE:
+            raise invalid_request(pointer, f"must have at most {LONGEST_VALUE} characters")
+
+    def parameters(self, app: FastAPI) -> list[dict[str, Any]]:
+        values = {
+            "type": "array",
+            "items": {"type": "string", "maxLength": LONGEST_VALUE},
+            "maxItems": MOST_VALUES,
+        }
+        told = "The header `{}` is this, whatever the case. Of a long value its first 500 characters count."
+        return [
+            {
+                "name": f"{self.prefix}{name}",
+                "in": "query",
+                "description": told.format(name),
+                "schema": values,
+            }
+            for name in feature_of(app, MessageRoutes).indexed.names
+        ]
+
+
+OfHeaders = Annotated[HeadersWanted, Depends(HeaderFilters("header:", shown="header:<name>"))]
+
+
+async def _wanted(
+    headers: OfHeaders,
+    message_id: Annotated[
+        list[Text] | None, Query(description="The Message-ID header field is this one, with its `<` and `>`.")
+    ] = None,
+    subject: Annotated[list[Text] | None, Query(description="Holds this text.")] = None,
+    sender: Annotated[
+        list[Text] | None, Query(alias="from", description="Name or address holds this text.")
+    ] = None,
+    from_address: Annotated[
+        list[Text] | None,
+        Query(
+            description="The sender's address is this one, exactly (ASCII letters in any case). Messages whose "
+            "sender is uncertain (`from_ambiguous`) never match.",
+        ),
+    ] = None,
+    to: Annotated[list[Text] | None, Query(description="To or Cc holds this text.")] = None,
+    since: Annotated[UtcTime | None, Query(description="Retrieved at or after this time.")] = None,
+    until: Annotated[UtcTime | None, Query(description="Retrieved before this time.")] = None,
+    has_attachments: Annotated[bool | None, Query(description="Whether there is a part to download.")] = None,
+    thread_id: Annotated[
+        list[Annotated[str, StringConstraints(pattern=THREAD_PATTERN)]] | None,
+        Query(max_length=MOST_VALUES, description="All messages of this thread."),
+    ] = None,
+    automated: Annotated[
+        list[Annotated[str, StringConstraints(pattern=_SOME_AUTOMATED)]] | None,
+        Query(
+            description="Sent by a program as this; `none`: no header says so. Several, repeated or with commas "
+            "between them: any of them."
+        ),
+    ] = None,
+    label: Annotated[list[Label] | None, Query(description="Its mailbox has this label now.")] = None,
+    kind: Annotated[
+        list[Annotated[str, StringConstraints(pattern=_SOME_KINDS)]] | None,
+        Query(
+            description="It is this, maybe among others. Several, repeated or with commas between them: any of them."
+        ),
+    ] = None,
+) -> Wanted:
+    return Wanted(
+        message_id=_values(message_id),
+        subject=_values(subject),
+        sender=_values(sender),
+        from_address=_values(map(canonical, from_address or ())),
+        recipient=_values(to),
+        since=since,
+        until=until,
+        has_attachments=has_attachments,
+        thread_id=tuple(sorted(set(map(decode_thread_id, thread_id or ())))),
+        automated=tuple(None if name == _NOBODY else Automated(name) for name in _names(automated)),
+        kinds=tuple(Kind(name) for name in _names(kind)),
+        labels=_values(label),
+        headers=headers,
+    )
+
+
+Filters = Annotated[Wanted, Depends(_wanted)]
+
+
+def _names(given: list[str] | None) -> Iterator[str]:
+    """Each once: those that came repeated, and those with commas between them."""
+    yield from dict.fromkeys(name for some in given or () for name in some.split(","))
+
+
+def _values(given: Iterable[str] | None) -> tuple[str, ...]:
+    """In one order, so that the same filters have the same cursors."""
+    return tuple(sorted(set(given or ())))

@@ -1,0 +1,41 @@
+"""What the routes of messages work with, and the memory that an answer takes."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends
+
+from app.access.routes import By
+from app.database import Database
+from app.messages.composing import Composer
+from app.messages.feed import Feed
+from app.messages.indexed_headers import IndexedHeaders
+from app.messages.reader import MessageReader
+from app.messages.rereading import Rereader
+from app.reading.memory import Share
+from app.web.features import served
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageRoutes:
+    """What the routes of the messages work with."""
+
+    database: Database
+    letters: MessageReader
+    composer: Composer
+    reader: Feed
+    rereader: Rereader
+    indexed: IndexedHeaders
+
+
+Injected = Annotated[MessageRoutes, Depends(served(MessageRoutes))]
+
+
+async def _memory_of_answer(feature: Injected, by: By) -> AsyncIterator[Share]:
+    """Given back when the answer has been sent, or cannot be any more."""
+    async with feature.letters.memory.share(by.key) as share:
+        yield share
+
+
+Memory = Annotated[Share, Depends(_memory_of_answer)]
