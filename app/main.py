@@ -136,7 +136,7 @@ def _features(
     has_api = core.settings.role is not Role.WORKER
     ledger = LedgerOfMailbox(is_known, begin_maildrop, compare_anew, judge_again)
     check = maildrops.connection_check(core, vault=vault, tokens=tools.maildrop.tokens, lookups=lookups)
-    features = [health.build(core, backlog=backlog)]
+    features = [health.build(core, backlog=partial(backlog, thresholds=mailboxes.thresholds(core.settings)))]
     if has_api:
         features += [
             idempotency.build(core),
@@ -149,6 +149,7 @@ def _features(
                 passes_test=check.passes,
             ),
             runs.build(core),
+            runs.build_overview(core),
             maildrops.build(check),
             sync.build(core, tools=tools),
             archives.build(

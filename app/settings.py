@@ -240,6 +240,18 @@ class Settings(BaseSettings):
         "`header:<name>=…` (`List-Id,X-Customer`). The same for all processes. Messages that are stored already are "
         "read for them in the background.",
     )
+    failing_after_failures: int = Field(
+        3, ge=1, le=10, description="A mailbox is `failing` after so many syncs in a row that failed."
+    )
+    failing_after_seconds: float = Field(
+        1800.0, gt=0, description="Or when its syncs have failed for so long, however few there were."
+    )
+    stale_after_seconds: float = Field(
+        900.0,
+        ge=0,
+        description="A polled mailbox is `stale` when no sync succeeded for three of its intervals and so long "
+        "besides.",
+    )
     lease_seconds: float = Field(
         45.0, gt=0, description="A worker silent for so long loses its syncs to another."
     )

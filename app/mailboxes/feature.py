@@ -1,16 +1,28 @@
 """Mailboxes, wired."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 from sqlmodel import Session
 
 from app.access.reach import Reach
 from app.core import Core, Feature
+from app.mailboxes.health import Thresholds
 from app.mailboxes.models import REMOVAL_JOB, MailboxId
 from app.mailboxes.routes import MailboxRoutes, StatsOf, router
 from app.mailboxes.schemas import MailboxChange
 from app.mailboxes.secrets import Vault
 from app.mailboxes.service import LedgerOfMailbox
+from app.settings import Settings
+
+
+def thresholds(settings: Settings) -> Thresholds:
+    """From when on mailboxes are failing and stale."""
+    return Thresholds(
+        failures=settings.failing_after_failures,
+        failing_for=timedelta(seconds=settings.failing_after_seconds),
+        late_for=timedelta(seconds=settings.stale_after_seconds),
+    )
 
 
 def build(
@@ -35,5 +47,6 @@ def build(
         work_is_due=core.work_is_due,
         removal_is_due=lambda: core.wakeups.jobs.fire(REMOVAL_JOB),
         clock=core.clock,
+        thresholds=thresholds(core.settings),
     )
     return Feature(serves=serves, routers=[router])

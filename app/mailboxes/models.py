@@ -56,6 +56,13 @@ class Mailbox(SQLModel, table=True):
     ``refused_until``, but those of which ``forced_at`` keeps the latest.
     ``stat_excess``: how many messages more than it listed STAT counted last; null: none.
     ``removed_at``: it is gone for all who ask, and what belongs to it goes by and by.
+
+    ``status_since``: when it got its status. ``failures`` in a row, the first one at ``failing_since``, the latest one
+    ``last_error``. ``last_success_at``: when a sync succeeded last, in part or whole; ``succeeding_since``: the first
+    time behind the last failure. ``late_at``: when three intervals without a success are over (``health.py``).
+    ``last_message_at``: when a message of it was stored last. Triggers keep how many mailboxes there are by status,
+    success and failures (``mailbox_tallies``): a migration that makes this table anew makes them anew.
+
     ``namespace``: in which no other one has its ``external_id``; empty: that of all who reach every mailbox. One that
     a bound key named has one of its own.
     ``labels`` has an index, the table of ``MailboxLabel``. ``caller_metadata``: ``metadata`` in the API.
@@ -78,6 +85,32 @@ class Mailbox(SQLModel, table=True):
             postgresql_where=text("refused_at IS NOT NULL"),
         ),
         Index("ix_mailboxes_login", "username", "port"),
+        Index(
+            "ix_mailboxes_status",
+            "status",
+            "id",
+            sqlite_where=text("removed_at IS NULL"),
+            postgresql_where=text("removed_at IS NULL"),
+        ),
+        Index(
+            "ix_mailboxes_failing",
+            "failures",
+            "failing_since",
+            sqlite_where=text("failures > 0"),
+            postgresql_where=text("failures > 0"),
+        ),
+        Index(
+            "ix_mailboxes_never_synced",
+            "id",
+            sqlite_where=text("last_success_at IS NULL"),
+            postgresql_where=text("last_success_at IS NULL"),
+        ),
+        Index(
+            "ix_mailboxes_late",
+            "late_at",
+            sqlite_where=text("late_at IS NOT NULL"),
+            postgresql_where=text("late_at IS NOT NULL"),
+        ),
         Index(
             "uq_mailboxes_external_id",
             "namespace",
@@ -167,6 +200,19 @@ class Mailbox(SQLModel, table=True):
     caller_metadata: dict[str, str] = Field(
         default_factory=dict, sa_column=Column(Json, nullable=False, server_default=text("'{}'"))
     )
+    status_since: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    failing_since: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    last_error: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
+    last_success_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    succeeding_since: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    late_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    last_message_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+
+    def turn(self, status: MailboxStatus, *, now: datetime, detail: str | None = None) -> None:
+        """Give it a status; one that it has already it keeps since when it has it."""
+        if self.status != status:
+            self.status, self.status_since = status.value, now
+        self.status_detail = detail
 
 
 class MailboxLabel(SQLModel, table=True):

@@ -70,7 +70,8 @@ def put(
     if existing is None:
         row = service.register(db, wanted, reach=reach, vault=vault, allowed=allowed, now=now)
         if wanted.paused:
-            row.status, row.next_sync_at = MailboxStatus.PAUSED.value, None
+            row.turn(MailboxStatus.PAUSED, now=now)
+            row.next_sync_at = None
         return Put(row, None)
     row = service.existing(db, existing, reach=reach, to_change=True)
     change = _as_change(row, wanted, vault)

@@ -19,7 +19,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy import select as select_columns
-from sqlmodel import Session, SQLModel, col, select
+from sqlmodel import Session, SQLModel, col
 
 from app.access.reach import Reach
 from app.mailboxes.models import Mailbox, MailboxId, MailboxLabel, MailboxStatus
@@ -45,14 +45,9 @@ class PollState:
     refused_until: datetime | None = None
     forced_at: list[str] | None = None
     follow_ups: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class WantedMailboxes:
-    """Which mailboxes are asked for; empty means any, several values mean one of them."""
-
-    external_ids: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
+    failing_since: datetime | None = None
+    succeeding_since: datetime | None = None
+    late_at: datetime | None = None
 
 
 # Made once: to make a statement and its cache key costs several times its execution.
@@ -230,7 +225,12 @@ def try_unreadable_again(db: Session, *, now: datetime, told_before: str) -> int
     is_stopped = (rows.status == MailboxStatus.AUTH_FAILED.value) & (rows.status_detail == told_before)
     due = case((rows.poll_interval_seconds.is_not(None), literal(now, rows.next_sync_at.type)), else_=None)
     again = update(_MAILBOXES).where(is_active | is_stopped)
-    values = again.values(status=MailboxStatus.ACTIVE.value, status_detail=None, next_sync_at=due)
+    values = again.values(
+        status=MailboxStatus.ACTIVE.value,
+        status_since=_active_since(now),
+        status_detail=None,
+        next_sync_at=due,
+    )
     return db.connection().execute(values).rowcount
 
 
@@ -241,7 +241,12 @@ def try_refused_again(db: Session, *, now: datetime) -> int:
     is_stopped = (rows.status == MailboxStatus.AUTH_FAILED.value) & rows.refused_at.is_(None)
     due = case((rows.poll_interval_seconds.is_not(None), literal(now, rows.next_sync_at.type)), else_=None)
     again = update(_MAILBOXES).where(is_stopped, rows.login_succeeded_at.is_not(None))
-    values = again.values(status=MailboxStatus.ACTIVE.value, status_detail=None, next_sync_at=due)
+    values = again.values(
+        status=MailboxStatus.ACTIVE.value,
+        status_since=_active_since(now),
+        status_detail=None,
+        next_sync_at=due,
+    )
     return db.connection().execute(values).rowcount
 
 
@@ -266,7 +271,14 @@ def follow(db: Session, mailbox_id: MailboxId, at: PollState, *, since: datetime
         _is_refused_at(at), rows.id != mailbox_id, rows.refused_at >= since, is_waiting | is_stopped
     )
     values = {"status": MailboxStatus.ACTIVE.value, "refused_until": None, "login_after": None}
-    db.connection().execute(others.values(**values, next_sync_at=due))
+    db.connection().execute(others.values(**values, status_since=_active_since(now), next_sync_at=due))
+
+
+def _active_since(now: datetime) -> Any:
+    """Since when mailboxes are active that are made so: those that were it already, as before."""
+    rows = _MAILBOXES.c
+    is_new = rows.status != MailboxStatus.ACTIVE.value
+    return case((is_new, literal(now, rows.status_since.type)), else_=rows.status_since)
 
 
 def _is_refused_at(at: PollState) -> ColumnElement[bool]:
@@ -274,16 +286,6 @@ def _is_refused_at(at: PollState) -> ColumnElement[bool]:
     # As the index says it.
     is_there = (rows.host == at.host) & (rows.port == at.port) & (rows.security == at.security)
     return and_(text("refused_at IS NOT NULL"), is_there)
-
-
-def page(db: Session, wanted: WantedMailboxes, *, reach: Reach, after: int, limit: int) -> Sequence[Mailbox]:
-    """Mailboxes in reach by id, oldest first."""
-    fits = [col(Mailbox.id) > after, col(Mailbox.removed_at).is_(None), *reach.among(_MAILBOXES.c.id)]
-    if wanted.external_ids:
-        fits.append(col(Mailbox.external_id).in_(wanted.external_ids))
-    if wanted.labels:
-        fits.append(with_label(col(Mailbox.id), wanted.labels))
-    return db.exec(select(Mailbox).where(*fits).order_by(col(Mailbox.id)).limit(limit)).all()
 
 
 def with_label(mailbox_id: Any, labels: Sequence[str]) -> ColumnElement[bool]:

@@ -1,12 +1,13 @@
 """Mailboxes over HTTP."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import structlog
 from fastapi import Body, Depends, Header, Path, Query, Request, Response
+from pydantic import StringConstraints
 from sqlmodel import Session
 
 from app.access.reach import Reach
@@ -15,12 +16,13 @@ from app.access.service import Scope
 from app.database import Database
 from app.errors import invalid_request
 from app.idempotency.replays import MAKES_ONCE
-from app.mailboxes import replacing, repository, service
+from app.mailboxes import finding, replacing, repository, service
 from app.mailboxes.examples import MAILBOXES
-from app.mailboxes.models import Mailbox, MailboxId
+from app.mailboxes.finding import HealthAt, MailboxOrder, WantedMailboxes
+from app.mailboxes.health import Health, HealthState, Thresholds, judge
+from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
 from app.mailboxes.naming import ExternalId, Label
 from app.mailboxes.replacing import MailboxReplacement
-from app.mailboxes.repository import WantedMailboxes
 from app.mailboxes.schemas import MailboxAnswer, MailboxChange, MailboxStats, NewMailbox, answer, etag
 from app.mailboxes.secrets import Vault
 from app.settings import IpNetwork
@@ -68,8 +70,15 @@ class MailboxRoutes:
     work_is_due: Callable[[], None]
     removal_is_due: Callable[[], None]
     clock: Callable[[], datetime]
+    thresholds: Thresholds
+
+    def health_of(self, row: Mailbox) -> Health:
+        """How a mailbox fares now."""
+        return judge(row, self.thresholds, now=self.clock())
 
 
+Value = TypeVar("Value", bound=str)
+Text = Annotated[str, StringConstraints(max_length=253)]
 IfMatch = Annotated[
     str | None, Header(description="`ETag`s: nothing is changed where none is the mailbox's.")
 ]
@@ -81,8 +90,28 @@ def _wanted(
         list[ExternalId] | None, Query(description="The caller's own id is this one.")
     ] = None,
     label: Annotated[list[Label] | None, Query(description="It has this label.")] = None,
+    status: Annotated[list[MailboxStatus] | None, Query(description="Its status is this one.")] = None,
+    health: Annotated[list[HealthState] | None, Query(description="It fares so.")] = None,
+    host: Annotated[
+        list[Text] | None, Query(description="Its server is this host, in letters of any case.")
+    ] = None,
+    q: Annotated[
+        Text, Query(description="Its name, username or host holds this text (ASCII letters in any case).")
+    ] = "",
 ) -> WantedMailboxes:
-    return WantedMailboxes(tuple(sorted(set(external_id or ()))), tuple(sorted(set(label or ()))))
+    return WantedMailboxes(
+        external_ids=_values(external_id),
+        labels=_values(label),
+        statuses=_values(status),
+        health=_values(health),
+        hosts=finding.canonical_hosts(host or ()),
+        q=q,
+    )
+
+
+def _values(given: Iterable[Value] | None) -> tuple[Value, ...]:
+    """In one order, so that the same filters have the same cursors."""
+    return tuple(sorted(set(given or ())))
 
 
 Filters = Annotated[WantedMailboxes, Depends(_wanted)]
@@ -92,7 +121,8 @@ router = Router(tags=["Mailboxes"])
 
 def _shaped(feature: MailboxRoutes, db: Session, mailbox_id: MailboxId, reach: Reach) -> MailboxAnswer:
     row = service.existing(db, mailbox_id, reach=reach)
-    return answer(row, feature.stats_of(db, [mailbox_id]).get(mailbox_id, MailboxStats()))
+    facts = feature.stats_of(db, [mailbox_id]).get(mailbox_id, MailboxStats())
+    return answer(row, facts, feature.health_of(row))
 
 
 @router.post(
@@ -126,7 +156,7 @@ async def create_mailbox(
             now=feature.clock(),
         )
         service.refuse_other_port(row, feature.ports)
-        return answer(row, MailboxStats())
+        return answer(row, MailboxStats(), feature.health_of(row))
 
     made = await feature.database.write(change)
     if made.next_sync_at:
@@ -143,22 +173,30 @@ async def create_mailbox(
     summary="List the mailboxes",
 )
 async def list_mailboxes(
-    feature: Injected, paging: Paged, wanted: Filters, reach: Within
+    feature: Injected,
+    paging: Paged,
+    wanted: Filters,
+    reach: Within,
+    order: Annotated[MailboxOrder, Query(description="By when they were registered.")] = MailboxOrder.OLDEST,
 ) -> Page[MailboxAnswer]:
     """Oldest first. Several values of one filter mean one of them, several filters all of them."""
-    scope = CursorScope.of("mailboxes", filters=asdict(wanted))
-    place = paging.place(scope) or 0
+    named_order = "" if order is MailboxOrder.OLDEST else order.value
+    scope = CursorScope.of("mailboxes", order=named_order, filters=asdict(wanted))
+    place = paging.place(scope)
+    health = HealthAt(feature.thresholds, feature.clock())
 
     def question(db: Session) -> Page[MailboxAnswer]:
-        rows = repository.page(db, wanted, reach=reach, after=place, limit=paging.rows)
+        rows = finding.page(db, wanted, health, reach=reach, behind=place, order=order, limit=paging.rows)
         facts = feature.stats_of(db, [MailboxId(row.id or 0) for row in rows])
 
         def shape(row: Mailbox) -> MailboxAnswer:
-            return answer(row, facts.get(MailboxId(row.id or 0), MailboxStats()))
+            known = facts.get(MailboxId(row.id or 0), MailboxStats())
+            return answer(row, known, judge(row, feature.thresholds, now=health.now))
 
         return paging.page(rows, scope, place=lambda row: row.id, shape=shape)
 
-    return paging.linked(await feature.database.read(question))
+    read = feature.database.search if wanted.is_search else feature.database.read
+    return paging.linked(await read(question))
 
 
 @router.get(

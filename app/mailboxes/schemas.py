@@ -18,6 +18,7 @@ from pydantic import (
 
 from app.mailboxes.criteria import Criteria
 from app.mailboxes.destination import canonical_host
+from app.mailboxes.health import Health, HealthState
 from app.mailboxes.models import InitialSync, Mailbox, MailboxStatus
 from app.mailboxes.naming import ExternalId, Labels, Metadata
 from app.mailboxes.oauth2 import OAuth2Login
@@ -438,6 +439,43 @@ class LastSync(BaseModel):
     error_code: str | None = Field(examples=[None], description="Why it failed; null: it did not.")
 
 
+class HealthError(BaseModel):
+    """Why the last sync failed."""
+
+    code: str = Field(examples=["connect_failed"], description="Stable; what a program decides by.")
+    detail: str = Field(examples=["The server refused the connection."], description="For people.")
+    cause: str | None = Field(
+        None, examples=["No server listens on port 995."], description="What is likely behind it."
+    )
+    remedy: str | None = Field(None, examples=["Check the port."], description="What to do about it.")
+    server_reply: str | None = Field(
+        None,
+        examples=[None],
+        description="The server's own words; withheld where they repeat part of a secret.",
+    )
+
+
+class HealthAnswer(BaseModel):
+    """How a mailbox fares."""
+
+    state: HealthState = Field(
+        examples=["ok"],
+        description="The first that applies: `paused`; `stopped` (`status` is `auth_failed` or `needs_review`); "
+        "`failing`: three syncs in a row failed, or they have failed for half an hour (the settings say); "
+        "`never_synced`: none succeeded yet; `stale`: polled, and for three intervals and a quarter of an hour none "
+        "succeeded, so this service is late; `ok`. What was stored in part counts as success.",
+    )
+    since: UtcTime = Field(
+        description="Since when it is so; of `failing`: since the first of these failures."
+    )
+    consecutive_failures: int = Field(examples=[0], description="How many syncs failed in a row.")
+    last_success_at: UtcTime | None = Field(description="When a sync succeeded last; null: none did yet.")
+    last_message_at: UtcTime | None = Field(description="When a message was stored last; null: none was.")
+    error: HealthError | None = Field(
+        examples=[None], description="Why the last sync failed; null: it did not."
+    )
+
+
 class MailboxStats(BaseModel):
     """What other features know about a mailbox."""
 
@@ -489,6 +527,7 @@ class MailboxAnswer(BaseModel):
     labels: Labels
     metadata: Metadata
     paused: bool = Field(description="Whether `paused` was set.")
+    health: HealthAnswer = Field(description="How it fares.")
     last_sync: LastSync | None = Field(description="The latest sync; null: there was none.")
     next_sync_at: UtcTime | None = Field(description="When it is polled next; null: only on demand.")
     server: ServerFacts | None = Field(description="What is known of the server; null: nothing yet.")
@@ -496,7 +535,20 @@ class MailboxAnswer(BaseModel):
     created_at: UtcTime = Field(description="When it was registered.")
 
 
-def answer(row: Mailbox, facts: MailboxStats) -> MailboxAnswer:
+def health_answer(row: Mailbox, health: Health) -> HealthAnswer:
+    """The health of a row."""
+    error = {name: (row.last_error or {}).get(name) for name in HealthError.model_fields}
+    return HealthAnswer(
+        state=health.state,
+        since=health.since,
+        consecutive_failures=row.failures,
+        last_success_at=row.last_success_at,
+        last_message_at=row.last_message_at,
+        error=HealthError.model_validate(error) if row.last_error else None,
+    )
+
+
+def answer(row: Mailbox, facts: MailboxStats, health: Health) -> MailboxAnswer:
     """Shape a row for the API."""
     assert row.id is not None
     columns = row.model_dump(
@@ -513,6 +565,8 @@ def answer(row: Mailbox, facts: MailboxStats) -> MailboxAnswer:
             "refused_until",
         }
         | {"forced_at", "follow_ups", "waiting", "namespace", "caller_metadata"}
+        | {"status_since", "failing_since", "last_error", "succeeding_since", "late_at"}
+        | {"last_success_at", "last_message_at"}
     )
     return MailboxAnswer(
         **columns,
@@ -522,6 +576,7 @@ def answer(row: Mailbox, facts: MailboxStats) -> MailboxAnswer:
         auth_method=auth_method(row.credentials),
         paused=row.status == MailboxStatus.PAUSED,
         server=ServerFacts.model_validate(row.server) if row.server else None,
+        health=health_answer(row, health),
         counts=facts.counts,
         last_sync=facts.last_sync,
     )

@@ -14,6 +14,7 @@ from app.errors import AppError, InputFault, invalid_request, not_found, without
 from app.mailboxes import repository
 from app.mailboxes.destination import Destination, canonical_host, fields_that_need_credentials
 from app.mailboxes.duplicates import is_same_login, refuse_duplicate, refuse_external_id_of_another
+from app.mailboxes.health import late_at
 from app.mailboxes.labelling import labels_after_change, labels_of_new
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
 from app.mailboxes.oauth2 import OAuth2Login
@@ -247,21 +248,21 @@ def _settle_maildrop(
     mailbox_id = MailboxId(row.id)
     if move is MaildropMove.OTHER:
         ledger.begin_maildrop(db, mailbox_id, now)
-        begin_generation(row)
+        begin_generation(row, now=now)
     elif move is MaildropMove.SAME:
         row.compares_all = True
     if move is not None or is_moved:
         ledger.compare_anew(db, mailbox_id)
 
 
-def begin_generation(row: Mailbox) -> None:
+def begin_generation(row: Mailbox, *, now: datetime) -> None:
     """Another maildrop stands behind the mailbox from now on: nothing that was learnt of the one before holds."""
     row.generation += 1
     row.listed_at = row.listed_entries = row.stat_excess = row.uidl_failed_at = row.server = None
     row.uidl_failures = 0
     row.ids_changed = row.ids_are_changing = row.ids_are_numbers = row.compares_all = False
     if row.status == MailboxStatus.NEEDS_REVIEW:
-        row.status, row.status_detail = MailboxStatus.ACTIVE.value, None
+        row.turn(MailboxStatus.ACTIVE, now=now)
 
 
 def replace_oauth2(db: Session, mailbox_id: MailboxId, *, old: OAuth2, new: OAuth2, vault: Vault) -> None:
@@ -401,12 +402,13 @@ def _settle_status(row: Mailbox, wanted: MailboxChange, named: AbstractSet[str],
     if row.status == MailboxStatus.ACTIVE and named & LOGIN_FIELDS and row.refusals:
         row.status_detail = None
     _settle_login(row, named, now)
+    before = row.status
     if "paused" in named and wanted.paused:
-        row.status, row.status_detail = MailboxStatus.PAUSED.value, None
+        row.turn(MailboxStatus.PAUSED, now=now)
     elif "paused" in named and row.status == MailboxStatus.PAUSED:
-        row.status, row.status_detail = MailboxStatus.ACTIVE.value, None
+        row.turn(MailboxStatus.ACTIVE, now=now)
     if row.status == MailboxStatus.AUTH_FAILED and named & LOGIN_FIELDS:
-        row.status, row.status_detail = MailboxStatus.ACTIVE.value, None
+        row.turn(MailboxStatus.ACTIVE, now=now)
     if row.status == MailboxStatus.ACTIVE and named & _CREDENTIALS:
         row.status_detail = None
     polled = row.poll_interval_seconds is not None and row.status == MailboxStatus.ACTIVE
@@ -418,6 +420,10 @@ def _settle_status(row: Mailbox, wanted: MailboxChange, named: AbstractSet[str],
         row.next_sync_at = now
     elif row.next_sync_at is None or named & _POLL_FIELDS:
         row.next_sync_at = max(now, row.login_after or now)
+    if row.poll_interval_seconds is None:
+        row.late_at = None
+    elif (named & _POLL_FIELDS or row.status != before) and row.last_success_at is not None:
+        row.late_at = late_at(row.next_sync_at or now, row.poll_interval_seconds)
 
 
 def _destination(row: Mailbox) -> Destination:

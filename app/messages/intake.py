@@ -14,8 +14,9 @@ from app.mail.envelope import received_at
 from app.mail.fingerprint import Fingerprint, fingerprint, head_of, lasting, shown
 from app.mail.identification import thread_begun_by
 from app.mail.mime import UNREADABLE, VERSION, Address, Summary, summarise
+from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId
-from app.messages import header_rows, repository
+from app.messages import header_rows, recent, repository
 from app.messages.contents import BLOCK_OCTETS, Packed, Packer, unpack
 from app.messages.indexed_headers import NO_HEADERS, IndexDigest, IndexedHeaders
 from app.messages.models import MessageSeq
@@ -142,6 +143,8 @@ def store(
     header_rows.add(
         db, [(seq, *each) for seq, message in zip(places, batch, strict=True) for each in message.headers]
     )
+    recent.count(db, messages=len(batch), octets=sum(message.octets for message in batch), now=now)
+    mailboxes.change(db, mailbox_id, last_message_at=now)
     return places
 
 

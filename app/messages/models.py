@@ -158,6 +158,19 @@ class HeaderIndexing(SQLModel, table=True):
     last_seq: int = Field(sa_column=Column(BigInt, nullable=False))
 
 
+class RecentTotals(SQLModel, table=True):
+    """How many messages were stored, and how many octets, in the ten minutes from ``begins_at`` on.
+
+    Written by whoever holds the feed, so that no two write one row at once. What is older than two days is forgotten.
+    """
+
+    __tablename__ = "recent_totals"
+
+    begins_at: datetime = Field(sa_column=Column(UtcDateTime, primary_key=True))
+    messages: int = Field(sa_column=Column(BigInt, nullable=False))
+    octets: int = Field(sa_column=Column(BigInt, nullable=False))
+
+
 class Rereading(SQLModel, table=True):
     """One row: how far stored messages have been read again by the newest reader.
 

@@ -1,5 +1,6 @@
 """The completion of a sync: how it ended, the next state of its mailbox, and when that is due again."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,6 +10,7 @@ from sqlmodel import Session
 
 from app.ledger.models import Leased
 from app.mailboxes import repository as mailboxes
+from app.mailboxes.health import late_at
 from app.mailboxes.models import MailboxStatus
 from app.maildrops import learnt
 from app.maildrops.errors import SyncErrorCode, SyncFailed
@@ -109,6 +111,17 @@ def next_state(
 ) -> tuple[RetryDecision, dict[str, Any]]:
     """The decision, and the columns of the mailbox that are written."""
     decision, facts = _after_the_sync(completion, mailbox)
+    decision, facts = _after_the_login(completion, mailbox, elsewhere, decision, facts)
+    return decision, facts | _health(completion, mailbox, facts, decision)
+
+
+def _after_the_login(
+    completion: Completion,
+    mailbox: mailboxes.PollState,
+    elsewhere: Elsewhere,
+    decision: RetryDecision,
+    facts: dict[str, Any],
+) -> tuple[RetryDecision, dict[str, Any]]:
     if mailbox.login_changed_at is not None and mailbox.login_changed_at > completion.started:
         # Another login by now: what was found out is about the one before.
         if mailbox.status is MailboxStatus.ACTIVE and mailbox.poll_interval_seconds is not None:
@@ -160,6 +173,8 @@ def _after_the_sync(
     # Cut after something was stored.
     is_progress = completion.status is SyncStatus.PARTIAL and failure is not None
     failures = mailbox.failures + 1 if failure and not is_progress else 0
+    if completion.status is SyncStatus.CANCELLED:
+        failures = mailbox.failures  # it says nothing
     is_over = (failure is None or is_progress) and completion.status is not SyncStatus.CANCELLED
     quiet = (
         quiet_syncs_after(mailbox.quiet_syncs, new=completion.report.new) if is_over else mailbox.quiet_syncs
@@ -202,6 +217,34 @@ def _after_the_sync(
         elif failure is None and _is_more_to_do(completion, mailbox):
             facts["next_sync_at"] = now + timedelta(seconds=wait)
     return decision, facts
+
+
+def _health(
+    completion: Completion, mailbox: mailboxes.PollState, facts: Mapping[str, Any], decision: RetryDecision
+) -> dict[str, Any]:
+    """The columns that a mailbox's health is told by (``mailboxes/health.py``)."""
+    now, health = completion.ended, dict[str, Any]()
+    if facts.get("status", mailbox.status) != mailbox.status:
+        health["status_since"] = now
+    if completion.status in {SyncStatus.SUCCEEDED, SyncStatus.PARTIAL}:
+        interval = mailbox.poll_interval_seconds
+        if (
+            interval is not None and decision.next_sync_at is not None
+        ):  # it may have grown, or the server wants more
+            interval = max(interval, math.ceil((decision.next_sync_at - now).total_seconds()))
+        health |= {"last_success_at": now, "failing_since": None, "last_error": None}
+        health["late_at"] = None if interval is None else late_at(now, interval)
+        if mailbox.failures or mailbox.succeeding_since is None or _was_late(mailbox, now):
+            health["succeeding_since"] = now
+    elif completion.status is SyncStatus.FAILED and completion.failure is not None:
+        health["last_error"] = _error_document(completion.failure, decision)
+        if mailbox.failing_since is None:
+            health["failing_since"] = now
+    return health
+
+
+def _was_late(mailbox: mailboxes.PollState, now: datetime) -> bool:
+    return mailbox.late_at is not None and mailbox.late_at <= now
 
 
 def _is_more_to_do(completion: Completion, mailbox: mailboxes.PollState) -> bool:

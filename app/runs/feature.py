@@ -1,6 +1,9 @@
 """The rows of syncs, wired."""
 
 from app.core import Core, Feature
+from app.mailboxes.feature import thresholds
+from app.runs import overview_routes
+from app.runs.overview_routes import OverviewRoutes
 from app.runs.routes import SyncRoutes, router
 
 
@@ -17,3 +20,14 @@ def build(core: Core) -> Feature:
         traces=core.traces,
     )
     return Feature(serves=serves, routers=[router])
+
+
+def build_overview(core: Core) -> Feature:
+    """The route of the overview."""
+    serves = OverviewRoutes(
+        database=core.database,
+        thresholds=thresholds(core.settings),
+        per_server=core.settings.effective_syncs_per_host,
+        clock=core.clock,
+    )
+    return Feature(serves=serves, routers=[overview_routes.router])

@@ -13,6 +13,7 @@ from sqlalchemy import (
     delete,
     exists,
     func,
+    literal,
     or_,
     text,
     update,
@@ -21,9 +22,12 @@ from sqlalchemy import select as select_columns
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, SQLModel, col, select
 
-from app.access.reach import Reach
+from app.access.reach import ALL_MAILBOXES, Reach
 from app.ledger import repository as ledger
 from app.ledger.models import Leased
+from app.mailboxes import finding
+from app.mailboxes.finding import HealthAt
+from app.mailboxes.health import Thresholds
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
 from app.maildrops.errors import SyncErrorCode
 from app.messages import sums
@@ -81,8 +85,10 @@ class Ending:
     at: datetime
 
 
-def backlog(db: Session, now: datetime) -> Backlog:
-    """How much waits, for how long, and how much is stored; looks at indices and sums, whatever has been stored."""
+def backlog(db: Session, now: datetime, *, thresholds: Thresholds) -> Backlog:
+    """How much waits, for how long, how mailboxes fare, and how much is stored; looks at indices and sums, whatever
+    has been stored.
+    """
     active = (
         select_columns(col(Sync.status), func.count(), func.min(col(Sync.queued_at)))
         .where(text("status IN ('queued', 'running')"))  # as the index says it: SQLite compares no parameters
@@ -106,6 +112,12 @@ def backlog(db: Session, now: datetime) -> Backlog:
             (encode_id("mbx", mailbox_id), each.octets)
             for mailbox_id, each in sums.largest(db, _MAILBOXES_TOLD).items()
         ),
+        mailboxes={
+            state.value: count
+            for state, count in finding.census(
+                db, HealthAt(thresholds, now), reach=ALL_MAILBOXES
+            ).health.items()
+        },
     )
 
 
@@ -130,8 +142,11 @@ def fail_broken(db: Session, claim: Claim, *, now: datetime) -> None:
         "retry_at": None,
     }
     _ours(db, claim, status=SyncStatus.FAILED.value, error=error, finished_at=now, lease_expires_at=None)
-    polled = (col(Mailbox.id) == claim.mailbox_id) & col(Mailbox.poll_interval_seconds).is_not(None)
-    db.execute(update(Mailbox).where(polled).values(next_sync_at=now + timedelta(hours=1)))
+    ours = update(Mailbox).where(col(Mailbox.id) == claim.mailbox_id)
+    since = func.coalesce(_MAILBOXES.c.failing_since, literal(now, _MAILBOXES.c.failing_since.type))
+    db.execute(ours.values(failures=col(Mailbox.failures) + 1, failing_since=since, last_error=error))
+    polled = ours.where(col(Mailbox.poll_interval_seconds).is_not(None))
+    db.execute(polled.values(next_sync_at=now + timedelta(hours=1)))
 
 
 def cancelled_among(db: Session, sync_ids: Sequence[SyncId]) -> set[SyncId]:
@@ -208,6 +223,64 @@ def page(db: Session, mailbox_id: MailboxId, *, before: int | None, limit: int) 
     if before is not None:
         query = query.where(col(Sync.id) < before)
     return db.exec(query.order_by(col(Sync.id).desc()).limit(limit)).all()
+
+
+@dataclass(frozen=True, slots=True)
+class WantedSyncs:
+    """Which syncs are asked for; None or empty means any. ``since``: asked for at this time or later."""
+
+    statuses: tuple[SyncStatus, ...] = ()
+    mailbox_ids: tuple[MailboxId, ...] = ()
+    since: datetime | None = None
+
+    @property
+    def is_of_the_open(self) -> bool:
+        """Only of those that have not ended, which have an index."""
+        return bool(self.statuses) and all(status.value in ACTIVE for status in self.statuses)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSyncs:
+    """Syncs, the latest first. ``reached``: up to which one was looked, where there may be more; None: to the end."""
+
+    rows: Sequence[Sync]
+    reached: int | None
+
+
+def look(
+    db: Session, wanted: WantedSyncs, *, reach: Reach, before: int | None, limit: int, most: int
+) -> FoundSyncs:
+    """Up to ``limit`` syncs that fit, of mailboxes in reach. Of those that ended ``most`` are looked at.
+
+    Ids grow with time: behind one that was asked for before ``since`` there is none that fits.
+    """
+    place = col(Sync.id)
+    behind = [] if before is None else [place < before]
+    fits: list[Any] = [
+        *behind,
+        exists().where(_MAILBOXES.c.id == _SYNCS.c.mailbox_id, _MAILBOXES.c.removed_at.is_(None)),
+    ]
+    fits += reach.of(_SYNCS.c.mailbox_id)
+    if wanted.statuses:
+        fits.append(col(Sync.status).in_([status.value for status in wanted.statuses]))
+    if wanted.mailbox_ids:
+        fits.append(col(Sync.mailbox_id).in_(wanted.mailbox_ids))
+    if wanted.since is not None:
+        fits.append(col(Sync.queued_at) >= wanted.since)
+    last = None
+    if wanted.is_of_the_open:
+        fits.append(text("syncs.status IN ('queued', 'running')"))  # as the index says it
+    else:
+        of_ours = [col(Sync.mailbox_id).in_(wanted.mailbox_ids)] if wanted.mailbox_ids else []
+        looked = select(Sync.id, Sync.queued_at).where(*behind, *of_ours).order_by(place.desc())
+        last = db.exec(looked.offset(most - 1).limit(1)).first()
+        if last is not None:
+            fits.append(place >= last[0])
+    rows = db.exec(select(Sync).where(*fits).order_by(place.desc()).limit(limit + 1)).all()
+    if len(rows) > limit:
+        return FoundSyncs(rows[:limit], rows[limit - 1].id)
+    is_over = last is None or (wanted.since is not None and last[1] < wanted.since)
+    return FoundSyncs(rows, None if is_over else last[0] if last else None)
 
 
 def forget_finished(

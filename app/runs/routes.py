@@ -1,7 +1,7 @@
 """Syncs over HTTP."""
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
@@ -15,24 +15,29 @@ from app.access.reach import Reach
 from app.access.routes import Watching, Within, requires
 from app.access.service import Scope
 from app.database import Database
-from app.errors import AppError, without_secrets
+from app.errors import AppError, invalid_request, without_secrets
 from app.idempotency.replays import MAKES_ONCE
 from app.jobs.wakeups import Wakeup, Wakeups
+from app.mailboxes.models import MailboxId
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
 from app.runs import repository as runs
 from app.runs import schemas
 from app.runs.asking import NOT_NOW, request_by_hand
 from app.runs.models import ACTIVE, Sync, SyncId, SyncStatus
+from app.runs.repository import WantedSyncs
 from app.runs.schemas import QUEUED, STOPPED, SyncAnswer
 from app.runs.waiting import WaitForEnd, until_ended
 from app.telemetry import Traces
 from app.web.features import served
 from app.web.found import found
 from app.web.ids import decode_id
-from app.web.pages import CursorScope, Page, Paged, located
+from app.web.pages import CursorScope, Page, Paged, encode_cursor, located
 from app.web.problems import answered, documented
 from app.web.routing import Router
+from app.web.times import UtcTime
+
+_MOST_LOOKED_AT = 10_000
 
 # OpenAPI 3.1 has no word for a stream of events. Of the generators of clients one reads the text as a whole, another
 # gives the data of each event: both find here what they get.
@@ -162,6 +167,46 @@ async def list_mailbox_syncs(
         return paging.page(rows, scope, place=lambda row: row.id, shape=schemas.answer)
 
     return paging.linked(await feature.database.read(question))
+
+
+@router.get(
+    "/syncs",
+    dependencies=[requires(Scope.READ)],
+    responses=documented(400) | answered(200, "A page of the syncs.", "Link"),
+    summary="List the syncs of all mailboxes, the latest first",
+)
+async def list_syncs(
+    feature: Injected,
+    paging: Paged,
+    reach: Within,
+    status: Annotated[list[SyncStatus] | None, Query(description="It is so far, or ended so.")] = None,
+    mailbox_id: Annotated[list[str] | None, Query(max_length=200, description="Of this mailbox.")] = None,
+    since: Annotated[UtcTime | None, Query(description="Asked for at this time or later.")] = None,
+) -> Page[SyncAnswer]:
+    """The latest first. One call looks at 10,000 syncs at most: then `items` may be short, or empty, and the search
+    goes on with `next_cursor`. Several values of one filter mean one of them, several filters all of them.
+    """
+    wanted = WantedSyncs(
+        statuses=tuple(sorted(set(status or ()))),
+        mailbox_ids=tuple(sorted({_asked_for(each) for each in mailbox_id or ()})),
+        since=since,
+    )
+    scope = CursorScope.of("all-syncs", filters=asdict(wanted))
+    place = paging.place(scope)
+
+    def question(db: Session) -> Page[SyncAnswer]:
+        found = runs.look(db, wanted, reach=reach, before=place, limit=paging.limit, most=_MOST_LOOKED_AT)
+        cursor = None if found.reached is None else encode_cursor(found.reached, scope)
+        return Page.up_to([schemas.answer(row) for row in found.rows], cursor)
+
+    return paging.linked(await feature.database.search(question))
+
+
+def _asked_for(mailbox_id: str) -> MailboxId:
+    try:
+        return mailbox_id_of(mailbox_id)
+    except AppError as error:
+        raise invalid_request("/query/mailbox_id", error.detail) from error
 
 
 @router.get(

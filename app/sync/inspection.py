@@ -210,7 +210,7 @@ async def _carry_out(
         ledger.write_entries(db, [row() for row in part.rows])
         ledger.mark_missing(db, part.missing, now=now, last_seen_at=row.listed_at)
         if part.is_last and row.status == MailboxStatus.NEEDS_REVIEW:
-            row.status, row.status_detail = MailboxStatus.ACTIVE.value, None
+            row.turn(MailboxStatus.ACTIVE, now=now)
 
     for part in in_parts(decided, gone, make, most=tools.rows_per_change):
         # What is flushed at the end flushes all before it.

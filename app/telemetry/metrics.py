@@ -4,8 +4,8 @@ Counters are of this process and begin at zero with it; rates and sums over proc
 the database says is the same from every process.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -28,6 +28,7 @@ class Backlog:
     """Syncs that are queued and that run; how long the mailbox waits that waits longest; the feed's last place.
 
     ``stored_messages``, ``stored_octets``: of all mailboxes. ``octets_by_mailbox``: of those with the most.
+    ``mailboxes``: how many fare how.
     """
 
     queued: int
@@ -37,6 +38,7 @@ class Backlog:
     stored_messages: int = 0
     stored_octets: int = 0
     octets_by_mailbox: tuple[tuple[str, int], ...] = ()
+    mailboxes: Mapping[str, int] = field(default_factory=dict)
 
 
 class Metrics:
@@ -115,6 +117,10 @@ class Metrics:
         depth.add_metric(["queued"], backlog.queued)
         depth.add_metric(["running"], backlog.running)
         yield depth
+        mailboxes = GaugeMetricFamily("maildelta_mailboxes", "Mailboxes by their health.", labels=["health"])
+        for state, count in backlog.mailboxes.items():
+            mailboxes.add_metric([state], count)
+        yield mailboxes
         yield GaugeMetricFamily(
             "maildelta_schedule_lag_seconds",
             "For how long the most overdue mailbox has waited for its sync to begin.",

@@ -129,6 +129,11 @@ class Paging:
         self._after, self._limit = after, limit
 
     @property
+    def limit(self) -> int:
+        """How many are shown at most."""
+        return self._limit
+
+    @property
     def rows(self) -> int:
         """How many to read."""
         return self._limit + 1

@@ -10,18 +10,22 @@ import structlog
 
 from app.database import Database
 from app.jobs.periodic import Periodic
+from app.mailboxes.finding import compact_tallies
 from app.worker.clock_skew import pull_back_plans, shorten_leases
 
 _LOOKS_PER_LEASE = 6
 _FROZEN_PER_LEASE = 3
 _PLANS_EVERY_SECONDS = 60.0
+_TALLIES_EVERY_SECONDS = 10.0
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Upkeep:
-    """Sees to it six times per lease, and once a minute that nothing is planned too far ahead."""
+    """Sees to it six times per lease; once a minute that nothing is planned too far ahead, and more often that tallies
+    do not pile up.
+    """
 
     database: Database
     clock: Callable[[], datetime]
@@ -33,6 +37,7 @@ class Upkeep:
         periodic.add("end_frozen", self.end_frozen, every_seconds=often)
         periodic.add("shorten_leases", self.shorten_leases, every_seconds=often)
         periodic.add("pull_back_plans", self.pull_back_plans, every_seconds=_PLANS_EVERY_SECONDS)
+        periodic.add("compact_tallies", self.compact_tallies, every_seconds=_TALLIES_EVERY_SECONDS)
 
     async def end_frozen(self) -> None:
         """End transactions in which nothing was heard for a third of a lease."""
@@ -44,6 +49,10 @@ class Upkeep:
         cut = partial(shorten_leases, now=self.clock(), seconds=self.lease_seconds)
         if count := await self.database.write(cut, durable=False):
             _log.warning("leases_shortened", count=count)
+
+    async def compact_tallies(self) -> None:
+        """Sum up what tells how many mailboxes fare how."""
+        await self.database.write(compact_tallies, durable=False)
 
     async def pull_back_plans(self) -> None:
         """Let be due what only a wrong clock can have planned."""

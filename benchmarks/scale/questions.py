@@ -14,6 +14,7 @@ from app.ledger import repository as ledger
 from app.ledger.diff import diff
 from app.ledger.lines import MaildropId
 from app.ledger.models import Leased
+from app.mailboxes.health import Thresholds
 from app.mailboxes.models import MailboxId
 from app.messages import repository as messages
 from app.messages import search
@@ -152,7 +153,7 @@ class _Asked:
         return runs.cancelled_among(db, [claim.sync_id for claim in held])
 
     def backlog(self, db: Session, _: object) -> object:
-        return runs.backlog(db, now=self._now)
+        return runs.backlog(db, now=self._now, thresholds=Thresholds())
 
     def finish(self, db: Session, held: list[runs.Claim]) -> None:
         ending = runs.Ending(held[0], SyncStatus.SUCCEEDED, {"listed": 10}, None, self._now)

@@ -75,7 +75,7 @@ async def test_a_parameter_that_is_not_declared_is_refused_on_every_route_and_th
         ("/messages?mailboxid=mbx_1", "mailboxid", "'mailbox_id'"),
         ("/messages?per_page=5", "per_page", "'limit'"),
         ("/mailboxes?limt=5", "limt", "'limit'"),
-        ("/mailboxes?zzz=5", "zzz", "after, external_id, label, limit"),
+        ("/mailboxes?zzz=5", "zzz", "after, external_id, health, host, label, limit"),
         ("/mailboxes?limit=1&limit=2", "limit", "twice"),
     ):
         told_all = await pointers(service, query)

@@ -12,7 +12,10 @@ from app.access.reach import ALL_MAILBOXES
 from app.database import Database
 from app.ledger import repository as ledger
 from app.ledger.models import Leased
+from app.mailboxes import finding
 from app.mailboxes import repository as mailboxes
+from app.mailboxes.finding import HealthAt, MailboxOrder, WantedMailboxes
+from app.mailboxes.health import Thresholds
 from app.mailboxes.models import MailboxId
 from app.messages import repository as messages
 from app.messages.feed import FeedQuery, Order, read_once
@@ -86,9 +89,11 @@ async def test_a_removed_mailbox_and_its_messages_are_gone_for_readers_at_once(d
     assert await database.read(lambda db: mailboxes.get(db, goes)) is None
     assert await database.read(lambda db: mailboxes.snapshot(db, goes)) is None
     assert await database.read(lambda db: mailboxes.poll_state(db, goes)) is None
-    assert [
-        row.id for row in await database.read(partial(mailboxes.page, reach=ALL_MAILBOXES, after=0, limit=9))
-    ] == [stays]
+    page = partial(
+        finding.page, wanted=WantedMailboxes(), health=HealthAt(Thresholds(), NOW), reach=ALL_MAILBOXES,
+        behind=None, order=MailboxOrder.OLDEST, limit=9,
+    )  # fmt: skip
+    assert [row.id for row in await database.read(page)] == [stays]
     for order in Order:
         found = await database.read(
             partial(read_once, query=FeedQuery(Wanted(), ALL_MAILBOXES, order, None, 50))

@@ -172,7 +172,7 @@ class Bench:
             assert row is not None
             ledger.begin_maildrop(db, self.mailbox_id, self.now)
             syncs.compare_anew(db, self.mailbox_id)
-            begin_generation(row)
+            begin_generation(row, now=self.now)
 
         await self.database.write(change)
 

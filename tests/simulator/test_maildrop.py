@@ -239,7 +239,7 @@ class MaildropMachine(RuleBasedStateMachine):
         def change(db: Session) -> None:
             row = mailboxes.get(db, self.mailbox_id)
             assert row is not None
-            begin_generation(row)
+            begin_generation(row, now=self.now)
             ledger.begin_maildrop(db, self.mailbox_id, self.now)
             syncs.compare_anew(db, self.mailbox_id)
 

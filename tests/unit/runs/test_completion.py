@@ -45,7 +45,7 @@ def seconds_until_next(completion: Completion, mailbox: PollState = POLLED) -> f
     [
         (DONE, None, 300, 0, 4),
         (replace(DONE, report=Report(new=2)), None, 300, 0, 0),
-        (replace(DONE, status=SyncStatus.CANCELLED), None, 300, 0, 3),  # says nothing of what is new
+        (replace(DONE, status=SyncStatus.CANCELLED), None, 300, 2, 3),  # says nothing of what is new
         (failed(SyncErrorCode.CONNECT_FAILED), None, 1200, 3, 3),
         (failed(SyncErrorCode.STORAGE_FAILED), None, 60, 3, 3),
         (failed(SyncErrorCode.NEEDS_REVIEW), "needs_review", None, 3, 3),
