@@ -128,6 +128,13 @@ class Settings(BaseSettings):
     max_import_octets: int = Field(
         64 * 1024 * 1024, gt=0, description="The body of an import, which is read in blocks (413)."
     )
+    max_archive_octets: int = Field(
+        4 * 1024 * 1024 * 1024,
+        gt=0,
+        description="The body of an import of mail, read as it comes (413); and what is unpacked of it. A zip waits in "
+        "`DATA_DIR` meanwhile.",
+    )
+    max_archive_entries: int = Field(1_000_000, gt=0, description="The entries of a zip that is imported.")
     body_timeout_seconds: float = Field(
         10.0,
         gt=0,

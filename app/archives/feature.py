@@ -1,16 +1,32 @@
 """Mail in files, wired."""
 
 from app.archives.exporting import Exporter
+from app.archives.importing import Importer
 from app.archives.routes import ArchiveRoutes, router
 from app.core import Core, Feature
+from app.messages.indexed_headers import IndexedHeaders
 from app.reading.threads import FairThreads
+from app.web.bodies import BodyLimits
 
 
 def build(core: Core, *, threads: FairThreads) -> Feature:
     """The routes of exports and imports, which work in these threads."""
+    settings = core.settings
     serves = ArchiveRoutes(
         database=core.database,
         exporter=Exporter(database=core.database, threads=threads),
+        importer=Importer(
+            database=core.database,
+            threads=threads,
+            wakeups=core.wakeups,
+            clock=core.clock,
+            indexed=IndexedHeaders(settings.indexed_headers),
+            directory=settings.data_dir,
+            most_octets=settings.max_message_octets,
+            most_overall=settings.max_archive_octets,
+            most_entries=settings.max_archive_entries,
+        ),
+        limits=BodyLimits(settings.max_archive_octets, settings.body_timeout_seconds),
         clock=core.clock,
     )
     return Feature(serves=serves, routers=[router])

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, Query, Response
+from fastapi import Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
 
-from app.access.routes import Watch, Watching, requires
+from app.access.routes import Watch, Watching, Within, requires
 from app.access.service import Scope
 from app.archives.exporting import EXPORT_MEMORY, ROWS, Exporter
 from app.archives.formats import MEDIA_TYPES, SUFFIXES, ArchiveFormat
+from app.archives.importing import IMPORT_MEMORY, ImportBroken, Importer
 from app.database import Database
 from app.errors import invalid_request
 from app.mailboxes.routes import mailbox_id_of
@@ -23,9 +25,10 @@ from app.messages.injected import MessageRoutes as Messages
 from app.messages.routes import BUSY, Begin, OfMailboxes, gone, refuse_unknown
 from app.messages.search import Wanted
 from app.reading.memory import Share
+from app.web.bodies import BodyLimits, blocks
 from app.web.features import served
 from app.web.ids import decode_id
-from app.web.problems import described_headers, documented
+from app.web.problems import answered, described_headers, documented
 from app.web.routing import Router
 
 Format = Annotated[
@@ -63,12 +66,38 @@ class ArchiveRoutes:
 
     database: Database
     exporter: Exporter
+    importer: Importer
+    limits: BodyLimits
     clock: Callable[[], datetime]
 
 
 Injected = Annotated[ArchiveRoutes, Depends(served(ArchiveRoutes))]
 
 router = Router(tags=["Archives"])
+
+_ANY_FILE = {
+    "required": True,
+    "description": "An mbox, a zip of `.eml` files, or a tar of a Maildir. What is compressed beside (`.mbox.gz`) is "
+    "unpacked before.",
+    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+}
+
+
+class ImportAnswer(BaseModel):
+    """What came of a file."""
+
+    format: ArchiveFormat = Field(description="What it was, as it was asked for or found out.")
+    imported: int = Field(examples=[4012], description="Messages that are stored now, and were not before.")
+    already_known: int = Field(
+        examples=[12],
+        description="Messages that the mailbox has already, or that the file has several times.",
+    )
+    octets: int = Field(examples=[209391616], description="Of the imported ones.")
+    passed_over: dict[str, int] = Field(
+        examples=[{"its name does not end in .eml": 1}],
+        description="Entries that are no messages, or none that are stored: why, and how many.",
+    )
+
 
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {
@@ -183,3 +212,44 @@ async def _export(
     disposition = f'attachment; filename="{name}.{SUFFIXES[archive_format]}"'
     headers = {"Content-Disposition": disposition, "X-Content-Type-Options": "nosniff"}
     return StreamingResponse(pieces, media_type=MEDIA_TYPES[archive_format], headers=headers)
+
+
+@router.post(
+    "/mailboxes/{mailbox_id}/import",
+    dependencies=[requires(Scope.WRITE)],
+    responses=documented(404, 413, s503=BUSY) | answered(200, "What came of it."),
+    openapi_extra={"requestBody": _ANY_FILE},
+    summary="Import mail from a file into a mailbox",
+)
+async def import_mail(
+    feature: Injected,
+    request: Request,
+    mailbox_id: str,
+    share: Memory,
+    reach: Within,
+    archive_format: Annotated[
+        ArchiveFormat | None, Query(alias="format", description="Default: found out from the file.")
+    ] = None,
+) -> ImportAnswer:
+    """Each message once: what the mailbox has already is left out, so that a file that was cut off is sent again whole.
+
+    Octets are stored as they are in the file. A sync that meets one of these messages on the mail server recognises it,
+    and does not store it again.
+    """
+    number = mailbox_id_of(mailbox_id)
+    await feature.database.read(lambda db: existing(db, number, reach=reach))
+    await share.take(IMPORT_MEMORY)
+    file = blocks(request, feature.limits)
+    try:
+        report = await feature.importer.run(number, file, archive_format, reach=reach)
+    except ImportBroken as broken:
+        there = broken.report
+        told = "" if there is None else f"; {there.imported} messages before that were imported"
+        raise invalid_request("", f"{broken}{told}") from broken
+    return ImportAnswer(
+        format=report.archive_format,
+        imported=report.imported,
+        already_known=report.already_known,
+        octets=report.octets,
+        passed_over=report.passed,
+    )

@@ -16,7 +16,8 @@ _LONGEST_KEY = 512
 
 # Ids of ours for messages to which the server gives none. No server can give one that begins with a blank (UIDL's
 # lines are stripped); those without the blank are of whole maildrops without UIDL.
-_MADE_UP = (b" headers-", b" content-", b"headers-", b"content-")
+_IMPORTED = b" imported-"
+_MADE_UP = (b" headers-", b" content-", b"headers-", b"content-", _IMPORTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,11 @@ def ledger_key(unique_id: bytes) -> bytes:
     if len(unique_id) <= _LONGEST_KEY:
         return unique_id
     return unique_id[: _LONGEST_KEY - 32] + sha256(unique_id).digest()
+
+
+def imported_id(content: bytes) -> bytes:
+    """The id of ours for a message that came from a file, by its content digest."""
+    return _IMPORTED + content.hex().encode()
 
 
 def is_made_up(unique_id: bytes) -> bool:

@@ -25,6 +25,7 @@ class EntryState(StrEnum):
     FAILED = "failed"
     TOO_LARGE = "too_large"
     BASELINE = "baseline"
+    IMPORTED = "imported"  # from a file: no server has shown it yet, or it was recognised there
 
 
 class UniqueIdEntry(SQLModel, table=True):

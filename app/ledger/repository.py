@@ -136,8 +136,12 @@ def judge_again(db: Session, mailbox_id: MailboxId, now: datetime) -> None:
 
 def forget_missing(db: Leased, mailbox_id: MailboxId, *, before: datetime) -> None:
     """Forget ids that have been missing since before a moment, some thousand of them; only where the settings ask
-    for it."""
-    lines = (col(UniqueIdEntry.mailbox_id) == mailbox_id, col(UniqueIdEntry.missing_since) < before)
+    for it. What came from a file was never an id of the server's."""
+    lines = (
+        col(UniqueIdEntry.mailbox_id) == mailbox_id,
+        col(UniqueIdEntry.missing_since) < before,
+        col(UniqueIdEntry.state) != EntryState.IMPORTED.value,
+    )
     some = select(UniqueIdEntry.id).where(*lines).limit(ROWS_PER_CHANGE)
     db.execute(delete(UniqueIdEntry).where(col(UniqueIdEntry.id).in_(some)))
 
@@ -174,7 +178,8 @@ def want(db: Session, mailbox_id: MailboxId, entry_id: EntryId, *, now: datetime
     row = db.get(UniqueIdEntry, entry_id)
     if row is None or row.mailbox_id != mailbox_id:
         return None
-    if row.state != EntryState.STORED.value and row.missing_since is None:
+    is_stored = row.state in {EntryState.STORED.value, EntryState.IMPORTED.value}
+    if not is_stored and row.missing_since is None:
         row.is_wanted, row.next_attempt_at = True, now
         db.execute(update(Mailbox).where(col(Mailbox.id) == mailbox_id).values(wanted_at=now))
     return row

@@ -415,7 +415,12 @@ class Counts(BaseModel):
     filtered: int = Field(0, examples=[2], description="Not wanted by the criteria.")
     failed: int = Field(0, description="Refused by the server when they were asked for.")
     too_large: int = Field(0, description="Larger than the service retrieves.")
-    baseline: int = Field(0, description="Known from the start: there before the mailbox was, or imported.")
+    baseline: int = Field(
+        0, description="Known from the start: there before the mailbox was, or another client's state had it."
+    )
+    imported: int = Field(
+        0, description="Stored from a file; among them those that the server has shown since."
+    )
     not_whole: int = Field(
         0,
         description="Of the stored ones, those whose copy is not confirmed whole: they are not deleted on the server.",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlmodel import Session
 
 from app.ledger import repository as ledger
+from app.ledger.models import EntryState
 from app.mailboxes.models import MailboxId
 from app.mailboxes.schemas import Counts, LastSync, MailboxStats
 from app.messages import sums
@@ -22,7 +23,8 @@ def stats_of(db: Session, mailbox_ids: Sequence[MailboxId]) -> dict[MailboxId, M
         counts: Counts = facts[mailbox_id].counts
         setattr(counts, state, count)
         counts.unique_ids += count
-        counts.missing += missing
+        if state != EntryState.IMPORTED.value:  # most of these no server has ever shown
+            counts.missing += missing
         counts.not_whole += not_whole
     for mailbox_id, stored in sums.of(db, mailbox_ids).items():
         counts = facts[mailbox_id].counts

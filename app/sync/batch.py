@@ -8,7 +8,7 @@ from sqlmodel import Session
 
 from app.ledger import repository as ledger
 from app.ledger.entries import Row, RowMaker
-from app.ledger.lines import Candidate, MaildropId
+from app.ledger.lines import Candidate, Known, MaildropId
 from app.ledger.matching import CopyOf, Matcher, SameAs, Verdict
 from app.ledger.models import EntryId, EntryState, Leased
 from app.messages import intake
@@ -38,6 +38,23 @@ class Batch:
             for outcome, verdict in self.settled
             if outcome.prepared and verdict is None and outcome.unwanted is None
         ]
+
+    def recognised_as(self, lines: Sequence[Known]) -> "Batch":
+        """The same with these lines, of messages that were imported meanwhile, for what would be stored beside them."""
+        left = {line.content: line for line in lines}
+        settled = []
+        for outcome, verdict in self.settled:
+            content = outcome.prepared.fingerprint.content if outcome.prepared else None
+            line = left.pop(content, None) if verdict is None and outcome.unwanted is None else None
+            settled.append(
+                (
+                    outcome,
+                    verdict
+                    if line is None or not outcome.prepared
+                    else SameAs(line, outcome.prepared.fingerprint),
+                )
+            )
+        return replace(self, settled=tuple(settled))
 
     def counted_in(self, report: Report) -> Report:
         """The report with this batch in it. What was recognised is known, and no longer new."""

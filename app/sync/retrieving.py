@@ -6,7 +6,8 @@ from functools import partial
 from app import pop3
 from app.ledger import repository as ledger
 from app.ledger.entries import Row, RowMaker
-from app.ledger.lines import Candidate, Turn
+from app.ledger.imports import imported_with
+from app.ledger.lines import Candidate, Known, Turn
 from app.ledger.models import Leased
 from app.messages.intake import Prepared
 from app.messages.wholeness import Habit
@@ -96,6 +97,14 @@ def _in_turn(candidates: Sequence[Candidate]) -> list[tuple[int | None, bool, li
     ]
 
 
+class _ImportedMeanwhile(Exception):
+    """Messages of a batch were imported from a file since it was settled: they have these lines."""
+
+    def __init__(self, lines: Sequence[Known]) -> None:
+        super().__init__("imported meanwhile")
+        self.lines = lines
+
+
 class _Store:
     """Commits batches, one behind the other. ``habit``: how the server's sizes fit, with all that came so far."""
 
@@ -112,17 +121,17 @@ class _Store:
         """
         sync, findings, matcher = self._sync, self._sync.findings, self._surveyed.matcher
         batch = await self._settled(outcomes)
-        report = batch.counted_in(findings.report)
-
-        def change(db: Leased) -> tuple[bool, FeedPlaces]:
-            places = batch.store(db, sync.maildrop)
-            if any(outcome.unwanted for outcome in outcomes):
-                sync.judge_again_if_criteria_changed(db)
-            return bool(runs.cancelled_among(db, [sync.lease.claim.sync_id])), places
-
         octets = sum(outcome.prepared.octets for outcome in outcomes if outcome.prepared)
         is_long = len(outcomes) > _FEW_ROWS or octets > _FEW_OCTETS
-        is_cancelled, places = await sync.lease.write(change, report=report, is_long=is_long)
+        while True:
+            report = batch.counted_in(findings.report)
+            change = partial(self._change, batch=batch, outcomes=outcomes)
+            try:
+                is_cancelled, places = await sync.lease.write(change, report=report, is_long=is_long)
+                break
+            except _ImportedMeanwhile as imported:
+                matcher.found.update(line.entry_id for line in imported.lines)
+                batch = batch.recognised_as(imported.lines)
         batch.remember(matcher, places)
         sync.tools.metrics.retrieved(
             messages=report.retrieved - findings.report.retrieved,
@@ -134,6 +143,18 @@ class _Store:
         sync.tools.wakeups.syncs_changed.fire(sync.lease.claim.sync_id)
         if is_cancelled:
             raise SyncCancelled
+
+    def _change(self, db: Leased, *, batch: Batch, outcomes: Sequence[Outcome]) -> tuple[bool, FeedPlaces]:
+        sync = self._sync
+        places = batch.store(db, sync.maildrop)
+        # Now nobody else stores until the commit. What an import stored since the batch was settled is no new message.
+        contents = [outcome.prepared.fingerprint.content for outcome in batch.stored if outcome.prepared]
+        lines = imported_with(db, sync.maildrop, contents=contents)
+        if new := [line for line in lines if line.entry_id not in self._surveyed.matcher.found]:
+            raise _ImportedMeanwhile(new)
+        if any(outcome.unwanted for outcome in outcomes):
+            sync.judge_again_if_criteria_changed(db)
+        return bool(runs.cancelled_among(db, [sync.lease.claim.sync_id])), places
 
     async def _settled(self, outcomes: Sequence[Outcome]) -> Batch:
         """What each message proves to be."""
