@@ -112,6 +112,11 @@ class Settings(BaseSettings):
         gt=0,
         description="Requests with an `Idempotency-Key` that are kept of one API key, each for 24 hours; more are 429.",
     )
+    audit_days: int = Field(
+        90,
+        ge=0,
+        description="For how many days it is kept who changed what (`GET /audit`). 0: for ever.",
+    )
     wrong_keys_per_minute: int = Field(
         30, ge=0, description="Wrong API keys from one address that are 401; more are 429. 0: no limit."
     )

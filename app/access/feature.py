@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+from app.access import audit_routes
+from app.access.audit import Audit
 from app.access.key_routes import router
 from app.access.keys import digest
 from app.access.links import Links
@@ -32,6 +34,8 @@ def build(core: Core, *, has_routes: bool) -> Feature:
         clock=core.clock,
     )
 
+    audit = Audit(database=core.database, clock=core.clock, monotonic=core.monotonic)
+
     @asynccontextmanager
     async def running(_app: object) -> AsyncIterator[None]:
         try:
@@ -39,5 +43,7 @@ def build(core: Core, *, has_routes: bool) -> Feature:
         finally:
             await gate.last_uses.end()
 
-    serves = Access(database=core.database, gate=gate, links=links, clock=core.clock)
-    return Feature(serves=serves, routers=[router] if has_routes else [], running=running)
+    serves = Access(database=core.database, gate=gate, links=links, audit=audit, clock=core.clock)
+    return Feature(
+        serves=serves, routers=[router, audit_routes.router] if has_routes else [], running=running
+    )

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Column, ForeignKey, LargeBinary, Text
+from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, Text
 from sqlmodel import Field, SQLModel
 
 from app.database import BigInt, Json, UtcDateTime
@@ -44,3 +44,33 @@ class OldSecret(SQLModel, table=True):
     )
     sha256: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     until: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+
+
+class AuditEntry(SQLModel, table=True):
+    """Who did what to what, when, and with which result: a request that changed something, or was to.
+
+    ``key``: the name of the key. ``action``: the operation, as the API's document names it. ``target``: the id of what
+    it was about. ``mailbox_id``: also of mailboxes that are gone. ``status`` and ``code``: of the answer. ``omitted``:
+    how many entries of this key were left out before this one, for there were too many.
+    """
+
+    __tablename__ = "audit_entries"
+    __table_args__ = (
+        Index("ix_audit_entries_at", "at", "id"),
+        Index("ix_audit_entries_key", "key", "id"),
+        Index("ix_audit_entries_action", "action", "id"),
+        Index("ix_audit_entries_mailbox_id", "mailbox_id", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(BigInt, primary_key=True))
+    at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    key: str = Field(sa_column=Column(Text, nullable=False))
+    address: str = Field(sa_column=Column(Text, nullable=False))
+    action: str = Field(sa_column=Column(Text, nullable=False))
+    target: str | None = Field(default=None, sa_column=Column(Text))
+    mailbox_id: int | None = Field(default=None, sa_column=Column(BigInt))
+    status: int = Field(sa_column=Column(Integer, nullable=False))
+    code: str | None = Field(default=None, sa_column=Column(Text))
+    request_id: str = Field(sa_column=Column(Text, nullable=False))
+    omitted: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))

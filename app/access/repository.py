@@ -1,14 +1,19 @@
-"""SQL of the API keys."""
+"""SQL of the API keys and of the audit."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, or_, update
-from sqlmodel import Session, col, select
+from sqlalchemy import delete, insert, or_, update
+from sqlmodel import Session, SQLModel, col, select
 
-from app.access.models import ApiKey, OldSecret
+from app.access.models import ApiKey, AuditEntry, OldSecret
 
 USED_EVERY = timedelta(minutes=1)
+
+_AUDIT = SQLModel.metadata.tables["audit_entries"]
+_CLOCKS_DIFFER = timedelta(minutes=10)
+_NO_ENTRY = 2**62
 
 
 def add(db: Session, key: ApiKey) -> ApiKey:
@@ -68,3 +73,67 @@ def note_used(db: Session, key_ids: Collection[int], *, now: datetime) -> None:
     used = col(ApiKey.last_used_at)
     is_old = or_(used.is_(None), used < now - USED_EVERY)
     db.execute(update(ApiKey).where(col(ApiKey.id).in_(key_ids), is_old).values(last_used_at=now))
+
+
+def add_entry(db: Session, row: AuditEntry) -> int:
+    """Store an entry of the audit; its number."""
+    values = row.model_dump(exclude={"id"})
+    made: int = db.execute(insert(_AUDIT).values(values).returning(_AUDIT.c.id)).scalar_one()
+    return made
+
+
+def correct_entry(db: Session, entry_id: int, *, status: int, code: str | None) -> None:
+    """What an entry tells was answered otherwise than it had seemed when its change was committed."""
+    db.execute(update(_AUDIT).where(_AUDIT.c.id == entry_id).values(status=status, code=code))
+
+
+@dataclass(frozen=True, slots=True)
+class WantedEntries:
+    """Which entries of the audit are asked for; None means any."""
+
+    key: str | None = None
+    action: str | None = None
+    mailbox_id: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def entries(db: Session, wanted: WantedEntries, *, before: int | None, limit: int) -> Sequence[AuditEntry]:
+    """Entries of the audit, the newest first."""
+    fits = [
+        column == value
+        for column, value in (
+            (col(AuditEntry.key), wanted.key),
+            (col(AuditEntry.action), wanted.action),
+            (col(AuditEntry.mailbox_id), wanted.mailbox_id),
+        )
+        if value is not None
+    ]
+    if before is not None:
+        fits.append(col(AuditEntry.id) < before)
+    if wanted.since is not None:
+        fits.append(col(AuditEntry.at) >= wanted.since)
+        fits.append(col(AuditEntry.id) >= _first_entry(db, wanted.since - _CLOCKS_DIFFER))
+    if wanted.until is not None:
+        fits.append(col(AuditEntry.at) < wanted.until)
+        fits.append(col(AuditEntry.id) <= _first_entry(db, wanted.until + _CLOCKS_DIFFER))
+    newest = select(AuditEntry).where(*fits).order_by(col(AuditEntry.id).desc())
+    return db.exec(newest.limit(limit)).all()
+
+
+def _first_entry(db: Session, moment: datetime) -> int:
+    """Entries from about this time on have this number or a later one: so that they are not looked for from the end."""
+    first = select(AuditEntry.id).where(col(AuditEntry.at) >= moment)
+    found = db.exec(first.order_by(col(AuditEntry.at), col(AuditEntry.id)).limit(1)).first()
+    return _NO_ENTRY if found is None else found
+
+
+def forget_entries(db: Session, *, before: datetime, limit: int) -> bool:
+    """Forget the oldest entries from before a moment, so many at once. False: there are no more."""
+    old = (
+        select(AuditEntry.id)
+        .where(col(AuditEntry.at) < before)
+        .order_by(col(AuditEntry.at), col(AuditEntry.id))
+    )
+    gone = db.execute(delete(AuditEntry).where(col(AuditEntry.id).in_(old.limit(limit))))
+    return bool(gone.rowcount == limit)  # type: ignore[attr-defined]  # a CursorResult has it

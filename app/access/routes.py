@@ -1,24 +1,31 @@
 """Who asks, as routes see it: what a key must be allowed to do, and what the caller reaches."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Request, Response, Security
+from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import Scope as Asgi
 
+from app.access.audit import Act, Audit, Note, ids_in
 from app.access.links import Links
 from app.access.reach import Reach
 from app.access.service import Caller, Gate, Scope
 from app.database import Database
+from app.database.companions import companion
+from app.errors import AppError
 from app.web.features import feature_of
-from app.web.routing import Doorkeeper
+from app.web.openapi import operation_id
+from app.web.request_id import current
+from app.web.routing import Doorkeeper, Route
 
 CALLER = "maildelta.caller"  # where the scope of a request holds who asks
 ADMISSION = "maildelta.admission"  # and by what it was let in
+_READ_ONLY = {"GET", "HEAD"}
 
 _bearer = HTTPBearer(
     auto_error=False, scheme_name="ApiKey", description="An API key: paste what `maildelta show-key` prints."
@@ -32,6 +39,7 @@ class Access:
     database: Database
     gate: Gate
     links: Links
+    audit: Audit
     clock: Callable[[], datetime]
 
 
@@ -61,10 +69,15 @@ class Admission(Doorkeeper):
         address = scope["client"][0] if scope.get("client") else ""
         caller = await _gate(scope).recognise(authorization, client=address)
         scope["maildelta.key"] = caller.key  # who is refused now stands in the log too
-        _gate(scope).admit(caller, self.needed, of_all=self.of_all)
+        scope[CALLER], scope[ADMISSION] = caller, self
+        try:
+            _gate(scope).admit(caller, self.needed, of_all=self.of_all)
+        except AppError as error:
+            if scope["method"] not in _READ_ONLY:
+                await _audit(scope).ended(_note(scope), status=error.status, code=error.code)
+            raise
         if _waits(scope):
             _gate(scope).begin_to_wait(caller)
-        scope[CALLER], scope[ADMISSION] = caller, self
         scope["maildelta.sees"] = caller.reach.sees_path
         if is_known := scope.get("maildelta.is_known"):
             is_known()
@@ -73,6 +86,45 @@ class Admission(Doorkeeper):
         """The answer was sent, or nobody is there to get it."""
         if _waits(scope) and (caller := scope.get(CALLER)):
             _gate(scope).end_to_wait(caller)
+
+    async def change(self, scope: Asgi, work: Callable[[], Awaitable[Response]]) -> Response:
+        """The answer, and the act in the audit, in the transaction of its first change."""
+        note = _note(scope)
+        token = companion.set(note)
+        try:
+            response = await work()
+        except AppError as error:
+            await _audit(scope).ended(note, status=error.status, code=error.code)
+            raise
+        except Exception as error:
+            if not isinstance(error, RequestValidationError):
+                await _audit(scope).ended(note, status=500)
+            raise
+        finally:
+            note.close()
+            companion.reset(token)
+        await _audit(scope).ended(note, status=response.status_code)
+        return response
+
+
+def _audit(scope: Asgi) -> Audit:
+    return feature_of(scope["app"], Access).audit
+
+
+def _note(scope: Asgi) -> Note:
+    caller: Caller = scope[CALLER]
+    route: Route = scope["route"]
+    return Note(
+        Act(
+            key=caller.key,
+            address=caller.client,
+            action=operation_id(route),
+            ids=ids_in(scope["path_params"]),
+            status=route.status_code or 200,
+            request_id=current.get(),
+            at=_audit(scope).clock(),
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)

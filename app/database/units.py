@@ -20,6 +20,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 from sqlmodel import Session
 
 from app.database.batching import LATER, BatchingExecutor, ExecutorClosed
+from app.database.companions import companion
 from app.database.engines import NAME, driver_url, open_engine
 from app.telemetry import Traces
 
@@ -109,15 +110,25 @@ class Database:
         ``durable=False`` spares the flush to disk: for what can be found out again after a power failure
         (the progress of a sync), never for mail or the ledger. A kill of the process loses neither.
         Changes that wait for one another are committed together. ``is_long``: it has hundreds of rows; such changes
-        take turns, so that a short one never waits for more than the one at work and one more.
-        Raises StorageFailed.
+        take turns, so that a short one never waits for more than the one at work and one more. A companion of the
+        context goes along (``companions``). Raises StorageFailed.
         """
 
         async def do(unit: _Question) -> Any:
             async with self._long_writes if is_long else contextlib.nullcontext():
                 return await self._writes.do(_Change(unit, durable, is_long))
 
-        result: Result = await self._done("write", change, do)
+        going = companion.get()
+        both = going.beside(change) if going is not None and not isinstance(change, Batchable) else None
+        if going is None or both is None:
+            result: Result = await self._done("write", change, do)
+            return result
+        is_done = False
+        try:
+            result = await self._done("write", both, do)
+            is_done = True
+        finally:
+            going.ended(is_done=is_done)
         return result
 
     async def _done(

@@ -2,8 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, get_args, get_origin
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -23,6 +24,7 @@ _ALSO_CALLED = {  # what other services call it
     "page": "after", "per_page": "limit", "page_size": "limit", "count": "limit", "sort": "order",
     "mailbox": "mailbox_id", "sender": "from", "timeout": "wait", "headers": "header:<name>",
 }  # fmt: skip
+_READ_ONLY = frozenset(("GET", "HEAD"))
 _LONGEST_NAME = 100
 _MOST_FAULTS = 20
 _AT_ONCE = 64 * 1024  # octets: a larger document is read in a thread
@@ -37,6 +39,10 @@ class Doorkeeper:
 
     def leave(self, scope: Scope) -> None:
         """One that was let in has ended, its whole answer included."""
+        raise NotImplementedError
+
+    async def change(self, scope: Scope, work: Callable[[], Awaitable[Response]]) -> Response:
+        """The answer of ``work``, which may change something. What it raises is raised."""
         raise NotImplementedError
 
 
@@ -103,14 +109,21 @@ class Route(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """As FastAPI's, with the body read by us."""
         handle = super().get_route_handler()
-        if self.body_field is None:
-            return handle
 
         async def with_body(request: Request) -> Response:
             octets = await whole(request, request.app.state.body_limits)
             return await handle(_Read(request, octets, await _document(request, octets)))
 
-        return with_body
+        work = handle if self.body_field is None else with_body
+        if not self.methods or self.methods <= _READ_ONLY:
+            return work
+
+        async def changing(request: Request) -> Response:
+            if self._doorkeeper is None:
+                return await work(request)
+            return await self._doorkeeper.change(request.scope, partial(work, request))
+
+        return changing
 
 
 class Router(APIRouter):

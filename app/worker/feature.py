@@ -47,6 +47,7 @@ def jobs(core: Core, *, threads: FairThreads, bell: Bell | None) -> JobEngine:
         clock=core.clock,
         keep_finished=timedelta(days=days) if (days := settings.finished_syncs_days) else None,
         keep_quiet=timedelta(days=days) if (days := settings.quiet_polls_days) else None,
+        keep_audit=timedelta(days=days) if (days := settings.audit_days) else None,
     )
     reread = Rereader(database=core.database, threads=threads, monotonic=core.monotonic).job()
     index = HeaderIndexer(

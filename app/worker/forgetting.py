@@ -1,4 +1,6 @@
-"""Forgetting syncs that ended long ago, requests that will not come again, and what nobody learnt again of a server."""
+"""Forgetting syncs that ended long ago, requests that will not come again, who did what long ago, and what nobody
+learnt again of a server.
+"""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -6,6 +8,7 @@ from functools import partial
 
 from sqlmodel import Session
 
+from app.access import repository as access
 from app.database import Database
 from app.idempotency import repository as requests
 from app.jobs.port import Job
@@ -25,14 +28,21 @@ def forgetting(
     clock: Callable[[], datetime],
     keep_finished: timedelta | None,
     keep_quiet: timedelta | None,
+    keep_audit: timedelta | None,
 ) -> Job:
-    """``keep_finished``, ``keep_quiet``: for how long ended syncs, and polls that found nothing, stay (None: ever)."""
+    """``keep_finished``, ``keep_quiet``: for how long ended syncs, and polls that found nothing, stay (None: ever).
+    ``keep_audit``: the same of entries of the audit.
+    """
 
     async def keys() -> list[str]:
         return [_EVERYTHING]
 
     async def run(_everything: str) -> None:
         await database.write(partial(_forget_what_is_over, now=clock()), durable=False)
+        if keep_audit is not None:
+            old = partial(access.forget_entries, before=clock() - keep_audit, limit=_PER_BATCH)
+            while await database.write(old, durable=False):
+                pass
         if keep_finished is None:
             return
         quiet = min(keep_quiet or keep_finished, keep_finished)

@@ -1,7 +1,7 @@
 """Every operation of the document with every kind of key, inside and outside of what the key reaches."""
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +45,22 @@ class Many:
 
 
 @dataclass(frozen=True)
+class Mail:
+    """Mail of many mailboxes in one answer, as octets: of which everybody gets what is in reach."""
+
+    scope: str
+    query: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Numbers of all that is in reach: ``counts`` says how many mailboxes and messages an answer is about."""
+
+    scope: str
+    counts: Callable[[Any], tuple[int, int]]
+
+
+@dataclass(frozen=True)
 class Whole:
     """What is about all mailboxes: for keys that reach them all."""
 
@@ -67,7 +83,7 @@ class Open:
     """What needs no key."""
 
 
-Row = One | Many | Whole | Own | Open
+Row = One | Many | Mail | Sums | Whole | Own | Open
 _KEY = {"name": "k", "scopes": ["read"]}
 
 # A new operation needs a row here: say what it shows to whom.
@@ -75,6 +91,7 @@ TABLE: dict[str, Row] = {
     "get /livez": Open(),
     "get /readyz": Open(),
     "get /metrics": Whole("read"),
+    "get /audit": Whole("admin"),
     "get /whoami": Own("read", (200,)),
     "post /mailboxes": Own("mailboxes", (422,), {}),
     "get /mailboxes": Many("read", "id"),
@@ -100,6 +117,11 @@ TABLE: dict[str, Row] = {
     "post /mailboxes/{mailbox_id}/server-retention/preview": One("mailboxes"),
     "get /messages": Many("read", "mailbox_id"),
     "get /mailboxes/{mailbox_id}/messages": One("read"),
+    "get /overview": Sums("read", lambda told: (told["mailboxes"]["total"], told["stored_24h"]["messages"])),
+    "get /syncs": Many("read", "mailbox_id"),
+    "get /messages/export": Mail("read", {"format": "mbox"}),
+    "get /mailboxes/{mailbox_id}/export": One("read"),
+    "post /mailboxes/{mailbox_id}/import": One("write", (422,), content=b"no mail"),
     "get /messages/{message_id}": One("read"),
     "delete /messages/{message_id}": One("write", (204, 404)),  # 404: another key has deleted it
     "post /messages/{message_id}/reparse": One("write"),
@@ -242,6 +264,12 @@ async def judged(home: House, name: str, key: Key) -> AsyncIterator[str]:
         seen = {item[row.of] for item in inside.json()["items"]}
         if seen != {home.ours.mailbox_id} | (set() if key.is_bound else {home.theirs.mailbox_id}):
             yield f"shows {seen}"
+    if isinstance(row, Sums) and row.counts(inside.json()) != ((1, 3) if key.is_bound else (2, 6)):
+        yield f"counts {inside.text}"
+    if isinstance(row, Mail):
+        seen = {name for name in ("ours", "theirs") if f"secret of {name}" in inside.text}
+        if seen != ({"ours"} if key.is_bound else {"ours", "theirs"}):
+            yield f"shows {seen}"
     if isinstance(row, One):
         outside = await ask(home, name, home.theirs, key)
         if not key.is_bound and outside.status_code not in row.statuses:
@@ -260,10 +288,10 @@ async def ask(home: House, name: str, tenant: Tenant, key: Key) -> httpx.Respons
     given: dict[str, Any] = {"headers": key.headers}
     if isinstance(row, One | Own | Whole) and row.body is not None:
         given["json"] = row.body
-    if isinstance(row, One):
+    if isinstance(row, One | Mail):
         given["params"] = row.query
-        if row.content is not None:
-            given["content"] = row.content
+    if isinstance(row, One) and row.content is not None:
+        given["content"] = row.content
     return await home.service.http.request(method, tenant.path(template, key_id=key_id), **given)
 
 

@@ -193,7 +193,7 @@ async def test_it_is_known_for_a_day_and_forgotten_after_it(service: Client, row
     again = await service.http.post("/api-keys", json=NEW_KEY, headers=named(0))
     assert (again.status_code, again.json()["id"]) == (201, "key_4")
     now = await rows.read(lambda db: max(db.execute(select(TABLE.c.begun_at)).scalars()))
-    await forgetting(rows, clock=lambda: now, keep_finished=None, keep_quiet=None).run("all")
+    await forgetting(rows, clock=lambda: now, keep_finished=None, keep_quiet=None, keep_audit=None).run("all")
     kept = await rows.read(lambda db: db.execute(select(TABLE.c.key)).scalars().all())
     assert kept == ["0"]
 

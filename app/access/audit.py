@@ -1,0 +1,166 @@
+"""The audit: who did what to what, when, from where, with which result.
+
+Theory of operation
+-------------------
+
+Every request that may change something is told of by its route, without its handler knowing (``Admission.change``).
+Its entry is committed with the first change that the handler makes, in the same transaction (``database.companions``):
+there is no change without its entry, and no entry for what was not done. Should the answer be an error nevertheless,
+the entry gets its status.
+
+What changed nothing, because it was refused or only tried something, is written by itself afterwards. Of each key and
+process these are at most thirty a minute, so that whoever is refused again and again fills no database; the next entry
+says how many were left out. All of them are in the log. Requests that are not valid (400, 422 and the like) or whose
+key is not known (401) are in the log alone: they were about nothing, or by nobody.
+
+No entry holds what was sent. The address is the client's as limits count it.
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+
+import structlog
+from sqlmodel import Session
+
+from app.access import repository
+from app.access.models import AuditEntry
+from app.database import Database, StorageFailed
+from app.database.companions import Companion
+from app.web.ids import encode_id
+from app.web.rates import Rate
+
+_log = structlog.get_logger()
+
+UNCHANGED_PER_MINUTE: Final = 30  # of one key
+TOLD_OF: Final = frozenset(
+    (403, 404, 409, 412, 424)
+)  # refusals that stand in the audit, beside errors of ours
+_KEYS: Final = 10_000
+_ID: Final = re.compile(r"([a-z]{3})_([1-9][0-9]{0,17})", re.ASCII)
+# Ids in a path, the one that says most first.
+_TARGETS: Final = ("entry_id", "message_id", "sync_id", "key_id", "mailbox_id")
+_KINDS: Final = {"mailboxes": "mbx", "syncs": "syn", "api_keys": "key"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Act:
+    """What is known of a request when it begins."""
+
+    key: str
+    address: str
+    action: str
+    ids: dict[str, str]
+    status: int
+    request_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What an act was about: the id of the thing, and the number of its mailbox."""
+
+    target: str | None
+    mailbox_id: int | None
+
+
+class Note(Companion):
+    """The entry of one request, which goes along with its first change."""
+
+    def __init__(self, act: Act) -> None:
+        super().__init__(self._add)
+        self.act = act
+        self.entry_id: int | None = None
+
+    def _add(self, db: Session, result: Any) -> None:
+        self.entry_id = repository.add_entry(db, entry(self.act, about(self.act.ids, result)))
+
+
+@dataclass
+class Audit:
+    """Writes entries, and lets those that changed nothing through at a bounded rate."""
+
+    database: Database
+    clock: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    _unchanged: Rate = field(default_factory=lambda: Rate(UNCHANGED_PER_MINUTE))
+    _omitted: OrderedDict[str, int] = field(default_factory=OrderedDict)
+
+    async def ended(self, note: Note, *, status: int, code: str | None = None) -> None:
+        """A request was answered so."""
+        note.close()
+        is_error = status >= 400
+        if is_error and status < 500 and status not in TOLD_OF and not note.is_written:
+            return
+        facts = {"key": note.act.key, "client": note.act.address, "action": note.act.action, **note.act.ids}
+        _log.info("audit", **facts, status=status, code=code, request_id=note.act.request_id)
+        if note.is_written and not is_error:
+            return
+        try:
+            if note.is_written:
+                await self.database.write(
+                    partial(repository.correct_entry, entry_id=note.entry_id or 0, status=status, code=code)
+                )
+            else:
+                await self._unchanged_by(note.act, status, code)
+        except StorageFailed as error:
+            _log.warning("audit_entry_lost", reason=str(error), request_id=note.act.request_id)
+
+    async def _unchanged_by(self, act: Act, status: int, code: str | None) -> None:
+        if self._unchanged.spend(act.key, now=self.monotonic()):
+            self._omitted[act.key] = self._omitted.pop(act.key, 0) + 1
+            if len(self._omitted) > _KEYS:
+                self._omitted.popitem(last=False)
+            return
+        row = entry(act, about(act.ids, None))
+        row.status, row.code, row.omitted = status, code, self._omitted.pop(act.key, 0)
+        await self.database.write(partial(repository.add_entry, row=row), durable=False)
+
+
+def entry(act: Act, about_what: About) -> AuditEntry:
+    """The row of an act."""
+    return AuditEntry(
+        at=act.at,
+        key=act.key,
+        address=act.address,
+        action=act.action,
+        target=about_what.target,
+        mailbox_id=about_what.mailbox_id,
+        status=act.status,
+        request_id=act.request_id,
+    )
+
+
+def about(ids: dict[str, str], result: Any) -> About:
+    """PURE  What an act was about, by the ids in its path and the result of its change: a row of ours, an answer with
+    an id, or several of which the first is one.
+    """
+    found = result[0] if isinstance(result, tuple) and result else result
+    named = [ids[name] for name in _TARGETS if name in ids]
+    made = _id_of(found)
+    target = named[0] if named else made
+    mailbox = ids.get("mailbox_id") or (made if made and made.startswith("mbx_") else None)
+    number = _number(mailbox) if mailbox else getattr(found, "mailbox_id", None)
+    return About(target, number if isinstance(number, int) else None)
+
+
+def _id_of(found: Any) -> str | None:
+    its_id = getattr(found, "id", None)
+    if isinstance(its_id, str) and _ID.fullmatch(its_id):
+        return its_id
+    kind = _KINDS.get(str(getattr(type(found), "__tablename__", "")))
+    return encode_id(kind, its_id) if kind and isinstance(its_id, int) else None
+
+
+def _number(text: str) -> int | None:
+    found = _ID.fullmatch(text)
+    return int(found.group(2)) if found else None
+
+
+def ids_in(path_params: dict[str, Any]) -> dict[str, str]:
+    """PURE  The ids of ours in a path: what was typed in place of one is left out."""
+    return {name: word for name, word in path_params.items() if name in _TARGETS and _ID.fullmatch(str(word))}

@@ -1,0 +1,46 @@
+"""What is written beside a change, in its transaction, though whoever makes the change knows nothing of it.
+
+A companion is set for a context (``companion``), that of a request. The first change that is committed there takes it
+along; it is written once.
+"""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from sqlmodel import Session
+
+Unit = Callable[[Session], Any]
+
+
+class Companion:
+    """Takes part in one change. ``write``: what it does in the transaction, with the result of the change."""
+
+    def __init__(self, write: Callable[[Session, Any], None]) -> None:
+        self._write = write
+        self._is_free = True
+        self.is_written = False
+
+    def close(self) -> None:
+        """From now on it goes along with nothing: its context may live on in tasks that were begun there."""
+        self._is_free = False
+
+    def beside(self, change: Unit) -> Unit | None:
+        """The change with the companion; None: it goes with another, or has gone."""
+        if not self._is_free:
+            return None
+        self._is_free = False
+
+        def both(db: Session) -> Any:
+            result = change(db)
+            self._write(db, result)
+            return result
+
+        return both
+
+    def ended(self, *, is_done: bool) -> None:
+        """The change is committed, or left no trace: then it may go with the next one."""
+        self.is_written, self._is_free = is_done, not is_done
+
+
+companion: ContextVar[Companion | None] = ContextVar("companion", default=None)
