@@ -23,6 +23,7 @@ from app.idempotency import feature as idempotency
 from app.jobs.bell import Bell
 from app.jobs.periodic import Periodic
 from app.jobs.wakeups import Wakeups
+from app.ledger.keeping import keep_what_tells
 from app.ledger.repository import begin_maildrop, is_known, judge_again
 from app.mailboxes import feature as mailboxes
 from app.mailboxes.keyring import open_vault, seal_old_forms_anew
@@ -152,10 +153,9 @@ def _features(
             runs.build_overview(core),
             maildrops.build(check),
             sync.build(core, tools=tools),
-            archives.build(
-                core, threads=threads
-            ),  # before the messages: /messages/export is none of their ids
-            messages.build(core),
+            # Before the messages: /messages/export is none of their ids.
+            archives.build(core, threads=threads),
+            messages.build(core, keep_what_tells=keep_what_tells),
         ]
     return [*features, access.build(core, has_routes=has_api)]
 

@@ -229,6 +229,24 @@ class Settings(BaseSettings):
         description="Octets of text, HTML and headers of letters that were read lately, kept in memory: they are not "
         "read again for the next who asks (`include=`). 0: none.",
     )
+    local_retention_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="Contents of messages are removed here so many days after they were retrieved, of mailboxes that "
+        "say nothing about it (`local_retention`), and only once the server's copy is gone, or where that is kept. "
+        "0: never.",
+    )
+    local_retention_keep_headers: bool = Field(
+        False,
+        description="`true`: what lists show of such messages stays, but for the beginning of their text.",
+    )
+    steady_clock_seconds: float = Field(
+        300.0,
+        ge=0,
+        description="Contents are removed only once the clock has run evenly for so long since the start, and since it "
+        "was set: what a wrong clock removes cannot come back.",
+    )
     forget_missing_after_days: int = Field(
         0,
         ge=0,

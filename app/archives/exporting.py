@@ -58,7 +58,8 @@ class Exporter:
             yield piece
         written = 0
         while True:
-            there = [one for one in found.page.items if isinstance(one, MessageAnswer) and one.seq <= end]
+            items = [one for one in found.page.items if isinstance(one, MessageAnswer) and one.seq <= end]
+            there = [one for one in items if not one.expired]  # others may have the same content
             for some in _together(there):
                 async for piece in self._written(writer, some, owner):
                     yield piece

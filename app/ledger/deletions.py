@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, FromClause, and_, false, func, or_, tuple_, update
+from sqlalchemy import ColumnElement, FromClause, and_, case, false, func, or_, tuple_, update
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, SQLModel
 
@@ -13,6 +13,7 @@ from app.ledger.repository import LEDGER, as_known, known_columns, slices
 from app.mailboxes.models import MailboxId
 from app.messages.wholeness import SLACK, Doubt
 
+EXPIRED = "expired"  # why a message stays on the server: there is no copy of it here any more
 _MAILBOXES = SQLModel.metadata.tables["mailboxes"]
 
 
@@ -45,7 +46,7 @@ def deletable(
             message.c.octets,
             ~_may_be_deleted(lines, message),
         )
-        .join(message, message.c.seq == lines.c.message_seq)
+        .join(message, (message.c.seq == lines.c.message_seq) & message.c.expired_sha256.is_(None))
         .where(
             lines.c.mailbox_id == mailbox_id,
             lines.c.state == EntryState.STORED.value,
@@ -88,17 +89,20 @@ def _may_be_deleted(lines: FromClause, message: FromClause) -> ColumnElement[boo
 def kept_though_due(
     db: Session, mailbox_id: MailboxId, *, seen_before: datetime, limit: int
 ) -> list[tuple[bytes, str | None]]:
-    """Unique-ids that retention would delete if their copy were confirmed whole; and what is in doubt."""
+    """Unique-ids that retention would delete if their copy were here and confirmed whole; and what is in doubt."""
     lines, message = LEDGER.alias(), SQLModel.metadata.tables["messages"]
+    expired = SQLModel.metadata.tables["expired_messages"]
+    is_bare = select_columns(expired.c.seq).where(expired.c.seq == lines.c.message_seq).exists()
+    has_expired = or_(message.c.expired_sha256.is_not(None), is_bare)
     query = (
-        select_columns(lines.c.unique_id, lines.c.doubt)
-        .join(message, message.c.seq == lines.c.message_seq)
+        select_columns(lines.c.unique_id, case((has_expired, EXPIRED), else_=lines.c.doubt))
+        .join(message, message.c.seq == lines.c.message_seq, isouter=True)
         .where(
             lines.c.mailbox_id == mailbox_id,
             lines.c.state == EntryState.STORED.value,
             lines.c.missing_since.is_(None),
             lines.c.first_seen_at <= seen_before,
-            ~_may_be_deleted(lines, message),
+            or_(has_expired, message.c.seq.is_not(None) & ~_may_be_deleted(lines, message)),
         )
         .order_by(lines.c.missing_since, lines.c.first_seen_at, lines.c.id)
         .limit(limit)

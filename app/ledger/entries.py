@@ -37,6 +37,7 @@ class RowMaker:
             "content_sha256": None,
             "names_sha256": None,
             "head_octets": None,
+            "body_sha256": None,
             "head": None,
             "is_whole": None,
             "doubt": None,
@@ -88,6 +89,7 @@ class RowMaker:
             "names_sha256": line.names,
             "head_octets": line.head_octets,
             "content_sha256": line.content,
+            "body_sha256": line.body,
         }
         if marks is not None:
             kept |= _fingerprint_columns(marks)

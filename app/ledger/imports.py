@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import and_
+from sqlalchemy import ColumnElement, and_
 from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col
@@ -37,7 +37,9 @@ def stored_among(
     """
     found: set[bytes] = set()
     ours = LEDGER.c.mailbox_id == maildrop.mailbox_id
-    before = () if below is None else (col(Message.seq) < below,)
+    before: list[ColumnElement[bool]] = [col(Message.expired_sha256).is_(None)]  # else it is not here
+    if below is not None:
+        before.append(col(Message.seq) < below)
     lines = select_columns(LEDGER.c.content_sha256).join(Message, col(Message.seq) == LEDGER.c.message_seq)
     for some in slices(list(ids)):
         found |= set(db.execute(lines.where(ours, LEDGER.c.unique_id.in_(some), *before)).scalars())

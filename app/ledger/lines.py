@@ -61,6 +61,7 @@ class Known:
     names: bytes | None = None
     head_octets: int | None = None
     deletes: int = 0
+    body: bytes | None = None
 
     @property
     def is_nameless(self) -> bool:

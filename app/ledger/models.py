@@ -39,7 +39,8 @@ class UniqueIdEntry(SQLModel, table=True):
 
     ``generation``: of which maildrop it is, where another account stands behind the mailbox by now; lines of earlier
     ones are to be read only. ``names_sha256`` and ``head_octets``: Message-ID, Date and From, and how long the header
-    block was (``app.mail.fingerprint``). ``deletes``: how often the server said that it deleted the message,
+    block was (``app.mail.fingerprint``). ``body_sha256``: of the octets behind the header block, noted when the stored
+    copy goes. ``deletes``: how often the server said that it deleted the message,
     ``delete_after``: before then it is not asked again.
     """
 
@@ -67,6 +68,12 @@ class UniqueIdEntry(SQLModel, table=True):
             "mailbox_id",
             sqlite_where=text("missing_since IS NULL AND delete_after IS NOT NULL"),
             postgresql_where=text("missing_since IS NULL AND delete_after IS NOT NULL"),
+        ),
+        Index(
+            "ix_unique_ids_message_seq",
+            "message_seq",
+            sqlite_where=text("message_seq IS NOT NULL"),
+            postgresql_where=text("message_seq IS NOT NULL"),
         ),
         {"sqlite_autoincrement": True},
     )
@@ -96,6 +103,7 @@ class UniqueIdEntry(SQLModel, table=True):
     generation: int = Field(default=1, sa_column=Column(Integer, nullable=False, server_default="1"))
     names_sha256: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
     head_octets: int | None = Field(default=None, sa_column=Column(Integer))
+    body_sha256: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
     deletes: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
     delete_after: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
 

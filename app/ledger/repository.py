@@ -58,6 +58,7 @@ def known_columns(lines: FromClause) -> list[ColumnElement[Any]]:
         lines.c.names_sha256,
         lines.c.head_octets,
         lines.c.deletes,
+        lines.c.body_sha256,
     ]
 
 
@@ -207,14 +208,27 @@ def write_entries(db: Leased, rows: Sequence[dict[str, Any]]) -> None:
     insert = _insert(db)(table)
     new, old = insert.excluded, table.c
     given = (
-        *("state", "octets", "message_seq", "attempts", "headers_sha256", "content_sha256", "names_sha256"),
-        *("head_octets", "is_whole", "doubt", "doubtful_sha256"),
+        *(
+            "state",
+            "octets",
+            "message_seq",
+            "attempts",
+            "headers_sha256",
+            "content_sha256",
+            "is_whole",
+            "doubt",
+        ),
+        "doubtful_sha256",
     )
+    # What was noted when the stored copy went, while a sync went on with what it had read before.
+    noted = ("names_sha256", "head_octets", "body_sha256")
+    is_same_copy = new.message_seq == old.message_seq
     # Somebody may have asked for the message meanwhile: that holds until it is stored.
     waits = and_(old.is_wanted, new.state != EntryState.STORED.value)
     statement = insert.on_conflict_do_update(
         index_elements=["mailbox_id", "unique_id", "occurrence"],
         set_={name: new[name] for name in given}
+        | {name: case((is_same_copy, func.coalesce(new[name], old[name])), else_=new[name]) for name in noted}
         | {
             "missing_since": None,
             "head": func.coalesce(new.head, old.head),
@@ -251,7 +265,11 @@ def entries(
     """Ledger lines of a mailbox, oldest first, and whether the stored message is still there."""
     query = (
         select(UniqueIdEntry, col(Message.seq).is_not(None))
-        .join(Message, col(Message.seq) == col(UniqueIdEntry.message_seq), isouter=True)
+        .join(
+            Message,
+            (col(Message.seq) == col(UniqueIdEntry.message_seq)) & col(Message.expired_sha256).is_(None),
+            isouter=True,
+        )
         .where(UniqueIdEntry.mailbox_id == mailbox_id, col(UniqueIdEntry.id) > after)
     )
     if state is not None:

@@ -53,7 +53,7 @@ def entry_answer(row: UniqueIdEntry, *, listed_at: datetime | None, has_message:
     assert row.id is not None
     seen_at = row.last_seen_at if row.missing_since else listed_at
     kept_apart = {"id", "unique_id", "mailbox_id", "message_seq", "last_seen_at", "is_wanted", "head"}
-    digests = {"headers_sha256", "content_sha256", "names_sha256", "head_octets"}
+    digests = {"headers_sha256", "content_sha256", "names_sha256", "head_octets", "body_sha256"}
     fields = row.model_dump(exclude=kept_apart | digests | {"deletes", "delete_after"})
     kept = row.message_seq is not None and has_message
     return UniqueIdAnswer(

@@ -8,7 +8,8 @@ from sqlmodel import Session
 from app.access.reach import Reach
 from app.core import Core, Feature
 from app.mailboxes.health import Thresholds
-from app.mailboxes.models import REMOVAL_JOB, MailboxId
+from app.mailboxes.models import EXPIRY_JOB, REMOVAL_JOB, MailboxId
+from app.mailboxes.retention import LocalRule
 from app.mailboxes.routes import MailboxRoutes, StatsOf, router
 from app.mailboxes.schemas import MailboxChange
 from app.mailboxes.secrets import Vault
@@ -23,6 +24,13 @@ def thresholds(settings: Settings) -> Thresholds:
         failing_for=timedelta(seconds=settings.failing_after_seconds),
         late_for=timedelta(seconds=settings.stale_after_seconds),
     )
+
+
+def default_rule(settings: Settings) -> LocalRule | None:
+    """For how long contents are kept here of mailboxes that say nothing about it; None: for ever."""
+    if not settings.local_retention_days:
+        return None
+    return LocalRule(settings.local_retention_days, settings.local_retention_keep_headers)
 
 
 def build(
@@ -46,6 +54,8 @@ def build(
         passes_test=passes_test,
         work_is_due=core.work_is_due,
         removal_is_due=lambda: core.wakeups.jobs.fire(REMOVAL_JOB),
+        expiry_is_due=lambda: core.wakeups.jobs.fire(EXPIRY_JOB),
+        kept=default_rule(core.settings),
         clock=core.clock,
         thresholds=thresholds(core.settings),
     )

@@ -11,6 +11,7 @@ from app.database import BigInt, Json, Octets, UtcDateTime
 
 MailboxId = NewType("MailboxId", int)
 
+EXPIRY_JOB = "expire_messages"  # what is kept no longer goes in the background
 REMOVAL_JOB = "remove_mailboxes"  # what belongs to removed mailboxes goes in the background
 
 
@@ -55,6 +56,8 @@ class Mailbox(SQLModel, table=True):
     ``refusals``: how often it was refused in a row, since ``refused_since``, last at ``refused_at``; no login before
     ``refused_until``, but those of which ``forced_at`` keeps the latest.
     ``stat_excess``: how many messages more than it listed STAT counted last; null: none.
+    ``local_retention``: how long contents are kept here; null: as the settings say. ``expired_to``: all its messages up
+    to this place in the feed have expired, or are gone.
     ``removed_at``: it is gone for all who ask, and what belongs to it goes by and by.
 
     ``status_since``: when it got its status. ``failures`` in a row, the first one at ``failing_since``, the latest one
@@ -152,6 +155,8 @@ class Mailbox(SQLModel, table=True):
     )
     initial_sync: str = Field(default=InitialSync.ALL.value, sa_column=Column(Text, nullable=False))
     server_retention: dict[str, Any] = Field(sa_column=Column(Json, nullable=False))
+    local_retention: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
+    expired_to: int = Field(default=0, sa_column=Column(BigInt, nullable=False, server_default="0"))
     criteria: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
     status: str = Field(default=MailboxStatus.ACTIVE.value, sa_column=Column(Text, nullable=False))
     status_detail: str | None = Field(default=None, sa_column=Column(Text))

@@ -12,6 +12,7 @@ from app.access.reach import Reach
 from app.errors import AppError, invalid_request
 from app.mailboxes import repository, service
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
+from app.mailboxes.retention import LocalRule
 from app.mailboxes.schemas import MailboxAnswer, MailboxChange, MaildropMove, NewMailbox, credentials_of
 from app.mailboxes.secrets import Binding, CredentialsUnreadable, Vault
 from app.settings import IpNetwork
@@ -62,13 +63,14 @@ def put(
     ledger: service.LedgerOfMailbox,
     now: datetime,
     allowed: Sequence[IpNetwork] = (),
+    kept: LocalRule | None = None,
 ) -> Put:
     """Register the mailbox, or change the ``existing`` one. Raises AppError as these two do."""
     if wanted.external_id not in {None, external_id}:
         raise invalid_request("/external_id", "must be that of the address, or left out")
     wanted = wanted.model_copy(update={"external_id": external_id})
     if existing is None:
-        row = service.register(db, wanted, reach=reach, vault=vault, allowed=allowed, now=now)
+        row = service.register(db, wanted, reach=reach, vault=vault, allowed=allowed, now=now, kept=kept)
         if wanted.paused:
             row.turn(MailboxStatus.PAUSED, now=now)
             row.next_sync_at = None
@@ -77,7 +79,7 @@ def put(
     change = _as_change(row, wanted, vault)
     named = frozenset(service.columns_to_change(row, change)) | (change.model_fields_set & _CREDENTIALS)
     row = service.change(
-        db, existing, change, reach=reach, vault=vault, ledger=ledger, allowed=allowed, now=now
+        db, existing, change, reach=reach, vault=vault, ledger=ledger, allowed=allowed, now=now, kept=kept
     )
     return Put(row, named)
 

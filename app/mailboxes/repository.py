@@ -97,6 +97,20 @@ def get(db: Session, mailbox_id: MailboxId, *, to_change: bool = False) -> Mailb
     return row if row is not None and row.removed_at is None else None
 
 
+def held(db: Session, mailbox_id: MailboxId) -> Mailbox | None:
+    """The mailbox with this id; nobody changes it until the transaction ends, but mail may be stored in it."""
+    row = db.get(Mailbox, mailbox_id, with_for_update={"key_share": True})
+    return row if row is not None and row.removed_at is None else None
+
+
+def with_retention(db: Session, *, after: MailboxId, limit: int) -> Sequence[Mailbox]:
+    """Mailboxes by id, as plain rows of what they say about keeping mail, to be read only."""
+    rows = _MAILBOXES.c
+    question = select_columns(rows.id, rows.local_retention, rows.server_retention)
+    some = question.where(rows.id > after, rows.removed_at.is_(None)).order_by(rows.id).limit(limit)
+    return [cast("Mailbox", row) for row in db.connection().execute(some)]
+
+
 def snapshot(db: Session, mailbox_id: MailboxId) -> Mailbox | None:
     """What stands there now, to be read only: a plain row, for to make the object costs as much as to find it."""
     return snapshots(db, [mailbox_id]).get(mailbox_id)

@@ -23,6 +23,7 @@ from app.mailboxes.health import Health, HealthState, Thresholds, judge
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
 from app.mailboxes.naming import ExternalId, Label
 from app.mailboxes.replacing import MailboxReplacement
+from app.mailboxes.retention import LocalRule
 from app.mailboxes.schemas import MailboxAnswer, MailboxChange, MailboxStats, NewMailbox, answer, etag
 from app.mailboxes.secrets import Vault
 from app.settings import IpNetwork
@@ -56,6 +57,7 @@ def mailbox_id_of(text: str) -> MailboxId:
 class MailboxRoutes:
     """What the routes of the mailboxes work with. ``stats_of`` tells what later features know of them.
 
+    ``kept``: for how long contents are kept here, where a mailbox says nothing about it.
     ``ledger`` is told what changes mean to it, ``end_syncs`` of a mailbox that is removed.
     """
 
@@ -69,6 +71,8 @@ class MailboxRoutes:
     passes_test: Callable[[MailboxId, MailboxChange, Reach], Awaitable[None]]
     work_is_due: Callable[[], None]
     removal_is_due: Callable[[], None]
+    expiry_is_due: Callable[[], None]
+    kept: LocalRule | None
     clock: Callable[[], datetime]
     thresholds: Thresholds
 
@@ -154,6 +158,7 @@ async def create_mailbox(
             vault=feature.vault,
             allowed=feature.allowed,
             now=feature.clock(),
+            kept=feature.kept,
         )
         service.refuse_other_port(row, feature.ports)
         return answer(row, MailboxStats(), feature.health_of(row))
@@ -253,6 +258,7 @@ async def update_mailbox(
             ledger=feature.ledger,
             allowed=feature.allowed,
             now=feature.clock(),
+            kept=feature.kept,
         )
         if body.model_fields_set & {"port", "security"}:
             service.refuse_other_port(row, feature.ports)
@@ -266,6 +272,8 @@ async def update_mailbox(
     _log.info("mailbox_changed", mailbox=changed.id, fields=sorted(body.model_fields_set), **by.trail)
     if changed.next_sync_at:
         feature.work_is_due()
+    if body.model_fields_set & {"local_retention", "server_retention"}:
+        feature.expiry_is_due()
     return changed
 
 
@@ -311,6 +319,7 @@ async def put_mailbox(
             ledger=feature.ledger,
             allowed=feature.allowed,
             now=feature.clock(),
+            kept=feature.kept,
         )
         if done.changed is None or done.changed & {"port", "security"}:
             service.refuse_other_port(done.row, feature.ports)

@@ -19,6 +19,8 @@ from pydantic import (
 from app.mailboxes.criteria import Criteria
 from app.mailboxes.destination import canonical_host
 from app.mailboxes.health import Health, HealthState
+from app.mailboxes.local_retention import ABOUT as ABOUT_LOCAL
+from app.mailboxes.local_retention import LocalRetention, LocalRetentionShape
 from app.mailboxes.models import InitialSync, Mailbox, MailboxStatus
 from app.mailboxes.naming import ExternalId, Labels, Metadata
 from app.mailboxes.oauth2 import OAuth2Login
@@ -291,6 +293,7 @@ class NewMailbox(_Checks):
     server_retention: ServerRetention = Field(
         default_factory=ServerRetention, description="What becomes of mail on the server."
     )
+    local_retention: LocalRetention | None = Field(None, description=ABOUT_LOCAL)
     delete_short: bool = Field(False, description=_DELETE_SHORT)
     criteria: Criteria | None = Field(None, description="Which messages to retrieve; null: all.")
     external_id: ExternalId | None = None
@@ -367,6 +370,7 @@ class MailboxChange(_Checks):
     server_retention: ServerRetention = Field(
         default_factory=_unset, description="What becomes of mail on the server."
     )
+    local_retention: LocalRetention | None = Field(default_factory=_unset, description=ABOUT_LOCAL)
     delete_short: bool = Field(default_factory=_unset, description=_DELETE_SHORT)
     criteria: Criteria | None = Field(
         default_factory=_unset,
@@ -523,6 +527,7 @@ class MailboxAnswer(BaseModel):
     server_retention: RetentionShape = Field(
         examples=[{"mode": "keep"}], description="What becomes of mail on the server."
     )
+    local_retention: LocalRetentionShape | None = Field(examples=[None], description=ABOUT_LOCAL)
     criteria: AllCriteria | AnyCriteria | None = Field(
         examples=[None], description="Which messages to retrieve; null: all."
     )
@@ -569,7 +574,7 @@ def answer(row: Mailbox, facts: MailboxStats, health: Health) -> MailboxAnswer:
             "refused_at",
             "refused_until",
         }
-        | {"forced_at", "follow_ups", "waiting", "namespace", "caller_metadata"}
+        | {"forced_at", "follow_ups", "waiting", "expired_to", "namespace", "caller_metadata"}
         | {"status_since", "failing_since", "last_error", "succeeding_since", "late_at"}
         | {"last_success_at", "last_message_at"}
     )

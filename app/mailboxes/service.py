@@ -18,6 +18,7 @@ from app.mailboxes.health import late_at
 from app.mailboxes.labelling import labels_after_change, labels_of_new
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
 from app.mailboxes.oauth2 import OAuth2Login
+from app.mailboxes.retention import LocalRule, refuse_shorter
 from app.mailboxes.schemas import (
     DEFAULT_PORTS,
     MailboxChange,
@@ -96,11 +97,16 @@ def register(
     vault: Vault,
     now: datetime,
     allowed: Sequence[IpNetwork] = (),
+    kept: LocalRule | None = None,
 ) -> Mailbox:
-    """Store a mailbox with its credentials sealed for its row. ``allowed``: private networks that may be used."""
+    """Store a mailbox with its credentials sealed for its row. ``allowed``: private networks that may be used.
+
+    ``kept``: for how long contents are kept here, where the mailbox says nothing about it.
+    """
     columns = new.model_dump(include=_STORED_AT_ONCE, mode="json")
     due = now if new.poll_interval_seconds else None
     _refuse_turned_interval(new.poll_interval_seconds, new.poll_interval_max_seconds)
+    refuse_shorter(columns["server_retention"], columns["local_retention"], kept, pointer="/local_retention")
     row = Mailbox(
         **columns,
         port=new.effective_port,
@@ -133,6 +139,7 @@ def change(
     ledger: LedgerOfMailbox,
     now: datetime,
     allowed: Sequence[IpNetwork] = (),
+    kept: LocalRule | None = None,
 ) -> Mailbox:
     """Change what is named. New login data let a mailbox whose login was refused be polled again."""
     row = existing(db, mailbox_id, reach=reach, to_change=True)
@@ -162,6 +169,8 @@ def change(
             "/allow_cleartext_password", "with security 'none' a stored password needs this to be true"
         )
     _refuse_turned_interval(row.poll_interval_seconds, row.poll_interval_max_seconds)
+    if retained := sorted(named & {"local_retention", "server_retention"}):
+        refuse_shorter(row.server_retention, row.local_retention, kept, pointer=f"/{retained[0]}")
     after = _destination(row)
     if not (wanted.allow_duplicate or is_same_login(before, after)):
         refuse_duplicate(db, row, reach=reach)

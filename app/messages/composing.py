@@ -1,13 +1,16 @@
 """Answers with what was read of letters: of one message, and pages of bounded size and time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
+from app.messages.expiry import expired_among
 from app.messages.forms import Form
 from app.messages.items import UrlOf, item_json
+from app.messages.models import MessageSeq
 from app.messages.reader import SMALL_OCTETS, Letter, MessageReader
-from app.messages.schemas import MessageAnswer
+from app.messages.schemas import ExpiredAnswer, MessageAnswer, expired
 from app.messages.selection import Selection
 from app.reading.errors import Busy
 from app.reading.memory import Share
@@ -20,6 +23,7 @@ _SHARED_OCTETS = 1024 * 1024
 _SMALL_ANSWER = 1024 * 1024
 _LARGE_ANSWER = 32 * 1024 * 1024
 
+Item = MessageAnswer | ExpiredAnswer
 Links = Callable[[str], str]
 """The signed link to a path of this service."""
 
@@ -55,7 +59,7 @@ class Composer:
 
     async def page(
         self,
-        items: Sequence[MessageAnswer],
+        items: Sequence[Item],
         selection: Selection,
         share: Share,
         links: Links | None = None,
@@ -71,6 +75,7 @@ class Composer:
             some = self._next(items[passed : passed + _AT_ONCE], selection)
             try:
                 found = await self._read(some, share) if selection.is_read else {}
+                gone = await self._expired_among(some, found) if selection.is_read else frozenset[str]()
                 if 2 * octets > share.octets:  # what is written, and the same joined
                     await share.take(2 * octets - share.octets + _SHARED_OCTETS)
             except Busy:
@@ -78,9 +83,8 @@ class Composer:
                     break
                 raise
             for item in some:
-                form = found.get(_letter(item).sha256)
-                if form is not None or not selection.is_read:
-                    written = item_json(item, form, selection, _url_of(item, links))
+                written = self._written(item, found, gone, selection, links)
+                if written is not None:
                     octets += len(written) + 1
                     if made and octets > self.page_octets:
                         return Composed(made, passed)
@@ -88,23 +92,59 @@ class Composer:
                 passed += 1
         return Composed(made, passed)
 
-    def _next(self, items: Sequence[MessageAnswer], selection: Selection) -> Sequence[MessageAnswer]:
+    def _written(
+        self,
+        item: Item,
+        found: Mapping[bytes, Form],
+        gone: Collection[str],
+        selection: Selection,
+        links: Links | None,
+    ) -> bytes | None:
+        """None: it was deleted since the page was looked up. What expired since then is told as such."""
+        if isinstance(item, ExpiredAnswer) or item.id in gone:
+            return expired(item.seq).model_dump_json().encode()
+        if item.expired:
+            return item_json(item, None, selection)
+        form = found.get(_letter(item).sha256)
+        if form is None and selection.is_read:
+            return None
+        return item_json(item, form, selection, _url_of(item, links))
+
+    async def _expired_among(self, items: Sequence[Item], found: Mapping[bytes, Form]) -> frozenset[str]:
+        """The ids of messages that were there when the page was looked up, and have expired since."""
+        lost = [item for item in _with_content(items) if _letter(item).sha256 not in found]
+        if not lost:
+            return frozenset()
+        seqs = [MessageSeq(item.seq) for item in lost]
+        expired = await self.letters.database.read(partial(expired_among, seqs=seqs))
+        return frozenset(item.id for item in lost if item.seq in expired)
+
+    def _next(self, items: Sequence[Item], selection: Selection) -> Sequence[Item]:
         """What is read together: up to a letter that takes a process, or that one alone."""
         if not selection.is_read:
             return items
         for place, item in enumerate(items):
+            if isinstance(item, ExpiredAnswer) or item.expired:
+                continue
             if item.octets > SMALL_OCTETS and not self.letters.has_form(_letter(item)):
                 return items[: max(1, place)]
         return items
 
-    async def _read(self, items: Sequence[MessageAnswer], share: Share) -> dict[bytes, Form]:
-        letters = [_letter(item) for item in items]
-        owner = (share.reader, items[0].mailbox_id)
+    async def _read(self, items: Sequence[Item], share: Share) -> dict[bytes, Form]:
+        there = _with_content(items)
+        if not there:
+            return {}
+        letters = [_letter(item) for item in there]
+        owner = (share.reader, there[0].mailbox_id)
         if letters[0].octets <= SMALL_OCTETS or self.letters.has_form(letters[0]):
             return await self.letters.some_forms(letters, owner=owner)
         async with share.memory.share(share.reader) as while_it_is_read:
             await while_it_is_read.take(_LARGE_ANSWER)
             return await self.letters.some_forms(letters, owner=owner)
+
+
+def _with_content(items: Sequence[Item]) -> list[MessageAnswer]:
+    return [item for item in items if isinstance(item, MessageAnswer) and not item.expired]
 
 
 def _url_of(item: MessageAnswer, links: Links | None) -> UrlOf | None:

@@ -17,7 +17,7 @@ from app.messages.contents import BLOCK_OCTETS
 from app.messages.injected import Injected, Memory
 from app.messages.models import Message
 from app.messages.octets import blocks
-from app.messages.routes import BUSY, found
+from app.messages.routes import BUSY, EXPIRED, found
 from app.web.problems import answered_file, documented
 from app.web.ranges import Ranged, streamed
 from app.web.routing import Router
@@ -40,7 +40,7 @@ router = Router(tags=["Messages"])
 @router.get(
     "/messages/{message_id}/raw",
     dependencies=[requires_or_link(Scope.READ)],
-    responses=documented(404, 416, s401=LINKED, s503=BUSY)
+    responses=documented(404, 410, 416, s401=LINKED, s410=EXPIRED, s503=BUSY)
     | answered_file(("message/rfc822",), "The message, octet for octet.", "ETag", "Content-Disposition"),
     response_class=Response,
     summary="Download the message as the server sent it",
@@ -73,7 +73,7 @@ async def download_message(
 @router.get(
     "/messages/{message_id}/attachments/{index}",
     dependencies=[requires_or_link(Scope.READ)],
-    responses=documented(404, 416, s401=LINKED, s503=BUSY)
+    responses=documented(404, 410, 416, s401=LINKED, s410=EXPIRED, s503=BUSY)
     | answered_file(
         ("application/octet-stream", "*/*"),
         "The decoded part, as the media type that its `content_type` says.",

@@ -6,7 +6,7 @@ from app.messages.composing import Composer
 from app.messages.feed import Feed
 from app.messages.forms import Forms
 from app.messages.indexed_headers import IndexedHeaders
-from app.messages.injected import MessageRoutes
+from app.messages.injected import KeepWhatTells, MessageRoutes
 from app.messages.reader import MessageReader
 from app.messages.rereading import Rereader
 from app.messages.routes import router
@@ -18,7 +18,7 @@ from app.reading.threads import FairThreads
 _READERS = 2
 
 
-def build(core: Core) -> Feature:
+def build(core: Core, *, keep_what_tells: KeepWhatTells) -> Feature:
     """The routes of the messages, with threads and processes of their own, which end with the application."""
     letters = MessageReader(
         database=core.database,
@@ -41,5 +41,6 @@ def build(core: Core) -> Feature:
         ),
         rereader=Rereader(database=core.database, threads=letters.threads, monotonic=core.monotonic),
         indexed=IndexedHeaders(core.settings.indexed_headers),
+        keep_what_tells=keep_what_tells,
     )
     return Feature(serves=serves, routers=[router, download_routes.router], running=letters.running)

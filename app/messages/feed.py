@@ -5,11 +5,12 @@ it came; who waits goes on from there, and later looks only at what has been sto
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
+from typing import Any
 
 from sqlmodel import Session
 
@@ -20,10 +21,11 @@ from app.mail.mime import VERSION
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId
 from app.mailboxes.naming import MailboxNames, names
-from app.messages import header_rows, repository, schemas, search
+from app.messages import expiry, header_rows, repository, schemas, search
 from app.messages.models import Message
-from app.messages.schemas import FeedPage, MessageAnswer
+from app.messages.schemas import ExpiredAnswer, FeedPage, MessageAnswer
 from app.messages.search import Wanted
+from app.messages.times import place_before
 from app.web.pages import CursorScope, decode_cursor, encode_cursor
 
 MOST_LOOKED_AT = 10_000
@@ -33,6 +35,10 @@ STILL_READING = (
 STILL_INDEXING = (
     "Messages that were stored before a header was named in MAILDELTA_INDEXED_HEADERS are still being read for "
     "it: some that fit may be missing."
+)
+EXPIRED_PASSED = (
+    "Messages that expired were passed: nothing tells any more whether they are what is asked for. Without filters on "
+    "what messages hold, each comes as expired."
 )
 _GATHER_SECONDS = 0.05  # commits within it are looked at together by who has found nothing
 
@@ -112,27 +118,58 @@ def read_once(db: Session, query: FeedQuery) -> Found:
         rows, bound = _look_through_window(db, replace(query, wanted=wanted), above, below)
     else:
         if wanted.is_search:
-            bound = search.bound(
-                db, wanted, above=above, below=below, newest=newest, most=query.most_looked_at
-            )
+            bound = _bound(db, wanted, above=above, below=below, newest=newest, most=query.most_looked_at)
         if bound is not None:
             above, below = (bound - 1, below) if newest else (above, bound + 1)
-        rows = _between(db, query, wanted, above, below)
+        rows = _rows(db, query, wanted, above, below)
     is_full = len(rows) > query.limit
     reached = rows[query.limit - 1].seq if is_full else bound
+    if reached is not None:
+        above, below = (reached - 1, below) if newest else (above, reached + 1)
     place = reached if reached is not None or newest else max(end, start or 0)
     page = FeedPage(
         items=_answers(db, rows[: query.limit]),
         next_cursor=None if place is None else encode_cursor(place, scope, feed=feed),
         has_more=reached is not None,
-        warnings=_warnings(db, wanted),
+        warnings=list(_warnings(db, query, wanted, above=above, below=below)),
     )
     return Found(page, reached, end)
 
 
-def _answers(db: Session, rows: Sequence[Message]) -> list[MessageAnswer]:
-    by_mailbox = names_of(db, [MailboxId(row.mailbox_id) for row in rows])
-    return [schemas.answer(row, by_mailbox[MailboxId(row.mailbox_id)]) for row in rows]
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A place of which nothing else is kept."""
+
+    seq: int
+
+
+def _rows(db: Session, query: FeedQuery, wanted: Wanted, above: int, below: int) -> list[Message | _Place]:
+    """Messages in reach, and among them the places of those that expired, in order; one more than are asked for."""
+    newest, limit = query.order is Order.NEWEST, query.limit + 1
+    bounds: dict[str, Any] = {"above": above, "below": below, "newest": newest, "limit": limit}
+    rows: list[Message | _Place] = [*search.between(db, wanted, reach=query.reach, **bounds)]
+    if places := expiry.between(db, wanted, reach=query.reach, **bounds):
+        rows += map(_Place, places)
+        rows.sort(key=lambda row: row.seq, reverse=newest)
+    return rows[:limit]
+
+
+def _bound(db: Session, wanted: Wanted, *, above: int, below: int, newest: bool, most: int) -> int | None:
+    """How far one look goes: so many messages, or so many places of expired ones."""
+    bounds: dict[str, Any] = {"above": above, "below": below, "newest": newest, "most": most}
+    found = [search.bound(db, wanted, **bounds), expiry.bound(db, wanted, **bounds)]
+    places = [place for place in found if place is not None]
+    return (max(places) if newest else min(places)) if places else None
+
+
+def _answers(db: Session, rows: Sequence[Message | _Place]) -> list[MessageAnswer | ExpiredAnswer]:
+    by_mailbox = names_of(db, {MailboxId(row.mailbox_id) for row in rows if isinstance(row, Message)})
+    return [
+        schemas.answer(row, by_mailbox[MailboxId(row.mailbox_id)])
+        if isinstance(row, Message)
+        else schemas.expired(row.seq)
+        for row in rows
+    ]
 
 
 def names_of(db: Session, mailbox_ids: Iterable[MailboxId]) -> dict[MailboxId, MailboxNames]:
@@ -151,14 +188,9 @@ def cut_at(page: FeedPage, passed: int, scope: CursorScope) -> FeedPage:
     )
 
 
-def _between(db: Session, query: FeedQuery, wanted: Wanted, above: int, below: int) -> Sequence[Message]:
-    newest, limit = query.order is Order.NEWEST, query.limit + 1
-    return search.between(db, wanted, reach=query.reach, above=above, below=below, newest=newest, limit=limit)
-
-
 def _look_through_window(
     db: Session, query: FeedQuery, above: int, below: int
-) -> tuple[Sequence[Message], int | None]:
+) -> tuple[Sequence[Message | _Place], int | None]:
     """What is found within so many places as may be looked at, and the last of these (None: there are no more).
 
     Most of them may be others'. Where none of the first is in reach, the look begins anew where one is: so a reader
@@ -170,14 +202,12 @@ def _look_through_window(
         if below - above - 1 > most:
             bound = below - most if newest else above + most
         low, high = (above, below) if bound is None else (bound - 1, below) if newest else (above, bound + 1)
-        rows = _between(db, query, query.wanted, low, high)
+        rows = _rows(db, query, query.wanted, low, high)
         if rows or bound is None or not is_first:
             break
         low, high = (above, bound) if newest else (bound, below)
         try:
-            first = search.nearest(
-                db, reach=query.reach, above=low, below=high, newest=newest, most_mailboxes=most
-            )
+            first = _nearest(db, query, low, high)
         except search.TooManyMailboxes:
             break
         if first is None:
@@ -186,13 +216,25 @@ def _look_through_window(
     return rows, bound
 
 
-def _warnings(db: Session, wanted: Wanted) -> list[str]:
-    told = []
+def _nearest(db: Session, query: FeedQuery, above: int, below: int) -> int | None:
+    """The first place in reach, whether its message is here or has expired. Raises TooManyMailboxes."""
+    newest = query.order is Order.NEWEST
+    bounds: dict[str, Any] = {"above": above, "below": below, "newest": newest}
+    found = [
+        search.nearest(db, among, reach=query.reach, most_mailboxes=query.most_looked_at, **bounds)
+        for among in (search.MESSAGES, expiry.EXPIRED)
+    ]
+    places = [place for place in found if place is not None]
+    return (max(places) if newest else min(places)) if places else None
+
+
+def _warnings(db: Session, query: FeedQuery, wanted: Wanted, *, above: int, below: int) -> Iterator[str]:
     if wanted.needs_newest_reader and repository.is_rereading(db, version=VERSION):
-        told.append(STILL_READING)
+        yield STILL_READING
     if wanted.headers and header_rows.is_indexing(db, [name for name, _ in wanted.headers]):
-        told.append(STILL_INDEXING)
-    return told
+        yield STILL_INDEXING
+    if expiry.are_passed(db, wanted, reach=query.reach, above=above, below=below):
+        yield EXPIRED_PASSED
 
 
 @dataclass
@@ -246,7 +288,7 @@ class Feed:
 
     async def place_before(self, moment: datetime) -> int:
         """Behind it is all that was retrieved at this time or later."""
-        return await self.database.read(partial(repository.place_before, moment=moment))
+        return await self.database.read(partial(place_before, moment=moment))
 
     async def _found(self, ticket: asyncio.Event, query: FeedQuery) -> Found:
         """One look for all who ask the same since the same commit: it began after that one."""

@@ -81,6 +81,7 @@ def to_index(db: Session, digest: IndexDigest | None, *, limit: int) -> ToIndex 
         col(Message.seq) > row.done_seq,
         col(Message.seq) <= end,
         col(Message.headers_indexed).is_distinct_from(digest),
+        col(Message.expired_sha256).is_(None),  # of those that expired what is known stays
     )
     found = db.exec(query.order_by(col(Message.seq)).limit(limit)).all()
     messages = [(MessageSeq(seq), sha256) for seq, sha256 in found]

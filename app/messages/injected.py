@@ -1,25 +1,32 @@
 """What the routes of messages work with, and the memory that an answer takes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends
+from sqlmodel import Session
 
 from app.access.routes import By
 from app.database import Database
 from app.messages.composing import Composer
 from app.messages.feed import Feed
 from app.messages.indexed_headers import IndexedHeaders
+from app.messages.models import MessageSeq
 from app.messages.reader import MessageReader
 from app.messages.rereading import Rereader
 from app.reading.memory import Share
 from app.web.features import served
 
+KeepWhatTells = Callable[[Session, Sequence[MessageSeq]], None]
+
 
 @dataclass(frozen=True, kw_only=True)
 class MessageRoutes:
-    """What the routes of the messages work with."""
+    """What the routes of the messages work with.
+
+    ``keep_what_tells``: has the ledger, which stands above, keep what tells messages again whose contents go now.
+    """
 
     database: Database
     letters: MessageReader
@@ -27,6 +34,7 @@ class MessageRoutes:
     reader: Feed
     rereader: Rereader
     indexed: IndexedHeaders
+    keep_what_tells: KeepWhatTells
 
 
 Injected = Annotated[MessageRoutes, Depends(served(MessageRoutes))]

@@ -10,11 +10,14 @@ from app.database import BigInt, Json, UtcDateTime
 
 MessageSeq = NewType("MessageSeq", int)
 
+NO_CONTENT = b""
+"""The digest of the one content, without octets, that messages have which expired and kept their headers."""
+
 
 class Content(SQLModel, table=True):
     """The octets of a message, once however many messages have them: zstd, block 0; the rest in blocks.
 
-    A trigger removes it when the last message that has it goes.
+    A trigger removes it when the last message that has it goes or expires.
     """
 
     __tablename__ = "contents"
@@ -123,6 +126,8 @@ class Message(SQLModel, table=True):
     automated_by: str | None = Field(default=None, sa_column=Column(Text))
     kind: list[str] | None = Field(default=None, sa_column=Column(Json))
     bounce: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
+    # Of one that expired and kept its headers: what ``raw_sha256`` was. That is no octets now (``NO_CONTENT``).
+    expired_sha256: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
     # Which reader read it last; null: one before revision 0015, perhaps in a worker that still runs.
     reader_version: int | None = Field(default=None, sa_column=Column(Integer))
     # For which headers its rows of MessageHeader were written (``IndexedHeaders.digest``); null: for none.
@@ -169,6 +174,19 @@ class RecentTotals(SQLModel, table=True):
     begins_at: datetime = Field(sa_column=Column(UtcDateTime, primary_key=True))
     messages: int = Field(sa_column=Column(BigInt, nullable=False))
     octets: int = Field(sa_column=Column(BigInt, nullable=False))
+
+
+class ExpiredMessage(SQLModel, table=True):
+    """The place of a message of which nothing is kept but that it was there: readers that come late are told so."""
+
+    __tablename__ = "expired_messages"
+    __table_args__ = (Index("ix_expired_messages_mailbox_id_seq", "mailbox_id", "seq"),)
+
+    seq: int = Field(sa_column=Column(BigInt, primary_key=True, autoincrement=False))
+    mailbox_id: int = Field(
+        sa_column=Column(BigInt, ForeignKey("mailboxes.id", ondelete="CASCADE"), nullable=False)
+    )
+    retrieved_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
 
 
 class Rereading(SQLModel, table=True):

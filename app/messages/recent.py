@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel
 
 from app.access.reach import Reach
-from app.messages import repository
+from app.messages.times import place_before
 
 _TOTALS = SQLModel.metadata.tables["recent_totals"]
 _MESSAGES = SQLModel.metadata.tables["messages"]
@@ -48,7 +48,7 @@ def stored_since(db: Session, moment: datetime, *, reach: Reach) -> Stored:
 def _stored_in(db: Session, moment: datetime, reach: Reach) -> Stored:
     """Counted one by one: what was deleted meanwhile is not counted."""
     sums = (func.count(), func.coalesce(func.sum(_MESSAGES.c.octets), 0))
-    late = (_MESSAGES.c.seq > repository.place_before(db, moment), _MESSAGES.c.retrieved_at >= moment)
+    late = (_MESSAGES.c.seq > place_before(db, moment), _MESSAGES.c.retrieved_at >= moment)
     row = db.execute(select_columns(*sums).where(*late, *reach.among(_MESSAGES.c.mailbox_id))).one()
     return Stored(int(row[0]), int(row[1]))
 

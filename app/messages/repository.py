@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, or_, update
@@ -12,11 +12,10 @@ from sqlmodel import Session, SQLModel, col, select
 from app.access.reach import ALL_MAILBOXES, Reach
 from app.mailboxes.models import Mailbox, MailboxId
 from app.messages import sums
-from app.messages.models import Content, ContentBlock, Feed, Message, MessageSeq, Rereading
+from app.messages.models import NO_CONTENT, Content, ContentBlock, Feed, Message, MessageSeq, Rereading
 
 _PLACES_LOOKED_AT = 10_000  # at once, for messages to be read again: most are not, once they have been
-_CLOCKS_DIFFER = timedelta(minutes=10)
-_MESSAGES = SQLModel.metadata.tables["messages"]
+MESSAGES = SQLModel.metadata.tables["messages"]
 _MAILBOXES = SQLModel.metadata.tables["mailboxes"]
 
 
@@ -56,30 +55,11 @@ def feed_and_last_place(db: Session) -> tuple[str, int]:
     return db.exec(select(Feed.feed_id, Feed.last_seq)).one()
 
 
-def place_before(db: Session, moment: datetime) -> int:
-    """A place before that of every message stored at this time or later.
-
-    Places grow with time, but for clocks that differ or are set: what is found by halving is taken some minutes
-    earlier, and from there on the first message of the time is looked for.
-    """
-    low, high = 0, last_place(db)
-    around = moment - _CLOCKS_DIFFER
-    first = select(Message.seq, Message.retrieved_at).order_by(col(Message.seq)).limit(1)
-    while low < high:  # everything up to low is earlier, and everything behind high is not
-        middle = (low + high) // 2
-        found = db.exec(first.where(col(Message.seq) > middle, col(Message.seq) <= high)).first()
-        if found is None or found[1] >= around:
-            high = middle
-        else:
-            low = found[0]
-    behind = (col(Message.seq) > low, col(Message.retrieved_at) >= moment)
-    seq = db.exec(select(Message.seq).where(*behind).order_by(col(Message.seq)).limit(1)).first()
-    return last_place(db) if seq is None else seq - 1
-
-
 def get(db: Session, seq: MessageSeq, *, reach: Reach) -> Message | None:
-    """The message at this place, unless its mailbox was removed or is out of reach."""
-    is_there = (col(Message.seq) == seq, col(Mailbox.removed_at).is_(None), *reach.of(_MESSAGES.c.mailbox_id))
+    """The message at this place, unless its mailbox was removed or is out of reach, or its contents are gone."""
+    has_content = col(Message.expired_sha256).is_(None)
+    is_seen = (col(Mailbox.removed_at).is_(None), *reach.of(MESSAGES.c.mailbox_id))
+    is_there = (col(Message.seq) == seq, has_content, *is_seen)
     return db.exec(
         select(Message).join(Mailbox, col(Mailbox.id) == Message.mailbox_id).where(*is_there)
     ).first()
@@ -136,8 +116,10 @@ def to_reread(db: Session, *, version: int, limit: int) -> ToReread | None:
         return None
     end = min(end, row.done_seq + _PLACES_LOOKED_AT)
     by = col(Message.reader_version)
-    query = select(Message.seq, Message.raw_sha256, Message.retrieved_at, Message.warnings).where(
-        col(Message.seq) > row.done_seq, col(Message.seq) <= end, or_(by.is_(None), by < version)
+    query = (
+        select(Message.seq, Message.raw_sha256, Message.retrieved_at, Message.warnings)
+        .where(col(Message.seq) > row.done_seq, col(Message.seq) <= end, or_(by.is_(None), by < version))
+        .where(col(Message.expired_sha256).is_(None))
     )
     found = db.exec(query.order_by(col(Message.seq)).limit(limit)).all()
     messages = [_stored(*row) for row in found]
@@ -180,7 +162,12 @@ def warn(db: Session, seq: MessageSeq, warning: str) -> None:
 
 def remove(db: Session, seq: MessageSeq, *, reach: Reach) -> bool:
     """Whether there was such a message in reach; there is none now. Its content goes too when nobody else has it."""
-    return bool(_remove(db, and_(col(Message.seq) == seq, *reach.of(_MESSAGES.c.mailbox_id))))
+    return bool(_remove(db, and_(col(Message.seq) == seq, *reach.of(MESSAGES.c.mailbox_id))))
+
+
+def remove_all(db: Session, seqs: Sequence[MessageSeq]) -> int:
+    """The same of several, whoever reaches them; how many there were."""
+    return _remove(db, col(Message.seq).in_(seqs))
 
 
 def remove_some(db: Session, mailbox_id: MailboxId, *, most: int, most_octets: int) -> bool:
@@ -200,11 +187,10 @@ def remove_some(db: Session, mailbox_id: MailboxId, *, most: int, most_octets: i
 
 
 def _remove(db: Session, which: ColumnElement[bool]) -> int:
-    gone = (
-        delete(Message).where(which).returning(col(Message.mailbox_id), col(Message.seq), col(Message.octets))
-    )
-    rows = [sums.Gone(*row) for row in db.execute(gone)]
-    sums.subtract(db, rows)
+    told = (col(Message.mailbox_id), col(Message.seq), col(Message.octets), col(Message.raw_sha256))
+    held = sums.hold(db)
+    rows = db.execute(delete(Message).where(which).returning(*told)).all()
+    sums.subtract(db, [sums.Gone(*row[:3]) for row in rows if row[3] != NO_CONTENT], held)
     return len(rows)
 
 

@@ -17,7 +17,7 @@ from app.mailboxes.models import MailboxId
 from app.mailboxes.naming import MailboxNames
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
-from app.messages import repository, schemas
+from app.messages import expiry, repository, schemas
 from app.messages.composing import Links
 from app.messages.feed import CursorGone, Feed, FeedQuery, Order, cut_at, names_of, scope_of
 from app.messages.filter_parameters import Filters, Text
@@ -123,6 +123,7 @@ def refuse_unknown(db: Session, mailbox_ids: Sequence[MailboxId], reach: Reach) 
         raise invalid_request("/query/mailbox_id", f"there is no mailbox {encode_id('mbx', unknown[0])}")
 
 
+EXPIRED = "message_expired: The message was here; its contents were kept as long as `local_retention` says."
 NO_LINKS = "without_secrets: The service runs without its secret key, and can sign no links."
 BUSY = (
     "busy: Others are being answered, and their mail takes all the memory or time that there is for answers."
@@ -238,8 +239,16 @@ async def list_mailbox_messages(
     return await _page(feature, request, response, wanted, begin, limit, wait, chosen, share, made_by, watch)
 
 
+def _expired() -> AppError:
+    detail = (
+        "The message was here, and its contents were removed: they are kept for as long as local_retention of its "
+        "mailbox says."
+    )
+    return AppError(410, "message_expired", detail)
+
+
 async def found(feature: MessageRoutes, message_id: str, reach: Reach) -> Message:
-    """The message that an id in a path names, or 404, also where it is out of reach."""
+    """The message that an id in a path names, or 404, also where it is out of reach; 410 where it has expired."""
     return (await _found_with_names(feature, message_id, reach))[0]
 
 
@@ -251,6 +260,8 @@ async def _found_with_names(
 
     def question(db: Session) -> tuple[Message, MailboxNames] | None:
         if (row := repository.get(db, seq, reach=reach)) is None:
+            if expiry.is_expired(db, seq, reach=reach):
+                raise _expired()
             return None
         mailbox_id = MailboxId(row.mailbox_id)
         return row, names_of(db, [mailbox_id])[mailbox_id]
@@ -261,7 +272,7 @@ async def _found_with_names(
 @router.get(
     "/messages/{message_id}",
     dependencies=[requires(Scope.READ)],
-    responses=documented(404, 409, s409=NO_LINKS, s503=BUSY)
+    responses=documented(404, 409, 410, s409=NO_LINKS, s410=EXPIRED, s503=BUSY)
     | answered(200, "The message with its parts.", "ETag")
     | not_modified(),
     response_model=MessageWhole,
@@ -289,15 +300,14 @@ async def get_message(
 @router.post(
     "/messages/{message_id}/reparse",
     dependencies=[requires(Scope.WRITE)],
-    responses=documented(404, s503=BUSY) | answered(200, "The message as it is read now."),
+    responses=documented(404, 410, s410=EXPIRED, s503=BUSY) | answered(200, "The message as it is read now."),
     response_model=MessageWhole,
     summary="Read a stored message again",
 )
 async def reparse_message(feature: Injected, message_id: str, share: Memory, reach: Within) -> Response:
     """By the reader of this version, as happens by itself after an upgrade. Its place, id and raw octets stay."""
-    seq = MessageSeq(decode_id("msg", message_id))
-    if not await feature.rereader.one(seq, reach=reach, owner=(share.reader, seq)):
-        raise not_found("message")
+    seq = MessageSeq((await found(feature, message_id, reach)).seq)
+    await feature.rereader.one(seq, reach=reach, owner=(share.reader, seq))
     row, mailbox = await _found_with_names(feature, message_id, reach)
     feature.letters.forms.forget(row.raw_sha256)
     octets = await feature.composer.one(schemas.answer(row, mailbox), WHOLE, share)
@@ -312,7 +322,16 @@ async def reparse_message(feature: Injected, message_id: str, share: Memory, rea
     summary="Delete the local copy",
 )
 async def delete_message(feature: Injected, message_id: str, reach: Within) -> None:
-    """The unique-id stays known: the message never comes again. Nothing is deleted on the mail server."""
+    """The unique-id stays known: the message never comes again. Nothing is deleted on the mail server.
+
+    Of one that has expired, what is left goes: feeds tell of it no more.
+    """
     seq = MessageSeq(decode_id("msg", message_id))
-    if not await feature.database.write(lambda db: repository.remove(db, seq, reach=reach)):
+
+    def change(db: Session) -> bool:
+        if repository.get(db, seq, reach=reach) is not None:
+            feature.keep_what_tells(db, [seq])
+        return repository.remove(db, seq, reach=reach) or expiry.forget(db, seq, reach=reach)
+
+    if not await feature.database.write(change):
         raise not_found("message")

@@ -1,7 +1,7 @@
 """A message as it is answered."""
 
 from hashlib import sha256
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field
 
@@ -136,6 +136,11 @@ class MessageAnswer(BaseModel):
         "is not later than a day after `retrieved_at`. Null when there is none."
     )
     retrieved_at: UtcTime = Field(description="When it was stored here.")
+    expired: bool = Field(
+        examples=[False],
+        description="True: only its headers, as they are told here, were kept (`local_retention` with `keep_headers`). "
+        "`/messages/{id}`, its octets and its attachments are 410, and `include` gives nothing of it.",
+    )
     octets: int = Field(examples=[52190], description="The size of what `/messages/{id}/raw` answers.")
     raw_sha256: str = Field(
         examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
@@ -144,7 +149,10 @@ class MessageAnswer(BaseModel):
     has_attachments: bool = Field(
         examples=[True], description="There is a part to download that is not shown inline."
     )
-    snippet: str = Field(examples=["Please find attached …"], description="How the text begins.")
+    snippet: str = Field(
+        examples=["Please find attached …"],
+        description="How the text begins; empty once the message expired.",
+    )
     warnings: list[str] = Field(
         examples=[[]], description="What is wrong with the message; it is stored and served all the same."
     )
@@ -201,10 +209,23 @@ class MessageWhole(MessageAnswer):
     attachments: list[AttachmentAnswer] = Field(description="The parts that can be downloaded.")
 
 
+class ExpiredAnswer(BaseModel):
+    """A message that was here and of which nothing else is kept: `/messages/{id}` is 410 `message_expired`."""
+
+    id: str = Field(examples=["msg_33"], description="The id that it had.")
+    seq: int = Field(examples=[33], description="Its place in the feed.")
+    expired: Literal[True] = Field(
+        examples=[True], description="Its contents were kept for as long as `local_retention` says."
+    )
+
+
 class FeedPage(BaseModel):
     """A page of the feed. ``next_cursor`` is there even at the end: pass it as ``after`` next time."""
 
-    items: list[MessageAnswer] = Field(description="The messages, oldest first unless asked otherwise.")
+    items: list[MessageAnswer | ExpiredAnswer] = Field(
+        description="The messages, oldest first unless asked otherwise. Of one that expired before it was read there "
+        "is `expired: true`, so that nobody misses it without a word; `fields` and `include` do not matter to it."
+    )
     next_cursor: str | None = Field(
         examples=["bTE6MzQ"],
         description="The place that was looked at last: what to pass as `after` next time, also when `items` is empty.",
@@ -217,13 +238,19 @@ class FeedPage(BaseModel):
         examples=[[]],
         default_factory=list,
         description="What is not certain about this page: while messages of before an upgrade are still being read "
-        "again, filters on what they did not have yet (`thread_id`, `automated`, `kind`, `from_address`) miss them.",
+        "again, filters on what they did not have yet (`thread_id`, `automated`, `kind`, `from_address`) miss them. "
+        "And where expired messages were passed: filters on what messages hold find none of which nothing is kept.",
     )
 
 
 def answer(row: Message, mailbox: MailboxNames) -> MessageAnswer:
     """Shape a row for the API."""
     return MessageAnswer.model_validate(_fields(row, mailbox))
+
+
+def expired(seq: int) -> ExpiredAnswer:
+    """What is told of a message of which nothing else is kept."""
+    return ExpiredAnswer(id=encode_id("msg", seq), seq=seq, expired=True)
 
 
 def etag(row: Message, mailbox: MailboxNames, words: str = "") -> str:
@@ -245,7 +272,7 @@ def _digest(text: str) -> str:
 
 
 def _fields(row: Message, mailbox: MailboxNames) -> dict[str, object]:
-    fields: dict[str, object] = row.model_dump(exclude={"from_name", "from_address"})
+    fields: dict[str, object] = row.model_dump(exclude={"from_name", "from_address", "expired_sha256"})
     sender = Address(row.from_name or "", row.from_address or "") if row.from_address is not None else None
     sender_answer = {"name": sender.name, "address": sender.address} if sender else None
     if row.authors is None:
@@ -255,7 +282,8 @@ def _fields(row: Message, mailbox: MailboxNames) -> dict[str, object]:
         "mailbox_id": encode_id("mbx", row.mailbox_id),
         "mailbox": mailbox,
         "unique_id": unique_id_text(row.unique_id),
-        "raw_sha256": row.raw_sha256.hex(),
+        "raw_sha256": (row.expired_sha256 or row.raw_sha256).hex(),
+        "expired": row.expired_sha256 is not None,
         "thread_id": None if row.thread_id is None else encode_thread_id(row.thread_id),
         "from": sender_answer,
     }

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, UnaryExpression, and_, cast, func, or_, true
+from sqlalchemy import ColumnElement, Table, Text, UnaryExpression, and_, cast, func, or_, true
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, SQLModel, col, select
 from sqlmodel.sql.expression import SelectOfScalar
@@ -19,7 +19,7 @@ from app.messages import header_rows
 from app.messages.models import Message, MessageHeader
 
 _PLACES_AT_ONCE = 500
-_MESSAGES = SQLModel.metadata.tables["messages"]
+MESSAGES = SQLModel.metadata.tables["messages"]
 _MAILBOXES = SQLModel.metadata.tables["mailboxes"]
 
 
@@ -60,6 +60,19 @@ class Wanted:
         return self != Wanted(mailbox_id=self.mailbox_id)
 
     @property
+    def looks_into_messages(self) -> bool:
+        """Whether it asks for what only messages tell that are here, if need be with their headers alone."""
+        told_of_all = Wanted(
+            mailbox_id=self.mailbox_id,
+            mailbox_ids=self.mailbox_ids,
+            since=self.since,
+            until=self.until,
+            outside=self.outside,
+            labels=self.labels,
+        )
+        return self != told_of_all
+
+    @property
     def is_narrow(self) -> bool:
         """Whether an index of its own tells which messages may fit: few, perhaps, of a long feed."""
         return bool(self.thread_id or self.headers)
@@ -92,7 +105,7 @@ def between(
     # In two steps: a planner that has both in one may read the whole feed for the few that fit.
     found: list[Message] = []
     for places in _places(db, wanted, above=above, below=below, newest=newest):
-        within = (col(Message.seq).in_(places), *reach.of(_MESSAGES.c.mailbox_id))
+        within = (col(Message.seq).in_(places), *reach.of(MESSAGES.c.mailbox_id))
         some = select(Message).where(*within, *_conditions(wanted))
         found += db.exec(some.order_by(_by_place(newest=newest)).limit(limit - len(found))).all()
         if len(found) >= limit:
@@ -104,7 +117,7 @@ def query(
     wanted: Wanted, *, reach: Reach, above: int, below: int, newest: bool, limit: int
 ) -> SelectOfScalar[Message]:
     """The question of ``between``, where no index tells which they are."""
-    places = (col(Message.seq) > above, col(Message.seq) < below, *reach.of(_MESSAGES.c.mailbox_id))
+    places = (col(Message.seq) > above, col(Message.seq) < below, *reach.of(MESSAGES.c.mailbox_id))
     return (
         select(Message).where(*places, *_conditions(wanted)).order_by(_by_place(newest=newest)).limit(limit)
     )
@@ -126,10 +139,10 @@ def _places(db: Session, wanted: Wanted, *, above: int, below: int, newest: bool
 
 
 def nearest(
-    db: Session, *, reach: Reach, above: int, below: int, newest: bool, most_mailboxes: int
+    db: Session, among: Table, *, reach: Reach, above: int, below: int, newest: bool, most_mailboxes: int
 ) -> int | None:
-    """The first place between these, in feed order or the newest first, that is of a mailbox in reach: a step in an
-    index for each of these mailboxes. None: there is none.
+    """The first place of a table between these, in feed order or the newest first, that is of a mailbox in reach: a
+    step in an index for each of these mailboxes. None: there is none.
 
     Raises TooManyMailboxes where more are in reach than may be looked at.
     """
@@ -139,8 +152,8 @@ def nearest(
     some = ours.limit(most_mailboxes + 1).subquery()
     end = func.max if newest else func.min
     first = (
-        select_columns(end(_MESSAGES.c.seq))
-        .where(_MESSAGES.c.mailbox_id == some.c.id, _MESSAGES.c.seq > above, _MESSAGES.c.seq < below)
+        select_columns(end(among.c.seq))
+        .where(among.c.mailbox_id == some.c.id, among.c.seq > above, among.c.seq < below)
         .scalar_subquery()
     )
     count, place = db.execute(select_columns(func.count(), end(first)).select_from(some)).one()

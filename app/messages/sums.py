@@ -1,7 +1,8 @@
 """SQL of the running sums: how many messages are stored, and their octets, of each mailbox and of all.
 
 They change in the transaction that stores or removes the messages. Whoever changes them holds the row of the feed, as
-whoever takes places does, so that all sums and the place up to which is counted are of one moment.
+whoever takes places does, so that all sums and the place up to which is counted are of one moment. Who removes takes it
+before the messages: who stores holds it when it asks for the contents that go with these.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col
 
 from app.mailboxes.models import MailboxId
-from app.messages.models import Feed, Message, StoredSum
+from app.messages.models import NO_CONTENT, Feed, Message, StoredSum
 
 _SUMS = SQLModel.metadata.tables["stored_sums"]
 
@@ -62,11 +63,22 @@ def add(db: Session, messages: Iterable[tuple[int, int]]) -> None:
     _change(db, _by_mailbox(messages), sign=1)
 
 
-def subtract(db: Session, gone: Sequence[Gone]) -> None:
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How far is counted, of how much."""
+
+    done: int
+    end: int
+
+
+def hold(db: Session) -> Counted:
+    """Keep others from storing and removing until the transaction ends. To be said before messages are removed."""
+    return Counted(*_counted(db))
+
+
+def subtract(db: Session, gone: Sequence[Gone], held: Counted) -> None:
     """Count messages no more, unless they were not counted yet."""
-    if not gone:
-        return
-    done, end = _counted(db)
+    done, end = held.done, held.end
     counted = ((one.mailbox_id, one.octets) for one in gone if one.seq <= done or one.seq > end)
     _change(db, _by_mailbox(counted), sign=-1)
 
@@ -78,13 +90,14 @@ def count_some(db: Session, *, most: int) -> bool:
         return False
     some = (
         select_columns(col(Message.seq), col(Message.mailbox_id), col(Message.octets))
+        .add_columns(col(Message.raw_sha256) != NO_CONTENT)
         .where(col(Message.seq) > done, col(Message.seq) <= end)
         .order_by(col(Message.seq))
         .limit(most)
     )
     rows = db.execute(some).all()
     reached = rows[-1][0] if len(rows) == most else end
-    add(db, [(row[1], row[2]) for row in rows])
+    add(db, [(row[1], row[2]) for row in rows if row[3]])
     db.execute(update(Feed).values(counted_to=reached))
     return True
 
@@ -105,8 +118,13 @@ def count_anew(db: Session) -> None:
 
 def wrong(db: Session, *, limit: int) -> dict[MailboxId, tuple[Stored, Stored]]:
     """Mailboxes whose sums are not what is stored: what the sums say, and what there is. A look at every message."""
+    has_content = col(Message.raw_sha256) != NO_CONTENT
     count, octets = func.count().label("messages"), func.sum(col(Message.octets)).label("octets")
-    by_mailbox = select_columns(col(Message.mailbox_id), count, octets).group_by(col(Message.mailbox_id))
+    by_mailbox = (
+        select_columns(col(Message.mailbox_id), count, octets)
+        .where(has_content)
+        .group_by(col(Message.mailbox_id))
+    )
     counted = by_mailbox.subquery()
     told_messages, told_octets = func.coalesce(_SUMS.c.messages, 0), func.coalesce(_SUMS.c.octets, 0)
     there_messages, there_octets = func.coalesce(counted.c.messages, 0), func.coalesce(counted.c.octets, 0)

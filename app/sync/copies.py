@@ -97,7 +97,7 @@ def _named(db: Session, lines: Sequence[Known]) -> dict[EntryId, Known]:
 
 
 def _bodies(db: Session, lines: Sequence[Known]) -> dict[EntryId, bytes | None]:
-    return {line.entry_id: copy.body if (copy := _copy(db, line)) else None for line in lines}
+    return {line.entry_id: line.body or (copy.body if (copy := _copy(db, line)) else None) for line in lines}
 
 
 def _copy(db: Session, line: Known) -> intake.Copy | None:

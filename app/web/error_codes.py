@@ -118,6 +118,11 @@ _CALLS: Final = {
         "The cursor is of another feed, or of a place beyond this one's end: the database is another one.",
         "Begin anew with the cursor 'earliest' (what you have comes again) or 'latest' of the answer.",
     ),
+    "message_expired": ErrorCode(
+        "The message was here, and its contents were removed, as local_retention of its mailbox says. In the feed it "
+        "has expired: true, so that nobody misses it without a word.",
+        "Read it earlier, or let the mailbox keep its messages longer. It may still be on the mail server.",
+    ),
     "precondition_failed": ErrorCode(
         "It was changed since it was read: its ETag is not among those of If-Match.",
         "Read it again, and repeat the change if it is still wanted.",

@@ -6,12 +6,14 @@ from app.core import Core
 from app.jobs.bell import Bell
 from app.jobs.engine import PgQueuerEngine
 from app.jobs.port import JobEngine
+from app.mailboxes.feature import default_rule
 from app.messages.header_indexing import HeaderIndexer
 from app.messages.indexed_headers import IndexedHeaders
 from app.messages.rereading import Rereader
 from app.reading.threads import FairThreads
 from app.sync.context import SyncTools
 from app.worker.counting import counting
+from app.worker.expiry import SteadyClock, expiring
 from app.worker.forgetting import forgetting
 from app.worker.removal import removal
 from app.worker.runner import SyncRunner
@@ -57,5 +59,7 @@ def jobs(core: Core, *, threads: FairThreads, bell: Bell | None) -> JobEngine:
         monotonic=core.monotonic,
     )
     url = None if core.database.is_sqlite else settings.effective_database_url
-    runs = [reread, index.job(), removal(core.database), forget, counting(core.database)]
+    steady = SteadyClock(core.clock, core.monotonic, seconds=settings.steady_clock_seconds)
+    expire = expiring(core.database, clock=steady, default=default_rule(settings))
+    runs = [reread, index.job(), removal(core.database), forget, counting(core.database), expire]
     return PgQueuerEngine(runs, core.wakeups, url=url, bell=bell)

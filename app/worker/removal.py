@@ -14,12 +14,14 @@ from app.jobs.port import Job
 from app.ledger.models import UniqueIdEntry
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import REMOVAL_JOB, MailboxId
+from app.messages import expiry
 from app.messages import repository as messages
 from app.runs.models import Sync
 
 _LOOK_EVERY_SECONDS = 60.0
 _MOST_KEYS = 500
 _MOST_ROWS = 1_000
+_MOST_MESSAGES = 200  # for nobody stores meanwhile
 _MOST_OCTETS = 16 * 1024 * 1024  # of mail
 
 
@@ -42,7 +44,9 @@ def remove_some(db: Session, *, mailbox_id: MailboxId | None = None, most: int =
     mailbox_id = mailboxes.one_removed(db, mailbox_id)
     if mailbox_id is None:
         return False
-    if messages.remove_some(db, mailbox_id, most=most, most_octets=_MOST_OCTETS):
+    if messages.remove_some(db, mailbox_id, most=min(most, _MOST_MESSAGES), most_octets=_MOST_OCTETS):
+        return True
+    if expiry.forget_some(db, mailbox_id, most=most):
         return True
     for table in (UniqueIdEntry, Sync):
         first = select(table.id).where(table.mailbox_id == mailbox_id).order_by(col(table.id)).limit(most)

@@ -38,7 +38,9 @@ async def wrong(database: Database) -> dict[MailboxId, tuple[Stored, Stored]]:
 
 
 def _overall(db: Session) -> tuple[Stored, Stored]:
-    row = db.execute(text("SELECT count(*), coalesce(sum(octets), 0) FROM messages")).one()
+    row = db.execute(
+        text("SELECT count(*), coalesce(sum(octets), 0) FROM messages WHERE length(raw_sha256) > 0")
+    ).one()
     return sums.overall(db), Stored(row[0], int(row[1]))
 
 
