@@ -21,6 +21,7 @@ from app.jobs.ending import end
 from app.jobs.wakeups import Wakeups
 
 GATHER_SECONDS = 0.02
+AT_ONCE = 4  # after a rest: a short sync rings for its beginning, its messages and its end
 _CHANNEL = "maildelta"
 _NAME = "maildelta-bell"  # what PostgreSQL calls our connection
 _MOST_OCTETS = 7_000  # of a payload; PostgreSQL refuses 8,000
@@ -35,7 +36,8 @@ _log = structlog.get_logger()
 class Bell:
     """One connection of this process that listens and notifies.
 
-    What fires in ``wakeups`` here is rung for others, gathered for ``GATHER_SECONDS``; what others rang fires here.
+    What fires in ``wakeups`` here is rung for others: at once ``AT_ONCE`` times after a rest, and gathered so that over
+    time there is one NOTIFY in ``GATHER_SECONDS``. What others rang fires here.
     After an overflow, and after the connection was lost and made again, everything fires.
 
     ``url``: of the database itself; a pooler that hands out connections by the transaction forgets who listens.
@@ -124,7 +126,8 @@ class Bell:
         rung = dict(self._rung)
         self._rung.clear()
         self._is_due, self._timer = False, None
-        self._quiet_until = asyncio.get_running_loop().time() + GATHER_SECONDS
+        saved = asyncio.get_running_loop().time() - (AT_ONCE - 1) * GATHER_SECONDS
+        self._quiet_until = max(self._quiet_until, saved) + GATHER_SECONDS
         if rung:
             await self._notify(connection, payload_of(rung))
 
