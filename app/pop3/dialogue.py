@@ -383,6 +383,8 @@ class Dialogue:
         finally:
             progress.has_waited(now())
         progress.octets += octets
+        if rest := progress.rest(octets):
+            await asyncio.sleep(rest)
         return octets
 
     def _too_slow(self, until: float, within: float, *, is_drip: bool) -> Timeout:

@@ -34,11 +34,14 @@ class End:
             self._meter.add(data.octets)
         else:
             self._meter.octets += len(data.octets)
-        if self._meter.octets > (self._listed or 0) and FILE_END in (held := self._tail + data.octets):
-            self._has_inner_end |= _INNER_END.search(held) is not None
+        if self._meter.octets > (self._listed or 0) and self._holds_file_end(data.octets):
+            self._has_inner_end |= _INNER_END.search(self._tail + data.octets) is not None
         self._tail = data.octets[-_CARRIED:]
         if self._has_inner_end and not self._is_alone:
             raise self._runs_on()
+
+    def _holds_file_end(self, octets: bytes) -> bool:
+        return FILE_END in octets or FILE_END in self._tail + octets[:_CARRIED]
 
     def is_here(self, held: bytes) -> bool:
         """Nothing has come for a second, and what is held ends with LF ``.`` CRLF."""

@@ -236,10 +236,13 @@ class Framer:
         # A body that is found whole is cut up all the same when it is long: whoever spools it, spools pieces.
         if line_end >= 0 and line_end - start <= self._piece_octets:
             return self._end(line_end + len(eol), line_end + 1 + 2 * len(eol))
+        seen = line_end if line_end >= 0 else inbox.end - 4  # the mark may be cut anywhere
         if inbox.held <= self._piece_octets:
-            self._scanned = max(0, inbox.held - 4)  # the mark may be cut anywhere
+            self._scanned = max(0, seen - start)
             return NEED_DATA
-        return self._piece(line_end + len(eol) if line_end >= 0 else inbox.end - 4)
+        piece = self._piece(line_end + len(eol) if line_end >= 0 else inbox.end - 4)
+        self._scanned = max(0, seen - inbox.start)  # what is held may be many pieces long
+        return piece
 
     def _before_end_mark(self) -> int:
         """Where the line end before the end mark stands, -1: not here yet.

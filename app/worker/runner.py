@@ -20,6 +20,7 @@ from app.runs import claims
 from app.runs import repository as runs
 from app.runs.claims import Limits
 from app.runs.errors import LeaseLost
+from app.runs.intake import Intake
 from app.runs.models import SyncId, SyncStatus
 from app.runs.repository import Claim
 from app.runs.slots import Capacity, WorkerSlot, to_call_back
@@ -68,6 +69,10 @@ class SyncRunner:
     _is_stopping: bool = False
     _last_server: str = _ANY_SERVER
     _renewed_at: datetime | None = None
+    _intake: Intake = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._intake = Intake(lambda: asyncio.get_running_loop().time(), lambda: self.under_way)
 
     @property
     def under_way(self) -> int:
@@ -175,7 +180,8 @@ class SyncRunner:
             self._ask()  # behind those of one server there may be others'
         self._last_server = claimed[-1].server if len(claimed) == free else _ANY_SERVER
         for claim in claimed:
-            slot = WorkerSlot(claim.server, claim.pace, self.tools.server_limits)
+            progress = pop3.Progress(rest=self._intake.of_session())
+            slot = WorkerSlot(claim.server, claim.pace, self.tools.server_limits, progress)
             task = asyncio.create_task(self._sync(claim, slot))
             self._running[task], self._slots[task] = claim, slot
             task.add_done_callback(self._ended)
