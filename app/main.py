@@ -152,6 +152,7 @@ def _features(
             runs.build(core),
             runs.build_overview(core),
             maildrops.build(check),
+            maildrops.discovery(core, lookups=lookups),
             sync.build(core, tools=tools),
             # Before the messages: /messages/export is none of their ids.
             archives.build(core, threads=threads),

@@ -5,10 +5,14 @@ from app.core import Core, Feature
 from app.mailboxes.models import MailboxId
 from app.mailboxes.secrets import OAuth2, Vault
 from app.mailboxes.service import replace_oauth2, stored_oauth2
+from app.maildrops import discovery_routes
+from app.maildrops.autoconfig import MOST_OCTETS
 from app.maildrops.connection_check import ConnectionCheck
+from app.maildrops.discovery import Discovery
 from app.maildrops.login import Maildrop
 from app.maildrops.oauth2 import AccessTokens
 from app.maildrops.routes import router
+from app.network.fetch import Fetcher
 from app.network.lookups import Lookups
 from app.settings import Settings
 
@@ -16,6 +20,18 @@ from app.settings import Settings
 def build(check: ConnectionCheck) -> Feature:
     """The routes that try a mailbox's settings."""
     return Feature(serves=check, routers=[router])
+
+
+def discovery(core: Core, *, lookups: Lookups) -> Feature:
+    """The route that looks for the maildrop of an address."""
+    fetcher = Fetcher(
+        allowed=core.settings.allowed_private_networks,
+        lookups=lookups,
+        tls=pop3.client_tls_context(),
+        within=core.settings.lookup_timeout_seconds,
+        most_octets=MOST_OCTETS,
+    )
+    return Feature(serves=Discovery(lookups=lookups, fetcher=fetcher), routers=[discovery_routes.router])
 
 
 def maildrop(core: Core, *, vault: Vault, lookups: Lookups) -> Maildrop:

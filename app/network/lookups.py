@@ -1,22 +1,26 @@
-"""Names to addresses: by c-ares, which waits for many name servers at once without a thread for each.
+"""Names to addresses, and to services: by c-ares, which waits for many name servers at once without a thread for each.
 
 ``getaddrinfo`` waits in a thread that nothing can call off, for as long as the system says: a few silent name servers
 hold all threads that there are. See docs/decisions/0020-look-ups.md.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from socket import AF_UNSPEC, SOCK_STREAM
-from typing import Final
+from typing import Final, TypeVar
 
 import aiodns
+from pycares import SRVRecordData
 from pycares.errno import ARES_ETIMEOUT
 
 GOOD_FOR_SECONDS: Final = 30.0
 SILENT_FOR_SECONDS: Final = 30.0
 _MOST_KEPT: Final = 10_000  # names
 _TRIES: Final = 2
+_MOST_SERVICES: Final = 10
+
+Found = TypeVar("Found")
 
 
 @dataclass
@@ -32,6 +36,16 @@ class HostUnknown(Exception):
 
 class NameServerSilent(HostUnknown):
     """Nobody who could know the name said anything in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Where a service is (RFC 2782): the record's target, without its last dot, and port."""
+
+    priority: int
+    weight: int
+    port: int
+    target: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +87,15 @@ class Lookups:
             task.add_done_callback(lambda task: self._ended(name, task))
         return await asyncio.shield(task)  # whoever gives up waiting is perhaps not the only one
 
+    async def services(self, name: str) -> tuple[Service, ...]:
+        """The SRV records of a name, at most ten, the preferred ones first (RFC 2782; of one priority the heavier).
+        None where the service is said not to be there (a target of "."). Raises HostUnknown.
+        """
+        name = name.lower()
+        found = await self._bounded(name, lambda: self._services(_as_ascii(name)))
+        ordered = sorted(found, key=lambda one: (one.priority, -one.weight, one.target, one.port))
+        return tuple(one for one in ordered if one.target)[:_MOST_SERVICES]
+
     async def close(self) -> None:
         """Give up what is under way, and let go of the sockets."""
         for task in list(self._under_way.values()):
@@ -90,13 +113,20 @@ class Lookups:
         return outcome
 
     async def _query(self, name: str) -> tuple[str, ...]:
+        found = await self._bounded(name, lambda: self._answer(_as_ascii(name)))
+        if not found:
+            raise HostUnknown(name, "it has no address")
+        return found
+
+    async def _bounded(self, name: str, ask: Callable[[], Awaitable[tuple[Found, ...]]]) -> tuple[Found, ...]:
+        """What is answered in time, beside not too many other questions. Raises HostUnknown."""
         if self._places is None:
             self._places = asyncio.Semaphore(self.most_at_once)
         is_asked = False
         try:
             async with asyncio.timeout(self.within), self._places:
                 is_asked = True
-                found = await self._answer(_as_ascii(name))
+                return await ask()
         except TimeoutError as error:
             if not is_asked:
                 raise HostUnknown(name, "too many other names are being looked up") from error
@@ -104,16 +134,25 @@ class Lookups:
         except aiodns.error.DNSError as error:
             code, reason = error.args
             raise self._silence(name) if code == ARES_ETIMEOUT else HostUnknown(name, reason) from error
-        if not found:
-            raise HostUnknown(name, "it has no address")
-        return found
 
-    async def _answer(self, name: str) -> tuple[str, ...]:
+    async def _services(self, name: str) -> tuple[Service, ...]:
+        answered = await self._asked().query_dns(name, "SRV")
+        found = (record.data for record in answered.answer)
+        return tuple(
+            Service(each.priority, each.weight, each.port, each.target.rstrip(".").lower())
+            for each in found
+            if isinstance(each, SRVRecordData)
+        )
+
+    def _asked(self) -> aiodns.DNSResolver:
         if self._resolver is None:  # here, for it belongs to the loop that runs now
             self._resolver = aiodns.DNSResolver(
                 self.name_servers or None, timeout=self.within / (1 << _TRIES), tries=_TRIES
             )
-        found = await self._resolver.getaddrinfo(name, family=AF_UNSPEC, type=SOCK_STREAM)
+        return self._resolver
+
+    async def _answer(self, name: str) -> tuple[str, ...]:
+        found = await self._asked().getaddrinfo(name, family=AF_UNSPEC, type=SOCK_STREAM)
         addresses = (node.addr[0] for node in found.nodes)
         return tuple(dict.fromkeys(each.decode() if isinstance(each, bytes) else each for each in addresses))
 

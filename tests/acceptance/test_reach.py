@@ -107,6 +107,7 @@ TABLE: dict[str, Row] = {
     "get /syncs/{sync_id}/events": One("read"),
     "post /syncs/{sync_id}/cancel": One("sync", (202,)),
     "post /mailboxes/test": Own("mailboxes", (422,), {}),
+    "post /mailboxes/discover": Own("mailboxes", (422,), {"address": "nobody"}),
     "post /mailboxes/{mailbox_id}/test": One("mailboxes"),
     "delete /mailboxes/{mailbox_id}/learnt": One("mailboxes", (204,)),
     "get /mailboxes/{mailbox_id}/unique-ids": One("read"),

@@ -10,12 +10,13 @@ from typing import Self
 
 _RESPONSE = 0x8580  # QR, AA, RD, RA
 _NO_SUCH_NAME = 3
-_A, _AAAA, _IN = 1, 28, 1
+_A, _AAAA, _SRV, _IN = 1, 28, 33, 1
 
 
 class FakeNameServer(asyncio.DatagramProtocol):
     """Answers for the length of an ``async with``. ``names``: what is known; a name in ``silent`` gets no answer, and
     none does that ends in one; any other does not exist. ``asked``: how often each name was asked for (A).
+    ``services``: SRV records by name: priority, weight, port, target.
     """
 
     def __init__(
@@ -23,10 +24,12 @@ class FakeNameServer(asyncio.DatagramProtocol):
         names: Mapping[str, Sequence[str]] | None = None,
         *,
         silent: Sequence[str] = (),
+        services: Mapping[str, Sequence[tuple[int, int, int, str]]] | None = None,
         host: str = "127.0.0.1",
     ) -> None:
         self.names = {name: list(map(ip_address, addresses)) for name, addresses in (names or {}).items()}
         self.silent = tuple(silent)
+        self.services = dict(services or {})
         self.asked: Counter[str] = Counter()
         self._host = host
         self._transport: asyncio.DatagramTransport | None = None
@@ -57,6 +60,13 @@ class FakeNameServer(asyncio.DatagramProtocol):
             self.asked[name] += 1
         if name.endswith(self.silent or ("\0",)):
             return
+        if kind == _SRV and name in self.services:
+            records = [pack(">HHH", *facts) + _written(target) for *facts, target in self.services[name]]
+            answers = b"".join(pack(">HHHIH", 0xC00C, _SRV, _IN, 1, len(each)) + each for each in records)
+            head = data[:2] + pack(">HHHHH", _RESPONSE, 1, len(records), 0, 0)
+            assert self._transport is not None
+            self._transport.sendto(head + data[12 : end + 4] + answers, addr)
+            return
         known = self.names.get(name)
         wanted = IPv4Address if kind == _A else IPv6Address if kind == _AAAA else None
         found = [each for each in known or () if wanted is not None and isinstance(each, wanted)]
@@ -76,3 +86,9 @@ def _name(data: bytes) -> tuple[str, int]:
         labels.append(data[at + 1 : at + 1 + length].decode("ascii").lower())
         at += 1 + length
     return ".".join(labels), at + 1
+
+
+def _written(name: str) -> bytes:
+    """A name as it stands in a record."""
+    labels = [label.encode() for label in name.split(".") if label]
+    return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
