@@ -139,16 +139,18 @@ def _features(
     check = maildrops.connection_check(core, vault=vault, tokens=tools.maildrop.tokens, lookups=lookups)
     features = [health.build(core, backlog=partial(backlog, thresholds=mailboxes.thresholds(core.settings)))]
     if has_api:
+        of_mailboxes = mailboxes.build(
+            core,
+            vault=vault,
+            stats_of=stats_of,
+            ledger=ledger,
+            end_syncs=end_syncs,
+            passes_test=check.passes,
+        )
         features += [
             idempotency.build(core),
-            mailboxes.build(
-                core,
-                vault=vault,
-                stats_of=stats_of,
-                ledger=ledger,
-                end_syncs=end_syncs,
-                passes_test=check.passes,
-            ),
+            of_mailboxes,
+            mailboxes.build_batches(core, mailboxes=of_mailboxes, passes=check.passes_new),
             runs.build(core),
             runs.build_overview(core),
             maildrops.build(check),

@@ -7,6 +7,9 @@ from sqlmodel import Session
 
 from app.access.reach import Reach
 from app.core import Core, Feature
+from app.mailboxes import batch_routes
+from app.mailboxes.batch import Batch, Passes
+from app.mailboxes.batch_routes import BatchRoutes
 from app.mailboxes.health import Thresholds
 from app.mailboxes.models import EXPIRY_JOB, REMOVAL_JOB, MailboxId
 from app.mailboxes.retention import LocalRule
@@ -60,3 +63,11 @@ def build(
         thresholds=thresholds(core.settings),
     )
     return Feature(serves=serves, routers=[router])
+
+
+def build_batches(core: Core, *, mailboxes: Feature, passes: Passes) -> Feature:
+    """The routes of many mailboxes at once, beside those of the ``mailboxes``. ``passes`` tries one."""
+    assert isinstance(mailboxes.serves, MailboxRoutes)
+    batch = Batch(database=core.database, ledger=mailboxes.serves.ledger, passes=passes)
+    serves = BatchRoutes(database=core.database, batch=batch, mailboxes=mailboxes.serves)
+    return Feature(serves=serves, routers=[batch_routes.router])

@@ -14,7 +14,7 @@ from sqlmodel import Session, SQLModel, col, select
 from app.access.reach import Reach
 from app.mailboxes.destination import canonical_host
 from app.mailboxes.health import STOPPED_BY, HealthState, Thresholds
-from app.mailboxes.models import Mailbox, MailboxStatus
+from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
 from app.mailboxes.repository import with_label
 
 _MAILBOXES = SQLModel.metadata.tables["mailboxes"]
@@ -130,6 +130,20 @@ def _conditions(wanted: WantedMailboxes, health: HealthAt) -> list[ColumnElement
             or_(*(each.icontains(wanted.q, autoescape=True) for each in (row.name, row.username, row.host)))
         )
     return fits
+
+
+def ids(
+    db: Session, mailbox_ids: Sequence[MailboxId], labels: Sequence[str], *, reach: Reach, limit: int
+) -> Sequence[MailboxId]:
+    """Those of these ids in reach with one of these labels, by id; empty means any."""
+    key = _MAILBOXES.c.id
+    fits: list[Any] = [_IS_THERE, *reach.among(key)]
+    if mailbox_ids:
+        fits.append(key.in_(mailbox_ids))
+    if labels:
+        fits.append(with_label(key, labels))
+    rows = db.execute(select_columns(key).where(*fits).order_by(key).limit(limit))
+    return [MailboxId(row[0]) for row in rows]
 
 
 def canonical_hosts(hosts: Sequence[str]) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from sqlmodel import Session
 from app.access.reach import Reach
 from app.errors import AppError, invalid_request
 from app.mailboxes import repository, service
-from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
+from app.mailboxes.models import Mailbox, MailboxId
+from app.mailboxes.registering import register
 from app.mailboxes.retention import LocalRule
 from app.mailboxes.schemas import MailboxAnswer, MailboxChange, MaildropMove, NewMailbox, credentials_of
 from app.mailboxes.secrets import Binding, CredentialsUnreadable, Vault
@@ -70,10 +71,7 @@ def put(
         raise invalid_request("/external_id", "must be that of the address, or left out")
     wanted = wanted.model_copy(update={"external_id": external_id})
     if existing is None:
-        row = service.register(db, wanted, reach=reach, vault=vault, allowed=allowed, now=now, kept=kept)
-        if wanted.paused:
-            row.turn(MailboxStatus.PAUSED, now=now)
-            row.next_sync_at = None
+        row = register(db, wanted, reach=reach, vault=vault, allowed=allowed, now=now, kept=kept)
         return Put(row, None)
     row = service.existing(db, existing, reach=reach, to_change=True)
     change = _as_change(row, wanted, vault)

@@ -59,34 +59,36 @@ _POLL_STATES = select_columns(
     _MAILBOXES.c.id, *[_MAILBOXES.c[each.name] for each in fields(PollState)]
 ).where(_AMONG)
 _REMOVED = select_columns(_MAILBOXES.c.id).where(_MAILBOXES.c.removed_at.is_not(None))
-_SAME_LOGIN = (
+_SAME_LOGINS = (
     select_columns(_MAILBOXES.c.id, _MAILBOXES.c.host, _MAILBOXES.c.port, _MAILBOXES.c.username)
-    .where(_MAILBOXES.c.username == bindparam("username"), _MAILBOXES.c.port == bindparam("port"))
+    .where(_MAILBOXES.c.username.in_(bindparam("usernames", expanding=True)))
     .where(_MAILBOXES.c.removed_at.is_(None))
     .order_by(_MAILBOXES.c.id)
 )
-_BY_EXTERNAL_ID = (
-    select_columns(_MAILBOXES.c.id)
-    .where(
-        _MAILBOXES.c.external_id == bindparam("external_id"),
-        text("external_id IS NOT NULL AND removed_at IS NULL"),  # as the indices say it
-    )
-    .order_by(_MAILBOXES.c.id)
-    .limit(1)
+_BY_EXTERNAL_IDS = select_columns(_MAILBOXES.c.id, _MAILBOXES.c.external_id).where(
+    _MAILBOXES.c.external_id.in_(bindparam("external_ids", expanding=True)),
+    text("external_id IS NOT NULL AND removed_at IS NULL"),  # as the index says it
 )
 _NAMES = select_columns(
     _MAILBOXES.c.id, _MAILBOXES.c.name, _MAILBOXES.c.external_id, _MAILBOXES.c.labels
 ).where(_MAILBOXES.c.id.in_(bindparam("mailboxes", expanding=True)))
-_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+_ONE_AT_A_TIME = text(
+    "SELECT count(pg_advisory_xact_lock(hashtextextended(name, 0))) FROM unnest(CAST(:names AS text[])) AS name"
+)
 _UPDATE = update(_MAILBOXES).where(_MAILBOXES.c.id == bindparam("mailbox"))  # the columns come as parameters
 
 
 def add(db: Session, row: Mailbox) -> MailboxId:
     """Store a new mailbox and give it its id."""
-    db.add(row)
-    db.flush()
+    add_all(db, [row])
     assert row.id is not None
     return MailboxId(row.id)
+
+
+def add_all(db: Session, rows: Sequence[Mailbox]) -> None:
+    """Store new mailboxes and give them their ids."""
+    db.add_all(rows)
+    db.flush()
 
 
 def get(db: Session, mailbox_id: MailboxId, *, to_change: bool = False) -> Mailbox | None:
@@ -122,33 +124,46 @@ def snapshots(db: Session, mailbox_ids: Sequence[MailboxId]) -> dict[MailboxId, 
     return {MailboxId(row.id): cast("Mailbox", row) for row in rows}
 
 
-def same_login(db: Session, *, username: str, port: int, reach: Reach) -> Sequence[Mailbox]:
-    """The mailboxes in reach with this username and port, as plain rows of their logins, to be read only.
+def same_logins(db: Session, logins: Sequence[tuple[str, int]], *, reach: Reach) -> Sequence[Mailbox]:
+    """The mailboxes in reach with one of these usernames and its port, as plain rows of their logins, to be read only.
 
     Until the transaction ends nobody else asks for the same ones, so that of two who would add one the second sees the
     first (SQLite has one writer anyhow).
     """
-    _one_at_a_time(db, f"{port} {username}")
-    same = _SAME_LOGIN.where(*reach.of(_MAILBOXES.c.id))
-    rows = db.connection().execute(same, {"username": username, "port": port})
-    return [cast("Mailbox", row) for row in rows]
+    _one_at_a_time(db, [f"{port} {username}" for username, port in logins])
+    asked, ports = _SAME_LOGINS.where(*reach.of(_MAILBOXES.c.id)), set(logins)
+    rows = db.connection().execute(asked, {"usernames": sorted({username for username, _ in logins})})
+    return [cast("Mailbox", row) for row in rows if (row.username, row.port) in ports]
 
 
 def by_external_id(db: Session, external_id: str, *, reach: Reach) -> MailboxId | None:
-    """The mailbox in reach that a caller calls so, locked; until the transaction ends nobody else asks for this name.
+    """The mailbox in reach that a caller calls so, locked; until the transaction ends nobody else asks for the name."""
+    return by_external_ids(db, [external_id], reach=reach).get(external_id)
+
+
+def by_external_ids(
+    db: Session, external_ids: Sequence[str], *, reach: Reach, to_change: bool = True
+) -> dict[str, MailboxId]:
+    """The same of several, those that are there. Not ``to_change``: nothing is locked.
 
     Of all mailboxes: those that nobody named who is bound to some (``Mailbox.namespace``).
     """
-    _one_at_a_time(db, f"external_id {external_id}")
+    if not external_ids:
+        return {}
+    if to_change:
+        _one_at_a_time(db, [f"external_id {each}" for each in external_ids])
     ours = (_MAILBOXES.c.namespace == "",) if reach.is_all else reach.of(_MAILBOXES.c.id)
-    asked = _BY_EXTERNAL_ID.where(*ours).with_for_update()
-    found = db.connection().execute(asked, {"external_id": external_id}).scalar()
-    return None if found is None else MailboxId(found)
+    asked = _BY_EXTERNAL_IDS.where(*ours).order_by(_MAILBOXES.c.id.desc())
+    rows = db.connection().execute(
+        asked.with_for_update() if to_change else asked, {"external_ids": sorted(set(external_ids))}
+    )
+    return {row.external_id: MailboxId(row.id) for row in rows}
 
 
-def _one_at_a_time(db: Session, name: str) -> None:
+def _one_at_a_time(db: Session, names: Iterable[str]) -> None:
+    """In one order, so that two who ask for several do not wait for one another."""
     if db.connection().dialect.name == "postgresql":  # SQLite has one writer anyhow
-        db.execute(_ONE_AT_A_TIME, {"name": name})
+        db.execute(_ONE_AT_A_TIME, {"names": sorted(set(names))})
 
 
 def names_of(db: Session, mailbox_ids: Iterable[MailboxId]) -> Sequence[Mailbox]:
@@ -166,10 +181,17 @@ def giving_labels(db: Session, mailbox_id: MailboxId) -> frozenset[str]:
 def index_labels(db: Session, row: Mailbox, *, giving: Collection[str]) -> None:
     """Have the mailbox found by the labels that it has now, and by no others. ``giving``: those that give reach."""
     db.execute(delete(MailboxLabel).where(col(MailboxLabel.mailbox_id) == row.id))
-    if row.labels:
-        rows = [
-            {"label": label, "mailbox_id": row.id, "gives_reach": label in giving} for label in row.labels
-        ]
+    add_labels(db, [(row, giving)])
+
+
+def add_labels(db: Session, labelled: Iterable[tuple[Mailbox, Collection[str]]]) -> None:
+    """Have new mailboxes found by their labels, each with those that give reach."""
+    rows = [
+        {"label": label, "mailbox_id": row.id, "gives_reach": label in giving}
+        for row, giving in labelled
+        for label in row.labels
+    ]
+    if rows:
         db.connection().execute(insert(_LABELS), rows)
 
 

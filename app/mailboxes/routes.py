@@ -22,6 +22,7 @@ from app.mailboxes.finding import HealthAt, MailboxOrder, WantedMailboxes
 from app.mailboxes.health import Health, HealthState, Thresholds, judge
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
 from app.mailboxes.naming import ExternalId, Label
+from app.mailboxes.registering import register
 from app.mailboxes.replacing import MailboxReplacement
 from app.mailboxes.retention import LocalRule
 from app.mailboxes.schemas import MailboxAnswer, MailboxChange, MailboxStats, NewMailbox, answer, etag
@@ -151,7 +152,7 @@ async def create_mailbox(
     service.refuse_token_url(body.oauth2, feature.allowed, feature.ports)
 
     def change(db: Session) -> MailboxAnswer:
-        row = service.register(
+        row = register(
             db,
             body,
             reach=by.reach,

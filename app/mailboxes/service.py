@@ -1,4 +1,4 @@
-"""Registering and changing a mailbox: row and credentials in one transaction."""
+"""Changing a mailbox: row and credentials in one transaction; and what holds for registering one too."""
 
 from collections.abc import Callable, Collection, Sequence
 from collections.abc import Set as AbstractSet
@@ -15,7 +15,7 @@ from app.mailboxes import repository
 from app.mailboxes.destination import Destination, canonical_host, fields_that_need_credentials
 from app.mailboxes.duplicates import is_same_login, refuse_duplicate, refuse_external_id_of_another
 from app.mailboxes.health import late_at
-from app.mailboxes.labelling import labels_after_change, labels_of_new
+from app.mailboxes.labelling import labels_after_change
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
 from app.mailboxes.oauth2 import OAuth2Login
 from app.mailboxes.retention import LocalRule, refuse_shorter
@@ -71,7 +71,6 @@ _NO_COLUMNS = _CREDENTIALS | {
     "allow_duplicate",
     "metadata",
 }
-_STORED_AT_ONCE = (NewMailbox.model_fields.keys() & Mailbox.model_fields.keys()) - {"port"}
 _POLL_FIELDS = {"poll_interval_seconds", "poll_interval_max_seconds"}
 
 
@@ -87,46 +86,6 @@ class LedgerOfMailbox:
     begin_maildrop: Callable[[Session, MailboxId, datetime], None]
     compare_anew: Callable[[Session, MailboxId], None]
     judge_again: Callable[[Session, MailboxId, datetime], None]
-
-
-def register(
-    db: Session,
-    new: NewMailbox,
-    *,
-    reach: Reach,
-    vault: Vault,
-    now: datetime,
-    allowed: Sequence[IpNetwork] = (),
-    kept: LocalRule | None = None,
-) -> Mailbox:
-    """Store a mailbox with its credentials sealed for its row. ``allowed``: private networks that may be used.
-
-    ``kept``: for how long contents are kept here, where the mailbox says nothing about it.
-    """
-    columns = new.model_dump(include=_STORED_AT_ONCE, mode="json")
-    due = now if new.poll_interval_seconds else None
-    _refuse_turned_interval(new.poll_interval_seconds, new.poll_interval_max_seconds)
-    refuse_shorter(columns["server_retention"], columns["local_retention"], kept, pointer="/local_retention")
-    row = Mailbox(
-        **columns,
-        port=new.effective_port,
-        caller_metadata=new.metadata,
-        created_at=now,
-        next_sync_at=due,
-    )
-    row.is_private = _is_private(new.host, allowed)
-    if not new.allow_duplicate:
-        refuse_duplicate(db, row, reach=reach)
-    refuse_external_id_of_another(db, row, row.external_id, reach=reach)
-    labelled = labels_of_new(new.labels, reach=reach)
-    row.labels, named = labelled.labels, row.external_id
-    row.external_id = None
-    mailbox_id = repository.add(db, row)
-    _name(row, named, reach, mailbox_id)
-    if row.labels:
-        repository.index_labels(db, row, giving=labelled.giving)
-    _seal(row, credentials_of(new), vault)
-    return row
 
 
 def change(
@@ -148,7 +107,7 @@ def change(
     columns = columns_to_change(row, wanted)
     refuse_external_id_of_another(db, row, columns.get("external_id"), reach=reach)
     if "external_id" in columns:
-        _name(row, columns.pop("external_id"), reach, mailbox_id)
+        name_it(row, columns.pop("external_id"), reach)
         columns["external_id"] = row.external_id
     if "labels" in columns:
         giving = repository.giving_labels(db, mailbox_id)
@@ -158,9 +117,9 @@ def change(
         setattr(row, field, value)
     named = columns.keys() | (wanted.model_fields_set & (_CREDENTIALS | {"paused"}))
     if named & {"host", "port"}:  # what is known of the pace is another server's
-        row.pace, row.is_private = Pace.NEW.value, _is_private(row.host, allowed)
+        row.pace, row.is_private = Pace.NEW.value, is_private(row.host, allowed)
     if named & _CREDENTIALS:
-        _seal(row, credentials_of(wanted), vault)
+        seal(row, credentials_of(wanted), vault)
     elif row.credentials:
         refuse_new_destination(row.credentials, before, _destination(row))
         _bind_anew(row, bound, vault)
@@ -168,7 +127,7 @@ def change(
         raise invalid_request(
             "/allow_cleartext_password", "with security 'none' a stored password needs this to be true"
         )
-    _refuse_turned_interval(row.poll_interval_seconds, row.poll_interval_max_seconds)
+    refuse_turned_interval(row.poll_interval_seconds, row.poll_interval_max_seconds)
     if retained := sorted(named & {"local_retention", "server_retention"}):
         refuse_shorter(row.server_retention, row.local_retention, kept, pointer=f"/{retained[0]}")
     after = _destination(row)
@@ -185,12 +144,12 @@ def change(
     return row
 
 
-def _name(row: Mailbox, external_id: str | None, reach: Reach, mailbox_id: MailboxId) -> None:
+def name_it(row: Mailbox, external_id: str | None, reach: Reach) -> None:
     """Call a mailbox so. Names that bound keys give are no names for others: each has a namespace of its own, and is
     found by reach, so that none is refused for one that its caller does not see.
     """
     row.external_id = external_id
-    row.namespace = "" if reach.is_all else encode_id("mbx", mailbox_id)
+    row.namespace = "" if reach.is_all else encode_id("mbx", row.id or 0)
 
 
 def columns_to_change(row: Mailbox, wanted: MailboxChange) -> dict[str, Any]:
@@ -338,7 +297,7 @@ def destination_of(mailbox: Mailbox | NewMailbox, *, port: int) -> Destination:
     )
 
 
-def _is_private(host: str, allowed: Sequence[IpNetwork]) -> bool:
+def is_private(host: str, allowed: Sequence[IpNetwork]) -> bool:
     """Whether a host that is written as an address is in one of the networks; of a name its first sync finds out."""
     address = literal_address(host)
     return address is not None and is_inside(address, allowed)
@@ -392,7 +351,8 @@ def _literal(host: str) -> str | None:
     return "127.0.0.1" if host.lower().rstrip(".") == "localhost" else literal_address(host)
 
 
-def _refuse_turned_interval(least: int | None, most: int | None) -> None:
+def refuse_turned_interval(least: int | None, most: int | None) -> None:
+    """Raises 422 for a longest interval that is shorter than the interval."""
     if least is not None and most is not None and most < least:
         raise invalid_request("/poll_interval_max_seconds", "must not be less than poll_interval_seconds")
 
@@ -439,7 +399,8 @@ def _destination(row: Mailbox) -> Destination:
     return destination_of(row, port=row.port)
 
 
-def _seal(row: Mailbox, credentials: Credentials | None, vault: Vault) -> None:
+def seal(row: Mailbox, credentials: Credentials | None, vault: Vault) -> None:
+    """Seal credentials for a row, which has its id. Raises AppError where there is no key."""
     if credentials and vault.is_closed:
         raise without_secrets()
     row.credentials = vault.seal(credentials, Binding.of(row)) if credentials else None

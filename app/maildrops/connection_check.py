@@ -131,11 +131,18 @@ class ConnectionCheck:
 
     async def passes(self, mailbox_id: MailboxId, change: MailboxChange, reach: Reach) -> None:
         """Raises AppError where a step fails, with the code that a sync would have."""
-        report = await self.run(await self.stored(mailbox_id, change, reach=reach), reach=reach)
-        if not report.ok:
-            failed = report.steps[-1]
-            told = " ".join(filter(None, (failed.detail, failed.cause, failed.remedy, "Nothing was stored.")))
-            raise AppError(424, failed.code or SyncErrorCode.CONNECT_FAILED, f"{failed.step}: {told}")
+        _refuse_failed(await self.run(await self.stored(mailbox_id, change, reach=reach), reach=reach))
+
+    async def passes_new(self, wanted: NewMailbox, mailbox_id: MailboxId | None, reach: Reach) -> None:
+        """The same for a mailbox that is to be registered, or to replace this one: with its credentials, where none
+        are sent.
+        """
+        names = MailboxToCheck.model_fields.keys() & type(wanted).model_fields.keys()
+        fields = {name: getattr(wanted, name) for name in names}
+        there = None if mailbox_id is None else encode_id("mbx", mailbox_id)
+        _refuse_failed(
+            await self.run(MailboxToCheck.model_construct(**fields, mailbox_id=there), reach=reach)
+        )
 
     async def run(self, wanted: MailboxToCheck, *, reach: Reach) -> ConnectionReport:
         """Every step until one fails. Raises AppError when ``mailbox_id`` names no mailbox."""
@@ -303,6 +310,13 @@ class ConnectionCheck:
 
     def _brief(self) -> pop3.Limits:
         return _patient(self.limits, reply=_LONGEST_PROBE, session=2 * _LONGEST_PROBE)
+
+
+def _refuse_failed(report: ConnectionReport) -> None:
+    if not report.ok:
+        failed = report.steps[-1]
+        told = " ".join(filter(None, (failed.detail, failed.cause, failed.remedy, "Nothing was stored.")))
+        raise AppError(424, failed.code or SyncErrorCode.CONNECT_FAILED, f"{failed.step}: {told}")
 
 
 def _ids_of(raw: pop3.RawListing, limits: pop3.Limits) -> tuple[str, list[str]]:

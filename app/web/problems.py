@@ -18,6 +18,7 @@ from app.errors import AppError, InputFault
 from app.reading.errors import Busy
 from app.web import request_id
 from app.web.error_codes import CODES, SYNC_CODES
+from app.web.faults import faults_of
 from app.web.headers import guarded
 from app.web.pages import located
 
@@ -27,7 +28,6 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 _log = structlog.get_logger()
 
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
-_MOST_FAULTS = 100
 _RETRY_AFTER = "5"  # seconds
 _CODES_HERE = "x-codes"  # where the document notes the codes of a status, until it is complete
 _ALL_CODES = {
@@ -38,32 +38,6 @@ _ALL_CODES = {
     503: ("storage_failed", "busy", "too_many_connections", "stopping"),
 }
 _OF_REPEATED = {"409": ("idempotency_in_progress",), "422": ("idempotency_key_reused",)}
-_SENTENCES = {
-    "missing": "is missing",
-    "extra_forbidden": "is not known here: is it spelt right?",
-    "string_pattern_mismatch": "is not written as it has to be; the document of the API has examples",
-    "string_too_short": "must have at least {min_length} characters",
-    "string_too_long": "must have at most {max_length} characters",
-    "too_long": "must have a length of at most {max_length}",
-    "string_type": "must be text",
-    "int_parsing": "must be a whole number",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "bool_parsing": "must be true or false",
-    "bool_type": "must be true or false",
-    "float_parsing": "must be a number",
-    "float_type": "must be a number",
-    "list_type": "must be a list",
-    "model_type": "must be an object",
-    "model_attributes_type": "must be an object",
-    "dict_type": "must be an object",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
-    "enum": "must be one of: {expected}",
-    "literal_error": "must be one of: {expected}",
-    "datetime_from_date_parsing": "must be a time: 2026-11-23T02:47:00Z",
-    "datetime_parsing": "must be a time: 2026-11-23T02:47:00Z",
-}
 
 
 class Fault(BaseModel):
@@ -311,9 +285,7 @@ def allowed_methods(request: Request) -> list[str]:
 
 async def _validation_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = tuple(
-        InputFault(_pointer(item["loc"]), _sentence(item)) for item in error.errors()[:_MOST_FAULTS]
-    )
+    faults = faults_of(error.errors())
     return problem(AppError(422, "invalid_request", "The request is not valid.", faults))
 
 
@@ -336,22 +308,3 @@ async def _unexpected(_request: Request, error: Exception) -> Response:
     answer.raw_headers = guarded(answer.raw_headers)  # it is made outside of what guards all others
     answer.raw_headers.append((request_id.HEADER, request_id.current.get().encode()))
     return answer
-
-
-def _pointer(location: tuple[int | str, ...]) -> str:
-    parts = location[1:] if location and location[0] == "body" else location
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
-
-
-def _sentence(item: dict[str, Any]) -> str:
-    """What would be right, for people, without the input, which may be a password."""
-    if item["type"] in {"string_too_short", "too_short"} and item["ctx"]["min_length"] == 1:
-        return "must not be empty"
-    if sentence := _SENTENCES.get(item["type"]):
-        return sentence.format_map(_Known(item.get("ctx", {})))
-    return str(item["msg"]).removeprefix("Value error, ")
-
-
-class _Known(dict[str, Any]):
-    def __missing__(self, name: str) -> str:
-        return f"({name})"

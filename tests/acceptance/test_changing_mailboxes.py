@@ -11,7 +11,7 @@ ALL = MAILBOX | {
     "server_retention": {"mode": "delete_after_days", "days": 9}, "delete_short": True,
     "criteria": {"any": [{"field": "subject", "op": "contains", "value": "x"}]},
 }  # fmt: skip
-VOLATILE = {"next_sync_at", "last_sync", "counts"}
+VOLATILE = {"next_sync_at", "last_sync", "health", "counts"}
 
 
 def stable(mailbox: dict[str, Any]) -> dict[str, Any]:

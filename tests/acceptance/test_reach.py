@@ -99,6 +99,9 @@ TABLE: dict[str, Row] = {
     "patch /mailboxes/{mailbox_id}": One("mailboxes", body={"name": "renamed"}),
     "delete /mailboxes/{mailbox_id}": One("mailboxes", (422,)),
     "put /mailboxes/by-external-id/{external_id}": Own("mailboxes", (422,), {}),
+    "post /mailboxes/batch": Own("mailboxes", (422,), {}),
+    "patch /mailboxes": Own("mailboxes", (422,), {}),  # which ones is not said
+    "delete /mailboxes": Own("mailboxes", (422,)),
     "post /mailboxes/{mailbox_id}/sync": One("sync", (202,)),
     "post /mailboxes/{mailbox_id}/syncs": One("sync", (202,)),
     "get /mailboxes/{mailbox_id}/syncs": One("read"),

@@ -10,7 +10,7 @@ from tests.service import Client, running, settings_for
 
 ONE = {name: value for name, value in MAILBOX.items() if name != "allow_duplicate"}
 NAMES = {"external_id": "customer-17", "labels": ["b", "a", "b"], "metadata": {"z": "1", "long name": "ü"}}
-VOLATILE = {"next_sync_at", "last_sync", "counts"}
+VOLATILE = {"next_sync_at", "last_sync", "health", "counts"}
 
 
 async def ids(service: Client, **query: Any) -> list[str]:

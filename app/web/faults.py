@@ -1,0 +1,58 @@
+"""PURE  What is wrong with input, in our words, from what the schemas say."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.errors import InputFault
+
+_MOST_FAULTS = 100
+_SENTENCES = {
+    "missing": "is missing",
+    "extra_forbidden": "is not known here: is it spelt right?",
+    "string_pattern_mismatch": "is not written as it has to be; the document of the API has examples",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_long": "must have a length of at most {max_length}",
+    "string_type": "must be text",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "list_type": "must be a list",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "dict_type": "must be an object",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "enum": "must be one of: {expected}",
+    "literal_error": "must be one of: {expected}",
+    "datetime_from_date_parsing": "must be a time: 2026-11-23T02:47:00Z",
+    "datetime_parsing": "must be a time: 2026-11-23T02:47:00Z",
+}
+
+
+def faults_of(errors: Sequence[Mapping[str, Any]]) -> tuple[InputFault, ...]:
+    """Where each is, and what would be right."""
+    return tuple(InputFault(_pointer(item["loc"]), _sentence(item)) for item in errors[:_MOST_FAULTS])
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    parts = location[1:] if location and location[0] == "body" else location
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def _sentence(item: Mapping[str, Any]) -> str:
+    """What would be right, for people, without the input, which may be a password."""
+    if item["type"] in {"string_too_short", "too_short"} and item["ctx"]["min_length"] == 1:
+        return "must not be empty"
+    if sentence := _SENTENCES.get(item["type"]):
+        return sentence.format_map(_Known(item.get("ctx", {})))
+    return str(item["msg"]).removeprefix("Value error, ")
+
+
+class _Known(dict[str, Any]):
+    def __missing__(self, name: str) -> str:
+        return f"({name})"
