@@ -1,7 +1,7 @@
 """The feed and the messages, wired."""
 
 from app.core import Core, Feature
-from app.messages import download_routes
+from app.messages import bulk_routes, download_routes
 from app.messages.composing import Composer
 from app.messages.feed import Feed
 from app.messages.forms import Forms
@@ -43,4 +43,6 @@ def build(core: Core, *, keep_what_tells: KeepWhatTells) -> Feature:
         indexed=IndexedHeaders(core.settings.indexed_headers),
         keep_what_tells=keep_what_tells,
     )
-    return Feature(serves=serves, routers=[router, download_routes.router], running=letters.running)
+    return Feature(
+        serves=serves, routers=[router, bulk_routes.router, download_routes.router], running=letters.running
+    )

@@ -58,6 +58,7 @@ class Sums:
 
     scope: str
     counts: Callable[[Any], tuple[int, int]]
+    query: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,11 @@ TABLE: dict[str, Row] = {
     "get /messages/export": Mail("read", {"format": "mbox"}),
     "get /mailboxes/{mailbox_id}/export": One("read"),
     "post /mailboxes/{mailbox_id}/import": One("write", (422,), content=b"no mail"),
+    "delete /messages": Sums(
+        "write",
+        lambda told: (told["matched"] // 3, told["matched"]),
+        {"before": "2999-01-01T00:00:00Z", "dry_run": "true"},
+    ),
     "get /messages/{message_id}": One("read"),
     "delete /messages/{message_id}": One("write", (204, 404)),  # 404: another key has deleted it
     "post /messages/{message_id}/reparse": One("write"),
@@ -292,7 +298,7 @@ async def ask(home: House, name: str, tenant: Tenant, key: Key) -> httpx.Respons
     given: dict[str, Any] = {"headers": key.headers}
     if isinstance(row, One | Own | Whole) and row.body is not None:
         given["json"] = row.body
-    if isinstance(row, One | Mail):
+    if isinstance(row, One | Mail | Sums):
         given["params"] = row.query
     if isinstance(row, One) and row.content is not None:
         given["content"] = row.content

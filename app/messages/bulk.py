@@ -1,0 +1,69 @@
+"""SQL of deleting many messages at once: how many there are, and the next of them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, func
+from sqlalchemy import select as select_columns
+from sqlmodel import Session, SQLModel, col
+
+from app.access.reach import Reach
+from app.mailboxes.models import Mailbox, MailboxId
+from app.mailboxes.repository import with_label
+from app.messages.models import MessageSeq
+from app.messages.sums import Stored
+
+_MESSAGES = SQLModel.metadata.tables["messages"]
+_MAILBOXES = SQLModel.metadata.tables["mailboxes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Doomed:
+    """Which messages are to be deleted; None or empty: any. ``before``: those retrieved before this moment."""
+
+    mailbox_ids: tuple[MailboxId, ...] = ()
+    labels: tuple[str, ...] = ()
+    before: datetime | None = None
+
+
+def counted(db: Session, doomed: Doomed, *, reach: Reach) -> Stored:
+    """How many messages in reach these are, and their octets. Looks at each of them."""
+    query = select_columns(func.count(), func.coalesce(func.sum(_MESSAGES.c.octets), 0))
+    row = db.execute(query.where(*_conditions(doomed, reach))).one()
+    return Stored(row[0], int(row[1]))
+
+
+def next_some(
+    db: Session, doomed: Doomed, *, reach: Reach, after: MessageSeq, most: int, most_octets: int
+) -> list[MessageSeq]:
+    """The next of them in feed order: of so many octets at most, but one at least."""
+    query = select_columns(_MESSAGES.c.seq, _MESSAGES.c.octets).where(_MESSAGES.c.seq > after)
+    rows = db.execute(query.where(*_conditions(doomed, reach)).order_by(_MESSAGES.c.seq).limit(most)).all()
+    return list(_within(rows, most_octets))
+
+
+def _within(rows: Iterable[Any], most_octets: int) -> Sequence[MessageSeq]:
+    seqs: list[MessageSeq] = []
+    octets = 0
+    for seq, size in rows:
+        octets += size
+        if seqs and octets > most_octets:
+            break
+        seqs.append(MessageSeq(seq))
+    return seqs
+
+
+def _conditions(doomed: Doomed, reach: Reach) -> list[ColumnElement[bool]]:
+    is_there = select_columns(_MAILBOXES.c.id).where(
+        _MAILBOXES.c.id == _MESSAGES.c.mailbox_id, col(Mailbox.removed_at).is_(None)
+    )
+    conditions: list[ColumnElement[bool]] = [is_there.exists(), *reach.of(_MESSAGES.c.mailbox_id)]
+    if doomed.mailbox_ids:
+        conditions.append(_MESSAGES.c.mailbox_id.in_(doomed.mailbox_ids))
+    if doomed.labels:
+        conditions.append(with_label(_MESSAGES.c.mailbox_id, doomed.labels))
+    if doomed.before is not None:
+        conditions.append(_MESSAGES.c.retrieved_at < doomed.before)
+    return conditions
