@@ -151,9 +151,11 @@ def _prepared(new: NewMailbox, registry: Registry) -> _Prepared:
 
 
 def _store(db: Session, prepared: Sequence[_Prepared], registry: Registry) -> None:
-    """The rows first, for credentials are sealed for their row's id."""
-    repository.add_all(db, [one.row for one in prepared])
+    """Ids first, for credentials are sealed for that of their row."""
+    rows = [one.row for one in prepared]
+    repository.give_ids(db, rows)
     for one in prepared:
         service.name_it(one.row, one.external_id, registry.reach)
         service.seal(one.row, credentials_of(one.new), registry.vault)
+    repository.add_all(db, rows)
     repository.add_labels(db, [(one.row, one.labelled.giving) for one in prepared])

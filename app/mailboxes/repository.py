@@ -69,6 +69,9 @@ _BY_EXTERNAL_IDS = select_columns(_MAILBOXES.c.id, _MAILBOXES.c.external_id).whe
     _MAILBOXES.c.external_id.in_(bindparam("external_ids", expanding=True)),
     text("external_id IS NOT NULL AND removed_at IS NULL"),  # as the index says it
 )
+_TAKE_IDS = text(
+    "SELECT nextval(pg_get_serial_sequence('mailboxes', 'id')) FROM generate_series(1, CAST(:count AS integer))"
+)
 _NAMES = select_columns(
     _MAILBOXES.c.id, _MAILBOXES.c.name, _MAILBOXES.c.external_id, _MAILBOXES.c.labels
 ).where(_MAILBOXES.c.id.in_(bindparam("mailboxes", expanding=True)))
@@ -85,8 +88,18 @@ def add(db: Session, row: Mailbox) -> MailboxId:
     return MailboxId(row.id)
 
 
+def give_ids(db: Session, rows: Sequence[Mailbox]) -> None:
+    """Give new mailboxes their ids, that they are stored with by ``add_all``."""
+    if db.connection().dialect.name != "postgresql":
+        add_all(db, rows)  # it numbers rows as it stores them; they are written once more
+        return
+    taken = db.execute(_TAKE_IDS, {"count": len(rows)}).scalars()
+    for row, number in zip(rows, taken, strict=True):
+        row.id = number
+
+
 def add_all(db: Session, rows: Sequence[Mailbox]) -> None:
-    """Store new mailboxes and give them their ids."""
+    """Store new mailboxes."""
     db.add_all(rows)
     db.flush()
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.clients import ClientFailed
-from benchmarks.scale import paper, polls, rows, workers
+from benchmarks.scale import mailboxes, paper, polls, rows, workers
 from benchmarks.scale.idle import Say
 from benchmarks.scale.page import with_part
 from tests.servers.processes import ServerFailed, ServerMissing
@@ -58,6 +58,12 @@ def _rows(options: argparse.Namespace, say: Say) -> list[_Part]:
     return parts
 
 
+def _mailboxes(options: argparse.Namespace, say: Say) -> list[_Part]:
+    sizes = mailboxes.SMALL if options.small else mailboxes.Sizes()
+    names = [options.database] if options.database else rows.DATABASES
+    return [_Part(SCALE, f"mailboxes on {name}", mailboxes.measured(name, sizes, say)) for name in names]
+
+
 def _workers(options: argparse.Namespace, say: Say) -> list[_Part]:
     return [
         _Part(SCALE, "workers", workers.measured(workers.SMALL if options.small else workers.Sizes(), say))
@@ -72,6 +78,7 @@ def _paper(options: argparse.Namespace, say: Say) -> list[_Part]:
 _PARTS: Mapping[str, Callable[[argparse.Namespace, Say], list[_Part]]] = {
     "polls": _polls,
     "rows": _rows,
+    "mailboxes": _mailboxes,
     "workers": _workers,
     "paper": _paper,
 }
@@ -82,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.scale", description="Measure how large it can be."
     )
     parser.add_argument("part", choices=list(_PARTS))
-    parser.add_argument("--database", choices=rows.DATABASES, help="of `rows`: this one only")
+    parser.add_argument("--database", choices=rows.DATABASES, help="of `rows` and `mailboxes`: this one only")
     parser.add_argument("--small", action="store_true", help="small sizes: does it work at all?")
     parser.add_argument("--write", action="store_true", help="also into benchmarks/SCALE.md and its like")
     return parser
