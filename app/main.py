@@ -153,6 +153,7 @@ def _features(
             mailboxes.build_batches(core, mailboxes=of_mailboxes, passes=check.passes_new),
             runs.build(core),
             runs.build_overview(core),
+            runs.build_batches(core),
             maildrops.build(check),
             maildrops.discovery(core, lookups=lookups),
             sync.build(core, tools=tools),
@@ -192,6 +193,8 @@ def _lifespan(
             periodic = Periodic()
             if settings.role is not Role.API:
                 workers.upkeep(core).add_to(periodic)
+                if not vault.is_closed:
+                    workers.batch_feeder(core).add_to(periodic)
             if not database.is_sqlite:
                 periodic.add("ask_the_time", clock.ask, every_seconds=ASK_EVERY_SECONDS)
             bell = None if database.is_sqlite else Bell(settings.effective_listen_url, core.wakeups)

@@ -19,6 +19,7 @@ from app.idempotency.replays import MAKES_ONCE
 from app.mailboxes import finding, repository, service
 from app.mailboxes.batch import Batch, Done, to_each
 from app.mailboxes.examples import MAILBOXES
+from app.mailboxes.finding import HealthAt, WantedMailboxes
 from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.naming import Label, Labels
 from app.mailboxes.registering import Registry
@@ -205,11 +206,12 @@ class Which:
     mailbox_ids: tuple[MailboxId, ...]
     labels: tuple[str, ...]
 
-    def find(self, db: Session, reach: Reach) -> Sequence[MailboxId]:
+    def find(self, db: Session, reach: Reach, health: HealthAt) -> Sequence[MailboxId]:
         """Those in reach. Raises AppError for an id that is none of a mailbox in reach, and for too many."""
         if unknown := repository.unknown(db, self.mailbox_ids, reach=reach):
             raise invalid_request("/query/mailbox_id", f"there is no mailbox {encode_id('mbx', unknown[0])}")
-        found = finding.ids(db, self.mailbox_ids, self.labels, reach=reach, limit=_MOST_AT_ONCE + 1)
+        wanted = WantedMailboxes(mailbox_ids=self.mailbox_ids, labels=self.labels)
+        found = finding.ids(db, wanted, health, reach=reach, limit=_MOST_AT_ONCE + 1)
         if len(found) > _MOST_AT_ONCE:
             raise invalid_request("/query", f"more than {_MOST_AT_ONCE} mailboxes fit; say it more narrowly")
         return found
@@ -300,7 +302,8 @@ async def _to_all(
     dry_run: bool,
     confirm: int | None,
 ) -> ManyAnswer:
-    found = await feature.database.search(partial(which.find, reach=by.reach))
+    health = HealthAt(feature.mailboxes.thresholds, feature.mailboxes.clock())
+    found = await feature.database.search(partial(which.find, reach=by.reach, health=health))
     if not dry_run and confirm != len(found):
         raise invalid_request(
             "/query/confirm", f"must be how many there are, which is {len(found)}; see dry_run"

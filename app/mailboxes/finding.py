@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, column, delete, func, insert, or_, table, text
+from sqlalchemy import ColumnElement, and_, case, column, delete, func, insert, or_, table, text, true
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, SQLModel, col, select
 
@@ -48,6 +48,7 @@ class WantedMailboxes:
     health: tuple[HealthState, ...] = ()
     hosts: tuple[str, ...] = ()
     q: str = ""
+    mailbox_ids: tuple[MailboxId, ...] = ()
 
     @property
     def is_search(self) -> bool:
@@ -123,6 +124,8 @@ def _conditions(wanted: WantedMailboxes, health: HealthAt) -> list[ColumnElement
         fits.append(row.status.in_([status.value for status in wanted.statuses]))
     if wanted.health:
         fits.append(or_(*(health.conditions(state) for state in wanted.health)))
+    if wanted.mailbox_ids:
+        fits.append(row.id.in_(wanted.mailbox_ids))
     if wanted.hosts:
         fits.append(func.rtrim(func.lower(row.host), ".").in_(wanted.hosts))
     if wanted.q:
@@ -133,17 +136,24 @@ def _conditions(wanted: WantedMailboxes, health: HealthAt) -> list[ColumnElement
 
 
 def ids(
-    db: Session, mailbox_ids: Sequence[MailboxId], labels: Sequence[str], *, reach: Reach, limit: int
+    db: Session,
+    wanted: WantedMailboxes,
+    health: HealthAt,
+    *,
+    reach: Reach,
+    between: tuple[int, int] | None = None,
+    limit: int,
 ) -> Sequence[MailboxId]:
-    """Those of these ids in reach with one of these labels, by id; empty means any."""
+    """Their ids, in order. ``between``: those behind the first up to the second."""
     key = _MAILBOXES.c.id
-    fits: list[Any] = [_IS_THERE, *reach.among(key)]
-    if mailbox_ids:
-        fits.append(key.in_(mailbox_ids))
-    if labels:
-        fits.append(with_label(key, labels))
-    rows = db.execute(select_columns(key).where(*fits).order_by(key).limit(limit))
-    return [MailboxId(row[0]) for row in rows]
+    fits = [] if between is None else [key > between[0], key <= between[1]]
+    found = select_columns(key).where(_IS_THERE, *_conditions(wanted, health), *reach.among(key), *fits)
+    return [MailboxId(row[0]) for row in db.execute(found.order_by(key).limit(limit))]
+
+
+def count(db: Session, wanted: WantedMailboxes, health: HealthAt, *, reach: Reach) -> int:
+    """How many there are."""
+    return _count(db, and_(true(), *_conditions(wanted, health), *reach.among(_MAILBOXES.c.id)))
 
 
 def canonical_hosts(hosts: Sequence[str]) -> tuple[str, ...]:

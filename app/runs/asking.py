@@ -1,6 +1,8 @@
 """Asking for a sync by hand: not of a mailbox that is stopped, nor while a refused login waits, unless one insists."""
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -10,9 +12,10 @@ from app.access.reach import Reach
 from app.errors import AppError, not_found
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId, MailboxStatus
+from app.mailboxes.repository import PollState
 from app.runs import claims
 from app.runs.logins import forced_lately, seconds_until_a_sync_may_be_asked_for
-from app.runs.models import Sync, Trigger
+from app.runs.models import Sync, SyncId, Trigger
 
 # Codes of 409.
 NOT_NOW: Final = "mailbox_paused|mailbox_auth_failed|mailbox_needs_review|login_refused_wait|without_secrets"
@@ -59,6 +62,37 @@ def request_by_hand(
         kept = [*forced_lately(forced_at, now=now), now]
         mailboxes.change(db, mailbox_id, forced_at=[moment.isoformat() for moment in kept])
     return claims.request(db, mailbox_id, Trigger.MANUAL, now=now, traceparent=traceparent)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What became of asking for many: the sync of each mailbox, which of these are ``new``, and the codes of those that
+    are not to be synced now.
+    """
+
+    syncs: Mapping[MailboxId, SyncId]
+    new: frozenset[SyncId]
+    refused: Mapping[MailboxId, str]
+
+
+def request_many(
+    db: Session, mailbox_ids: Sequence[MailboxId], *, now: datetime, traceparent: str | None
+) -> Asked:
+    """The queued or running sync of each, made now where there is none. Those that were removed are left out."""
+    states = mailboxes.poll_states(db, mailbox_ids)
+    refused = {each: code for each, state in states.items() if (code := _code_of(state, now))}
+    allowed = [each for each in states if each not in refused]
+    before = claims.active_of(db, allowed)
+    claims.request_each(db, allowed, Trigger.MANUAL, now=now, traceparent=traceparent)
+    after = claims.active_of(db, allowed)
+    return Asked(before | after, frozenset(after.values()).difference(before.values()), refused)
+
+
+def _code_of(mailbox: PollState, now: datetime) -> str | None:
+    if refusal := _REFUSED.get(mailbox.status):
+        return refusal[0]
+    wait = seconds_until_a_sync_may_be_asked_for(mailbox.refused_until, (), now=now, is_forced=False)
+    return "login_refused_wait" if wait > 0 else None
 
 
 def _login_refused_wait(seconds: float, *, is_forced: bool) -> AppError:

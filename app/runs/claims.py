@@ -154,6 +154,28 @@ def request(
     return found
 
 
+def request_each(
+    db: Session,
+    mailbox_ids: Sequence[MailboxId],
+    trigger: Trigger,
+    *,
+    now: datetime,
+    traceparent: str | None = None,
+) -> None:
+    """Have each of these mailboxes a queued or running sync."""
+    rows = [_queued(each, trigger, now) | {"of": each, "traceparent": traceparent} for each in mailbox_ids]
+    if rows:
+        db.connection().execute(_insert_unless_active(db), rows)
+
+
+def active_of(db: Session, mailbox_ids: Sequence[MailboxId]) -> dict[MailboxId, SyncId]:
+    """The queued or running syncs of these mailboxes."""
+    ours = select_columns(_SYNCS.c.mailbox_id, _SYNCS.c.id).where(
+        _IS_OPEN, _SYNCS.c.mailbox_id.in_(mailbox_ids)
+    )
+    return {MailboxId(row[0]): SyncId(row[1]) for row in db.execute(ours)}
+
+
 def active(db: Session, mailbox_id: MailboxId) -> Sync | None:
     """The queued or running sync of the mailbox."""
     ours = select(Sync).where(Sync.mailbox_id == mailbox_id, col(Sync.status).in_(ACTIVE))

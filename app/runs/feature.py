@@ -2,7 +2,8 @@
 
 from app.core import Core, Feature
 from app.mailboxes.feature import thresholds
-from app.runs import overview_routes
+from app.runs import batch_routes, overview_routes
+from app.runs.batch_routes import SyncBatchRoutes
 from app.runs.overview_routes import OverviewRoutes
 from app.runs.routes import SyncRoutes, router
 
@@ -31,3 +32,16 @@ def build_overview(core: Core) -> Feature:
         clock=core.clock,
     )
     return Feature(serves=serves, routers=[overview_routes.router])
+
+
+def build_batches(core: Core) -> Feature:
+    """The routes of batches of syncs."""
+    serves = SyncBatchRoutes(
+        database=core.database,
+        work_is_due=core.work_is_due,
+        clock=core.clock,
+        thresholds=thresholds(core.settings),
+        has_secrets=core.has_secrets,
+        traces=core.traces,
+    )
+    return Feature(serves=serves, routers=[batch_routes.router])

@@ -4,13 +4,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NewType
 
-from sqlalchemy import Column, ForeignKey, Index, Text, text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Text, text
 from sqlmodel import Field, SQLModel
 
 from app.database import BigInt, Json, Octets, UtcDateTime
 from app.mailboxes.models import Pace
 
 SyncId = NewType("SyncId", int)
+BatchId = NewType("BatchId", int)
 
 
 class SyncStatus(StrEnum):
@@ -96,6 +97,54 @@ class Sync(SQLModel, table=True):
     report: dict[str, Any] = Field(sa_column=Column(Json, nullable=False))
     error: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
     traceparent: str | None = Field(default=None, sa_column=Column(Text))
+
+
+class SyncBatch(SQLModel, table=True):
+    """Syncs of many mailboxes that somebody asked for at once.
+
+    ``reach``: what the key reached (null: all); ``wanted``: which mailboxes of these. Of those up to ``last_mailbox``
+    those up to ``done_to`` were come to. ``mailboxes``: how many fitted at the beginning. ``counts``: how many of its
+    syncs ended how; ``refused``: how many mailboxes were not to be synced, by code.
+    """
+
+    __tablename__ = "sync_batches"
+    __table_args__ = (
+        Index(
+            "ix_sync_batches_unended",
+            "created_by",
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(BigInt, primary_key=True))
+    created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    created_by: str = Field(sa_column=Column(Text, nullable=False))
+    reach: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
+    wanted: dict[str, Any] = Field(sa_column=Column(Json, nullable=False))
+    last_mailbox: int = Field(sa_column=Column(BigInt, nullable=False))
+    done_to: int = Field(default=0, sa_column=Column(BigInt, nullable=False))
+    mailboxes: int = Field(sa_column=Column(BigInt, nullable=False))
+    counts: dict[str, int] = Field(sa_column=Column(Json, nullable=False))
+    refused: dict[str, int] = Field(sa_column=Column(Json, nullable=False))
+    traceparent: str | None = Field(default=None, sa_column=Column(Text))
+    cancel_requested_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    ended_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+
+
+class SyncBatchSync(SQLModel, table=True):
+    """A sync of a batch that was not counted yet. ``is_own``: nobody else had asked for it before."""
+
+    __tablename__ = "sync_batch_syncs"
+
+    batch_id: int = Field(
+        sa_column=Column(
+            BigInt, ForeignKey("sync_batches.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+        )
+    )
+    sync_id: int = Field(sa_column=Column(BigInt, primary_key=True, autoincrement=False))
+    is_own: bool = Field(sa_column=Column(Boolean, nullable=False))
 
 
 class SyncTranscript(SQLModel, table=True):

@@ -5,7 +5,14 @@ from typing import Final
 
 from app.errors import not_found
 
-_WORDS = {"mbx": "mailbox", "syn": "sync", "msg": "message", "uid": "unique-id entry", "key": "API key"}
+_WORDS = {
+    "mbx": "mailbox",
+    "syn": "sync",
+    "msg": "message",
+    "uid": "unique-id entry",
+    "key": "API key",
+    "bat": "sync batch",
+}
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 

@@ -214,6 +214,7 @@ def _offer_body(operation: Document, schemas: Document) -> None:
 _IDS = {
     "mailbox_id": ("The id of a mailbox.", "mbx_7"),
     "sync_id": ("The id of a sync.", "syn_12"),
+    "batch_id": ("The id of a batch of syncs.", "bat_3"),
     "message_id": ("The id of a stored message.", "msg_34"),
     "entry_id": ("The id of an entry of the ledger.", "uid_5"),
     "key_id": ("The id of an API key, not the key.", "key_1"),

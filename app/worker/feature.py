@@ -6,12 +6,13 @@ from app.core import Core
 from app.jobs.bell import Bell
 from app.jobs.engine import PgQueuerEngine
 from app.jobs.port import JobEngine
-from app.mailboxes.feature import default_rule
+from app.mailboxes.feature import default_rule, thresholds
 from app.messages.header_indexing import HeaderIndexer
 from app.messages.indexed_headers import IndexedHeaders
 from app.messages.rereading import Rereader
 from app.reading.threads import FairThreads
 from app.sync.context import SyncTools
+from app.worker.batches import BatchFeeder
 from app.worker.counting import counting
 from app.worker.expiry import SteadyClock, expiring
 from app.worker.forgetting import forgetting
@@ -39,6 +40,16 @@ def runner(core: Core, *, tools: SyncTools, worker: str) -> SyncRunner:
 def upkeep(core: Core) -> Upkeep:
     """Sees to what other workers and wrong clocks leave."""
     return Upkeep(database=core.database, clock=core.clock, lease_seconds=core.settings.lease_seconds)
+
+
+def batch_feeder(core: Core) -> BatchFeeder:
+    """Sees to it that batches of syncs go on."""
+    return BatchFeeder(
+        database=core.database,
+        work_is_due=core.work_is_due,
+        clock=core.clock,
+        thresholds=thresholds(core.settings),
+    )
 
 
 def jobs(core: Core, *, threads: FairThreads, bell: Bell | None) -> JobEngine:

@@ -14,6 +14,7 @@ from app.idempotency import repository as requests
 from app.jobs.port import Job
 from app.maildrops import learnt
 from app.messages import recent
+from app.runs import batches
 from app.runs import repository as runs
 from app.runs.models import SyncId
 
@@ -65,3 +66,4 @@ def _forget_what_is_over(db: Session, *, now: datetime) -> None:
     learnt.forget_old(db, now=now)
     requests.forget_old(db, now=now)
     recent.forget_old(db, now=now)
+    batches.forget_old(db, now=now)

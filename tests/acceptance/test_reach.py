@@ -124,6 +124,10 @@ TABLE: dict[str, Row] = {
     "get /mailboxes/{mailbox_id}/messages": One("read"),
     "get /overview": Sums("read", lambda told: (told["mailboxes"]["total"], told["stored_24h"]["messages"])),
     "get /syncs": Many("read", "mailbox_id"),
+    "post /syncs": Own("sync", (422,), {}),
+    "get /sync-batches/{batch_id}": Own("read", (404,)),  # see tests/contract/test_sync_batches.py
+    "get /sync-batches/{batch_id}/events": Own("read", (404,)),
+    "post /sync-batches/{batch_id}/cancel": Own("sync", (404,)),
     "get /messages/export": Mail("read", {"format": "mbox"}),
     "get /mailboxes/{mailbox_id}/export": One("read"),
     "post /mailboxes/{mailbox_id}/import": One("write", (422,), content=b"no mail"),
@@ -165,7 +169,7 @@ class Tenant:
 
     def path(self, template: str, *, key_id: str = "") -> str:
         """The path of an operation on what is this tenant's."""
-        return template.format(**vars(self), index=0, external_id="x", key_id=key_id)
+        return template.format(**vars(self), index=0, external_id="x", key_id=key_id, batch_id="x")
 
 
 @dataclass
