@@ -6,7 +6,7 @@ Theory of operation
 Every request that may change something is told of by its route, without its handler knowing (``Admission.change``).
 Its entry is committed with the first change that the handler makes, in the same transaction (``database.companions``):
 there is no change without its entry, and no entry for what was not done. Should the answer be an error nevertheless,
-the entry gets its status.
+the entry gets its status. Where one request changes many mailboxes in several transactions, each mailbox has an entry.
 
 What changed nothing, because it was refused or only tried something, is written by itself afterwards. Of each key and
 process these are at most thirty a minute, so that whoever is refused again and again fills no database; the next entry
@@ -75,9 +75,25 @@ class Note(Companion):
         super().__init__(self._add)
         self.act = act
         self.entry_id: int | None = None
+        self._is_of_many = False
 
-    def _add(self, db: Session, result: Any) -> None:
-        self.entry_id = repository.add_entry(db, entry(self.act, about(self.act.ids, result)))
+    def _add(self, db: Session, result: Any) -> bool:
+        if self._is_of_many and not isinstance(result, list):
+            return True  # of what else goes on meanwhile
+        if not isinstance(result, list):
+            self.entry_id = repository.add_entry(db, entry(self.act, about(self.act.ids, result)))
+            return False
+        # A part of many: an entry for each mailbox of which something became.
+        self._is_of_many = True
+        done = [
+            each for each in result if getattr(each, "mailbox_id", None) and not getattr(each, "error", None)
+        ]
+        rows = [
+            entry(self.act, About(encode_id("mbx", each.mailbox_id), each.mailbox_id), status=each.status)
+            for each in done
+        ]
+        repository.add_entries(db, rows)
+        return True
 
 
 @dataclass
@@ -121,8 +137,8 @@ class Audit:
         await self.database.write(partial(repository.add_entry, row=row), durable=False)
 
 
-def entry(act: Act, about_what: About) -> AuditEntry:
-    """The row of an act."""
+def entry(act: Act, about_what: About, *, status: int | None = None) -> AuditEntry:
+    """The row of an act; ``status``: where that of a part is another."""
     return AuditEntry(
         at=act.at,
         key=act.key,
@@ -130,7 +146,7 @@ def entry(act: Act, about_what: About) -> AuditEntry:
         action=act.action,
         target=about_what.target,
         mailbox_id=about_what.mailbox_id,
-        status=act.status,
+        status=status or act.status,
         request_id=act.request_id,
     )
 

@@ -82,6 +82,12 @@ def add_entry(db: Session, row: AuditEntry) -> int:
     return made
 
 
+def add_entries(db: Session, rows: Sequence[AuditEntry]) -> None:
+    """Store many."""
+    if rows:
+        db.connection().execute(insert(_AUDIT), [row.model_dump(exclude={"id"}) for row in rows])
+
+
 def correct_entry(db: Session, entry_id: int, *, status: int, code: str | None) -> None:
     """What an entry tells was answered otherwise than it had seemed when its change was committed."""
     db.execute(update(_AUDIT).where(_AUDIT.c.id == entry_id).values(status=status, code=code))

@@ -14,16 +14,19 @@ Unit = Callable[[Session], Any]
 
 
 class Companion:
-    """Takes part in one change. ``write``: what it does in the transaction, with the result of the change."""
+    """Takes part in one change. ``write``: what it does in the transaction, with the result of the change; whether it
+    goes along with the next one too.
+    """
 
-    def __init__(self, write: Callable[[Session, Any], None]) -> None:
+    def __init__(self, write: Callable[[Session, Any], bool]) -> None:
         self._write = write
-        self._is_free = True
+        self._is_free = self._goes_on = True
+        self._is_open = True
         self.is_written = False
 
     def close(self) -> None:
         """From now on it goes along with nothing: its context may live on in tasks that were begun there."""
-        self._is_free = False
+        self._is_free = self._is_open = False
 
     def beside(self, change: Unit) -> Unit | None:
         """The change with the companion; None: it goes with another, or has gone."""
@@ -33,14 +36,15 @@ class Companion:
 
         def both(db: Session) -> Any:
             result = change(db)
-            self._write(db, result)
+            self._goes_on = self._write(db, result)
             return result
 
         return both
 
     def ended(self, *, is_done: bool) -> None:
         """The change is committed, or left no trace: then it may go with the next one."""
-        self.is_written, self._is_free = is_done, not is_done
+        self.is_written = self.is_written or is_done
+        self._is_free = self._is_open and (self._goes_on or not is_done)
 
 
 companion: ContextVar[Companion | None] = ContextVar("companion", default=None)

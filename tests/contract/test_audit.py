@@ -100,6 +100,22 @@ async def test_what_is_changed_refused_and_tried_is_told_by_key_action_mailbox_a
             assert (await http.request(method, "/audit")).status_code == 405
 
 
+async def test_of_many_mailboxes_in_one_request_each_has_an_entry(database_url: str, tmp_path: Path) -> None:
+    async with running(settings_for(tmp_path, database_url=database_url)) as service:
+        items = [MAILBOX | {"username": f"user{number}"} for number in range(150)]
+        sent = {"items": [*items, MAILBOX | {"port": 0}]}
+        made = await service.http.post("/mailboxes/batch", json=sent, params={"dry_run": "true"})
+        assert [each["target"] for each in await audit(service)] == [None], made.text
+        made = await service.http.post("/mailboxes/batch", json=sent)
+        ids = [each["mailbox_id"] for each in made.json()["results"][:150]]
+        told = await audit(service, limit=200, action="batchMailboxes")
+        found = [each["mailbox_id"] for each in reversed(told) if each["target"]]
+        assert found == ids, made.text[:300]
+        gone = await service.http.delete("/mailboxes", params={"mailbox_id": ids[:2], "confirm": 2})
+        assert gone.status_code == 200, gone.text
+        assert next(each["action"] for each in await audit(service, mailbox_id=ids[0])) == "deleteMailboxes"
+
+
 async def test_a_change_that_fails_leaves_no_entry_of_having_been_made(database: Database) -> None:
     """And the entry of one that is made is committed with it."""
     note = Note(act())
