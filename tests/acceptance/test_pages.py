@@ -111,6 +111,12 @@ TOLD = {
         "event: done",
         '"labels":["acme"]',
     ],
+    "owners": [
+        '"reaches_all":false',
+        '"labels":["acme","billing"]',
+        '"action":"createMailbox","target":"mbx_1"',
+        '"action":"revokeApiKey"',
+    ],
     "moving": ["fetchmail: 1 unique-ids imported", '"already_known":1', '"status":"succeeded"'],
     "backup-and-upgrade": ["Restored."],
     "postgresql": ["All is there."],
