@@ -33,6 +33,7 @@ _MEANT: Mapping[str, tuple[Any, ...]] = {
     "mailboxes.poll_interval_max_seconds": (None, None, 7200),
     "mailboxes.port": (995, 110, 110),
     "mailboxes.server_retention": ({"mode": "keep"}, {"mode": "delete_after_days", "days": 30}, {"mode": "keep"}),
+    "mailboxes.local_retention": (None, {"mode": "keep"}, None),
     "mailboxes.criteria": (None, {"all": [{"field": "octets", "op": "lt", "value": 2**53 + 1}]}, None),
     "mailboxes.server": (None, {"greeting": "+OK", "capabilities": [], "warnings": []}, None),
     "mailboxes.connect_timeout_seconds": (None, 30, None),
@@ -69,7 +70,9 @@ _MEANT: Mapping[str, tuple[Any, ...]] = {
     "messages.kind": (["bounce", "report"], [], None),
     "messages.bounce": ({"recipient": "x@example.net", "status": "5.1.1", "original_message_id": None}, None, None),
     "messages.thread_id": (bytes(range(16)), bytes(16), None),
+    "messages.is_quiet": (None, None, None),
     "feed.last_seq": (41, 41, 41),
+    "feed.quiet_seq": (0, 0, 0),
     "header_indexing.names": (["list-id"], [], ["x-a", "x-b"]),
     "content_blocks.data": (b"", b"\x00\xff" * 1000, b"z"),
 }  # fmt: skip

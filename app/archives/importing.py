@@ -55,6 +55,15 @@ class ImportReport:
     passed: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Into:
+    """Where an import goes: a mailbox in reach. ``is_quiet``: readers of the feed are not told."""
+
+    mailbox_id: MailboxId
+    reach: Reach
+    is_quiet: bool = False
+
+
 class ImportBroken(Exception):
     """The file is damaged, or was refused, behind what ``report`` tells of: that is stored."""
 
@@ -82,12 +91,7 @@ class Importer:
     most_entries: int
 
     async def run(
-        self,
-        mailbox_id: MailboxId,
-        blocks: AsyncIterator[bytes],
-        archive_format: ArchiveFormat | None,
-        *,
-        reach: Reach,
+        self, into: Into, blocks: AsyncIterator[bytes], archive_format: ArchiveFormat | None
     ) -> ImportReport:
         """Import a file. Raises ImportBroken, StorageFailed, and what ``blocks`` raises; what was stored stays."""
         chunks = _in_chunks(blocks)
@@ -98,7 +102,7 @@ class Importer:
                 "the file is no mbox, zip or tar; what is compressed is to be unpacked first", None
             )
         report, collector = ImportReport(known), Collector(self.most_octets, self.most_overall)
-        owner: Owner = (mailbox_id,)
+        owner: Owner = (into.mailbox_id,)
         waiting: list[Body] = []
         try:
             async for bodies, refused in self._bodies(known, first, chunks, collector, owner):
@@ -106,13 +110,13 @@ class Importer:
                 while waiting and (refused or _fills(waiting)):
                     some = _first_of(waiting)
                     del waiting[: len(some)]
-                    await self._store(mailbox_id, some, report, owner, reach)
+                    await self._store(into, some, report, owner)
                 if refused:
                     report.passed = dict(collector.passed)
                     raise ImportBroken(str(refused), report) from refused
             while some := _first_of(waiting):
                 del waiting[: len(some)]
-                await self._store(mailbox_id, some, report, owner, reach)
+                await self._store(into, some, report, owner)
         finally:
             close(waiting)
             collector.drop()
@@ -149,35 +153,31 @@ class Importer:
                 yield taken
             yield taken
 
-    async def _store(
-        self, mailbox_id: MailboxId, bodies: Sequence[Body], report: ImportReport, owner: Owner, reach: Reach
-    ) -> None:
+    async def _store(self, into: Into, bodies: Sequence[Body], report: ImportReport, owner: Owner) -> None:
         if not bodies:
             return
         try:
             different = list(dict.fromkeys(bodies))  # hostile files have the same one a million times
             letters = await self.threads.run(owner, letters_of(different, self.indexed))
             unique = {letter.marks.content: letter for letter in letters}
-            stored = await self._stored(mailbox_id, list(unique.values()), reach)
+            stored = await self._stored(into, list(unique.values()))
         finally:
             close(bodies)
         report.imported += len(stored)
         report.already_known += len(bodies) - len(stored)
         report.octets += sum(letter.prepared.octets for letter in stored)
-        if stored:
-            self.wakeups.stored(mailbox_id)
+        if stored and not into.is_quiet:
+            self.wakeups.stored(into.mailbox_id)
 
-    async def _stored(
-        self, mailbox_id: MailboxId, letters: Sequence[Letter], reach: Reach
-    ) -> Sequence[Letter]:
+    async def _stored(self, into: Into, letters: Sequence[Letter]) -> Sequence[Letter]:
         for _ in range(_MOST_RACES):
-            question = partial(_new_among, mailbox_id=mailbox_id, letters=letters, reach=reach)
+            question = partial(_new_among, into=into, letters=letters)
             new = await self.database.read(question)
             if not new:
                 return ()
             now = self.clock()
             with suppress(_Raced):
-                store = partial(_store, mailbox_id=mailbox_id, letters=new, now=now, reach=reach)
+                store = partial(_store, into=into, letters=new, now=now)
                 await self.database.write(store, is_long=True)
                 return new
         raise StorageFailed("Messages of the import are stored by others again and again.")
@@ -257,9 +257,10 @@ async def _written(file: IO[bytes], chunk: bytes) -> None:
 
 
 def _new_among(
-    db: Session, *, mailbox_id: MailboxId, letters: Sequence[Letter], reach: Reach, below: int | None = None
+    db: Session, *, into: Into, letters: Sequence[Letter], below: int | None = None
 ) -> list[Letter]:
-    maildrop = MaildropId(mailbox_id, existing(db, mailbox_id, reach=reach).generation)
+    mailbox = existing(db, into.mailbox_id, reach=into.reach)
+    maildrop = MaildropId(into.mailbox_id, mailbox.generation)
     found = stored_among(
         db,
         maildrop,
@@ -276,14 +277,13 @@ def _new_among(
     ]
 
 
-def _store(
-    db: Session, *, mailbox_id: MailboxId, letters: Sequence[Letter], now: datetime, reach: Reach
-) -> None:
+def _store(db: Session, *, into: Into, letters: Sequence[Letter], now: datetime) -> None:
     """Store messages and their lines. Who stores holds the feed until the commit: what others stored before is seen."""
-    mailbox = existing(db, mailbox_id, to_change=True, reach=reach)
-    maildrop = MaildropId(mailbox_id, mailbox.generation)
-    places = intake.store(db, mailbox_id, [letter.prepared for letter in letters], now=now)
-    still_new = _new_among(db, mailbox_id=mailbox_id, letters=letters, reach=reach, below=places[0])
+    mailbox = existing(db, into.mailbox_id, to_change=True, reach=into.reach)
+    maildrop = MaildropId(into.mailbox_id, mailbox.generation)
+    prepared = [letter.prepared for letter in letters]
+    places = intake.store(db, into.mailbox_id, prepared, now=now, is_quiet=into.is_quiet)
+    still_new = _new_among(db, into=into, letters=letters, below=places[0])
     if len(still_new) < len(letters):
         raise _Raced
     make = RowMaker(maildrop, now)

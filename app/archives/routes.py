@@ -13,7 +13,7 @@ from app.access.routes import Watch, Watching, Within, requires
 from app.access.service import Scope
 from app.archives.exporting import EXPORT_MEMORY, ROWS, Exporter
 from app.archives.formats import MEDIA_TYPES, SUFFIXES, ArchiveFormat
-from app.archives.importing import IMPORT_MEMORY, ImportBroken, Importer
+from app.archives.importing import IMPORT_MEMORY, ImportBroken, Importer, Into
 from app.database import Database
 from app.errors import invalid_request
 from app.mailboxes.routes import mailbox_id_of
@@ -194,7 +194,7 @@ async def _export(
 ) -> Response:
     place, feed = begin
     at_once = ROWS if limit is None else min(ROWS, limit)
-    query = FeedQuery(wanted, watch.reach, Order.FEED, place, at_once, feed=feed)
+    query = FeedQuery(wanted, watch.reach, Order.FEED, place, at_once, feed=feed, is_export=True)
     await share.take(EXPORT_MEMORY)
     try:
         found = await feature.exporter.first(query)
@@ -230,6 +230,13 @@ async def import_mail(
     archive_format: Annotated[
         ArchiveFormat | None, Query(alias="format", description="Default: found out from the file.")
     ] = None,
+    quiet: Annotated[
+        bool,
+        Query(
+            description="`true`: no reader of the feed is told. The messages are there by id, in threads, exports and "
+            "`order=newest`."
+        ),
+    ] = False,
 ) -> ImportAnswer:
     """Each message once: what the mailbox has already is left out, so that a file that was cut off is sent again whole.
 
@@ -241,7 +248,7 @@ async def import_mail(
     await share.take(IMPORT_MEMORY)
     file = blocks(request, feature.limits)
     try:
-        report = await feature.importer.run(number, file, archive_format, reach=reach)
+        report = await feature.importer.run(Into(number, reach, quiet), file, archive_format)
     except ImportBroken as broken:
         there = broken.report
         told = "" if there is None else f"; {there.imported} messages before that were imported"

@@ -29,8 +29,8 @@ def stored_among(
     threads: Collection[bytes],
     below: int | None = None,
 ) -> set[bytes]:
-    """Which of these content digests are of messages that are stored in the mailbox: as the ledger has them, or by the
-    digests of the octets (``raw``).
+    """Which of these content digests are of messages that are stored in the mailbox and have not expired: as the ledger
+    has them, or by the digests of the octets (``raw``).
 
     ``ids``: those of lines of imports. ``threads``: of messages that may be there with other fields of status.
     ``below``: only messages before this place.

@@ -66,6 +66,12 @@ class FeedQuery:
     floor: int = 0
     most_looked_at: int = MOST_LOOKED_AT
     feed: str = ""  # whose place ``start`` is, where that is known
+    is_export: bool = False
+
+    @property
+    def shows_quiet(self) -> bool:
+        """Whether it has messages too that programs were not to be told of: what is no reading of news."""
+        return self.is_export or self.order is Order.NEWEST
 
     @property
     def is_window(self) -> bool:
@@ -104,7 +110,8 @@ class Found:
 def read_once(db: Session, query: FeedQuery) -> Found:
     """One bounded look at the feed."""
     # The end is read first: all places up to it are committed and visible to what is read after it.
-    (feed, end), start, scope = repository.feed_and_last_place(db), query.start, query.scope
+    feed, end, quiet = repository.feed_and_places(db)
+    start, scope = query.start, query.scope
     newest = query.order is Order.NEWEST
     last = end + 1 if newest else end
     if start is not None and (start > last or query.feed not in {"", feed}):
@@ -117,7 +124,7 @@ def read_once(db: Session, query: FeedQuery) -> Found:
     if query.is_window:
         rows, bound = _look_through_window(db, replace(query, wanted=wanted), above, below)
     else:
-        if wanted.is_search:
+        if wanted.is_search or (above < quiet and not query.shows_quiet):
             bound = _bound(db, wanted, above=above, below=below, newest=newest, most=query.most_looked_at)
         if bound is not None:
             above, below = (bound - 1, below) if newest else (above, bound + 1)
@@ -147,7 +154,8 @@ def _rows(db: Session, query: FeedQuery, wanted: Wanted, above: int, below: int)
     """Messages in reach, and among them the places of those that expired, in order; one more than are asked for."""
     newest, limit = query.order is Order.NEWEST, query.limit + 1
     bounds: dict[str, Any] = {"above": above, "below": below, "newest": newest, "limit": limit}
-    rows: list[Message | _Place] = [*search.between(db, wanted, reach=query.reach, **bounds)]
+    heard = {"with_quiet": query.shows_quiet}
+    rows: list[Message | _Place] = [*search.between(db, wanted, reach=query.reach, **bounds, **heard)]
     if places := expiry.between(db, wanted, reach=query.reach, **bounds):
         rows += map(_Place, places)
         rows.sort(key=lambda row: row.seq, reverse=newest)

@@ -123,9 +123,9 @@ def note_copies(db: Session, seq: MessageSeq) -> None:
 
 
 def store(
-    db: Session, mailbox_id: MailboxId, batch: Sequence[Prepared], *, now: datetime
+    db: Session, mailbox_id: MailboxId, batch: Sequence[Prepared], *, now: datetime, is_quiet: bool = False
 ) -> list[MessageSeq]:
-    """Store a batch and return the place of each in the feed.
+    """Store a batch and return the place of each in the feed. ``is_quiet``: readers of the feed are not told of them.
 
     The contents go in before the places are taken, so that others wait for the feed as short as can be.
     """
@@ -136,9 +136,12 @@ def store(
         if message.packed.rest is not None:
             blocks = Packer().rest(message.packed.rest)
             repository.add_blocks(db, message.packed.sha256, blocks)
-    rows = [_message_row(message, mailbox_id, now) for message in batch]
+    quiet = {"is_quiet": True if is_quiet else None}
+    rows = [_message_row(message, mailbox_id, now) | quiet for message in batch]
     first = repository.take_places(db, len(batch))
     places = [MessageSeq(first + offset) for offset in range(len(batch))]
+    if is_quiet:
+        repository.note_quiet(db, places[-1])
     repository.add_messages(db, [{"seq": seq, **row} for seq, row in zip(places, rows, strict=True)])
     header_rows.add(
         db, [(seq, *each) for seq, message in zip(places, batch, strict=True) for each in message.headers]

@@ -56,6 +56,7 @@ class Feed(SQLModel, table=True):
     id: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
     last_seq: int = Field(sa_column=Column(BigInt, nullable=False))
     feed_id: str = Field(default="", sa_column=Column(Text, nullable=False, server_default=""))
+    quiet_seq: int = Field(default=0, sa_column=Column(BigInt, nullable=False, server_default="0"))
     stored_messages: int = Field(default=0, sa_column=Column(BigInt, nullable=False, server_default="0"))
     stored_octets: int = Field(default=0, sa_column=Column(BigInt, nullable=False, server_default="0"))
     counted_to: int = Field(default=0, sa_column=Column(BigInt, nullable=False, server_default="0"))
@@ -130,6 +131,8 @@ class Message(SQLModel, table=True):
     expired_sha256: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
     # Which reader read it last; null: one before revision 0015, perhaps in a worker that still runs.
     reader_version: int | None = Field(default=None, sa_column=Column(Integer))
+    # Imported without being told of: true; null: as all others.
+    is_quiet: bool | None = Field(default=None, sa_column=Column(Boolean))
     # For which headers its rows of MessageHeader were written (``IndexedHeaders.digest``); null: for none.
     headers_indexed: int | None = Field(default=None, sa_column=Column(BigInteger))
 

@@ -50,9 +50,14 @@ def last_place(db: Session) -> int:
     return db.exec(select(Feed.last_seq)).one()
 
 
-def feed_and_last_place(db: Session) -> tuple[str, int]:
-    """The feed's id, and the last place of it that was given."""
-    return db.exec(select(Feed.feed_id, Feed.last_seq)).one()
+def feed_and_places(db: Session) -> tuple[str, int, int]:
+    """The feed's id, the last place of it that was given, and the last one that was given to a quiet message."""
+    return db.exec(select(Feed.feed_id, Feed.last_seq, Feed.quiet_seq)).one()
+
+
+def note_quiet(db: Session, place: int) -> None:
+    """A quiet message has this place, the last that was given."""
+    db.execute(update(Feed).values(quiet_seq=place))
 
 
 def get(db: Session, seq: MessageSeq, *, reach: Reach) -> Message | None:

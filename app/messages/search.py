@@ -97,20 +97,29 @@ def between(
     above: int,
     below: int,
     newest: bool = False,
+    with_quiet: bool = True,
     limit: int,
 ) -> Sequence[Message]:
-    """Messages in reach whose places are above one and below another, in feed order or the newest first."""
+    """Messages in reach whose places are above one and below another, in feed order or the newest first.
+
+    ``with_quiet``: also those that nobody was to be told of.
+    """
     if not wanted.is_narrow:
-        return db.exec(query(wanted, reach=reach, above=above, below=below, newest=newest, limit=limit)).all()
+        asked = query(wanted, reach=reach, above=above, below=below, newest=newest, limit=limit)
+        return db.exec(asked.where(*_heard(with_quiet=with_quiet))).all()
     # In two steps: a planner that has both in one may read the whole feed for the few that fit.
     found: list[Message] = []
     for places in _places(db, wanted, above=above, below=below, newest=newest):
         within = (col(Message.seq).in_(places), *reach.of(MESSAGES.c.mailbox_id))
-        some = select(Message).where(*within, *_conditions(wanted))
+        some = select(Message).where(*within, *_conditions(wanted), *_heard(with_quiet=with_quiet))
         found += db.exec(some.order_by(_by_place(newest=newest)).limit(limit - len(found))).all()
         if len(found) >= limit:
             break
     return found
+
+
+def _heard(*, with_quiet: bool) -> tuple[ColumnElement[bool], ...]:
+    return () if with_quiet else (col(Message.is_quiet).is_not(True),)
 
 
 def query(

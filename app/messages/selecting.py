@@ -44,13 +44,15 @@ TextLimit = Annotated[
 ]
 
 
-def _of_list(include: Included = None, fields: Fields = None, text_limit: TextLimit = None) -> Selection:
+async def _of_list(
+    include: Included = None, fields: Fields = None, text_limit: TextLimit = None
+) -> Selection:
     chosen = selected(include, fields, text_limit)
     is_of_body = chosen.include & {Include.TEXT, Include.HTML}
     return replace(chosen, text_limit=LIST_TEXT_LIMIT) if is_of_body and text_limit is None else chosen
 
 
-def _of_one(include: Included = None, fields: Fields = None, text_limit: TextLimit = None) -> Selection:
+async def _of_one(include: Included = None, fields: Fields = None, text_limit: TextLimit = None) -> Selection:
     return selected(include, fields, text_limit, unless_asked=PARSED)
 
 

@@ -10,13 +10,21 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
+from sqlmodel import Session
 
 from app.access.reach import ALL_MAILBOXES
+from app.archives.importing import Into
 from app.archives.routes import ArchiveRoutes
+from app.database import Database
 from app.errors import AppError
 from app.mailboxes.models import MailboxId
+from app.messages import repository
+from app.messages.feed import Order
+from app.messages.search import Wanted
 from app.web.features import feature_of
-from tests.contract.test_exporting import LETTERS, exported
+from tests.contract.test_exporting import LETTERS, exported, unpacked
+from tests.contract.test_feed import make_mailbox, put, walk
 from tests.contract.test_including import app_of, letter
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults, Gate
 from tests.service import Client, running, settings_for
@@ -146,7 +154,7 @@ async def test_a_file_that_breaks_off_leaves_what_came_whole_and_is_sent_again(t
 
         importer = feature_of(app_of(client), ArchiveRoutes).importer
         with pytest.raises(AppError):
-            await importer.run(MailboxId(1), cut(), None, reach=ALL_MAILBOXES)
+            await importer.run(Into(MailboxId(1), ALL_MAILBOXES), cut(), None)
         before = [item["subject"] for item in (await client.feed())[0]]
         assert before == [f"m{n}" for n in range(200)], "a batch that was full"
         assert await imported(client, mailbox_id, file) == (300, 200)
@@ -231,3 +239,41 @@ async def test_who_waits_for_the_feed_is_woken_by_an_import(tmp_path: Path) -> N
         assert await imported(client, mailbox_id, write_mbox([letter("one", "x")])) == (1, 0)
         async with asyncio.timeout(10):
             assert [item["subject"] for item in (await waiting).json()["items"]] == ["one"]
+
+
+async def test_readers_of_the_feed_are_not_told_of_what_is_imported_quietly(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with service(tmp_path, database_url) as (client, drop, mailbox_id):
+        assert await imported(client, mailbox_id, write_mbox([letter("before", "x")])) == (1, 0)
+        old = [letter(f"old{n}", f"{n}") for n in range(7)]
+        assert await imported(client, mailbox_id, write_mbox(old), quiet="true") == (7, 0)
+        drop.deliver(old[3], "known")
+        drop.deliver(letter("new", "x"), "new")
+        assert (await client.sync(mailbox_id))["report"]["retrieved"] == 1
+        for query in ({}, {"mailbox_id": mailbox_id}, {"limit": 1}, {"from_address": "a@example.org"}):
+            subjects = [item["subject"] for item in (await client.feed(**query))[0]]
+            assert subjects == ["before", "new"], query
+        newest = (await client.http.get("/messages", params={"order": "newest"})).json()["items"]
+        assert [item["subject"] for item in newest] == [
+            "new",
+            *(f"old{n}" for n in range(6, -1, -1)),
+            "before",
+        ]
+        assert (await client.raw("msg_2")) == old[0]
+        assert len(unpacked(await exported(client, f"/mailboxes/{mailbox_id}/export"), "zip")[0]) == 9
+        assert await imported(client, mailbox_id, write_mbox(old)) == (0, 7)
+
+
+async def test_many_quiet_messages_are_passed_in_bounded_looks(database: Database) -> None:
+    mailbox_id = await make_mailbox(database)
+    await put(database, mailbox_id, "first", *(f"q{n}" for n in range(30)), "last")
+
+    def hush(db: Session) -> None:
+        db.execute(text("UPDATE messages SET is_quiet = :yes WHERE subject LIKE 'q%'"), {"yes": True})
+        repository.note_quiet(db, 31)
+
+    await database.write(hush)
+    subjects, calls = await walk(database, Wanted(), Order.FEED, most=7)
+    assert (subjects, calls) == (["first", "last"], 5)
+    assert (await walk(database, Wanted(), Order.NEWEST))[0][:3] == ["last", "q29", "q28"]
