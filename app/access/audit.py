@@ -77,9 +77,16 @@ class Note(Companion):
         self.entry_id: int | None = None
         self._is_of_many = False
 
+    @property
+    def has_entry(self) -> bool:
+        """Whether an entry is committed."""
+        return self.is_written and (self.entry_id is not None or self._is_of_many)
+
     def _add(self, db: Session, result: Any) -> bool:
         if self._is_of_many and not isinstance(result, list):
             return True  # of what else goes on meanwhile
+        if _was_there(result, self.act.at):
+            return True
         if not isinstance(result, list):
             self.entry_id = repository.add_entry(db, entry(self.act, about(self.act.ids, result)))
             return False
@@ -110,14 +117,14 @@ class Audit:
         """A request was answered so."""
         note.close()
         is_error = status >= 400
-        if is_error and status < 500 and status not in TOLD_OF and not note.is_written:
+        if is_error and status < 500 and status not in TOLD_OF and not note.has_entry:
             return
         facts = {"key": note.act.key, "client": note.act.address, "action": note.act.action, **note.act.ids}
         _log.info("audit", **facts, status=status, code=code, request_id=note.act.request_id)
-        if note.is_written and not is_error:
+        if note.has_entry and not is_error:
             return
         try:
-            if note.is_written:
+            if note.has_entry:
                 await self.database.write(
                     partial(repository.correct_entry, entry_id=note.entry_id or 0, status=status, code=code)
                 )
@@ -162,6 +169,12 @@ def about(ids: dict[str, str], result: Any) -> About:
     mailbox = ids.get("mailbox_id") or (made if made and made.startswith("mbx_") else None)
     number = _number(mailbox) if mailbox else getattr(found, "mailbox_id", None)
     return About(target, number if isinstance(number, int) else None)
+
+
+def _was_there(result: Any, moment: datetime) -> bool:
+    """Whether a sync was asked for that was under way already: nothing was changed, however often that is asked."""
+    queued_at = getattr(result, "queued_at", None)
+    return isinstance(queued_at, datetime) and queued_at < moment
 
 
 def _id_of(found: Any) -> str | None:

@@ -26,6 +26,7 @@ from app.web.times import as_text
 
 __all__ = ["Caller", "Gate", "Scope"]
 
+_LOOK_SERVES_SECONDS = 1.0
 _KEY = re.compile(r"md_[A-Za-z0-9_-]{43}", re.ASCII)  # as ``make_key`` makes them
 
 
@@ -145,7 +146,7 @@ class Gate:
     ) -> Caller:
         """The same caller as it stands now, for one who has waited: its key may be another one, or be revoked.
 
-        Raises 401 or 403. Many who wait with one key are judged by one look.
+        Raises 401 or 403. All who wait with one key are judged by one look a second.
         """
         if caller.key_id is None:
             return caller
@@ -162,9 +163,9 @@ class Gate:
         return now
 
     def _has_looked(self, look: bytes, task: "asyncio.Task[tuple[ApiKey, bytes] | None]") -> None:
-        del self._looks[look]
-        if not task.cancelled():
-            task.exception()  # all who waited for it may have gone
+        has_failed = task.cancelled() or task.exception() is not None
+        seconds = 0.0 if has_failed else _LOOK_SERVES_SECONDS
+        asyncio.get_running_loop().call_later(seconds, self._looks.pop, look, None)
 
     async def _found(self, key: str) -> tuple[ApiKey, bytes] | None:
         if not _KEY.fullmatch(key):

@@ -100,6 +100,17 @@ async def test_what_is_changed_refused_and_tried_is_told_by_key_action_mailbox_a
             assert (await http.request(method, "/audit")).status_code == 405
 
 
+async def test_asking_for_a_sync_that_is_under_way_is_told_at_a_bounded_rate(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Nothing is changed by it, however often a program asks."""
+    async with running(settings_for(tmp_path, database_url=database_url, role="api")) as service:
+        path = (await service.http.post("/mailboxes", json=MAILBOX)).headers["location"]
+        for _ in range(UNCHANGED_PER_MINUTE + 5):
+            assert (await service.http.post(f"{path}/sync")).status_code == 202
+        assert len(await audit(service, action="syncMailbox", limit=100)) == UNCHANGED_PER_MINUTE + 1
+
+
 async def test_of_many_mailboxes_in_one_request_each_has_an_entry(database_url: str, tmp_path: Path) -> None:
     async with running(settings_for(tmp_path, database_url=database_url)) as service:
         items = [MAILBOX | {"username": f"user{number}"} for number in range(150)]
