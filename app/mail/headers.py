@@ -48,9 +48,12 @@ class Block(NamedTuple):
 def split_usual(data: bytes, budget: Budget) -> Block | None:
     """What ``split_headers`` gives for a short block of headers as most messages and parts have them.
 
-    None where anything is odd: a line that is no header, one of blanks alone, a CR without LF, a budget that is spent.
+    None where anything is odd: a line that is no header or may be a delimiter, one of blanks alone, a CR without LF, a
+    budget that is spent.
     """
     octets = len(data)
+    if b"\n--" in data:
+        return None
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n")
         if b"\r" in data:

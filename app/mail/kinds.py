@@ -109,7 +109,7 @@ class KindsSeen:
 
     def text(self, text: str) -> None:
         """Look at the beginning of a text, in which PGP may stand as it is."""
-        if "-----BEGIN PGP " in text:
+        if "-----BEGIN PGP" in text:
             lines = frozenset(map(str.rstrip, text.split("\n")))
             self.kinds |= {Kind.SIGNED} if _PGP_SIGNED in lines else set()
             self.kinds |= {Kind.ENCRYPTED} if _PGP_ENCRYPTED in lines else set()

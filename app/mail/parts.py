@@ -1,6 +1,7 @@
 """PURE  The tree of parts of a message (RFC 2046), walked while the message is scanned: nothing recurses."""
 
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -9,14 +10,14 @@ from app.mail import defects
 from app.mail.budget import Budget, Work
 from app.mail.charsets import UNDECLARED, codec_of, declared_in_html
 from app.mail.decoding import shown
-from app.mail.embedded import MARK, File, split
+from app.mail.embedded import File, may_hold_file, split
 from app.mail.envelope import charset_of
 from app.mail.flowed import unflowed
 from app.mail.headers import Block
 from app.mail.locations import MAX_LOCATION, joined
 from app.mail.names import type_by_name
 from app.mail.parameters import main_value, parameter, text_parameter
-from app.mail.scanner import MAX_BOUNDARY, Scanner
+from app.mail.scanner import MAX_BOUNDARY, PIECE_OCTETS, Scanner
 from app.mail.transfer import decoded_pieces, decoded_whole
 from app.mail.words import decoded
 
@@ -33,6 +34,7 @@ _SPELLINGS = {
     **dict.fromkeys(("base-64", "base_64", "x-base64", "b64"), "base64"),
     **dict.fromkeys(("quoted_printable", "quotedprintable", "quoted", "qp"), "quoted-printable"),
 }
+_NO_PIECES: Iterator[bytes] = iter(())
 _CONTENT_ID = re.compile(r"<([^<>]*+)>")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -52,11 +54,15 @@ class Part:
     place: int
     alternative: int
     is_root: bool  # of a multipart/related: what its other parts belong to (RFC 2387 §3.2)
-    _pieces: Iterator[bytes]  # of the body, encoded
-    base: str = ""
-    _start: bytes = b""
+    base: str
+    _scanner: Scanner | None  # which is at the body, until that is read
+    _pieces: Iterator[bytes]  # of the body, encoded, behind its start
+    _data: bytes = b""  # in which its start stands, from here to there
+    _start: int = 0
+    _end: int = 0
     _is_decoded: bool = False
     _charset: str | None = None
+    _filename: tuple[str | None, list[str]] | None = None  # and what is odd about it
     _name: str | None = None  # of a file that was found in a text
 
     @property
@@ -75,6 +81,8 @@ class Part:
     @property
     def location(self) -> str | None:
         """The address by which HTML beside it names the part (RFC 2557 §4.2), however it was folded."""
+        if "content-location" not in self.block.fields:
+            return None
         text = decoded(self.block.first("content-location"), [])
         return "".join(text.split()).strip('"<>')[:MAX_LOCATION] or None
 
@@ -112,8 +120,12 @@ class Part:
 
     def filename(self, found: list[str]) -> str | None:
         """A name that is safe to save under: no folders, no control characters, not too long; or None."""
-        name = self._given_name(found)
-        return None if name is None else _safe_filename(name, found)
+        if self._filename is None:
+            odd: list[str] = []
+            name = self._given_name(odd)
+            self._filename = (None if name is None else _safe_filename(name, odd), odd)
+        found += self._filename[1]
+        return self._filename[0]
 
     def _given_name(self, found: list[str]) -> str | None:
         if self._name is not None:
@@ -123,7 +135,8 @@ class Part:
 
     def put_back(self, pieces: Iterable[bytes]) -> None:
         """The body is this."""
-        self._pieces = iter(pieces)
+        self._scanner, self._pieces = None, iter(pieces)
+        self._data, self._start, self._end = b"", 0, 0
 
     def texts_and_files(self, budget: Budget, found: list[str]) -> "Iterator[bytes | Part]":
         """The decoded body of a text, and the files in it as parts of their own: uuencode and yEnc."""
@@ -134,18 +147,20 @@ class Part:
         name = decoded(file.name, found)
         kind = type_by_name(name)
         place = (self.parent or "mixed", self.place + 1, -1, False)
-        return Part(Block({}), kind, *place, file.pieces, _is_decoded=True, _name=name)
+        return Part(Block({}), kind, *place, "", None, file.pieces, _is_decoded=True, _name=name)
 
     def may_hold_files(self) -> bool:
         """Whether there may be some; reads the body, which can be read again."""
-        self._start = b"".join((self._start, *self._pieces))
-        self._pieces = iter(())
-        return MARK in self._start or self._encoding == "base64"
+        if self._encoding == "base64":
+            return True
+        self._read(sys.maxsize)
+        return may_hold_file(self._data, self._start, self._end)
 
     def hold(self, budget: Budget, found: list[str]) -> None:
         """Read the body, as much as a text may have, to give it later."""
         kept = [piece[: budget.take(Work.TEXT_OCTETS, len(piece))] for piece in self.content(budget, found)]
-        self._pieces, self._is_decoded = iter((b"".join(kept),)), True
+        self._is_decoded = True
+        self.put_back(kept)
 
     @property
     def _encoding(self) -> str:
@@ -157,16 +172,31 @@ class Part:
 
     def content(self, budget: Budget, found: list[str]) -> Iterator[bytes]:
         """The decoded body, in pieces of at most 256 KiB."""
-        start, self._start = self._start, b""
-        return decoded_pieces(chain((start,), self._pieces), self._encoding, budget, found)
+        self._read(0)
+        data, end = self._data, self._end
+        start = (data[at : min(at + PIECE_OCTETS, end)] for at in range(self._start, end, PIECE_OCTETS))
+        return decoded_pieces(chain(start, self._pieces), self._encoding, budget, found)
 
     def beginning(self, octets: int, budget: Budget, found: list[str]) -> tuple[bytes, bool]:
         """What the first so many encoded octets are decoded, and whether there are more. May be asked for again."""
-        while len(self._start) <= octets and (piece := next(self._pieces, None)) is not None:
-            self._start += piece
-        is_cut = len(self._start) > octets
-        start = self._start[:octets]
-        return decoded_whole(start, self._encoding, budget, [] if is_cut else found), is_cut
+        self._read(octets)
+        start, end = self._start, self._end
+        is_cut = end - start > octets
+        data = self._data[start : start + octets if is_cut else end]
+        return decoded_whole(data, self._encoding, budget, [] if is_cut else found), is_cut
+
+    def _read(self, octets: int) -> None:
+        """Have the start of the body, of more octets than these if there are; all where the message is whole."""
+        if self._scanner is not None:
+            in_place = self._scanner.body_in_place()
+            if in_place is not None:
+                self._data, self._start, self._end = in_place
+            else:
+                self._pieces = self._scanner.body()
+            self._scanner = None
+        while self._end - self._start <= octets and (piece := next(self._pieces, None)) is not None:
+            self._data, self._start = self._data[self._start : self._end] + piece, 0
+            self._end = len(self._data)
 
 
 def _safe_filename(name: str, found: list[str]) -> str | None:
@@ -263,8 +293,9 @@ def _part(scanner: Scanner, block: Block, parent: _Multipart, found: list[str]) 
         parent.children,
         parent.alternative,
         False,
-        scanner.body(),
         parent.address,
+        scanner,
+        _NO_PIECES,
     )
     if parent.subtype == "related" and not parent.has_root:
         part.is_root = parent.has_root = _may_be_root(part, parent.start)

@@ -130,13 +130,14 @@ class Scanner:
     def _usual_block(self) -> Block | None:
         """The headers that begin here where they end at an empty line and nothing is odd, as is most often so."""
         data, start = self._data, self._at
-        end = _STOP.search(data, start, start + _USUAL_HEADER_OCTETS)
-        if end is None or data.startswith(_NOT_USUAL, start):
+        first = data.find(b"\n", start, start + _USUAL_HEADER_OCTETS)
+        empty_line = b"\n\r\n" if data.startswith(b"\r", first - 1) else b"\n\n"
+        end = data.find(empty_line, first, start + _USUAL_HEADER_OCTETS)
+        if first < 0 or end < 0 or data.startswith(_NOT_USUAL, start):
             return None
-        body = end.end(1)
-        block = split_usual(data[start : end.end()], self._budget) if body > 0 else None
+        block = split_usual(data[start : end + 1], self._budget)
         if block is not None:
-            self._at = body
+            self._at = end + len(empty_line)
         return block
 
     def _size_of_headers(self) -> int:
@@ -192,6 +193,16 @@ class Scanner:
             if not self._is_over:
                 self._read()
 
+    def body_in_place(self) -> tuple[bytes, int, int] | None:
+        """Octets, and from where to where this body stands in them, as if it had been read; None for a stream."""
+        if self._source is not None:
+            return None
+        start = self._at
+        if self._is_over:
+            return self._data, start, start
+        end, self._at, self._is_over = self._to_delimiter(start)
+        return self._data, start, end
+
     def skip(self) -> Delimiter | None:
         """Over what is left of this body; gives ``delimiter``."""
         while not self._is_over:
@@ -216,7 +227,9 @@ class Scanner:
         if not self._marks:
             self.delimiter = None
             return len(data), len(data), is_last
-        at = data.find(needle, max(start - 1, 0))  # the line end before it may be one that was read
+        # The line end before it may be one that was read. Base64 has no hyphen: it is passed over at once.
+        hyphen = data.find(b"-", start)
+        at = data.find(needle, max(hyphen - 1, 0)) if hyphen >= 0 else -1
         while at >= 0:
             line = at + 1
             if not is_last and line > self._sure_end():

@@ -3,10 +3,15 @@
 from urllib.parse import unquote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.mail import defects
+from app.mail.budget import Budget
 from app.mail.flowed import unflowed
 from app.mail.mime import parse, summarise
+from app.mail.parts import leaves
+from app.mail.scanner import Scanner
 from tests.unit.mail.nasty import attachment, multipart, with_body
 
 
@@ -249,3 +254,16 @@ def test_a_flowed_text_is_read_as_one() -> None:
         b"Content-Type: text/plain; format=flowed; delsp=yes", b"See https://exam \r\nple.com/a\r\n"
     )
     assert parse(raw).text == "See https://example.com/a\n"
+
+
+@given(st.integers(0, 300), st.integers(0, 300), st.booleans())
+def test_the_beginning_of_a_part_does_not_change_the_whole(first: int, second: int, looks: bool) -> None:
+    raw = b"X: y\r\n\r\n" + bytes(range(32, 127)) * 2
+    for octets in (raw, iter([raw[:50], raw[50:]])):
+        budget, found = Budget([]), []  # type: Budget, list[str]
+        scanner = Scanner(octets, budget, found)
+        (part,) = leaves(scanner, scanner.block(), budget, found)
+        for size in (first, second):
+            assert part.beginning(size, budget, found) == (raw[8 : 8 + size], size < len(raw) - 8)
+            assert not (looks and part.may_hold_files())
+        assert b"".join(part.content(budget, found)) == raw[8:]

@@ -1,6 +1,8 @@
 """One pass over a message: header blocks, bodies, and which multipart a delimiter belongs to."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.mail.budget import Budget
 from app.mail.mime import parse
@@ -74,3 +76,19 @@ def test_boundaries_may_be_longer_than_they_should(octets: int) -> None:
     boundary = b"b" * octets
     raw = b"Content-Type: multipart/mixed; boundary=%s\n\n--%s\n\nfound\n--%s--\n" % ((boundary,) * 3)
     assert parse(raw).text == "found"
+
+
+_PIECES = [b"\n", b"\r\n", b"--a", b"--aa", b"--", b"-", b"a", b" ", b"x", b"--b\n"]
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=12).map(b"".join))
+@settings(max_examples=300)
+def test_a_body_in_place_is_the_body_that_is_read(raw: bytes) -> None:
+    reading, in_place = opened(raw, b"a", b"aa"), opened(raw, b"a", b"aa")
+    while True:
+        data, start, end = in_place.body_in_place() or (b"", 0, 0)
+        assert data[start:end] == b"".join(reading.body())
+        assert in_place.skip() == reading.delimiter
+        if reading.delimiter is None:
+            break
+        assert in_place.block() == reading.block()
