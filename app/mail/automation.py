@@ -53,8 +53,8 @@ def looks_bounced(fields: Fields) -> str | None:
     """The header that says that a message tells of another one that has not arrived; None where none does."""
     if "x-failed-recipients" in fields:
         return "x-failed-recipients"
-    senders = b" ".join(fields.get("from", ()))
-    if _DAEMON.search(senders):
+    senders = b" ".join(fields.get("from", ())).lower()
+    if b"daemon" in senders and _DAEMON.search(senders):
         return "from"
     return "return-path" if _has_null_path(fields) and _LIKE_DAEMON.search(senders) else None
 

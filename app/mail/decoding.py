@@ -6,11 +6,12 @@ from app.mail import defects
 from app.mail.charsets import REPLACEMENT, UNDECLARED, codec_of, text_of
 
 _UNSAFE = re.compile(r"[\x00\ud800-\udfff]")
-_UNSEEN = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164"
-    "\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff]+"
+_UNSEEN_CHARACTERS = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff"
 )
-_JOINERS = re.compile("[\u200c\u200d]+")
+_UNSEEN = re.compile(f"[{_UNSEEN_CHARACTERS}]+")
+_UNSEEN_OR_JOINERS = re.compile(f"[\u200c\u200d{_UNSEEN_CHARACTERS}]+")
 _CONTROL = re.compile(r"[\x01-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -51,7 +52,7 @@ def shown(text: str, found: list[str]) -> str:
 
 def without_invisible(text: str) -> str:
     """Without what newsletters pad their first words with, hundreds of times, and what turns the reading direction."""
-    return text if text.isascii() else _UNSEEN.sub("", _JOINERS.sub("", text))
+    return text if text.isascii() else _UNSEEN_OR_JOINERS.sub("", text)
 
 
 def decoded_text(data: bytes, charset: str, found: list[str], *, cut: bool = False) -> str:

@@ -129,10 +129,11 @@ def received_at(said: Sequence[bytes], *, not_after: datetime) -> datetime | Non
 def _received(values: Sequence[bytes]) -> tuple[bytes, ...]:
     """What stands behind the last semicolon of each (RFC 5321 §4.4)."""
     said: list[bytes] = []
-    for value in (value.rstrip(b" \t;") for value in values[:_MOST_LOOKED_AT]):
-        _, semicolon, moment = value.rpartition(b";")
+    for value in values[:_MOST_LOOKED_AT]:
+        written = value.rstrip(b" \t;")
+        _, semicolon, moment = written.rpartition(b";")
         if b")" in moment and b"(" not in moment:  # a semicolon in the last comment
-            _, semicolon, moment = _LAST_COMMENT.sub(b"", value).rpartition(b";")
+            _, semicolon, moment = _LAST_COMMENT.sub(b"", written).rpartition(b";")
         moment = moment.strip()
         if semicolon and moment and len(moment) <= LONGEST_DATE:
             said.append(moment)
@@ -152,7 +153,7 @@ def _delivered_to(fields: Mapping[str, Sequence[bytes]]) -> tuple[str, ...]:
 
 def is_ambiguous(fields: int, authors: tuple[Address, ...]) -> bool:
     """Whether it is uncertain who wrote a message with so many From fields and authors."""
-    return fields > 1 or len(authors) > 1 or any(names_several(author.address) for author in authors)
+    return fields > 1 or len(authors) > 1 or (bool(authors) and names_several(authors[0].address))
 
 
 def fields_of(block: Block, found: list[str]) -> dict[str, list[bytes]]:
@@ -160,7 +161,7 @@ def fields_of(block: Block, found: list[str]) -> dict[str, list[bytes]]:
     fields = block.fields
     if not fields:
         found.append(defects.NO_HEADERS)
-    if max([len(fields[name]) for name in _ONCE if name in fields], default=0) > 1:
+    if any(len(fields[name]) > 1 for name in _ONCE if name in fields):
         found.append(defects.REPEATED_HEADER)
     return fields
 

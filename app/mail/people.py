@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from itertools import groupby
 
 from app.mail import defects
@@ -24,6 +25,7 @@ MAX_ADDRESSES = 500
 MAX_NAME = 500  # characters of a display name or an address
 
 _MOST_MARKS = 10_000  # quotes, brackets, commas and so on, looked at in a value: 500 people need fewer
+_MOST_REMEMBERED = 1_000  # octets of a value
 _LONGEST_DOMAIN = 253
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
@@ -64,8 +66,9 @@ class Address:
 
 def addresses(values: Sequence[bytes], found: list[str], *, charset: str = "") -> tuple[Address, ...]:
     """The people of all values of one field, at most 500. A person with several addresses is there with each."""
-    if len(values) == 1 and (person := _one_usual(values[0], found, charset)) is not None:
-        return (person,)
+    if len(values) == 1 and len(values[0]) <= _MOST_REMEMBERED and (usual := _one_usual(values[0])):
+        found += usual[1]
+        return usual[0]
     result: list[Address] = []
     for value in values:
         for address in people_in(value, found, charset=charset):
@@ -76,18 +79,24 @@ def addresses(values: Sequence[bytes], found: list[str], *, charset: str = "") -
     return tuple(result)
 
 
-def _one_usual(value: bytes, found: list[str], charset: str) -> Address | None:
-    """Who a value names where it names one, as most do: an address, and before it a plain name or encoded words."""
+# Most messages of a mailbox are to the same one, and from people who have written before.
+@lru_cache(maxsize=256)
+def _one_usual(value: bytes) -> tuple[tuple[Address], list[str]] | None:
+    """Who a value names where it names one, as most do: an address, and before it a plain name or encoded words.
+
+    And what is odd about that. None where it is not so.
+    """
     match = _ONE.fullmatch(value)
     if match is None:
         return None
     bare, quoted, phrase, words, angle = match.groups()
     if bare:
-        return Address("", bare.decode("ascii"))
+        return (Address("", bare.decode("ascii")),), []
     if words:
-        return _address(decoded(words, found, charset=charset), angle.decode("ascii"), Masked(""), found)
+        odd: list[str] = []
+        return (_address(decoded(words, odd), angle.decode("ascii"), Masked(""), odd),), odd
     name = (quoted or phrase or b"").decode("ascii")
-    return None if "  " in name else Address(name.strip(), angle.decode("ascii"))
+    return None if "  " in name else ((Address(name.strip(), angle.decode("ascii")),), [])
 
 
 def people_in(value: bytes, found: list[str], *, charset: str = "") -> Iterator[Address]:

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from app.mail import defects
 from app.mail.automation import Automated, automation_of, looks_bounced
 from app.mail.bounces import Bounce, bounce_in
 from app.mail.budget import Budget, never
 from app.mail.decoding import decoded_text, printable, with_line_feeds, without_invisible
-from app.mail.embedded import MARK, split
+from app.mail.embedded import may_hold_file, split
 from app.mail.envelope import Envelope, envelope_of, fields_of
 from app.mail.html import first_words
 from app.mail.kinds import Kind, KindsSeen, is_wrapping
@@ -33,18 +32,20 @@ _BOUNCE_OCTETS = 16 * 1024  # of the text of a bounce without a report
 
 @dataclass(slots=True)
 class Summary(Envelope):
-    """What a row of the feed shows. ``snippet`` has at most 200 characters.
+    """What a row of the feed shows: the envelope, and what the parts of the message tell.
+
+    ``snippet`` has at most 200 characters.
 
     ``automated_by``: the header that says so. ``kinds`` in the order of ``Kind``. ``bounce`` where that is one of them.
     """
 
-    has_attachments: bool
-    snippet: str
-    automated: Automated | None
-    automated_by: str | None
-    kinds: tuple[Kind, ...]
-    bounce: Bounce | None
-    warnings: tuple[str, ...]
+    has_attachments: bool = False
+    snippet: str = ""
+    automated: Automated | None = None
+    automated_by: str | None = None
+    kinds: tuple[Kind, ...] = ()
+    bounce: Bounce | None = None
+    warnings: tuple[str, ...] = ()
 
 
 UNREADABLE = Summary(
@@ -65,12 +66,6 @@ UNREADABLE = Summary(
     thread=None,
     delivered_to=(),
     list_id=None,
-    has_attachments=False,
-    snippet="",
-    automated=None,
-    automated_by=None,
-    kinds=(),
-    bounce=None,
     warnings=(defects.UNREADABLE,),
 )
 """Of a message that only a mistake of ours keeps from being read."""
@@ -90,20 +85,15 @@ def summarise(raw: bytes, *, is_late: Callable[[], bool] = never) -> Summary:
     automation = automation_of(headers, frozenset(kinds), bounced)
     if automation.what is Automated.BOUNCE:
         kinds.add(Kind.BOUNCE)
-
-    def made(**envelope: Any) -> Summary:
-        return Summary(
-            **envelope,
-            has_attachments=glimpse.has_attachments,
-            snippet=glimpse.snippet,
-            automated=automation.what,
-            automated_by=automation.header,
-            kinds=tuple(kind for kind in Kind if kind in kinds) if kinds else (),
-            bounce=_bounce(headers, Envelope(**envelope), glimpse) if Kind.BOUNCE in kinds else None,
-            warnings=warnings_of(found, is_cut=len(raw) >= SUMMARY_OCTETS),
-        )
-
-    return envelope_of(headers, found, charset=glimpse.charset, made=made)
+    summary = envelope_of(headers, found, charset=glimpse.charset, made=Summary)
+    summary.has_attachments = glimpse.has_attachments
+    summary.snippet = glimpse.snippet
+    summary.automated, summary.automated_by = automation
+    if kinds:
+        summary.kinds = tuple(kind for kind in Kind if kind in kinds)
+        summary.bounce = _bounce(headers, summary, glimpse) if Kind.BOUNCE in kinds else None
+    summary.warnings = warnings_of(found, is_cut=len(raw) >= SUMMARY_OCTETS)
+    return summary
 
 
 def warnings_of(found: list[str], *, is_cut: bool) -> tuple[str, ...]:
@@ -166,7 +156,7 @@ class _Glimpse:
         snippet, is_html = "", part.content_type == "text/html"
         for octets in _SNIPPET_OCTETS:
             data, is_cut = part.beginning(4 * octets if is_html else octets, budget, found)
-            if not is_html and MARK in data:
+            if not is_html and may_hold_file(data):
                 data = _without_files(data, budget)
             text = decoded_text(data, part.charset_for(data), found, cut=is_cut)
             if is_html:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.mail.charsets import UNDECLARED, codec_of, text_of
+from app.mail.charsets import _LIKE_ASCII, UNDECLARED, codec_of, text_of
 
 
 def text(data: bytes, label: str) -> str:
@@ -141,3 +141,11 @@ def test_a_character_that_is_cut_at_the_end_is_no_fault_where_it_is_cut() -> Non
 def test_an_ascii_character_behind_half_a_character_is_not_swallowed() -> None:
     assert text(b"\xa4<b>", "big5").endswith("<b>")
     assert text(b'\x81"x', "shift_jis").endswith('"x')
+
+
+@pytest.mark.parametrize("codec", sorted(_LIKE_ASCII))
+def test_octets_of_ascii_are_the_same_text_in_each_charset_that_is_said_to_have_them(codec: str) -> None:
+    octets = bytes(range(128))
+    slowly, is_valid = text_of(b"\x1b" + octets, codec)
+    assert (slowly, is_valid) == ("\x1b" + octets.decode("ascii"), True)
+    assert text_of(octets.replace(b"\x1b", b""), codec) == (slowly.replace("\x1b", ""), True)
