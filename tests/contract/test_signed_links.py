@@ -68,7 +68,7 @@ async def test_a_link_opens_one_thing_without_a_key_until_its_key_is_gone(
             refused = await nobody.get(path)
             assert (refused.status_code, refused.json()["code"]) == (401, "link_not_valid")
             assert word not in refused.text
-        for path in (f"/messages/{ids[0]}?link={word}", f"/messages?link={word}", "/mailboxes?link={word}"):
+        for path in (f"/messages/{ids[0]}?link={word}", f"/messages?link={word}", f"/mailboxes?link={word}"):
             assert (await nobody.get(path)).status_code == 401
         wrong = await nobody.get(raw, headers={"Authorization": "Bearer wrong"})
         assert wrong.json()["code"] == "unauthorized", "who sends a key is judged by it"
