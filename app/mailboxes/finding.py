@@ -15,7 +15,7 @@ from app.access.reach import Reach
 from app.mailboxes.destination import canonical_host
 from app.mailboxes.health import STOPPED_BY, HealthState, Thresholds
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
-from app.mailboxes.repository import with_label
+from app.mailboxes.repository import one_at_a_time, with_label
 
 _MAILBOXES = SQLModel.metadata.tables["mailboxes"]
 # Kept by triggers, so that nobody who writes a mailbox need think of it.
@@ -24,6 +24,15 @@ _TALLIES = table(
 )
 
 _KIND = (_TALLIES.c.status, _TALLIES.c.succeeded, _TALLIES.c.failures)
+_FORGET = "DELETE FROM mailbox_tallies"
+_RECOUNT = """
+INSERT INTO mailbox_tallies (status, succeeded, failures, difference)
+SELECT status, succeeded, failures, count(*) FROM (
+    SELECT status, CASE WHEN last_success_at IS NULL THEN 0 ELSE 1 END AS succeeded,
+        CASE WHEN failures > 10 THEN 10 ELSE failures END AS failures
+    FROM mailboxes WHERE removed_at IS NULL
+) AS there GROUP BY status, succeeded, failures
+"""
 _MOST_TALLIES = 200  # a row for each change, and for each of some forty kinds; beyond, they are summed up
 _IS_THERE = text("mailboxes.removed_at IS NULL")
 
@@ -70,7 +79,8 @@ class HealthAt:
             return row.status == MailboxStatus.PAUSED.value
         if state is HealthState.STOPPED:
             return row.status.in_([status.value for status in STOPPED_BY])
-        is_active = row.status == MailboxStatus.ACTIVE.value
+        # Nearly all are: written so that no planner takes the index of statuses, where one below holds few.
+        is_active = row.status.concat("") == MailboxStatus.ACTIVE.value
         # Each of these in the words of its partial index, which SQLite compares as they stand.
         fails, succeeded = text("failures > 0"), row.last_success_at.is_not(None)
         is_long = and_(row.failing_since.is_not(None), row.failing_since <= self._failing_before)
@@ -199,9 +209,10 @@ def census(db: Session, health: HealthAt, *, reach: Reach) -> Census:
 
 
 def compact_tallies(db: Session) -> None:
-    """Have one row of tallies for each kind of mailbox. Of two who do so at once each takes rows of its own."""
+    """Have one row of tallies for each kind of mailbox."""
     if db.execute(select_columns(func.count()).select_from(_TALLIES)).scalar_one() <= _MOST_TALLIES:
         return
+    one_at_a_time(db, [_TALLIES.name])
     gone = delete(_TALLIES).returning(*_KIND, _TALLIES.c.difference)
     sums: Counter[tuple[Any, ...]] = Counter()
     for *kind, difference in db.execute(gone):
@@ -212,6 +223,19 @@ def compact_tallies(db: Session) -> None:
     ]
     if rows:
         db.connection().execute(insert(_TALLIES), rows)
+
+
+def recount_tallies(db: Session) -> None:
+    """Make the tallies anew, should they be wrong: a database may have been put together by hand.
+
+    On PostgreSQL by one statement, which sees one state of both tables: what is committed meanwhile stays beside it.
+    """
+    one_at_a_time(db, [_TALLIES.name])
+    if db.connection().dialect.name == "postgresql":
+        db.execute(text(f"WITH gone AS ({_FORGET}) {_RECOUNT}"))
+    else:
+        db.execute(text(_FORGET))
+        db.execute(text(_RECOUNT))
 
 
 def _counted(db: Session, health: HealthAt, reach: Reach) -> Census:

@@ -109,8 +109,13 @@ class Mailbox(SQLModel, table=True):
             postgresql_where=text("last_success_at IS NULL"),
         ),
         Index(
-            "ix_mailboxes_late",
+            "ix_mailboxes_late",  # with all that says whether one is stale: rows are wide
             "late_at",
+            "status",
+            "failures",
+            "failing_since",
+            "last_success_at",
+            "removed_at",
             sqlite_where=text("late_at IS NOT NULL"),
             postgresql_where=text("late_at IS NOT NULL"),
         ),

@@ -65,9 +65,10 @@ def register(
     """Store a mailbox with its credentials sealed for its row. Raises AppError."""
     registry = Registry(reach=reach, vault=vault, now=now, allowed=allowed, kept=kept)
     one = _prepared(new, registry)
+    # In the order of a batch: what locks both may not wait for what has locked the other.
+    refuse_external_id_of_another(db, one.row, one.external_id, reach=reach)
     if not new.allow_duplicate:
         refuse_duplicate(db, one.row, reach=reach)
-    refuse_external_id_of_another(db, one.row, one.external_id, reach=reach)
     _store(db, [one], registry)
     return one.row
 

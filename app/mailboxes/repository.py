@@ -143,7 +143,7 @@ def same_logins(db: Session, logins: Sequence[tuple[str, int]], *, reach: Reach)
     Until the transaction ends nobody else asks for the same ones, so that of two who would add one the second sees the
     first (SQLite has one writer anyhow).
     """
-    _one_at_a_time(db, [f"{port} {username}" for username, port in logins])
+    one_at_a_time(db, [f"{port} {username}" for username, port in logins])
     asked, ports = _SAME_LOGINS.where(*reach.of(_MAILBOXES.c.id)), set(logins)
     rows = db.connection().execute(asked, {"usernames": sorted({username for username, _ in logins})})
     return [cast("Mailbox", row) for row in rows if (row.username, row.port) in ports]
@@ -164,7 +164,7 @@ def by_external_ids(
     if not external_ids:
         return {}
     if to_change:
-        _one_at_a_time(db, [f"external_id {each}" for each in external_ids])
+        one_at_a_time(db, [f"external_id {each}" for each in external_ids])
     ours = (_MAILBOXES.c.namespace == "",) if reach.is_all else reach.of(_MAILBOXES.c.id)
     asked = _BY_EXTERNAL_IDS.where(*ours).order_by(_MAILBOXES.c.id.desc())
     rows = db.connection().execute(
@@ -173,7 +173,7 @@ def by_external_ids(
     return {row.external_id: MailboxId(row.id) for row in rows}
 
 
-def _one_at_a_time(db: Session, names: Iterable[str]) -> None:
+def one_at_a_time(db: Session, names: Iterable[str]) -> None:
     """In one order, so that two who ask for several do not wait for one another."""
     if db.connection().dialect.name == "postgresql":  # SQLite has one writer anyhow
         db.execute(_ONE_AT_A_TIME, {"names": sorted(set(names))})

@@ -10,13 +10,14 @@ import structlog
 
 from app.database import Database
 from app.jobs.periodic import Periodic
-from app.mailboxes.finding import compact_tallies
+from app.mailboxes.finding import compact_tallies, recount_tallies
 from app.worker.clock_skew import pull_back_plans, shorten_leases
 
 _LOOKS_PER_LEASE = 6
 _FROZEN_PER_LEASE = 3
 _PLANS_EVERY_SECONDS = 60.0
 _TALLIES_EVERY_SECONDS = 10.0
+_RECOUNT_EVERY_SECONDS = 3600.0
 
 _log = structlog.get_logger()
 
@@ -38,6 +39,7 @@ class Upkeep:
         periodic.add("shorten_leases", self.shorten_leases, every_seconds=often)
         periodic.add("pull_back_plans", self.pull_back_plans, every_seconds=_PLANS_EVERY_SECONDS)
         periodic.add("compact_tallies", self.compact_tallies, every_seconds=_TALLIES_EVERY_SECONDS)
+        periodic.add("recount_tallies", self.recount_tallies, every_seconds=_RECOUNT_EVERY_SECONDS)
 
     async def end_frozen(self) -> None:
         """End transactions in which nothing was heard for a third of a lease."""
@@ -53,6 +55,10 @@ class Upkeep:
     async def compact_tallies(self) -> None:
         """Sum up what tells how many mailboxes fare how."""
         await self.database.write(compact_tallies, durable=False)
+
+    async def recount_tallies(self) -> None:
+        """Count anew how many mailboxes fare how."""
+        await self.database.write(recount_tallies, durable=False)
 
     async def pull_back_plans(self) -> None:
         """Let be due what only a wrong clock can have planned."""

@@ -75,6 +75,9 @@ def _judge_all(db: Session) -> None:
     finding.compact_tallies(db)
     assert finding.census(db, health, reach=ALL_MAILBOXES) == expected
     assert db.execute(text("SELECT count(*) FROM mailbox_tallies")).scalar_one() < 50
+    db.execute(text("UPDATE mailbox_tallies SET difference = difference + 7"))
+    finding.recount_tallies(db)
+    assert finding.census(db, health, reach=ALL_MAILBOXES) == expected
 
 
 def _mailbox_of(row: Row, number: int) -> Mailbox:

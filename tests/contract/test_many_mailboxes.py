@@ -1,9 +1,18 @@
 """Many mailboxes in one request: each has its own result, and nothing is left of what fails."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from app.access.reach import ALL_MAILBOXES
+from app.database import Database, StorageFailed
+from app.mailboxes.batch import Batch
+from app.mailboxes.registering import Registry
+from app.mailboxes.secrets import Vault
 from tests.acceptance.test_api import MAILBOX, assert_problem, make_key
+from tests.contract.test_duplicates import NO_LEDGER, NOW
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
 from tests.service import Client, running, settings_for
 
@@ -194,3 +203,64 @@ async def _many_are_removed(service: Client) -> None:
     assert await ids(service) == [each for each in there if each not in gone]
     reader = await make_key(service, "read")
     assert_problem(await service.http.delete("/mailboxes?label=many", headers=reader), 403, "forbidden")
+
+
+async def test_what_is_cut_off_is_gone_on_with_by_sending_the_same_again(
+    database: Database, database_url: str
+) -> None:
+    """As after a process that died: what was committed is there, and nothing of the rest."""
+    cut = Cut(database_url)
+    try:
+        items = [item(number, labels=["x"]) for number in range(250)]
+        registry = Registry(reach=ALL_MAILBOXES, vault=Vault(["a secret key"]), now=NOW)
+        batch = Batch(database=cut, ledger=NO_LEDGER, passes=_passes)
+        with pytest.raises(StorageFailed):
+            await batch.register(items, registry, dry_run=False, test=False)
+        done = await batch.register(items, registry, dry_run=False, test=False)
+        assert [each.status for each in done] == [200] * 100 + [201] * 150
+        assert len({each.mailbox_id for each in done}) == 250
+        again = await asyncio.gather(
+            *(batch.register(items, registry, dry_run=False, test=False) for _ in range(3))
+        )
+        assert {each.status for some in again for each in some} == {200}
+    finally:
+        cut.close()
+
+
+async def test_of_batches_with_the_same_mailboxes_at_once_one_makes_each(
+    database: Database, database_url: str
+) -> None:
+    other = Database(database_url)
+    try:
+        registry = Registry(reach=ALL_MAILBOXES, vault=Vault(["a secret key"]), now=NOW)
+        items = [item(number) for number in range(150)]
+        orders = (items, items[::-1], items[50:] + items[:50])
+        batches = [
+            Batch(database=each, ledger=NO_LEDGER, passes=_passes) for each in (database, other, database)
+        ]
+        results = await asyncio.gather(
+            *(
+                batch.register(some, registry, dry_run=False, test=False)
+                for batch, some in zip(batches, orders, strict=True)
+            )
+        )
+        assert sum(each.status == 201 for some in results for each in some) == 150
+        assert {each.status for some in results for each in some} == {200, 201}
+    finally:
+        other.close()
+
+
+class Cut(Database):
+    """Fails at its second write."""
+
+    writes = 0
+
+    async def write(self, *arguments: Any, **named: Any) -> Any:
+        self.writes += 1
+        if self.writes == 2:
+            raise StorageFailed("cut off")
+        return await super().write(*arguments, **named)
+
+
+async def _passes(*_: object) -> None:
+    pass

@@ -20,7 +20,7 @@ from app.runs.batches import BatchStatus, Progress
 from app.runs.models import BatchId, Sync
 from tests.acceptance.test_api import assert_problem
 from tests.contract.test_repositories import NOW
-from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
+from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults, Gate
 from tests.service import Client, running, settings_for
 
 HEALTH = HealthAt(Thresholds(), NOW)
@@ -204,3 +204,20 @@ async def _done(service: Client, batch_id: str) -> dict[str, Any]:
     assert events.rstrip().split("\n\n")[-1].startswith("event: done")
     done: dict[str, Any] = (await service.http.get(f"/sync-batches/{batch_id}")).json()
     return done
+
+
+async def test_a_batch_goes_on_after_the_service_was_stopped(tmp_path: Path) -> None:
+    drops = [FakeMaildrop(username=f"u{number}") for number in range(3)]
+    gate = Gate()
+    settings = settings_for(tmp_path / "data", sync_concurrency=2)
+    async with FakePop3Server(*drops, faults=Faults(hold={"STAT": gate})) as server:
+        async with running(settings) as service:
+            for drop in drops:
+                await service.register(drop, server)
+            batch = (await service.http.post("/syncs", json={"all": True})).json()
+        async with running(settings) as service:
+            waits = (await service.http.get(f"/sync-batches/{batch['id']}")).json()
+            assert (waits["status"], waits["queued"] + waits["running"]) == ("running", 3)
+            gate.opened.set()
+            done = await _done(service, batch["id"])
+            assert (done["status"], done["succeeded"]) == ("done", 3)
