@@ -19,7 +19,7 @@ No entry holds what was sent. The address is the client's as limits count it.
 import re
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -29,6 +29,7 @@ from sqlmodel import Session
 
 from app.access import repository
 from app.access.models import AuditEntry
+from app.access.reach import mailbox_of
 from app.database import Database, StorageFailed
 from app.database.companions import Companion
 from app.web.ids import encode_id
@@ -43,8 +44,8 @@ TOLD_OF: Final = frozenset(
 _KEYS: Final = 10_000
 _ID: Final = re.compile(r"([a-z]{3})_([1-9][0-9]{0,17})", re.ASCII)
 # Ids in a path, the one that says most first.
-_TARGETS: Final = ("entry_id", "message_id", "sync_id", "key_id", "mailbox_id")
-_KINDS: Final = {"mailboxes": "mbx", "syncs": "syn", "api_keys": "key"}
+_TARGETS: Final = ("batch_id", "entry_id", "message_id", "sync_id", "key_id", "mailbox_id")
+_KINDS: Final = {"mailboxes": "mbx", "syncs": "syn", "api_keys": "key", "sync_batches": "bat"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +77,19 @@ class Note(Companion):
         self.act = act
         self.entry_id: int | None = None
         self._is_of_many = False
+        self._owner: int | None = None
 
     @property
     def has_entry(self) -> bool:
         """Whether an entry is committed."""
         return self.is_written and (self.entry_id is not None or self._is_of_many)
+
+    def look(self, db: Session) -> None:
+        """Whose it is, as long as it is there."""
+        for name in ("sync_id", "message_id"):
+            if name in self.act.ids and "mailbox_id" not in self.act.ids:
+                kind, _, number = self.act.ids[name].partition("_")
+                self._owner = mailbox_of(db, kind, int(number))
 
     def _add(self, db: Session, result: Any) -> bool:
         if self._is_of_many and not isinstance(result, list):
@@ -88,7 +97,9 @@ class Note(Companion):
         if _was_there(result, self.act.at):
             return True
         if not isinstance(result, list):
-            self.entry_id = repository.add_entry(db, entry(self.act, about(self.act.ids, result)))
+            of = about(self.act.ids, result)
+            of = of if of.mailbox_id is not None else replace(of, mailbox_id=self._owner)
+            self.entry_id = repository.add_entry(db, entry(self.act, of))
             return False
         # A part of many: an entry for each mailbox of which something became.
         self._is_of_many = True
@@ -178,6 +189,7 @@ def _was_there(result: Any, moment: datetime) -> bool:
 
 
 def _id_of(found: Any) -> str | None:
+    found = getattr(found, "batch", found)  # of what tells how far one is
     its_id = getattr(found, "id", None)
     if isinstance(its_id, str) and _ID.fullmatch(its_id):
         return its_id

@@ -16,9 +16,14 @@ from sqlmodel import Session
 _LABELS = table("mailbox_labels", column("mailbox_id"), column("label"), column("gives_reach"))
 _MAILBOXES = table("mailboxes", column("id"), column("removed_at"))
 _SYNCS = table("syncs", column("id"), column("mailbox_id"))
+_MESSAGES = table("messages", column("seq"), column("mailbox_id"))
 
 # Whose a thing is, by the kind of its id.
-_OWNERS: Final = {"mbx": (_MAILBOXES.c.id, _MAILBOXES.c.id), "syn": (_SYNCS.c.id, _SYNCS.c.mailbox_id)}
+_OWNERS: Final = {
+    "mbx": (_MAILBOXES.c.id, _MAILBOXES.c.id),
+    "syn": (_SYNCS.c.id, _SYNCS.c.mailbox_id),
+    "msg": (_MESSAGES.c.seq, _MESSAGES.c.mailbox_id),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class Reach:
         return (or_(mailbox_id.in_(self.mailbox_ids), labelled) if self.mailbox_ids else labelled,)
 
     def sees(self, db: Session, kind: str, number: int) -> bool:
-        """Whether a thing with an id of this kind is there, and of a mailbox in reach (``mbx``, ``syn``)."""
+        """Whether a thing with an id of this kind is there, and of a mailbox in reach (``mbx``, ``syn``, ``msg``)."""
         its_id, its_mailbox = _OWNERS[kind]
         is_there = and_(_MAILBOXES.c.id == its_mailbox, _MAILBOXES.c.removed_at.is_(None))
         one = select(_MAILBOXES.c.id).where(its_id == number, is_there, *self.of(_MAILBOXES.c.id))
@@ -78,6 +83,15 @@ class Reach:
 
     def _given(self) -> Sequence[ColumnElement[bool]]:
         return (_LABELS.c.label.in_(self.labels), _LABELS.c.gives_reach.is_(True))
+
+
+def mailbox_of(db: Session, kind: str, number: int) -> int | None:
+    """The mailbox of a thing with an id of this kind; None: there is no such thing, or it is nobody's."""
+    if kind not in _OWNERS:
+        return None
+    its_id, its_mailbox = _OWNERS[kind]
+    found: int | None = db.execute(select(its_mailbox).where(its_id == number)).scalar()
+    return found
 
 
 ALL_MAILBOXES: Final = Reach(True)

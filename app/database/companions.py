@@ -24,6 +24,9 @@ class Companion:
         self._is_open = True
         self.is_written = False
 
+    def look(self, db: Session) -> None:
+        """What is to be seen before the change, in its transaction."""
+
     def close(self) -> None:
         """From now on it goes along with nothing: its context may live on in tasks that were begun there."""
         self._is_free = self._is_open = False
@@ -35,6 +38,7 @@ class Companion:
         self._is_free = False
 
         def both(db: Session) -> Any:
+            self.look(db)
             result = change(db)
             self._goes_on = self._write(db, result)
             return result

@@ -164,6 +164,23 @@ async def test_one_name_of_a_request_is_each_ones_own(two: Two) -> None:
     assert "idempotent-replayed" not in ours.headers
 
 
+async def test_what_a_tenant_deletes_and_stops_is_told_of_its_mailbox(two: Two) -> None:
+    home = two.home
+    for method, path, status in (
+        ("DELETE", f"/messages/{home.ours.message_id}", 204),
+        ("POST", f"/syncs/{home.ours.sync_id}/cancel", 202),
+        ("POST", "/syncs", 202),
+    ):
+        body = {"labels": ["ours"]} if path == "/syncs" else None
+        assert (await two.ask(method, path, json=body)).status_code == status
+    told = (await home_http(two).get("/audit", params={"mailbox_id": home.ours.mailbox_id})).json()["items"]
+    assert [(each["action"], each["target"]) for each in told[:2]] == [
+        ("cancelSync", home.ours.sync_id), ("deleteMessage", home.ours.message_id),
+    ]  # fmt: skip
+    (batch,) = (await home_http(two).get("/audit", params={"action": "createSyncBatch"})).json()["items"]
+    assert batch["target"].startswith("bat_")
+
+
 async def test_one_cannot_shut_the_other_out(tmp_path: Path) -> None:
     """What is bounded is bounded for each key: requests, those that wait, and kept answers."""
     bounds = {"requests_per_minute": 40, "waiting_requests_per_key": 1, "idempotency_keys_per_key": 1}
