@@ -229,6 +229,23 @@ class Settings(BaseSettings):
         description="Octets of text, HTML and headers of letters that were read lately, kept in memory: they are not "
         "read again for the next who asks (`include=`). 0: none.",
     )
+    quota_octets: int = Field(
+        0,
+        ge=0,
+        description="Octets of mail that may be stored, of all mailboxes together (each message with what its server "
+        "sent). Once so many are, syncs end `quota_exceeded` before anything is retrieved. 0: no limit.",
+    )
+    quota_messages: int = Field(0, ge=0, description="The same, in messages. 0: no limit.")
+    mailbox_quota_octets: int = Field(
+        0, ge=0, description="The same of each mailbox, unless its `quota` says otherwise. 0: no limit."
+    )
+    mailbox_quota_messages: int = Field(0, ge=0, description="The same, in messages. 0: no limit.")
+    least_free_octets: int = Field(
+        256 * 1024 * 1024,
+        ge=0,
+        description="While less is free on the file system of the SQLite database, syncs end `storage_failed` before "
+        "anything is retrieved. What is stored can be read and deleted. 0: it is not watched.",
+    )
     local_retention_days: int = Field(
         0,
         ge=0,

@@ -56,6 +56,7 @@ class Mailbox(SQLModel, table=True):
     ``refusals``: how often it was refused in a row, since ``refused_since``, last at ``refused_at``; no login before
     ``refused_until``, but those of which ``forced_at`` keeps the latest.
     ``stat_excess``: how many messages more than it listed STAT counted last; null: none.
+    ``quota``: how much of it may be stored; null: as the settings say.
     ``local_retention``: how long contents are kept here; null: as the settings say. ``expired_to``: all its messages up
     to this place in the feed have expired, or are gone.
     ``removed_at``: it is gone for all who ask, and what belongs to it goes by and by.
@@ -161,6 +162,7 @@ class Mailbox(SQLModel, table=True):
     initial_sync: str = Field(default=InitialSync.ALL.value, sa_column=Column(Text, nullable=False))
     server_retention: dict[str, Any] = Field(sa_column=Column(Json, nullable=False))
     local_retention: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
+    quota: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
     expired_to: int = Field(default=0, sa_column=Column(BigInt, nullable=False, server_default="0"))
     criteria: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
     status: str = Field(default=MailboxStatus.ACTIVE.value, sa_column=Column(Text, nullable=False))

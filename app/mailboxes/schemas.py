@@ -24,6 +24,8 @@ from app.mailboxes.local_retention import LocalRetention, LocalRetentionShape
 from app.mailboxes.models import InitialSync, Mailbox, MailboxStatus
 from app.mailboxes.naming import ExternalId, Labels, Metadata
 from app.mailboxes.oauth2 import OAuth2Login
+from app.mailboxes.quotas import ABOUT as ABOUT_QUOTA
+from app.mailboxes.quotas import Quota
 from app.mailboxes.secrets import AuthMethod, Credentials, auth_method
 from app.mailboxes.shapes import AllCriteria, AnyCriteria, Shaped
 from app.network.addresses import literal_address
@@ -294,6 +296,7 @@ class NewMailbox(_Checks):
         default_factory=ServerRetention, description="What becomes of mail on the server."
     )
     local_retention: LocalRetention | None = Field(None, description=ABOUT_LOCAL)
+    quota: Quota | None = Field(None, description=ABOUT_QUOTA)
     delete_short: bool = Field(False, description=_DELETE_SHORT)
     criteria: Criteria | None = Field(None, description="Which messages to retrieve; null: all.")
     external_id: ExternalId | None = None
@@ -371,6 +374,7 @@ class MailboxChange(_Checks):
         default_factory=_unset, description="What becomes of mail on the server."
     )
     local_retention: LocalRetention | None = Field(default_factory=_unset, description=ABOUT_LOCAL)
+    quota: Quota | None = Field(default_factory=_unset, description=ABOUT_QUOTA)
     delete_short: bool = Field(default_factory=_unset, description=_DELETE_SHORT)
     criteria: Criteria | None = Field(
         default_factory=_unset,
@@ -528,6 +532,7 @@ class MailboxAnswer(BaseModel):
         examples=[{"mode": "keep"}], description="What becomes of mail on the server."
     )
     local_retention: LocalRetentionShape | None = Field(examples=[None], description=ABOUT_LOCAL)
+    quota: Quota | None = Field(examples=[None], description=ABOUT_QUOTA)
     criteria: AllCriteria | AnyCriteria | None = Field(
         examples=[None], description="Which messages to retrieve; null: all."
     )

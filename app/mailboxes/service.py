@@ -387,7 +387,7 @@ def _settle_status(row: Mailbox, wanted: MailboxChange, named: AbstractSet[str],
         row.next_sync_at = None
     elif named & LOGIN_FIELDS:
         row.next_sync_at = now
-    elif row.next_sync_at is None or named & _POLL_FIELDS:
+    elif row.next_sync_at is None or named & _POLL_FIELDS or "quota" in named:
         row.next_sync_at = max(now, row.login_after or now)
     if row.poll_interval_seconds is None:
         row.late_at = None

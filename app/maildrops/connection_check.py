@@ -35,7 +35,12 @@ _EXPIRES_SOON = timedelta(days=14)
 
 
 # All of a row that a mailbox is registered with, but what is done with its mail: nothing of that is tried.
-_OF_ROW = (NewMailbox.model_fields.keys() & Mailbox.model_fields.keys()) - {"criteria", "server_retention"}
+_OF_ROW = (NewMailbox.model_fields.keys() & Mailbox.model_fields.keys()) - {
+    "criteria",
+    "server_retention",
+    "local_retention",
+    "quota",
+}
 _SECRETS = frozenset(("password", "oauth2"))
 
 

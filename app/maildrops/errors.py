@@ -23,6 +23,7 @@ class SyncErrorCode(StrEnum):
     NEEDS_REVIEW = "needs_review"
     STORAGE_FAILED = "storage_failed"
     CREDENTIALS_UNREADABLE = "credentials_unreadable"
+    QUOTA_EXCEEDED = "quota_exceeded"
     INTERNAL_ERROR = "internal_error"
 
 

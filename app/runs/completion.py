@@ -36,6 +36,7 @@ from app.web.times import as_text
 # Servers that show a window show some hundred messages (Gmail the oldest few hundred, others the newest 250).
 _WINDOW = 200
 
+_TOLD_AS_DETAIL = {SyncErrorCode.CREDENTIALS_UNREADABLE, SyncErrorCode.QUOTA_EXCEEDED}
 _RECENT = timedelta(days=2)  # whoever was not refused since then does not tell anything of today
 _BEGINS_WITHIN = timedelta(
     minutes=15
@@ -204,10 +205,10 @@ def _after_the_sync(
     if wait or not failure:  # else we were perhaps not told
         facts["login_after"] = now + timedelta(seconds=wait) if wait else None
     if mailbox.status is MailboxStatus.ACTIVE:
-        is_unreadable = failure is not None and failure.code is SyncErrorCode.CREDENTIALS_UNREADABLE
+        is_ours_to_mend = failure is not None and failure.code in _TOLD_AS_DETAIL
         facts["next_sync_at"] = decision.next_sync_at
         if not mailbox.refusals or completion.logged_in_at:  # else the reason stays
-            facts["status_detail"] = failure.detail if failure and is_unreadable else None
+            facts["status_detail"] = failure.detail if failure and is_ours_to_mend else None
         if decision.status is not MailboxStatus.ACTIVE:
             facts |= {"status": decision.status.value, "next_sync_at": None}
             facts["status_detail"] = failure.detail if failure else None

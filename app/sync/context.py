@@ -31,6 +31,7 @@ from app.runs.server_limits import ServerLimits
 from app.sync.batches import MemoryBudget
 from app.sync.listing import Listed, most_entries, with_every_id
 from app.sync.listing_budget import ListingBudget, ListingShare
+from app.sync.room import Room
 from app.sync.triage import Triaged
 from app.telemetry import Traces
 from app.telemetry.metrics import Metrics
@@ -57,6 +58,7 @@ class SyncTools:
     indexed_headers: IndexedHeaders = NO_HEADERS
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=Traces)
+    room: Room = field(default_factory=Room)
     server_limits: ServerLimits = field(default_factory=lambda: ServerLimits(1))
     slices: Slices = field(default_factory=Slices)
     rows_per_change: int = ledger.ROWS_PER_CHANGE
@@ -126,6 +128,10 @@ class SyncContext:
         if row is None:
             raise LeaseLost
         return row
+
+    def refuse_without_room(self, db: Session) -> None:
+        """Raises SyncFailed where nothing more may be stored, by what the mailbox and the settings say now."""
+        self.tools.room.refuse_full(db, self.mailbox_now(db))
 
     def judge_again_if_criteria_changed(self, db: Leased) -> None:
         """Have what was judged by criteria that are no longer the mailbox's judged again."""

@@ -4,16 +4,20 @@ import random
 from datetime import timedelta
 
 from app.core import Core, Feature
+from app.database.locks import database_file
+from app.mailboxes.quotas import Limit
 from app.maildrops.feature import session_limits
 from app.maildrops.login import Maildrop
 from app.messages.indexed_headers import IndexedHeaders
 from app.reading.slices import Slices
 from app.reading.threads import FairThreads
 from app.runs.server_limits import ServerLimits
+from app.settings import Settings
 from app.sync.batches import MemoryBudget
 from app.sync.context import SyncTools
 from app.sync.ledger_routes import LedgerRoutes, router
 from app.sync.listing_budget import ListingBudget
+from app.sync.room import Room
 from app.web.bodies import BodyLimits
 
 
@@ -28,6 +32,17 @@ def build(core: Core, *, tools: SyncTools) -> Feature:
         import_limits=BodyLimits(settings.max_import_octets, settings.body_timeout_seconds),
     )
     return Feature(serves=serves, routers=[router])
+
+
+def _room(settings: Settings) -> Room:
+    """How much may be stored. On PostgreSQL nobody but its server knows how much room there is."""
+    file = database_file(settings.effective_database_url)
+    return Room(
+        overall=Limit(settings.quota_octets or None, settings.quota_messages or None),
+        each=Limit(settings.mailbox_quota_octets or None, settings.mailbox_quota_messages or None),
+        folder=file.absolute().parent if file else None,
+        least_free=settings.least_free_octets,
+    )
 
 
 def sync_tools(core: Core, *, maildrop: Maildrop, threads: FairThreads) -> SyncTools:
@@ -53,6 +68,7 @@ def sync_tools(core: Core, *, maildrop: Maildrop, threads: FairThreads) -> SyncT
         indexed_headers=IndexedHeaders(settings.indexed_headers),
         metrics=core.metrics,
         traces=core.traces,
+        room=_room(core.settings),
         server_limits=ServerLimits(
             settings.effective_syncs_per_host, private=settings.allowed_private_networks
         ),

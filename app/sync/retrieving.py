@@ -117,7 +117,8 @@ class _Store:
     async def commit(self, outcomes: Sequence[Outcome]) -> None:
         """Commit messages, ledger lines and feed places together, and the progress of the sync.
 
-        Raises SyncCancelled, once that is done, LeaseLost and StorageFailed.
+        Raises SyncCancelled, once that is done, SyncFailed where there is no room any more, LeaseLost and
+        StorageFailed.
         """
         sync, findings, matcher = self._sync, self._sync.findings, self._surveyed.matcher
         batch = await self._settled(outcomes)
@@ -125,7 +126,8 @@ class _Store:
         is_long = len(outcomes) > _FEW_ROWS or octets > _FEW_OCTETS
         while True:
             report = batch.counted_in(findings.report)
-            change = partial(self._change, batch=batch, outcomes=outcomes)
+            is_more = report.retrieved > findings.report.retrieved
+            change = partial(self._change, batch=batch, outcomes=outcomes, is_more=is_more)
             try:
                 is_cancelled, places = await sync.lease.write(change, report=report, is_long=is_long)
                 break
@@ -144,8 +146,12 @@ class _Store:
         if is_cancelled:
             raise SyncCancelled
 
-    def _change(self, db: Leased, *, batch: Batch, outcomes: Sequence[Outcome]) -> tuple[bool, FeedPlaces]:
+    def _change(
+        self, db: Leased, *, batch: Batch, outcomes: Sequence[Outcome], is_more: bool
+    ) -> tuple[bool, FeedPlaces]:
         sync = self._sync
+        if is_more:
+            sync.refuse_without_room(db)
         places = batch.store(db, sync.maildrop)
         # Now nobody else stores until the commit. What an import stored since the batch was settled is no new message.
         contents = [outcome.prepared.fingerprint.content for outcome in batch.stored if outcome.prepared]

@@ -51,6 +51,7 @@ async def sync_mailbox(claim: Claim, *, tools: SyncTools, slot: WorkerSlot | Non
     findings = Findings(tools.clock(), pop3.Transcript() if tools.transcripts else None)
     beginning: Beginning | None = None
     try:
+        tools.room.refuse_full_disk()
         beginning = await _begin(lease, findings)
         try:
             settlement = await _visit(beginning, lease, tools, slot, findings)
@@ -133,6 +134,7 @@ async def _pass(sync: SyncContext) -> tuple[Surveyed, Deletions]:
     server = server_facts(sync.session, beginning, surveyed.listed, surveyed.view)
     with sync.phase("diff"):
         await record(sync, surveyed, server)
+    await sync.lease.read(sync.refuse_without_room)
     with sync.phase("retrieve"):
         habit = await retrieve(sync, surveyed)
     deletions = await delete_on_server(sync, surveyed, server, habit)

@@ -230,6 +230,13 @@ SYNC_CODES: Final = {
         "All unique-ids changed, and nothing can tell old mail from new.",
         "Decide by POST /mailboxes/{id}/rebaseline, with dry_run=true first.",
     ),
+    "quota_exceeded": ErrorCode(
+        "As much is stored as may be, of the mailbox or of all together. Nothing was retrieved, nor deleted on the "
+        "mail server.",
+        "Raise the quota of the mailbox, or MAILDELTA_QUOTA_OCTETS and the like; or let contents expire "
+        "(local_retention), or delete some. The next sync goes on.",
+        retryable=True,
+    ),
     "credentials_unreadable": ErrorCode(
         "No secret key of the service opens the stored credentials.",
         "Start it with the key that they were stored with, or send them again.",
