@@ -3,20 +3,27 @@
 They are the standard library's and fast-mail-parser, in Rust, where `requirements-bench.lock` is installed. Each letter
 is read by each reader in turn, several times, and the least processor time counts: noise only adds. What is compared
 from run to run are the ratios, for the others do not change.
+
+``--api``: what reading by the API costs instead (``benchmarks/answers``).
 """
 
 import argparse
 import email
 import email.policy
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from email.message import EmailMessage
+from functools import partial
 from pathlib import Path
 from random import Random
 from statistics import mean, median
 
 from app.mail.mime import parse, summarise
+from benchmarks.answers import measured as answers
 from benchmarks.machine import machine_facts
+from benchmarks.scale.page import bullets, with_part
 from tests.servers.messages import sample_messages
 
 try:
@@ -26,6 +33,7 @@ except ImportError:
 
 _ROUNDS = 5
 _PAGE = Path(__file__).with_name("READING.md")
+_RESULTS = Path(__file__).with_name("RESULTS.md")
 _ABOVE = (
     "# Reading mail",
     "",
@@ -128,7 +136,19 @@ def main() -> None:
     """Measure and print; with ``--write`` also into READING.md beside this."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reading", description=__doc__)
     parser.add_argument("--write", action="store_true", help="also into benchmarks/READING.md")
+    parser.add_argument("--api", action="store_true", help="read by the API, beside bare FastAPI")
+    parser.add_argument(
+        "--messages", type=int, nargs="+", default=[10_000, 1_000_000], help="sizes of the feed"
+    )
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each rate")
+    parser.add_argument("--only", default="", help="ways to read whose name holds this")
     options = parser.parse_args()
+    if options.api:
+        say = partial(print, file=sys.stderr, flush=True)
+        _show(
+            answers.measured(options.messages, seconds=options.seconds, say=say, only=options.only), options
+        )
+        return
     lines = []
     for line in table():
         print(line, flush=True)
@@ -136,6 +156,18 @@ def main() -> None:
     if options.write:
         facts = [f"- {fact}" for fact in machine_facts(Path())[:2]]
         _PAGE.write_text("\n".join([*_ABOVE, *facts, "", *lines, ""]))
+
+
+def _show(text: str, options: argparse.Namespace) -> None:
+    """Print what was measured of the API; with ``--write`` also into its part of RESULTS.md."""
+    print(text)
+    if options.write:
+        facts = bullets([*machine_facts(Path())[:2], f"Measured on {datetime.now(UTC):%Y-%m-%d}."])
+        _RESULTS.write_text(
+            with_part(
+                _RESULTS.read_text(), "reading by the API", f"## Reading by the API\n\n{facts}\n\n{text}"
+            )
+        )
 
 
 def _least(readers: Sequence[Callable[[bytes], object]], raw: bytes) -> list[float]:

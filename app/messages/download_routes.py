@@ -1,10 +1,9 @@
 """The octets of messages and of their attachments over HTTP."""
 
 import re
-from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import Depends, Response
+from fastapi import Response
 
 from app.access.linked import Linked, requires_or_link
 from app.access.routes import Within
@@ -19,7 +18,7 @@ from app.messages.models import Message
 from app.messages.octets import blocks
 from app.messages.routes import BUSY, EXPIRED, found
 from app.web.problems import answered_file, documented
-from app.web.ranges import Ranged, streamed
+from app.web.ranges import Asked, streamed
 from app.web.routing import Router
 
 # Mail is hostile: whatever it claims to be, a browser must not run it in our origin.
@@ -48,7 +47,7 @@ router = Router(tags=["Messages"])
 async def download_message(
     feature: Injected,
     message_id: str,
-    asked: Annotated[Ranged, Depends()],
+    asked: Asked,
     share: Memory,
     linked: Linked,
     reach: Within,
@@ -87,7 +86,7 @@ async def download_attachment(
     feature: Injected,
     message_id: str,
     index: int,
-    asked: Annotated[Ranged, Depends()],
+    asked: Asked,
     share: Memory,
     linked: Linked,
     reach: Within,

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlmodel import Session
@@ -26,6 +26,7 @@ from app.messages.models import Message
 from app.messages.schemas import ExpiredAnswer, FeedPage, MessageAnswer
 from app.messages.search import Wanted
 from app.messages.times import place_before
+from app.messages.written import message_json
 from app.web.pages import CursorScope, decode_cursor, encode_cursor
 
 MOST_LOOKED_AT = 10_000
@@ -40,6 +41,7 @@ EXPIRED_PASSED = (
     "Messages that expired were passed: nothing tells any more whether they are what is asked for. Without filters on "
     "what messages hold, each comes as expired."
 )
+_END_HOLDS_SECONDS = 4.0  # what one of those who wait has seen of the end of the feed holds for the others
 _GATHER_SECONDS = 0.05  # commits within it are looked at together by who has found nothing
 
 
@@ -66,6 +68,7 @@ class FeedQuery:
     floor: int = 0
     most_looked_at: int = MOST_LOOKED_AT
     feed: str = ""  # whose place ``start`` is, where that is known
+    is_written: bool = False  # the page is wanted as JSON
     is_export: bool = False
 
     @property
@@ -85,6 +88,7 @@ class FeedQuery:
         return scope_of(self.wanted, self.order)
 
 
+@lru_cache(256)
 def scope_of(wanted: Wanted, order: Order) -> CursorScope:
     """What cursors of such a read are cursors of."""
     return CursorScope.of("messages", order=order, filters=asdict(wanted))
@@ -100,11 +104,20 @@ class CursorGone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A page, the place up to which the look came (None: over everything), and the last place that there was."""
+    """A page, the place up to which the look came (None: over everything), and the last place that there was.
+
+    ``written``: the messages as JSON, where that was asked for; the page has none then.
+    """
 
     page: FeedPage
     reached: int | None
     end: int
+    written: Sequence[bytes] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """There is no message."""
+        return not (self.page.items or self.written)
 
 
 def read_once(db: Session, query: FeedQuery) -> Found:
@@ -134,13 +147,24 @@ def read_once(db: Session, query: FeedQuery) -> Found:
     if reached is not None:
         above, below = (reached - 1, below) if newest else (above, reached + 1)
     place = reached if reached is not None or newest else max(end, start or 0)
+    items = rows[: query.limit]
     page = FeedPage(
-        items=_answers(db, rows[: query.limit]),
+        items=[] if query.is_written else _answers(db, items),
         next_cursor=None if place is None else encode_cursor(place, scope, feed=feed),
         has_more=reached is not None,
         warnings=list(_warnings(db, query, wanted, above=above, below=below)),
     )
-    return Found(page, reached, end)
+    return Found(page, reached, end, _written(db, items) if query.is_written else ())
+
+
+def _written(db: Session, rows: Sequence[Any]) -> list[bytes]:
+    by_mailbox = {each: its.model_dump_json() for each, its in _names_of_rows(db, rows).items()}
+    return [
+        schemas.expired(row.seq).model_dump_json().encode()
+        if isinstance(row, _Place)
+        else message_json(row, by_mailbox[row[1]])
+        for row in rows
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +174,15 @@ class _Place:
     seq: int
 
 
-def _rows(db: Session, query: FeedQuery, wanted: Wanted, above: int, below: int) -> list[Message | _Place]:
-    """Messages in reach, and among them the places of those that expired, in order; one more than are asked for."""
+def _rows(db: Session, query: FeedQuery, wanted: Wanted, above: int, below: int) -> list[Any]:
+    """Rows of messages in reach (objects, or plain ones to be written), and among them the places of those that
+    expired, in order; one more than are asked for.
+    """
     newest, limit = query.order is Order.NEWEST, query.limit + 1
     bounds: dict[str, Any] = {"above": above, "below": below, "newest": newest, "limit": limit}
+    between = search.written_between if query.is_written else search.between
     heard = {"with_quiet": query.shows_quiet}
-    rows: list[Message | _Place] = [*search.between(db, wanted, reach=query.reach, **bounds, **heard)]
+    rows: list[Any] = [*between(db, wanted, reach=query.reach, **bounds, **heard)]
     if places := expiry.between(db, wanted, reach=query.reach, **bounds):
         rows += map(_Place, places)
         rows.sort(key=lambda row: row.seq, reverse=newest)
@@ -170,14 +197,19 @@ def _bound(db: Session, wanted: Wanted, *, above: int, below: int, newest: bool,
     return (max(places) if newest else min(places)) if places else None
 
 
-def _answers(db: Session, rows: Sequence[Message | _Place]) -> list[MessageAnswer | ExpiredAnswer]:
-    by_mailbox = names_of(db, {MailboxId(row.mailbox_id) for row in rows if isinstance(row, Message)})
+def _answers(db: Session, rows: Sequence[Any]) -> list[MessageAnswer | ExpiredAnswer]:
+    by_mailbox = _names_of_rows(db, rows)
     return [
         schemas.answer(row, by_mailbox[MailboxId(row.mailbox_id)])
         if isinstance(row, Message)
         else schemas.expired(row.seq)
         for row in rows
     ]
+
+
+def _names_of_rows(db: Session, rows: Sequence[Any]) -> dict[MailboxId, MailboxNames]:
+    ids = {MailboxId(row.mailbox_id) for row in rows if not isinstance(row, _Place)}
+    return names_of(db, ids) if ids else {}
 
 
 def names_of(db: Session, mailbox_ids: Iterable[MailboxId]) -> dict[MailboxId, MailboxNames]:
@@ -198,7 +230,7 @@ def cut_at(page: FeedPage, passed: int, scope: CursorScope) -> FeedPage:
 
 def _look_through_window(
     db: Session, query: FeedQuery, above: int, below: int
-) -> tuple[Sequence[Message | _Place], int | None]:
+) -> tuple[Sequence[Any], int | None]:
     """What is found within so many places as may be looked at, and the last of these (None: there are no more).
 
     Most of them may be others'. Where none of the first is in reach, the look begins anew where one is: so a reader
@@ -255,7 +287,11 @@ class Feed:
     database: Database
     messages_stored: Wakeup
     monotonic: Callable[[], float]
-    _under_way: dict[tuple[asyncio.Event, FeedQuery], asyncio.Task[Found]] = field(default_factory=dict)
+    end_holds_seconds: float = _END_HOLDS_SECONDS
+    _end: tuple[float, asyncio.Future[int]] | None = field(default=None, init=False)
+    _under_way: dict[tuple[asyncio.Event, FeedQuery], asyncio.Task[Found]] = field(
+        default_factory=dict, init=False
+    )
 
     async def page(
         self,
@@ -264,7 +300,7 @@ class Feed:
         wait: float,
         is_gone: Callable[[], Awaitable[bool]],
         reach_now: Callable[[], Awaitable[Reach]],
-    ) -> FeedPage:
+    ) -> Found:
         """The page; when it has no message, what comes within ``wait`` seconds. ``is_gone``: nobody reads it.
 
         ``reach_now`` is asked after each wait: what it raises ends it.
@@ -274,8 +310,8 @@ class Feed:
         while True:
             ticket, looked_at = self.messages_stored.ticket(first.wanted.mailbox_id), self.monotonic()
             found = await self._found(ticket, query)
-            if found.page.items or self.monotonic() >= deadline or await is_gone():
-                return found.page
+            if not found.is_empty or self.monotonic() >= deadline or await is_gone():
+                return found
             top = found.end if top is None else top
             if found.reached is not None:
                 query = replace(query, start=found.reached)
@@ -285,8 +321,8 @@ class Feed:
             elif first.start is None:
                 query, top = replace(first, floor=top), None  # down from there nothing fits
             else:
-                return found.page  # what comes is newer than the cursor
-            await self._news(ticket, looked_at, deadline)
+                return found  # what comes is newer than the cursor
+            await self._news(ticket, looked_at, deadline, end=found.end)
             first = replace(first, reach=await reach_now())
             query = replace(query, reach=first.reach)
 
@@ -312,7 +348,20 @@ class Feed:
         if not task.cancelled():
             task.exception()  # all who waited for it may have gone: it is nobody's then
 
-    async def _news(self, ticket: asyncio.Event, looked_at: float, deadline: float) -> None:
-        await Wakeup.wait(ticket, at_most=deadline - self.monotonic())
+    async def _news(self, ticket: asyncio.Event, looked_at: float, deadline: float, *, end: int) -> None:
+        """Until something was stored, or the time is over. ``end``: the last place that there was.
+
+        A wakeup may be missed, so the end of the feed is looked at now and then: once for all who wait.
+        """
+        while True:
+            await Wakeup.wait(ticket, at_most=deadline - self.monotonic())
+            now = self.monotonic()
+            if ticket.is_set() or now >= deadline or await self._end_now(now) != end:
+                break
         now = self.monotonic()
         await asyncio.sleep(max(0.0, min(looked_at + _GATHER_SECONDS, deadline) - now))
+
+    async def _end_now(self, now: float) -> int:
+        if self._end is None or now - self._end[0] >= self.end_holds_seconds:
+            self._end = now, asyncio.ensure_future(self.last_place())
+        return await asyncio.shield(self._end[1])

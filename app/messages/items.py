@@ -1,6 +1,6 @@
 """PURE  A message as JSON, with what was selected of it and of the letter that was read."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from pydantic_core import to_json
@@ -68,7 +68,9 @@ def _attachment(part: Attachment, url_of: UrlOf | None) -> bytes:
     return answer.model_dump_json(exclude_unset=True).encode()
 
 
-def page_json(items: list[bytes], *, next_cursor: str | None, has_more: bool, warnings: list[str]) -> bytes:
+def page_json(
+    items: Sequence[bytes], *, next_cursor: str | None, has_more: bool, warnings: list[str]
+) -> bytes:
     """A page of the feed."""
     rest = {"next_cursor": next_cursor, "has_more": has_more, "warnings": warnings}
     return b'{"items":[' + b",".join(items) + b"]," + to_json(rest)[1:]

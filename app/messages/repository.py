@@ -16,6 +16,9 @@ from app.messages.models import NO_CONTENT, Content, ContentBlock, Feed, Message
 
 _PLACES_LOOKED_AT = 10_000  # at once, for messages to be read again: most are not, once they have been
 MESSAGES = SQLModel.metadata.tables["messages"]
+_FEED = select(
+    Feed.feed_id, Feed.last_seq, Feed.quiet_seq
+)  # made once: to make a statement takes longer than to execute it
 _MAILBOXES = SQLModel.metadata.tables["mailboxes"]
 
 
@@ -52,7 +55,8 @@ def last_place(db: Session) -> int:
 
 def feed_and_places(db: Session) -> tuple[str, int, int]:
     """The feed's id, the last place of it that was given, and the last one that was given to a quiet message."""
-    return db.exec(select(Feed.feed_id, Feed.last_seq, Feed.quiet_seq)).one()
+    feed_id, place, quiet = db.connection().execute(_FEED).one()
+    return feed_id, place, quiet
 
 
 def note_quiet(db: Session, place: int) -> None:

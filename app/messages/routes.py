@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends, Query, Request, Response
@@ -33,7 +34,7 @@ from app.web.found import found as found_row
 from app.web.ids import decode_id, encode_id
 from app.web.pages import Cursor, Limit, decode_cursor, link_next
 from app.web.problems import answered, documented, not_modified
-from app.web.ranges import Conditional
+from app.web.ranges import Known
 from app.web.routing import Router
 from app.web.times import UtcTime
 
@@ -86,9 +87,9 @@ OfMailboxes = Annotated[tuple[MailboxId, ...], Depends(_of_mailboxes)]
 class Begin:
     """Where a read of the feed begins, and which way it goes."""
 
-    after: Place = None
-    after_time: PlaceInTime = None
-    order: InOrder = Order.FEED
+    after: str | None = None
+    after_time: datetime | None = None
+    order: Order = Order.FEED
 
     async def cursor(self, wanted: Wanted, reader: Feed) -> Cursor | None:
         """None: at the beginning. Raises AppError."""
@@ -107,6 +108,13 @@ class Begin:
         if self.after == "earliest":
             return None
         return decode_cursor(self.after, scope_of(wanted, self.order))
+
+
+async def _begin(after: Place = None, after_time: PlaceInTime = None, order: InOrder = Order.FEED) -> Begin:
+    return Begin(after, after_time, order)
+
+
+Beginning = Annotated[Begin, Depends(_begin)]
 
 
 def gone(error: CursorGone) -> AppError:
@@ -136,7 +144,6 @@ router = Router(tags=["Messages"])
 async def _page(
     feature: MessageRoutes,
     request: Request,
-    response: Response,
     wanted: Wanted,
     begin: Begin,
     limit: int,
@@ -145,24 +152,21 @@ async def _page(
     share: Share,
     links: Links | None,
     watch: Watch,
-) -> FeedPage | Response:
+) -> Response:
     cursor = await begin.cursor(wanted, feature.reader)
     start, feed = (cursor.position, cursor.feed) if cursor else (None, "")
-    query = FeedQuery(wanted, watch.reach, begin.order, start, limit, feed=feed)
+    query = FeedQuery(wanted, watch.reach, begin.order, start, limit, feed=feed, is_written=chosen.is_plain)
     try:
         found = await feature.reader.page(
             query, wait=wait, is_gone=request.is_disconnected, reach_now=watch.again
         )
     except CursorGone as error:
         raise gone(error) from error
-    if chosen.is_plain:
-        link_next(request, response, found.next_cursor if found.has_more else None)
-        return found
-    made = await feature.composer.page(found.items, chosen, share, links)
-    told = cut_at(found, made.passed, query.scope)
-    octets = page_json(
-        made.items, next_cursor=told.next_cursor, has_more=told.has_more, warnings=told.warnings
-    )
+    told, items = found.page, found.written
+    if not chosen.is_plain:
+        made = await feature.composer.page(told.items, chosen, share, links)
+        told, items = cut_at(told, made.passed, query.scope), made.items
+    octets = page_json(items, next_cursor=told.next_cursor, has_more=told.has_more, warnings=told.warnings)
     answer = Response(octets, media_type="application/json")
     link_next(request, answer, told.next_cursor if told.has_more else None)
     return answer
@@ -184,17 +188,16 @@ def _links_if_wanted(chosen: Selection, links: Callable[[], LinkMaker]) -> Links
 async def list_messages(
     feature: Injected,
     request: Request,
-    response: Response,
     wanted: Filters,
     mailbox_ids: OfMailboxes,
-    begin: Annotated[Begin, Depends()],
+    begin: Beginning,
     chosen: InList,
     share: Memory,
     links: MakesLinks,
     watch: Watching,
     limit: Limit = 50,
     wait: Wait = 0,
-) -> FeedPage | Response:
+) -> Response:
     """Oldest first. Pass `next_cursor` as `after` next time: no message is skipped, none comes twice.
 
     Several values of one filter mean one of them, several filters all of them. `header:<name>=…` is a filter for each
@@ -206,7 +209,7 @@ async def list_messages(
         await feature.database.read(lambda db: refuse_unknown(db, mailbox_ids, watch.reach))
         wanted = wanted.of(*mailbox_ids)
     made_by = _links_if_wanted(chosen, links)
-    return await _page(feature, request, response, wanted, begin, limit, wait, chosen, share, made_by, watch)
+    return await _page(feature, request, wanted, begin, limit, wait, chosen, share, made_by, watch)
 
 
 @router.get(
@@ -221,22 +224,21 @@ async def list_messages(
 async def list_mailbox_messages(
     feature: Injected,
     request: Request,
-    response: Response,
     mailbox_id: str,
     wanted: Filters,
-    begin: Annotated[Begin, Depends()],
+    begin: Beginning,
     chosen: InList,
     share: Memory,
     links: MakesLinks,
     watch: Watching,
     limit: Limit = 50,
     wait: Wait = 0,
-) -> FeedPage | Response:
+) -> Response:
     """The same as `/messages?mailbox_id=…`, of one mailbox."""
     number = mailbox_id_of(mailbox_id)
     await feature.database.read(lambda db: existing(db, number, reach=watch.reach))
     made_by, wanted = _links_if_wanted(chosen, links), wanted.of(number)
-    return await _page(feature, request, response, wanted, begin, limit, wait, chosen, share, made_by, watch)
+    return await _page(feature, request, wanted, begin, limit, wait, chosen, share, made_by, watch)
 
 
 def _expired() -> AppError:
@@ -281,7 +283,7 @@ async def _found_with_names(
 async def get_message(
     feature: Injected,
     message_id: str,
-    known: Annotated[Conditional, Depends()],
+    known: Known,
     share: Memory,
     chosen: OfOne,
     links: MakesLinks,

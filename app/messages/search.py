@@ -3,9 +3,23 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, Text, UnaryExpression, and_, cast, func, or_, true
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Table,
+    Text,
+    UnaryExpression,
+    and_,
+    bindparam,
+    cast,
+    func,
+    or_,
+    true,
+)
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, SQLModel, col, select
 from sqlmodel.sql.expression import SelectOfScalar
@@ -17,6 +31,7 @@ from app.mailboxes.models import MailboxId
 from app.mailboxes.repository import with_label
 from app.messages import header_rows
 from app.messages.models import Message, MessageHeader
+from app.messages.written import columns
 
 _PLACES_AT_ONCE = 500
 MESSAGES = SQLModel.metadata.tables["messages"]
@@ -107,11 +122,9 @@ def between(
     if not wanted.is_narrow:
         asked = query(wanted, reach=reach, above=above, below=below, newest=newest, limit=limit)
         return db.exec(asked.where(*_heard(with_quiet=with_quiet))).all()
-    # In two steps: a planner that has both in one may read the whole feed for the few that fit.
     found: list[Message] = []
-    for places in _places(db, wanted, above=above, below=below, newest=newest):
-        within = (col(Message.seq).in_(places), *reach.of(MESSAGES.c.mailbox_id))
-        some = select(Message).where(*within, *_conditions(wanted), *_heard(with_quiet=with_quiet))
+    for within in _steps(db, wanted, above=above, below=below, newest=newest):
+        some = select(Message).where(*_all_conditions(wanted, reach, within), *_heard(with_quiet=with_quiet))
         found += db.exec(some.order_by(_by_place(newest=newest)).limit(limit - len(found))).all()
         if len(found) >= limit:
             break
@@ -122,14 +135,65 @@ def _heard(*, with_quiet: bool) -> tuple[ColumnElement[bool], ...]:
     return () if with_quiet else (col(Message.is_quiet).is_not(True),)
 
 
+def written_between(
+    db: Session,
+    wanted: Wanted,
+    *,
+    reach: Reach,
+    above: int,
+    below: int,
+    newest: bool = False,
+    with_quiet: bool = True,
+    limit: int,
+) -> Sequence[Row[Any]]:
+    """The same as plain rows, for ``written.message_json``."""
+    connection = db.connection()
+    dialect = connection.dialect.name
+    if not wanted.is_narrow:
+        asked = _written(wanted, reach, dialect, newest=newest, with_quiet=with_quiet)
+        return connection.execute(asked, {"above": above, "below": below, "most": limit}).all()
+    found: list[Row[Any]] = []
+    for within in _steps(db, wanted, above=above, below=below, newest=newest):
+        heard = (*_all_conditions(wanted, reach, within), *_heard(with_quiet=with_quiet))
+        some = select_columns(*columns(dialect)).where(*heard)
+        found += connection.execute(some.order_by(_by_place(newest=newest)).limit(limit - len(found)))
+        if len(found) >= limit:
+            break
+    return found
+
+
+@lru_cache(256)
+def _written(wanted: Wanted, reach: Reach, dialect: str, *, newest: bool, with_quiet: bool) -> Select[Any]:
+    """Made once: to make a statement and its cache key takes longer than to execute it."""
+    places = (col(Message.seq) > bindparam("above"), col(Message.seq) < bindparam("below"))
+    heard = _heard(with_quiet=with_quiet)
+    asked = select_columns(*columns(dialect)).where(*_all_conditions(wanted, reach, places), *heard)
+    return asked.order_by(_by_place(newest=newest)).limit(bindparam("most"))
+
+
+def _steps(
+    db: Session, wanted: Wanted, *, above: int, below: int, newest: bool
+) -> Iterator[Sequence[ColumnElement[bool]]]:
+    """Some places after the other, as conditions: a planner that has to find them by itself may read the whole feed
+    for the few that fit.
+    """
+    for places in _places(db, wanted, above=above, below=below, newest=newest):
+        yield [col(Message.seq).in_(places)]
+
+
+def _all_conditions(
+    wanted: Wanted, reach: Reach, within: Sequence[ColumnElement[bool]]
+) -> Sequence[ColumnElement[bool]]:
+    return (*within, *reach.of(MESSAGES.c.mailbox_id), *_conditions(wanted))
+
+
 def query(
     wanted: Wanted, *, reach: Reach, above: int, below: int, newest: bool, limit: int
 ) -> SelectOfScalar[Message]:
     """The question of ``between``, where no index tells which they are."""
-    places = (col(Message.seq) > above, col(Message.seq) < below, *reach.of(MESSAGES.c.mailbox_id))
-    return (
-        select(Message).where(*places, *_conditions(wanted)).order_by(_by_place(newest=newest)).limit(limit)
-    )
+    places = (col(Message.seq) > above, col(Message.seq) < below)
+    asked = select(Message).where(*_all_conditions(wanted, reach, places))
+    return asked.order_by(_by_place(newest=newest)).limit(limit)
 
 
 def _places(db: Session, wanted: Wanted, *, above: int, below: int, newest: bool) -> Iterator[Sequence[int]]:

@@ -44,4 +44,6 @@ def decode_thread_id(text: str) -> bytes:
 
 def unique_id_text(unique_id: bytes) -> str:
     r"""A unique-id to be read: octets outside printable ASCII as ``\xNN``."""
+    if unique_id.isascii() and (text := unique_id.decode("ascii")).isprintable():
+        return text
     return "".join(chr(octet) if 0x20 <= octet < 0x7F else f"\\x{octet:02x}" for octet in unique_id)

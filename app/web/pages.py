@@ -124,7 +124,7 @@ def _refuse_other(given: CursorScope, scope: CursorScope) -> None:
 class Paging:
     """A dependency of lists: which page is asked for. One row more than ``limit`` tells whether there is a next one."""
 
-    def __init__(self, request: Request, response: Response, after: After = None, limit: Limit = 50) -> None:
+    def __init__(self, request: Request, response: Response, after: str | None, limit: int) -> None:
         self._request, self._response = request, response
         self._after, self._limit = after, limit
 
@@ -162,7 +162,11 @@ class Paging:
         return page
 
 
-Paged = Annotated[Paging, Depends()]
+async def _paging(request: Request, response: Response, after: After = None, limit: Limit = 50) -> Paging:
+    return Paging(request, response, after, limit)  # a coroutine: FastAPI makes a class in a thread
+
+
+Paged = Annotated[Paging, Depends(_paging)]
 
 
 def located(request: Request, path: str) -> str:

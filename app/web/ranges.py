@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Header
+from fastapi import Depends, Header
 from fastapi.responses import StreamingResponse
 
 from app.errors import AppError
@@ -17,14 +17,17 @@ from app.web.conditions import is_among
 _RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))", re.ASCII | re.IGNORECASE)
 
 
+_IfNoneMatch = Annotated[
+    str | None,
+    Header(description="`ETag`s of what you have: 304 without a body where one is that of now."),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Conditional:
-    """A dependency: what the client has."""
+    """What the client has."""
 
-    if_none_match: Annotated[
-        str | None,
-        Header(description="`ETag`s of what you have: 304 without a body where one is that of now."),
-    ] = None
+    if_none_match: str | None = None
 
     def is_met_by(self, etag: str) -> bool:
         """Whether the client has what this tag is of: 304 is all that it needs."""
@@ -33,16 +36,10 @@ class Conditional:
 
 @dataclass(frozen=True, slots=True)
 class Ranged(Conditional):
-    """A dependency: what the client has, and which part it wants."""
+    """What the client has, and which part it wants."""
 
-    wanted: Annotated[
-        str | None,
-        Header(alias="Range", description="One range of octets, such as `bytes=1000-`: 206 with these."),
-    ] = None
-    if_range: Annotated[
-        str | None,
-        Header(description="The `ETag` that the range belongs to: with another one all is answered."),
-    ] = None
+    wanted: str | None = None
+    if_range: str | None = None
 
     def part_of(self, octets: int, etag: str) -> range:
         """Which of so many octets. Raises 416 for what begins behind their end."""
@@ -82,3 +79,26 @@ async def _cut(pieces: AsyncIterator[bytes], part: range, begin: int) -> AsyncIt
         at += len(piece)
         if at >= part.stop:
             break
+
+
+# Coroutines: FastAPI makes a class in a thread.
+async def _known(if_none_match: _IfNoneMatch = None) -> Conditional:
+    return Conditional(if_none_match)
+
+
+async def _asked(
+    if_none_match: _IfNoneMatch = None,
+    wanted: Annotated[
+        str | None,
+        Header(alias="Range", description="One range of octets, such as `bytes=1000-`: 206 with these."),
+    ] = None,
+    if_range: Annotated[
+        str | None,
+        Header(description="The `ETag` that the range belongs to: with another one all is answered."),
+    ] = None,
+) -> Ranged:
+    return Ranged(if_none_match, wanted, if_range)
+
+
+Known = Annotated[Conditional, Depends(_known)]
+Asked = Annotated[Ranged, Depends(_asked)]

@@ -15,6 +15,7 @@ from sqlmodel import Session, SQLModel
 
 from app.access.reach import ALL_MAILBOXES, Reach
 from app.database import Database
+from app.jobs import wakeups as wakeups_module
 from app.jobs.wakeups import Wakeups
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
@@ -147,6 +148,7 @@ class Counting:
 
     database: Database
     query: list[tuple[str, FeedQuery]] = field(default_factory=list)
+    ends: int = 0  # how often the end of the feed was looked at
 
     async def read(self, question: Callable[[Session], Result]) -> Result:
         self._note("read", question)
@@ -157,6 +159,9 @@ class Counting:
         return await self.database.search(question)
 
     def _note(self, by: str, question: object) -> None:
+        if question is repository.last_place:
+            self.ends += 1
+            return
         assert isinstance(question, partial)
         self.query.append((by, question.keywords["query"]))
 
@@ -191,7 +196,7 @@ async def test_a_long_poll_by_filters_looks_only_behind_the_last_place_it_has_se
     assert counting.query[3][1].start == 25
     await put(database, mailbox_id, "wanted")
     wakeups.stored(mailbox_id)
-    page = await poll
+    page = (await poll).page
     assert subjects_of(page) == ["wanted"]
     assert {kind for kind, _ in counting.query} == {"search"}
 
@@ -207,14 +212,14 @@ async def test_a_long_poll_of_the_newest_does_not_go_down_twice(
     await until_asked(counting, 2)
     await put(database, mailbox_id, "wanted")
     wakeups.stored(mailbox_id)
-    page = await poll
+    page = (await poll).page
     assert subjects_of(page) == ["wanted"]
     assert page.next_cursor is None
     assert counting.query[-1][1].floor == 15
     behind = await reader.page(
         replace(query, start=3), wait=20, is_gone=stays, reach_now=all_mailboxes
     )  # nothing can come there
-    assert behind == FeedPage(items=[], next_cursor=None, has_more=False)
+    assert behind.page == FeedPage(items=[], next_cursor=None, has_more=False)
 
 
 async def test_long_polls_that_ask_the_same_look_once_for_each_commit(database: Database) -> None:
@@ -232,7 +237,7 @@ async def test_long_polls_that_ask_the_same_look_once_for_each_commit(database: 
     await put(database, mailbox_id, "ours")
     wakeups.stored(mailbox_id)
     pages = await asyncio.gather(*polls)
-    assert {subject for page in pages for subject in subjects_of(page)} == {"ours"}
+    assert {subject for found in pages for subject in subjects_of(found.page)} == {"ours"}
     assert len(counting.query) <= 4
     assert {kind for kind, _ in counting.query} == {"read"}
 
@@ -243,9 +248,10 @@ async def test_a_long_poll_whose_time_is_over_says_how_far_it_came(
     mailbox_id, wakeups = await make_mailbox(database), Wakeups()
     await put(database, mailbox_id, *["other"] * 25)
     query = FeedQuery(Wanted(subject=("wanted",)), ALL_MAILBOXES, Order.FEED, None, 50, most_looked_at=10)
-    page = await reader_of(Counting(database), wakeups).page(
+    found = await reader_of(Counting(database), wakeups).page(
         query, wait=0, is_gone=stays, reach_now=all_mailboxes
     )
+    page = found.page
     assert (page.items, place_of(page.next_cursor, query.wanted), page.has_more) == ([], 10, True)
 
 
@@ -258,3 +264,32 @@ async def test_plain_reads_do_not_queue_behind_searches(database: Database) -> N
     assert await database.write(lambda db: repository.take_places(db, 1)) == 1
     goes_on.set()
     assert all(await asyncio.gather(*searches))
+
+
+async def test_who_waits_in_vain_looks_for_the_end_of_the_feed_alone_and_all_of_them_together(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody wakes them: a process that rings no bell stores something."""
+    monkeypatch.setattr(wakeups_module, "LOOK_AGAIN_SECONDS", 0.02)
+    ids = [await make_mailbox(database) for _ in range(5)]
+    counting = Counting(database)
+    reader = replace(reader_of(counting, Wakeups()), end_holds_seconds=0.02)
+    polls = [
+        asyncio.create_task(
+            reader.page(
+                FeedQuery(Wanted(mailbox_id=each), ALL_MAILBOXES, Order.FEED, None, 50),
+                wait=20,
+                is_gone=stays,
+                reach_now=all_mailboxes,
+            )
+        )
+        for each in ids
+    ]
+    await until_asked(counting, 5)
+    ends = counting.ends
+    while counting.ends < ends + 5:
+        await asyncio.sleep(0.01)
+    assert len(counting.query) == 5
+    for each in ids:
+        await put(database, each, "unheard")
+    assert [subjects_of((await poll).page) for poll in polls] == [["unheard"]] * 5

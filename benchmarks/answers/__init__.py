@@ -1,0 +1,1 @@
+"""What reading by the API costs, beside bare FastAPI on the same server: ``python -m benchmarks.reading --api``."""
