@@ -92,20 +92,21 @@ class Note(Companion):
                 self._owner = mailbox_of(db, kind, int(number))
 
     def _add(self, db: Session, result: Any) -> bool:
-        if self._is_of_many and not isinstance(result, list):
+        parts = (
+            result if isinstance(result, list) and all(hasattr(one, "mailbox_id") for one in result) else None
+        )
+        if self._is_of_many and parts is None:
             return True  # of what else goes on meanwhile
-        if _was_there(result, self.act.at):
+        if parts == [] or _was_there(result, self.act.at):
             return True
-        if not isinstance(result, list):
+        if parts is None:
             of = about(self.act.ids, result)
             of = of if of.mailbox_id is not None else replace(of, mailbox_id=self._owner)
             self.entry_id = repository.add_entry(db, entry(self.act, of))
             return False
         # A part of many: an entry for each mailbox of which something became.
         self._is_of_many = True
-        done = [
-            each for each in result if getattr(each, "mailbox_id", None) and not getattr(each, "error", None)
-        ]
+        done = [each for each in parts if each.mailbox_id and not getattr(each, "error", None)]
         rows = [
             entry(self.act, About(encode_id("mbx", each.mailbox_id), each.mailbox_id), status=each.status)
             for each in done

@@ -177,6 +177,10 @@ async def test_what_a_tenant_deletes_and_stops_is_told_of_its_mailbox(two: Two) 
     assert [(each["action"], each["target"]) for each in told[:2]] == [
         ("cancelSync", home.ours.sync_id), ("deleteMessage", home.ours.message_id),
     ]  # fmt: skip
+    bulk = await two.ask("DELETE", "/messages", params={"label": "ours", "confirm": 2})
+    assert bulk.status_code == 200, bulk.text
+    newest = (await home_http(two).get("/audit", params={"limit": 1})).json()["items"][0]
+    assert (newest["action"], newest["status"]) == ("deleteMessages", 200)
     (batch,) = (await home_http(two).get("/audit", params={"action": "createSyncBatch"})).json()["items"]
     assert batch["target"].startswith("bat_")
 
