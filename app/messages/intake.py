@@ -127,7 +127,8 @@ def store(
 ) -> list[MessageSeq]:
     """Store a batch and return the place of each in the feed. ``is_quiet``: readers of the feed are not told of them.
 
-    The contents go in before the places are taken, so that others wait for the feed as short as can be.
+    What may take its time, or wait for others, comes before the places are taken, so that others wait for the feed as
+    short as can be.
     """
     if not batch:
         return []
@@ -138,6 +139,7 @@ def store(
             repository.add_blocks(db, message.packed.sha256, blocks)
     quiet = {"is_quiet": True if is_quiet else None}
     rows = [_message_row(message, mailbox_id, now) | quiet for message in batch]
+    mailboxes.change(db, mailbox_id, last_message_at=now)  # here, for somebody may just change the mailbox
     first = repository.take_places(db, len(batch))
     places = [MessageSeq(first + offset) for offset in range(len(batch))]
     if is_quiet:
@@ -147,7 +149,6 @@ def store(
         db, [(seq, *each) for seq, message in zip(places, batch, strict=True) for each in message.headers]
     )
     recent.count(db, messages=len(batch), octets=sum(message.octets for message in batch), now=now)
-    mailboxes.change(db, mailbox_id, last_message_at=now)
     return places
 
 
