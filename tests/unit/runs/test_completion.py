@@ -123,3 +123,50 @@ def test_credentials_that_cannot_be_read_say_so_while_polling_goes_on() -> None:
     written = columns(failed(SyncErrorCode.CREDENTIALS_UNREADABLE))
     assert written["status_detail"] == "why"
     assert written["next_sync_at"] is not None
+
+
+HEALTH = {"status_since", "last_success_at", "failing_since", "last_error", "late_at", "succeeding_since"}
+EARLIER = START - timedelta(hours=1)
+FAILING = replace(POLLED, failing_since=EARLIER, late_at=NOW + timedelta(minutes=5))
+FINE = replace(POLLED, failures=0, succeeding_since=EARLIER, late_at=NOW + timedelta(minutes=5))
+
+
+def health(completion: Completion, mailbox: PollState) -> dict[str, Any]:
+    written = {name: value for name, value in columns(completion, mailbox).items() if name in HEALTH}
+    if written.get("last_error"):
+        written["last_error"] = written["last_error"]["code"]
+    return written
+
+
+def test_a_success_is_noted_and_when_the_next_one_is_late() -> None:
+    well = {"last_success_at": NOW, "failing_since": None, "last_error": None}
+    after_15 = {"late_at": NOW + timedelta(minutes=15)}
+    assert health(DONE, FINE) == well | after_15
+    assert health(DONE, FAILING) == well | after_15 | {"succeeding_since": NOW}
+    assert health(DONE, replace(FINE, succeeding_since=None))["succeeding_since"] == NOW
+    assert health(DONE, replace(FINE, late_at=NOW))["succeeding_since"] == NOW
+    cut = replace(DONE, status=SyncStatus.PARTIAL, failure=SyncFailed(SyncErrorCode.TIMEOUT, "cut"))
+    assert health(cut, FAILING) == well | after_15 | {"succeeding_since": NOW}
+    assert health(DONE, replace(FINE, poll_interval_seconds=None))["late_at"] is None
+
+
+def test_a_longer_interval_and_a_server_that_wants_to_be_spared_make_it_late_later() -> None:
+    grown = replace(FINE, poll_interval_max_seconds=600, quiet_syncs=9)
+    assert health(DONE, grown)["late_at"] == NOW + timedelta(minutes=30)
+    assert health(replace(DONE, login_delay=900), FINE)["late_at"] == NOW + timedelta(minutes=45)
+    soon = replace(DONE, report=Report(retrieved=500, new=500))  # the rest is due at once
+    assert health(soon, FINE)["late_at"] == NOW + timedelta(minutes=15)
+
+
+def test_failures_in_a_row_begin_with_the_first_and_a_cancelled_sync_says_nothing() -> None:
+    lost = failed(SyncErrorCode.CONNECT_FAILED)
+    assert health(lost, FINE) == {"last_error": "connect_failed", "failing_since": NOW}
+    assert health(lost, FAILING) == {"last_error": "connect_failed"}
+    cancelled = replace(DONE, status=SyncStatus.CANCELLED)
+    assert health(cancelled, FAILING) == {}
+    assert columns(cancelled, FAILING)["failures"] == FAILING.failures
+
+
+def test_a_mailbox_that_stops_says_since_when() -> None:
+    stopped = health(failed(SyncErrorCode.NEEDS_REVIEW), FINE)
+    assert stopped == {"last_error": "needs_review", "failing_since": NOW, "status_since": NOW}
