@@ -25,6 +25,7 @@ async def test_mailboxes_have_the_names_of_their_callers(database_url: str, tmp_
         await _lists_are_filtered(service)
         await _a_put_makes_and_replaces(service)
         await _puts_at_once_make_one(service)
+        await _a_put_of_what_was_refused_is_no_reason_to_log_in(service)
         await _messages_tell_them(service)
 
 
@@ -139,6 +140,28 @@ async def _puts_at_once_make_one(service: Client) -> None:
     assert len({answer.json()["id"] for answer in answers}) == 1
     one = answers[0].json()["id"]
     await service.http.delete(f"/mailboxes/{one}", params={"confirm": one})
+
+
+async def _a_put_of_what_was_refused_is_no_reason_to_log_in(service: Client) -> None:
+    at = "/mailboxes/by-external-id/refused"
+    async with FakePop3Server(FakeMaildrop(username="u", password="right")) as server:
+        local = {
+            "host": server.host,
+            "port": server.port,
+            "security": "none",
+            "allow_cleartext_password": True,
+        }
+        body = {"name": "n", "username": "u", "password": "wrong", "poll_interval_seconds": 3600} | local
+        made = (await service.http.put(at, json=body)).json()["id"]
+        await service.sync(made)
+        for again in (body, body | {"name": "other"}):
+            assert (await service.http.put(at, json=again)).json()["status"] == "auth_failed"
+        sessions = server.sessions
+        assert (await service.http.put(at, json=body | {"password": "right"})).json()["status"] == "active"
+        await service.sync(made)
+        assert server.sessions > sessions
+        assert (await service.http.get(f"/mailboxes/{made}")).json()["health"]["state"] == "ok"
+    await service.http.delete(f"/mailboxes/{made}", params={"confirm": made})
 
 
 async def _messages_tell_them(service: Client) -> None:

@@ -1,6 +1,7 @@
 """Syncs of many mailboxes: asked for by steps, counted as they end, and gone on with by whoever lives."""
 
 import asyncio
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -148,14 +149,26 @@ async def test_a_batch_is_of_those_in_reach_and_seen_by_those_who_reach_as_much(
 
 
 async def test_two_who_make_a_step_at_once_ask_for_no_mailbox_twice(
-    database: Database, database_url: str
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = Database(database_url)  # as another worker has it
     try:
         await database.write(lambda db: fill(db, 250))
-        batch = await database.write(begin)
+        with monkeypatch.context() as patch:
+            patch.setattr(batches, "MOST_OPEN", 0)
+            batch = await database.write(begin)  # none is asked for yet
         step = partial(batches.step, batch_id=batch, health=HEALTH)
-        await asyncio.gather(*(each.write(step) for each in (database, other) * 4))
+        has_begun, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def first(db: Session) -> bool:
+            done = step(db)
+            loop.call_soon_threadsafe(has_begun.set)
+            time.sleep(0.2)  # the other one has begun, and nothing is committed yet
+            return done
+
+        one = asyncio.create_task(database.write(first))
+        await has_begun.wait()
+        assert (await other.write(step), await one) == (False, True)
         count = await database.read(lambda db: len(db.exec(select(Sync)).all()))
         assert count == (await database.read(lambda db: progress(db, batch))).open["queued"] == 250
     finally:
