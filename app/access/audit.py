@@ -41,6 +41,7 @@ UNCHANGED_PER_MINUTE: Final = 30  # of one key
 TOLD_OF: Final = frozenset(
     (403, 404, 409, 412, 424)
 )  # refusals that stand in the audit, beside errors of ours
+COMMAND_LINE: Final = "command-line"
 _KEYS: Final = 10_000
 _ID: Final = re.compile(r"([a-z]{3})_([1-9][0-9]{0,17})", re.ASCII)
 # Ids in a path, the one that says most first.
@@ -154,6 +155,14 @@ class Audit:
         row = entry(act, about(act.ids, None))
         row.status, row.code, row.omitted = status, code, self._omitted.pop(act.key, 0)
         await self.database.write(partial(repository.add_entry, row=row), durable=False)
+
+
+def told(db: Session, *, action: str, target: str, now: datetime) -> None:
+    """An entry of what was done on the machine itself, by a command."""
+    row = AuditEntry(
+        at=now, key=COMMAND_LINE, address="", action=action, target=target, status=200, request_id=""
+    )
+    repository.add_entry(db, row)
 
 
 def entry(act: Act, about_what: About, *, status: int | None = None) -> AuditEntry:

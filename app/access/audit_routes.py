@@ -31,8 +31,8 @@ class AuditEntryAnswer(BaseModel):
     at: UtcTime = Field(description="When the request began.")
     key: str = Field(
         examples=["key_1"],
-        description="Whose it was: the id of the key, or `first-key`. Ids are never given twice, so it stays when the "
-        "key is gone.",
+        description="Whose it was: the id of the key, `first-key`, or `command-line` (`maildelta make-key`). Ids are "
+        "never given twice, so it stays when the key is gone.",
     )
     address: str = Field(examples=["192.0.2.7"], description="From where, as limits count it.")
     action: str = Field(

@@ -3,16 +3,19 @@
 import asyncio
 import gc
 import os
+import re
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import httpx
 import typer
 from pydantic import ValidationError
+from sqlmodel import Session
 
 from app import __version__, telemetry
+from app.access.audit import told
 from app.access.keys import make_key
 from app.access.service import Scope
 from app.cli.migrate_data import CannotMove, Moved, migrate_data
@@ -23,11 +26,14 @@ from app.database.locks import DatabaseInUse, shared
 from app.database.schema import upgrade
 from app.demo import story
 from app.edge.server import build_server
+from app.errors import AppError
 from app.mailboxes.keyring import SecretKeyMissing, forget_unreadable, open_vault, seal_anew
+from app.mailboxes.naming import LABEL_PATTERN
 from app.main import create_app
 from app.reading.slices import INTERVAL
 from app.settings import Settings
 from app.telemetry import logs
+from app.web.ids import encode_id
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -164,6 +170,11 @@ def show_key() -> None:
 def make_api_key(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
     scope: Annotated[list[Scope], typer.Option(help="What it may do; may be repeated.")],
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="It reaches mailboxes with this label only, or with one of these."),
+    ] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="It expires after so many days.")] = None,
 ) -> None:
     """Make an API key and print it, once."""
     settings = _settings()
@@ -171,7 +182,20 @@ def make_api_key(
     database = Database(settings.effective_database_url)
     try:
         now = datetime.now(UTC)
-        _row, key = asyncio.run(database.write(lambda db: make_key(db, name=name, scopes=scope, now=now)))
+        expires_at = now + timedelta(days=days) if days else None
+        if wrong := [each for each in label or () if not re.fullmatch(LABEL_PATTERN, each)]:
+            _fail(f"'{wrong[0]}' is no label: letters, digits and ._:@/=+- are.")
+
+        def make(db: Session) -> str:
+            row, key = make_key(
+                db, name=name, scopes=scope, now=now, labels=label or None, expires_at=expires_at
+            )
+            told(db, action="createApiKey", target=encode_id("key", row.id or 0), now=now)
+            return key
+
+        key = asyncio.run(database.write(make))
+    except AppError as error:
+        _fail(error.faults[0].detail if error.faults else error.detail)
     finally:
         database.close()
     typer.echo(key)

@@ -44,3 +44,20 @@ def test_sums_of_what_is_stored_are_checked_and_counted_anew(
     )  # fmt: skip
     assert CliRunner().invoke(cli, ["storage", "recount"]).stdout == "0 messages, 0 octets.\n"
     assert CliRunner().invoke(cli, ["storage", "check"]).exit_code == 0
+
+
+def test_a_key_is_made_with_its_labels_and_days_and_stands_in_the_audit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAILDELTA_DATA_DIR", str(tmp_path))
+    words = ["make-key", "acme", "--scope", "sync", "--label", "acme", "--days", "30"]
+    assert CliRunner().invoke(cli, words).stdout.startswith("md_")
+    with closing(sqlite3.connect(tmp_path / "maildelta.sqlite")) as database:
+        ((labels, expires_at),) = database.execute("SELECT labels, expires_at FROM api_keys").fetchall()
+        assert labels == '["acme"]'
+        assert expires_at is not None
+        entries = database.execute("SELECT key, action, target FROM audit_entries").fetchall()
+    assert entries == [("command-line", "createApiKey", "key_1")]
+    for wrong in (["--scope", "admin", "--label", "a"], ["--scope", "read", "--label", "a b"]):
+        refused = CliRunner().invoke(cli, ["make-key", "k", *wrong])
+        assert (refused.exit_code, refused.stdout) == (2, "")
