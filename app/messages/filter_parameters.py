@@ -1,12 +1,14 @@
 """The filters of the feed, as parameters of a query."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request
-from pydantic import StringConstraints
+from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 
-from app.errors import invalid_request
+from app.errors import AppError, InputFault
 from app.mail.mime import Automated, Kind
 from app.mail.people import canonical
 from app.mailboxes.naming import Label
@@ -20,6 +22,7 @@ from app.web.times import UtcTime
 
 MOST_VALUES = 50  # of a filter each of whose values is looked up by itself
 _LONGEST_SHOWN = 100
+_MOST_FAULTS = 20
 
 HeadersWanted = tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -28,14 +31,31 @@ Text = Annotated[str, StringConstraints(max_length=500)]
 _NOBODY = "none"
 
 
-def _some_of(*names: str) -> str:
-    """A pattern: one or more of these words, with commas between them."""
+def _some_of(*names: str) -> tuple[AfterValidator, WithJsonSchema]:
+    """What a text is annotated with that is one or more of these words, with commas between them."""
     one = f"(?:{'|'.join(names)})"
-    return f"^{one}(?:,{one})*$"
+
+    def check(value: str) -> str:
+        if unknown := [each for each in value.split(",") if each not in names]:
+            told = f"'{unknown[0][:_LONGEST_SHOWN]}' is none" if unknown[0] else "something is missing"
+            raise ValueError(f"{told}; known are: {', '.join(names)}, several with commas between them")
+        return value
+
+    pattern = f"^{one}(?:,{one})*$"
+    return AfterValidator(check), WithJsonSchema({"type": "string", "pattern": pattern})
 
 
-_SOME_AUTOMATED = _some_of(*Automated, _NOBODY)
-_SOME_KINDS = _some_of(*Kind)
+def _thread(value: str) -> str:
+    if not re.fullmatch(THREAD_PATTERN, value, re.ASCII):
+        raise ValueError("must be the thread_id of a message: thr_ and 32 hexadecimal digits in lower case")
+    return value
+
+
+_AUTOMATED = _some_of(*Automated, _NOBODY)
+_KINDS = _some_of(*Kind)
+_Thread = Annotated[
+    str, AfterValidator(_thread), WithJsonSchema({"type": "string", "pattern": THREAD_PATTERN})
+]
 
 
 class HeaderFilters(QueryFamily):
@@ -44,23 +64,20 @@ class HeaderFilters(QueryFamily):
     async def __call__(self, request: Request, feature: Injected) -> HeadersWanted:
         """Names and values as they are kept. Raises AppError."""
         given: dict[str, set[str]] = {}
+        faults: dict[str, str] = {}
         for parameter, value in request.query_params.multi_items():
             if parameter.startswith(self.prefix):
                 name = parameter.removeprefix(self.prefix).lower()
-                self._refuse(parameter, name, value, feature.indexed.names)
-                given.setdefault(name, set()).add(compared(value))
-        for name, values in given.items():
-            if len(values) > MOST_VALUES:
-                raise invalid_request(f"/query/{self.prefix}{name}", f"has at most {MOST_VALUES} values")
+                values = given.setdefault(name, set())
+                values.add(compared(value))
+                if fault := _fault(name, value, values, feature.indexed.names):
+                    faults.setdefault(parameter[:_LONGEST_SHOWN].replace("~", "~0").replace("/", "~1"), fault)
+        if faults:
+            told = (InputFault(f"/query/{name}", fault) for name, fault in faults.items())
+            raise AppError(
+                422, "invalid_request", "The request is not valid.", tuple(islice(told, _MOST_FAULTS))
+            )
         return tuple((name, tuple(sorted(values))) for name, values in sorted(given.items()))
-
-    def _refuse(self, parameter: str, name: str, value: str, names: Sequence[str]) -> None:
-        pointer = "/query/" + parameter[:_LONGEST_SHOWN].replace("~", "~0").replace("/", "~1")
-        if name not in names:
-            known = f"names {', '.join(names)}" if names else "names none"
-            raise invalid_request(pointer, f"is no header that is indexed: MAILDELTA_INDEXED_HEADERS {known}")
-        if len(value) > LONGEST_VALUE:
-            raise invalid_request(pointer, f"must have at most {LONGEST_VALUE} characters")
 
     def parameters(self, app: FastAPI) -> list[dict[str, Any]]:
         values = {
@@ -78,6 +95,15 @@ class HeaderFilters(QueryFamily):
             }
             for name in feature_of(app, MessageRoutes).indexed.names
         ]
+
+
+def _fault(name: str, value: str, values: Collection[str], names: Sequence[str]) -> str:
+    if name not in names:
+        known = f"names {', '.join(names)}" if names else "names none"
+        return f"is no header that is indexed: MAILDELTA_INDEXED_HEADERS {known}"
+    if len(value) > LONGEST_VALUE:
+        return f"must have at most {LONGEST_VALUE} characters"
+    return f"has at most {MOST_VALUES} values" if len(values) > MOST_VALUES else ""
 
 
 OfHeaders = Annotated[HeadersWanted, Depends(HeaderFilters("header:", shown="header:<name>"))]
@@ -104,11 +130,11 @@ async def _wanted(
     until: Annotated[UtcTime | None, Query(description="Retrieved before this time.")] = None,
     has_attachments: Annotated[bool | None, Query(description="Whether there is a part to download.")] = None,
     thread_id: Annotated[
-        list[Annotated[str, StringConstraints(pattern=THREAD_PATTERN)]] | None,
+        list[_Thread] | None,
         Query(max_length=MOST_VALUES, description="All messages of this thread."),
     ] = None,
     automated: Annotated[
-        list[Annotated[str, StringConstraints(pattern=_SOME_AUTOMATED)]] | None,
+        list[Annotated[str, _AUTOMATED[0], _AUTOMATED[1]]] | None,
         Query(
             description="Sent by a program as this; `none`: no header says so. Several, repeated or with commas "
             "between them: any of them."
@@ -116,7 +142,7 @@ async def _wanted(
     ] = None,
     label: Annotated[list[Label] | None, Query(description="Its mailbox has this label now.")] = None,
     kind: Annotated[
-        list[Annotated[str, StringConstraints(pattern=_SOME_KINDS)]] | None,
+        list[Annotated[str, _KINDS[0], _KINDS[1]]] | None,
         Query(
             description="It is this, maybe among others. Several, repeated or with commas between them: any of them."
         ),

@@ -235,7 +235,9 @@ async def test_over_http(tmp_path: Path) -> None:
         for wrong in ({"thread_id": "thr_1"}, {"automated": "person"}, {"kind": "bounce,"}, {"kind": ""}):
             refused = await service.http.get("/messages", params=wrong)
             assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request"), wrong
-            assert refused.json()["errors"][0]["pointer"].startswith(f"/query/{next(iter(wrong))}")
+            (fault,) = refused.json()["errors"]
+            assert fault["pointer"].startswith(f"/query/{next(iter(wrong))}")
+            assert ("hexadecimal" if "thread_id" in wrong else "known are: ") in fault["detail"]
 
 
 async def found(service: Client, params: dict[str, str | Sequence[str]]) -> list[str]:

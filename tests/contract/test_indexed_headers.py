@@ -233,8 +233,10 @@ async def test_the_feed_takes_the_names_of_the_setting_and_no_others(tmp_path: P
         ):
             problem = (await service.http.get(f"/messages?{query}")).json()
             assert problem["code"] == "invalid_request", query
-            assert [fault["pointer"] for fault in problem["errors"]] == [pointer]
+            assert {fault["pointer"] for fault in problem["errors"]} == {pointer}
             assert told in problem["errors"][0]["detail"]
+        both = (await service.http.get("/messages?header:a=1&header:b=2&header:a=3")).json()["errors"]
+        assert [fault["pointer"] for fault in both] == ["/query/header:a", "/query/header:b"]
         document = (await service.http.get("/openapi.json")).json()
         for path in ("/messages", "/mailboxes/{mailbox_id}/messages"):
             names = [parameter["name"] for parameter in document["paths"][path]["get"]["parameters"]]
