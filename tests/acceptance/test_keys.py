@@ -11,7 +11,7 @@ import pytest
 from app.access.repository import USED_EVERY
 from tests.acceptance.test_api import assert_problem
 from tests.acceptance.test_reach import house, settled
-from tests.fakes.pop3_server import FakeMaildrop
+from tests.fakes.pop3_server import FakeMaildrop, Faults
 from tests.service import Client, running, settings_for
 
 MAILBOX = {
@@ -217,6 +217,21 @@ async def test_who_waits_is_judged_again(tmp_path: Path) -> None:
         await service.http.patch(f"/mailboxes/{home.theirs.mailbox_id}", json={"labels": []})
         page = await service.http.get("/messages", headers=fourth)
         assert page.json()["items"] == []
+
+
+async def test_a_stream_of_events_ends_when_its_key_is_revoked(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        http, mailbox_id = home.service.http, home.ours.mailbox_id
+        home.server.faults = Faults(hang=("STAT",))
+        key_id, key = await make(home.service, labels=["ours"])
+        sync_id = (await http.post(f"/mailboxes/{mailbox_id}/sync")).json()["id"]
+        stream = asyncio.create_task(http.get(f"/syncs/{sync_id}/events", headers=key))
+        await asyncio.sleep(1.2)  # for so long one look at the key serves all who wait with it
+        await http.delete(f"/api-keys/{key_id}")
+        await http.post(f"/syncs/{sync_id}/cancel")
+        told = (await stream).text
+        assert "event: progress" in told
+        assert "event: done" not in told
 
 
 async def test_what_a_bound_key_registers_is_its_own_and_its_words_give_nobody_reach(tmp_path: Path) -> None:
