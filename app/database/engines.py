@@ -61,7 +61,8 @@ def open_engine(url: URL, *, read_only: bool, threads: int, is_pooled: bool = Fa
 def _prepare_sqlite_writer(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves; the driver's own BEGIN comes too late
     cursor = connection.cursor()
-    cursor.execute(f"PRAGMA page_size = {_SQLITE_PAGE_OCTETS}")  # only a new file takes it
+    cursor.execute(f"PRAGMA page_size = {_SQLITE_PAGE_OCTETS}")  # only a new file takes these two
+    cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute(f"PRAGMA busy_timeout = {_SQLITE_BUSY_MS}")

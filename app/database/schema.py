@@ -52,11 +52,12 @@ def _lock(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         return
-    # Outside a transaction: page size and journal mode are set once, while the file is new.
+    # Outside a transaction: page size, vacuuming and journal mode are set once, while the file is new.
     driver = connection.connection.driver_connection
     assert driver is not None
     driver.isolation_level = None
     driver.execute("PRAGMA busy_timeout = 15000")
     driver.execute("PRAGMA page_size = 16384")
+    driver.execute("PRAGMA auto_vacuum = INCREMENTAL")
     driver.execute("PRAGMA journal_mode = WAL")
     driver.execute("BEGIN IMMEDIATE")

@@ -19,6 +19,7 @@ from app.worker.forgetting import forgetting
 from app.worker.removal import removal
 from app.worker.runner import SyncRunner
 from app.worker.upkeep import Upkeep
+from app.worker.vacuuming import vacuuming
 
 
 def runner(core: Core, *, tools: SyncTools, worker: str) -> SyncRunner:
@@ -72,5 +73,13 @@ def jobs(core: Core, *, threads: FairThreads, bell: Bell | None) -> JobEngine:
     url = None if core.database.is_sqlite else settings.effective_database_url
     steady = SteadyClock(core.clock, core.monotonic, seconds=settings.steady_clock_seconds)
     expire = expiring(core.database, clock=steady, default=default_rule(settings))
-    runs = [reread, index.job(), removal(core.database), forget, counting(core.database), expire]
+    runs = [
+        reread,
+        index.job(),
+        removal(core.database),
+        forget,
+        counting(core.database),
+        expire,
+        vacuuming(core.database),
+    ]
     return PgQueuerEngine(runs, core.wakeups, url=url, bell=bell)
