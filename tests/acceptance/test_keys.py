@@ -280,7 +280,7 @@ async def test_duplicates_and_names_are_judged_within_reach(tmp_path: Path) -> N
         second = await http.post("/mailboxes", json=wanted, headers=ours)
         assert (first.status_code, second.status_code) == (201, 201)
         again = assert_problem(
-            await http.post("/mailboxes", json=wanted, headers=ours), 409, "mailbox_exists"
+            await http.post("/mailboxes", json=MAILBOX, headers=ours), 409, "mailbox_exists"
         )
         assert again["mailbox_id"] == second.json()["id"]
         other = wanted | {"username": "other"}
