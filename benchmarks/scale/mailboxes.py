@@ -1,7 +1,6 @@
 """The same requests among a thousand mailboxes and among a hundred thousand; and a thousand registered in one call."""
 
 import asyncio
-import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -78,9 +77,9 @@ async def _measured(database_url: str | None, count: int, say: Say) -> dict[str,
 
 
 async def _all(http: httpx.AsyncClient) -> dict[str, float]:
-    told = {request: await _median(partial(http.get, request)) for request in _REQUESTS}
+    told = {request: await _quickest(partial(http.get, request)) for request in _REQUESTS}
     batches = iter(range(_ROUNDS + _WARM))
-    told["batch"] = await _median(lambda: _batch(http, next(batches)), rounds=5, warm=1)
+    told["batch"] = await _quickest(lambda: _batch(http, next(batches)), rounds=5, warm=1)
     return told
 
 
@@ -98,17 +97,17 @@ async def _batch(http: httpx.AsyncClient, number: int) -> httpx.Response:
     return answer
 
 
-async def _median(
+async def _quickest(
     ask: Callable[[], Awaitable[httpx.Response]], *, rounds: int = _ROUNDS, warm: int = _WARM
 ) -> float:
-    """Milliseconds, of a client in the same process."""
+    """Milliseconds of the quickest, for a client in the same process: whoever else uses the machine only adds to it."""
     took = []
     for _ in range(warm + rounds):
         begun = time.perf_counter()
         answer = await ask()
         took.append((time.perf_counter() - begun) * 1000)
         assert answer.status_code == 200, answer.text[:300]
-    return statistics.median(took[warm:])
+    return min(took[warm:])
 
 
 def _fill(url: str, count: int) -> None:
@@ -180,8 +179,8 @@ def _page(name: str, sizes: Sizes, columns: Sequence[dict[str, float]]) -> str:
         for key, told in asked.items()
     ]
     how = (
-        "Medians of the whole service, for a client in its process. A hundredth of the mailboxes fail, and as many are "
-        "late, paused, and new. All rows were written since the last vacuum."
+        "The quickest of 21 (of batches: of five), of the whole service, for a client in its process. A hundredth of "
+        "the mailboxes fail, and as many are late, paused, and new. All rows were written since the last vacuum."
     )
     return "\n".join(
         [
