@@ -209,7 +209,7 @@ async def create_api_key(feature: Injected, body: NewApiKey, by: By) -> ApiKeyMa
         return keys.make_key(db, **facts, now=feature.clock(), maker=by.maker)
 
     row, key = await feature.database.write(make)
-    _log.info("api_key_made", api_key=encode_id("key", row.id or 0), scopes=row.scopes, **by.trail)
+    _log.info("api_key_made", api_key=encode_id("key", row.id or 0), scopes=keys.scopes_of(row), **by.trail)
     return ApiKeyMade(**_shape(row).model_dump(), key=key)
 
 
@@ -366,7 +366,7 @@ def _shape(row: ApiKey, old_secrets: dict[int, Any] | None = None) -> ApiKeyAnsw
         id=encode_id("key", row.id),
         name=row.name,
         prefix=row.prefix,
-        scopes=[Scope(scope) for scope in row.scopes],
+        scopes=keys.scopes_of(row),
         mailbox_ids=None if ids is None else [encode_id("mbx", each) for each in ids],
         labels=row.labels,
         expires_at=row.expires_at,

@@ -18,6 +18,9 @@ from app.errors import AppError, invalid_request, not_found
 from app.web.ids import encode_id
 
 PREFIX_LENGTH = 12
+# Among the scopes of a key that does not reach all, for ever, from anywhere. An earlier version, which knows of no such
+# bounds, has no scope of this name and takes no key with it.
+_BOUND: Final = "bound"
 FIRST_KEY: Final = "first-key"  # the name of the one that the settings give
 
 
@@ -94,6 +97,11 @@ def revoke_key(db: Session, key_id: int, *, maker: Maker) -> None:
     repository.remove(db, key_id)
 
 
+def scopes_of(row: ApiKey) -> list[Scope]:
+    """What a key may do, as it was said."""
+    return [Scope(scope) for scope in row.scopes if scope != _BOUND]
+
+
 def terms_of(row: ApiKey) -> Terms:
     """Until when and from where a key may be used."""
     return Terms(row.expires_at, tuple(row.allowed_networks) if row.allowed_networks is not None else None)
@@ -131,6 +139,9 @@ def _judge(
             raise invalid_request("/mailbox_ids", f"there is no mailbox {encode_id('mbx', mailbox_id)}")
     if more := exceeds(maker.terms, terms_of(row)):
         raise _more_than_ones_own(more)
+    bounds = (row.mailbox_ids, row.labels, row.expires_at, row.allowed_networks)
+    mark = [] if bounds == (None, None, None, None) else [_BOUND]
+    row.scopes = [*(scope.value for scope in scopes_of(row)), *mark]
 
 
 def _more_than_ones_own(field: str) -> AppError:

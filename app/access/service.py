@@ -12,7 +12,7 @@ from functools import partial
 
 from app.access import repository
 from app.access.grants import ANY_TERMS, Terms
-from app.access.keys import FIRST_KEY, PREFIX_LENGTH, Maker, digest, terms_of
+from app.access.keys import FIRST_KEY, PREFIX_LENGTH, Maker, digest, scopes_of, terms_of
 from app.access.last_use import LastUses
 from app.access.links import FIRST_KEY as FIRST_NUMBER
 from app.access.models import ApiKey
@@ -185,7 +185,7 @@ class Gate:
             raise AppError(403, "address_not_allowed", detail)
         return Caller(
             row.id,
-            included(Scope(scope) for scope in row.scopes),
+            included(scopes_of(row)),
             client,
             Reach.bound_to(row.mailbox_ids, row.labels),
             terms,

@@ -1,6 +1,9 @@
 """API keys from their making to their end: how long, from where, what they reach, and who may say so."""
 
 import asyncio
+import json
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -65,6 +68,23 @@ async def test_a_key_is_read_renamed_rotated_and_revoked(service: Client) -> Non
             method, f"/api-keys/{key_id}", json={} if method == "PATCH" else None
         )
         assert_problem(answer, 404, "not_found")
+
+
+async def test_an_earlier_version_takes_no_bound_key_for_one_that_reaches_all(
+    service: Client, tmp_path: Path
+) -> None:
+    """It reads the scopes alone: what it does not know among them is an error there."""
+    bound, key = await make(service, scopes=["sync"], labels=["a"])
+    plain, _ = await make(service)
+    await service.http.patch(f"/api-keys/{plain}", json={"allowed_networks": ["127.0.0.0/8"]})
+    with closing(sqlite3.connect(tmp_path / "data" / "maildelta.sqlite")) as database:
+        stored = [json.loads(row[0]) for row in database.execute("SELECT scopes FROM api_keys ORDER BY id")]
+    assert stored == [["sync", "bound"], ["read", "bound"]]
+    assert (await service.http.get("/whoami", headers=key)).json()["scopes"] == ["read", "sync"]
+    freed = await service.http.patch(f"/api-keys/{bound}", json={"labels": None})
+    assert freed.json()["scopes"] == ["sync"]
+    with closing(sqlite3.connect(tmp_path / "data" / "maildelta.sqlite")) as database:
+        assert database.execute("SELECT scopes FROM api_keys WHERE id = 1").fetchone() == ('["sync"]',)
 
 
 @pytest.mark.parametrize(
