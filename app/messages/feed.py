@@ -217,15 +217,11 @@ def names_of(db: Session, mailbox_ids: Iterable[MailboxId]) -> dict[MailboxId, M
     return {MailboxId(row.id or 0): names(row) for row in mailboxes.names_of(db, mailbox_ids)}
 
 
-def cut_at(page: FeedPage, passed: int, scope: CursorScope) -> FeedPage:
-    """The page with the first so many of its messages."""
-    if passed == len(page.items):
-        return page
+def cut_at(page: FeedPage, seq: int, scope: CursorScope) -> FeedPage:
+    """The same up to this place, and with more behind it."""
     of = decode_cursor(page.next_cursor, scope)
-    cursor = encode_cursor(page.items[passed - 1].seq, scope, feed=of.feed if of else "")
-    return page.model_copy(
-        update={"items": page.items[:passed], "next_cursor": cursor, "has_more": True},
-    )
+    cursor = encode_cursor(seq, scope, feed=of.feed if of else "")
+    return page.model_copy(update={"next_cursor": cursor, "has_more": True})
 
 
 def _look_through_window(

@@ -76,9 +76,9 @@ class MessageReader:
         await asyncio.to_thread(self.threads.close)
         await asyncio.gather(*self._under_way.values(), return_exceptions=True)
 
-    def has_form(self, letter: Letter) -> bool:
-        """Whether it was read lately, and need not be read again."""
-        return self.forms.get(letter.sha256) is not None
+    def kept_form(self, sha256: bytes) -> Form | None:
+        """The form of a letter that was read lately, and need not be read again."""
+        return self.forms.get(sha256)
 
     async def form(self, letter: Letter, *, owner: Owner) -> Form:
         """The letter read whole; its headers alone, with a warning, when it is too much. Raises Busy, and 404."""

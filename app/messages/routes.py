@@ -23,7 +23,7 @@ from app.messages.composing import Links
 from app.messages.feed import CursorGone, Feed, FeedQuery, Order, cut_at, names_of, scope_of
 from app.messages.filter_parameters import Filters, Text
 from app.messages.injected import Injected, Memory, MessageRoutes
-from app.messages.items import page_json
+from app.messages.items import listed_item, page_json
 from app.messages.models import Message, MessageSeq
 from app.messages.schemas import FeedPage, MessageWhole
 from app.messages.search import Wanted
@@ -155,7 +155,7 @@ async def _page(
 ) -> Response:
     cursor = await begin.cursor(wanted, feature.reader)
     start, feed = (cursor.position, cursor.feed) if cursor else (None, "")
-    query = FeedQuery(wanted, watch.reach, begin.order, start, limit, feed=feed, is_written=chosen.is_plain)
+    query = FeedQuery(wanted, watch.reach, begin.order, start, limit, feed=feed, is_written=True)
     try:
         found = await feature.reader.page(
             query, wait=wait, is_gone=request.is_disconnected, reach_now=watch.again
@@ -164,8 +164,11 @@ async def _page(
         raise gone(error) from error
     told, items = found.page, found.written
     if not chosen.is_plain:
-        made = await feature.composer.page(told.items, chosen, share, links)
-        told, items = cut_at(told, made.passed, query.scope), made.items
+        listed = [listed_item(each) for each in items]
+        made = await feature.composer.page(listed, chosen, share, links)
+        items = made.items
+        if made.passed < len(listed):
+            told = cut_at(told, listed[made.passed - 1].seq, query.scope)
     octets = page_json(items, next_cursor=told.next_cursor, has_more=told.has_more, warnings=told.warnings)
     answer = Response(octets, media_type="application/json")
     link_next(request, answer, told.next_cursor if told.has_more else None)

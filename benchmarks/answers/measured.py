@@ -36,10 +36,13 @@ class Work:
 
 
 _PAGE = "/v1/messages?after={cursor}&limit={limit}"
+_TEXTS = "&include=text"  # of letters that were read lately
 WORKS = (
     Work("a page of 50", _PAGE.replace("{limit}", "50"), "/bare/page", 0.5),
     Work("a page of 200", _PAGE.replace("{limit}", "200"), "/bare/page", 0.5),
     Work("a page of 50, gzip", _PAGE.replace("{limit}", "50"), "/bare/page", 0.5, gzip=True),
+    Work("a page of 50 with texts", _PAGE.replace("{limit}", "50") + _TEXTS, "/bare/page", 0.4),
+    Work("a page of 200 with texts", _PAGE.replace("{limit}", "200") + _TEXTS, "/bare/page", 0.4),
     Work("one message", "/v1/messages/{message}", "/bare/octets", None),
     Work("raw", "/v1/messages/{message}/raw", "/bare/stream", 0.7),
     Work("nothing new (the end of the feed)", "/v1/messages?after={end}", "/bare/page", None),
@@ -86,6 +89,8 @@ def _rates(port: int, size: int, *, seconds: float, say: Say, only: str) -> Iter
         places = _places(http, size, random)
         for work in (each for each in WORKS if only in each.name):
             paths = [work.path.format(**place) for place in places]
+            for path in paths if _TEXTS in work.path else ():
+                http.get(path).raise_for_status()
             answer = http.get(paths[0], headers={"Accept-Encoding": "identity"})
             answer.raise_for_status()
             kind = "?page" if work.bare == "/bare/page" else ""
