@@ -5,7 +5,7 @@ A message expires with its headers kept, and its row stays without contents; or 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, delete, literal, true, update
 from sqlalchemy import select as select_columns
@@ -19,6 +19,7 @@ from app.messages.contents import Packer
 from app.messages.models import NO_CONTENT, ExpiredMessage, Message, MessageSeq
 from app.messages.search import Wanted
 
+NOTHING_BEFORE = datetime(2020, 1, 1, tzinfo=UTC)
 EXPIRED = SQLModel.metadata.tables["expired_messages"]
 
 
@@ -45,8 +46,11 @@ def kept(db: Session, mailbox_id: MailboxId, *, after: int, limit: int) -> list[
 
 def next_time(db: Session, mailbox_id: MailboxId, *, after: int, up_to: datetime) -> datetime | None:
     """When the first message of a mailbox behind a place was retrieved, of those that were up to a moment."""
-    behind = (Message.mailbox_id == mailbox_id, col(Message.seq) > after, col(Message.retrieved_at) <= up_to)
-    return db.exec(select(Message.retrieved_at).where(*behind).order_by(col(Message.seq)).limit(1)).first()
+    behind = (Message.mailbox_id == mailbox_id, col(Message.seq) > after)
+    believed = col(Message.retrieved_at).between(NOTHING_BEFORE, up_to)
+    return db.exec(
+        select(Message.retrieved_at).where(*behind, believed).order_by(col(Message.seq)).limit(1)
+    ).first()
 
 
 def due_among(
@@ -56,14 +60,16 @@ def due_among(
     most, but one at least.
 
     Places grow with time, so what stands behind one that is not due is not due either, whatever a wrong clock noted
-    of it; and what was noted of a time to come was retrieved before the next one. ``next_at``: of what follows these.
+    of it; and what was noted of a time to come, or of one before this service was written (a clock without a battery),
+    was retrieved before the next one. ``next_at``: of what follows these.
     """
     due, octets = 0, 0
     for number, one in enumerate(messages, 1):
-        if one.retrieved_at <= before:
-            due = number
-        elif one.retrieved_at <= now:
+        if not NOTHING_BEFORE <= one.retrieved_at <= now:
+            continue
+        if one.retrieved_at > before:
             break
+        due = number
     else:
         if next_at is not None and next_at <= before:
             due = len(messages)
