@@ -27,7 +27,14 @@ class RowMaker:
 
     def row(self, candidate: Candidate, state: EntryState, **facts: Any) -> Row:
         """The line of a candidate in a state."""
-        blank = {
+        row: Row = {
+            "mailbox_id": self.maildrop.mailbox_id,
+            "generation": self.maildrop.generation,
+            "unique_id": candidate.unique_id,
+            "occurrence": candidate.occurrence,
+            "octets": candidate.octets,
+            "state": state.value,
+            "first_seen_at": self.now,
             "message_seq": None,
             "attempts": candidate.attempts,
             "next_attempt_at": None,
@@ -43,16 +50,8 @@ class RowMaker:
             "doubt": None,
             "doubtful_sha256": None,
         }
-        return blank | {
-            "mailbox_id": self.maildrop.mailbox_id,
-            "generation": self.maildrop.generation,
-            "unique_id": candidate.unique_id,
-            "occurrence": candidate.occurrence,
-            "octets": candidate.octets,
-            "state": state.value,
-            "first_seen_at": self.now,
-            **facts,
-        }
+        row |= facts
+        return row
 
     def too_large(self, candidate: Candidate, *, head: bytes | None = None) -> Row:
         """A message over the limit: its headers are kept."""

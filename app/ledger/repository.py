@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import cache
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -202,11 +203,15 @@ def forget_listing_digest(db: Session, mailbox_id: MailboxId) -> None:
 
 def write_entries(db: Leased, rows: Sequence[dict[str, Any]]) -> None:
     """Write ledger lines in bulk: new ones, or the new state of those that are there."""
-    if not rows:
-        return
-    table = SQLModel.metadata.tables["unique_ids"]
-    insert = _insert(db)(table)
-    new, old = insert.excluded, table.c
+    if rows:
+        db.execute(_written(db.get_bind().dialect.name), rows)
+
+
+@cache  # each sync that finds something needs it, and making it takes a third of writing one line
+def _written(dialect: str) -> Any:
+    """The statement that writes lines, whatever they are."""
+    insert = _insert_in(dialect)(LEDGER)
+    new, old = insert.excluded, LEDGER.c
     given = (
         *(
             "state",
@@ -225,7 +230,7 @@ def write_entries(db: Leased, rows: Sequence[dict[str, Any]]) -> None:
     is_same_copy = new.message_seq == old.message_seq
     # Somebody may have asked for the message meanwhile: that holds until it is stored.
     waits = and_(old.is_wanted, new.state != EntryState.STORED.value)
-    statement = insert.on_conflict_do_update(
+    return insert.on_conflict_do_update(
         index_elements=["mailbox_id", "unique_id", "occurrence"],
         set_={name: new[name] for name in given}
         | {name: case((is_same_copy, func.coalesce(new[name], old[name])), else_=new[name]) for name in noted}
@@ -239,7 +244,6 @@ def write_entries(db: Leased, rows: Sequence[dict[str, Any]]) -> None:
             ),
         },
     )
-    db.execute(statement, rows)
 
 
 def mark_present(db: Leased, entries: Sequence[EntryId]) -> None:
@@ -300,7 +304,11 @@ def counts_by_state(
 
 
 def _insert(db: Session) -> Any:
-    return postgresql.insert if db.get_bind().dialect.name == "postgresql" else sqlite.insert
+    return _insert_in(db.get_bind().dialect.name)
+
+
+def _insert_in(dialect: str) -> Any:
+    return postgresql.insert if dialect == "postgresql" else sqlite.insert
 
 
 def _of_maildrop(maildrop: MaildropId) -> ColumnElement[bool]:

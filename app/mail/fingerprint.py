@@ -47,13 +47,18 @@ def head_of(raw: bytes) -> bytes:
 
 def headers_digest(head: bytes) -> bytes | None:
     """The digest of a header block (as TOP gives it), None when it could be that of many messages."""
-    return _headers_of(head_of(head))
+    head = head_of(head)
+    return _headers_of(head, is_lasting=False)
 
 
 def names_digest(head: bytes) -> bytes | None:
     """The digest of Message-ID, Date and From, the first of each; None without a Message-ID and a Date."""
+    return _names_of(head_of(head))
+
+
+def _names_of(head: bytes) -> bytes | None:
     found: dict[bytes, bytes] = {}
-    for field in _THREE.finditer(head_of(head)):
+    for field in _THREE.finditer(head):
         found.setdefault(field[1].lower(), b" ".join(field[2].split()))
     if b"message-id" not in found and b"date" not in found:
         return None
@@ -63,8 +68,11 @@ def names_digest(head: bytes) -> bytes | None:
 
 def head_octets(head: bytes) -> int | None:
     """How long the header block is; None when it is too long to be told."""
-    octets = len(head_of(head))
-    return octets if octets < _MOST_HEAD else None
+    return _octets_of(head_of(head))
+
+
+def _octets_of(head: bytes) -> int | None:
+    return len(head) if len(head) < _MOST_HEAD else None
 
 
 def shown(head: bytes) -> Fingerprint:
@@ -76,8 +84,9 @@ def fingerprint(raw: bytes, raw_sha256: bytes) -> Fingerprint:
     """The fingerprint of a whole message. Without volatile fields its content digest is ``raw_sha256`` itself."""
     head = head_of(raw)
     kept = lasting(head)
-    content = raw_sha256 if len(kept) == len(head) else _digest(kept, raw, len(head))
-    return Fingerprint(_headers_of(head), content, names_digest(head), head_octets(head))
+    is_lasting = len(kept) == len(head)
+    content = raw_sha256 if is_lasting else _digest(kept, raw, len(head))
+    return Fingerprint(_headers_of(head, is_lasting=is_lasting), content, _names_of(head), _octets_of(head))
 
 
 def lasting(head: bytes) -> bytes:
@@ -85,10 +94,12 @@ def lasting(head: bytes) -> bytes:
     return _VOLATILE.sub(b"", head)
 
 
-def _headers_of(head: bytes) -> bytes | None:
+def _headers_of(head: bytes, *, is_lasting: bool) -> bytes | None:
+    """``is_lasting``: no field of it is volatile, whatever its lines end with."""
     if not _NAMING.search(head):
         return None
-    return sha256(lasting(head.replace(b"\r\n", b"\n"))).digest()
+    head = head.replace(b"\r\n", b"\n")
+    return sha256(head if is_lasting else lasting(head)).digest()
 
 
 def _digest(head: bytes, raw: bytes, body_start: int) -> bytes:

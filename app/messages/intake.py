@@ -137,14 +137,15 @@ def store(
         if message.packed.rest is not None:
             blocks = Packer().rest(message.packed.rest)
             repository.add_blocks(db, message.packed.sha256, blocks)
-    quiet = {"is_quiet": True if is_quiet else None}
-    rows = [_message_row(message, mailbox_id, now) | quiet for message in batch]
+    rows = [_message_row(message, mailbox_id, now, is_quiet=is_quiet) for message in batch]
     mailboxes.change(db, mailbox_id, last_message_at=now)  # here, for somebody may just change the mailbox
     first = repository.take_places(db, len(batch))
     places = [MessageSeq(first + offset) for offset in range(len(batch))]
     if is_quiet:
         repository.note_quiet(db, places[-1])
-    repository.add_messages(db, [{"seq": seq, **row} for seq, row in zip(places, rows, strict=True)])
+    for seq, row in zip(places, rows, strict=True):
+        row["seq"] = seq
+    repository.add_messages(db, rows)
     header_rows.add(
         db, [(seq, *each) for seq, message in zip(places, batch, strict=True) for each in message.headers]
     )
@@ -188,8 +189,12 @@ def _content_row(packed: Packed) -> dict[str, Any]:
     return {"sha256": packed.sha256, "octets": packed.octets, "blocks": packed.blocks, "data": packed.first}
 
 
-def _message_row(message: Prepared, mailbox_id: MailboxId, now: datetime) -> dict[str, Any]:
-    return {
+def _message_row(
+    message: Prepared, mailbox_id: MailboxId, now: datetime, *, is_quiet: bool
+) -> dict[str, Any]:
+    """All of it but its place."""
+    row = columns_of(message.summary, raw_sha256=message.packed.sha256, retrieved_at=now)
+    row |= {
         "mailbox_id": mailbox_id,
         "unique_id": message.unique_id,
         "occurrence": message.occurrence,
@@ -199,7 +204,9 @@ def _message_row(message: Prepared, mailbox_id: MailboxId, now: datetime) -> dic
         "warnings": list(message.warnings),
         "reader_version": VERSION,
         "headers_indexed": message.headers_indexed,
-    } | columns_of(message.summary, raw_sha256=message.packed.sha256, retrieved_at=now)
+        "is_quiet": True if is_quiet else None,
+    }
+    return row
 
 
 def columns_of(summary: Summary, *, raw_sha256: bytes, retrieved_at: datetime) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
 
 from sqlalchemy import delete, func
 from sqlalchemy import select as select_columns
@@ -27,13 +29,19 @@ class Stored:
 
 def count(db: Session, *, messages: int, octets: int, now: datetime) -> None:
     """Count messages that are stored in this transaction, which holds the feed."""
-    insert = (postgresql if db.connection().dialect.name == "postgresql" else sqlite).insert(_TOTALS)
-    added = insert.on_conflict_do_update(
+    row = {"begins_at": now - (now - datetime.min.replace(tzinfo=now.tzinfo)) % _SPAN}
+    added = _added(db.get_bind().dialect.name)
+    db.connection().execute(added, row | {"messages": messages, "octets": octets})
+
+
+@cache
+def _added(dialect: str) -> Any:
+    """The statement that adds to what was stored in a span."""
+    insert = (postgresql if dialect == "postgresql" else sqlite).insert(_TOTALS)
+    return insert.on_conflict_do_update(
         index_elements=["begins_at"],
         set_={name: _TOTALS.c[name] + insert.excluded[name] for name in ("messages", "octets")},
     )
-    row = {"begins_at": now - (now - datetime.min.replace(tzinfo=now.tzinfo)) % _SPAN}
-    db.connection().execute(added, row | {"messages": messages, "octets": octets})
 
 
 def stored_since(db: Session, moment: datetime, *, reach: Reach) -> Stored:

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, or_, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, insert, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
 
@@ -16,9 +17,13 @@ from app.messages.models import NO_CONTENT, Content, ContentBlock, Feed, Message
 
 _PLACES_LOOKED_AT = 10_000  # at once, for messages to be read again: most are not, once they have been
 MESSAGES = SQLModel.metadata.tables["messages"]
-_FEED = select(
-    Feed.feed_id, Feed.last_seq, Feed.quiet_seq
-)  # made once: to make a statement takes longer than to execute it
+_FEED = SQLModel.metadata.tables["feed"]
+# Made once: to make a statement takes longer than to execute it.
+_FEED_AND_PLACES = select(Feed.feed_id, Feed.last_seq, Feed.quiet_seq)
+_ADD_MESSAGES = insert(MESSAGES)
+_TAKE_PLACES = (
+    update(_FEED).values(last_seq=_FEED.c.last_seq + bindparam("places")).returning(_FEED.c.last_seq)
+)
 _MAILBOXES = SQLModel.metadata.tables["mailboxes"]
 
 
@@ -37,14 +42,13 @@ def add_blocks(db: Session, sha256: bytes, blocks: Iterable[tuple[int, bytes]]) 
 
 def take_places(db: Session, count: int) -> int:
     """Take ``count`` places of the feed and return the first; others wait for them until our commit."""
-    statement = update(Feed).values(last_seq=col(Feed.last_seq) + count).returning(col(Feed.last_seq))
-    last: int = db.execute(statement).scalar_one()
+    last: int = db.connection().execute(_TAKE_PLACES, {"places": count}).scalar_one()
     return last - count + 1
 
 
 def add_messages(db: Session, rows: Sequence[dict[str, Any]]) -> None:
     """Store message rows in bulk, at places that were taken in this transaction, and count them."""
-    db.execute(_insert(db)(SQLModel.metadata.tables["messages"]), rows)
+    db.connection().execute(_ADD_MESSAGES, rows)
     sums.add(db, [(row["mailbox_id"], row["octets"]) for row in rows])
 
 
@@ -55,7 +59,7 @@ def last_place(db: Session) -> int:
 
 def feed_and_places(db: Session) -> tuple[str, int, int]:
     """The feed's id, the last place of it that was given, and the last one that was given to a quiet message."""
-    feed_id, place, quiet = db.connection().execute(_FEED).one()
+    feed_id, place, quiet = db.connection().execute(_FEED_AND_PLACES).one()
     return feed_id, place, quiet
 
 
@@ -223,10 +227,13 @@ def further_block(db: Session, sha256: bytes, number: int) -> bytes | None:
     ).first()
 
 
-def _insert(db: Session) -> Any:
-    return postgresql.insert if db.get_bind().dialect.name == "postgresql" else sqlite.insert
-
-
 def _insert_new(db: Session, model: type[SQLModel], rows: Sequence[dict[str, Any]], key: list[str]) -> None:
-    table = SQLModel.metadata.tables[str(model.__tablename__)]
-    db.execute(_insert(db)(table).on_conflict_do_nothing(index_elements=key), rows)
+    statement = _new(db.get_bind().dialect.name, str(model.__tablename__), tuple(key))
+    db.connection().execute(statement, rows)
+
+
+@cache
+def _new(dialect: str, table: str, key: tuple[str, ...]) -> Any:
+    """The statement that inserts what is not there."""
+    insert_in = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return insert_in(SQLModel.metadata.tables[table]).on_conflict_do_nothing(index_elements=key)

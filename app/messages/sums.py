@@ -7,8 +7,10 @@ before the messages: who stores holds it when it asks for the contents that go w
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from sqlalchemy import delete, func, or_, update
+from sqlalchemy import bindparam, delete, func, or_, update
 from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col
@@ -17,6 +19,11 @@ from app.mailboxes.models import MailboxId
 from app.messages.models import NO_CONTENT, Feed, Message, StoredSum
 
 _SUMS = SQLModel.metadata.tables["stored_sums"]
+_FEED = SQLModel.metadata.tables["feed"]
+_ADD_TO_ALL = update(_FEED).values(
+    stored_messages=_FEED.c.stored_messages + bindparam("more_messages"),
+    stored_octets=_FEED.c.stored_octets + bindparam("more_octets"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,32 +157,32 @@ def _counted(db: Session) -> tuple[int, int]:
 
 
 def _by_mailbox(messages: Iterable[tuple[int, int]]) -> dict[int, Stored]:
-    found: dict[int, Stored] = {}
+    found: dict[int, list[int]] = {}
     for mailbox_id, octets in messages:
-        before = found.get(mailbox_id, Stored())
-        found[mailbox_id] = Stored(before.messages + 1, before.octets + octets)
-    return found
+        found.setdefault(mailbox_id, []).append(octets)
+    return {mailbox_id: Stored(len(each), sum(each)) for mailbox_id, each in found.items()}
 
 
 def _change(db: Session, changes: Mapping[int, Stored], *, sign: int) -> None:
     if not changes:
         return
     all_of_it = {
-        "stored_messages": col(Feed.stored_messages) + sign * sum(each.messages for each in changes.values()),
-        "stored_octets": col(Feed.stored_octets) + sign * sum(each.octets for each in changes.values()),
+        "more_messages": sign * sum(each.messages for each in changes.values()),
+        "more_octets": sign * sum(each.octets for each in changes.values()),
     }
-    db.execute(update(Feed).values(all_of_it))
-    insert = postgresql.insert if db.get_bind().dialect.name == "postgresql" else sqlite.insert
-    statement = insert(_SUMS)
-    more = statement.on_conflict_do_update(
-        index_elements=["mailbox_id"],
-        set_={
-            "messages": _SUMS.c.messages + statement.excluded.messages,
-            "octets": _SUMS.c.octets + statement.excluded.octets,
-        },
-    )
+    db.connection().execute(_ADD_TO_ALL, all_of_it)
     rows = [
         {"mailbox_id": mailbox_id, "messages": sign * each.messages, "octets": sign * each.octets}
         for mailbox_id, each in sorted(changes.items())
     ]
-    db.connection().execute(more, rows)
+    db.connection().execute(_add_to_each(db.get_bind().dialect.name), rows)
+
+
+@cache
+def _add_to_each(dialect: str) -> Any:
+    """The statement that adds to the sums of mailboxes."""
+    statement = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(_SUMS)
+    return statement.on_conflict_do_update(
+        index_elements=["mailbox_id"],
+        set_={name: _SUMS.c[name] + statement.excluded[name] for name in ("messages", "octets")},
+    )

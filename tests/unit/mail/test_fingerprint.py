@@ -3,8 +3,10 @@
 from hashlib import sha256
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from app.mail.fingerprint import fingerprint, shown
+from app.mail.fingerprint import fingerprint, head_of, lasting, shown
 from app.pop3 import Limits
 
 LIMIT = Limits().head_octets
@@ -35,3 +37,28 @@ def test_messages_that_differ_behind_the_cut_have_a_content_of_their_own() -> No
     assert (
         fingerprint(one, sha256(one).digest()).content != fingerprint(other, sha256(other).digest()).content
     )
+
+
+_LINES = [
+    b"Status: RO",
+    b"X-UID: 7",
+    b"status : x",
+    b" folded",
+    b"\tStatus: x",
+    b"Date: x",
+    b"X: Status: y",
+    b"Statusx: y",
+]
+_ENDS = [b"\r\n", b"\n", b"\r\r\n", b"\r"]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(_LINES), st.sampled_from(_ENDS)).map(b"".join), max_size=5).map(
+        b"".join
+    )
+)
+def test_a_message_and_its_headers_alone_are_recognised_by_the_same(lines: bytes) -> None:
+    raw = START + lines + b"\r\nbody"
+    whole, head = fingerprint(raw, b""), shown(raw)
+    assert (whole.headers, whole.names, whole.head_octets) == (head.headers, head.names, head.head_octets)
+    assert whole.headers == sha256(lasting(head_of(raw).replace(b"\r\n", b"\n"))).digest()
