@@ -359,5 +359,11 @@ class Feed:
 
     async def _end_now(self, now: float) -> int:
         if self._end is None or now - self._end[0] >= self.end_holds_seconds:
-            self._end = now, asyncio.ensure_future(self.last_place())
+            look = asyncio.ensure_future(self.last_place())
+            self._end = now, look
+            look.add_done_callback(self._has_looked_at_end)
         return await asyncio.shield(self._end[1])
+
+    def _has_looked_at_end(self, look: "asyncio.Future[int]") -> None:
+        if look.cancelled() or look.exception() is not None:  # who comes next looks again
+            self._end = None

@@ -22,6 +22,7 @@ _CONNECTIONS = 8
 _RAW_OCTETS = (25_000, 45_000)  # of the message that is downloaded: about the mean
 _WAITING = 100
 _WATCHED_SECONDS = 20.0
+_IDLE_STATEMENTS = 15  # in half a second: a worker looks for what is due
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def _settle(http: httpx.Client) -> None:
     before = -1
     while time.monotonic() < deadline:
         now = http.get("/bare/statements").json()
-        if now - before < 3:
+        if now - before < _IDLE_STATEMENTS:
             return
         before = now
         time.sleep(0.5)
@@ -128,7 +129,7 @@ def _places(http: httpx.Client, size: int, random: Random) -> list[dict[str, str
     """Random places of the feed, and messages of about the mean size."""
     end = http.get("/v1/messages?after=latest").json()["next_cursor"]
     found = []
-    for start in random.sample(range(max(1, size - 1_000)), 20):
+    for start in random.choices(range(max(1, size - 1_000)), k=20):
         cursor = _cursor(start)
         page = http.get(f"/v1/messages?after={cursor}&limit=200").json()
         fits = [each["id"] for each in page["items"] if _RAW_OCTETS[0] < each["octets"] < _RAW_OCTETS[1]]
