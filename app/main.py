@@ -158,7 +158,7 @@ def _features(
             maildrops.discovery(core, lookups=lookups),
             sync.build(core, tools=tools),
             # Before the messages: /messages/export is none of their ids.
-            archives.build(core, threads=threads),
+            archives.build(core, threads=threads, refuse_full=tools.room.refuse_full),
             messages.build(core, keep_what_tells=keep_what_tells),
         ]
     return [*features, access.build(core, has_routes=has_api)]

@@ -29,7 +29,7 @@ from app.ledger.entries import RowMaker
 from app.ledger.imports import stored_among, write_imported
 from app.ledger.lines import Candidate, MaildropId
 from app.ledger.models import EntryState
-from app.mailboxes.models import MailboxId
+from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.service import existing
 from app.messages import intake
 from app.messages.indexed_headers import IndexedHeaders
@@ -78,13 +78,17 @@ class _Raced(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Importer:
-    """Reads files and stores their messages. ``directory``: where a zip waits, which is read from its end."""
+    """Reads files and stores their messages. ``directory``: where a zip waits, which is read from its end.
+
+    ``refuse_full`` raises SyncFailed where there is no room for more mail: it is asked before each batch.
+    """
 
     database: Database
     threads: FairThreads
     wakeups: Wakeups
     clock: Callable[[], datetime]
     indexed: IndexedHeaders
+    refuse_full: Callable[[Session, Mailbox], None]
     directory: Path
     most_octets: int
     most_overall: int
@@ -177,7 +181,7 @@ class Importer:
                 return ()
             now = self.clock()
             with suppress(_Raced):
-                store = partial(_store, into=into, letters=new, now=now)
+                store = partial(_store, into=into, letters=new, now=now, refuse_full=self.refuse_full)
                 await self.database.write(store, is_long=True)
                 return new
         raise StorageFailed("Messages of the import are stored by others again and again.")
@@ -277,9 +281,17 @@ def _new_among(
     ]
 
 
-def _store(db: Session, *, into: Into, letters: Sequence[Letter], now: datetime) -> None:
+def _store(
+    db: Session,
+    *,
+    into: Into,
+    letters: Sequence[Letter],
+    now: datetime,
+    refuse_full: Callable[[Session, Mailbox], None],
+) -> None:
     """Store messages and their lines. Who stores holds the feed until the commit: what others stored before is seen."""
     mailbox = existing(db, into.mailbox_id, to_change=True, reach=into.reach)
+    refuse_full(db, mailbox)
     maildrop = MaildropId(into.mailbox_id, mailbox.generation)
     prepared = [letter.prepared for letter in letters]
     places = intake.store(db, into.mailbox_id, prepared, now=now, is_quiet=into.is_quiet)

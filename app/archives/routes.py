@@ -15,9 +15,10 @@ from app.archives.exporting import EXPORT_MEMORY, ROWS, Exporter
 from app.archives.formats import MEDIA_TYPES, SUFFIXES, ArchiveFormat
 from app.archives.importing import IMPORT_MEMORY, ImportBroken, Importer, Into
 from app.database import Database
-from app.errors import invalid_request
+from app.errors import AppError, invalid_request
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
+from app.maildrops.errors import SyncErrorCode, SyncFailed
 from app.messages.feed import CursorGone, FeedQuery, Order
 from app.messages.filter_parameters import Filters
 from app.messages.injected import Memory
@@ -217,7 +218,14 @@ async def _export(
 @router.post(
     "/mailboxes/{mailbox_id}/import",
     dependencies=[requires(Scope.WRITE)],
-    responses=documented(404, 413, s503=BUSY) | answered(200, "What came of it."),
+    responses=documented(
+        404,
+        409,
+        413,
+        s409="quota_exceeded: As much is stored as may be; what came before that stays.",
+        s503=BUSY,
+    )
+    | answered(200, "What came of it."),
     openapi_extra={"requestBody": _ANY_FILE},
     summary="Import mail from a file into a mailbox",
 )
@@ -249,6 +257,9 @@ async def import_mail(
     file = blocks(request, feature.limits)
     try:
         report = await feature.importer.run(Into(number, reach, quiet), file, archive_format)
+    except SyncFailed as full:
+        status = 409 if full.code is SyncErrorCode.QUOTA_EXCEEDED else 503
+        raise AppError(status, full.code.value, full.detail) from full
     except ImportBroken as broken:
         there = broken.report
         told = "" if there is None else f"; {there.imported} messages before that were imported"

@@ -232,6 +232,16 @@ async def test_of_many_tiny_messages_that_are_alike_one_is_stored(tmp_path: Path
         assert await imported(client, mailbox_id, (POSTMARK + b"\n") * count) == (1, count - 1)
 
 
+async def test_an_import_ends_at_a_quota_and_goes_on_when_it_is_raised(tmp_path: Path) -> None:
+    letters = [letter(f"m{n}", "x") for n in range(250)]
+    async with service(tmp_path, mailbox_quota_messages=100) as (client, _drop, mailbox_id):
+        full = await send(client, mailbox_id, write_mbox(letters))
+        assert (full.status_code, full.json()["code"]) == (409, "quota_exceeded")
+        assert len((await client.feed())[0]) == 200, "a batch beyond it at most, as a sync does"
+        await client.http.patch(f"/mailboxes/{mailbox_id}", json={"quota": {"messages": 1000}})
+        assert await imported(client, mailbox_id, write_mbox(letters)) == (50, 200)
+
+
 async def test_who_waits_for_the_feed_is_woken_by_an_import(tmp_path: Path) -> None:
     async with service(tmp_path) as (client, _drop, mailbox_id):
         waiting = asyncio.create_task(client.http.get("/messages", params={"wait": 30}))
