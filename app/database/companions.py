@@ -6,6 +6,7 @@ along; it is written once.
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from sqlmodel import Session
@@ -36,19 +37,30 @@ class Companion:
         if not self._is_free:
             return None
         self._is_free = False
+        return _Both(change, self)
 
-        def both(db: Session) -> Any:
-            self.look(db)
-            result = change(db)
-            self._goes_on = self._write(db, result)
-            return result
-
-        return both
+    def go_along(self, db: Session, change: Unit) -> Any:
+        """Make the change, and write what goes along with it."""
+        self.look(db)
+        result = change(db)
+        self._goes_on = self._write(db, result)
+        return result
 
     def ended(self, *, is_done: bool) -> None:
         """The change is committed, or left no trace: then it may go with the next one."""
         self.is_written = self.is_written or is_done
         self._is_free = self._is_open and (self._goes_on or not is_done)
+
+
+@dataclass(frozen=True, slots=True)
+class _Both:
+    """A change with its companion; ``func``: the change, by which spans are named."""
+
+    func: Unit
+    companion: Companion
+
+    def __call__(self, db: Session) -> Any:
+        return self.companion.go_along(db, self.func)
 
 
 companion: ContextVar[Companion | None] = ContextVar("companion", default=None)

@@ -265,7 +265,7 @@ async def test_log_lines_say_which_trace_they_belong_to(
     ours = {line["event"]: line["span_id"] for line in lines if line.get("trace_id") == asker.trace_id}
     (request,) = [span for span in spans if span.kind == "SERVER"]
     (sync,) = named(spans, "sync")
-    assert ours == {"request": request.span_id, "sync_ended": sync.span_id}
+    assert ours == {"audit": request.span_id, "request": request.span_id, "sync_ended": sync.span_id}
     assert all("trace_id" not in line for line in lines if line["event"] in {"started", "stopped"})
 
 
