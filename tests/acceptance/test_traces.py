@@ -79,7 +79,7 @@ def check_chain(spans: list[CollectedSpan], asker: Asker, *, system: str) -> Col
     assert request.facts["http.route"] == "/mailboxes/{mailbox_id}/sync"
     assert request.facts["http.request.method"] == "POST"
     assert request.facts["http.response.status_code"] in {200, 202}
-    (write,) = [span for span in children(spans, request) if span.name.startswith("write runs.routes.")]
+    (write,) = [span for span in children(spans, request) if span.name.startswith("write runs.asking.")]
     assert write.facts["db.system.name"] == system
     (sync,) = named(spans, "sync")
     assert (sync.kind, sync.parent_id) == ("CONSUMER", request.span_id)
