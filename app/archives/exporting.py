@@ -4,7 +4,7 @@ What there is when it begins is what it has: the feed's end is read first. Messa
 It is resumed behind any message: by its id, which stands in each format, or by the cursor of the manifest at the end.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -47,37 +47,40 @@ class Exporter:
         owner: Owner,
         now: datetime,
         reach_now: Callable[[], Awaitable[Reach]],
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         """The file; of ``limit`` messages at most. ``found``: what ``first`` gave.
 
         ``reach_now``: what the reader reaches by now; it raises AppError for one who may not read any more, and the
         file breaks off.
         """
         writer, end = writer_of(archive_format, now=now), found.end
-        if piece := writer.open():
-            yield piece
-        written = 0
-        while True:
-            items = [one for one in found.page.items if isinstance(one, MessageAnswer) and one.seq <= end]
-            there = [one for one in items if not one.expired]  # others may have the same content
-            for some in _together(there):
-                async for piece in self._written(writer, some, owner):
-                    yield piece
-            written += len(there)
-            is_end = found.reached is None or found.reached >= end
-            if is_end or (limit is not None and written >= limit):
-                break
-            at_once = ROWS if limit is None else min(ROWS, limit - written)
-            query = replace(query, start=found.reached, limit=at_once, reach=await reach_now())
-            found = await self.first(query)
-        manifest = {
-            "format": archive_format.value,
-            "messages": written,
-            "is_complete": is_end,
-            "next_cursor": found.page.next_cursor,
-        }
-        for piece in writer.close(manifest, now=now):
-            yield piece
+        try:
+            if piece := writer.open():
+                yield piece
+            written = 0
+            while True:
+                items = [one for one in found.page.items if isinstance(one, MessageAnswer) and one.seq <= end]
+                there = [one for one in items if not one.expired]  # others may have the same content
+                for some in _together(there):
+                    async for piece in self._written(writer, some, owner):
+                        yield piece
+                written += len(there)
+                is_end = found.reached is None or found.reached >= end
+                if is_end or (limit is not None and written >= limit):
+                    break
+                at_once = ROWS if limit is None else min(ROWS, limit - written)
+                query = replace(query, start=found.reached, limit=at_once, reach=await reach_now())
+                found = await self.first(query)
+            manifest = {
+                "format": archive_format.value,
+                "messages": written,
+                "is_complete": is_end,
+                "next_cursor": found.page.next_cursor,
+            }
+            for piece in writer.close(manifest, now=now):
+                yield piece
+        finally:  # whoever reads it may be gone
+            writer.let_go()
 
     async def _written(
         self, writer: Writer, items: Sequence[MessageAnswer], owner: Owner

@@ -44,6 +44,9 @@ class Writer(Protocol):
 
     def close(self, manifest: dict[str, Any], *, now: datetime) -> Iterator[bytes]: ...
 
+    def let_go(self) -> None:
+        """Let go of what is held, whether the file was finished or not."""
+
 
 def writer_of(archive_format: ArchiveFormat, *, now: datetime) -> Writer:
     """The writer of a format."""
@@ -79,6 +82,9 @@ class _Mbox:
     def close(self, manifest: dict[str, Any], *, now: datetime) -> Iterator[bytes]:
         yield from ()
 
+    def let_go(self) -> None:
+        pass
+
 
 class _Zip:
     def __init__(self) -> None:
@@ -101,6 +107,8 @@ class _Zip:
         told = _written(manifest)
         yield self._zip.begin(MANIFEST, when=now, octets=len(told)) + self._zip.feed(told) + self._zip.end()
         yield from self._zip.close()
+
+    def let_go(self) -> None:
         self._table.close()
 
 
@@ -129,6 +137,9 @@ class _Maildir:
         told = _written(manifest)
         yield tar.header(f"Maildir/{MANIFEST}", len(told), mtime=self._now) + told + tar.padding(len(told))
         yield tar.END
+
+    def let_go(self) -> None:
+        pass
 
 
 def _written(manifest: dict[str, Any]) -> bytes:

@@ -1,6 +1,7 @@
 """Mail in files over HTTP: out of a mailbox or the feed, and into a mailbox."""
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -8,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
+from starlette.types import Send
 
 from app.access.routes import Watch, Watching, Within, requires
 from app.access.service import Scope
@@ -212,7 +214,19 @@ async def _export(
     )
     disposition = f'attachment; filename="{name}.{SUFFIXES[archive_format]}"'
     headers = {"Content-Disposition": disposition, "X-Content-Type-Options": "nosniff"}
-    return StreamingResponse(pieces, media_type=MEDIA_TYPES[archive_format], headers=headers)
+    return _File(pieces, media_type=MEDIA_TYPES[archive_format], headers=headers)
+
+
+class _File(StreamingResponse):
+    """What makes the file is closed as soon as nobody reads on: it may hold a file of its own."""
+
+    def __init__(self, pieces: AsyncGenerator[bytes], *, media_type: str, headers: Mapping[str, str]) -> None:
+        super().__init__(pieces, media_type=media_type, headers=headers)
+        self._pieces = pieces
+
+    async def stream_response(self, send: Send) -> None:
+        async with aclosing(self._pieces):
+            await super().stream_response(send)
 
 
 @router.post(

@@ -320,12 +320,16 @@ async def test_the_openapi_document_agrees_with_the_contract(service: Client) ->
         "from_ambiguous", "to", "cc", "reply_to", "date", "retrieved_at", "octets", "raw_sha256", "has_attachments",
         "snippet", "warnings", "automated", "automated_by", "bcc", "bounce", "delivered_to", "in_reply_to", "kind",
         "list_id", "received_at", "references", "sender", "thread_id", "text", "text_truncated", "html",
-        "html_truncated", "headers", "attachments", "raw_url", "mailbox",
+        "html_truncated", "headers", "attachments", "raw_url", "mailbox", "expired",
     } == set(schemas["MessageAnswer"]["properties"])  # fmt: skip
     with_password = {name for name, schema in schemas.items() if "password" in schema.get("properties", {})}
-    assert with_password == {"NewMailbox", "MailboxChange", "MailboxReplacement", "MailboxToCheck"}, (
-        "it can be sent, and is never answered"
-    )
+    assert with_password == {
+        "NewMailbox",
+        "MailboxChange",
+        "MailboxReplacement",
+        "MailboxToCheck",
+        "ManyChange",
+    }, "it can be sent, and is never answered"
 
 
 async def test_the_docs_page_loads_nothing_from_elsewhere(service: Client) -> None:

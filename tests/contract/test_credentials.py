@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from app.access.reach import ALL_MAILBOXES
 from app.database import Database
 from app.database.schema import upgrade
 from app.mailboxes import repository as mailboxes
@@ -134,6 +135,7 @@ async def test_of_two_that_change_a_mailbox_at_once_each_sees_what_the_other_lef
                     wanted=wanted,
                     vault=Slow(KEYS),
                     ledger=EMPTY_LEDGER,
+                    reach=ALL_MAILBOXES,
                     now=NOW,
                 )
             )

@@ -208,7 +208,7 @@ async def test_it_is_in_the_document_wherever_something_is_made(service: Client)
                 assert "idempotency_key_reused" in json.dumps(operation["responses"]["422"])
                 assert "idempotency_in_progress" in json.dumps(operation["responses"]["409"])
     assert takes == {
-        "/mailboxes", "/api-keys", "/api-keys/{key_id}/rotate",
+        "/mailboxes", "/mailboxes/batch", "/syncs", "/api-keys", "/api-keys/{key_id}/rotate",
         "/mailboxes/{mailbox_id}/sync", "/mailboxes/{mailbox_id}/syncs",
         "/mailboxes/{mailbox_id}/unique-ids/{entry_id}/retrieve",
     }  # fmt: skip

@@ -62,7 +62,7 @@ async def test_a_grown_listing_costs_what_grew(bench: Bench) -> None:
         "due? known by id? missing, of this content? the lines written; imported meanwhile?"
     )
     assert (bench.maildrop.tops, bench.maildrop.retrievals) == (0, 3)
-    assert bench.all_statements <= 30
+    assert bench.all_statements <= 40
 
 
 async def test_any_other_listing_reads_each_line_of_the_ledger_once_in_pages(bench: Bench) -> None:
