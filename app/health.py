@@ -15,8 +15,8 @@ from app.access.service import Scope
 from app.core import Core, Feature
 from app.database import StorageFailed
 from app.telemetry.metrics import CONTENT_TYPE, Backlog, Metrics
+from app.web.errors.problems import answered, documented
 from app.web.features import served
-from app.web.problems import answered, documented
 from app.web.routing import Router
 
 _BACKLOG_SECONDS = 5.0

@@ -26,9 +26,9 @@ from app.jobs.wakeups import Wakeups
 from app.ledger.keeping import keep_what_tells
 from app.ledger.repository import begin_maildrop, is_known, judge_again
 from app.mailboxes import feature as mailboxes
-from app.mailboxes.keyring import open_vault, seal_old_forms_anew
+from app.mailboxes.credentials.keyring import open_vault, seal_old_forms_anew
+from app.mailboxes.credentials.secrets import Vault
 from app.mailboxes.repository import try_refused_again, try_unreadable_again
-from app.mailboxes.secrets import Vault
 from app.mailboxes.service import LedgerOfMailbox
 from app.maildrops import feature as maildrops
 from app.messages import feature as messages
@@ -42,11 +42,12 @@ from app.sync import feature as sync
 from app.sync.context import SyncTools
 from app.telemetry import Traces
 from app.telemetry.metrics import Metrics
-from app.web import docs_page, openapi, problems
-from app.web.bodies import BodyLimits
-from app.web.compression import Compression
+from app.web.document import docs_page, openapi
+from app.web.errors import problems
 from app.web.features import serve
 from app.web.front import Front
+from app.web.requests.bodies import BodyLimits
+from app.web.requests.compression import Compression
 from app.web.routing import Router
 from app.web.spans import of_requests
 from app.worker import feature as workers

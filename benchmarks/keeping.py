@@ -24,10 +24,10 @@ from app.database import Database
 from app.database.schema import upgrade
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
-from app.messages.contents import Packer
-from app.messages.feed import FeedQuery, Order, read_once
 from app.messages.intake import Prepared, prepare, store
-from app.messages.search import Wanted
+from app.messages.letters.contents import Packer
+from app.messages.pages.feed import FeedQuery, Order, read_once
+from app.messages.pages.search import Wanted
 from app.worker.expiry import expire_in
 from app.worker.vacuuming import give_back_all
 

@@ -13,7 +13,7 @@ from app.database.schema import upgrade
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
 from app.messages import intake
-from app.messages.contents import BLOCK_OCTETS, Packer
+from app.messages.letters.contents import BLOCK_OCTETS, Packer
 from app.messages.models import MessageSeq
 from app.web.ids import encode_id
 

@@ -16,7 +16,7 @@ from sqlmodel import Session
 
 from app.database import driver_url
 from app.mailboxes.models import MailboxId
-from app.messages import expiry
+from app.messages.pages import expiry
 from tests.service import API_KEY, settings_for
 
 PAGE = Path(__file__).parents[1] / "docs" / "reading-the-feed.md"

@@ -33,7 +33,7 @@ from app.access.reach import mailbox_of
 from app.database import Database, StorageFailed
 from app.database.companions import Companion
 from app.web.ids import encode_id
-from app.web.rates import Rate
+from app.web.requests.rates import Rate
 
 _log = structlog.get_logger()
 

@@ -12,10 +12,10 @@ from app.access.repository import WantedEntries
 from app.access.routes import Access, requires
 from app.access.service import Scope
 from app.errors import AppError, invalid_request
+from app.web.errors.problems import answered, documented
 from app.web.features import served
 from app.web.ids import decode_id, encode_id
 from app.web.pages import CursorScope, Page, Paged
-from app.web.problems import answered, documented
 from app.web.routing import Router
 from app.web.times import UtcTime
 

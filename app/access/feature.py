@@ -12,7 +12,7 @@ from app.access.links import Links
 from app.access.routes import Access
 from app.access.service import Gate
 from app.core import Core, Feature
-from app.web.rates import Rate
+from app.web.requests.rates import Rate
 
 
 def build(core: Core, *, has_routes: bool) -> Feature:

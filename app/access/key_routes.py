@@ -15,10 +15,10 @@ from app.access.routes import Access, By, requires
 from app.access.service import Scope
 from app.errors import AppError, invalid_request, not_found
 from app.idempotency.replays import MakesOnce
+from app.web.errors.problems import answered, documented
 from app.web.features import served
 from app.web.ids import decode_id, encode_id
 from app.web.pages import CursorScope, Page, Paged
-from app.web.problems import answered, documented
 from app.web.routing import Router
 from app.web.text import Line
 from app.web.times import UtcTime

@@ -10,7 +10,7 @@ import structlog
 from app.access import repository
 from app.access.models import ApiKey
 from app.database import Database, StorageFailed
-from app.web.rates import Rate
+from app.web.requests.rates import Rate
 
 _log = structlog.get_logger()
 

@@ -20,8 +20,8 @@ from app.access.reach import ALL_MAILBOXES, Reach
 from app.access.scopes import Scope, included
 from app.database import Database
 from app.errors import AppError
-from app.web.clients import counted_as, lies_in
-from app.web.rates import Rate
+from app.web.requests.clients import counted_as, lies_in
+from app.web.requests.rates import Rate
 from app.web.times import as_text
 
 __all__ = ["Caller", "Gate", "Scope"]

@@ -10,9 +10,9 @@ from typing import IO, Final
 from app.archives.events import ArchiveRefused, Event, Mark, Passed
 from app.ledger.lines import imported_id
 from app.mail.fingerprint import Fingerprint, fingerprint
-from app.messages.contents import BLOCK_OCTETS, Packed, Packer
-from app.messages.indexed_headers import IndexedHeaders
+from app.messages.indexed.indexed_headers import IndexedHeaders
 from app.messages.intake import Prepared, prepare
+from app.messages.letters.contents import BLOCK_OCTETS, Packed, Packer
 from app.reading.threads import Steps
 
 _HEAD_OCTETS: Final = 512 * 1024

@@ -14,9 +14,9 @@ from app.archives.formats import ArchiveFormat, Writer, writer_of
 from app.database import Database
 from app.errors import AppError
 from app.messages import repository
-from app.messages.contents import BLOCK_OCTETS, unpack
-from app.messages.feed import FeedQuery, Found, read_once
-from app.messages.octets import blocks
+from app.messages.letters.contents import BLOCK_OCTETS, unpack
+from app.messages.letters.octets import blocks
+from app.messages.pages.feed import FeedQuery, Found, read_once
 from app.messages.schemas import MessageAnswer
 from app.reading.shares import Owner
 from app.reading.threads import FairThreads

@@ -9,9 +9,9 @@ from app.archives.importing import Importer
 from app.archives.routes import ArchiveRoutes, router
 from app.core import Core, Feature
 from app.mailboxes.models import Mailbox
-from app.messages.indexed_headers import IndexedHeaders
+from app.messages.indexed.indexed_headers import IndexedHeaders
 from app.reading.threads import FairThreads
-from app.web.bodies import BodyLimits
+from app.web.requests.bodies import BodyLimits
 
 
 def build(core: Core, *, threads: FairThreads, refuse_full: Callable[[Session, Mailbox], None]) -> Feature:

@@ -32,7 +32,7 @@ from app.ledger.models import EntryState
 from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.service import existing
 from app.messages import intake
-from app.messages.indexed_headers import IndexedHeaders
+from app.messages.indexed.indexed_headers import IndexedHeaders
 from app.reading.shares import Owner
 from app.reading.threads import FairThreads
 

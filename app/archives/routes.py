@@ -21,17 +21,17 @@ from app.errors import AppError, invalid_request
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
 from app.maildrops.errors import SyncErrorCode, SyncFailed
-from app.messages.feed import CursorGone, FeedQuery, Order
 from app.messages.filter_parameters import Filters
 from app.messages.injected import Memory
 from app.messages.injected import MessageRoutes as Messages
+from app.messages.pages.feed import CursorGone, FeedQuery, Order
+from app.messages.pages.search import Wanted
 from app.messages.routes import BUSY, Begin, OfMailboxes, gone, refuse_unknown
-from app.messages.search import Wanted
 from app.reading.memory import Share
-from app.web.bodies import BodyLimits, blocks
+from app.web.errors.problems import answered, described_headers, documented
 from app.web.features import served
 from app.web.ids import decode_id
-from app.web.problems import answered, described_headers, documented
+from app.web.requests.bodies import BodyLimits, blocks
 from app.web.routing import Router
 
 Format = Annotated[

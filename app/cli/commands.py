@@ -27,7 +27,7 @@ from app.database.schema import upgrade
 from app.demo import story
 from app.edge.server import build_server
 from app.errors import AppError
-from app.mailboxes.keyring import SecretKeyMissing, forget_unreadable, open_vault, seal_anew
+from app.mailboxes.credentials.keyring import SecretKeyMissing, forget_unreadable, open_vault, seal_anew
 from app.mailboxes.naming import LABEL_PATTERN
 from app.main import create_app
 from app.reading.slices import INTERVAL

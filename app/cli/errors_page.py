@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from app.web.error_codes import CODES, SYNC_CODES, ErrorCode
+from app.web.errors.error_codes import CODES, SYNC_CODES, ErrorCode
 
 _PAGE = """\
 # Troubleshooting by error code
 
-Made by `python -m app.cli.errors_page` from `app/web/error_codes.py`; a test fails when this page is not up to date.
+Made by `python -m app.cli.errors_page` from `app/web/errors/error_codes.py`; a test fails when it is not up to date.
 
 ## Where the code stands
 

@@ -10,7 +10,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.edge.bounds import Edge
 from app.edge.refusals import Refusal
-from app.web.clients import counted_as, is_trusted
+from app.web.requests.clients import counted_as, is_trusted
 
 _SLICE = 16 * 1024  # octets that are parsed at once: how far a limit may be overshot
 _MOST_UNPARSED = 1024 * 1024  # octets of requests that wait behind one that is being answered

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from enum import Enum
 from http import HTTPStatus
 
+from app.web.errors.problems import MEDIA_TYPE, problem_body
 from app.web.headers import SECURITY_HEADERS
-from app.web.problems import MEDIA_TYPE, problem_body
-from app.web.request_id import HEADER, request_id
+from app.web.requests.request_id import HEADER, request_id
 
 
 class Refusal(Enum):

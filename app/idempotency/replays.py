@@ -22,11 +22,11 @@ from app.database import Database
 from app.errors import AppError, invalid_request, not_found
 from app.idempotency import repository
 from app.idempotency.models import RepeatableRequest
-from app.web.bodies import whole
+from app.web.errors.problems import IDEMPOTENCY_KEY
 from app.web.features import feature_of
 from app.web.front import PREFIX
 from app.web.pages import located
-from app.web.problems import IDEMPOTENCY_KEY
+from app.web.requests.bodies import whole
 from app.web.routing import Repeatable
 
 Sees = Callable[..., bool]  # (db, path): whether who asks reaches what is there

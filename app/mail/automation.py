@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
+from app.mail.fields.parameters import main_value
 from app.mail.kinds import Kind
-from app.mail.parameters import main_value
 
 Fields = Mapping[str, Sequence[bytes]]
 """The raw values of each header, by its name in lower case."""

@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 
 from app.mail.budget import Budget
-from app.mail.decoding import printable
-from app.mail.identification import message_id
+from app.mail.fields.identification import message_id
+from app.mail.octets.decoding import printable
+from app.mail.octets.scanner import Scanner
 from app.mail.parts import Part
-from app.mail.scanner import Scanner
 
 _REPORT_OCTETS = 16 * 1024  # of a delivery report, looked at
 _RETURNED_OCTETS = 32 * 1024  # of the message that came back

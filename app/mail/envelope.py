@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import TypeVar
 
 from app.mail import defects
-from app.mail.dates import LONGEST_DATE, date_of
-from app.mail.decoding import shown
-from app.mail.headers import Block
-from app.mail.identification import ids_in, list_id, message_id, thread_of
-from app.mail.parameters import parameter
-from app.mail.people import Address, addresses, names_several
-from app.mail.words import decoded
+from app.mail.fields.dates import LONGEST_DATE, date_of
+from app.mail.fields.identification import ids_in, list_id, message_id, thread_of
+from app.mail.fields.parameters import parameter
+from app.mail.fields.people import Address, addresses, names_several
+from app.mail.fields.words import decoded
+from app.mail.octets.decoding import shown
+from app.mail.octets.headers import Block
 
 Made = TypeVar("Made")
 

@@ -13,18 +13,18 @@ from app.mail import defects
 from app.mail.automation import Automated
 from app.mail.bounces import Bounce
 from app.mail.budget import Budget, Work, never
-from app.mail.decoding import decoded_text, with_line_feeds
 from app.mail.envelope import Envelope, fields_of
-from app.mail.html import preformatted, read_html
+from app.mail.fields.people import Address
+from app.mail.fields.words import decoded
 from app.mail.kinds import Kind
 from app.mail.locations import content_id_at
+from app.mail.markup.html import preformatted, read_html
 from app.mail.names import name_by_type
+from app.mail.octets.decoding import decoded_text, with_line_feeds
+from app.mail.octets.scanner import Octets, Scanner
 from app.mail.parts import Part, leaves
-from app.mail.people import Address
 from app.mail.roles import Role, is_inline, role_of
-from app.mail.scanner import Octets, Scanner
 from app.mail.summary import UNREADABLE, Summary, summarise, warnings_of
-from app.mail.words import decoded
 
 __all__ = [
     "UNREADABLE",

@@ -8,18 +8,18 @@ from itertools import chain
 
 from app.mail import defects
 from app.mail.budget import Budget, Work
-from app.mail.charsets import UNDECLARED, codec_of, declared_in_html
-from app.mail.decoding import shown
-from app.mail.embedded import File, may_hold_file, split
 from app.mail.envelope import charset_of
-from app.mail.flowed import unflowed
-from app.mail.headers import Block
+from app.mail.fields.parameters import main_value, parameter, text_parameter
+from app.mail.fields.words import decoded
 from app.mail.locations import MAX_LOCATION, joined
 from app.mail.names import type_by_name
-from app.mail.parameters import main_value, parameter, text_parameter
-from app.mail.scanner import MAX_BOUNDARY, PIECE_OCTETS, Scanner
-from app.mail.transfer import decoded_pieces, decoded_whole
-from app.mail.words import decoded
+from app.mail.octets.charsets import UNDECLARED, codec_of, declared_in_html
+from app.mail.octets.decoding import shown
+from app.mail.octets.embedded import File, may_hold_file, split
+from app.mail.octets.flowed import unflowed
+from app.mail.octets.headers import Block
+from app.mail.octets.scanner import MAX_BOUNDARY, PIECE_OCTETS, Scanner
+from app.mail.octets.transfer import decoded_pieces, decoded_whole
 
 MAX_DEPTH = 50
 _MAX_PREAMBLE = 2 * 1024 * 1024  # octets, kept in case that no boundary comes and they are the text

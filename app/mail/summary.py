@@ -7,15 +7,15 @@ from app.mail import defects
 from app.mail.automation import Automated, automation_of, looks_bounced
 from app.mail.bounces import Bounce, bounce_in
 from app.mail.budget import Budget, never
-from app.mail.decoding import decoded_text, printable, with_line_feeds, without_invisible
-from app.mail.embedded import may_hold_file, split
 from app.mail.envelope import Envelope, envelope_of, fields_of
-from app.mail.html import first_words
+from app.mail.fields.people import addresses
 from app.mail.kinds import Kind, KindsSeen, is_wrapping
+from app.mail.markup.html import first_words
+from app.mail.octets.decoding import decoded_text, printable, with_line_feeds, without_invisible
+from app.mail.octets.embedded import may_hold_file, split
+from app.mail.octets.scanner import Scanner
 from app.mail.parts import Part, leaves
-from app.mail.people import addresses
 from app.mail.roles import Role, is_inline, role_of
-from app.mail.scanner import Scanner
 
 SUMMARY_OCTETS = 512 * 1024  # of a message, looked at for its summary
 _SNIPPET_OCTETS = (

@@ -5,7 +5,7 @@ from sqlmodel import Session
 from app.access.reach import Reach
 from app.errors import AppError
 from app.mailboxes import repository
-from app.mailboxes.destination import Destination, canonical_host
+from app.mailboxes.credentials.destination import Destination, canonical_host
 from app.mailboxes.models import Mailbox, MailboxId
 from app.network.addresses import literal_address
 from app.web.ids import encode_id

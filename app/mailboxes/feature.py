@@ -7,15 +7,15 @@ from sqlmodel import Session
 
 from app.access.reach import Reach
 from app.core import Core, Feature
-from app.mailboxes import batch_routes
-from app.mailboxes.batch import Batch, Passes
-from app.mailboxes.batch_routes import BatchRoutes
+from app.mailboxes.credentials.secrets import Vault
 from app.mailboxes.health import Thresholds
+from app.mailboxes.keeping.retention import LocalRule
+from app.mailboxes.many import batch_routes
+from app.mailboxes.many.batch import Batch, Passes
+from app.mailboxes.many.batch_routes import BatchRoutes
 from app.mailboxes.models import EXPIRY_JOB, REMOVAL_JOB, MailboxId
-from app.mailboxes.retention import LocalRule
 from app.mailboxes.routes import MailboxRoutes, StatsOf, router
 from app.mailboxes.schemas import MailboxChange
-from app.mailboxes.secrets import Vault
 from app.mailboxes.service import LedgerOfMailbox
 from app.settings import Settings
 

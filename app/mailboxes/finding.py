@@ -12,7 +12,7 @@ from sqlalchemy import select as select_columns
 from sqlmodel import Session, SQLModel, col, select
 
 from app.access.reach import Reach
-from app.mailboxes.destination import canonical_host
+from app.mailboxes.credentials.destination import canonical_host
 from app.mailboxes.health import STOPPED_BY, HealthState, Thresholds
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
 from app.mailboxes.repository import one_at_a_time, with_label

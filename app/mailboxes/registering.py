@@ -9,6 +9,7 @@ from sqlmodel import Session
 from app.access.reach import Reach
 from app.errors import AppError, without_secrets
 from app.mailboxes import repository, service
+from app.mailboxes.credentials.secrets import Vault
 from app.mailboxes.duplicates import (
     LoginKey,
     external_id_exists,
@@ -17,11 +18,10 @@ from app.mailboxes.duplicates import (
     refuse_duplicate,
     refuse_external_id_of_another,
 )
+from app.mailboxes.keeping.retention import LocalRule, refuse_shorter
 from app.mailboxes.labelling import Labelled, labels_of_new
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
-from app.mailboxes.retention import LocalRule, refuse_shorter
 from app.mailboxes.schemas import NewMailbox, credentials_of
-from app.mailboxes.secrets import Vault
 from app.settings import IpNetwork
 
 _STORED_AT_ONCE = (NewMailbox.model_fields.keys() & Mailbox.model_fields.keys()) - {"port"}

@@ -17,22 +17,22 @@ from app.database import Database
 from app.errors import invalid_request
 from app.idempotency.replays import MAKES_ONCE
 from app.mailboxes import finding, replacing, repository, service
+from app.mailboxes.credentials.secrets import Vault
 from app.mailboxes.examples import MAILBOXES
 from app.mailboxes.finding import HealthAt, MailboxOrder, WantedMailboxes
 from app.mailboxes.health import Health, HealthState, Thresholds, judge
+from app.mailboxes.keeping.retention import LocalRule
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
 from app.mailboxes.naming import ExternalId, Label
 from app.mailboxes.registering import register
 from app.mailboxes.replacing import MailboxReplacement
-from app.mailboxes.retention import LocalRule
 from app.mailboxes.schemas import MailboxAnswer, MailboxChange, MailboxStats, NewMailbox, answer, etag
-from app.mailboxes.secrets import Vault
 from app.settings import IpNetwork
-from app.web.conditions import refuse_unless_matching
+from app.web.errors.problems import answered, documented
 from app.web.features import served
 from app.web.ids import decode_id, encode_id
 from app.web.pages import CursorScope, Page, Paged, located
-from app.web.problems import answered, documented
+from app.web.requests.conditions import refuse_unless_matching
 from app.web.routing import Router
 
 _log = structlog.get_logger()

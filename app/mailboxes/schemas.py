@@ -16,18 +16,18 @@ from pydantic import (
     model_validator,
 )
 
-from app.mailboxes.criteria import Criteria
-from app.mailboxes.destination import canonical_host
+from app.mailboxes.credentials.destination import canonical_host
+from app.mailboxes.credentials.oauth2 import OAuth2Login
+from app.mailboxes.credentials.secrets import AuthMethod, Credentials, auth_method
 from app.mailboxes.health import Health, HealthState
-from app.mailboxes.local_retention import ABOUT as ABOUT_LOCAL
-from app.mailboxes.local_retention import LocalRetention, LocalRetentionShape
+from app.mailboxes.keeping.local_retention import ABOUT as ABOUT_LOCAL
+from app.mailboxes.keeping.local_retention import LocalRetention, LocalRetentionShape
+from app.mailboxes.keeping.quotas import ABOUT as ABOUT_QUOTA
+from app.mailboxes.keeping.quotas import Quota
 from app.mailboxes.models import InitialSync, Mailbox, MailboxStatus
 from app.mailboxes.naming import ExternalId, Labels, Metadata
-from app.mailboxes.oauth2 import OAuth2Login
-from app.mailboxes.quotas import ABOUT as ABOUT_QUOTA
-from app.mailboxes.quotas import Quota
-from app.mailboxes.secrets import AuthMethod, Credentials, auth_method
-from app.mailboxes.shapes import AllCriteria, AnyCriteria, Shaped
+from app.mailboxes.wanted.criteria import Criteria
+from app.mailboxes.wanted.shapes import AllCriteria, AnyCriteria, Shaped
 from app.network.addresses import literal_address
 from app.web.ids import encode_id
 from app.web.text import Line

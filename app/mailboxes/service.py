@@ -12,22 +12,9 @@ from sqlmodel import Session
 from app.access.reach import Reach
 from app.errors import AppError, InputFault, invalid_request, not_found, without_secrets
 from app.mailboxes import repository
-from app.mailboxes.destination import Destination, canonical_host, fields_that_need_credentials
-from app.mailboxes.duplicates import is_same_login, refuse_duplicate, refuse_external_id_of_another
-from app.mailboxes.health import late_at
-from app.mailboxes.labelling import labels_after_change
-from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
-from app.mailboxes.oauth2 import OAuth2Login
-from app.mailboxes.retention import LocalRule, refuse_shorter
-from app.mailboxes.schemas import (
-    DEFAULT_PORTS,
-    MailboxChange,
-    MaildropMove,
-    NewMailbox,
-    Security,
-    credentials_of,
-)
-from app.mailboxes.secrets import (
+from app.mailboxes.credentials.destination import Destination, canonical_host, fields_that_need_credentials
+from app.mailboxes.credentials.oauth2 import OAuth2Login
+from app.mailboxes.credentials.secrets import (
     AuthMethod,
     Binding,
     Credentials,
@@ -35,6 +22,19 @@ from app.mailboxes.secrets import (
     OAuth2,
     Vault,
     auth_method,
+)
+from app.mailboxes.duplicates import is_same_login, refuse_duplicate, refuse_external_id_of_another
+from app.mailboxes.health import late_at
+from app.mailboxes.keeping.retention import LocalRule, refuse_shorter
+from app.mailboxes.labelling import labels_after_change
+from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
+from app.mailboxes.schemas import (
+    DEFAULT_PORTS,
+    MailboxChange,
+    MaildropMove,
+    NewMailbox,
+    Security,
+    credentials_of,
 )
 from app.network.addresses import (
     PortRefused,

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final
 
 from app.errors import AppError
-from app.mailboxes.destination import canonical_host
+from app.mailboxes.credentials.destination import canonical_host
 from app.maildrops.autoconfig import AutoconfigUnreadable, servers_in
 from app.maildrops.providers import Provider, provider_of
 from app.network.fetch import Fetcher, NotFetched

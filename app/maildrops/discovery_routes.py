@@ -8,10 +8,10 @@ from pydantic import BaseModel, Field
 from app.access.routes import By, requires
 from app.access.service import Scope
 from app.errors import invalid_request
-from app.mailboxes.secrets import OAuth2Provider
+from app.mailboxes.credentials.secrets import OAuth2Provider
 from app.maildrops.discovery import Address, Discovered, Discovery, Source
+from app.web.errors.problems import answered, documented
 from app.web.features import served
-from app.web.problems import answered, documented
 from app.web.routing import Router
 
 Injected = Annotated[Discovery, Depends(served(Discovery))]

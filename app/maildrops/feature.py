@@ -2,8 +2,8 @@
 
 from app import pop3
 from app.core import Core, Feature
+from app.mailboxes.credentials.secrets import OAuth2, Vault
 from app.mailboxes.models import MailboxId
-from app.mailboxes.secrets import OAuth2, Vault
 from app.mailboxes.service import replace_oauth2, stored_oauth2
 from app.maildrops import discovery_routes
 from app.maildrops.autoconfig import MOST_OCTETS

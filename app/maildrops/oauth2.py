@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import httpx
 
+from app.mailboxes.credentials.secrets import OAuth2, OAuth2Provider
 from app.mailboxes.models import MailboxId
-from app.mailboxes.secrets import OAuth2, OAuth2Provider
 from app.maildrops.errors import SyncErrorCode, SyncFailed
 from app.network.addresses import AddressRefused, is_inside, refuse_token_port, resolve
 from app.network.lookups import HostUnknown, Lookups

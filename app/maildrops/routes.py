@@ -13,8 +13,8 @@ from app.mailboxes.schemas import MailboxChange
 from app.mailboxes.service import existing
 from app.maildrops import learnt
 from app.maildrops.connection_check import ConnectionCheck, ConnectionReport, MailboxToCheck
+from app.web.errors.problems import answered, documented
 from app.web.features import served
-from app.web.problems import answered, documented
 from app.web.routing import Router
 
 Injected = Annotated[ConnectionCheck, Depends(served(ConnectionCheck))]

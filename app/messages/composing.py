@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from app.messages.expiry import expired_among
-from app.messages.forms import Form
-from app.messages.items import ListedItem, UrlOf, item_json, listed_json
+from app.messages.letters.forms import Form
+from app.messages.letters.reader import SMALL_OCTETS, Letter, MessageReader
 from app.messages.models import MessageSeq
-from app.messages.reader import SMALL_OCTETS, Letter, MessageReader
+from app.messages.pages.expiry import expired_among
+from app.messages.pages.items import ListedItem, UrlOf, item_json, listed_json
+from app.messages.pages.selection import Selection
 from app.messages.schemas import MessageAnswer, expired
-from app.messages.selection import Selection
 from app.reading.errors import Busy
 from app.reading.memory import Share
 

@@ -12,13 +12,13 @@ from app.errors import not_found
 from app.mail.mime import Attachment
 from app.mail.names import name_by_type
 from app.messages import schemas
-from app.messages.contents import BLOCK_OCTETS
 from app.messages.injected import Injected, Memory
+from app.messages.letters.contents import BLOCK_OCTETS
+from app.messages.letters.octets import blocks
 from app.messages.models import Message
-from app.messages.octets import blocks
 from app.messages.routes import BUSY, EXPIRED, found
-from app.web.problems import answered_file, documented
-from app.web.ranges import Asked, streamed
+from app.web.errors.problems import answered_file, documented
+from app.web.requests.ranges import Asked, streamed
 from app.web.routing import Router
 
 # Mail is hostile: whatever it claims to be, a browser must not run it in our origin.

@@ -1,13 +1,14 @@
 """The feed and the messages, wired."""
 
 from app.core import Core, Feature
-from app.messages import bulk_routes, download_routes
+from app.messages import download_routes
 from app.messages.composing import Composer
-from app.messages.feed import Feed
-from app.messages.forms import Forms
-from app.messages.indexed_headers import IndexedHeaders
+from app.messages.indexed.indexed_headers import IndexedHeaders
 from app.messages.injected import KeepWhatTells, MessageRoutes
-from app.messages.reader import MessageReader
+from app.messages.letters.forms import Forms
+from app.messages.letters.reader import MessageReader
+from app.messages.many import bulk_routes
+from app.messages.pages.feed import Feed
 from app.messages.rereading import Rereader
 from app.messages.routes import router
 from app.reading.memory import AnswerMemory

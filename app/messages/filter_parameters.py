@@ -9,12 +9,12 @@ from fastapi import Depends, FastAPI, Query, Request
 from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 
 from app.errors import AppError, InputFault
+from app.mail.fields.people import canonical
 from app.mail.mime import Automated, Kind
-from app.mail.people import canonical
 from app.mailboxes.naming import Label
-from app.messages.indexed_headers import LONGEST_VALUE, compared
+from app.messages.indexed.indexed_headers import LONGEST_VALUE, compared
 from app.messages.injected import Injected, MessageRoutes
-from app.messages.search import Wanted
+from app.messages.pages.search import Wanted
 from app.web.features import feature_of
 from app.web.ids import THREAD_PATTERN, decode_thread_id
 from app.web.routing import QueryFamily

@@ -14,11 +14,12 @@ from sqlmodel import Session
 
 from app.database import Database
 from app.jobs.port import Job
-from app.messages import header_rows, repository
-from app.messages.contents import unpack
-from app.messages.header_rows import ToIndex
-from app.messages.indexed_headers import IndexDigest, IndexedHeaders
+from app.messages import repository
+from app.messages.indexed import header_rows
+from app.messages.indexed.header_rows import ToIndex
+from app.messages.indexed.indexed_headers import IndexDigest, IndexedHeaders
 from app.messages.intake import headers_of
+from app.messages.letters.contents import unpack
 from app.messages.models import MessageSeq
 from app.reading.shares import Owner
 from app.reading.threads import FairThreads

@@ -10,10 +10,10 @@ from sqlmodel import Session
 from app.access.routes import By
 from app.database import Database
 from app.messages.composing import Composer
-from app.messages.feed import Feed
-from app.messages.indexed_headers import IndexedHeaders
+from app.messages.indexed.indexed_headers import IndexedHeaders
+from app.messages.letters.reader import MessageReader
 from app.messages.models import MessageSeq
-from app.messages.reader import MessageReader
+from app.messages.pages.feed import Feed
 from app.messages.rereading import Rereader
 from app.reading.memory import Share
 from app.web.features import served

@@ -11,14 +11,15 @@ from sqlmodel import Session
 
 from app.access.reach import ALL_MAILBOXES
 from app.mail.envelope import received_at
+from app.mail.fields.identification import thread_begun_by
 from app.mail.fingerprint import Fingerprint, fingerprint, head_of, lasting, shown
-from app.mail.identification import thread_begun_by
 from app.mail.mime import UNREADABLE, VERSION, Address, Summary, summarise
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId
-from app.messages import header_rows, recent, repository
-from app.messages.contents import BLOCK_OCTETS, Packed, Packer, unpack
-from app.messages.indexed_headers import NO_HEADERS, IndexDigest, IndexedHeaders
+from app.messages import recent, repository
+from app.messages.indexed import header_rows
+from app.messages.indexed.indexed_headers import NO_HEADERS, IndexDigest, IndexedHeaders
+from app.messages.letters.contents import BLOCK_OCTETS, Packed, Packer, unpack
 from app.messages.models import MessageSeq
 
 _CLOCKS_DIFFER = timedelta(days=1)  # what a server's clock may be ahead of ours and still be believed

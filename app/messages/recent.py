@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel
 
 from app.access.reach import Reach
-from app.messages.times import place_before
+from app.messages.pages.times import place_before
 
 _TOTALS = SQLModel.metadata.tables["recent_totals"]
 _MESSAGES = SQLModel.metadata.tables["messages"]

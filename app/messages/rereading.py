@@ -20,8 +20,8 @@ from app.jobs.port import Job
 from app.mail import defects
 from app.mail.mime import VERSION, Summary
 from app.messages import repository
-from app.messages.contents import unpack
 from app.messages.intake import columns_of, summary_of
+from app.messages.letters.contents import unpack
 from app.messages.models import MessageSeq
 from app.messages.repository import Stored
 from app.reading.shares import Owner

@@ -18,23 +18,24 @@ from app.mailboxes.models import MailboxId
 from app.mailboxes.naming import MailboxNames
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
-from app.messages import expiry, repository, schemas
+from app.messages import repository, schemas
 from app.messages.composing import Links
-from app.messages.feed import CursorGone, Feed, FeedQuery, Order, cut_at, names_of, scope_of
 from app.messages.filter_parameters import Filters, Text
 from app.messages.injected import Injected, Memory, MessageRoutes
-from app.messages.items import listed_item, page_json
 from app.messages.models import Message, MessageSeq
+from app.messages.pages import expiry
+from app.messages.pages.feed import CursorGone, Feed, FeedQuery, Order, cut_at, names_of, scope_of
+from app.messages.pages.items import listed_item, page_json
+from app.messages.pages.search import Wanted
+from app.messages.pages.selecting import InList, OfOne
+from app.messages.pages.selection import WHOLE, Selection
 from app.messages.schemas import FeedPage, MessageWhole
-from app.messages.search import Wanted
-from app.messages.selecting import InList, OfOne
-from app.messages.selection import WHOLE, Selection
 from app.reading.memory import Share
+from app.web.errors.problems import answered, documented, not_modified
 from app.web.found import found as found_row
 from app.web.ids import decode_id, encode_id
 from app.web.pages import Cursor, Limit, decode_cursor, link_next
-from app.web.problems import answered, documented, not_modified
-from app.web.ranges import Known
+from app.web.requests.ranges import Known
 from app.web.routing import Router
 from app.web.times import UtcTime
 

@@ -11,8 +11,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import IO, Final
 
-from app.pop3.answers import Ending
-from app.pop3.sizes import Meter, Size
+from app.pop3.transaction.answers import Ending
+from app.pop3.transaction.sizes import Meter, Size
 
 SLACK: Final = 256  # octets
 _END_MARK: Final = 3

@@ -1,9 +1,6 @@
 """A POP3 client (RFC 1939, 2449, 2595, 8314): pipelined, exact to the octet, bounded. Standard library only."""
 
-from app.pop3.answers import Ending, Refusal, Retrieved
-from app.pop3.capabilities import Capabilities
 from app.pop3.connect import connect
-from app.pop3.dialogue import Took, nobody_counts
 from app.pop3.endpoint import Endpoint, Security
 from app.pop3.errors import (
     AuthFailed,
@@ -32,7 +29,9 @@ from app.pop3.errors import (
 )
 from app.pop3.limits import Limits
 from app.pop3.lines import Line, Lines, Listing, RawListing, Stat
-from app.pop3.listing import (
+from app.pop3.session import Pop3Session
+from app.pop3.transaction.answers import Ending, Refusal, Retrieved
+from app.pop3.transaction.listing import (
     Sliced,
     in_one_go,
     lacks_ids,
@@ -42,15 +41,16 @@ from app.pop3.listing import (
     with_ids,
     without_ids,
 )
-from app.pop3.milestones import Announced, Connected, Greeted, Milestone, Protected, Reached, unwatched
-from app.pop3.progress import Progress
-from app.pop3.redaction import Redaction
-from app.pop3.refusals import Meaning, meaning_of
-from app.pop3.session import Pop3Session
-from app.pop3.sizes import Meter, Size
-from app.pop3.stream import client_tls_context
-from app.pop3.transcript import Transcript
-from app.pop3.verdicts import Blame, Verdict
+from app.pop3.transaction.sizes import Meter, Size
+from app.pop3.wire.capabilities import Capabilities
+from app.pop3.wire.dialogue import Took, nobody_counts
+from app.pop3.wire.milestones import Announced, Connected, Greeted, Milestone, Protected, Reached, unwatched
+from app.pop3.wire.progress import Progress
+from app.pop3.wire.redaction import Redaction
+from app.pop3.wire.stream import client_tls_context
+from app.pop3.wire.transcript import Transcript
+from app.pop3.words.refusals import Meaning, meaning_of
+from app.pop3.words.verdicts import Blame, Verdict
 
 __all__ = [
     "Announced", "AuthFailed", "Blame", "BodyRunsOn", "Capabilities", "CleartextRefused", "ConnectFailed",

@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from secrets import token_urlsafe
 
-from app.pop3.capabilities import Capabilities
-from app.pop3.dialogue import Dialogue
 from app.pop3.endpoint import Endpoint, Security
 from app.pop3.errors import CleartextRefused, ConnectFailed, Pop3Error, TlsFailed, TooSlow
 from app.pop3.limits import Limits
-from app.pop3.milestones import Announced, Greeted, Reached, unwatched
-from app.pop3.progress import Progress
-from app.pop3.redaction import Redaction
 from app.pop3.session import Pop3Session
-from app.pop3.stream import LONGEST_CONNECTING, Stream, client_tls_context
-from app.pop3.transcript import Transcript
+from app.pop3.wire.capabilities import Capabilities
+from app.pop3.wire.dialogue import Dialogue
+from app.pop3.wire.milestones import Announced, Greeted, Reached, unwatched
+from app.pop3.wire.progress import Progress
+from app.pop3.wire.redaction import Redaction
+from app.pop3.wire.stream import LONGEST_CONNECTING, Stream, client_tls_context
+from app.pop3.wire.transcript import Transcript
 
 
 async def connect(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from app.pop3.lines import RawListing
-from app.pop3.refusals import Meaning, meaning_of
-from app.pop3.verdicts import Blame, Verdict, verdict_of
+from app.pop3.words.refusals import Meaning, meaning_of
+from app.pop3.words.verdicts import Blame, Verdict, verdict_of
 
 
 class Sign(Enum):

@@ -6,18 +6,18 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from types import TracebackType
 from typing import Self
 
-from app.pop3.answers import Asked, Refusal, Retrieved, refusal
-from app.pop3.authorization import Authorization
-from app.pop3.capabilities import Capabilities
-from app.pop3.commands import LISTING, STAT, ask, require
-from app.pop3.dialogue import Dialogue, Took, nobody_counts
+from app.pop3.auth.authorization import Authorization
 from app.pop3.endpoint import Endpoint
 from app.pop3.errors import LimitExceeded, Pop3Error, ProtocolError, UidlUnavailable, response_code
 from app.pop3.limits import Limits
 from app.pop3.lines import RawListing, Stat
-from app.pop3.listing import parse_stat
-from app.pop3.protocol import Expect, Status, command
-from app.pop3.retrieval import Retrieval
+from app.pop3.transaction.answers import Asked, Refusal, Retrieved, refusal
+from app.pop3.transaction.listing import parse_stat
+from app.pop3.transaction.retrieval import Retrieval
+from app.pop3.wire.capabilities import Capabilities
+from app.pop3.wire.commands import LISTING, STAT, ask, require
+from app.pop3.wire.dialogue import Dialogue, Took, nobody_counts
+from app.pop3.wire.protocol import Expect, Status, command
 
 _OCTETS_PER_ENTRY = 256  # on the average; RFC 1939 §7 has unique-ids of 70
 _LEAST_LISTING = 16 * 1024 * 1024  # octets

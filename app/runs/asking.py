@@ -14,7 +14,7 @@ from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId, MailboxStatus
 from app.mailboxes.repository import PollState
 from app.runs import claims
-from app.runs.logins import forced_lately, seconds_until_a_sync_may_be_asked_for
+from app.runs.admission.logins import forced_lately, seconds_until_a_sync_may_be_asked_for
 from app.runs.models import Sync, SyncId, Trigger
 
 # Codes of 409.

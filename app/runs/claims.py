@@ -15,10 +15,10 @@ from sqlmodel import Session, SQLModel, col, select
 from app.database import UtcDateTime
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
+from app.runs.admission.slots import Capacity, Queue
 from app.runs.errors import LeaseLost
 from app.runs.models import ACTIVE, Sync, SyncId, SyncStatus, Trigger
 from app.runs.repository import Claim, leave
-from app.runs.slots import Capacity, Queue
 
 # Made once: to make a statement and its cache key costs several times its execution.
 _SYNCS = SQLModel.metadata.tables["syncs"]

@@ -18,19 +18,19 @@ from app.maildrops.learnt import Facts, Lesson
 from app.maildrops.providers import least_seconds_between_logins
 from app.pop3 import Blame
 from app.runs import repository as runs
-from app.runs.errors import LeaseLost
-from app.runs.logins import MOST_ELSEWHERE, NOBODY_ELSE, Elsewhere, Standing, after_refusal
-from app.runs.models import SyncStatus
-from app.runs.repository import Claim, Ending
-from app.runs.schedule import (
+from app.runs.admission.logins import MOST_ELSEWHERE, NOBODY_ELSE, Elsewhere, Standing, after_refusal
+from app.runs.admission.schedule import (
     RetryDecision,
     after_sync,
     next_follow_up,
     quiet_syncs_after,
     wait_between_logins,
 )
+from app.runs.errors import LeaseLost
+from app.runs.models import SyncStatus
+from app.runs.repository import Claim, Ending
 from app.runs.schemas import Report
-from app.web.error_codes import CODES
+from app.web.errors.error_codes import CODES
 from app.web.times import as_text
 
 # Servers that show a window show some hundred messages (Gmail the oldest few hundred, others the newest 250).

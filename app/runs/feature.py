@@ -2,8 +2,9 @@
 
 from app.core import Core, Feature
 from app.mailboxes.feature import thresholds
-from app.runs import batch_routes, overview_routes
-from app.runs.batch_routes import SyncBatchRoutes
+from app.runs import overview_routes
+from app.runs.many import batch_routes
+from app.runs.many.batch_routes import SyncBatchRoutes
 from app.runs.overview_routes import OverviewRoutes
 from app.runs.routes import SyncRoutes, router
 

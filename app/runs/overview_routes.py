@@ -16,9 +16,9 @@ from app.mailboxes.finding import HealthAt
 from app.mailboxes.health import Thresholds
 from app.runs.models import SyncStatus
 from app.runs.overview import Overview, overview
+from app.web.errors.problems import answered, documented
 from app.web.features import served
 from app.web.ids import encode_id
-from app.web.problems import answered, documented
 from app.web.routing import Router
 from app.web.times import UtcTime
 

@@ -35,7 +35,7 @@ from app.messages.repository import last_place
 from app.runs.errors import LeaseLost
 from app.runs.models import ACTIVE, NO_SERVER, Sync, SyncId, SyncStatus, SyncTranscript, Trigger
 from app.telemetry.metrics import Backlog
-from app.web.error_codes import CODES
+from app.web.errors.error_codes import CODES
 from app.web.ids import encode_id
 
 TRANSCRIPTS_KEPT = 3  # of each mailbox, the latest

@@ -29,11 +29,11 @@ from app.runs.repository import WantedSyncs
 from app.runs.schemas import QUEUED, STOPPED, SyncAnswer
 from app.runs.waiting import WaitForEnd, until_ended
 from app.telemetry import Traces
+from app.web.errors.problems import answered, documented
 from app.web.features import served
 from app.web.found import found
 from app.web.ids import decode_id
 from app.web.pages import CursorScope, Page, Paged, encode_cursor, located
-from app.web.problems import answered, documented
 from app.web.routing import Router
 from app.web.times import UtcTime
 

@@ -8,10 +8,10 @@ from app import pop3
 from app.ledger import repository as ledger
 from app.ledger.lines import Candidate, MaildropId
 from app.ledger.models import Leased
-from app.sync.batch import Batch
-from app.sync.batches import Outcome
 from app.sync.context import SyncContext
-from app.sync.refusals import RefusedAll
+from app.sync.retrieved.batch import Batch
+from app.sync.retrieved.batches import Outcome
+from app.sync.retrieved.refusals import RefusedAll
 
 
 @asynccontextmanager

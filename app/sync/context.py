@@ -21,18 +21,18 @@ from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
 from app.maildrops.causes import Stage
 from app.maildrops.login import Maildrop
-from app.messages.indexed_headers import NO_HEADERS, IndexedHeaders
+from app.messages.indexed.indexed_headers import NO_HEADERS, IndexedHeaders
 from app.reading.slices import Slices
 from app.reading.threads import FairThreads
+from app.runs.admission.server_limits import ServerLimits
 from app.runs.errors import LeaseLost
 from app.runs.lease import Lease
 from app.runs.schemas import Report
-from app.runs.server_limits import ServerLimits
-from app.sync.batches import MemoryBudget
-from app.sync.listing import Listed, most_entries, with_every_id
-from app.sync.listing_budget import ListingBudget, ListingShare
-from app.sync.room import Room
-from app.sync.triage import Triaged
+from app.sync.listed.listing import Listed, most_entries, with_every_id
+from app.sync.listed.listing_budget import ListingBudget, ListingShare
+from app.sync.listed.triage import Triaged
+from app.sync.retrieved.batches import MemoryBudget
+from app.sync.retrieved.room import Room
 from app.telemetry import Traces
 from app.telemetry.metrics import Metrics
 

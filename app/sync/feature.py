@@ -5,20 +5,20 @@ from datetime import timedelta
 
 from app.core import Core, Feature
 from app.database.locks import database_file
-from app.mailboxes.quotas import Limit
+from app.mailboxes.keeping.quotas import Limit
 from app.maildrops.feature import session_limits
 from app.maildrops.login import Maildrop
-from app.messages.indexed_headers import IndexedHeaders
+from app.messages.indexed.indexed_headers import IndexedHeaders
 from app.reading.slices import Slices
 from app.reading.threads import FairThreads
-from app.runs.server_limits import ServerLimits
+from app.runs.admission.server_limits import ServerLimits
 from app.settings import Settings
-from app.sync.batches import MemoryBudget
 from app.sync.context import SyncTools
 from app.sync.ledger_routes import LedgerRoutes, router
-from app.sync.listing_budget import ListingBudget
-from app.sync.room import Room
-from app.web.bodies import BodyLimits
+from app.sync.listed.listing_budget import ListingBudget
+from app.sync.retrieved.batches import MemoryBudget
+from app.sync.retrieved.room import Room
+from app.web.requests.bodies import BodyLimits
 
 
 def build(core: Core, *, tools: SyncTools) -> Feature:

@@ -21,9 +21,9 @@ from app.ledger.lines import MaildropId, ledger_key
 from app.ledger.matching import Matcher
 from app.ledger.models import EntryId, Leased
 from app.mail.mime import summarise
-from app.mailboxes.criteria import Criteria
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
 from app.mailboxes.service import existing
+from app.mailboxes.wanted.criteria import Criteria
 from app.maildrops import learnt
 from app.maildrops.errors import SyncFailed
 from app.maildrops.login import as_sync_failed
@@ -34,12 +34,12 @@ from app.runs.errors import LeaseLost
 from app.runs.lease import Lease, taken
 from app.runs.schemas import Report
 from app.sync.context import SyncTools
-from app.sync.copies import Contents
-from app.sync.headers import Judge, judge_by
-from app.sync.listing import list_maildrop, most_entries, with_every_id
+from app.sync.listed.headers import Judge, judge_by
+from app.sync.listed.listing import list_maildrop, most_entries, with_every_id
+from app.sync.listed.triage import Triaged, triage
 from app.sync.recording import RecordingPart, in_parts
 from app.sync.retention import due, seen_before
-from app.sync.triage import Triaged, triage
+from app.sync.retrieved.copies import Contents
 from app.web.ids import unique_id_text
 from app.web.times import UtcTime
 

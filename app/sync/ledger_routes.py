@@ -25,10 +25,10 @@ from app.ledger.import_state import StateFormat, StateReading, StateRefused
 from app.ledger.lines import MaildropId, ledger_key
 from app.ledger.models import EntryId, EntryState, UniqueIdEntry
 from app.ledger.schemas import UniqueIdAnswer
-from app.mailboxes.criteria import Criteria
 from app.mailboxes.models import MailboxId
 from app.mailboxes.routes import mailbox_id_of
 from app.mailboxes.service import existing
+from app.mailboxes.wanted.criteria import Criteria
 from app.runs import schemas
 from app.runs.asking import NOT_NOW, request_by_hand
 from app.runs.models import ACTIVE, Sync
@@ -37,11 +37,11 @@ from app.runs.waiting import WaitForEnd, until_ended
 from app.sync import inspection
 from app.sync.context import SyncTools
 from app.sync.inspection import Preview, Rebaseline, RetentionPreview, Unknown
-from app.web.bodies import BodyLimits, blocks
+from app.web.errors.problems import answered, documented
 from app.web.features import served
 from app.web.ids import decode_id
 from app.web.pages import CursorScope, Page, Paged, located
-from app.web.problems import answered, documented
+from app.web.requests.bodies import BodyLimits, blocks
 from app.web.routing import Router
 
 _IN_MEMORY = 1024 * 1024  # octets of a state file that is coming; more wait in a temporary file

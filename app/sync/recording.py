@@ -19,10 +19,10 @@ from app.ledger.models import EntryId, EntryState, Leased
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.schemas import ServerFacts
 from app.runs.schemas import Report
-from app.sync.batch import renamed_away
 from app.sync.context import Surveyed, SyncContext
-from app.sync.server_facts import columns_shown
-from app.sync.triage import Triaged
+from app.sync.listed.server_facts import columns_shown
+from app.sync.listed.triage import Triaged
+from app.sync.retrieved.batch import renamed_away
 
 _AT_ONCE = ("ids_changed", "ids_are_changing", "ids_are_numbers")  # of what was found out
 _FEW_ROWS = 100  # that are written in some milliseconds

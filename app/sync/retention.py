@@ -27,9 +27,9 @@ from app.messages import intake
 from app.messages.wholeness import Habit
 from app.pop3 import Sliced
 from app.reading.slices import Slices
-from app.runs.schedule import next_deletion
+from app.runs.admission.schedule import next_deletion
 from app.sync.context import Surveyed, SyncContext
-from app.sync.server_facts import with_quit_lost
+from app.sync.listed.server_facts import with_quit_lost
 
 MOST_PER_SESSION = 500
 AGREES_AFTER = timedelta(days=1)  # two retrievals so far apart are believed

@@ -13,13 +13,13 @@ from app.messages.intake import Prepared
 from app.messages.wholeness import Habit
 from app.runs import repository as runs
 from app.runs.errors import SyncCancelled
-from app.sync import copies
-from app.sync.batch import Batch, FeedPlaces, settle
-from app.sync.batches import Batches, Outcome
 from app.sync.blame import blaming
 from app.sync.context import Surveyed, SyncContext
-from app.sync.headers import ASKED_AT_ONCE, Judge, heads_of, judge_by
-from app.sync.refusals import AlikeRefusals
+from app.sync.listed.headers import ASKED_AT_ONCE, Judge, heads_of, judge_by
+from app.sync.retrieved import copies
+from app.sync.retrieved.batch import Batch, FeedPlaces, settle
+from app.sync.retrieved.batches import Batches, Outcome
+from app.sync.retrieved.refusals import AlikeRefusals
 
 _NO_LIMIT = 1 << 40  # octets
 _MOST_ALIKE = 3  # refusals in a row that speak of the server: it is of no use to go on

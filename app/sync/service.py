@@ -14,16 +14,16 @@ from app.maildrops.causes import explained
 from app.maildrops.errors import SyncErrorCode, SyncFailed
 from app.maildrops.login import as_sync_failed
 from app.maildrops.providers import least_seconds_between_logins
+from app.runs.admission.slots import WorkerSlot
 from app.runs.errors import LeaseLost, SyncCancelled
 from app.runs.lease import Lease
 from app.runs.models import SyncStatus
 from app.runs.repository import Claim
-from app.runs.slots import WorkerSlot
 from app.sync.context import Findings, Surveyed, SyncContext, SyncTools
+from app.sync.listed.server_facts import server_facts
 from app.sync.recording import record
 from app.sync.retention import Deletions, delete_on_server
 from app.sync.retrieving import retrieve
-from app.sync.server_facts import server_facts
 from app.sync.settling import Ending, Settlement, complete, settle
 from app.sync.survey import (
     list_messages,

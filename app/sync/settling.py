@@ -13,10 +13,10 @@ from app.ledger.beginnings import Beginning
 from app.ledger.listing_digest import ListingDigest
 from app.ledger.models import Leased
 from app.maildrops.errors import SyncFailed
+from app.runs.admission.slots import WorkerSlot
 from app.runs.completion import Completion
 from app.runs.lease import Lease
 from app.runs.models import SyncStatus
-from app.runs.slots import WorkerSlot
 from app.sync.context import Findings, Surveyed, SyncContext, SyncTools
 from app.sync.retention import Deletions
 

@@ -15,13 +15,13 @@ from app.ledger.listing_view import ListingView
 from app.ledger.matching import Matcher
 from app.mailboxes.models import InitialSync, Mailbox
 from app.maildrops.errors import SyncErrorCode, SyncFailed
-from app.sync import copies
 from app.sync.blame import blaming
 from app.sync.context import Surveyed, SyncContext
-from app.sync.headers import judge_by
-from app.sync.listing import Listed, UidlFailed, list_maildrop
-from app.sync.numbers import Shift, shift
-from app.sync.triage import Triaged, triage
+from app.sync.listed.headers import judge_by
+from app.sync.listed.listing import Listed, UidlFailed, list_maildrop
+from app.sync.listed.numbers import Shift, shift
+from app.sync.listed.triage import Triaged, triage
+from app.sync.retrieved import copies
 
 _SEVERAL = 5
 _LAST = 3  # known messages of which the last one that can be compared is

@@ -13,10 +13,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import AppError
 from app.settings import IpNetwork
-from app.web.clients import client_address, counted_as, is_trusted
+from app.web.errors.problems import problem
 from app.web.headers import guarded, with_lists_joined
-from app.web.problems import problem
-from app.web.request_id import HEADER, current, request_id
+from app.web.requests.clients import client_address, counted_as, is_trusted
+from app.web.requests.request_id import HEADER, current, request_id
 
 _log = structlog.get_logger()
 

@@ -14,9 +14,9 @@ from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import AppError, InputFault, invalid_request
-from app.web.bodies import whole
 from app.web.deprecation import Deprecated
-from app.web.documents import DocumentMalformed, DocumentRefused, read_document, text_fault
+from app.web.requests.bodies import whole
+from app.web.requests.documents import DocumentMalformed, DocumentRefused, read_document, text_fault
 
 _TAKES_ANY_QUERY = frozenset(("/metrics", "/livez", "/readyz"))  # probes and scrapers add what they like
 _ALSO_CALLED = {  # what other services call it

@@ -9,7 +9,7 @@ from app.database import Database
 from app.jobs.periodic import Periodic
 from app.mailboxes.finding import HealthAt
 from app.mailboxes.health import Thresholds
-from app.runs import batches
+from app.runs.many import batches
 
 _EVERY_SECONDS = 1.0
 _MOST_AT_ONCE = 100

@@ -15,8 +15,8 @@ from sqlmodel import Session, col
 
 from app.mailboxes.models import Mailbox, MailboxId
 from app.runs import repository as runs
+from app.runs.admission.schedule import is_astray
 from app.runs.models import Sync, SyncStatus
-from app.runs.schedule import is_astray
 
 _SOON = timedelta(hours=1)  # no plan before that is too far ahead
 

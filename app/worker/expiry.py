@@ -18,11 +18,11 @@ from app.database import Database
 from app.jobs.port import Job
 from app.ledger import keeping
 from app.mailboxes import repository as mailboxes
+from app.mailboxes.keeping.retention import LocalRule, is_kept_on_server, rule_of
 from app.mailboxes.models import EXPIRY_JOB, MailboxId
-from app.mailboxes.retention import LocalRule, is_kept_on_server, rule_of
-from app.messages import expiry as messages
-from app.messages.expiry import due_among
 from app.messages.models import MessageSeq
+from app.messages.pages import expiry as messages
+from app.messages.pages.expiry import due_among
 
 _LOOK_EVERY_SECONDS = 600.0
 _MAILBOXES_PER_LOOK = 500

@@ -8,7 +8,7 @@ from app.jobs.engine import PgQueuerEngine
 from app.jobs.port import JobEngine
 from app.mailboxes.feature import default_rule, thresholds
 from app.messages.header_indexing import HeaderIndexer
-from app.messages.indexed_headers import IndexedHeaders
+from app.messages.indexed.indexed_headers import IndexedHeaders
 from app.messages.rereading import Rereader
 from app.reading.threads import FairThreads
 from app.sync.context import SyncTools

@@ -14,8 +14,8 @@ from app.idempotency import repository as requests
 from app.jobs.port import Job
 from app.maildrops import learnt
 from app.messages import recent
-from app.runs import batches
 from app.runs import repository as runs
+from app.runs.many import batches
 from app.runs.models import SyncId
 
 _EVERY_SECONDS = 3600.0

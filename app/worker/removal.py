@@ -14,8 +14,8 @@ from app.jobs.port import Job
 from app.ledger.models import UniqueIdEntry
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import REMOVAL_JOB, MailboxId
-from app.messages import expiry
 from app.messages import repository as messages
+from app.messages.pages import expiry
 from app.runs.models import Sync
 
 _LOOK_EVERY_SECONDS = 60.0

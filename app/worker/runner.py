@@ -18,12 +18,12 @@ from app.jobs.periodic import Periodic
 from app.mailboxes.models import Pace
 from app.runs import claims
 from app.runs import repository as runs
+from app.runs.admission.intake import Intake
+from app.runs.admission.slots import Capacity, WorkerSlot, to_call_back
 from app.runs.claims import Limits
 from app.runs.errors import LeaseLost
-from app.runs.intake import Intake
 from app.runs.models import SyncId, SyncStatus
 from app.runs.repository import Claim
-from app.runs.slots import Capacity, WorkerSlot, to_call_back
 from app.sync.context import SyncTools
 from app.sync.service import sync_mailbox
 

@@ -12,7 +12,7 @@ from app.database.schema import upgrade
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
 from app.messages import intake
-from app.messages.contents import Packer
+from app.messages.letters.contents import Packer
 from tests.rows import NOW
 from tests.servers.messages import sample_messages
 

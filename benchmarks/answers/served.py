@@ -22,7 +22,7 @@ from app.messages.schemas import FeedPage
 from app.reading.slices import INTERVAL
 from app.settings import Settings
 from app.telemetry import logs
-from app.web.compression import Compression
+from app.web.requests.compression import Compression
 
 _PIECE = 256 * 1024
 

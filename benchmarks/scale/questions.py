@@ -17,9 +17,9 @@ from app.ledger.models import Leased
 from app.mailboxes.health import Thresholds
 from app.mailboxes.models import MailboxId
 from app.messages import repository as messages
-from app.messages import search
 from app.messages.models import MessageSeq
-from app.messages.search import Wanted
+from app.messages.pages import search
+from app.messages.pages.search import Wanted
 from app.pop3 import RawListing, Stat, parse_listing
 from app.runs import claims
 from app.runs import repository as runs

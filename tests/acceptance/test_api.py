@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.web.error_codes import CODES
+from app.web.errors.error_codes import CODES
 from tests.service import API_KEY, Client, running, settings_for
 
 MAILBOX: dict[str, Any] = {

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.pop3.redaction import WITHHELD
+from app.pop3.wire.redaction import WITHHELD
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults, multiline
 from tests.servers.collector import Collector
 from tests.servers.token_server import TokenServer

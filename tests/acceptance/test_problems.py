@@ -11,7 +11,7 @@ import structlog
 import app
 from app.edge.refusals import Refusal
 from app.maildrops.errors import SyncErrorCode
-from app.web.error_codes import CODES
+from app.web.errors.error_codes import CODES
 from tests.acceptance.test_api import MAILBOX, assert_problem
 from tests.service import Client
 

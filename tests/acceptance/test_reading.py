@@ -15,8 +15,8 @@ from app.access.reach import ALL_MAILBOXES
 from app.database import Database
 from app.mail.mime import parse
 from app.messages import repository
+from app.messages.letters.reader import SMALL_OCTETS, TOO_MUCH, Letter, MessageReader
 from app.messages.models import Message, MessageSeq
-from app.messages.reader import SMALL_OCTETS, TOO_MUCH, Letter, MessageReader
 from app.reading.memory import AnswerMemory
 from app.reading.processes import ReaderProcesses
 from app.reading.threads import FairThreads

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from app.mailboxes.credentials.secrets import Binding, CredentialsUnreadable, Vault
 from app.mailboxes.models import MailboxId
-from app.mailboxes.secrets import Binding, CredentialsUnreadable, Vault
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
 from tests.service import API_KEY, Client, ServiceProcess, running, settings_for
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.pop3.redaction import WITHHELD
+from app.pop3.wire.redaction import WITHHELD
 from tests.acceptance.test_api import assert_problem
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults
 from tests.servers.dovecot import Dovecot, Maildrop

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from app.mail.budget import Budget
-from app.mail.html import read_html
+from app.mail.markup.html import read_html
 from tests.browser.payloads import PAYLOADS
 from tests.servers.chromium import serving, visit
 

@@ -14,9 +14,9 @@ from app.access.reach import ALL_MAILBOXES
 from app.database import Database
 from app.database.schema import upgrade
 from app.mailboxes import repository as mailboxes
+from app.mailboxes.credentials.secrets import Binding, Credentials, OAuth2, OAuth2Provider, Vault
 from app.mailboxes.models import MailboxId
 from app.mailboxes.schemas import MailboxChange
-from app.mailboxes.secrets import Binding, Credentials, OAuth2, OAuth2Provider, Vault
 from app.mailboxes.service import LedgerOfMailbox, change, replace_oauth2, stored_oauth2
 from tests.contract.test_repositories import NOW, make_mailbox
 

@@ -19,8 +19,8 @@ from app.runs import claims
 from app.runs import repository as runs
 from app.runs.models import SyncStatus, Trigger
 from app.runs.repository import Claim
-from app.sync.batches import MemoryBudget
 from app.sync.context import SyncTools
+from app.sync.retrieved.batches import MemoryBudget
 from app.sync.service import sync_mailbox
 from tests.servers.postgres import Postgres
 from tests.service import running, settings_for

@@ -13,11 +13,12 @@ from app.access.reach import ALL_MAILBOXES
 from app.database import Database
 from app.mail.mime import VERSION, Automated, Kind
 from app.mailboxes.models import MailboxId
-from app.messages import repository, search
-from app.messages.contents import Packer
-from app.messages.feed import STILL_READING, FeedQuery, Order, read_once
+from app.messages import repository
 from app.messages.intake import Prepared, prepare
-from app.messages.search import Wanted
+from app.messages.letters.contents import Packer
+from app.messages.pages import search
+from app.messages.pages.feed import STILL_READING, FeedQuery, Order, read_once
+from app.messages.pages.search import Wanted
 from app.web.pages import decode_cursor
 from tests.contract.conftest import Rereading
 from tests.contract.test_repositories import make_mailbox, put

@@ -11,12 +11,12 @@ from sqlmodel import Session
 from app.access.reach import ALL_MAILBOXES
 from app.database import Database
 from app.errors import AppError
-from app.mailboxes.destination import Destination
+from app.mailboxes.credentials.destination import Destination
+from app.mailboxes.credentials.secrets import Vault
 from app.mailboxes.duplicates import is_same_login
 from app.mailboxes.models import MailboxId
 from app.mailboxes.registering import register
 from app.mailboxes.schemas import MailboxChange, NewMailbox
-from app.mailboxes.secrets import Vault
 from app.mailboxes.service import LedgerOfMailbox, change
 from tests.acceptance.test_api import MAILBOX, assert_problem
 from tests.service import running, settings_for

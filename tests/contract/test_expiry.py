@@ -17,15 +17,16 @@ from app.ledger import repository as ledger
 from app.ledger.lines import Known, MaildropId
 from app.ledger.models import Leased
 from app.mailboxes import repository as mailboxes
+from app.mailboxes.keeping.retention import LocalRule
 from app.mailboxes.models import MailboxId
-from app.mailboxes.retention import LocalRule
-from app.messages import expiry, intake
+from app.messages import intake
 from app.messages import repository as messages
-from app.messages.feed import EXPIRED_PASSED, FeedQuery, Order, read_once
 from app.messages.models import MessageSeq
+from app.messages.pages import expiry
+from app.messages.pages.feed import EXPIRED_PASSED, FeedQuery, Order, read_once
+from app.messages.pages.search import Wanted
+from app.messages.pages.times import place_before
 from app.messages.schemas import MessageAnswer
-from app.messages.search import Wanted
-from app.messages.times import place_before
 from app.worker.expiry import expire_in, expire_some, look_for_due
 from app.worker.removal import remove_some
 from tests.contract.test_repositories import NOW, count, entry, mail, make_mailbox, put

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from app.messages.contents import BLOCK_OCTETS
+from app.messages.letters.contents import BLOCK_OCTETS
 from tests.contract.test_including import letter
 from tests.letters_stored import stored
 from tests.service import Client, running, settings_for

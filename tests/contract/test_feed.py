@@ -20,9 +20,9 @@ from app.jobs.wakeups import Wakeups
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
 from app.messages import repository
-from app.messages.feed import MOST_LOOKED_AT, Feed, FeedQuery, Found, Order, read_once, scope_of
+from app.messages.pages.feed import MOST_LOOKED_AT, Feed, FeedQuery, Found, Order, read_once, scope_of
+from app.messages.pages.search import Wanted
 from app.messages.schemas import FeedPage, MessageAnswer
-from app.messages.search import Wanted
 from app.web.pages import decode_cursor
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)

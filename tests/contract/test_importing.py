@@ -20,8 +20,8 @@ from app.database import Database
 from app.errors import AppError
 from app.mailboxes.models import MailboxId
 from app.messages import repository
-from app.messages.feed import Order
-from app.messages.search import Wanted
+from app.messages.pages.feed import Order
+from app.messages.pages.search import Wanted
 from app.web.features import feature_of
 from tests.contract.test_exporting import LETTERS, exported, unpacked
 from tests.contract.test_feed import make_mailbox, put, walk

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.mail.mime import parse
 from app.messages.injected import MessageRoutes
-from app.messages.reader import MessageReader
+from app.messages.letters.reader import MessageReader
 from app.web.features import feature_of
 from tests.letters_stored import stored
 from tests.service import Client, running, settings_for

@@ -14,13 +14,13 @@ from sqlmodel import Session
 from app.access.reach import ALL_MAILBOXES
 from app.database import Database
 from app.messages import repository
-from app.messages.contents import Packer
-from app.messages.feed import STILL_INDEXING, Order
 from app.messages.header_indexing import MESSAGES_PER_BATCH, HeaderIndexer
-from app.messages.indexed_headers import NO_HEADERS, IndexedHeaders, compared
+from app.messages.indexed.indexed_headers import NO_HEADERS, IndexedHeaders, compared
 from app.messages.intake import Prepared, prepare
+from app.messages.letters.contents import Packer
 from app.messages.models import MessageSeq
-from app.messages.search import Wanted
+from app.messages.pages.feed import STILL_INDEXING, Order
+from app.messages.pages.search import Wanted
 from app.reading.threads import FairThreads
 from tests.contract.test_deciding import all_looks, asked, looked, subjects
 from tests.contract.test_repositories import count, make_mailbox, put

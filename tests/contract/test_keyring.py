@@ -8,7 +8,7 @@ from sqlmodel import Session
 
 from app.database import Database
 from app.mailboxes import repository as mailboxes
-from app.mailboxes.keyring import (
+from app.mailboxes.credentials.keyring import (
     SealedAnew,
     SecretKeyMissing,
     forget_unreadable,
@@ -16,8 +16,8 @@ from app.mailboxes.keyring import (
     seal_anew,
     seal_old_forms_anew,
 )
+from app.mailboxes.credentials.secrets import Binding, CredentialsUnreadable, Vault
 from app.mailboxes.models import MailboxId
-from app.mailboxes.secrets import Binding, CredentialsUnreadable, Vault
 from app.settings import Settings
 from tests.contract.test_repositories import NOW, make_mailbox
 from tests.service import settings_for

@@ -15,10 +15,10 @@ from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, Pace
 from app.runs import claims
 from app.runs import repository as syncs
+from app.runs.admission.slots import Capacity, Queue
 from app.runs.claims import Limits
 from app.runs.models import SyncStatus, Trigger
 from app.runs.repository import Claim
-from app.runs.slots import Capacity, Queue
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 LEASE = NOW + timedelta(minutes=1)

@@ -8,9 +8,9 @@ import pytest
 
 from app.access.reach import ALL_MAILBOXES
 from app.database import Database, StorageFailed
-from app.mailboxes.batch import Batch
+from app.mailboxes.credentials.secrets import Vault
+from app.mailboxes.many.batch import Batch
 from app.mailboxes.registering import Registry
-from app.mailboxes.secrets import Vault
 from tests.acceptance.test_api import MAILBOX, assert_problem, make_key
 from tests.contract.test_duplicates import NO_LEDGER, NOW
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server

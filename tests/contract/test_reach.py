@@ -10,8 +10,8 @@ from sqlmodel import Session, SQLModel
 from app.access.reach import ALL_MAILBOXES, Reach, mailbox_of
 from app.database import Database
 from app.mailboxes.models import MailboxId
-from app.messages.feed import Order
-from app.messages.search import Wanted
+from app.messages.pages.feed import Order
+from app.messages.pages.search import Wanted
 from tests.contract.test_feed import ask, make_mailbox, place_of, put, subjects_of
 
 NOTHING = Reach(False)

@@ -18,10 +18,10 @@ from app.mailboxes.finding import HealthAt, MailboxOrder, WantedMailboxes
 from app.mailboxes.health import Thresholds
 from app.mailboxes.models import MailboxId
 from app.messages import repository as messages
-from app.messages.feed import FeedQuery, Order, read_once
 from app.messages.models import MessageSeq
+from app.messages.pages.feed import FeedQuery, Order, read_once
+from app.messages.pages.search import Wanted
 from app.messages.schemas import MessageAnswer
-from app.messages.search import Wanted
 from app.runs import claims
 from app.runs import repository as syncs
 from app.runs.errors import LeaseLost

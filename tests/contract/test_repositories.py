@@ -22,11 +22,11 @@ from app.mailboxes import repository as mailboxes
 from app.mailboxes.health import Thresholds
 from app.mailboxes.models import Mailbox, MailboxId
 from app.messages import repository as messages
-from app.messages import search
-from app.messages.contents import BLOCK_OCTETS, Packer, unpack
 from app.messages.intake import Prepared, prepare, store
+from app.messages.letters.contents import BLOCK_OCTETS, Packer, unpack
 from app.messages.models import MessageSeq
-from app.messages.search import Wanted
+from app.messages.pages import search
+from app.messages.pages.search import Wanted
 from app.runs import claims as claiming
 from app.runs import repository as syncs
 from app.runs.errors import LeaseLost

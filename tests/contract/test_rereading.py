@@ -12,10 +12,11 @@ from app.access.reach import ALL_MAILBOXES
 from app.database import Database
 from app.mail import defects
 from app.mail.mime import VERSION
-from app.messages import repository, search
+from app.messages import repository
 from app.messages.models import MessageSeq
+from app.messages.pages import search
+from app.messages.pages.search import Wanted
 from app.messages.rereading import MESSAGES_PER_BATCH
-from app.messages.search import Wanted
 from tests.contract.conftest import Rereading
 from tests.contract.test_repositories import mail, make_mailbox, put
 

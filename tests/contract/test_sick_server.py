@@ -8,8 +8,8 @@ from sqlalchemy import func, insert, select
 from sqlmodel import Session, SQLModel
 
 from app.database import Database
+from app.mailboxes.credentials.secrets import Binding, Vault
 from app.mailboxes.models import MailboxId
-from app.mailboxes.secrets import Binding, Vault
 from app.settings import Settings
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults
 from tests.service import running, settings_for

@@ -16,8 +16,8 @@ from app.mailboxes import repository as mailboxes
 from app.mailboxes.finding import HealthAt, WantedMailboxes
 from app.mailboxes.health import HealthState, Thresholds
 from app.mailboxes.models import Mailbox, MailboxId
-from app.runs import batches
-from app.runs.batches import BatchStatus, Progress
+from app.runs.many import batches
+from app.runs.many.batches import BatchStatus, Progress
 from app.runs.models import BatchId, Sync
 from tests.acceptance.test_api import assert_problem
 from tests.contract.test_repositories import NOW

@@ -11,10 +11,10 @@ from sqlmodel import Session
 
 from app.access.reach import ALL_MAILBOXES
 from app.database import Database
-from app.messages import expiry
-from app.messages.feed import FeedQuery, Order, read_once
 from app.messages.models import Message
-from app.messages.search import Wanted
+from app.messages.pages import expiry
+from app.messages.pages.feed import FeedQuery, Order, read_once
+from app.messages.pages.search import Wanted
 from tests.contract.test_deciding import put_all
 
 ODD = 'quote " backslash \\ "name": "" \u2028 \x7f ü 日本 \U0001f4ec \t'

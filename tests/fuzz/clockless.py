@@ -10,8 +10,8 @@ from itertools import cycle, islice
 from typing import Any, TypeVar, TypeVarTuple
 
 from app.pop3.errors import ConnectionLost
-from app.pop3.inbox import Inbox
-from app.pop3.stream import Stream
+from app.pop3.wire.inbox import Inbox
+from app.pop3.wire.stream import Stream
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

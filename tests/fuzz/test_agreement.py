@@ -6,10 +6,10 @@ from typing import Final
 from hypothesis import strategies as st
 
 from app.mail.envelope import Envelope
+from app.mail.fields.people import canonical
 from app.mail.kinds import Kind
 from app.mail.mime import Automated, ParsedMessage, Summary, parse, summarise
-from app.mail.people import canonical
-from app.mailboxes.judging import JudgedHead
+from app.mailboxes.wanted.judging import JudgedHead
 from tests.fuzz.laws import law
 
 _HEADERS: Final = st.sampled_from(

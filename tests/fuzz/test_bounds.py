@@ -11,10 +11,10 @@ import pytest
 from hypothesis import strategies as st
 
 from app import pop3
-from app.pop3.capabilities import Capabilities
-from app.pop3.dialogue import Dialogue
-from app.pop3.protocol import PIECE_OCTETS
 from app.pop3.session import Pop3Session
+from app.pop3.wire.capabilities import Capabilities
+from app.pop3.wire.dialogue import Dialogue
+from app.pop3.wire.protocol import PIECE_OCTETS
 from tests.fakes.pop3_server import as_sent, stuffed
 from tests.fuzz.clockless import Answer, PlayedServer, run
 from tests.fuzz.laws import law

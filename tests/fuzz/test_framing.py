@@ -8,9 +8,9 @@ from random import Random
 from hypothesis import strategies as st
 
 from app.pop3.errors import LimitExceeded, ProtocolError
-from app.pop3.inbox import Inbox
-from app.pop3.protocol import Data, Expect, Framer, NeedData, Status
-from app.pop3.refusals import Meaning, meaning_of
+from app.pop3.wire.inbox import Inbox
+from app.pop3.wire.protocol import Data, Expect, Framer, NeedData, Status
+from app.pop3.words.refusals import Meaning, meaning_of
 from tests.fuzz.laws import law, mutations
 from tests.fuzz.work import assert_linear
 from tests.transcripts.test_transcripts import FILES, read

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import strategies as st
 
 from app.mail.budget import Budget
-from app.mail.html import first_words, read_html
+from app.mail.markup.html import first_words, read_html
 from app.mail.mime import header_values, parse, summarise
-from app.mailboxes.criteria import Criteria
-from app.mailboxes.judging import JudgedHead, judge
+from app.mailboxes.wanted.criteria import Criteria
+from app.mailboxes.wanted.judging import JudgedHead, judge
 from tests.fuzz.laws import law, mutations
 from tests.fuzz.work import assert_linear
 from tests.servers.messages import sample_messages

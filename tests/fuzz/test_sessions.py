@@ -7,7 +7,7 @@ from typing import Final
 from hypothesis import strategies as st
 
 from app import pop3
-from app.pop3.transcript import Transcript
+from app.pop3.wire.transcript import Transcript
 from tests.fuzz.laws import law, mutations
 from tests.fuzz.test_framing import what_servers_said
 

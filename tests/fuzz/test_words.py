@@ -7,7 +7,6 @@ from typing import Final
 import pytest
 from hypothesis import strategies as st
 
-from app.pop3.capabilities import parse_capabilities
 from app.pop3.errors import (
     LimitExceeded,
     Pop3Error,
@@ -19,8 +18,9 @@ from app.pop3.errors import (
 )
 from app.pop3.limits import Limits
 from app.pop3.lines import Listing, RawListing, Stat
-from app.pop3.listing import parse_listing, parse_stat
-from app.pop3.redaction import Redaction
+from app.pop3.transaction.listing import parse_listing, parse_stat
+from app.pop3.wire.capabilities import parse_capabilities
+from app.pop3.wire.redaction import Redaction
 from tests.fuzz.laws import law, mutations
 from tests.fuzz.test_framing import what_servers_said
 from tests.fuzz.work import assert_linear

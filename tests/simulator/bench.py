@@ -26,8 +26,8 @@ from app.reading.threads import FairThreads
 from app.runs import claims as claiming
 from app.runs import repository as syncs
 from app.runs.models import Sync, SyncStatus, Trigger
-from app.sync.batches import MemoryBudget
 from app.sync.context import SyncTools
+from app.sync.retrieved.batches import MemoryBudget
 from app.sync.service import sync_mailbox
 from tests.simulator.maildrop import Mail, SimulatedMaildrop
 

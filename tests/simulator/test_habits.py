@@ -10,8 +10,8 @@ import pytest
 from app.ledger import repository as ledger
 from app.ledger.models import EntryId
 from app.mailboxes import repository as mailboxes
-from app.sync import copies
-from app.sync import triage as triaging
+from app.sync.listed import triage as triaging
+from app.sync.retrieved import copies
 from tests.simulator.bench import Bench
 from tests.simulator.maildrop import Mail, letter
 

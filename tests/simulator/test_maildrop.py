@@ -30,8 +30,8 @@ from app.reading.threads import FairThreads
 from app.runs import claims as claiming
 from app.runs import repository as syncs
 from app.runs.models import SyncStatus, Trigger
-from app.sync.batches import MemoryBudget
 from app.sync.context import SyncTools as Tools
+from app.sync.retrieved.batches import MemoryBudget
 from app.sync.service import sync_mailbox
 from tests.simulator.bench import Killed, MortalDatabase
 from tests.simulator.maildrop import Mail, SimulatedMaildrop, letter, letters

@@ -16,8 +16,8 @@ from app.reading.threads import FairThreads
 from app.runs import claims
 from app.runs.models import Trigger
 from app.runs.repository import Claim
-from app.sync.batches import MemoryBudget
 from app.sync.context import SyncTools
+from app.sync.retrieved.batches import MemoryBudget
 from app.sync.service import sync_mailbox
 from tests.simulator.maildrop import Mail, SimulatedMaildrop
 

@@ -52,7 +52,7 @@ def test_every_route_asks_what_its_caller_reaches_or_is_for_those_who_reach_all(
 
 
 def test_no_route_names_what_reaches_everything() -> None:
-    for path in ROOT.glob("*/*routes.py"):
+    for path in ROOT.rglob("*routes.py"):
         names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
         assert "ALL_MAILBOXES" not in names, path
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.mail.charsets import _LIKE_ASCII, UNDECLARED, codec_of, text_of
+from app.mail.octets.charsets import _LIKE_ASCII, UNDECLARED, codec_of, text_of
 
 
 def text(data: bytes, label: str) -> str:

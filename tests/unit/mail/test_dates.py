@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from app.mail import defects
-from app.mail.dates import date_of
+from app.mail.fields.dates import date_of
 
 
 def at(hour: int, minute: int = 0, *, day: int = 2, month: int = 11, year: int = 2026) -> datetime:

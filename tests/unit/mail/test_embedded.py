@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from app.mail import defects
 from app.mail.budget import Budget
-from app.mail.embedded import File, split
 from app.mail.mime import attachment_facts, attachment_pieces, parse, summarise
+from app.mail.octets.embedded import File, split
 from tests.unit.mail.nasty import attachment, multipart, with_body
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from app.mail import defects
 from app.mail.budget import Budget, Work
-from app.mail.html import first_words, read_html
-from app.mail.nesting import MAX_DEPTH
+from app.mail.markup.html import first_words, read_html
+from app.mail.markup.nesting import MAX_DEPTH
 
 MAX_TAGS = Work.TAGS.units
 

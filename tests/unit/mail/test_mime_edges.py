@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from app.mail import defects
-from app.mail.headers import MAX_HEADERS
 from app.mail.mime import parse, summarise
+from app.mail.octets.headers import MAX_HEADERS
 from tests.unit.mail.nasty import multipart, with_body
 
 

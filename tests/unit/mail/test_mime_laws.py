@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.mail.budget import Budget, Work
-from app.mail.decoding import shown
-from app.mail.headers import Block
+from app.mail.fields.words import Masked, masked, plain
 from app.mail.mime import (
     attachment_facts,
     attachment_pieces,
@@ -20,9 +19,10 @@ from app.mail.mime import (
     parse,
     summarise,
 )
+from app.mail.octets.decoding import shown
+from app.mail.octets.headers import Block
+from app.mail.octets.scanner import Scanner
 from app.mail.parts import leaves
-from app.mail.scanner import Scanner
-from app.mail.words import Masked, masked, plain
 from tests.unit.mail.nasty import NASTY, attachment
 
 _FRAGMENTS = st.sampled_from(

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from app.mail import defects
 from app.mail.budget import Budget
-from app.mail.flowed import unflowed
 from app.mail.mime import parse, summarise
+from app.mail.octets.flowed import unflowed
+from app.mail.octets.scanner import Scanner
 from app.mail.parts import leaves
-from app.mail.scanner import Scanner
 from tests.unit.mail.nasty import attachment, multipart, with_body
 
 

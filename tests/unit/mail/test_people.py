@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.mail import defects
+from app.mail.fields.people import Address, addresses, canonical, people_in
 from app.mail.mime import summarise
-from app.mail.people import Address, addresses, canonical, people_in
-from app.mailboxes.judging import JudgedHead
+from app.mailboxes.wanted.judging import JudgedHead
 from tests.fuzz.work import assert_linear
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from app.mail.budget import Budget
 from app.mail.mime import parse
-from app.mail.scanner import MAX_BOUNDARY, Delimiter, Scanner
+from app.mail.octets.scanner import MAX_BOUNDARY, Delimiter, Scanner
 
 
 def opened(raw: bytes, *boundaries: bytes) -> Scanner:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.mail import defects
 from app.mail.budget import Budget, Work
-from app.mail.html import read_html
+from app.mail.markup.html import read_html
 
 
 def readable(html: str, found: list[str] | None = None) -> str:

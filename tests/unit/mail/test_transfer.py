@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.mail.budget import Budget
-from app.mail.transfer import decoded_pieces
+from app.mail.octets.transfer import decoded_pieces
 
 _SIZES = st.integers(1, 30)
 _LINES = st.sampled_from(

@@ -3,8 +3,8 @@
 import pytest
 
 from app.mail import defects
+from app.mail.fields.words import decoded
 from app.mail.mime import parse, summarise
-from app.mail.words import decoded
 from tests.unit.mail.nasty import multipart
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mailboxes.destination import Destination, canonical_host, fields_that_need_credentials
+from app.mailboxes.credentials.destination import Destination, canonical_host, fields_that_need_credentials
 
 TLS = Destination(host="pop.example.org", port=995, security="tls", username="reader")
 STARTTLS = replace(TLS, port=110, security="starttls")

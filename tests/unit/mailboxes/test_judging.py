@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from app.mail.decoding import printable
-from app.mailboxes.criteria import (
+from app.mail.octets.decoding import printable
+from app.mailboxes.wanted.criteria import (
     MAX_PATTERN_SIZE,
     Condition,
     Criteria,
@@ -19,8 +19,8 @@ from app.mailboxes.criteria import (
     PatternRefused,
     operators,
 )
-from app.mailboxes.judging import MAX_JUDGED, JudgedHead, Verdict, judge
-from app.mailboxes.shapes import MAX_CONDITIONS, MAX_TEXT
+from app.mailboxes.wanted.judging import MAX_JUDGED, JudgedHead, Verdict, judge
+from app.mailboxes.wanted.shapes import MAX_CONDITIONS, MAX_TEXT
 
 HEAD = (
     b"From: =?utf-8?q?J=C3=BCrgen_Stra=C3=9Fe?= <juergen@example.org>\r\n"

@@ -6,9 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from app.errors import AppError
-from app.mailboxes.local_retention import LocalRetention
-from app.mailboxes.quotas import Limit
-from app.mailboxes.retention import LocalRule, refuse_shorter, rule_of
+from app.mailboxes.keeping.local_retention import LocalRetention
+from app.mailboxes.keeping.quotas import Limit
+from app.mailboxes.keeping.retention import LocalRule, refuse_shorter, rule_of
 
 KEEP: dict[str, Any] = {"mode": "keep"}
 

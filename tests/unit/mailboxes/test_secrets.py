@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mailboxes.models import MailboxId
-from app.mailboxes.secrets import (
+from app.mailboxes.credentials.secrets import (
     AuthMethod,
     Binding,
     Credentials,
@@ -18,6 +17,7 @@ from app.mailboxes.secrets import (
     Vault,
     auth_method,
 )
+from app.mailboxes.models import MailboxId
 
 ROW = Binding(MailboxId(7), "pop.example.org", 995, "reader")
 OTHER_ROW = replace(ROW, mailbox_id=MailboxId(8))

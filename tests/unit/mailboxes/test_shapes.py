@@ -6,10 +6,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from app.mailboxes.criteria import Criteria
-from app.mailboxes.oauth2 import OAuth2Login
+from app.mailboxes.credentials.oauth2 import OAuth2Login
 from app.mailboxes.schemas import ServerRetention
-from app.mailboxes.shapes import AllCriteria, AnyCriteria
+from app.mailboxes.wanted.criteria import Criteria
+from app.mailboxes.wanted.shapes import AllCriteria, AnyCriteria
 
 TOKENS = {"client_id": "id", "refresh_token": "secret"}
 URL = "https://login.example.org/token"

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from app.mailboxes.credentials.secrets import OAuth2, OAuth2Provider
 from app.mailboxes.models import MailboxId
-from app.mailboxes.secrets import OAuth2, OAuth2Provider
 from app.maildrops.errors import SyncFailed
 from app.maildrops.oauth2 import AccessTokens, refresh
 from app.network.lookups import Lookups

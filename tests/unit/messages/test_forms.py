@@ -5,7 +5,7 @@ import json
 import pytest
 
 from app.mail.mime import ParsedMessage
-from app.messages.forms import Form, Forms, form_of
+from app.messages.letters.forms import Form, Forms, form_of
 
 
 def form(text: str | None = "words", html: str | None = None) -> Form:

@@ -3,7 +3,7 @@
 import pytest
 
 from app.errors import AppError
-from app.messages.selection import PARSED, PLAIN, WHOLE, Include, Selection, selected
+from app.messages.pages.selection import PARSED, PLAIN, WHOLE, Include, Selection, selected
 
 
 def test_nothing_asked_for_is_what_lists_answer_anyhow() -> None:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.pop3.capabilities import Capabilities, parse_capabilities
-from app.pop3.redaction import Redaction
+from app.pop3.wire.capabilities import Capabilities, parse_capabilities
+from app.pop3.wire.redaction import Redaction
 
 
 def test_dovecot() -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app import pop3
-from app.pop3.protocol import PIECE_OCTETS
+from app.pop3.wire.protocol import PIECE_OCTETS
 from tests.fakes.pop3_server import CAPABILITIES, LOCK_STEP, FakeMaildrop, FakePop3Server, Faults
 from tests.unit.pop3.clients import logged_in
 

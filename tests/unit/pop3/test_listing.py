@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.pop3.errors import LimitExceeded, ProtocolError
 from app.pop3.lines import Line, Listing, RawListing, Stat
-from app.pop3.listing import (
+from app.pop3.transaction.listing import (
     in_one_go,
     lacks_ids,
     parse_listing,

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.pop3.errors import InvalidArgument, LimitExceeded, Pop3Error, ProtocolError
-from app.pop3.protocol import Challenge, Data, Expect, Framer, NeedData, Status, command
+from app.pop3.wire.protocol import Challenge, Data, Expect, Framer, NeedData, Status, command
 from tests.fakes.pop3_server import as_sent, stuffed
 
 # Contents made of what framing stumbles over: dots, line ends whole and halved, NUL, 8-bit.

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from app.pop3.redaction import MOST_SHOWN, WITHHELD, Redaction
-from app.pop3.refusals import SENTENCES, Meaning, is_known, meaning_of
+from app.pop3.wire.redaction import MOST_SHOWN, WITHHELD, Redaction
+from app.pop3.words.refusals import SENTENCES, Meaning, is_known, meaning_of
 
 Encoding = Callable[[str], str]
 

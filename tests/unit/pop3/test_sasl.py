@@ -5,7 +5,7 @@ from base64 import b64decode, b64encode
 
 import pytest
 
-from app.pop3 import sasl
+from app.pop3.auth import sasl
 from app.pop3.errors import InvalidArgument, ProtocolError
 
 NONCE = "rOprNGfwEbeRWgbNEkqO"  # RFC 7677 §3, the whole exchange

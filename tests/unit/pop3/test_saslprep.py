@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.pop3.saslprep import saslprep
+from app.pop3.auth.saslprep import saslprep
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app import pop3
-from app.pop3.redaction import WITHHELD
+from app.pop3.wire.redaction import WITHHELD
 from tests.fakes.pop3_server import LOCK_STEP, FakeMaildrop, FakePop3Server, Faults, multiline, server_tls
 from tests.servers.certificates import CertificateAuthority, CertificateKind
 from tests.unit.pop3.clients import all_of, endpoint, limits, logged_in, opened

@@ -6,7 +6,7 @@ import ssl
 import pytest
 
 from app.pop3.errors import ConnectionLost, TlsFailed
-from app.pop3.stream import Stream, client_tls_context
+from app.pop3.wire.stream import Stream, client_tls_context
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults
 
 

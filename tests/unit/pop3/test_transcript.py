@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import pop3
-from app.pop3.protocol import Challenge, Data, Event, Expect, Framer, NeedData, Status, command
-from app.pop3.redaction import WITHHELD, Redaction
-from app.pop3.transcript import Transcript
+from app.pop3.wire.protocol import Challenge, Data, Event, Expect, Framer, NeedData, Status, command
+from app.pop3.wire.redaction import WITHHELD, Redaction
+from app.pop3.wire.transcript import Transcript
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults, multiline
 from tests.unit.pop3.clients import all_of, endpoint, limits
 

@@ -14,8 +14,8 @@ from app.pop3.errors import (
     ServerTemporary,
     login_error,
 )
-from app.pop3.refusals import SENTENCES, Meaning, Sentence
-from app.pop3.verdicts import Blame, Verdict, verdict_of
+from app.pop3.words.refusals import SENTENCES, Meaning, Sentence
+from app.pop3.words.verdicts import Blame, Verdict, verdict_of
 
 CORPUS: dict[Verdict, tuple[str, ...]] = {
     Verdict.CREDENTIALS: (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app import pop3
-from app.pop3.ways import other_way, ways_to_log_in
+from app.pop3.auth.ways import other_way, ways_to_log_in
 
 EVERYTHING = {"SCRAM-SHA-256", "CRAM-MD5", "PLAIN"}
 

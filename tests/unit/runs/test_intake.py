@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from app.runs.intake import FREE_OCTETS, Intake
+from app.runs.admission.intake import FREE_OCTETS, Intake
 
 MIB = 1024 * 1024
 

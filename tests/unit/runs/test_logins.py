@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.pop3 import Blame
-from app.runs.logins import (
+from app.runs.admission.logins import (
     Elsewhere,
     Refused,
     Standing,

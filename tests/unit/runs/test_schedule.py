@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.mailboxes.models import MailboxStatus
 from app.maildrops.errors import SyncErrorCode
-from app.runs.schedule import (
+from app.runs.admission.schedule import (
     RetryDecision,
     after_sync,
     next_message_attempt,

@@ -5,7 +5,7 @@ from ipaddress import ip_network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.runs.server_limits import ServerLimits
+from app.runs.admission.server_limits import ServerLimits
 
 Ends = st.lists(st.tuples(st.sampled_from(["a.example", "b.example"]), st.booleans()), max_size=200)
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from app.mailboxes.models import Pace
 from app.maildrops.errors import SyncErrorCode
-from app.runs.server_limits import ServerLimits
-from app.runs.slots import Capacity, Queue, WorkerSlot, to_call_back
+from app.runs.admission.server_limits import ServerLimits
+from app.runs.admission.slots import Capacity, Queue, WorkerSlot, to_call_back
 
 SLOW = 20.0
 

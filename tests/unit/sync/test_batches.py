@@ -10,7 +10,7 @@ from app import pop3
 from app.ledger.lines import Candidate
 from app.messages.intake import Prepared
 from app.reading.threads import FairThreads
-from app.sync.batches import Batches, MemoryBudget, Outcome
+from app.sync.retrieved.batches import Batches, MemoryBudget, Outcome
 
 OCTETS = 1_000
 MAIL = b"Subject: x\r\n\r\n".ljust(OCTETS, b"x")

@@ -6,8 +6,8 @@ from contextlib import ExitStack
 import pytest
 
 from app.pop3 import Limits
-from app.sync.listing import most_entries
-from app.sync.listing_budget import FREE_ENTRIES, ListingBudget, ListingShare
+from app.sync.listed.listing import most_entries
+from app.sync.listed.listing_budget import FREE_ENTRIES, ListingBudget, ListingShare
 
 MOST = 10_000
 

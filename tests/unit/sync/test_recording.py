@@ -9,8 +9,8 @@ from app.ledger.lines import Candidate, Known, MaildropId
 from app.ledger.matching import SameAs
 from app.ledger.models import EntryId, EntryState
 from app.mailboxes.models import MailboxId
+from app.sync.listed.triage import Triaged
 from app.sync.recording import in_parts
-from app.sync.triage import Triaged
 
 MAKE = RowMaker(MaildropId(MailboxId(1), 1), datetime(2026, 11, 23, 3, 0, tzinfo=UTC))
 

@@ -4,7 +4,7 @@ import pytest
 
 from app.ledger.lines import Candidate
 from app.pop3 import Refusal, Retrieved
-from app.sync.refusals import AlikeRefusals, Answer, RefusedAll
+from app.sync.retrieved.refusals import AlikeRefusals, Answer, RefusedAll
 
 
 def refused(number: int, words: str) -> Answer:

@@ -20,8 +20,8 @@ from app.messages.wholeness import Doubt
 from app.pop3 import Line, Lines, Listing, Retrieved, Stat
 from app.reading.slices import Slices
 from app.reading.threads import FairThreads
-from app.sync.headers import Judge
-from app.sync.triage import Triaged, triage
+from app.sync.listed.headers import Judge
+from app.sync.listed.triage import Triaged, triage
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 LIMIT = 1000

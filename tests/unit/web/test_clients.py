@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from app.web.clients import client_address, counted_as
+from app.web.requests.clients import client_address, counted_as
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.web.documents import DEEPEST, MOST_VALUES, DocumentRefused, read_document
+from app.web.requests.documents import DEEPEST, MOST_VALUES, DocumentRefused, read_document
 
 text = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"))
 documents = st.recursive(

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from app.mailboxes.examples import MAILBOXES
 from app.mailboxes.schemas import MailboxChange, NewMailbox
 from app.main import create_app
-from app.web.openapi import ABOUT, example_of
+from app.web.document.openapi import ABOUT, example_of
 from tests.service import settings_for
 
 Document = dict[str, Any]

@@ -1,6 +1,6 @@
 """Counting by name, with memory that ends."""
 
-from app.web.rates import Rate
+from app.web.requests.rates import Rate
 
 
 def test_so_many_at_once_and_then_one_after_another() -> None:

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.messages.expiry import Kept, due_among
 from app.messages.models import MessageSeq
+from app.messages.pages.expiry import Kept, due_among
 from app.worker.expiry import SteadyClock
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)

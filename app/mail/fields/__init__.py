@@ -1,0 +1,1 @@
+"""PURE  What header fields say: words, people, dates, parameters, ids."""

@@ -1,0 +1,1 @@
+"""PURE  HTML of mail: read, made harmless, and told as text."""

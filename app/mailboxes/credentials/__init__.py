@@ -1,0 +1,1 @@
+"""Credentials at rest, the keys that open them, and where they may be sent."""

@@ -1,0 +1,1 @@
+"""How much is kept here, and for how long."""

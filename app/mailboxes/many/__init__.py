@@ -1,0 +1,1 @@
+"""Many mailboxes at once: registered, changed, removed."""

@@ -1,0 +1,1 @@
+"""PURE  Criteria: which messages are wanted, and judging one by its headers and size."""

@@ -1,0 +1,1 @@
+"""Stored letters: their octets, and what is read of them."""

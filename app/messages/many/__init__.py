@@ -1,0 +1,1 @@
+"""Many messages deleted at once."""

@@ -1,0 +1,113 @@
+"""What comes for a message that was asked for, and whether it is the answer to its own command."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import BinaryIO, Final
+
+from app.pop3.errors import is_meant_for_all, response_code
+from app.pop3.transaction.sizes import size_of
+from app.pop3.wire.dialogue import Dialogue
+from app.pop3.wire.protocol import Status
+
+_END_MARK: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """-ERR to one message: that message's failure only, unless the words are meant for all (``is_for_all``)."""
+
+    text: str
+    response_code: str | None
+    is_for_all: bool = False
+
+
+class Ending(Enum):
+    """What came behind a body."""
+
+    ANSWERED = auto()  # the status of the next answer
+    AS_FILE = (
+        auto()
+    )  # the same, and a second of silence before and after: the body ended as a file with LF does
+    NONSENSE = auto()  # no status: where it ended is not known
+    LOST = auto()  # nothing: the connection ended, or went silent
+
+
+@dataclass(slots=True)
+class Retrieved:
+    """The answer for one message: a body, a refusal, or word that it is over the limit.
+
+    ``body``: bytes, or for a large one an open temporary file at its beginning, which whoever got it closes.
+    ``has_inner_end``: it holds what may be the end of a file and a status line, and was asked for alone. ``octets``:
+    how many came; ``is_cut``: the body holds the first of them only.
+    """
+
+    number: int
+    body: bytes | BinaryIO | None = None
+    refused: Refusal | None = None
+    too_large: bool = False
+    octets: int = 0
+    ending: Ending = Ending.ANSWERED
+    has_inner_end: bool = False
+    is_cut: bool = False
+
+    @property
+    def held(self) -> int:
+        """Octets in memory or on disk."""
+        return len(self.body) if isinstance(self.body, bytes) else self.octets
+
+    def close(self) -> None:
+        """Remove the temporary file, if there is one."""
+        if self.body is not None and not isinstance(self.body, bytes):
+            self.body.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A command for one message. ``octets`` that are expected; ``listed``: what LIST said of the whole message."""
+
+    number: int
+    line: bytes
+    octets: int
+    listed: int | None = None
+
+
+def refusal(dialogue: Dialogue, status: Status) -> Refusal:
+    """What a status of -ERR says of one message."""
+    text = status.text  # judged before it may be withheld
+    return Refusal(dialogue.shown(text), response_code(text), is_meant_for_all(text))
+
+
+class Place(Enum):
+    """What an answer's size says of the command that it belongs to."""
+
+    OWN = auto()  # its own
+    ANOTHER = auto()  # an earlier one
+    CUT = auto()  # it is shorter than LIST said, whichever way a server counts
+    OPEN = auto()
+
+
+def place_of(reply: Retrieved, listed: Mapping[int, int | None], waiting: Iterable[Retrieved]) -> Place:
+    """Of a whole message. ``listed``: what LIST said, by message-number. ``waiting``: answers that came before."""
+    said, others = listed[reply.number], {listed[one.number] for one in waiting}
+    if said is None or not isinstance(reply.body, bytes):
+        return Place.OPEN
+    if reply.octets == said and not others:
+        return Place.OWN  # the usual case, without a look at the body
+    size = size_of(reply.body)
+    if size.is_exactly(said):
+        return Place.OPEN if said in others else Place.OWN
+    if any(size.is_exactly(other) for other in others):
+        return Place.ANOTHER
+    # Some count the dots that they stuff, some the end mark. What a sender hides behind a forged one is longer.
+    is_counted = said - size.octets in {_END_MARK, size.dots, size.dots + _END_MARK}
+    return Place.CUT if size.octets < said and not is_counted else Place.OPEN
+
+
+def place_of_head(reply: Retrieved) -> Place:
+    """Of a header block, which an empty line ends."""
+    if reply.is_cut:
+        return Place.CUT
+    if not isinstance(reply.body, bytes) or reply.body.endswith((b"\n\r\n", b"\n\n")):
+        return Place.OPEN
+    return Place.OPEN if reply.body in {b"\r\n", b"\n"} else Place.CUT

@@ -1,0 +1,1 @@
+"""Syncs of many mailboxes at once."""

@@ -1,0 +1,77 @@
+"""The headers of candidates: asked for by TOP, read, and judged by the criteria."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from app import pop3
+from app.ledger.lines import Candidate
+from app.mail.fingerprint import Fingerprint, shown
+from app.mailboxes.wanted import judging as judged
+from app.mailboxes.wanted.criteria import Criteria
+from app.reading.shares import Owner
+from app.reading.threads import FairThreads
+
+# Octets of headers that are digested where they arrive: a hop to a thread costs as much.
+_FEW_OCTETS = 16 * 1024
+
+
+ASKED_AT_ONCE = 2_000  # so that nothing goes through all of a long listing at once
+
+Judge = Callable[[bytes, int | None], str | None]
+"""Head and octets of a message -> why the criteria do not want it, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateHead:
+    """What the headers of a candidate told."""
+
+    marks: Fingerprint
+    unwanted: str | None
+
+
+async def read_heads(
+    session: pop3.Pop3Session,
+    candidates: Sequence[Candidate],
+    *,
+    judge: Judge | None,
+    threads: FairThreads,
+    owner: Owner,
+) -> AsyncIterator[tuple[Candidate, CandidateHead, bytes]]:
+    """What the headers of each tell, and the headers; of those that the server gives them of."""
+    async for candidate, octets in heads_of(session, candidates):
+        if octets is not None:
+            read = partial(_head, candidate, octets, judge=judge)
+            is_long = judge is not None or len(octets) > _FEW_OCTETS
+            yield candidate, await threads.call(owner, read) if is_long else read(), octets
+
+
+async def heads_of(
+    session: pop3.Pop3Session, candidates: Sequence[Candidate]
+) -> AsyncIterator[tuple[Candidate, bytes | None]]:
+    """The headers of each (TOP, pipelined), cut where they are very long; None where the server does not give them."""
+    for start in range(0, len(candidates), ASKED_AT_ONCE):
+        by_number = {one.number: one for one in candidates[start : start + ASKED_AT_ONCE]}
+        async for reply in session.top(list(by_number), lines=0):
+            octets = reply.body if isinstance(reply.body, bytes) else None
+            reply.close()
+            yield by_number[reply.number], octets
+
+
+def judge_by(criteria: dict[str, Any] | None) -> Judge | None:
+    """The judge for a mailbox's criteria as they are stored; None when everything is wanted."""
+    if criteria is None:
+        return None
+    rules = Criteria.model_validate(criteria)
+
+    def judge(head: bytes, octets: int | None) -> str | None:
+        verdict = judged.judge(rules, head=judged.JudgedHead(head), octets=octets)
+        return None if verdict.wanted else verdict.rule
+
+    return judge
+
+
+def _head(candidate: Candidate, octets: bytes, *, judge: Judge | None) -> CandidateHead:
+    unwanted = None if judge is None or candidate.is_forced else judge(octets, candidate.octets)
+    return CandidateHead(shown(octets), unwanted)

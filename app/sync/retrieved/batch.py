@@ -1,0 +1,228 @@
+"""A batch of retrieved messages: what each proved to be, and how all of it is stored in one transaction."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlmodel import Session
+
+from app.ledger import repository as ledger
+from app.ledger.entries import Row, RowMaker
+from app.ledger.lines import Candidate, Known, MaildropId
+from app.ledger.matching import CopyOf, Matcher, SameAs, Verdict
+from app.ledger.models import EntryId, EntryState, Leased
+from app.messages import intake
+from app.messages.models import MessageSeq
+from app.messages.wholeness import Doubt, Habit, fit, usable, wholeness_of
+from app.runs.admission.schedule import next_message_attempt
+from app.runs.schemas import Report
+from app.sync.retrieved.batches import Outcome
+
+FeedPlaces = dict[tuple[bytes, int], MessageSeq]
+"""(unique-id, occurrence) -> place in the feed, of the messages that a batch stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Outcomes with their verdicts; ``shared``: ids that are listed more than once."""
+
+    settled: tuple[tuple[Outcome, Verdict], ...]
+    shared: frozenset[bytes]
+    now: datetime
+
+    @property
+    def stored(self) -> list[Outcome]:
+        """Those that are messages of their own, and wanted."""
+        return [
+            outcome
+            for outcome, verdict in self.settled
+            if outcome.prepared and verdict is None and outcome.unwanted is None
+        ]
+
+    def recognised_as(self, lines: Sequence[Known]) -> "Batch":
+        """The same with these lines, of messages that were imported meanwhile, for what would be stored beside them."""
+        left = {line.content: line for line in lines}
+        settled = []
+        for outcome, verdict in self.settled:
+            content = outcome.prepared.fingerprint.content if outcome.prepared else None
+            line = left.pop(content, None) if verdict is None and outcome.unwanted is None else None
+            settled.append(
+                (
+                    outcome,
+                    verdict
+                    if line is None or not outcome.prepared
+                    else SameAs(line, outcome.prepared.fingerprint),
+                )
+            )
+        return replace(self, settled=tuple(settled))
+
+    def counted_in(self, report: Report) -> Report:
+        """The report with this batch in it. What was recognised is known, and no longer new."""
+        messages = [outcome.prepared for outcome in self.stored if outcome.prepared]
+        failed = sum(outcome.prepared is None for outcome, _verdict in self.settled)
+        known = sum(verdict is not None for _outcome, verdict in self.settled)
+        filtered = len(self.settled) - len(messages) - failed - known
+        return report.model_copy(
+            update={
+                "known": report.known + known,
+                "new": report.new - known,
+                "retrieved": report.retrieved + len(messages),
+                "octets": report.octets + sum(message.octets for message in messages),
+                "filtered": report.filtered + filtered,
+                "failed": report.failed + failed,
+                "to_retrieve": report.to_retrieve - len(self.settled),
+            }
+        )
+
+    def store(self, db: Leased, maildrop: MaildropId) -> FeedPlaces:
+        """Store messages and ledger lines; for a unit of work."""
+        stored = self.stored
+        messages = [outcome.prepared for outcome in stored if outcome.prepared]
+        taken = intake.store(db, maildrop.mailbox_id, messages, now=self.now)
+        places = {
+            (outcome.candidate.unique_id, outcome.candidate.occurrence): seq
+            for outcome, seq in zip(stored, taken, strict=True)
+        }
+        make = RowMaker(maildrop, self.now)
+        ledger.write_entries(db, [self._row(make, *settled, places) for settled in self.settled])
+        missing = [*renamed_away(self._recognised()), *self._waited_in_vain()]
+        ledger.mark_missing(db, missing, now=self.now, last_seen_at=self.now)
+        self._note_copies(db, places)
+        return places
+
+    def remember(self, matcher: Matcher, places: FeedPlaces) -> None:
+        """Note, after the commit, where messages are in the feed of which further copies may be listed."""
+        for outcome in self.stored:
+            candidate = outcome.candidate
+            if candidate.unique_id in self.shared and outcome.prepared:
+                seq = places[candidate.unique_id, candidate.occurrence]
+                content = outcome.prepared.fingerprint.content
+                matcher.remember(candidate.unique_id, candidate.occurrence, content, seq)
+
+    def _row(self, make: RowMaker, outcome: Outcome, verdict: Verdict, places: FeedPlaces) -> Row:
+        candidate, message = outcome.candidate, outcome.prepared
+        if message is None:
+            return self._failed(make, outcome)
+        is_whole = outcome.wholeness.is_whole
+        whole = {"is_whole": is_whole, "doubt": None if is_whole else outcome.wholeness.doubt}
+        if isinstance(verdict, SameAs):
+            return make.same(candidate, verdict) | whole
+        marks = message.fingerprint
+        if isinstance(verdict, CopyOf):
+            seq = _place_of(verdict, places)
+            return make.copy(candidate, of=verdict.occurrence, message_seq=seq, marks=marks) | whole
+        if outcome.unwanted is not None:
+            return make.filtered(candidate, outcome.unwanted, marks)
+        return make.stored(candidate, marks, places[candidate.unique_id, candidate.occurrence]) | whole
+
+    def _failed(self, make: RowMaker, outcome: Outcome) -> Row:
+        if outcome.is_too_large:
+            return make.too_large(outcome.candidate)
+        wholeness = outcome.wholeness
+        if wholeness.again_in is not None:
+            return make.row(
+                outcome.candidate,
+                EntryState.FAILED,
+                reason=outcome.reason,
+                attempts=wholeness.attempts,
+                next_attempt_at=self.now + wholeness.again_in,
+                doubt=wholeness.doubt,
+                doubtful_sha256=outcome.copy.digest if outcome.copy else None,
+            )
+        attempts = outcome.candidate.attempts + 1
+        return make.row(
+            outcome.candidate,
+            EntryState.FAILED,
+            reason=outcome.reason,
+            attempts=attempts,
+            next_attempt_at=next_message_attempt(attempts, self.now, by_chance=outcome.ended_session),
+            is_wanted=outcome.candidate.is_forced,
+            doubt=Doubt.ENDED if outcome.ended_session else None,
+        )
+
+    def _recognised(self) -> list[tuple[Candidate, SameAs]]:
+        return [(o.candidate, verdict) for o, verdict in self.settled if isinstance(verdict, SameAs)]
+
+    def _waited_in_vain(self) -> list[EntryId]:
+        """Lines whose awaited message proved to be that of another line of the same id."""
+        return [
+            candidate.entry.entry_id
+            for candidate, same in self._recognised()
+            if candidate.entry is not None
+            and candidate.entry.entry_id != same.line.entry_id
+            and candidate.unique_id == same.line.unique_id
+        ]
+
+    def _note_copies(self, db: Session, places: FeedPlaces) -> None:
+        for _outcome, verdict in self.settled:
+            seq = _place_of(verdict, places) if isinstance(verdict, CopyOf) else None
+            if seq is not None:
+                intake.note_copies(db, seq)
+
+
+def settle(
+    outcomes: Sequence[Outcome],
+    matcher: Matcher,
+    *,
+    same_bodies: Mapping[int, frozenset[EntryId]],
+    shared: frozenset[bytes],
+    total: int,
+    habit: Habit,
+    now: datetime,
+) -> tuple[Batch, Habit]:
+    """Find out what each retrieved message proves to be, and whether it is whole; and how the server's sizes fit now.
+
+    ``same_bodies``: see ``copies.Bodies``. ``total``: STAT's octets. ``habit``: how its sizes fitted before.
+    """
+    sizes = [(outcome, usable(outcome.candidate.octets, total)) for outcome in outcomes]
+    habit = habit.with_more(
+        fit(outcome.copy, listed)
+        for outcome, listed in sizes
+        if outcome.copy is not None and outcome.candidate.before.doubt is None
+    )
+    judged = [_judged(outcome, listed, habit) for outcome, listed in sizes]
+    settled = tuple((outcome, _verdict(outcome, matcher, same_bodies, shared)) for outcome in judged)
+    return Batch(settled, shared, now), habit
+
+
+def renamed_away(recognised: Iterable[tuple[Candidate, SameAs]]) -> list[EntryId]:
+    """Ledger lines whose message is there under another unique-id now: under their own it is missing."""
+    return [
+        same.line.entry_id
+        for candidate, same in recognised
+        if same.line.unique_id != candidate.unique_id and not same.line.is_missing
+    ]
+
+
+def _judged(outcome: Outcome, listed: int | None, habit: Habit) -> Outcome:
+    candidate = outcome.candidate
+    if outcome.prepared is None or outcome.copy is None:
+        return outcome
+    wholeness = wholeness_of(outcome.copy, listed, habit, candidate.before, is_wanted=candidate.is_forced)
+    if wholeness.again_in is not None:
+        return replace(outcome, prepared=None, reason=wholeness.warning, wholeness=wholeness)
+    if wholeness.warning is None:
+        return outcome
+    message = replace(outcome.prepared, warnings=(*outcome.prepared.warnings, wholeness.warning))
+    return replace(outcome, prepared=message, wholeness=wholeness)
+
+
+def _verdict(
+    outcome: Outcome,
+    matcher: Matcher,
+    same_bodies: Mapping[int, frozenset[EntryId]],
+    shared: frozenset[bytes],
+) -> Verdict:
+    if outcome.prepared is None:
+        return None
+    candidate = outcome.candidate
+    marks = outcome.prepared.fingerprint
+    same_body = same_bodies.get(candidate.number, frozenset())
+    is_shared = candidate.unique_id in shared
+    return matcher.take_by_content(candidate, marks, is_shared=is_shared, same_body=same_body)
+
+
+def _place_of(copy: CopyOf, places: FeedPlaces) -> MessageSeq | None:
+    if copy.message_seq is not None:
+        return MessageSeq(copy.message_seq)
+    return places.get((copy.unique_id, copy.occurrence))

@@ -1,0 +1,1 @@
+"""What can go wrong, as problem documents, with one list of codes."""

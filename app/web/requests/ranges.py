@@ -1,0 +1,104 @@
+"""What of an answer is wanted: nothing where it has not changed (RFC 9110 §13), or a part of its octets (§14).
+
+Of parts only one at a time: several at once are answered as if none were asked for, as §14.2 allows.
+"""
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header
+from fastapi.responses import StreamingResponse
+
+from app.errors import AppError
+from app.web.requests.conditions import is_among
+
+_RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))", re.ASCII | re.IGNORECASE)
+
+
+_IfNoneMatch = Annotated[
+    str | None,
+    Header(description="`ETag`s of what you have: 304 without a body where one is that of now."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Conditional:
+    """What the client has."""
+
+    if_none_match: str | None = None
+
+    def is_met_by(self, etag: str) -> bool:
+        """Whether the client has what this tag is of: 304 is all that it needs."""
+        return is_among(etag, self.if_none_match or "", weakly=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranged(Conditional):
+    """What the client has, and which part it wants."""
+
+    wanted: str | None = None
+    if_range: str | None = None
+
+    def part_of(self, octets: int, etag: str) -> range:
+        """Which of so many octets. Raises 416 for what begins behind their end."""
+        found = _RANGE.fullmatch((self.wanted or "").replace(" ", ""))
+        if found is None or (self.if_range is not None and self.if_range.strip() != etag):
+            return range(octets)
+        first, last, suffix = (None if digits is None else int(digits) for digits in found.groups())
+        if first is None:
+            part = range(max(0, octets - (suffix or 0)), octets)
+        elif last is not None and last < first:
+            return range(octets)  # this is no range (§14.1.1)
+        else:
+            part = range(first, octets if last is None else min(last + 1, octets))
+        if not part:
+            detail = f"There are {octets} octets, and none of those that Range asks for."
+            whole = {"Content-Range": f"bytes */{octets}"}
+            raise AppError(416, "range_not_satisfiable", detail, headers=whole)
+        return part
+
+
+def streamed(
+    pieces: AsyncIterator[bytes], part: range, *, octets: int, begin: int = 0, headers: dict[str, str]
+) -> StreamingResponse:
+    """An answer of this part of so many octets. ``begin``: with which of them ``pieces`` begin."""
+    told = headers | {"Accept-Ranges": "bytes", "Content-Length": str(len(part))}
+    if len(part) == octets:
+        return StreamingResponse(pieces, headers=told)
+    told["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{octets}"
+    return StreamingResponse(_cut(pieces, part, begin), 206, headers=told)
+
+
+async def _cut(pieces: AsyncIterator[bytes], part: range, begin: int) -> AsyncIterator[bytes]:
+    at = begin
+    async for piece in pieces:
+        if kept := piece[max(0, part.start - at) : max(0, part.stop - at)]:
+            yield kept
+        at += len(piece)
+        if at >= part.stop:
+            break
+
+
+# Coroutines: FastAPI makes a class in a thread.
+async def _known(if_none_match: _IfNoneMatch = None) -> Conditional:
+    return Conditional(if_none_match)
+
+
+async def _asked(
+    if_none_match: _IfNoneMatch = None,
+    wanted: Annotated[
+        str | None,
+        Header(alias="Range", description="One range of octets, such as `bytes=1000-`: 206 with these."),
+    ] = None,
+    if_range: Annotated[
+        str | None,
+        Header(description="The `ETag` that the range belongs to: with another one all is answered."),
+    ] = None,
+) -> Ranged:
+    return Ranged(if_none_match, wanted, if_range)
+
+
+Known = Annotated[Conditional, Depends(_known)]
+Asked = Annotated[Ranged, Depends(_asked)]
