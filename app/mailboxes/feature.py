@@ -9,7 +9,7 @@ from app.access.reach import Reach
 from app.core import Core, Feature
 from app.mailboxes.credentials.secrets import Vault
 from app.mailboxes.health import Thresholds
-from app.mailboxes.keeping.retention import LocalRule
+from app.mailboxes.keeping.local_rule import LocalRule
 from app.mailboxes.many import batch_routes
 from app.mailboxes.many.batch import Batch, Passes
 from app.mailboxes.many.batch_routes import BatchRoutes

@@ -18,7 +18,7 @@ from app.mailboxes.duplicates import (
     refuse_duplicate,
     refuse_external_id_of_another,
 )
-from app.mailboxes.keeping.retention import LocalRule, refuse_shorter
+from app.mailboxes.keeping.local_rule import LocalRule, refuse_shorter
 from app.mailboxes.labelling import Labelled, labels_of_new
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
 from app.mailboxes.schemas import NewMailbox, credentials_of

@@ -21,7 +21,7 @@ from app.mailboxes.credentials.secrets import Vault
 from app.mailboxes.examples import MAILBOXES
 from app.mailboxes.finding import HealthAt, MailboxOrder, WantedMailboxes
 from app.mailboxes.health import Health, HealthState, Thresholds, judge
-from app.mailboxes.keeping.retention import LocalRule
+from app.mailboxes.keeping.local_rule import LocalRule
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
 from app.mailboxes.naming import ExternalId, Label
 from app.mailboxes.registering import register

@@ -25,7 +25,7 @@ from app.mailboxes.credentials.secrets import (
 )
 from app.mailboxes.duplicates import is_same_login, refuse_duplicate, refuse_external_id_of_another
 from app.mailboxes.health import late_at
-from app.mailboxes.keeping.retention import LocalRule, refuse_shorter
+from app.mailboxes.keeping.local_rule import LocalRule, refuse_shorter
 from app.mailboxes.labelling import labels_after_change
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
 from app.mailboxes.schemas import (

@@ -1,4 +1,4 @@
-"""PURE  Why a connection check failed, in words for a person: the likely cause, and what to do."""
+"""PURE  Why a sync or a connection check failed, in words for a person: the likely cause, and what to do."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -38,8 +38,8 @@ from app.sync.listed.headers import Judge, judge_by
 from app.sync.listed.listing import list_maildrop, most_entries, with_every_id
 from app.sync.listed.triage import Triaged, triage
 from app.sync.recording import RecordingPart, in_parts
-from app.sync.retention import due, seen_before
 from app.sync.retrieved.copies import Contents
+from app.sync.server_deletion import due, seen_before
 from app.web.ids import unique_id_text
 from app.web.times import UtcTime
 

@@ -22,8 +22,8 @@ from app.runs.repository import Claim
 from app.sync.context import Findings, Surveyed, SyncContext, SyncTools
 from app.sync.listed.server_facts import server_facts
 from app.sync.recording import record
-from app.sync.retention import Deletions, delete_on_server
 from app.sync.retrieving import retrieve
+from app.sync.server_deletion import Deletions, delete_on_server
 from app.sync.settling import Ending, Settlement, complete, settle
 from app.sync.survey import (
     list_messages,

@@ -18,7 +18,7 @@ from app.runs.completion import Completion
 from app.runs.lease import Lease
 from app.runs.models import SyncStatus
 from app.sync.context import Findings, Surveyed, SyncContext, SyncTools
-from app.sync.retention import Deletions
+from app.sync.server_deletion import Deletions
 
 _log = structlog.get_logger()
 

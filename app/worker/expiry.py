@@ -18,7 +18,7 @@ from app.database import Database
 from app.jobs.port import Job
 from app.ledger import keeping
 from app.mailboxes import repository as mailboxes
-from app.mailboxes.keeping.retention import LocalRule, is_kept_on_server, rule_of
+from app.mailboxes.keeping.local_rule import LocalRule, is_kept_on_server, rule_of
 from app.mailboxes.models import EXPIRY_JOB, MailboxId
 from app.messages.models import MessageSeq
 from app.messages.pages import expiry as messages

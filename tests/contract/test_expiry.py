@@ -17,7 +17,7 @@ from app.ledger import repository as ledger
 from app.ledger.lines import Known, MaildropId
 from app.ledger.models import Leased
 from app.mailboxes import repository as mailboxes
-from app.mailboxes.keeping.retention import LocalRule
+from app.mailboxes.keeping.local_rule import LocalRule
 from app.mailboxes.models import MailboxId
 from app.messages import intake
 from app.messages import repository as messages

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from app.errors import AppError
 from app.mailboxes.keeping.local_retention import LocalRetention
+from app.mailboxes.keeping.local_rule import LocalRule, refuse_shorter, rule_of
 from app.mailboxes.keeping.quotas import Limit
-from app.mailboxes.keeping.retention import LocalRule, refuse_shorter, rule_of
 
 KEEP: dict[str, Any] = {"mode": "keep"}
 
