@@ -14,7 +14,8 @@ from app.archives.events import ArchiveRefused, Event, Mark, Passed
 _BLOCK: Final = 512
 _MOST_RECORDS: Final = 64 * 1024  # octets of extended headers: ours have none, and names are not that long
 _PAX_RECORD: Final = re.compile(rb"([0-9]{1,9}) ([^=\n]{1,256})=")
-_REGULAR: Final = frozenset(b"0\07")
+_REGULAR: Final = frozenset((b"0"[0], 0, b"7"[0]))  # 0: of tars before POSIX; 7: "contiguous"
+_WITHOUT_CONTENT: Final = frozenset(b"123456")  # whatever their size says: links, devices, folders, pipes
 _LONG_NAME, _LONG_LINK, _PAX, _PAX_OF_ALL = b"L"[0], b"K"[0], b"x"[0], b"g"[0]
 _OF_MAILDIR: Final = re.compile(r"(?:^|/)(?:cur|new)/[^/]+$")
 
@@ -114,9 +115,11 @@ class TarReader:
                 yield Mark.END
         elif self._kind in _REGULAR:
             yield Passed("it stands in neither cur nor new")
-        elif self._kind != tarfile.DIRTYPE[0]:
-            self._left = self._padding = 0 if self._kind in b"123456" else self._left
-            yield Passed("it is no file")
+        else:
+            if self._kind in _WITHOUT_CONTENT:
+                self._left = self._padding = 0
+            if self._kind != tarfile.DIRTYPE[0]:
+                yield Passed("it is no file")
 
     def _extend(self, records: bytes) -> None:
         if self._kind == _LONG_NAME:

@@ -76,6 +76,23 @@ def test_what_others_write_is_read(kind: int, cut: int) -> None:
     assert read(file, cut) == ([b"long", b"", b"c\n"], 2)
 
 
+@pytest.mark.parametrize("kind", [b"S", b"V", b"M", b"Z"])
+def test_behind_an_entry_of_a_kind_that_is_no_file_the_next_one_is_found(kind: bytes) -> None:
+    file = b""
+    for name, type_ in (("cur/a", b"0"), ("x", kind), ("cur/b", b"0")):
+        info = tarfile.TarInfo(name)
+        info.size, info.type = 700, type_
+        file += info.tobuf(tarfile.GNU_FORMAT) + b"z" * 700 + padding(700)
+    assert read(file + END) == ([b"z" * 700] * 2, 1)
+
+
+@pytest.mark.parametrize("kind", [b"0", b"\0", b"7"])
+def test_each_of_the_marks_of_a_regular_file_is_one(kind: bytes) -> None:
+    info = tarfile.TarInfo("cur/a")
+    info.size, info.type = 3, kind
+    assert read(info.tobuf(tarfile.USTAR_FORMAT) + b"one" + padding(3) + END) == ([b"one"], 0)
+
+
 def test_links_devices_and_what_they_would_hold_are_passed_over() -> None:
     file = b""
     for kind in (tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE):
