@@ -5,6 +5,7 @@ import struct
 import zipfile
 import zlib
 from datetime import UTC, datetime
+from tempfile import TemporaryFile
 
 import pytest
 
@@ -96,8 +97,44 @@ def test_an_entry_that_unpacks_to_more_than_it_says_is_broken_before_it_is_unpac
     struct.pack_into("<I", file, table + 24, 5)
     events = read_zip(io.BytesIO(bytes(file)), most_entries=10)
     assert next(events) is Mark.BEGIN
+    piece = next(events)
+    assert isinstance(piece, bytes)
+    assert len(piece) <= 256 * 1024, "it counts for what is unpacked at most"
     assert next(events) is Mark.BROKEN, "after one piece of a bounded length"
     assert list(events) == [Mark.BEGIN, b"good", Mark.END]
+
+
+def table_entry(offset: int, packed: int, *, is_far: bool = False) -> bytes:
+    """A line of the table, ``a.eml``; ``is_far``: its place is told in 64 bits."""
+    extra = struct.pack("<HHQ", 1, 8, offset) if is_far else b""
+    told = 0xFFFFFFFF if is_far else offset
+    head = (0x02014B50, 20, 20, 0, 8, 0, 0, 0, packed, 0, 5, len(extra), 0, 0, 0, 0, told)
+    return struct.pack("<IHHHHHHIIIHHHHHII", *head) + b"a.eml" + extra
+
+
+def with_table(content: bytes, table: list[bytes]) -> bytes:
+    octets = len(b"".join(table))
+    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, len(table), len(table), octets, len(content), 0)
+    return content + b"".join(table) + end
+
+
+def test_entries_that_lie_upon_each_other_are_refused_before_a_small_file_is_much_work() -> None:
+    content = b"PK\x03\x04" + bytes(22) + struct.pack("<HH", 5, 0) + b"a.eml" + b"\0\0\0\xff\xff" * 2000
+    one = table_entry(0, 10_000)
+    assert read(with_table(content, [one])) == ([b""], 0)
+    with pytest.raises(ArchiveRefused):
+        read(with_table(content, [one] * 1000))
+
+
+def test_an_entry_or_a_table_beyond_what_a_file_can_hold_is_passed_over_or_refused() -> None:
+    with TemporaryFile() as file:  # a file system refuses to seek there
+        file.write(with_table(b"", [table_entry(1 << 61, 3, is_far=True)]))
+        assert list(read_zip(file, most_entries=10)) == [Passed("it is not where the table says")]
+    with TemporaryFile() as file:
+        end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 1, 1, 1, 1, 0)
+        file.write(struct.pack("<IIQI", 0x07064B50, 0, (1 << 64) - 1, 1) + end)
+        with pytest.raises(ArchiveRefused):
+            list(read_zip(file, most_entries=10))
 
 
 @pytest.mark.parametrize("at", [0, 1, 10, 30, 40, 60, 80])
