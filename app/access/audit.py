@@ -78,12 +78,21 @@ class Note(Companion):
         self.act = act
         self.entry_id: int | None = None
         self._is_of_many = False
+        self._told: set[int] = set()  # mailboxes that have an entry
+        self._telling: set[int] = set()  # the same, as soon as the change is committed
         self._owner: int | None = None
 
     @property
     def has_entry(self) -> bool:
         """Whether an entry is committed."""
         return self.is_written and (self.entry_id is not None or self._is_of_many)
+
+    def ended(self, *, is_done: bool) -> None:
+        """Those of a change that is undone are told of with its next try."""
+        if is_done:
+            self._told |= self._telling
+        self._telling = set()
+        super().ended(is_done=is_done)
 
     def look(self, db: Session) -> None:
         """Whose it is, as long as it is there."""
@@ -105,14 +114,19 @@ class Note(Companion):
             of = of if of.mailbox_id is not None else replace(of, mailbox_id=self._owner)
             self.entry_id = repository.add_entry(db, entry(self.act, of))
             return False
-        # A part of many: an entry for each mailbox of which something became.
+        # A part of many: an entry for each mailbox of which something became, once however many parts it is in.
         self._is_of_many = True
-        done = [each for each in parts if each.mailbox_id and not getattr(each, "error", None)]
+        done = {
+            each.mailbox_id: each for each in parts if each.mailbox_id and not getattr(each, "error", None)
+        }
+        new = done.keys() - self._told
         rows = [
-            entry(self.act, About(encode_id("mbx", each.mailbox_id), each.mailbox_id), status=each.status)
-            for each in done
+            entry(self.act, About(encode_id("mbx", number), number), status=getattr(each, "status", None))
+            for number, each in done.items()
+            if number in new
         ]
         repository.add_entries(db, rows)
+        self._telling = set(new)
         return True
 
 

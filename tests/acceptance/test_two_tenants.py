@@ -180,7 +180,9 @@ async def test_what_a_tenant_deletes_and_stops_is_told_of_its_mailbox(two: Two) 
     bulk = await two.ask("DELETE", "/messages", params={"label": "ours", "confirm": 2})
     assert bulk.status_code == 200, bulk.text
     newest = (await home_http(two).get("/audit", params={"limit": 1})).json()["items"][0]
-    assert (newest["action"], newest["status"]) == ("deleteMessages", 200)
+    assert (newest["action"], newest["target"], newest["status"]) == (
+        "deleteMessages", home.ours.mailbox_id, 200,
+    )  # fmt: skip
     (batch,) = (await home_http(two).get("/audit", params={"action": "createSyncBatch"})).json()["items"]
     assert batch["target"].startswith("bat_")
 

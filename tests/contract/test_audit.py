@@ -15,6 +15,9 @@ from app.access.models import ApiKey, AuditEntry
 from app.access.repository import WantedEntries
 from app.database import Database
 from app.database.companions import companion
+from app.mailboxes.models import MailboxId
+from app.messages.many.bulk import DoomedMessage
+from app.messages.models import MessageSeq
 from app.worker.forgetting import forgetting
 from tests.service import Client, running, settings_for
 
@@ -125,6 +128,30 @@ async def test_of_many_mailboxes_in_one_request_each_has_an_entry(database_url: 
         gone = await service.http.delete("/mailboxes", params={"mailbox_id": ids[:2], "confirm": 2})
         assert gone.status_code == 200, gone.text
         assert next(each["action"] for each in await audit(service, mailbox_id=ids[0])) == "deleteMailboxes"
+
+
+async def test_a_deletion_of_many_messages_has_one_entry_for_each_mailbox_that_had_some(
+    database: Database,
+) -> None:
+    act = Act(key="key_4", address="", action="deleteMessages", ids={}, status=200, request_id="r", at=NOW)
+    parts = [
+        [DoomedMessage(MessageSeq(seq), MailboxId(seq % 2 + 1)) for seq in seqs]
+        for seqs in ((1, 2, 3), (4, 5))
+    ]
+    note = Note(act)
+    token = companion.set(note)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            await database.write(lambda db: [*parts[0], 1 // 0])
+        for part in [*parts, []]:
+            await database.write(lambda db, part=part: part)
+    finally:
+        note.close()
+        companion.reset(token)
+    rows = await database.read(lambda db: repository.entries(db, WantedEntries(), before=None, limit=10))
+    assert sorted((row.target, row.mailbox_id, row.status) for row in rows) == [
+        ("mbx_1", 1, 200), ("mbx_2", 2, 200),
+    ]  # fmt: skip
 
 
 async def test_a_change_that_fails_leaves_no_entry_of_having_been_made(database: Database) -> None:

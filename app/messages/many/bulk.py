@@ -28,6 +28,14 @@ class Doomed:
     before: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class DoomedMessage:
+    """One of them, and whose it is."""
+
+    seq: MessageSeq
+    mailbox_id: MailboxId
+
+
 def counted(db: Session, doomed: Doomed, *, reach: Reach) -> Stored:
     """How many messages in reach these are, and their octets. Looks at each of them."""
     query = select_columns(func.count(), func.coalesce(func.sum(_MESSAGES.c.octets), 0))
@@ -37,22 +45,23 @@ def counted(db: Session, doomed: Doomed, *, reach: Reach) -> Stored:
 
 def next_some(
     db: Session, doomed: Doomed, *, reach: Reach, after: MessageSeq, most: int, most_octets: int
-) -> list[MessageSeq]:
+) -> list[DoomedMessage]:
     """The next of them in feed order: of so many octets at most, but one at least."""
-    query = select_columns(_MESSAGES.c.seq, _MESSAGES.c.octets).where(_MESSAGES.c.seq > after)
+    columns = (_MESSAGES.c.seq, _MESSAGES.c.mailbox_id, _MESSAGES.c.octets)
+    query = select_columns(*columns).where(_MESSAGES.c.seq > after)
     rows = db.execute(query.where(*_conditions(doomed, reach)).order_by(_MESSAGES.c.seq).limit(most)).all()
     return list(_within(rows, most_octets))
 
 
-def _within(rows: Iterable[Any], most_octets: int) -> Sequence[MessageSeq]:
-    seqs: list[MessageSeq] = []
+def _within(rows: Iterable[Any], most_octets: int) -> Sequence[DoomedMessage]:
+    found: list[DoomedMessage] = []
     octets = 0
-    for seq, size in rows:
+    for seq, mailbox_id, size in rows:
         octets += size
-        if seqs and octets > most_octets:
+        if found and octets > most_octets:
             break
-        seqs.append(MessageSeq(seq))
-    return seqs
+        found.append(DoomedMessage(MessageSeq(seq), MailboxId(mailbox_id)))
+    return found
 
 
 def _conditions(doomed: Doomed, reach: Reach) -> list[ColumnElement[bool]]:

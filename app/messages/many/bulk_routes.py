@@ -16,7 +16,7 @@ from app.mailboxes.naming import Label
 from app.messages import repository
 from app.messages.injected import Injected, MessageRoutes
 from app.messages.many import bulk
-from app.messages.many.bulk import Doomed
+from app.messages.many.bulk import Doomed, DoomedMessage
 from app.messages.models import MessageSeq
 from app.messages.routes import OfMailboxes, refuse_unknown
 from app.web.errors.problems import answered, documented
@@ -100,18 +100,20 @@ async def _delete(feature: MessageRoutes, doomed: Doomed, reach: Reach, *, most:
         chunk = partial(
             _delete_some, feature=feature, doomed=doomed, reach=reach, after=after, most=most - deleted
         )
-        seqs = await feature.database.write(chunk, is_long=True)
-        if not seqs:
+        gone = await feature.database.write(chunk, is_long=True)
+        if not gone:
             break
-        deleted, after = deleted + len(seqs), seqs[-1]
+        deleted, after = deleted + len(gone), gone[-1].seq
     return deleted
 
 
 def _delete_some(
     db: Session, *, feature: MessageRoutes, doomed: Doomed, reach: Reach, after: MessageSeq, most: int
-) -> list[MessageSeq]:
+) -> list[DoomedMessage]:
+    """What is gone; the audit tells by it whose it was."""
     bounds = {"most": min(most, _MOST_PER_CHUNK), "most_octets": _OCTETS_PER_CHUNK}
-    seqs = bulk.next_some(db, doomed, reach=reach, after=after, **bounds)
+    found = bulk.next_some(db, doomed, reach=reach, after=after, **bounds)
+    seqs = [each.seq for each in found]
     feature.keep_what_tells(db, seqs)
     repository.remove_all(db, seqs)
-    return seqs
+    return found
