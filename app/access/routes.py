@@ -14,7 +14,7 @@ from starlette.types import Scope as Asgi
 from app.access.audit import Act, Audit, Note, ids_in
 from app.access.links import Links
 from app.access.reach import Reach
-from app.access.service import Caller, Gate, Scope
+from app.access.service import AddressNotAllowed, Caller, Gate, Scope
 from app.database import Database
 from app.database.companions import companion
 from app.errors import AppError
@@ -67,20 +67,27 @@ class Admission(Doorkeeper):
         """Raises 401, 403 or 429."""
         authorization = Headers(scope=scope).get("authorization")
         address = scope["client"][0] if scope.get("client") else ""
-        caller = await _gate(scope).recognise(authorization, client=address)
-        scope["maildelta.key"] = caller.key  # who is refused now stands in the log too
-        scope[CALLER], scope[ADMISSION] = caller, self
+        try:
+            caller = await _gate(scope).recognise(authorization, client=address)
+        except AddressNotAllowed as error:  # a key in wrong hands, maybe
+            self._known(scope, error.caller)
+            await _refused(scope, error)
+            raise
+        self._known(scope, caller)
         try:
             _gate(scope).admit(caller, self.needed, of_all=self.of_all)
         except AppError as error:
-            if scope["method"] not in _READ_ONLY:
-                await _audit(scope).ended(_note(scope), status=error.status, code=error.code)
+            await _refused(scope, error)
             raise
         if _waits(scope):
             _gate(scope).begin_to_wait(caller)
         scope["maildelta.sees"] = caller.reach.sees_path
         if is_known := scope.get("maildelta.is_known"):
             is_known()
+
+    def _known(self, scope: Asgi, caller: Caller) -> None:
+        scope["maildelta.key"] = caller.key  # who is refused now stands in the log too
+        scope[CALLER], scope[ADMISSION] = caller, self
 
     def leave(self, scope: Asgi) -> None:
         """The answer was sent, or nobody is there to get it."""
@@ -105,6 +112,11 @@ class Admission(Doorkeeper):
             companion.reset(token)
         await _audit(scope).ended(note, status=response.status_code)
         return response
+
+
+async def _refused(scope: Asgi, error: AppError) -> None:
+    if scope["method"] not in _READ_ONLY:
+        await _audit(scope).ended(_note(scope), status=error.status, code=error.code)
 
 
 def _audit(scope: Asgi) -> Audit:

@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
@@ -60,6 +60,13 @@ class Caller:
     def maker(self) -> Maker:
         """As one who makes keys."""
         return Maker(self.key, self.terms)
+
+
+@dataclass
+class AddressNotAllowed(AppError):
+    """403 for a key that is valid, and that comes from elsewhere than it may: ``caller`` tells whose it is."""
+
+    caller: Caller = field(kw_only=True)
 
 
 class Gate:
@@ -179,11 +186,7 @@ class Gate:
         if terms.expires_at is not None and terms.expires_at <= self._clock():
             detail = f"This API key expired at {as_text(terms.expires_at)}."
             raise _unauthorized(detail, code="key_expired")
-        if terms.networks is not None and not lies_in(client, terms.networks):
-            told = f"the address {client}" if client else "a socket without an address"
-            detail = f"This API key may not be used from {told}: see its allowed_networks."
-            raise AppError(403, "address_not_allowed", detail)
-        return Caller(
+        caller = Caller(
             row.id,
             included(scopes_of(row)),
             client,
@@ -191,6 +194,11 @@ class Gate:
             terms,
             row.name,
         )
+        if terms.networks is not None and not lies_in(client, terms.networks):
+            told = f"the address {client}" if client else "a socket without an address"
+            detail = f"This API key may not be used from {told}: see its allowed_networks."
+            raise AddressNotAllowed(403, "address_not_allowed", detail, caller=caller)
+        return caller
 
 
 def permit(caller: Caller, needed: Scope, *, of_all: bool) -> None:

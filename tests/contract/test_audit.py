@@ -101,6 +101,14 @@ async def test_what_is_changed_refused_and_tried_is_told_by_key_action_mailbox_a
         assert "hush" not in str(await audit(service))
         for method in ("POST", "DELETE", "PATCH", "PUT"):
             assert (await http.request(method, "/audit")).status_code == 405
+        near = {"name": "k", "scopes": ["mailboxes"], "allowed_networks": ["198.51.100.0/24"]}
+        key = (await http.post("/api-keys", json=near)).json()
+        stolen = {"Authorization": f"Bearer {key['key']}", "X-Forwarded-For": "192.0.2.9"}
+        assert (await http.delete(path, headers=stolen)).status_code == 403
+        (told_of,) = await audit(service, key=key["id"])
+        assert (told_of["action"], told_of["address"], told_of["mailbox_id"], told_of["code"]) == (
+            "deleteMailbox", "192.0.2.9", mailbox_id, "address_not_allowed",
+        )  # fmt: skip
 
 
 async def test_asking_for_a_sync_that_is_under_way_is_told_at_a_bounded_rate(
