@@ -5,18 +5,21 @@ no way to call it. What runs for nobody in particular (workers, upkeep) says ``A
 a test (``tests/unit/access/test_reach.py``) looks.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_, column, false, or_, select, table
 from sqlmodel import Session
+
+from app.database import Json
 
 # The tables of features above, as far as reach depends on them: their models cannot be imported from here.
 _LABELS = table("mailbox_labels", column("mailbox_id"), column("label"), column("gives_reach"))
 _MAILBOXES = table("mailboxes", column("id"), column("removed_at"))
 _SYNCS = table("syncs", column("id"), column("mailbox_id"))
 _MESSAGES = table("messages", column("seq"), column("mailbox_id"))
+_BATCHES = table("sync_batches", column("id"), column("reach", Json))
 
 # Whose a thing is, by the kind of its id.
 _OWNERS: Final = {
@@ -71,15 +74,24 @@ class Reach:
         return db.execute(one).first() is not None
 
     def sees_path(self, db: Session, path: str) -> bool:
-        """The same, by the path of a mailbox or a sync (``/syncs/syn_1``). All paths, where all mailboxes are in
-        reach.
+        """The same, by the path of a mailbox, a sync or a batch of syncs (``/syncs/syn_1``). All paths, where all
+        mailboxes are in reach.
         """
         if self.is_all:
             return True
         kind, _, number = path.rpartition("/")[2].partition("_")
-        if kind == "bat":  # in numbers, and of nobody whom its caller did not reach
-            return True
-        return kind in _OWNERS and number.isdecimal() and self.sees(db, kind, int(number))
+        if not number.isdecimal():
+            return False
+        if kind == "bat":
+            asked = select(_BATCHES.c.reach).where(_BATCHES.c.id == int(number))
+            return any(self.includes(bound) for bound in db.execute(asked).scalars())
+        return kind in _OWNERS and self.sees(db, kind, int(number))
+
+    def includes(self, bound: Mapping[str, Any] | None) -> bool:
+        """Whether it holds all that another reach does, as a batch keeps it (None: all mailboxes)."""
+        if self.is_all or bound is None:
+            return self.is_all
+        return set(bound["mailbox_ids"]) <= set(self.mailbox_ids) and set(bound["labels"]) <= set(self.labels)
 
     def _given(self) -> Sequence[ColumnElement[bool]]:
         return (_LABELS.c.label.in_(self.labels), _LABELS.c.gives_reach.is_(True))

@@ -32,6 +32,9 @@ from app.web.routing import Repeatable
 Sees = Callable[..., bool]  # (db, path): whether who asks reaches what is there
 
 _REPLAYED = {"Idempotent-Replayed": "true"}
+_MAILBOX = re.compile(
+    rb'"mailbox_id":"(mbx_[1-9][0-9]*)"'
+)  # as answers are written; no text within quotes is so
 _WRITTEN = re.compile(r"[\x21-\x7e]{1,255}")
 _KEPT_HEADERS = ("content-type", "location", "etag", "retry-after")
 
@@ -156,10 +159,12 @@ async def _kept(
     answer = Response(found.body, found.status)
     headers = (found.headers or {}) | _REPLAYED
     if "location" in headers:  # the first one may have asked by the other prefix
-        path = headers["location"].removeprefix(PREFIX)
-        if not await replays.database.read(partial(sees, path=path)):
-            raise not_found("thing any more")
-        headers["location"] = located(request, path)
+        paths = [headers["location"].removeprefix(PREFIX)]
+        headers["location"] = located(request, paths[0])
+    else:
+        paths = [f"/mailboxes/{each.decode()}" for each in sorted(set(_MAILBOX.findall(found.body or b"")))]
+    if not await replays.database.read(lambda db: all(sees(db, path) for path in paths)):
+        raise not_found("thing any more")
     MutableHeaders(raw=answer.raw_headers).update(headers)
     return answer
 

@@ -164,6 +164,31 @@ async def test_one_name_of_a_request_is_each_ones_own(two: Two) -> None:
     assert "idempotent-replayed" not in ours.headers
 
 
+async def test_kept_answers_are_given_again_as_far_as_the_key_reaches_now(two: Two) -> None:
+    """Of a batch too: its answer names mailboxes, or counts them."""
+    http, item = home_http(two), MAILBOX | {"external_id": "one"}
+    requests: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("/mailboxes/batch", {"items": [item]}), ("/syncs", {"labels": ["ours"]}),
+        ("/mailboxes", MAILBOX | {"username": "other"}),
+    )  # fmt: skip
+
+    async def statuses() -> list[int]:
+        named = [{"Idempotency-Key": f"k{number}"} for number in range(len(requests))]
+        return [
+            (await two.ask("POST", path, json=body, headers=name)).status_code
+            for (path, body), name in zip(requests, named, strict=True)
+        ]
+
+    first = await statuses()
+    assert first == [200, 202, 201]
+    assert await statuses() == first
+    key_id = (await two.ask("GET", "/whoami")).json()["id"]
+    for labels, expected in ((["elsewhere"], [404] * 3), (["ours", "elsewhere"], first)):
+        changed = await http.patch(f"/api-keys/{key_id}", json={"labels": labels})
+        assert changed.status_code == 200
+        assert await statuses() == expected
+
+
 async def test_what_a_tenant_deletes_and_stops_is_told_of_its_mailbox(two: Two) -> None:
     home = two.home
     for method, path, status in (

@@ -60,6 +60,8 @@ async def test_whose_a_message_or_a_sync_is(database: Database) -> None:
     for path, is_seen in ((f"/mailboxes/mbx_{mine}", True), (f"/mailboxes/mbx_{other}", False),
                           ("/mailboxes/mbx_x", False), ("/api-keys/key_1", False), ("/nowhere", False)):  # fmt: skip
         assert await database.read(partial(reach.sees_path, path=path)) is is_seen, path
+    assert not await database.read(partial(reach.sees_path, path="/sync-batches/bat_1"))
+    assert await database.read(partial(ALL_MAILBOXES.sees_path, path="/sync-batches/bat_1"))
 
 
 @pytest.mark.parametrize("order", list(Order))

@@ -95,7 +95,7 @@ def unended(db: Session, *, limit: int) -> Sequence[BatchId]:
 def get(db: Session, batch_id: BatchId, *, reach: Reach) -> Progress | None:
     """The batch with this id, where all that it may be about is in reach."""
     batch = db.get(SyncBatch, batch_id)
-    if batch is None or not _is_within(batch, reach):
+    if batch is None or not reach.includes(batch.reach):
         return None
     statuses = Counter(status or REMOVED for _, status, _ in _members(db, batch_id))
     open_ = {status: statuses.pop(status, 0) for status in ACTIVE}
@@ -134,17 +134,6 @@ def step(db: Session, batch_id: BatchId, *, health: HealthAt) -> bool:
 def forget_old(db: Session, *, now: datetime) -> None:
     """Forget batches that ended long ago."""
     db.execute(delete(SyncBatch).where(col(SyncBatch.ended_at) < now - _KEPT))
-
-
-def _is_within(batch: SyncBatch, reach: Reach) -> bool:
-    if reach.is_all:
-        return True
-    bound = batch.reach
-    return (
-        bound is not None
-        and set(bound["mailbox_ids"]) <= set(reach.mailbox_ids)
-        and set(bound["labels"]) <= set(reach.labels)
-    )
 
 
 def _members(db: Session, batch_id: BatchId) -> Sequence[tuple[int, str | None, bool]]:
