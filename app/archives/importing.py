@@ -5,9 +5,9 @@ message gets a line in the ledger without a unique-id of a server, by which a sy
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -57,7 +57,7 @@ class ImportReport:
 
 @dataclass(frozen=True, slots=True)
 class Into:
-    """Where an import goes: a mailbox in reach. ``is_quiet``: readers of the feed are not told."""
+    """Where an import goes: a mailbox in reach of who sends it. ``is_quiet``: readers of the feed are not told."""
 
     mailbox_id: MailboxId
     reach: Reach
@@ -95,9 +95,18 @@ class Importer:
     most_entries: int
 
     async def run(
-        self, into: Into, blocks: AsyncIterator[bytes], archive_format: ArchiveFormat | None
+        self,
+        into: Into,
+        blocks: AsyncIterator[bytes],
+        archive_format: ArchiveFormat | None,
+        *,
+        reach_now: Callable[[], Awaitable[Reach]],
     ) -> ImportReport:
-        """Import a file. Raises ImportBroken, StorageFailed, and what ``blocks`` raises; what was stored stays."""
+        """Import a file. Raises ImportBroken, StorageFailed, and what ``blocks`` raises; what was stored stays.
+
+        ``reach_now``: what the sender reaches by now, asked before each batch, for a file may take hours to come. It
+        raises AppError for one who may not write any more.
+        """
         chunks = _in_chunks(blocks)
         first = await anext(chunks, b"")
         known = archive_format or detected(first)
@@ -114,13 +123,13 @@ class Importer:
                 while waiting and (refused or _fills(waiting)):
                     some = _first_of(waiting)
                     del waiting[: len(some)]
-                    await self._store(into, some, report, owner)
+                    await self._store(into, some, report, owner, reach_now)
                 if refused:
                     report.passed = dict(collector.passed)
                     raise ImportBroken(str(refused), report) from refused
             while some := _first_of(waiting):
                 del waiting[: len(some)]
-                await self._store(into, some, report, owner)
+                await self._store(into, some, report, owner, reach_now)
         finally:
             close(waiting)
             collector.drop()
@@ -157,14 +166,22 @@ class Importer:
                 yield taken
             yield taken
 
-    async def _store(self, into: Into, bodies: Sequence[Body], report: ImportReport, owner: Owner) -> None:
+    async def _store(
+        self,
+        into: Into,
+        bodies: Sequence[Body],
+        report: ImportReport,
+        owner: Owner,
+        reach_now: Callable[[], Awaitable[Reach]],
+    ) -> None:
         if not bodies:
             return
         try:
             different = list(dict.fromkeys(bodies))  # hostile files have the same one a million times
             letters = await self.threads.run(owner, letters_of(different, self.indexed))
             unique = {letter.marks.content: letter for letter in letters}
-            stored = await self._stored(into, list(unique.values()))
+            now_into = replace(into, reach=await reach_now())
+            stored = await self._stored(now_into, list(unique.values()))
         finally:
             close(bodies)
         report.imported += len(stored)

@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.types import Send
 
-from app.access.routes import Watch, Watching, Within, requires
+from app.access.routes import Watch, Watching, requires
 from app.access.service import Scope
 from app.archives.exporting import EXPORT_MEMORY, ROWS, Exporter
 from app.archives.formats import MEDIA_TYPES, SUFFIXES, ArchiveFormat
@@ -248,7 +248,7 @@ async def import_mail(
     request: Request,
     mailbox_id: str,
     share: Memory,
-    reach: Within,
+    watch: Watching,
     archive_format: Annotated[
         ArchiveFormat | None, Query(alias="format", description="Default: found out from the file.")
     ] = None,
@@ -263,14 +263,15 @@ async def import_mail(
     """Each message once: what the mailbox has already is left out, so that a file that was cut off is sent again whole.
 
     Octets are stored as they are in the file. A sync that meets one of these messages on the mail server recognises it,
-    and does not store it again.
+    and does not store it again. A key that is revoked meanwhile, or loses the mailbox, ends it: what came before stays.
     """
     number = mailbox_id_of(mailbox_id)
-    await feature.database.read(lambda db: existing(db, number, reach=reach))
+    await feature.database.read(lambda db: existing(db, number, reach=watch.reach))
     await share.take(IMPORT_MEMORY)
     file = blocks(request, feature.limits)
     try:
-        report = await feature.importer.run(Into(number, reach, quiet), file, archive_format)
+        into = Into(number, watch.reach, quiet)
+        report = await feature.importer.run(into, file, archive_format, reach_now=watch.again)
     except SyncFailed as full:
         status = 409 if full.code is SyncErrorCode.QUOTA_EXCEEDED else 503
         raise AppError(status, full.code.value, full.detail) from full

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
-from app.access.reach import ALL_MAILBOXES
+from app.access.reach import ALL_MAILBOXES, Reach
 from app.archives.importing import Into
 from app.archives.routes import ArchiveRoutes
 from app.database import Database
@@ -153,12 +153,38 @@ async def test_a_file_that_breaks_off_leaves_what_came_whole_and_is_sent_again(t
             raise AppError(400, "bad_request", "The body did not come whole.")
 
         importer = feature_of(app_of(client), ArchiveRoutes).importer
+        into = Into(MailboxId(1), ALL_MAILBOXES)
         with pytest.raises(AppError):
-            await importer.run(Into(MailboxId(1), ALL_MAILBOXES), cut(), None)
+            await importer.run(into, cut(), None, reach_now=of_all_mailboxes)
         before = [item["subject"] for item in (await client.feed())[0]]
         assert before == [f"m{n}" for n in range(200)], "a batch that was full"
         assert await imported(client, mailbox_id, file) == (300, 200)
         assert [item["subject"] for item in (await client.feed())[0]] == [f"m{n}" for n in range(500)]
+
+
+async def of_all_mailboxes() -> Reach:
+    return ALL_MAILBOXES
+
+
+async def test_a_key_that_is_revoked_while_a_file_comes_imports_no_more_of_it(tmp_path: Path) -> None:
+    file = write_mbox([letter(f"m{n}", "x" * 1500) for n in range(500)])
+    async with service(tmp_path) as (client, _drop, mailbox_id):
+        body = {"name": "importer", "scopes": ["write"]}
+        made = (await client.http.post("/api-keys", json=body)).json()
+
+        async def slowly() -> AsyncIterator[bytes]:
+            for at in range(0, len(file), 64 * 1024):
+                if at == 2 * 64 * 1024:  # before a batch is full
+                    await client.http.delete(f"/api-keys/{made['id']}")
+                yield file[at : at + 64 * 1024]
+
+        answer = await client.http.post(
+            f"/mailboxes/{mailbox_id}/import",
+            content=slowly(),
+            headers={"Authorization": f"Bearer {made['key']}"},
+        )
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+        assert (await client.feed())[0] == []
 
 
 def zip_of(entries: dict[str, bytes]) -> bytes:
