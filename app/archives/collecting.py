@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Final
 
@@ -25,11 +26,13 @@ Body = bytes | IO[bytes]
 class Collector:
     """Puts messages together. One larger than ``most_octets`` is left out; ``most_overall``: of all together.
 
-    ``passed``: why entries were left out, and how many; ``octets``: of what has come so far.
+    ``directory``: where large ones wait, in temporary files that may raise OSError; ``passed``: why entries were left
+    out, and how many; ``octets``: of what has come so far.
     """
 
     most_octets: int
     most_overall: int
+    directory: Path
     passed: Counter[str] = field(default_factory=Counter)
     octets: int = 0
     _pieces: list[bytes] = field(default_factory=list)
@@ -69,7 +72,7 @@ class Collector:
             return
         self._pieces.append(piece)
         if self._file is None and self._held > BLOCK_OCTETS:
-            self._file = TemporaryFile()  # noqa: SIM115  closed once it is stored
+            self._file = TemporaryFile(dir=self.directory)  # noqa: SIM115  closed once it is stored
         if self._file is not None:
             self._file.writelines(self._pieces)
             self._pieces = []

@@ -78,7 +78,7 @@ class _Raced(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Importer:
-    """Reads files and stores their messages. ``directory``: where a zip waits, which is read from its end.
+    """Reads files and stores their messages. ``directory``: where zips, read from their end, and large messages wait.
 
     ``refuse_full`` raises SyncFailed where there is no room for more mail: it is asked before each batch.
     """
@@ -114,7 +114,8 @@ class Importer:
             raise ImportBroken(
                 "the file is no mbox, zip or tar; what is compressed is to be unpacked first", None
             )
-        report, collector = ImportReport(known), Collector(self.most_octets, self.most_overall)
+        report = ImportReport(known)
+        collector = Collector(self.most_octets, self.most_overall, self.directory)
         owner: Owner = (into.mailbox_id,)
         waiting: list[Body] = []
         try:
@@ -232,7 +233,7 @@ _Taken = tuple[list[Body], ArchiveRefused | None]
 
 
 def _taken(bodies: Iterator[Body], *, most: int | None = None) -> _Taken:
-    """All of them; or some, of so many octets."""
+    """All of them; or some, of so many octets. Raises StorageFailed where a temporary file has no room."""
     found, octets = list[Body](), 0
     try:
         for body in bodies:
@@ -242,6 +243,9 @@ def _taken(bodies: Iterator[Body], *, most: int | None = None) -> _Taken:
                 break
     except ArchiveRefused as refused:
         return found, refused
+    except OSError as error:
+        close(found)
+        raise _no_room(error) from error
     return found, None
 
 
@@ -267,14 +271,18 @@ def _temporary(directory: Path) -> IO[bytes]:
     try:
         return TemporaryFile(dir=directory)
     except OSError as error:
-        raise StorageFailed(f"There is no room for a temporary file: {error}") from error
+        raise _no_room(error) from error
 
 
 async def _written(file: IO[bytes], chunk: bytes) -> None:
     try:
         await asyncio.to_thread(file.write, chunk)
     except OSError as error:
-        raise StorageFailed(f"There is no room for a temporary file: {error}") from error
+        raise _no_room(error) from error
+
+
+def _no_room(error: OSError) -> StorageFailed:
+    return StorageFailed(f"There is no room for a temporary file: {error}")
 
 
 def _new_among(

@@ -5,6 +5,7 @@ import io
 import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sqlmodel import Session
 from app.access.reach import ALL_MAILBOXES, Reach
 from app.archives.importing import Into
 from app.archives.routes import ArchiveRoutes
-from app.database import Database
+from app.database import Database, StorageFailed
 from app.errors import AppError
 from app.mailboxes.models import MailboxId
 from app.messages import repository
@@ -160,6 +161,22 @@ async def test_a_file_that_breaks_off_leaves_what_came_whole_and_is_sent_again(t
         assert before == [f"m{n}" for n in range(200)], "a batch that was full"
         assert await imported(client, mailbox_id, file) == (300, 200)
         assert [item["subject"] for item in (await client.feed())[0]] == [f"m{n}" for n in range(500)]
+
+
+async def test_where_a_temporary_file_has_no_room_it_is_said_to_be_a_failure_of_storage(
+    tmp_path: Path,
+) -> None:
+    async def blocks() -> AsyncIterator[bytes]:
+        yield write_mbox([letter("large", "x" * 4_500_000)])
+
+    async with service(tmp_path) as (client, _drop, _mailbox_id):
+        importer = feature_of(app_of(client), ArchiveRoutes).importer
+        into = Into(MailboxId(1), ALL_MAILBOXES)
+        with pytest.raises(StorageFailed):
+            await replace(importer, directory=tmp_path / "gone").run(
+                into, blocks(), None, reach_now=of_all_mailboxes
+            )
+        assert (await client.feed())[0] == []
 
 
 async def of_all_mailboxes() -> Reach:
