@@ -15,6 +15,7 @@ from sqlmodel import Session, SQLModel
 
 from app.access.reach import ALL_MAILBOXES, Reach
 from app.database import Database
+from app.errors import AppError
 from app.jobs import wakeups as wakeups_module
 from app.jobs.wakeups import Wakeups
 from app.mailboxes import repository as mailboxes
@@ -293,3 +294,22 @@ async def test_who_waits_in_vain_looks_for_the_end_of_the_feed_alone_and_all_of_
     for each in ids:
         await put(database, each, "unheard")
     assert [subjects_of((await poll).page) for poll in polls] == [["unheard"]] * 5
+
+
+async def test_who_waits_in_vain_sees_soon_that_the_key_is_gone(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though nothing is stored meanwhile, which would have the key looked at."""
+    monkeypatch.setattr(wakeups_module, "LOOK_AGAIN_SECONDS", 0.02)
+    asked: list[int] = []
+
+    async def reach_now() -> Reach:
+        asked.append(1)
+        if len(asked) > 2:
+            raise AppError(401, "unauthorized", "")
+        return ALL_MAILBOXES
+
+    reader = replace(reader_of(Counting(database), Wakeups()), end_holds_seconds=0.02)
+    query = FeedQuery(Wanted(), ALL_MAILBOXES, Order.FEED, None, 50)
+    with pytest.raises(AppError):
+        await asyncio.wait_for(reader.page(query, wait=600, is_gone=stays, reach_now=reach_now), 20)

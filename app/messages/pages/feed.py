@@ -301,7 +301,7 @@ class Feed:
     ) -> Found:
         """The page; when it has no message, what comes within ``wait`` seconds. ``is_gone``: nobody reads it.
 
-        ``reach_now`` is asked after each wait: what it raises ends it.
+        ``reach_now`` is asked every few seconds, and before each look: what it raises ends the wait.
         """
         deadline = self.monotonic() + wait
         query, top = first, None
@@ -320,7 +320,7 @@ class Feed:
                 query, top = replace(first, floor=top), None  # down from there nothing fits
             else:
                 return found  # what comes is newer than the cursor
-            await self._news(ticket, looked_at, deadline, end=found.end)
+            await self._news(ticket, looked_at, deadline, end=found.end, reach_now=reach_now)
             first = replace(first, reach=await reach_now())
             query = replace(query, reach=first.reach)
 
@@ -346,7 +346,15 @@ class Feed:
         if not task.cancelled():
             task.exception()  # all who waited for it may have gone: it is nobody's then
 
-    async def _news(self, ticket: asyncio.Event, looked_at: float, deadline: float, *, end: int) -> None:
+    async def _news(
+        self,
+        ticket: asyncio.Event,
+        looked_at: float,
+        deadline: float,
+        *,
+        end: int,
+        reach_now: Callable[[], Awaitable[Reach]],
+    ) -> None:
         """Until something was stored, or the time is over. ``end``: the last place that there was.
 
         A wakeup may be missed, so the end of the feed is looked at now and then: once for all who wait.
@@ -356,6 +364,7 @@ class Feed:
             now = self.monotonic()
             if ticket.is_set() or now >= deadline or await self._end_now(now) != end:
                 break
+            await reach_now()  # whoever's key is gone waits no longer, though nothing comes
         now = self.monotonic()
         await asyncio.sleep(max(0.0, min(looked_at + _GATHER_SECONDS, deadline) - now))
 
