@@ -148,6 +148,24 @@ async def test_a_batch_is_of_those_in_reach_and_seen_by_those_who_reach_as_much(
     await database.write(play)
 
 
+async def test_a_batch_that_is_stopped_leaves_mailboxes_that_have_become_another_owners(
+    database: Database,
+) -> None:
+    def play(db: Session) -> None:
+        given_away, kept = fill(db, 4)[1::2]
+        batch = begin(db, reach=TENANT)
+        mailboxes.index_labels(db, db.get_one(Mailbox, given_away), giving=[])
+        batches.cancel(db, batch, now=NOW)
+        batches.step(db, batch, health=HEALTH)
+        statuses = {
+            row.mailbox_id: row.status
+            for row in db.exec(select(Sync).execution_options(populate_existing=True))
+        }
+        assert statuses == {given_away: "queued", kept: "cancelled"}
+
+    await database.write(play)
+
+
 async def test_two_who_make_a_step_at_once_ask_for_no_mailbox_twice(
     database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import delete, func, insert, text, update
 from sqlalchemy import select as select_columns
@@ -119,7 +119,7 @@ def step(db: Session, batch_id: BatchId, *, health: HealthAt) -> bool:
     open_ = _count_ended(db, batch)
     has_asked = False
     if batch.cancel_requested_at is not None:
-        _stop(db, batch_id, now=health.now)
+        _stop(db, batch_id, reach=_reach_of(batch), now=health.now)
         open_ = _count_ended(db, batch)
     while batch.cancel_requested_at is None and open_ < MOST_OPEN and batch.done_to < batch.last_mailbox:
         asked = _ask(db, batch, health, most=min(_PAGE, MOST_OPEN - open_))
@@ -155,11 +155,16 @@ def _count_ended(db: Session, batch: SyncBatch) -> int:
     return len(members) - len(ended)
 
 
+def _reach_of(batch: SyncBatch) -> Reach:
+    """What the key reached that asked for it."""
+    if batch.reach is None:
+        return ALL_MAILBOXES
+    return Reach.bound_to(batch.reach["mailbox_ids"], batch.reach["labels"])
+
+
 def _ask(db: Session, batch: SyncBatch, health: HealthAt, *, most: int) -> int:
     """Ask for a sync of the next mailboxes; of how many."""
-    told, reach = batch.wanted, ALL_MAILBOXES
-    if batch.reach is not None:
-        reach = Reach.bound_to(batch.reach["mailbox_ids"], batch.reach["labels"])
+    told, reach = batch.wanted, _reach_of(batch)
     wanted = WantedMailboxes(
         mailbox_ids=tuple(told["mailbox_ids"]),
         labels=tuple(told["labels"]),
@@ -179,12 +184,18 @@ def _ask(db: Session, batch: SyncBatch, health: HealthAt, *, most: int) -> int:
     return len(rows)
 
 
-def _stop(db: Session, batch_id: BatchId, *, now: datetime) -> None:
-    """End its queued syncs, and have its running ones stop; not those that somebody else had asked for."""
+def _stop(db: Session, batch_id: BatchId, *, reach: Reach, now: datetime) -> None:
+    """End its queued syncs, and have its running ones stop; not those that somebody else had asked for, nor those of
+    mailboxes that have left its reach meanwhile.
+    """
     own = select_columns(_MEMBERS.c.sync_id).where(
         _MEMBERS.c.batch_id == batch_id, _MEMBERS.c.is_own.is_(True)
     )
-    is_own = (_SYNCS.c.id.in_(own), text("syncs.status IN ('queued', 'running')"))
+    is_own: tuple[Any, ...] = (
+        _SYNCS.c.id.in_(own),
+        text("syncs.status IN ('queued', 'running')"),
+        *reach.of(_SYNCS.c.mailbox_id),
+    )
     ended = {"status": SyncStatus.CANCELLED.value, "finished_at": now, "cancel_requested_at": now}
     db.execute(update(_SYNCS).where(*is_own, _SYNCS.c.status == SyncStatus.QUEUED.value).values(ended))
     running = (_SYNCS.c.status == SyncStatus.RUNNING.value, _SYNCS.c.cancel_requested_at.is_(None))
