@@ -1,15 +1,18 @@
 """What a reach is in SQL, on SQLite and PostgreSQL alike; and the feed of those who reach little among much."""
 
 import random
+from datetime import UTC, datetime
 from functools import partial
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import event, insert, select
 from sqlmodel import Session, SQLModel
 
 from app.access.reach import ALL_MAILBOXES, Reach, mailbox_of
 from app.database import Database
 from app.mailboxes.models import MailboxId
+from app.messages.many import bulk
+from app.messages.many.bulk import Doomed
 from app.messages.pages.feed import Order
 from app.messages.pages.search import Wanted
 from tests.contract.test_feed import ask, make_mailbox, place_of, put, subjects_of
@@ -117,3 +120,16 @@ async def walked(
             return found
         start = place_of(look.page.next_cursor, wanted, order)
     raise AssertionError("it does not end")
+
+
+async def test_counting_what_is_to_be_deleted_looks_at_no_message_out_of_reach(database: Database) -> None:
+    """How long it takes would tell how much mail others have."""
+    asked: list[str] = []
+
+    def count(db: Session) -> None:
+        connection = db.connection()
+        event.listen(connection, "before_cursor_execute", lambda *told: asked.append(told[2]))
+        bulk.counted(db, Doomed(before=datetime.now(UTC)), reach=Reach(False, (), ("ours",)))
+
+    await database.read(count)
+    assert "messages.mailbox_id IN (SELECT mailbox_labels.mailbox_id" in " ".join(asked[-1].split())

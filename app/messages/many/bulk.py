@@ -37,9 +37,9 @@ class DoomedMessage:
 
 
 def counted(db: Session, doomed: Doomed, *, reach: Reach) -> Stored:
-    """How many messages in reach these are, and their octets. Looks at each of them."""
+    """How many messages in reach these are, and their octets. Looks at each of them, and at none out of reach."""
     query = select_columns(func.count(), func.coalesce(func.sum(_MESSAGES.c.octets), 0))
-    row = db.execute(query.where(*_conditions(doomed, reach))).one()
+    row = db.execute(query.where(*_conditions(doomed, reach.among(_MESSAGES.c.mailbox_id)))).one()
     return Stored(row[0], int(row[1]))
 
 
@@ -49,7 +49,11 @@ def next_some(
     """The next of them in feed order: of so many octets at most, but one at least."""
     columns = (_MESSAGES.c.seq, _MESSAGES.c.mailbox_id, _MESSAGES.c.octets)
     query = select_columns(*columns).where(_MESSAGES.c.seq > after)
-    rows = db.execute(query.where(*_conditions(doomed, reach)).order_by(_MESSAGES.c.seq).limit(most)).all()
+    rows = db.execute(
+        query.where(*_conditions(doomed, reach.of(_MESSAGES.c.mailbox_id)))
+        .order_by(_MESSAGES.c.seq)
+        .limit(most)
+    ).all()
     return list(_within(rows, most_octets))
 
 
@@ -64,11 +68,11 @@ def _within(rows: Iterable[Any], most_octets: int) -> Sequence[DoomedMessage]:
     return found
 
 
-def _conditions(doomed: Doomed, reach: Reach) -> list[ColumnElement[bool]]:
+def _conditions(doomed: Doomed, within: Iterable[ColumnElement[bool]]) -> list[ColumnElement[bool]]:
     is_there = select_columns(_MAILBOXES.c.id).where(
         _MAILBOXES.c.id == _MESSAGES.c.mailbox_id, col(Mailbox.removed_at).is_(None)
     )
-    conditions: list[ColumnElement[bool]] = [is_there.exists(), *reach.of(_MESSAGES.c.mailbox_id)]
+    conditions: list[ColumnElement[bool]] = [is_there.exists(), *within]
     if doomed.mailbox_ids:
         conditions.append(_MESSAGES.c.mailbox_id.in_(doomed.mailbox_ids))
     if doomed.labels:
