@@ -15,6 +15,7 @@ from maildelta_client.models import (
     KeepOnServer,
     MailboxAnswer,
     MailboxChange,
+    MessageAnswer,
     MessageWhole,
     NewMailbox,
     Security,
@@ -56,7 +57,7 @@ def main() -> None:
     assert isinstance(changed, MailboxAnswer), changed
     told = {
         "sync": sync.status.value,
-        "subjects": [item.subject for item in feed.items],
+        "subjects": [item.subject for item in feed.items if isinstance(item, MessageAnswer)],  # not expired
         "text": message.text,
         "raw": base64.b64encode(raw.content).decode(),
         "status": changed.status.value,

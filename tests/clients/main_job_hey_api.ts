@@ -47,7 +47,7 @@ async function main(): Promise<void> {
   console.log(
     JSON.stringify({
       sync: sync.status,
-      subjects: feed.items.map((item) => item.subject),
+      subjects: feed.items.flatMap((item) => ("subject" in item ? [item.subject] : [])), // not expired
       text: message.text,
       raw: octets.toString("base64"),
       status: changed.status,

@@ -48,7 +48,7 @@ async function main(): Promise<void> {
   console.log(
     JSON.stringify({
       sync: sync.status,
-      subjects: feed.items.map((item) => item.subject),
+      subjects: feed.items.flatMap((item) => ("subject" in item ? [item.subject] : [])), // not expired
       text: message.text,
       raw: Buffer.from(raw).toString("base64"),
       status: changed.status,

@@ -22,7 +22,7 @@ Included = Annotated[
     list[Names] | None,
     Query(
         description=f"What else to tell of each message, with commas between: {_INCLUDES}.",
-        examples=["text,attachments"],
+        examples=[["text", "attachments"]],
     ),
 ]
 Fields = Annotated[
@@ -30,7 +30,7 @@ Fields = Annotated[
     Query(
         description="Only these members of each message, with commas between, and what `include` names. Others are not "
         "there, not even those that the schema requires.",
-        examples=["id,subject,text"],
+        examples=[["id", "subject", "text"]],
     ),
 ]
 TextLimit = Annotated[
