@@ -19,8 +19,10 @@ from app.ledger.models import Leased
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.keeping.local_rule import LocalRule
 from app.mailboxes.models import MailboxId
-from app.messages import intake
+from app.messages import intake, sums
 from app.messages import repository as messages
+from app.messages.many import bulk
+from app.messages.many.bulk import Doomed
 from app.messages.models import MessageSeq
 from app.messages.pages import expiry
 from app.messages.pages.feed import EXPIRED_PASSED, FeedQuery, Order, read_once
@@ -50,9 +52,13 @@ async def filled(database: Database, letters: int = 6, *, local: Any = None, **f
         await retrieved_at(database, seq, NOW + number * DAY)
         told: dict[str, Any] = {"octets": letter.octets, "content_sha256": letter.fingerprint.content}
         line = entry(mailbox_id, letter.unique_id, message_seq=seq, **told)
-        await database.write(lambda db, line=line: ledger.write_entries(Leased(db), [line]))  # type: ignore[misc]
+        await write_line(database, line)
     await database.write(lambda db: db.execute(text("UPDATE unique_ids SET missing_since = first_seen_at")))
     return mailbox_id
+
+
+async def write_line(database: Database, line: dict[str, Any]) -> None:
+    await database.write(lambda db: ledger.write_entries(Leased(db), [line]))
 
 
 async def retrieved_at(database: Database, seq: int, moment: datetime) -> None:
@@ -127,6 +133,9 @@ async def test_headers_are_kept_where_that_is_said_and_go_when_it_is_said_no_mor
     assert await database.read(partial(expiry.is_expired, seq=MessageSeq(1), reach=ALL_MAILBOXES))
     assert await database.read(partial(messages.first_block, sha256=first.raw_sha256)) is None
     assert not await wrong(database)
+    told = await database.read(partial(bulk.counted, doomed=Doomed((mailbox_id,)), reach=ALL_MAILBOXES))
+    kept = (await database.read(partial(sums.of, mailbox_ids=[mailbox_id])))[mailbox_id]
+    assert (told.messages, told.octets) == (6, kept.octets)
     row = await database.read(partial(mailboxes.snapshot, mailbox_id=mailbox_id))
     assert row is not None
     assert row.expired_to == 2
@@ -222,7 +231,7 @@ async def test_the_ledger_keeps_what_tells_a_message_again_before_its_contents_g
     assert (line.head_octets, line.names) == (letter.fingerprint.head_octets, letter.fingerprint.names)
     # A sync that had read the line before goes on with what it knows: it overwrites nothing of this.
     stale = entry(mailbox_id, b"1-0", message_seq=1, content_sha256=letter.fingerprint.content)
-    await database.write(lambda db: ledger.write_entries(Leased(db), [stale]))
+    await write_line(database, stale)
     again = await line_of(database, mailbox_id)
     assert (again.body, again.head_octets, again.names) == (line.body, line.head_octets, line.names)
 

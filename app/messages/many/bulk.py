@@ -5,18 +5,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import ColumnElement, case, func
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, SQLModel, col
 
 from app.access.reach import Reach
 from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.repository import with_label
-from app.messages.models import MessageSeq
+from app.messages.models import NO_CONTENT, MessageSeq
 from app.messages.sums import Stored
 
 _MESSAGES = SQLModel.metadata.tables["messages"]
 _MAILBOXES = SQLModel.metadata.tables["mailboxes"]
+_STORED_OCTETS = case((_MESSAGES.c.raw_sha256 != NO_CONTENT, _MESSAGES.c.octets), else_=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,9 @@ class DoomedMessage:
 
 
 def counted(db: Session, doomed: Doomed, *, reach: Reach) -> Stored:
-    """How many messages in reach these are, and their octets. Looks at each of them, and at none out of reach."""
-    query = select_columns(func.count(), func.coalesce(func.sum(_MESSAGES.c.octets), 0))
+    """How many messages in reach these are, and the octets that are stored of them: none of one that expired with its
+    headers kept. Looks at each of them, and at none out of reach."""
+    query = select_columns(func.count(), func.coalesce(func.sum(_STORED_OCTETS), 0))
     row = db.execute(query.where(*_conditions(doomed, reach.among(_MESSAGES.c.mailbox_id)))).one()
     return Stored(row[0], int(row[1]))
 
@@ -47,7 +49,7 @@ def next_some(
     db: Session, doomed: Doomed, *, reach: Reach, after: MessageSeq, most: int, most_octets: int
 ) -> list[DoomedMessage]:
     """The next of them in feed order: of so many octets at most, but one at least."""
-    columns = (_MESSAGES.c.seq, _MESSAGES.c.mailbox_id, _MESSAGES.c.octets)
+    columns = (_MESSAGES.c.seq, _MESSAGES.c.mailbox_id, _STORED_OCTETS)
     query = select_columns(*columns).where(_MESSAGES.c.seq > after)
     rows = db.execute(
         query.where(*_conditions(doomed, reach.of(_MESSAGES.c.mailbox_id)))

@@ -36,7 +36,10 @@ class Deleted(BaseModel):
 
     dry_run: bool = Field(examples=[False], description="Nothing was deleted.")
     matched: int = Field(examples=[6200], description="Messages that there were when the call began.")
-    octets: int = Field(examples=[323578000], description="Their octets.")
+    octets: int = Field(
+        examples=[323578000],
+        description="The octets that are stored of them: none of one that expired with its headers kept.",
+    )
     deleted: int = Field(examples=[5000], description=f"Of these so many are gone; {MOST_PER_CALL} at most.")
     remaining: int = Field(
         examples=[1200], description="The others. Unless it is 0, call again, with this as `confirm`."
