@@ -74,12 +74,16 @@ async def _year(folder: Path, count: int, a_day: int, octets: int) -> None:
         await database.write(partial(_store, batches=batches, now=now), durable=False)
         if day > KEPT and day % EXPIRE_EVERY == 0:
             for number in numbers:
-                await expire_in(database, number, clock=lambda now=now: now, default=None)  # type: ignore[misc]
+                await _expire(database, number, now)
             await give_back_all(database)
         if day % 30 == 0 or day == DAYS:
             here, gone = await database.read(_rows)
             print(f"| {day} | {here} | {gone} | {_octets(file) / 1e6:.1f} |", flush=True)
     database.close()
+
+
+async def _expire(database: Database, mailbox_id: MailboxId, now: datetime) -> None:
+    await expire_in(database, mailbox_id, clock=lambda: now, default=None)
 
 
 def _store(db: Session, *, batches: dict[MailboxId, list[Prepared]], now: datetime) -> None:
