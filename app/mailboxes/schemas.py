@@ -170,7 +170,7 @@ class ServerRetention(Shaped, BaseModel, extra="forbid"):
     """Deleted on the server is only what is stored here and was read back."""
 
     mode: RetentionMode = RetentionMode.KEEP
-    days: int | None = Field(None, ge=1, le=36500)
+    days: int | None = Field(None, strict=True, ge=1, le=36500)
 
     @classmethod
     def shapes(cls) -> Any:

@@ -98,6 +98,19 @@ async def test_a_disk_that_is_nearly_full_stops_syncs_and_leaves_the_rest_alone(
     async with running(settings_for(tmp_path / "data")) as service:
         assert (await service.sync(mailbox_id))["report"]["retrieved"] == 6
 
-        for quota in ({"octets": 0}, {"messages": "many"}, {"size": 3}, 5):
-            refused = await service.http.patch(f"/mailboxes/{mailbox_id}", json={"quota": quota})
-            assert refused.status_code == 422
+        in_days = {"mode": "delete_after_days", "days": 30}
+        wrongs: list[dict[str, Any]] = [
+            *({"quota": quota} for quota in ({"octets": 0}, {"messages": "many"}, {"size": 3}, 5)),
+            *({"quota": {name: value}} for name in ("octets", "messages") for value in (True, "10", 10.0)),
+            *({"server_retention": in_days | {"days": days}} for days in (True, "30")),
+            *({"local_retention": in_days | {"days": days}} for days in (True, "30")),
+            *({"local_retention": in_days | {"keep_headers": value}} for value in (1, "yes")),
+        ]
+        for wrong in wrongs:
+            refused = await service.http.patch(f"/mailboxes/{mailbox_id}", json=wrong)
+            assert refused.status_code == 422, wrong
+        for everything in (1, "yes"):
+            assert (await service.http.post("/syncs", json={"all": everything})).status_code == 422
+        for paused in (1, "yes"):
+            replaced = await service.http.put("/mailboxes/by-external-id/a", json={"paused": paused})
+            assert "/paused" in {fault["pointer"] for fault in replaced.json()["errors"]}

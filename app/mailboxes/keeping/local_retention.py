@@ -47,8 +47,8 @@ class LocalRetention(Shaped, BaseModel, extra="forbid"):
     """How long contents are kept here."""
 
     mode: LocalMode = LocalMode.KEEP
-    days: int | None = Field(None, ge=1, le=_MOST_DAYS)
-    keep_headers: bool | None = None
+    days: int | None = Field(None, strict=True, ge=1, le=_MOST_DAYS)
+    keep_headers: bool | None = Field(None, strict=True)
 
     @classmethod
     def shapes(cls) -> Any:

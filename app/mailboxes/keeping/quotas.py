@@ -18,9 +18,11 @@ class Quota(BaseModel, extra="forbid"):
     """What is counted is what `counts` says as `octets_stored` and `messages_stored`."""
 
     octets: int | None = Field(
-        None, ge=1, le=_MOST, examples=[1_000_000_000], description="null: any number."
+        None, strict=True, ge=1, le=_MOST, examples=[1_000_000_000], description="null: any number."
     )
-    messages: int | None = Field(None, ge=1, le=_MOST, examples=[100_000], description="null: any number.")
+    messages: int | None = Field(
+        None, strict=True, ge=1, le=_MOST, examples=[100_000], description="null: any number."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ class SyncsWanted(BaseModel):
         examples=[["failing"]],
         description="Those that fare so.",
     )
-    all: bool = Field(False, description="true, and nothing else: every mailbox in reach.")
+    all: bool = Field(False, strict=True, description="true, and nothing else: every mailbox in reach.")
 
 
 class SyncBatchAnswer(BaseModel):
