@@ -7,7 +7,6 @@ from datetime import timedelta
 from app.access import audit_routes
 from app.access.audit import Audit
 from app.access.key_routes import router
-from app.access.keys import digest
 from app.access.links import Links
 from app.access.routes import Access
 from app.access.service import Gate
@@ -29,7 +28,6 @@ def build(core: Core, *, has_routes: bool) -> Feature:
     )
     links = Links(
         settings.secret_keys if core.has_secrets else tuple,
-        first_key=digest(settings.first_api_key()),
         lifetime=timedelta(seconds=settings.link_seconds),
         clock=core.clock,
     )

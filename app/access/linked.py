@@ -36,12 +36,12 @@ class LinkedAdmission(Admission):
         access = feature_of(scope["app"], Access)
         address = scope["client"][0] if scope.get("client") else ""
         link = access.links.opened(word, _path(scope))
-        caller = await access.gate.behind_link(link.key_number, client=address) if link else None
+        caller = await access.gate.behind_link(link, client=address) if link else None
         if caller is None:
             access.gate.count_wrong(address)
             detail = (
-                "The link was cut, is of something else, has run out, or the key in whose name it was made is gone: "
-                "ask for a new one by include=raw_url."
+                "The link was cut, is of something else, has run out, or the key in whose name it was made is gone or "
+                "has another secret: ask for a new one by include=raw_url."
             )
             raise AppError(401, "link_not_valid", detail, headers={"WWW-Authenticate": "Bearer"})
         scope["maildelta.key"] = caller.key
@@ -78,9 +78,8 @@ class LinkMaker:
     def to(self, path: str) -> str:
         """The address of a path of ours, as one that opens without a key for a while."""
         number = FIRST_KEY if self.caller.key_id is None else self.caller.key_id
-        return located(
-            self.request, f"{path}?{_PARAMETER}={self.access.links.signed(path, key_number=number)}"
-        )
+        word = self.access.links.signed(path, key_number=number, secret=self.caller.secret)
+        return located(self.request, f"{path}?{_PARAMETER}={word}")
 
 
 async def _link_maker(request: Request, by: By) -> Callable[[], LinkMaker]:

@@ -1,7 +1,8 @@
 """Signed links: one resource, for a while, in the name of a key, for who has none (a browser, a receiver).
 
 A link is checked by computing and not by a row, so that pages may hold hundreds of them. It holds the number of the key
-in whose name it was made, which is looked up when it is used: with the key it dies.
+in whose name it was made, which is looked up when it is used: with the key it dies. So it does with the secret by which
+its maker came: the link holds a mark of it.
 """
 
 import base64
@@ -10,41 +11,44 @@ import re
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final
 
 FIRST_KEY: Final = 0  # the number that stands for the first key of the settings
 _FORM: Final = 1
-_HEAD: Final = struct.Struct(">BcIQ")  # form, which secret key, seconds since 1970, number of the API key
+_MARK_OCTETS: Final = 6
+# Form, which secret key, seconds since 1970, number of the API key, mark of its secret.
+_HEAD: Final = struct.Struct(f">BcIQ{_MARK_OCTETS}s")
 _MAC_OCTETS: Final = 22  # with the head a multiple of three: one spelling in base64
-_WORD: Final = re.compile(r"[A-Za-z0-9_-]{48}", re.ASCII)
+_WORD: Final = re.compile(r"[A-Za-z0-9_-]{56}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link that this service made: in the name of which key."""
+    """A link that this service made: in the name of which key. ``mark``: of the secret that its maker had."""
 
     key_number: int
+    mark: bytes
+    _signed_by: bytes = field(repr=False)
+
+    def is_by(self, secret: bytes) -> bool:
+        """Whether its maker had the secret with this digest."""
+        return hmac.compare_digest(self.mark, _mark(self._signed_by, secret))
 
 
 class Links:
-    """Makes and checks links. ``keys`` reads the secret keys, newest first: the newest signs, all are tried.
-
-    ``first_key``: the digest of the first key; links in its name end when the settings have another one.
-    """
+    """Makes and checks links. ``keys`` reads the secret keys, newest first: the newest signs, all are tried."""
 
     def __init__(
         self,
         keys: Callable[[], Sequence[str]],
         *,
-        first_key: bytes,
         lifetime: timedelta,
         clock: Callable[[], datetime],
     ) -> None:
         self._read_keys = keys
-        self._first_key = first_key
         self._lifetime = lifetime
         self._clock = clock
         self._texts: tuple[str, ...] = ()
@@ -55,13 +59,16 @@ class Links:
         """Whether there is a secret key."""
         return bool(self._keys) or self._has_newer()
 
-    def signed(self, path: str, *, key_number: int) -> str:
-        """The word that opens this path (without a version's prefix) from now on, until its lifetime is over."""
+    def signed(self, path: str, *, key_number: int, secret: bytes) -> str:
+        """The word that opens this path (without a version's prefix) from now on, until its lifetime is over.
+
+        ``secret``: the digest of the API key's secret.
+        """
         assert self.can_sign
         until = int((self._clock() + self._lifetime).timestamp())
         key_id, key = self._keys[0]
-        head = _HEAD.pack(_FORM, key_id, until, key_number)
-        return base64.urlsafe_b64encode(head + self._mac(key, head, path)).decode()
+        head = _HEAD.pack(_FORM, key_id, until, key_number, _mark(key, secret))
+        return base64.urlsafe_b64encode(head + _mac(key, head, path)).decode()
 
     def opened(self, word: str, path: str) -> Link | None:
         """The link; None: it is none of ours, is of another path, or its time is over."""
@@ -69,24 +76,17 @@ class Links:
             return None
         octets = base64.urlsafe_b64decode(word)
         head, mac = octets[: _HEAD.size], octets[_HEAD.size :]
-        form, key_id, until, key_number = _HEAD.unpack(head)
-        is_ours = self._fits(key_id, head, mac, path) or (
-            self._has_newer() and self._fits(key_id, head, mac, path)
-        )
-        if form != _FORM or not is_ours or self._clock().timestamp() >= until:
+        form, key_id, until, key_number, mark = _HEAD.unpack(head)
+        key = self._signer(key_id, head, mac, path)
+        if key is None and self._has_newer():
+            key = self._signer(key_id, head, mac, path)
+        if key is None or form != _FORM or self._clock().timestamp() >= until:
             return None
-        return Link(key_number)
+        return Link(key_number, mark, key)
 
-    def _fits(self, key_id: bytes, head: bytes, mac: bytes, path: str) -> bool:
+    def _signer(self, key_id: bytes, head: bytes, mac: bytes, path: str) -> bytes | None:
         keys = [key for each, key in self._keys if each == key_id]
-        return any(hmac.compare_digest(mac, self._mac(key, head, path)) for key in keys)
-
-    def _mac(self, key: bytes, head: bytes, path: str) -> bytes:
-        owner = self._first_key if _HEAD.unpack(head)[3] == FIRST_KEY else b""
-        signed = b"\0".join(
-            (head.hex().encode(), owner.hex().encode(), path.encode("utf-8", "surrogateescape"))
-        )
-        return hmac.digest(key, signed, "sha256")[:_MAC_OCTETS]
+        return next((key for key in keys if hmac.compare_digest(mac, _mac(key, head, path))), None)
 
     def _has_newer(self) -> bool:
         """Whether the secret keys are others by now (they may have been rotated); then these are used."""
@@ -101,3 +101,13 @@ class Links:
             key = sha256(b"maildelta links:" + text.encode()).digest()
             self._keys.append((sha256(key).digest()[:1], key))
         return True
+
+
+def _mac(key: bytes, head: bytes, path: str) -> bytes:
+    signed = b"link\0" + head.hex().encode() + b"\0" + path.encode("utf-8", "surrogateescape")
+    return hmac.digest(key, signed, "sha256")[:_MAC_OCTETS]
+
+
+def _mark(key: bytes, secret: bytes) -> bytes:
+    """Made with a key, for the first key of the settings may be one that can be guessed."""
+    return hmac.digest(key, b"mark\0" + secret, "sha256")[:_MARK_OCTETS]

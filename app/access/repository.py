@@ -39,6 +39,14 @@ def get(db: Session, key_id: int, *, to_change: bool = False) -> ApiKey | None:
     return db.get(ApiKey, key_id, with_for_update=to_change or None)
 
 
+def with_secrets(db: Session, key_id: int, *, now: datetime) -> tuple[ApiKey, list[bytes]] | None:
+    """The key with this id, and the digests of all its secrets that are valid: that of now, and older ones."""
+    if (key := get(db, key_id)) is None:
+        return None
+    old = select(OldSecret.sha256).where(col(OldSecret.key_id) == key_id, col(OldSecret.until) > now)
+    return key, [key.sha256, *db.exec(old)]
+
+
 def page(db: Session, *, after: int, limit: int) -> Sequence[ApiKey]:
     """Keys by id, oldest first."""
     return db.exec(select(ApiKey).where(col(ApiKey.id) > after).order_by(col(ApiKey.id)).limit(limit)).all()

@@ -15,6 +15,7 @@ from app.access.grants import ANY_TERMS, Terms
 from app.access.keys import FIRST_KEY, PREFIX_LENGTH, Maker, digest, scopes_of, terms_of
 from app.access.last_use import LastUses
 from app.access.links import FIRST_KEY as FIRST_NUMBER
+from app.access.links import Link
 from app.access.models import ApiKey
 from app.access.reach import ALL_MAILBOXES, Reach
 from app.access.scopes import Scope, included
@@ -34,7 +35,8 @@ _KEY = re.compile(r"md_[A-Za-z0-9_-]{43}", re.ASCII)  # as ``make_key`` makes th
 class Caller:
     """Who asks: the id of the key (the first admin key has none), what it may do, from where, and what it reaches.
 
-    ``by_link``: by a signed link that was made in the key's name.
+    ``by_link``: by a signed link that was made in the key's name. ``secret``: the digest of the key's secret that was
+    sent.
     """
 
     key_id: int | None
@@ -44,6 +46,7 @@ class Caller:
     terms: Terms = ANY_TERMS
     name: str = FIRST_KEY
     by_link: bool = False
+    secret: bytes = field(default=b"", repr=False)
 
     @property
     def trail(self) -> dict[str, str]:
@@ -120,13 +123,13 @@ class Gate:
         """The caller behind an ``Authorization`` header. Raises 401, 403, or 429 for too many wrong keys."""
         key = _bearer(authorization)
         if hmac.compare_digest(digest(key), self._first_digest):
-            return Caller(None, frozenset(Scope), client)
+            return Caller(None, frozenset(Scope), client, secret=self._first_digest)
         found = await self._found(key)
         if found is None or not hmac.compare_digest(digest(key), found[1]):
             # A right key is never refused for others' wrong ones: many may share an address.
             self.count_wrong(client)
             raise _unauthorized("This API key is not valid.")
-        caller = self._judged(found[0], client)
+        caller = replace(self._judged(found[0], client), secret=found[1])
         self.last_uses.note(found[0])
         return caller
 
@@ -135,15 +138,19 @@ class Gate:
         if wait := self._wrong_keys.spend(counted_as(client), now=self._monotonic()):
             raise _too_many("Too many wrong API keys came from this address.", wait)
 
-    async def behind_link(self, key_number: int, *, client: str) -> Caller | None:
-        """The caller in whose name a link was made, which may read and no more; None: the key is gone, or may not."""
-        if key_number == FIRST_NUMBER:
-            return Caller(None, frozenset({Scope.READ}), client, by_link=True)
-        row = await self._database.read(lambda db: repository.get(db, key_number))
-        if row is None:
+    async def behind_link(self, link: Link, *, client: str) -> Caller | None:
+        """The caller in whose name a link was made, which may read and no more; None: the key is gone, or may not, or
+        its secret of then is no longer valid.
+        """
+        if link.key_number == FIRST_NUMBER:
+            is_by_it = link.is_by(self._first_digest)
+            return Caller(None, frozenset({Scope.READ}), client, by_link=True) if is_by_it else None
+        question = partial(repository.with_secrets, key_id=link.key_number, now=self._clock())
+        found = await self._database.read(question)
+        if found is None or not any(link.is_by(secret) for secret in found[1]):
             return None
         try:
-            caller = self._judged(row, client)
+            caller = self._judged(found[0], client)
         except AppError:  # it has expired, or must not be used from there
             return None
         return replace(caller, scopes=caller.scopes & {Scope.READ}, by_link=True)

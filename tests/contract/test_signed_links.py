@@ -76,6 +76,21 @@ async def test_a_link_opens_one_thing_without_a_key_until_its_key_is_gone(
         assert twice.status_code in {401, 422}
         metrics = (await client.http.get("/metrics")).text
 
+        async def rotated(seconds: int) -> str:
+            """The key has another secret from now on; a link that was made with the one before."""
+            before = await client.http.get(f"/messages/{ids[0]}", params={"include": "raw_url"}, headers=key)
+            path = f"/api-keys/{made['id']}/rotate"
+            answer = await client.http.post(path, params={"overlap_seconds": seconds})
+            key["Authorization"] = f"Bearer {answer.json()['key']}"
+            return str(before.json()["raw_url"])
+
+        older = await rotated(60)
+        assert (await nobody.get(older)).status_code == 200, "the secret that it was made with is still valid"
+        leaked = await rotated(0)
+        ended = [(await nobody.get(link)).status_code for link in (raw, older, leaked)]
+        assert ended == [401, 401, 401], "with the secrets their links end"
+        raw = (await client.http.get("/messages", params=ALL, headers=key)).json()["items"][0]["raw_url"]
+        assert (await nobody.get(raw)).status_code == 200
         assert (await client.http.delete(f"/api-keys/{made['id']}")).status_code == 204
         assert (await nobody.get(raw)).status_code == 401
         await nobody.aclose()

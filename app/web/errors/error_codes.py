@@ -38,7 +38,8 @@ _CALLS: Final = {
         "Send 'Authorization: Bearer <key>'. 'maildelta show-key' prints the first key.",
     ),
     "link_not_valid": ErrorCode(
-        "The signed link was cut, is of something else, has run out, or the key in whose name it was made is gone.",
+        "The signed link was cut, is of something else, has run out, or the key in whose name it was made is gone "
+        "or has another secret.",
         "Ask for a new one by include=raw_url. MAILDELTA_LINK_SECONDS says how long links last.",
     ),
     "key_expired": ErrorCode(
