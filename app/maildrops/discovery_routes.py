@@ -101,12 +101,17 @@ def _address(text: str) -> Address:
     labels = domain.split(".")
     if (
         len(labels) < 2
-        or labels[-1].isdigit()
+        or _is_number(labels[-1])
         or len(domain) > 240
         or not all(_is_label(each) for each in labels)
     ):
         raise invalid_request("/address", "must have a domain with a dot, such as example.org")
     return Address(local_part, domain)
+
+
+def _is_number(text: str) -> bool:
+    """Whether resolvers take a name that ends so for an address: ``127.0.0.0x1`` is one too."""
+    return text.isdigit() or text.startswith("0x")
 
 
 def _is_label(text: str) -> bool:

@@ -235,7 +235,8 @@ async def test_the_route_takes_addresses_and_refuses_what_is_none(tmp_path: Path
     async with running(settings_for(tmp_path)) as service:
         for address in ("ada", "@example.org", "ada@", "ada@localhost", "ada@[127.0.0.1]", "ada@-x.org", "a\nb@x.org",
                         "ada@x..org", "ada@" + "x" * 300 + ".org", "ada@exa mple.org", "ada@127.0.0.1/x",
-                        "ada@192.0.2.1"):  # fmt: skip
+                        "ada@192.0.2.1", "ada@127.0.0.0x1", "ada@127.0.0.0X1.", "ada@x.0x",
+                        "ada@127.0.0.\uff11"):  # fmt: skip
             answer = await service.http.post("/mailboxes/discover", json={"address": address})
             assert answer.status_code == 422, address
         answer = await service.http.post("/mailboxes/discover", json={"address": " Ada@GMAIL.com "})
