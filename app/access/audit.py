@@ -6,7 +6,8 @@ Theory of operation
 Every request that may change something is told of by its route, without its handler knowing (``Admission.change``).
 Its entry is committed with the first change that the handler makes, in the same transaction (``database.companions``):
 there is no change without its entry, and no entry for what was not done. Should the answer be an error nevertheless,
-the entry gets its status. Where one request changes many mailboxes in several transactions, each mailbox has an entry.
+the entry gets its status. Where one request changes many mailboxes in several transactions, each mailbox has an entry,
+which stays as it is: an error that ends the request later has one of its own.
 
 What changed nothing, because it was refused or only tried something, is written by itself afterwards. Of each key and
 process these are at most thirty a minute, so that whoever is refused again and again fills no database; the next entry
@@ -87,6 +88,11 @@ class Note(Companion):
         """Whether an entry is committed."""
         return self.is_written and (self.entry_id is not None or self._is_of_many)
 
+    @property
+    def entry_of_all(self) -> int | None:
+        """The committed entry, where one is of the whole request and not of its parts."""
+        return self.entry_id if self.is_written and not self._is_of_many else None
+
     def ended(self, *, is_done: bool) -> None:
         """Those of a change that is undone are told of with its next try."""
         if is_done:
@@ -151,10 +157,9 @@ class Audit:
         if note.has_entry and not is_error:
             return
         try:
-            if note.has_entry:
-                await self.database.write(
-                    partial(repository.correct_entry, entry_id=note.entry_id or 0, status=status, code=code)
-                )
+            if (number := note.entry_of_all) is not None:
+                correct = partial(repository.correct_entry, entry_id=number, status=status, code=code)
+                await self.database.write(correct)
             else:
                 await self._unchanged_by(note.act, status, code)
         except StorageFailed as error:

@@ -4,7 +4,8 @@ A companion is set for a context (``companion``), that of a request. The first c
 along; it is written once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -64,3 +65,13 @@ class _Both:
 
 
 companion: ContextVar[Companion | None] = ContextVar("companion", default=None)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """For a change that belongs to nobody's request, though it is made in the context of one."""
+    token = companion.set(None)
+    try:
+        yield
+    finally:
+        companion.reset(token)

@@ -2,6 +2,7 @@
 
 from app import pop3
 from app.core import Core, Feature
+from app.database.companions import alone
 from app.mailboxes.credentials.secrets import OAuth2, Vault
 from app.mailboxes.models import MailboxId
 from app.mailboxes.service import replace_oauth2, stored_oauth2
@@ -77,7 +78,10 @@ def session_limits(settings: Settings) -> pop3.Limits:
 
 def _tokens(core: Core, *, vault: Vault, lookups: Lookups) -> AccessTokens:
     async def keep(mailbox_id: MailboxId, old: OAuth2, new: OAuth2) -> None:
-        await core.database.write(lambda db: replace_oauth2(db, mailbox_id, old=old, new=new, vault=vault))
+        with alone():  # whoever tries a mailbox has changed nothing
+            await core.database.write(
+                lambda db: replace_oauth2(db, mailbox_id, old=old, new=new, vault=vault)
+            )
 
     async def stored(mailbox_id: MailboxId) -> OAuth2 | None:
         return await core.database.read(lambda db: stored_oauth2(db, mailbox_id, vault=vault))

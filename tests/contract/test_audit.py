@@ -14,7 +14,7 @@ from app.access.audit import UNCHANGED_PER_MINUTE, Act, Audit, Note, about, ids_
 from app.access.models import ApiKey, AuditEntry
 from app.access.repository import WantedEntries
 from app.database import Database
-from app.database.companions import companion
+from app.database.companions import alone, companion
 from app.mailboxes.models import MailboxId
 from app.messages.many.bulk import DoomedMessage
 from app.messages.models import MessageSeq
@@ -164,6 +164,32 @@ async def test_a_deletion_of_many_messages_has_one_entry_for_each_mailbox_that_h
     assert sorted((row.target, row.mailbox_id, row.status) for row in rows) == [
         ("mbx_1", 1, 200), ("mbx_2", 2, 200),
     ]  # fmt: skip
+
+
+async def test_of_many_in_several_parts_the_entries_of_those_before_stay_and_the_failure_has_its_own(
+    database: Database,
+) -> None:
+    note = Note(act())
+    token = companion.set(note)
+    await database.write(partial(_done, part=[DoomedMessage(MessageSeq(1), MailboxId(4))]))
+    companion.reset(token)
+    await watcher(database).ended(note, status=503, code="storage_failed")
+    told = [(row.target, row.status, row.code) for row in await entries(database)]
+    assert told == [(None, 503, "storage_failed"), ("mbx_4", 200, None)]
+
+
+async def test_what_is_changed_alone_leaves_the_entry_to_the_change_that_the_request_is_about(
+    database: Database,
+) -> None:
+    """A token that a mail server's provider gave anew, while a mailbox is tried before it is stored."""
+    note = Note(act())
+    token = companion.set(note)
+    with alone():
+        await database.write(lambda db: repository.add(db, key(1)))
+    assert await entries(database) == []
+    await database.write(lambda db: repository.add(db, key(2)))
+    companion.reset(token)
+    assert [row.target for row in await entries(database)] == ["key_2"]
 
 
 async def test_a_change_that_fails_leaves_no_entry_of_having_been_made(database: Database) -> None:
