@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from sqlmodel import Session
 
-from app.access.reach import Reach
+from app.access.service import Caller
 from app.core import Core, Feature
 from app.mailboxes.credentials.secrets import Vault
 from app.mailboxes.health import Thresholds
@@ -43,7 +43,7 @@ def build(
     stats_of: StatsOf,
     ledger: LedgerOfMailbox,
     end_syncs: Callable[[Session, MailboxId], None],
-    passes_test: Callable[[MailboxId, MailboxChange, Reach], Awaitable[None]],
+    passes_test: Callable[[MailboxId, MailboxChange, Caller], Awaitable[None]],
 ) -> Feature:
     """The routes of the mailboxes. What they need of features above them comes as functions."""
     serves = MailboxRoutes(

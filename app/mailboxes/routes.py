@@ -12,7 +12,7 @@ from sqlmodel import Session
 
 from app.access.reach import Reach
 from app.access.routes import By, Within, requires
-from app.access.service import Scope
+from app.access.service import Caller, Scope
 from app.database import Database
 from app.errors import invalid_request
 from app.idempotency.replays import MAKES_ONCE
@@ -69,7 +69,7 @@ class MailboxRoutes:
     stats_of: StatsOf
     ledger: service.LedgerOfMailbox
     end_syncs: Callable[[Session, MailboxId], None]
-    passes_test: Callable[[MailboxId, MailboxChange, Reach], Awaitable[None]]
+    passes_test: Callable[[MailboxId, MailboxChange, Caller], Awaitable[None]]
     work_is_due: Callable[[], None]
     removal_is_due: Callable[[], None]
     expiry_is_due: Callable[[], None]
@@ -267,7 +267,7 @@ async def update_mailbox(
         return _shaped(feature, db, number, by.reach)
 
     if test:
-        await feature.passes_test(number, body, by.reach)
+        await feature.passes_test(number, body, by)
     changed = await feature.database.write(change)
     response.headers["ETag"] = etag(changed)
     _log.info("mailbox_changed", mailbox=changed.id, fields=sorted(body.model_fields_set), **by.trail)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from app import pop3
 from app.access.reach import Reach
+from app.access.service import Caller
 from app.database import Database
 from app.errors import AppError, invalid_request
 from app.mailboxes.credentials.secrets import Binding, Credentials, CredentialsUnreadable, Vault
@@ -26,11 +27,13 @@ from app.network.addresses import AddressRefused, refuse_port, resolve
 from app.network.lookups import HostUnknown, Lookups
 from app.settings import IpNetwork
 from app.web.ids import decode_id, encode_id
+from app.web.requests.places import Places
 
 # A person waits for the answer: less patience than a sync has, unless the settings have still less.
 _LONGEST_REPLY = 30.0  # seconds
 _LONGEST_SESSION = 120.0
 _LONGEST_PROBE = 5.0
+_MOST_OF_ONE, _MOST_AT_ONCE = 10, 100  # tests under way, by one key and by all
 _EXPIRES_SOON = timedelta(days=14)
 
 
@@ -106,7 +109,10 @@ class ConnectionReport(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionCheck:
-    """Tries settings: resolves, connects, logs in, counts, and says QUIT."""
+    """Tries settings: resolves, connects, logs in, counts, and says QUIT.
+
+    ``places``: for what somebody asks to be tried by itself; those of a batch are counted there.
+    """
 
     database: Database
     vault: Vault
@@ -117,6 +123,9 @@ class ConnectionCheck:
     limits: pop3.Limits
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
+    places: Places = field(
+        default_factory=lambda: Places(_MOST_OF_ONE, _MOST_AT_ONCE, "Too many mailboxes are being tried.")
+    )
 
     async def stored(
         self, mailbox_id: MailboxId, change: MailboxChange | None, *, reach: Reach
@@ -134,9 +143,11 @@ class ConnectionCheck:
         except ValidationError as error:
             raise invalid_request("", error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 
-    async def passes(self, mailbox_id: MailboxId, change: MailboxChange, reach: Reach) -> None:
+    async def passes(self, mailbox_id: MailboxId, change: MailboxChange, by: Caller) -> None:
         """Raises AppError where a step fails, with the code that a sync would have."""
-        _refuse_failed(await self.run(await self.stored(mailbox_id, change, reach=reach), reach=reach))
+        with self.places.taken(by.key):
+            wanted = await self.stored(mailbox_id, change, reach=by.reach)
+            _refuse_failed(await self.run(wanted, reach=by.reach))
 
     async def passes_new(self, wanted: NewMailbox, mailbox_id: MailboxId | None, reach: Reach) -> None:
         """The same for a mailbox that is to be registered, or to replace this one: with its credentials, where none

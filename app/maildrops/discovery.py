@@ -6,19 +6,18 @@ mail server is connected to. What is proposed is what the domain says, and is to
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from typing import Final
 
-from app.errors import AppError
 from app.mailboxes.credentials.destination import canonical_host
 from app.maildrops.autoconfig import AutoconfigUnreadable, servers_in
 from app.maildrops.providers import Provider, provider_of
 from app.network.fetch import Fetcher, NotFetched
 from app.network.lookups import HostUnknown, Lookups
+from app.web.requests.places import Places
 
 _MOST_PROPOSALS: Final = 10
 _MOST_AT_ONCE: Final = 50  # addresses that are looked into at the same time
@@ -101,7 +100,11 @@ class Discovery:
     lookups: Lookups
     fetcher: Fetcher
     known: Callable[[str], Provider | None] = provider_of
-    _under_way: Counter[str] = field(default_factory=Counter)
+    places: Places = field(
+        default_factory=lambda: Places(
+            _MOST_OF_ONE, _MOST_AT_ONCE, "Too many addresses are being looked into."
+        )
+    )
 
     async def discover(self, address: Address, *, asked_by: str) -> Discovered:
         """What may be proposed for an address. ``asked_by``: the name of the key, of which few are looked into at once.
@@ -110,16 +113,8 @@ class Discovery:
         """
         if (provider := self.known(address.domain)) is not None:
             return _by_table(provider, address)
-        if self._under_way[asked_by] >= _MOST_OF_ONE or self._under_way.total() >= _MOST_AT_ONCE:
-            detail = "Too many addresses are being looked into."
-            raise AppError(429, "too_many_requests", detail, headers={"Retry-After": "5"})
-        self._under_way[asked_by] += 1
-        try:
+        with self.places.taken(asked_by):
             return await self._ask(address)
-        finally:
-            self._under_way[asked_by] -= 1
-            if not self._under_way[asked_by]:
-                del self._under_way[asked_by]
 
     async def _ask(self, address: Address) -> Discovered:
         looks: list[tuple[Origin, Callable[[], Awaitable[Sequence[Proposal]]]]] = []

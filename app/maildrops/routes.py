@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Body, Depends
 from sqlmodel import Session
 
-from app.access.routes import Within, requires
+from app.access.routes import By, Within, requires
 from app.access.service import Scope
 from app.mailboxes.examples import MAILBOXES
 from app.mailboxes.routes import mailbox_id_of
@@ -31,7 +31,7 @@ router = Router(tags=["Mailboxes"])
 async def test_settings(
     feature: Injected,
     body: Annotated[MailboxToCheck, Body(openapi_examples=MAILBOXES)],
-    reach: Within,
+    by: By,
 ) -> ConnectionReport:
     """Connects, logs in, counts messages and unique-ids, and says QUIT. Nothing is stored, retrieved or deleted.
 
@@ -39,8 +39,10 @@ async def test_settings(
     happen, and end with the one that failed, which tells `cause` and `remedy`: `dns`, `tcp`, `tls`, `greeting`,
     `capa`, `auth`, `stat`, `uidl`. With `starttls`, `tls` comes behind `capa`; with `none` it is left out. A test
     is a login: it meets the maildrop's lock and LOGIN-DELAY like any other. It waits at most 30 s for an answer.
+    A key may have ten tests under way.
     """
-    return await feature.run(body, reach=reach)
+    with feature.places.taken(by.key):
+        return await feature.run(body, reach=by.reach)
 
 
 @router.post(
@@ -52,12 +54,13 @@ async def test_settings(
 async def test_stored(
     feature: Injected,
     mailbox_id: str,
-    reach: Within,
+    by: By,
     change: Annotated[MailboxChange | None, Body(description="What to try otherwise than it is.")] = None,
 ) -> ConnectionReport:
     """As `/mailboxes/test`. Changes for which the stored credentials would go elsewhere need them in the body."""
-    wanted = await feature.stored(mailbox_id_of(mailbox_id), change, reach=reach)
-    return await feature.run(wanted, reach=reach)
+    with feature.places.taken(by.key):
+        wanted = await feature.stored(mailbox_id_of(mailbox_id), change, reach=by.reach)
+        return await feature.run(wanted, reach=by.reach)
 
 
 @router.delete(

@@ -1,6 +1,7 @@
 """Many mailboxes in one request: each has its own result, and nothing is left of what fails."""
 
 import asyncio
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ from app.access.reach import ALL_MAILBOXES
 from app.database import Database, StorageFailed
 from app.mailboxes.credentials.secrets import Vault
 from app.mailboxes.many.batch import Batch
+from app.mailboxes.many.batch_routes import BatchRoutes
 from app.mailboxes.registering import Registry
+from app.maildrops.connection_check import ConnectionCheck
+from app.web.features import feature_of
 from tests.acceptance.test_api import MAILBOX, assert_problem, make_key
 from tests.contract.test_duplicates import NO_LEDGER, NOW
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
@@ -141,6 +145,26 @@ async def _they_may_be_tried_first(service: Client) -> None:
         stored = {name: value for name, value in good.items() if name != "password"}
         assert statuses(await put(service, stored | {"name": "new"}, test="true")) == [200]
         assert server.sessions == sessions + 1
+        app = service.http._transport.app  # type: ignore[attr-defined]  # of the transport within this process
+        single, many = feature_of(app, ConnectionCheck).places, feature_of(app, BatchRoutes).batch.places
+        path = f"/mailboxes/{done['results'][0]['mailbox_id']}"
+        with ExitStack() as others:
+            for _ in range(10):
+                others.enter_context(single.taken("first-key"))
+            for method, to, sent in (
+                ("POST", "/mailboxes/test", item(1)),
+                ("POST", f"{path}/test", {}),
+                ("PATCH", f"{path}?test=true", {"name": "x"}),
+            ):
+                sent.pop("external_id", None)
+                assert_problem(await service.http.request(method, to, json=sent), 429, "too_many_requests")
+            assert statuses(await put(service, stored, test="true")) == [200], "batches are counted apart"
+            for _ in range(2):
+                others.enter_context(many.taken("first-key"))
+            too_many = await service.http.post("/mailboxes/batch?test=true", json={"items": [good]})
+            assert_problem(too_many, 429, "too_many_requests")
+        assert single.are_free
+        assert many.are_free
 
 
 async def _many_are_changed(service: Client) -> None:
@@ -215,12 +239,12 @@ async def test_what_is_cut_off_is_gone_on_with_by_sending_the_same_again(
         registry = Registry(reach=ALL_MAILBOXES, vault=Vault(["a secret key"]), now=NOW)
         batch = Batch(database=cut, ledger=NO_LEDGER, passes=_passes)
         with pytest.raises(StorageFailed):
-            await batch.register(items, registry, dry_run=False, test=False)
-        done = await batch.register(items, registry, dry_run=False, test=False)
+            await batch.register(items, registry, asked_by="k", dry_run=False, test=False)
+        done = await batch.register(items, registry, asked_by="k", dry_run=False, test=False)
         assert [each.status for each in done] == [200] * 100 + [201] * 150
         assert len({each.mailbox_id for each in done}) == 250
         again = await asyncio.gather(
-            *(batch.register(items, registry, dry_run=False, test=False) for _ in range(3))
+            *(batch.register(items, registry, asked_by="k", dry_run=False, test=False) for _ in range(3))
         )
         assert {each.status for some in again for each in some} == {200}
     finally:
@@ -240,7 +264,7 @@ async def test_of_batches_with_the_same_mailboxes_at_once_one_makes_each(
         ]
         results = await asyncio.gather(
             *(
-                batch.register(some, registry, dry_run=False, test=False)
+                batch.register(some, registry, asked_by="k", dry_run=False, test=False)
                 for batch, some in zip(batches, orders, strict=True)
             )
         )

@@ -7,7 +7,7 @@ before: the same request, sent again, replaces what it finds by the callers' own
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -24,10 +24,12 @@ from app.mailboxes.registering import Registry, register_many
 from app.mailboxes.replacing import MailboxReplacement, put
 from app.mailboxes.service import LedgerOfMailbox
 from app.web.faults import faults_of
+from app.web.requests.places import Places
 
 _PART: Final = 100  # items in one transaction
 _TESTED_AT_ONCE, _TESTED_AT_A_HOST = 20, 3
 _TESTS_END_AFTER_SECONDS: Final = 120.0
+_TESTED_OF_A_KEY, _TESTED_OF_ALL = 2, 5  # batches whose items are being tried
 
 Passes = Callable[[MailboxReplacement, MailboxId | None, Reach], Awaitable[None]]
 
@@ -51,14 +53,22 @@ class Batch:
     database: Database
     ledger: LedgerOfMailbox
     passes: Passes
+    places: Places = field(
+        default_factory=lambda: Places(
+            _TESTED_OF_A_KEY, _TESTED_OF_ALL, "Too many batches of mailboxes are being tried."
+        )
+    )
 
     async def register(
-        self, sent: Sequence[object], registry: Registry, *, dry_run: bool, test: bool
+        self, sent: Sequence[object], registry: Registry, *, asked_by: str, dry_run: bool, test: bool
     ) -> list[Done]:
-        """Register or replace each, in its order. ``dry_run``: what would become of each."""
+        """Register or replace each, in its order. ``asked_by``: the name of the key. ``dry_run``: what would become of
+        each. Raises AppError: 429.
+        """
         read = _read_all(sent, registry)
         if test:
-            read = await self._tested(read, registry.reach)
+            with self.places.taken(asked_by):
+                read = await self._tested(read, registry.reach)
         results: list[Done] = []
         for some in [read] if dry_run else _in_parts(read):  # each dry run sees but itself
             do = partial(self._do, some=some, registry=registry)

@@ -150,7 +150,8 @@ async def batch_mailboxes(
     test: Annotated[
         bool,
         Query(
-            description="true: try each first; store only what passes. What takes over two minutes is not."
+            description="true: try each first; store only what passes. What takes over two minutes is not. A key may "
+            "have two such batches under way."
         ),
     ] = False,
 ) -> BatchAnswer:
@@ -166,7 +167,7 @@ async def batch_mailboxes(
         ports=serves.ports,
         kept=serves.kept,
     )
-    results = await feature.batch.register(body.items, registry, dry_run=dry_run, test=test)
+    results = await feature.batch.register(body.items, registry, asked_by=by.key, dry_run=dry_run, test=test)
     if not dry_run:
         serves.work_is_due()
     created = sum(result.status == 201 for result in results)

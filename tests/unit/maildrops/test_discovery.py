@@ -208,7 +208,7 @@ async def test_silence_ends_in_time_and_one_key_has_few_looks_at_once(
         assert {each.outcome for each in other.looked[2:]} == {"there was no answer in time"}
         for found in await asyncio.gather(*asked):
             assert found.proposals == ()
-        assert not discovery._under_way
+        assert discovery.places.are_free
 
 
 async def test_a_provider_that_is_known_is_told_and_nobody_is_asked(authority: CertificateAuthority) -> None:
