@@ -39,6 +39,7 @@ _LOOK_EVERY = timedelta(seconds=30)
 _DEAD_AFTER = timedelta(
     seconds=60
 )  # without a heartbeat; these come from the event loop, and one stalls at times
+_AGAIN_SECONDS = 2.0
 _FORGET_LOG_SECONDS = 3600.0
 _RESTART_SECONDS = 5.0
 
@@ -90,24 +91,38 @@ class PgQueuerEngine:
                 asked.set()
 
     async def _fill(self, name: str) -> None:
-        """Queue what the rows say is to be done, unless it is queued or runs already."""
+        """Queue what the rows say is to be done, at start, when somebody asks, and now and then.
+
+        What runs when somebody asks may be past what he means. So after an ask this looks again and again until all
+        that was to be done at one look could be queued.
+        """
         job, asked = self._jobs[name], self._asked[name]
+        is_asked = False
         while True:
             asked.clear()
-            try:
-                if keys := await job.keys():
-                    await self._queries.enqueue(
-                        [name] * len(keys),
-                        [key.encode() for key in keys],
-                        [0] * len(keys),
-                        dedupe_key=[f"{name}:{key}" for key in keys],
-                        on_conflict="skip",
-                    )
-            except Exception as error:
-                _log.warning("job_not_queued", job=name, error=type(error).__name__)
+            has_queued_all = await self._queue(job)
+            is_asked = is_asked and not has_queued_all
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(job.every_seconds):
+                async with asyncio.timeout(_AGAIN_SECONDS if is_asked else job.every_seconds):
                     await asked.wait()
+                    is_asked = True
+
+    async def _queue(self, job: Job) -> bool:
+        """Queue what is not queued and does not run; whether that was all there is to be done."""
+        try:
+            if not (keys := await job.keys()):
+                return True
+            queued = await self._queries.enqueue(
+                [job.name] * len(keys),
+                [key.encode() for key in keys],
+                [0] * len(keys),
+                dedupe_key=[f"{job.name}:{key}" for key in keys],
+                on_conflict="skip",
+            )
+        except Exception as error:
+            _log.warning("job_not_queued", job=job.name, error=type(error).__name__)
+            return False
+        return None not in queued
 
     async def _run(self) -> None:
         """Run what is queued. The engine ends with its connection, and begins anew."""

@@ -17,7 +17,8 @@ class Job:
     keys: what is to be done now, by the rows, at most some hundred things; a cheap read. Each is run once at a time.
     run: does what there is to be done for one key, in short transactions, and ends when nothing is left. It may be
         cancelled at any await, and it may run twice at the same time: when a worker that was thought dead comes back.
-    every_seconds: how often ``keys`` is asked, besides at start and whenever somebody fires ``Wakeups.jobs``.
+    every_seconds: how often ``keys`` is asked, besides at start and whenever somebody fires ``Wakeups.jobs``. After
+        that it is asked until none of them is queued or runs: what came too late for a run gets one of its own.
     at_once: how many run at the same time, of all workers together.
     """
 

@@ -122,6 +122,37 @@ async def test_asked_for_many_times_a_thing_is_done_once_at_a_time(jobs_url: str
     assert sorted(rows.begun) == ["a", "b", "c"]
 
 
+async def test_what_is_asked_for_while_it_runs_is_done_once_more(
+    jobs_url: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run under way may be past it: its row came too late for it."""
+    monkeypatch.setattr(engines, "_AGAIN_SECONDS", 0.05)
+    done: list[str] = []
+    begun, may_end, rows, looks = 0, asyncio.Event(), ["old"], 0
+
+    async def keys() -> list[str]:
+        nonlocal looks
+        looks += 1
+        return ["all"] if rows else []
+
+    async def run(_all: str) -> None:
+        nonlocal begun
+        begun += 1
+        seen = list(rows)
+        await may_end.wait()
+        done.extend(seen)
+        rows[:] = [row for row in rows if row not in seen]
+
+    async with started([Job(name="work", keys=keys, run=run, every_seconds=NEVER)], jobs_url) as wakeups:
+        await until(lambda: begun)
+        rows.append("new")
+        before = looks
+        wakeups.jobs.fire("work")
+        await until(lambda: looks > before)
+        may_end.set()
+        await until(lambda: done == ["old", "new"])
+
+
 async def test_what_fails_is_done_again_when_the_rows_still_say_so_and_stops_no_other(
     jobs_url: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
