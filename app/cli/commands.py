@@ -7,11 +7,10 @@ import re
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import httpx
 import typer
-from pydantic import ValidationError
 from sqlmodel import Session
 
 from app import __version__, telemetry
@@ -19,6 +18,7 @@ from app.access.audit import told
 from app.access.keys import make_key
 from app.access.service import Scope
 from app.cli.migrate_data import CannotMove, Moved, migrate_data
+from app.cli.settings import fail, read_settings
 from app.cli.storage import storage
 from app.database import Database, StorageFailed
 from app.database.backup import BackupRefused, back_up, restore
@@ -68,7 +68,7 @@ def serve(
     ] = False,
 ) -> None:
     """Serve the API and run the syncs (or what MAILDELTA_ROLE says)."""
-    settings = _settings()
+    settings = read_settings()
     if without_secrets:
         settings = settings.model_copy(update={"without_secrets": True})
     logs.configure(settings)
@@ -78,7 +78,7 @@ def serve(
     try:
         app = create_app(settings, traces=tracing)
     except (SecretKeyMissing, StorageFailed, OSError, ValueError) as error:
-        _fail(str(error))
+        fail(str(error))
     if not settings.api_key.get_secret_value():
         typer.echo(f"The admin key is in {settings.api_key_file} ('maildelta show-key' prints it).", err=True)
     sys.setswitchinterval(INTERVAL)
@@ -103,7 +103,7 @@ def demo(
 @cli.command()
 def migrate() -> None:
     """Bring the database to the newest schema. 'serve' does so by itself."""
-    settings = _settings()
+    settings = read_settings()
     logs.configure(settings)
     upgrade(settings.effective_database_url)
     typer.echo("The database has the newest schema.")
@@ -122,7 +122,7 @@ def move(
     try:
         migrate_data(source, target, say=say)
     except (CannotMove, DatabaseInUse) as error:
-        _fail(str(error))
+        fail(str(error))
     typer.echo("All is there. Set MAILDELTA_DATABASE_URL to the target; keep the keys as they are.")
 
 
@@ -131,11 +131,11 @@ def backup(
     file: Annotated[Path, typer.Argument(help="Must not exist yet.", dir_okay=False)],
 ) -> None:
     """Copy the embedded database to a file, while the service runs."""
-    settings = _settings()
+    settings = read_settings()
     try:
         octets = back_up(settings.effective_database_url, file)
     except (BackupRefused, DatabaseInUse) as error:
-        _fail(str(error))
+        fail(str(error))
     typer.echo(f"{file}: {octets} octets, checked. It holds mail in readable form.")
     typer.echo(
         "The keys are NOT in it. Without the secret key its stored passwords cannot be used: keep "
@@ -150,11 +150,11 @@ def put_back(
     force: Annotated[bool, typer.Option("--force", help="Replace the database that is there.")] = False,
 ) -> None:
     """Put a backup in the place of the embedded database. Stop the service first."""
-    settings = _settings()
+    settings = read_settings()
     try:
         restore(settings.effective_database_url, file, force=force, now=datetime.now(UTC))
     except (BackupRefused, DatabaseInUse) as error:
-        _fail(str(error))
+        fail(str(error))
     typer.echo("Restored. Mail stored since the backup comes again with the next syncs, under new places.")
     if not settings.secret_key.get_secret_value() and not settings.secret_key_file.exists():
         typer.echo(f"Put the secret key of then into {settings.secret_key_file} before you start.", err=True)
@@ -163,7 +163,7 @@ def put_back(
 @cli.command("show-key")
 def show_key() -> None:
     """Print the first admin key."""
-    typer.echo(_known_api_key(_settings()))
+    typer.echo(_known_api_key(read_settings()))
 
 
 @cli.command("make-key")
@@ -177,14 +177,14 @@ def make_api_key(
     days: Annotated[int | None, typer.Option(min=1, help="It expires after so many days.")] = None,
 ) -> None:
     """Make an API key and print it, once."""
-    settings = _settings()
+    settings = read_settings()
     upgrade(settings.effective_database_url)
     database = Database(settings.effective_database_url)
     try:
         now = datetime.now(UTC)
         expires_at = now + timedelta(days=days) if days else None
         if wrong := [each for each in label or () if not re.fullmatch(LABEL_PATTERN, each)]:
-            _fail(f"'{wrong[0]}' is no label: letters, digits and ._:@/=+- are.")
+            fail(f"'{wrong[0]}' is no label: letters, digits and ._:@/=+- are.")
 
         def make(db: Session) -> str:
             row, key = make_key(
@@ -195,7 +195,7 @@ def make_api_key(
 
         key = asyncio.run(database.write(make))
     except AppError as error:
-        _fail(error.faults[0].detail if error.faults else error.detail)
+        fail(error.faults[0].detail if error.faults else error.detail)
     finally:
         database.close()
     typer.echo(key)
@@ -209,7 +209,7 @@ def import_known(
     mailbox: Annotated[str, typer.Argument(help="The mailbox's id: mbx_1.")],
 ) -> None:
     """Make known what getmail6, fetchmail, mpop or Thunderbird has seen, through the running service."""
-    settings = _settings()
+    settings = read_settings()
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     answer = httpx.post(
         f"http://{host}:{settings.port}/mailboxes/{mailbox}/unique-ids/import",
@@ -223,7 +223,7 @@ def import_known(
     )
     told = answer.json()
     if answer.status_code != 200:
-        _fail("; ".join(fault["detail"] for fault in told.get("errors", [])) or told["detail"])
+        fail("; ".join(fault["detail"] for fault in told.get("errors", [])) or told["detail"])
     typer.echo(
         f"{told['format']}: {told['imported']} unique-ids imported, {told['already_known']} known already."
     )
@@ -242,14 +242,14 @@ def rotate(
 
     Interrupted at any moment, run it again (without --new-key).
     """
-    settings = _settings()
+    settings = read_settings()
     url = settings.effective_database_url
     try:
         if new_key:
             settings.add_secret_key()
         vault = open_vault(settings)
         if vault.is_closed:
-            _fail("MAILDELTA_WITHOUT_SECRETS is set: there is no key to seal by.")
+            fail("MAILDELTA_WITHOUT_SECRETS is set: there is no key to seal by.")
         with shared(url):
             database = Database(url)
             try:
@@ -257,7 +257,7 @@ def rotate(
             finally:
                 database.close()
     except (SecretKeyMissing, DatabaseInUse, StorageFailed, OSError, ValueError) as error:
-        _fail(str(error))
+        fail(str(error))
     typer.echo(f"Sealed anew: {sealed.done}. By the newest key are now: {sealed.current}.")
     if sealed.unreadable:
         typer.echo(f"No key opens: {sealed.unreadable}. Keep all keys, and send these credentials again.")
@@ -273,9 +273,9 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", help="Do it; else it is only said what it would be.")] = False,
 ) -> None:
     """For a key that is lost: remove the stored credentials that no key opens. Mail and mailboxes stay."""
-    settings = _settings()
+    settings = read_settings()
     if not yes:
-        _fail("This removes the credentials of every mailbox that no key opens, for good: say --yes.")
+        fail("This removes the credentials of every mailbox that no key opens, for good: say --yes.")
     url = settings.effective_database_url
     try:
         with shared(url):
@@ -285,7 +285,7 @@ def forget(
             finally:
                 database.close()
     except (DatabaseInUse, StorageFailed, OSError, ValueError) as error:
-        _fail(str(error))
+        fail(str(error))
     typer.echo(f"Mailboxes without credentials now: {count}. Send them again, by PATCH.")
 
 
@@ -295,27 +295,13 @@ def version() -> None:
     typer.echo(__version__)
 
 
-def _settings() -> Settings:
-    try:
-        return Settings()
-    except ValidationError as error:
-        # The input is left out: it may be a secret.
-        faults = [f"MAILDELTA_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors()]
-        _fail("\n".join(faults))
-
-
 def _known_api_key(settings: Settings) -> str:
     try:
         return settings.known_api_key()
     except FileNotFoundError:
-        _fail(
+        fail(
             f"No admin key: MAILDELTA_API_KEY is not set, and there is no {settings.api_key_file.resolve()}. The "
             "service makes that file at its first start: run this where it runs, or set MAILDELTA_DATA_DIR."
         )
     except (OSError, ValueError) as error:
-        _fail(str(error))
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(message, err=True)
-    sys.exit(2)
+        fail(str(error))

@@ -3,18 +3,17 @@
 import asyncio
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
-from typing import NoReturn
 
 import typer
 
+from app.cli.settings import fail, read_settings
 from app.database import Database, StorageFailed
-from app.database.locks import DatabaseInUse, shared
-from app.database.schema import upgrade
+from app.database.locks import DatabaseInUse, database_file, shared
+from app.database.schema import revision_of, revisions
 from app.database.vacuum import CannotRebuild, rebuild
 from app.messages import sums
-from app.settings import Settings
 from app.web.ids import encode_id
 from app.worker.counting import count_to_the_end
 
@@ -28,7 +27,7 @@ def check() -> None:
     """Compare the sums of what is stored with what is there; exit code 1 if they differ. Looks at every message."""
     with _database() as database:
         if asyncio.run(database.read(sums.is_counting)):
-            _fail("What an earlier version stored is still being counted: ask again in some minutes.")
+            fail("What an earlier version stored is still being counted: ask again in some minutes.")
         wrong = asyncio.run(database.search(partial(sums.wrong, limit=_MOST_TOLD)))
     for mailbox_id, (told, there) in wrong.items():
         typer.echo(
@@ -62,27 +61,29 @@ def vacuum() -> None:
     Files of earlier versions need it once; from then on the service gives room back while it runs.
     """
     try:
-        before, after = rebuild(Settings().effective_database_url)
+        before, after = rebuild(read_settings().effective_database_url)
     except (CannotRebuild, DatabaseInUse, OSError) as error:
-        _fail(str(error))
+        fail(str(error))
     typer.echo(f"{before} octets before, {after} now.")
 
 
 @contextmanager
 def _database() -> Iterator[Database]:
-    url = Settings().effective_database_url
+    """The database that is there, with the newest schema: neither is made here."""
+    url = read_settings().effective_database_url
+    file = database_file(url)
+    if file is not None and not file.is_file():
+        fail(
+            f"There is no database {file.resolve()}. Run this where the service runs, or set MAILDELTA_DATA_DIR "
+            "or MAILDELTA_DATABASE_URL as it has them."
+        )
     try:
-        with shared(url):
-            upgrade(url)
-            database = Database(url)
-            try:
-                yield database
-            finally:
-                database.close()
+        with shared(url), closing(Database(url)) as database:
+            revision = asyncio.run(database.read(lambda db: revision_of(db.connection())))
+            if revision is None:
+                fail("The database is none of Maildelta's.")
+            if revision != revisions()[-1]:
+                fail("The database has the schema of another version: use the 'maildelta' of the service.")
+            yield database
     except (DatabaseInUse, StorageFailed, OSError) as error:
-        _fail(str(error))
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(message, err=True)
-    sys.exit(2)
+        fail(str(error))

@@ -50,9 +50,8 @@ def give_back(db: Session, *, most: int) -> bool:
     if not (some := min(most, pages(db).too_many)):
         return False
     connection = db.connection()
-    for _ in range(
-        some
-    ):  # a step of it gives one page back, and Python's driver makes one step of what has no columns
+    # A step of it gives one page back, and Python's driver makes one step of what has no columns.
+    for _ in range(some):
         connection.exec_driver_sql("PRAGMA incremental_vacuum(1)")
     return True
 
@@ -63,10 +62,12 @@ def rebuild(url: str) -> tuple[int, int]:
     Killed at any moment, the file is as it was.
     """
     file = database_file(url)
-    if file is None or not file.is_file():
+    if file is None:
         raise CannotRebuild(
             "This is for the embedded SQLite database; PostgreSQL gives room back by autovacuum."
         )
+    if not file.is_file():
+        raise CannotRebuild(f"There is no database {file.resolve()}.")
     with alone(url):
         before, free = file.stat().st_size, shutil.disk_usage(file.absolute().parent).free
         if free < 2 * before:
