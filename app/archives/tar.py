@@ -13,7 +13,7 @@ from app.archives.events import ArchiveRefused, Event, Mark, Passed
 
 _BLOCK: Final = 512
 _MOST_RECORDS: Final = 64 * 1024  # octets of extended headers: ours have none, and names are not that long
-_PAX_RECORD: Final = re.compile(rb"([0-9]{1,9}) ([^=\n]{1,256})=")
+_PAX_RECORD: Final = re.compile(rb"([0-9]{1,9}) ([^=\n]+)=")  # a key is as long as it likes
 _REGULAR: Final = frozenset((b"0"[0], 0, b"7"[0]))  # 0: of tars before POSIX; 7: "contiguous"
 _WITHOUT_CONTENT: Final = frozenset(b"123456")  # whatever their size says: links, devices, folders, pipes
 _LONG_NAME, _LONG_LINK, _PAX, _PAX_OF_ALL = b"L"[0], b"K"[0], b"x"[0], b"g"[0]
@@ -131,11 +131,13 @@ class TarReader:
                 value = records[found.end() : end - 1]
                 if end <= found.end() or end > len(records):
                     raise ArchiveRefused("the tar has an extended header that is none")
-                if found[2] == b"path":
-                    self._name = value
+                if found[2] == b"path":  # an empty value: the header's own counts (POSIX.1-2001, pax)
+                    self._name = value or None
                 elif found[2] == b"size":
-                    self._octets = _decimal(value)
+                    self._octets = _decimal(value) if value else None
                 at = end
+            if records[at:].strip(b"\0"):
+                raise ArchiveRefused("the tar has an extended header that is none")
 
 
 def _is_header(block: bytes) -> bool:

@@ -125,14 +125,33 @@ def test_what_is_cut_or_no_tar_is_refused(file: bytes) -> None:
     "records", [b"9 path=x\n", b"999999999 path=x\n", b"12 size=-512\n", b"0 size=1\n", b"11 size=\xff\xff\n"]
 )
 def test_extended_headers_that_lie_are_refused_or_without_effect(records: bytes) -> None:
-    pax = tarfile.TarInfo("pax")
-    pax.type, pax.size = tarfile.XHDTYPE, len(records)
-    file = pax.tobuf(tarfile.USTAR_FORMAT) + records + padding(len(records)) + entry("new/1", b"mail") + END
     try:
-        found, _ = read(file)
+        found, _ = read(with_records(records, entry("new/1", b"mail")))
     except ArchiveRefused:
         return
     assert found in ([b"mail"], [])
+
+
+def with_records(records: bytes, following: bytes) -> bytes:
+    pax = tarfile.TarInfo("pax")
+    pax.type, pax.size = tarfile.XHDTYPE, len(records)
+    return pax.tobuf(tarfile.USTAR_FORMAT) + records + padding(len(records)) + following + END
+
+
+@pytest.mark.parametrize("records", [b"8 size=\n", b"8 path=\n", b"11 size=99\n8 size=\n", b"8 size=\n\0\0"])
+def test_an_extended_header_without_a_value_leaves_what_the_header_says(records: bytes) -> None:
+    assert read(with_records(records, entry("new/1", b"mail"))) == ([b"mail"], 0)
+
+
+def test_behind_a_record_with_a_long_key_the_next_one_counts() -> None:
+    records = b"411 " + b"k" * 404 + b"=v\n" + b"14 path=cur/1\n"
+    assert read(with_records(records, entry("x", b"mail"))) == ([b"mail"], 0)
+
+
+@pytest.mark.parametrize("behind", [b"path=cur/1\n", b"13 path cur/1\n", b"\x00\x00x"])
+def test_an_extended_header_that_cannot_be_read_to_its_end_is_refused(behind: bytes) -> None:
+    with pytest.raises(ArchiveRefused):
+        read(with_records(b"13 comment=x\n" + behind, entry("new/1", b"mail")))
 
 
 def test_an_extended_header_without_end_is_refused_before_it_has_come() -> None:
