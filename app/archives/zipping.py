@@ -170,8 +170,7 @@ def _table_of(file: IO[bytes], octets: int) -> tuple[int, int, int]:
     """How many entries the table has, where it begins, and where it has ended."""
     begin = max(0, octets - _MOST_COMMENT)
     tail = _at(file, begin, _MOST_COMMENT)
-    place = tail.rfind(_END_SIGN.to_bytes(4, "little"), 0, max(0, len(tail) - _END.size + 4))
-    if place < 0:
+    if (place := _place_of_end(tail)) < 0:
         raise ArchiveRefused("the file is no zip, or it was cut off: its table is not there")
     _, disk, of, _, entries, size, at, _ = _END.unpack_from(tail, place)
     locator = _at(file, begin + place - _LOCATOR_64.size, _LOCATOR_64.size) if begin + place >= 20 else b""
@@ -182,6 +181,20 @@ def _table_of(file: IO[bytes], octets: int) -> tuple[int, int, int]:
     if disk != 0 or of != 0 or at + size > octets or entries * _CENTRAL.size > size:
         raise ArchiveRefused("the zip's table is damaged, or of several files")
     return entries, at, at + size
+
+
+def _place_of_end(tail: bytes) -> int:
+    """Where the last record begins; -1: nowhere. A comment behind it may hold its sign, but ends with the file (§4.3.16).
+
+    In a file that has more behind its end than the comment it is the last one with the sign.
+    """
+    sign = _END_SIGN.to_bytes(4, "little")
+    last = place = tail.rfind(sign, 0, max(0, len(tail) - _END.size + 4))
+    while place >= 0:
+        if place + _END.size + _END.unpack_from(tail, place)[-1] == len(tail):
+            return place
+        place = tail.rfind(sign, 0, place)
+    return last
 
 
 def _in_64(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:

@@ -159,6 +159,19 @@ def test_what_is_cut_or_no_zip_is_refused(file: bytes) -> None:
         read(file)
 
 
+@pytest.mark.parametrize("comment", [b"PK\x05\x06", b"of PK\x05\x06 " * 100, b"PK\x05\x06" + bytes(18) + b"."])
+def test_a_comment_that_holds_the_sign_of_the_end_is_a_comment(comment: bytes) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.eml", b"mail")
+        archive.comment = comment
+    assert read(file.getvalue()) == ([b"mail"], 0)
+
+
+def test_octets_behind_the_end_of_a_zip_are_passed_over() -> None:
+    assert read(by_library({"a.eml": b"mail"}) + b"more") == ([b"mail"], 0)
+
+
 def test_an_empty_zip_has_no_messages() -> None:
     assert read(written([])) == ([], 0)
 
