@@ -13,16 +13,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import httpx
+from fastapi import FastAPI
 
 from app.main import create_app
 from app.settings import Settings
+from app.web.features import feature_of, serve
 from tests.servers.ports import free_port
 
 API_KEY = "a-key-of-the-tests-only"
+_BASE_URL = "http://service"
 _ENDED = {"succeeded", "partial", "failed", "cancelled"}
+
+Kind = TypeVar("Kind")
 
 
 class Account(Protocol):
@@ -103,6 +108,25 @@ class Client:
         return answer.content
 
 
+@dataclass
+class LocalClient(Client):
+    """The API of a service in this process; what it is made of is in reach too."""
+
+    app: FastAPI
+
+    def feature(self, kind: type[Kind]) -> Kind:
+        """What the routes of a feature work with."""
+        return feature_of(self.app, kind)
+
+    def serve(self, feature: object) -> None:
+        """Have the routes work with this instead of the one of its class."""
+        serve(self.app, [*self.app.state.features.values(), feature])
+
+    def stranger(self) -> httpx.AsyncClient:
+        """Somebody without a key."""
+        return httpx.AsyncClient(transport=_transport(self.app), base_url=_BASE_URL)
+
+
 def digests(messages: list[dict[str, Any]]) -> list[str]:
     """The sha256 of each message as the service says it, sorted."""
     return sorted(message["raw_sha256"] for message in messages)
@@ -128,14 +152,17 @@ def settings_for(data_dir: Path, **changes: Any) -> Settings:
 @asynccontextmanager
 async def running(
     settings: Settings, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-) -> AsyncIterator[Client]:
+) -> AsyncIterator[LocalClient]:
     """The service in this process, without a port."""
     app = create_app(settings, clock=clock)
     async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         headers = {"Authorization": f"Bearer {API_KEY}"}
-        async with httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers) as http:
-            yield Client(http)
+        async with httpx.AsyncClient(transport=_transport(app), base_url=_BASE_URL, headers=headers) as http:
+            yield LocalClient(http, app)
+
+
+def _transport(app: FastAPI) -> httpx.ASGITransport:
+    return httpx.ASGITransport(app=app, raise_app_exceptions=False)
 
 
 class ServiceProcess:

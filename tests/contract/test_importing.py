@@ -23,12 +23,11 @@ from app.mailboxes.models import MailboxId
 from app.messages import repository
 from app.messages.pages.feed import Order
 from app.messages.pages.search import Wanted
-from app.web.features import feature_of
 from tests.contract.test_exporting import LETTERS, exported, unpacked
 from tests.contract.test_feed import make_mailbox, put, walk
-from tests.contract.test_including import app_of, letter
+from tests.contract.test_including import letter
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults, Gate
-from tests.service import Client, running, settings_for
+from tests.service import Client, LocalClient, running, settings_for
 from tests.unit.archives.test_mbox import POSTMARK
 from tests.unit.archives.test_mbox import written as write_mbox
 from tests.unit.archives.test_tar import entry as tar_entry
@@ -39,7 +38,7 @@ FORMATS = ("mbox", "zip", "maildir-tar")
 @asynccontextmanager
 async def service(
     tmp_path: Path, database_url: str = "", **more: Any
-) -> AsyncIterator[tuple[Client, FakeMaildrop, str]]:
+) -> AsyncIterator[tuple[LocalClient, FakeMaildrop, str]]:
     """A service with one mailbox, whose maildrop is there."""
     drop, settings = FakeMaildrop(), settings_for(tmp_path, database_url=database_url, **more)
     async with FakePop3Server(drop) as server, running(settings) as client:
@@ -153,7 +152,7 @@ async def test_a_file_that_breaks_off_leaves_what_came_whole_and_is_sent_again(t
                 yield file[at : at + 64 * 1024]
             raise AppError(400, "bad_request", "The body did not come whole.")
 
-        importer = feature_of(app_of(client), ArchiveRoutes).importer
+        importer = client.feature(ArchiveRoutes).importer
         into = Into(MailboxId(1), ALL_MAILBOXES)
         with pytest.raises(AppError):
             await importer.run(into, cut(), None, reach_now=of_all_mailboxes)
@@ -170,7 +169,7 @@ async def test_where_a_temporary_file_has_no_room_it_is_said_to_be_a_failure_of_
         yield write_mbox([letter("large", "x" * 4_500_000)])
 
     async with service(tmp_path) as (client, _drop, _mailbox_id):
-        importer = feature_of(app_of(client), ArchiveRoutes).importer
+        importer = client.feature(ArchiveRoutes).importer
         into = Into(MailboxId(1), ALL_MAILBOXES)
         with pytest.raises(StorageFailed):
             await replace(importer, directory=tmp_path / "gone").run(

@@ -1,15 +1,17 @@
 """Pages with what was read of each letter: cut, marked, shared; over HTTP, on SQLite and PostgreSQL alike."""
 
 import asyncio
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from app.mail.mime import parse
 from app.messages.injected import MessageRoutes
-from app.messages.letters.reader import MessageReader
-from app.web.features import feature_of
+from app.reading.shares import Owner
+from app.reading.threads import FairThreads, Result, Steps
 from tests.letters_stored import stored
-from tests.service import Client, running, settings_for
+from tests.service import Client, LocalClient, running, settings_for
 
 
 def letter(subject: str, text: str, *more: str) -> bytes:
@@ -97,12 +99,20 @@ async def test_one_message_is_answered_whole_unless_fields_say_what_of_it(
         assert anew.json() == (await client.http.get(f"/messages/{ids[1]}")).json()
 
 
-def reader_of(client: Client) -> MessageReader:
-    return feature_of(app_of(client), MessageRoutes).letters
+def compose(client: LocalClient, **changes: Any) -> None:
+    """Have answers composed otherwise."""
+    feature = client.feature(MessageRoutes)
+    client.serve(replace(feature, composer=replace(feature.composer, **changes)))
 
 
-def app_of(client: Client) -> Any:
-    return client.http._transport.app  # type: ignore[attr-defined]  # of the transport within this process
+class CountingThreads(FairThreads):
+    """They count what they were asked for."""
+
+    works = 0
+
+    async def run(self, owner: Owner, work: Steps[Result]) -> Result:
+        self.works += 1
+        return await super().run(owner, work)
 
 
 async def test_a_page_is_cut_where_it_is_full_and_a_larger_message_comes_alone(
@@ -111,12 +121,11 @@ async def test_a_page_is_cut_where_it_is_full_and_a_larger_message_comes_alone(
     letters = [letter(f"m{n}", "x" * size) for n, size in enumerate([10, 900, 10, 5000, 10, 10])]
     ids = await stored(tmp_path, letters, url=database_url)
     async with running(settings_for(tmp_path, database_url=database_url)) as client:
-        feature = feature_of(app_of(client), MessageRoutes)
-        object.__setattr__(feature.composer, "page_octets", 2500)
+        compose(client, page_octets=2500)
         found = await pages(client, include="text", fields="id,subject")
         assert [item["id"] for page in found for item in page] == ids
         assert [len(page) for page in found] == [3, 1, 2]
-        object.__setattr__(feature.composer, "page_octets", 1)
+        compose(client, page_octets=1)
         newest = await client.http.get("/messages", params={"order": "newest", "include": "text", "limit": 3})
         assert [item["id"] for item in newest.json()["items"]] == ids[-1:]
         assert newest.json()["has_more"]
@@ -129,29 +138,25 @@ async def test_a_page_is_cut_where_it_is_full_and_a_larger_message_comes_alone(
 async def test_a_page_ends_in_time_and_the_next_one_goes_on(tmp_path: Path) -> None:
     await stored(tmp_path, [letter(f"m{n}", "x") for n in range(40)])
     async with running(settings_for(tmp_path)) as client:
-        feature = feature_of(app_of(client), MessageRoutes)
-        object.__setattr__(feature.composer, "page_seconds", -1.0)
+        compose(client, page_seconds=-1.0)
         assert [len(page) for page in await pages(client, include="text")] == [16, 16, 8]
 
 
 async def test_letters_that_are_read_for_one_are_not_read_again_for_another(tmp_path: Path) -> None:
     await stored(tmp_path, [letter(f"m{n}", "x") for n in range(3)] + [letter("m0", "x")])
-    async with running(settings_for(tmp_path)) as client:
-        letters = reader_of(client)
-        reads: list[int] = []
-        run = letters.threads.run
+    with closing(CountingThreads(2, name="counted")) as threads:
+        async with running(settings_for(tmp_path)) as client:
+            await one_reads_for_all(client, threads)
 
-        async def counted(owner: Any, work: Any) -> Any:
-            reads.append(1)
-            return await run(owner, work)
 
-        letters.threads.run = counted  # type: ignore[method-assign]  # the one that does the work
-        answers = await asyncio.gather(
-            *(client.http.get("/messages", params={"include": "text"}) for _ in range(5)),
-            *(client.http.get("/messages/msg_1") for _ in range(5)),
-        )
-        assert {answer.status_code for answer in answers} == {200}
-        assert len(reads) <= 2
-        before = len(reads)
-        await client.http.get("/messages", params={"include": "html,headers"})
-        assert len(reads) == before
+async def one_reads_for_all(client: LocalClient, threads: CountingThreads) -> None:
+    compose(client, letters=replace(client.feature(MessageRoutes).letters, threads=threads))
+    answers = await asyncio.gather(
+        *(client.http.get("/messages", params={"include": "text"}) for _ in range(5)),
+        *(client.http.get("/messages/msg_1") for _ in range(5)),
+    )
+    assert {answer.status_code for answer in answers} == {200}
+    assert 1 <= threads.works <= 2
+    before = threads.works
+    await client.http.get("/messages", params={"include": "html,headers"})
+    assert threads.works == before

@@ -10,14 +10,9 @@ import pytest
 from app.main import create_app
 from tests.contract.test_including import ATTACHED, letter
 from tests.letters_stored import stored
-from tests.service import API_KEY, Client, running, settings_for
+from tests.service import API_KEY, running, settings_for
 
 ALL = {"include": "raw_url,attachments"}
-
-
-def stranger(client: Client) -> httpx.AsyncClient:
-    """Somebody without a key."""
-    return httpx.AsyncClient(transport=client.http._transport, base_url="http://service")
 
 
 async def test_a_link_opens_one_thing_without_a_key_until_its_key_is_gone(
@@ -28,7 +23,7 @@ async def test_a_link_opens_one_thing_without_a_key_until_its_key_is_gone(
     async with running(settings) as client:
         made = (await client.http.post("/api-keys", json={"name": "reader", "scopes": ["read"]})).json()
         key = {"Authorization": f"Bearer {made['key']}"}
-        nobody = stranger(client)
+        nobody = client.stranger()
         page = (await client.http.get("/v1/messages", params=ALL, headers=key)).json()["items"]
         raw, attached = page[0]["raw_url"], page[0]["attachments"][0]["url"]
         assert raw.startswith(f"/v1/messages/{ids[0]}/raw?link=")

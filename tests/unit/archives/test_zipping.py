@@ -159,7 +159,9 @@ def test_what_is_cut_or_no_zip_is_refused(file: bytes) -> None:
         read(file)
 
 
-@pytest.mark.parametrize("comment", [b"PK\x05\x06", b"of PK\x05\x06 " * 100, b"PK\x05\x06" + bytes(18) + b"."])
+@pytest.mark.parametrize(
+    "comment", [b"PK\x05\x06", b"of PK\x05\x06 " * 100, b"PK\x05\x06" + bytes(18) + b"."]
+)
 def test_a_comment_that_holds_the_sign_of_the_end_is_a_comment(comment: bytes) -> None:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
