@@ -39,28 +39,31 @@ class Collector:
     _held: int = 0
     _file: IO[bytes] | None = None
 
-    def take(self, events: Iterable[Event]) -> Iterator[Body]:
-        """The messages that are complete. Raises ArchiveRefused."""
+    def take(self, events: Iterable[Event]) -> Iterator[Body | None]:
+        """What each event completes: a message, or nothing. Raises ArchiveRefused."""
         for event in events:
-            if isinstance(event, bytes):
-                self._add(event)
-            elif isinstance(event, Passed):
-                self.passed[event.why] += 1
-            elif event is Mark.END:
-                if self._held > self.most_octets:
-                    self.passed["it is larger than a message may be"] += 1
-                    self.drop()
-                else:
-                    yield self._whole()
-            elif event is Mark.BROKEN:
-                self.passed["it is damaged"] += 1
-                self.drop()
+            yield self._taken(event)
 
     def drop(self) -> None:
         """Forget the message that is coming."""
         if self._file is not None:
             self._file.close()
         self._pieces, self._held, self._file = [], 0, None
+
+    def _taken(self, event: Event) -> Body | None:
+        if isinstance(event, bytes):
+            self._add(event)
+        elif isinstance(event, Passed):
+            self.passed[event.why] += 1
+        elif event is Mark.END:
+            if self._held <= self.most_octets:
+                return self._whole()
+            self.passed["it is larger than a message may be"] += 1
+            self.drop()
+        elif event is Mark.BROKEN:
+            self.passed["it is damaged"] += 1
+            self.drop()
+        return None
 
     def _add(self, piece: bytes) -> None:
         self.octets += len(piece)

@@ -7,11 +7,15 @@ from typing import Protocol
 
 
 class Mark(Enum):
-    """Around the pieces of a message. ``BROKEN``: the message that was begun is not whole, and not to be used."""
+    """Around the pieces of a message. ``BROKEN``: the message that was begun is not whole, and not to be used.
+
+    ``FOLDER``: an entry that nobody misses.
+    """
 
     BEGIN = "begin"
     END = "end"
     BROKEN = "broken"
+    FOLDER = "folder"
 
 
 @dataclass(frozen=True, slots=True)

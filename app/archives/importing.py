@@ -34,7 +34,7 @@ from app.mailboxes.service import existing
 from app.messages import intake
 from app.messages.indexed.indexed_headers import IndexedHeaders
 from app.reading.shares import Owner
-from app.reading.threads import FairThreads
+from app.reading.threads import FairThreads, Steps
 
 IMPORT_MEMORY: Final = 32 * 1024 * 1024  # octets that an import holds at most: a batch, in its several forms
 _AT_ONCE: Final = 256 * 1024  # octets of a file that are read at one go
@@ -150,10 +150,10 @@ class Importer:
                 yield taken
             return
         reader: ArchiveReader = MboxReader() if archive_format is ArchiveFormat.MBOX else TarReader()
-        yield await self.threads.call(owner, partial(_taken, collector.take(reader.feed(first))))
+        yield await self.threads.run(owner, _taken(collector.take(reader.feed(first))))
         async for chunk in chunks:
-            yield await self.threads.call(owner, partial(_taken, collector.take(reader.feed(chunk))))
-        yield await self.threads.call(owner, partial(_taken, collector.take(reader.close())))
+            yield await self.threads.run(owner, _taken(collector.take(reader.feed(chunk))))
+        yield await self.threads.run(owner, _taken(collector.take(reader.close())))
 
     async def _of_zip(
         self, first: bytes, chunks: AsyncIterator[bytes], collector: Collector, owner: Owner
@@ -163,7 +163,7 @@ class Importer:
             async for chunk in chunks:
                 await _written(file, chunk)
             bodies = collector.take(read_zip(file, most_entries=self.most_entries))
-            while (taken := await self.threads.call(owner, partial(_taken, bodies, most=_BATCH_OCTETS)))[0]:
+            while (taken := await self.threads.run(owner, _taken(bodies, most=_BATCH_OCTETS)))[0]:
                 yield taken
             yield taken
 
@@ -232,20 +232,28 @@ _Taken = tuple[list[Body], ArchiveRefused | None]
 """Messages that came whole, and why nothing comes behind them, if so."""
 
 
-def _taken(bodies: Iterator[Body], *, most: int | None = None) -> _Taken:
-    """All of them; or some, of so many octets. Raises StorageFailed where a temporary file has no room."""
+def _taken(bodies: Iterator[Body | None], *, most: int | None = None) -> Steps[_Taken]:
+    """All of them; or some, of so many octets. Raises StorageFailed where a temporary file has no room.
+
+    What gives no message is a step as well: a file may hold a million of it, or unpack to much that is thrown away.
+    """
     found, octets = list[Body](), 0
     try:
         for body in bodies:
-            found.append(body)
-            octets += _size(body)
-            if most is not None and (octets >= most or len(found) >= _BATCH_MESSAGES):
-                break
+            if body is not None:
+                found.append(body)
+                octets += _size(body)
+                if most is not None and (octets >= most or len(found) >= _BATCH_MESSAGES):
+                    break
+            yield
     except ArchiveRefused as refused:
         return found, refused
     except OSError as error:
         close(found)
         raise _no_room(error) from error
+    except GeneratorExit:  # who sent the file is gone
+        close(found)
+        raise
     return found, None
 
 

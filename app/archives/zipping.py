@@ -153,8 +153,7 @@ def read_zip(file: IO[bytes], *, most_entries: int) -> Iterator[Event]:
         at += _CENTRAL.size + names + extras + comments
         size, packed, offset = _in_64(extra, size, packed, offset)
         if not name.lower().endswith(b".eml"):
-            if not name.endswith(b"/"):
-                yield Passed("its name does not end in .eml")
+            yield Mark.FOLDER if name.endswith(b"/") else Passed("its name does not end in .eml")
         elif flags & _ENCRYPTED or method not in {_STORED, _DEFLATED}:
             yield Passed("it is encrypted, or packed otherwise than stored or deflated")
         elif offset + _LOCAL.size + packed > octets:
@@ -184,9 +183,9 @@ def _table_of(file: IO[bytes], octets: int) -> tuple[int, int, int]:
 
 
 def _place_of_end(tail: bytes) -> int:
-    """Where the last record begins; -1: nowhere. A comment behind it may hold its sign, but ends with the file (§4.3.16).
+    """Where the last record begins (§4.3.16); -1: nowhere. Its sign may be in its comment, which ends with the file.
 
-    In a file that has more behind its end than the comment it is the last one with the sign.
+    In a file that goes on behind its comment it is the last place with the sign.
     """
     sign = _END_SIGN.to_bytes(4, "little")
     last = place = tail.rfind(sign, 0, max(0, len(tail) - _END.size + 4))

@@ -4,8 +4,9 @@ import asyncio
 import io
 import zipfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from app.mailboxes.models import MailboxId
 from app.messages import repository
 from app.messages.pages.feed import Order
 from app.messages.pages.search import Wanted
+from app.reading.threads import FairThreads
 from tests.contract.test_exporting import LETTERS, exported, unpacked
 from tests.contract.test_feed import make_mailbox, put, walk
 from tests.contract.test_including import letter
@@ -176,6 +178,25 @@ async def test_where_a_temporary_file_has_no_room_it_is_said_to_be_a_failure_of_
                 into, blocks(), None, reach_now=of_all_mailboxes
             )
         assert (await client.feed())[0] == []
+
+
+async def test_what_holds_no_message_is_read_in_steps_too(tmp_path: Path) -> None:
+    steps = count()
+    notes = zip_of({f"{n}.txt": b"" for n in range(500)} | {f"{n}/": b"" for n in range(500)})
+    bomb = zip_of({f"{n}.eml": bytes(4_000_000) for n in range(5)})
+
+    async def whole(file: bytes) -> AsyncIterator[bytes]:
+        yield file
+
+    with closing(FairThreads(1, name="counted", seconds=lambda: next(steps))) as threads:
+        async with service(tmp_path, max_message_octets=1_000_000) as (client, _drop, _mailbox_id):
+            importer = replace(client.feature(ArchiveRoutes).importer, threads=threads)
+            into = Into(MailboxId(1), ALL_MAILBOXES)
+            for file, least, passed in ((notes, 1000, 500), (bomb, 20_000_000 // (256 * 1024), 5)):
+                before = next(steps)
+                report = await importer.run(into, whole(file), None, reach_now=of_all_mailboxes)
+                assert (report.imported, sum(report.passed.values())) == (0, passed)
+                assert next(steps) - before > least, "a thread that looks at the clock can be given to others"
 
 
 async def of_all_mailboxes() -> Reach:
