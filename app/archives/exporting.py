@@ -8,10 +8,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
 from app.access.reach import Reach
 from app.archives.formats import ArchiveFormat, Writer, writer_of
-from app.database import Database
+from app.database import Database, StorageFailed
 from app.errors import AppError
 from app.messages import repository
 from app.messages.letters.contents import BLOCK_OCTETS, unpack
@@ -28,10 +29,11 @@ _OCTETS_TOGETHER = 4 * 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Exporter:
-    """Writes exports. ``threads``: where octets are packed and written."""
+    """Writes exports. ``threads``: where octets are packed and written; ``directory``: where a long table waits."""
 
     database: Database
     threads: FairThreads
+    directory: Path
 
     async def first(self, query: FeedQuery) -> Found:
         """Where an export begins. Raises CursorGone."""
@@ -51,9 +53,9 @@ class Exporter:
         """The file; of ``limit`` messages at most. ``found``: what ``first`` gave.
 
         ``reach_now``: what the reader reaches by now; it raises AppError for one who may not read any more, and the
-        file breaks off.
+        file breaks off. Raises StorageFailed where a temporary file has no room.
         """
-        writer, end = writer_of(archive_format, now=now), found.end
+        writer, end = writer_of(archive_format, now=now, directory=self.directory), found.end
         try:
             if piece := writer.open():
                 yield piece
@@ -79,6 +81,8 @@ class Exporter:
             }
             for piece in writer.close(manifest, now=now):
                 yield piece
+        except OSError as error:
+            raise StorageFailed(f"There is no room for the table of an export: {error}") from error
         finally:  # whoever reads it may be gone
             writer.let_go()
 

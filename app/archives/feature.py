@@ -22,7 +22,7 @@ def build(core: Core, *, threads: FairThreads, refuse_full: Callable[[Session, M
     settings = core.settings
     serves = ArchiveRoutes(
         database=core.database,
-        exporter=Exporter(database=core.database, threads=threads),
+        exporter=Exporter(database=core.database, threads=threads, directory=settings.data_dir),
         importer=Importer(
             database=core.database,
             threads=threads,

@@ -1,10 +1,12 @@
-"""How each format writes a message, and what stands around all of them. A zip's table waits in a file."""
+"""How each format writes a message, and what stands around all of them. A long table of a zip waits in a file."""
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
-from tempfile import TemporaryFile
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import Any, Final, Protocol
 
 from app.archives import mbox, tar
@@ -26,11 +28,14 @@ MEDIA_TYPES: Final = {
     ArchiveFormat.ZIP: "application/zip",
     ArchiveFormat.MAILDIR_TAR: "application/x-tar",
 }
+_HELD_OF_A_TABLE: Final = 64 * 1024  # octets of a zip's table: of a thousand messages
 SUFFIXES: Final = {ArchiveFormat.MBOX: "mbox", ArchiveFormat.ZIP: "zip", ArchiveFormat.MAILDIR_TAR: "tar"}
 
 
 class Writer(Protocol):
-    """Writes messages one after the other; each method gives what is to be sent."""
+    """Writes messages one after the other; each method gives what is to be sent. Raises OSError where a temporary file
+    has no room.
+    """
 
     def open(self) -> bytes: ...
 
@@ -48,13 +53,13 @@ class Writer(Protocol):
         """Let go of what is held, whether the file was finished or not."""
 
 
-def writer_of(archive_format: ArchiveFormat, *, now: datetime) -> Writer:
-    """The writer of a format."""
+def writer_of(archive_format: ArchiveFormat, *, now: datetime, directory: Path) -> Writer:
+    """The writer of a format. ``directory``: where temporary files are."""
     match archive_format:
         case ArchiveFormat.MBOX:
             return _Mbox()
         case ArchiveFormat.ZIP:
-            return _Zip()
+            return _Zip(directory)
         case ArchiveFormat.MAILDIR_TAR:
             return _Maildir(now)
 
@@ -87,9 +92,10 @@ class _Mbox:
 
 
 class _Zip:
-    def __init__(self) -> None:
-        self._table = TemporaryFile()  # noqa: SIM115  closed with the export
-        self._zip = ZipWriter(self._table)
+    def __init__(self, directory: Path) -> None:
+        table = SpooledTemporaryFile(_HELD_OF_A_TABLE, dir=str(directory))  # noqa: SIM115  closed with the export
+        self._table = table
+        self._zip = ZipWriter(table)
 
     def open(self) -> bytes:
         return b""
@@ -109,7 +115,8 @@ class _Zip:
         yield from self._zip.close()
 
     def let_go(self) -> None:
-        self._table.close()
+        with suppress(OSError):  # what it had still to write has no room
+            self._table.close()
 
 
 class _Maildir:

@@ -4,8 +4,9 @@ import asyncio
 import io
 import zipfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, nullcontext
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from app.access.reach import ALL_MAILBOXES, Reach
+from app.archives.formats import ArchiveFormat
 from app.archives.importing import Into
 from app.archives.routes import ArchiveRoutes
 from app.database import Database, StorageFailed
 from app.errors import AppError
 from app.mailboxes.models import MailboxId
 from app.messages import repository
-from app.messages.pages.feed import Order
+from app.messages.pages.feed import FeedQuery, Order
 from app.messages.pages.search import Wanted
 from app.reading.threads import FairThreads
 from tests.contract.test_exporting import LETTERS, exported, unpacked
@@ -178,6 +180,20 @@ async def test_where_a_temporary_file_has_no_room_it_is_said_to_be_a_failure_of_
                 into, blocks(), None, reach_now=of_all_mailboxes
             )
         assert (await client.feed())[0] == []
+
+
+async def test_where_the_table_of_an_export_has_no_room_the_file_breaks_off(tmp_path: Path) -> None:
+    async with service(tmp_path) as (client, _drop, mailbox_id):
+        assert await imported(client, mailbox_id, write_mbox([letter(f"m{n}", "x") for n in range(1300)]))
+        exporter = replace(client.feature(ArchiveRoutes).exporter, directory=tmp_path / "gone")
+        query = FeedQuery(Wanted(), ALL_MAILBOXES, Order.FEED, None, 100, is_export=True)
+        for limit, has_room in ((1000, True), (None, False)):
+            pieces = exporter.pieces(
+                query, await exporter.first(query), ArchiveFormat.ZIP, limit=limit, owner=(1,),
+                now=datetime.now(UTC), reach_now=of_all_mailboxes,
+            )  # fmt: skip
+            with nullcontext() if has_room else pytest.raises(StorageFailed):
+                assert len([piece async for piece in pieces]) > 10
 
 
 async def test_what_holds_no_message_is_read_in_steps_too(tmp_path: Path) -> None:
