@@ -1,6 +1,7 @@
 """Mailboxes over HTTP."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Annotated, TypeVar
@@ -80,6 +81,28 @@ class MailboxRoutes:
     def health_of(self, row: Mailbox) -> Health:
         """How a mailbox fares now."""
         return judge(row, self.thresholds, now=self.clock())
+
+    def change(self, db: Session, mailbox_id: MailboxId, wanted: MailboxChange, *, reach: Reach) -> Mailbox:
+        """Change what is named of a mailbox. Raises AppError."""
+        row = service.change(
+            db,
+            mailbox_id,
+            wanted,
+            reach=reach,
+            vault=self.vault,
+            ledger=self.ledger,
+            allowed=self.allowed,
+            now=self.clock(),
+            kept=self.kept,
+        )
+        if wanted.model_fields_set & {"port", "security"}:
+            service.refuse_other_port(row, self.ports)
+        return row
+
+    def were_changed(self, fields: AbstractSet[str]) -> None:
+        """Such changes were committed: contents may be due to go."""
+        if fields & {"local_retention", "server_retention"}:
+            self.expiry_is_due()
 
 
 Value = TypeVar("Value", bound=str)
@@ -250,19 +273,7 @@ async def update_mailbox(
         if if_match is not None:
             service.existing(db, number, reach=by.reach, to_change=True)
             refuse_unless_matching(if_match, etag(_shaped(feature, db, number, by.reach)))
-        row = service.change(
-            db,
-            number,
-            body,
-            reach=by.reach,
-            vault=feature.vault,
-            ledger=feature.ledger,
-            allowed=feature.allowed,
-            now=feature.clock(),
-            kept=feature.kept,
-        )
-        if body.model_fields_set & {"port", "security"}:
-            service.refuse_other_port(row, feature.ports)
+        feature.change(db, number, body, reach=by.reach)
         db.flush()
         return _shaped(feature, db, number, by.reach)
 
@@ -273,8 +284,7 @@ async def update_mailbox(
     _log.info("mailbox_changed", mailbox=changed.id, fields=sorted(body.model_fields_set), **by.trail)
     if changed.next_sync_at:
         feature.work_is_due()
-    if body.model_fields_set & {"local_retention", "server_retention"}:
-        feature.expiry_is_due()
+    feature.were_changed(body.model_fields_set)
     return changed
 
 
@@ -335,6 +345,7 @@ async def put_mailbox(
         _log.info("mailbox_registered", mailbox=mailbox.id, **by.trail)
     else:
         _log.info("mailbox_changed", mailbox=mailbox.id, fields=sorted(changed), **by.trail)
+        feature.were_changed(changed)
     if mailbox.next_sync_at:
         feature.work_is_due()
     return mailbox

@@ -12,13 +12,14 @@ from app.database import Database, StorageFailed
 from app.mailboxes.credentials.secrets import Vault
 from app.mailboxes.many.batch import Batch
 from app.mailboxes.many.batch_routes import BatchRoutes
+from app.mailboxes.models import EXPIRY_JOB
 from app.mailboxes.registering import Registry
 from app.maildrops.connection_check import ConnectionCheck
-from app.web.features import feature_of
+from app.runs.routes import SyncRoutes
 from tests.acceptance.test_api import MAILBOX, assert_problem, make_key
 from tests.contract.test_duplicates import NO_LEDGER, NOW
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
-from tests.service import Client, running, settings_for
+from tests.service import Client, LocalClient, running, settings_for
 
 ONE = {name: value for name, value in MAILBOX.items() if name != "allow_duplicate"}
 
@@ -127,7 +128,7 @@ async def _what_is_sent_twice_in_one_batch_is_refused(service: Client) -> None:
     ]
 
 
-async def _they_may_be_tried_first(service: Client) -> None:
+async def _they_may_be_tried_first(service: LocalClient) -> None:
     drop = FakeMaildrop(username="tried", password="right")
     async with FakePop3Server(drop) as server:
         local = {
@@ -145,8 +146,8 @@ async def _they_may_be_tried_first(service: Client) -> None:
         stored = {name: value for name, value in good.items() if name != "password"}
         assert statuses(await put(service, stored | {"name": "new"}, test="true")) == [200]
         assert server.sessions == sessions + 1
-        app = service.http._transport.app  # type: ignore[attr-defined]  # of the transport within this process
-        single, many = feature_of(app, ConnectionCheck).places, feature_of(app, BatchRoutes).batch.places
+        single = service.feature(ConnectionCheck).places
+        many = service.feature(BatchRoutes).batch.places
         path = f"/mailboxes/{done['results'][0]['mailbox_id']}"
         with ExitStack() as others:
             for _ in range(10):
@@ -167,7 +168,7 @@ async def _they_may_be_tried_first(service: Client) -> None:
         assert many.are_free
 
 
-async def _many_are_changed(service: Client) -> None:
+async def _many_are_changed(service: LocalClient) -> None:
     made = await put(service, *(item(n, labels=["many"]) for n in range(60, 63)))
     some = [result["mailbox_id"] for result in made["results"]]
     made = await put(service, item(63, labels=["many", "odd"], poll_interval_seconds=900))
@@ -195,8 +196,14 @@ async def _many_are_changed(service: Client) -> None:
     refusals: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
         ({}, {"paused": True}), ({"mailbox_id": "mbx_999"}, {"paused": True}), ({"mailbox_id": "x"}, {}),
         (asked, {"external_id": "x"}), (asked, {"labels": [], "add_labels": ["a"]}), (asked, {"nmae": "x"}),
-        (asked, {"host": "10.0.0.1"}), (asked, {"add_labels": ["no label"]}),
+        (asked, {"host": "10.0.0.1"}), (asked, {"add_labels": ["no label"]}), (asked, {"password": "of-all"}),
+        (asked, {"password": None}), (asked, {"username": "u"}), (asked, {"oauth2": None}),
     )  # fmt: skip
+    due = service.feature(SyncRoutes).wakeups.jobs.ticket(EXPIRY_JOB)
+    keep = {"local_retention": {"mode": "keep"}}
+    changed = await service.http.patch("/mailboxes", json=keep, params={"mailbox_id": some[:2], "confirm": 2})
+    assert changed.json()["done"] == 2
+    assert due.is_set(), "as after the same change of one"
     for query, body in refusals:
         refused = await service.http.patch("/mailboxes", json=body, params=query | {"dry_run": "true"})
         assert_problem(refused, 422, "invalid_request")

@@ -90,7 +90,7 @@ class BatchAnswer(BaseModel):
 
 
 class ManyChange(MailboxChange):
-    """A change of many mailboxes: as of one, but of no names that are one's alone."""
+    """A change of many mailboxes: as of one, but of no login and no names that are one's alone."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"poll_interval_seconds": 600}]})
 
@@ -242,29 +242,17 @@ async def update_mailboxes(
     _refuse_what_is_ones_own(body)
     if "host" in body.model_fields_set:
         service.refuse_literal(body.host, serves.allowed)
-    service.refuse_token_url(body.oauth2, serves.allowed, serves.ports)
 
     def change(db: Session, mailbox_id: MailboxId) -> None:
         wanted = _of_one(body, service.existing(db, mailbox_id, reach=by.reach, to_change=True))
-        done = service.change(
-            db,
-            mailbox_id,
-            wanted,
-            reach=by.reach,
-            vault=serves.vault,
-            ledger=serves.ledger,
-            allowed=serves.allowed,
-            now=serves.clock(),
-            kept=serves.kept,
-        )
-        if wanted.model_fields_set & {"port", "security"}:
-            service.refuse_other_port(done, serves.ports)
+        serves.change(db, mailbox_id, wanted, reach=by.reach)
 
     answer = await _to_all(feature, which, by, change, dry_run=dry_run, confirm=confirm)
     if not dry_run:
         fields = sorted(body.model_fields_set)
         _log.info("mailboxes_changed", count=answer.done, failed=answer.failed, fields=fields, **by.trail)
         serves.work_is_due()
+        serves.were_changed(body.model_fields_set)
     return answer
 
 
@@ -333,7 +321,16 @@ def _of_one(body: ManyChange, row: Mailbox) -> MailboxChange:
 
 
 def _refuse_what_is_ones_own(body: ManyChange) -> None:
-    own = body.model_fields_set & {"id", "status", "created_at", "external_id"}
+    # One password for many would go to each of their servers, whoever has them.
+    own = body.model_fields_set & {
+        "id",
+        "status",
+        "created_at",
+        "external_id",
+        "username",
+        "password",
+        "oauth2",
+    }
     faults = [InputFault(f"/{name}", "is one mailbox's own") for name in sorted(own)]
     if "labels" in body.model_fields_set and (body.add_labels or body.remove_labels):
         faults.append(InputFault("/labels", "either labels, or add_labels and remove_labels"))
