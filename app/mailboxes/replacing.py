@@ -11,11 +11,12 @@ from sqlmodel import Session
 from app.access.reach import Reach
 from app.errors import AppError, invalid_request
 from app.mailboxes import repository, service
+from app.mailboxes.answers import MailboxAnswer
 from app.mailboxes.credentials.secrets import Binding, CredentialsUnreadable, Vault
 from app.mailboxes.keeping.local_rule import LocalRule
 from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.registering import register
-from app.mailboxes.schemas import MailboxAnswer, MailboxChange, MaildropMove, NewMailbox, credentials_of
+from app.mailboxes.schemas import MailboxChange, MaildropMove, NewMailbox, credentials_of
 from app.settings import IpNetwork
 
 _CREDENTIALS = {"password", "oauth2"}

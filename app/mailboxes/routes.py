@@ -18,6 +18,7 @@ from app.database import Database
 from app.errors import invalid_request
 from app.idempotency.replays import MAKES_ONCE
 from app.mailboxes import finding, replacing, repository, service
+from app.mailboxes.answers import MailboxAnswer, MailboxStats, answer
 from app.mailboxes.credentials.secrets import Vault
 from app.mailboxes.examples import MAILBOXES
 from app.mailboxes.finding import HealthAt, MailboxOrder, WantedMailboxes
@@ -27,7 +28,7 @@ from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
 from app.mailboxes.naming import ExternalId, Label
 from app.mailboxes.registering import register
 from app.mailboxes.replacing import MailboxReplacement
-from app.mailboxes.schemas import MailboxAnswer, MailboxChange, MailboxStats, NewMailbox, answer, etag
+from app.mailboxes.schemas import MailboxChange, NewMailbox, etag
 from app.settings import IpNetwork
 from app.web.errors.problems import answered, documented
 from app.web.features import served

@@ -24,18 +24,12 @@ from app.mailboxes.credentials.secrets import (
     auth_method,
 )
 from app.mailboxes.duplicates import is_same_login, refuse_duplicate, refuse_external_id_of_another
+from app.mailboxes.fields import DEFAULT_PORTS, Security
 from app.mailboxes.health import late_at
 from app.mailboxes.keeping.local_rule import LocalRule, refuse_shorter
 from app.mailboxes.labelling import labels_after_change
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
-from app.mailboxes.schemas import (
-    DEFAULT_PORTS,
-    MailboxChange,
-    MaildropMove,
-    NewMailbox,
-    Security,
-    credentials_of,
-)
+from app.mailboxes.schemas import MailboxChange, MaildropMove, NewMailbox, credentials_of
 from app.network.addresses import (
     PortRefused,
     is_allowed,

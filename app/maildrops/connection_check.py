@@ -16,8 +16,9 @@ from app.access.service import Caller
 from app.database import Database
 from app.errors import AppError, invalid_request
 from app.mailboxes.credentials.secrets import Binding, Credentials, CredentialsUnreadable, Vault
+from app.mailboxes.fields import Name
 from app.mailboxes.models import Mailbox, MailboxId
-from app.mailboxes.schemas import MailboxChange, Name, NewMailbox, credentials_of
+from app.mailboxes.schemas import MailboxChange, NewMailbox, credentials_of
 from app.mailboxes.service import columns_to_change, destination_of, existing, refuse_new_destination
 from app.maildrops.causes import Diagnosis, FailedStep, Step, diagnose, steps_of, warnings_of
 from app.maildrops.errors import UNREADABLE, SyncErrorCode, SyncFailed

@@ -6,8 +6,8 @@ from sqlmodel import Session
 
 from app.ledger import repository as ledger
 from app.ledger.models import EntryState
+from app.mailboxes.answers import Counts, LastSync, MailboxStats
 from app.mailboxes.models import MailboxId
-from app.mailboxes.schemas import Counts, LastSync, MailboxStats
 from app.messages import sums
 from app.runs import repository as runs
 from app.web.ids import encode_id

@@ -17,7 +17,7 @@ from app.ledger.lines import Known
 from app.ledger.listing_view import ListingView
 from app.ledger.models import EntryId, EntryState, Leased
 from app.mailboxes import repository as mailboxes
-from app.mailboxes.schemas import ServerFacts
+from app.mailboxes.answers import ServerFacts
 from app.runs.schemas import Report
 from app.sync.context import Surveyed, SyncContext
 from app.sync.listed.server_facts import columns_shown

@@ -21,8 +21,8 @@ from app.ledger.identity import Relation, is_same_by_content, is_same_by_headers
 from app.ledger.lines import Deletable, Known, Listed, ledger_key
 from app.ledger.models import EntryId, Leased
 from app.mail.fingerprint import fingerprint, head_of, shown
+from app.mailboxes.answers import ServerFacts
 from app.mailboxes.models import MailboxId
-from app.mailboxes.schemas import ServerFacts
 from app.messages import intake
 from app.messages.wholeness import Habit
 from app.pop3 import Sliced

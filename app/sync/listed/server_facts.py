@@ -6,8 +6,8 @@ from typing import Any
 from app import pop3
 from app.ledger.beginnings import Beginning
 from app.ledger.listing_view import ListingView
+from app.mailboxes.answers import ServerFacts
 from app.mailboxes.models import Mailbox
-from app.mailboxes.schemas import ServerFacts
 from app.maildrops.providers import least_seconds_between_logins
 from app.sync.listed.listing import Listed
 

@@ -7,7 +7,7 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from app.mailboxes.credentials.oauth2 import OAuth2Login
-from app.mailboxes.schemas import ServerRetention
+from app.mailboxes.fields import ServerRetention
 from app.mailboxes.wanted.criteria import Criteria
 from app.mailboxes.wanted.shapes import AllCriteria, AnyCriteria
 
