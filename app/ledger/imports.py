@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_
+from sqlalchemy import ColumnElement, and_, bindparam
 from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col
@@ -14,9 +14,14 @@ from app.ledger.models import EntryState
 from app.ledger.repository import KNOWN, LEDGER, as_known, slices
 from app.messages.models import Message
 
-_MOST_OF_THREADS = (
-    2_000  # messages that are looked at for those that a program has written status fields into
+# Messages that are looked at for those that a program has written status fields into.
+_MOST_OF_THREADS = 2_000
+_WAITING = and_(
+    LEDGER.c.mailbox_id == bindparam("mailbox"),
+    LEDGER.c.state == EntryState.IMPORTED.value,
+    LEDGER.c.missing_since.is_not(None),
 )
+_IS_ANY_WAITING = select_columns(LEDGER.c.id).where(_WAITING).limit(1)
 
 
 def stored_among(
@@ -88,14 +93,13 @@ def write_imported(db: Session, rows: Sequence[Row]) -> None:
 
 
 def imported_with(db: Session, maildrop: MaildropId, *, contents: Sequence[bytes]) -> list[Known]:
-    """Lines of imports with one of these contents that no listing has shown yet."""
-    waiting = and_(
-        LEDGER.c.mailbox_id == maildrop.mailbox_id,
-        LEDGER.c.generation == maildrop.generation,
-        LEDGER.c.missing_since.is_not(None),
-        LEDGER.c.state == EntryState.IMPORTED.value,
-    )
+    """Lines of imports with one of these contents that no listing has shown yet. Most mailboxes have no imports at all,
+    which one look into an index tells."""
+    if db.connection().execute(_IS_ANY_WAITING, {"mailbox": maildrop.mailbox_id}).first() is None:
+        return []
+    waiting = and_(_WAITING, LEDGER.c.generation == maildrop.generation)
     found: list[Known] = []
     for some in slices(contents):
-        found += as_known(db.connection().execute(KNOWN.where(waiting, LEDGER.c.content_sha256.in_(some))))
+        lines = KNOWN.where(waiting, LEDGER.c.content_sha256.in_(some))
+        found += as_known(db.connection().execute(lines, {"mailbox": maildrop.mailbox_id}))
     return found

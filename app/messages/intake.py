@@ -140,7 +140,8 @@ def store(
             repository.add_blocks(db, message.packed.sha256, blocks)
     rows = [_message_row(message, mailbox_id, now, is_quiet=is_quiet) for message in batch]
     mailboxes.change(db, mailbox_id, last_message_at=now)  # here, for somebody may just change the mailbox
-    first = repository.take_places(db, len(batch))
+    octets = sum(message.octets for message in batch)
+    first = repository.take_places(db, len(batch), octets=octets)
     places = [MessageSeq(first + offset) for offset in range(len(batch))]
     if is_quiet:
         repository.note_quiet(db, places[-1])
@@ -150,7 +151,7 @@ def store(
     header_rows.add(
         db, [(seq, *each) for seq, message in zip(places, batch, strict=True) for each in message.headers]
     )
-    recent.count(db, messages=len(batch), octets=sum(message.octets for message in batch), now=now)
+    recent.count(db, messages=len(batch), octets=octets, now=now)
     return places
 
 

@@ -22,7 +22,13 @@ _FEED = SQLModel.metadata.tables["feed"]
 _FEED_AND_PLACES = select(Feed.feed_id, Feed.last_seq, Feed.quiet_seq)
 _ADD_MESSAGES = insert(MESSAGES)
 _TAKE_PLACES = (
-    update(_FEED).values(last_seq=_FEED.c.last_seq + bindparam("places")).returning(_FEED.c.last_seq)
+    update(_FEED)
+    .values(
+        last_seq=_FEED.c.last_seq + bindparam("places"),
+        stored_messages=_FEED.c.stored_messages + bindparam("places"),
+        stored_octets=_FEED.c.stored_octets + bindparam("octets"),
+    )
+    .returning(_FEED.c.last_seq)
 )
 _MAILBOXES = SQLModel.metadata.tables["mailboxes"]
 
@@ -40,16 +46,19 @@ def add_blocks(db: Session, sha256: bytes, blocks: Iterable[tuple[int, bytes]]) 
         )
 
 
-def take_places(db: Session, count: int) -> int:
-    """Take ``count`` places of the feed and return the first; others wait for them until our commit."""
-    last: int = db.connection().execute(_TAKE_PLACES, {"places": count}).scalar_one()
+def take_places(db: Session, count: int, *, octets: int) -> int:
+    """Take ``count`` places of the feed and return the first; others wait for them until our commit.
+
+    The messages that come there, of so many octets together, are counted in the sums of all mailboxes.
+    """
+    last: int = db.connection().execute(_TAKE_PLACES, {"places": count, "octets": octets}).scalar_one()
     return last - count + 1
 
 
 def add_messages(db: Session, rows: Sequence[dict[str, Any]]) -> None:
-    """Store message rows in bulk, at places that were taken in this transaction, and count them."""
+    """Store message rows in bulk, at places that were taken for them in this transaction, and count them."""
     db.connection().execute(_ADD_MESSAGES, rows)
-    sums.add(db, [(row["mailbox_id"], row["octets"]) for row in rows])
+    sums.add_to_mailboxes(db, [(row["mailbox_id"], row["octets"]) for row in rows])
 
 
 def last_place(db: Session) -> int:

@@ -65,9 +65,10 @@ def overall(db: Session) -> Stored:
     return Stored(row[0], row[1])
 
 
-def add(db: Session, messages: Iterable[tuple[int, int]]) -> None:
-    """Count messages, each with its mailbox and its octets, that were stored in this transaction."""
-    _change(db, _by_mailbox(messages), sign=1)
+def add_to_mailboxes(db: Session, messages: Iterable[tuple[int, int]]) -> None:
+    """Count messages, each with its mailbox and its octets, that were stored in this transaction. In the sums of all
+    they are since their places were taken."""
+    _change_each(db, _by_mailbox(messages), sign=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def count_some(db: Session, *, most: int) -> bool:
     )
     rows = db.execute(some).all()
     reached = rows[-1][0] if len(rows) == most else end
-    add(db, [(row[1], row[2]) for row in rows if row[3]])
+    _change(db, _by_mailbox((row[1], row[2]) for row in rows if row[3]), sign=1)
     db.execute(update(Feed).values(counted_to=reached))
     return True
 
@@ -171,6 +172,10 @@ def _change(db: Session, changes: Mapping[int, Stored], *, sign: int) -> None:
         "more_octets": sign * sum(each.octets for each in changes.values()),
     }
     db.connection().execute(_ADD_TO_ALL, all_of_it)
+    _change_each(db, changes, sign=sign)
+
+
+def _change_each(db: Session, changes: Mapping[int, Stored], *, sign: int) -> None:
     rows = [
         {"mailbox_id": mailbox_id, "messages": sign * each.messages, "octets": sign * each.octets}
         for mailbox_id, each in sorted(changes.items())

@@ -134,7 +134,8 @@ async def _pass(sync: SyncContext) -> tuple[Surveyed, Deletions]:
     server = server_facts(sync.session, beginning, surveyed.listed, surveyed.view)
     with sync.phase("diff"):
         await record(sync, surveyed, server)
-    await sync.lease.read(sync.refuse_without_room)
+    if sync.tools.room.is_limited(mailbox):  # the disk was looked at before, and is again with each batch
+        await sync.lease.read(sync.refuse_without_room)
     with sync.phase("retrieve"):
         habit = await retrieve(sync, surveyed)
     deletions = await delete_on_server(sync, surveyed, server, habit)

@@ -184,7 +184,7 @@ class _Asked:
         return view
 
     def store(self, db: Session, _: object) -> None:
-        mailbox, first = self._filled(), messages.take_places(db, _SOME)
+        mailbox, first = self._filled(), messages.take_places(db, _SOME, octets=_SOME)
         sha256 = b"%032d" % 1
         messages.add_contents(db, [{"sha256": sha256, "octets": 1, "blocks": 1, "data": b""}])
         places = range(first, first + _SOME)

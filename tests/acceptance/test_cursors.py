@@ -20,7 +20,7 @@ def store(data_dir: Path, *, mailbox_id: int, count: int, every: timedelta = tim
     with Session(engine) as db:
         content = b"x" * 32
         repository.add_contents(db, [{"sha256": content, "octets": 1, "blocks": 1, "data": b""}])
-        first = repository.take_places(db, count)
+        first = repository.take_places(db, count, octets=count)
         blank = {"occurrence": 1, "to": [], "cc": [], "reply_to": [], "octets": 1, "raw_sha256": content}
         blank |= {"has_attachments": False, "snippet": "", "warnings": [], "mailbox_id": mailbox_id}
         rows = [

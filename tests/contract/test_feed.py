@@ -43,7 +43,7 @@ def add(db: Session, mailbox_id: MailboxId, subjects: list[str]) -> int:
     """Message rows with one content; the place of the first."""
     tables = SQLModel.metadata.tables
     repository.add_contents(db, [{"sha256": b"x" * 32, "octets": 1, "blocks": 1, "data": b""}])
-    first = repository.take_places(db, len(subjects))
+    first = repository.take_places(db, len(subjects), octets=len(subjects))
     blank: dict[str, Any] = {
         "mailbox_id": mailbox_id, "occurrence": 1, "to": [], "cc": [], "reply_to": [], "retrieved_at": NOW,
         "octets": 1, "raw_sha256": b"x" * 32, "has_attachments": False, "snippet": "", "warnings": [],
@@ -262,7 +262,7 @@ async def test_plain_reads_do_not_queue_behind_searches(database: Database) -> N
     searches = [asyncio.create_task(database.search(lambda _db: goes_on.wait(60))) for _ in range(8)]
     await asyncio.sleep(0)
     assert await database.read(repository.last_place) == 0
-    assert await database.write(lambda db: repository.take_places(db, 1)) == 1
+    assert await database.write(lambda db: repository.take_places(db, 1, octets=1)) == 1
     goes_on.set()
     assert all(await asyncio.gather(*searches))
 

@@ -50,6 +50,10 @@ class Room:
                 "themselves.",
             )
 
+    def is_limited(self, mailbox: Mailbox) -> bool:
+        """Whether a quota counts for the mailbox."""
+        return Limit() != Limit.of(mailbox.quota, self.each) or self.overall != Limit()
+
     def refuse_full(self, db: Session, mailbox: Mailbox) -> None:
         """Raises SyncFailed where a quota is reached, or the disk is nearly full."""
         self.refuse_full_disk()
