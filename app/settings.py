@@ -279,7 +279,8 @@ class Settings(BaseSettings):
         1,
         ge=0,
         description="Polls that found nothing are forgotten after so many days already: at short intervals they are "
-        "nearly all syncs. 0: like others.",
+        "nearly all syncs. 0: like others. However recent they are, only those among the last syncs of a mailbox are "
+        "kept (50, and about ten more until they are tidied up).",
     )
     indexed_headers: Annotated[tuple[str, ...], NoDecode] = Field(
         (),

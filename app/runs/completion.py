@@ -49,7 +49,7 @@ class Completion:
 
     ``facts``: columns of the mailbox that it found out. ``login_delay``: seconds that the server wants between two
     logins. ``logged_in_at``: when the login was accepted. ``has_moved``: most of what was known is not shown any more.
-    ``settle``: what is written besides. ``learnt``: of the server and of the mailbox there.
+    ``settle``: what is written besides. ``learnt``: of the server and of the mailbox there. ``chance``: random, 0 to 1.
     """
 
     claim: Claim
@@ -87,6 +87,8 @@ def write(db: Session, completions: Sequence[Completion]) -> Sequence[None]:
         if completion.settle is not None:
             completion.settle(leased)
         _let_others_follow(db, completion, states[completion.claim.mailbox_id])
+        if completion.chance * runs.QUIET_POLLS_TIDIED_EVERY < 1:
+            runs.forget_quiet(db, completion.claim.mailbox_id)
     return [None] * len(completions)
 
 

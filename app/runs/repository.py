@@ -47,6 +47,13 @@ _SYNCS = SQLModel.metadata.tables["syncs"]
 _MAILBOXES = SQLModel.metadata.tables["mailboxes"]
 
 _FINDS = ("new", "missing", "retrieved", "failed", "deleted")  # of a report: what a poll may find
+_FOUND_NOTHING = (
+    _SYNCS.c.trigger == Trigger.SCHEDULE.value,
+    _SYNCS.c.status == SyncStatus.SUCCEEDED.value,
+    *(_SYNCS.c.report[number].as_integer() == 0 for number in _FINDS),
+)
+QUIET_POLLS_KEPT = 50  # of each mailbox, and those since it was last tidied up
+QUIET_POLLS_TIDIED_EVERY = 10  # on an average, so that it costs next to nothing
 _ONE = select_columns(_SYNCS).where(
     _SYNCS.c.id == bindparam("sync"),
     exists().where(_MAILBOXES.c.id == _SYNCS.c.mailbox_id, _MAILBOXES.c.removed_at.is_(None)),
@@ -304,15 +311,20 @@ def forget_finished(
     later = aliased(Sync)
     has_later = select(later.id).where(later.mailbox_id == Sync.mailbox_id, col(later.id) > col(Sync.id))
     looked_at = (col(Sync.id) > after, col(Sync.id) <= old[-1])
-    is_quiet = [
-        col(Sync.finished_at) < quiet_before,
-        col(Sync.trigger) == Trigger.SCHEDULE.value,
-        col(Sync.status) == SyncStatus.SUCCEEDED.value,
-        *(_SYNCS.c.report[number].as_integer() == 0 for number in _FINDS),
-    ]
-    is_over = or_(col(Sync.finished_at) < before, and_(*is_quiet))
+    is_quiet = and_(col(Sync.finished_at) < quiet_before, *_FOUND_NOTHING)
+    is_over = or_(col(Sync.finished_at) < before, is_quiet)
     db.execute(delete(Sync).where(*looked_at, is_over, has_later.exists()))
     return SyncId(old[-1]) if len(old) == limit else None
+
+
+def forget_quiet(db: Session, mailbox_id: MailboxId) -> None:
+    """Forget polls that found nothing, but for those among a mailbox's last ``QUIET_POLLS_KEPT`` syncs."""
+    ours = _SYNCS.c.mailbox_id == mailbox_id
+    last = select_columns(_SYNCS.c.id).where(ours).order_by(_SYNCS.c.id.desc())
+    kept_from = last.offset(QUIET_POLLS_KEPT - 1).limit(1).scalar_subquery()
+    # Rows that are being forgotten by age are left to whoever does so: neither waits for the other.
+    older = select_columns(_SYNCS.c.id).where(ours, _SYNCS.c.id < kept_from, *_FOUND_NOTHING)
+    db.execute(delete(Sync).where(col(Sync.id).in_(older.with_for_update(skip_locked=True))))
 
 
 def compare_anew(db: Session, mailbox_id: MailboxId) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.clients import ClientFailed
-from benchmarks.scale import mailboxes, paper, polls, rows, workers
+from benchmarks.scale import mailboxes, paper, polls, rows, steady, workers
 from benchmarks.scale.idle import Say
 from benchmarks.scale.page import with_part
 from tests.servers.processes import ServerFailed, ServerMissing
@@ -70,6 +70,10 @@ def _workers(options: argparse.Namespace, say: Say) -> list[_Part]:
     ]
 
 
+def _steady(options: argparse.Namespace, say: Say) -> list[_Part]:
+    return [_Part(SCALE, "steady", steady.measured(steady.SMALL if options.small else steady.Sizes(), say))]
+
+
 def _paper(options: argparse.Namespace, say: Say) -> list[_Part]:
     text, told = paper.measured(paper.SMALL if options.small else paper.Sizes(), say)
     return [_Part(SCALE, "paper", text), _Part(OPERATIONS, "how large", told)]
@@ -80,6 +84,7 @@ _PARTS: Mapping[str, Callable[[argparse.Namespace, Say], list[_Part]]] = {
     "rows": _rows,
     "mailboxes": _mailboxes,
     "workers": _workers,
+    "steady": _steady,
     "paper": _paper,
 }
 

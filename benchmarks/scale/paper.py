@@ -10,6 +10,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.pool import NullPool
 
 from app.database import driver_url
+from app.runs.repository import QUIET_POLLS_KEPT, QUIET_POLLS_TIDIED_EVERY
 from benchmarks.machine import machine_facts
 from benchmarks.scale.idle import Say, Window, idle_accounts
 from benchmarks.scale.page import bullets, octets, table
@@ -23,7 +24,6 @@ _AT_ONCE = 128  # syncs of one worker, by default
 _TOLD_SECONDS = 10  # until PostgreSQL counts what was written before
 _PAGE_OCTETS = 8_192
 _DAY = 86_400
-_KEPT_DAYS = (1, 7, 30)
 
 _COUNTERS = text("""
     SELECT CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint) AS transactions,
@@ -205,7 +205,7 @@ def _page(sizes: Sizes, facts: Sequence[str], window: Window, cost: PerPoll, muc
           measured, {much.connections} of them all.
         - The log's upper end: a checkpoint every five minutes, and between two of them each mailbox is written once, on
           a page that no other shares, with a page of an index; each such page is logged whole.
-        - {_kept(cost, much)}
+        - {_kept(cost)}
     """)
     columns = ["what", "one poll", f"{MAILBOXES:,} mailboxes every {INTERVAL_SECONDS} s"]
     return "\n\n".join(
@@ -213,11 +213,11 @@ def _page(sizes: Sizes, facts: Sequence[str], window: Window, cost: PerPoll, muc
     )
 
 
-def _kept(cost: PerPoll, much: Extrapolated) -> str:
-    sizes = [f"{octets(much.syncs_per_day * days * cost.sync_octets)} at {days}" for days in _KEPT_DAYS]
+def _kept(cost: PerPoll) -> str:
+    each = QUIET_POLLS_KEPT + QUIET_POLLS_TIDIED_EVERY
     return (
-        "The database grows by ended syncs until they are forgotten, then no more. With "
-        f"`MAILDELTA_QUIET_POLLS_DAYS`: {', '.join(sizes)} (1 by default). Mail comes on top."
+        f"Of polls that found nothing some {each} of each mailbox are kept, for "
+        f"`MAILDELTA_QUIET_POLLS_DAYS` (1) at most: {octets(MAILBOXES * each * cost.sync_octets)}. Mail comes on top."
     )
 
 
@@ -229,7 +229,7 @@ def _for_operators(cost: PerPoll, much: Extrapolated) -> str:
         - {much.transactions:,.0f} transactions and {much.rows:,.0f} rows written a second,
           {octets(much.wal_octets_per_second)} to {octets(much.most_wal_octets_per_second)} of write-ahead log. That is
           at the highest pace, where many polls share a transaction; spread thin, one makes up to three.
-        - {_kept(cost, much)}
+        - {_kept(cost)}
         - A worker takes a core at most: add workers, not cores. One mail server gets `MAILDELTA_SYNCS_PER_HOST` syncs
           at once of all workers together: raise it if the mailboxes are of one.
     """)

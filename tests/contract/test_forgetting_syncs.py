@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
 from app.runs import repository as syncs
 from app.runs.models import SyncId
+from tests.contract.test_logins import Weeks, registered
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
 from tests.service import running, settings_for
 
@@ -86,6 +88,34 @@ async def test_a_poll_that_found_nothing_goes_sooner(
     await ended(database, mailbox_id, 20, 2, 0.5, 0.1, **({"report": NOTHING} | facts))
     assert await forget(database, limit=100) is None
     assert await left(database) == ([3, 4] if goes else [1, 2, 3, 4])
+
+
+async def test_of_polls_that_found_nothing_those_among_the_last_syncs_of_a_mailbox_stay(
+    database: Database,
+) -> None:
+    busy, other = await make_mailbox(database), await make_mailbox(database)
+    await ended(database, other, 0.3, report=NOTHING)
+    await ended(database, busy, 0.2, report=NOTHING | {"new": 1})
+    await ended(database, busy, 0.2, trigger="manual", report=NOTHING)
+    await ended(database, busy, *(0.1 for _ in range(syncs.QUIET_POLLS_KEPT)), report=NOTHING)
+    await database.write(partial(syncs.forget_quiet, mailbox_id=busy))
+    everything = list(range(1, syncs.QUIET_POLLS_KEPT + 4))
+    assert await left(database) == everything, "no more of it than are kept"
+    await ended(database, busy, 0.1, 0.1, report=NOTHING)
+    await database.write(partial(syncs.forget_quiet, mailbox_id=busy))
+    last = everything[-1]
+    assert await left(database) == [1, 2, 3, *range(6, last + 3)], (
+        "what found something or was asked for stays"
+    )
+
+
+async def test_polling_alone_lets_no_table_grow(database: Database) -> None:
+    weeks = Weeks(database, lambda _mailbox, _now: None)
+    await registered(database, 2)
+    await weeks.until(weeks.now + 50 * DAY, step=timedelta(hours=6))
+    assert weeks.logins.total() >= 250
+    most = 2 * (syncs.QUIET_POLLS_KEPT + 4 * syncs.QUIET_POLLS_TIDIED_EVERY)
+    assert 2 * syncs.QUIET_POLLS_KEPT <= len(await left(database)) < most
 
 
 async def test_one_batch_looks_at_no_more_than_it_may_and_says_where_to_go_on(database: Database) -> None:
