@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from app.edge.bounds import Edge
 from app.edge.refusals import Refusal
 from app.web.requests.clients import counted_as, is_trusted
+from app.web.requests.request_id import request_id
 
 _SLICE = 16 * 1024  # octets that are parsed at once: how far a limit may be overshot
 _MOST_UNPARSED = 1024 * 1024  # octets of requests that wait behind one that is being answered
@@ -44,6 +45,7 @@ class Connection(HttpToolsProtocol):
         self._is_deaf = False  # what else comes is not read as requests
         self.is_lingering = False
         self._refusal: Refusal | None = None
+        self._refused = ""  # the id of the request that is refused
         self._taken: tuple[int, float] | None = None  # so many octets of answers, at that time
 
     # What the event loop calls
@@ -223,8 +225,14 @@ class Connection(HttpToolsProtocol):
 
     def _answer(self, refusal: Refusal) -> None:
         """Refuse what came, and read nothing more; in the order of the requests."""
+        # The header fields that there are may be of the request before.
+        self._refused = request_id(self.headers if self._in_header or not self._is_whole else ())
         self._edge.log.warning(
-            "request_refused", reason=refusal.code, status=refusal.status, client=self.counted
+            "request_refused",
+            reason=refusal.code,
+            status=refusal.status,
+            client=self.counted,
+            request_id=self._refused,
         )
         self._unparsed, self._is_deaf, self._refusal = b"", True, refusal
         if self._is_idle:
@@ -238,7 +246,7 @@ class Connection(HttpToolsProtocol):
 
     def _close_with(self, refusal: Refusal) -> None:
         self._is_whole = False  # the rest of what is refused may be on its way
-        self.transport.write(refusal.answer(self.server_state.default_headers))
+        self.transport.write(refusal.answer(self.server_state.default_headers, request=self._refused))
         self.transport.close()
 
     def _cut(self, reason: str) -> None:

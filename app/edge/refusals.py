@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from enum import Enum
 from http import HTTPStatus
 
+from app.web.errors.error_codes import CODES
 from app.web.errors.problems import MEDIA_TYPE, problem_body
 from app.web.headers import SECURITY_HEADERS
-from app.web.requests.request_id import HEADER, request_id
+from app.web.requests.request_id import HEADER
 
 
 class Refusal(Enum):
@@ -30,18 +31,18 @@ class Refusal(Enum):
         """What a program decides by."""
         return self.value[1]
 
-    def answer(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-        """The whole answer, with these header fields too; the connection ends behind it."""
+    def answer(self, headers: Iterable[tuple[bytes, bytes]], *, request: str) -> bytes:
+        """The whole answer to the request of this id, with these header fields too; the connection ends behind it."""
         status, code, sentence = self.value
-        body = json.dumps(problem_body(status, code, sentence)).encode()
+        body = json.dumps(problem_body(status, code, sentence, request=request)).encode()
         fields = [
             *headers,
             *SECURITY_HEADERS,
             (b"content-type", MEDIA_TYPE.encode()),
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
-            (HEADER, request_id(()).encode()),
-            *([(b"retry-after", b"1")] if status == 503 else []),
+            (HEADER, request.encode()),
+            *([(b"retry-after", b"1")] if CODES[code].retryable else []),
         ]
         start = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode()
         return start + b"".join(b"%s: %s\r\n" % field for field in fields) + b"\r\n" + body

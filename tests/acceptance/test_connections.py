@@ -146,6 +146,26 @@ async def test_what_is_not_http_is_400_and_the_connection_ends(port: Port) -> No
     assert await port.newcomer() == 200
 
 
+async def test_what_does_not_reach_the_application_has_the_id_of_its_request_too(port: Port) -> None:
+    reader, writer = await port.connect(GET.replace(b"\r\n\r\n", b"\r\nX-Request-Id: before\r\n\r\n"))
+    await reader.readuntil(b"false}")
+    writer.write(b"\x16\x03\x01")
+    behind_another = await _all_of(reader)
+    (logged,) = [line["request_id"] for line in port.lines if line["event"] == "request_refused"]
+    assert logged != "before"
+    mailboxes = POST.replace(b"livez", b"mailboxes") + KEY
+    for said, own in (
+        (behind_another, logged),
+        (await port.said(b"GET /livez HTTP/1.1\r\nX-Request-Id: own\r\n\r\n"), "own"),
+        (await port.said(mailboxes + b"X-Request-Id: own\r\n" + CHUNKED + b"\r\nzz\r\n"), "own"),
+        (await port.said(b"GET /livez HTTP/1.1\r\nX-Request-Id: a b\r\n\r\n"), None),
+        (await port.said(GET.replace(b"/mailboxes", b"/" + b"x" * 40_000)), None),
+    ):
+        (told,) = re.findall(r"\r\nx-request-id: (\S+)\r\n", said.decode())
+        assert told == own if own else re.fullmatch("[0-9a-f]{24}", told)
+        assert body_of(said)["instance"] == f"urn:maildelta:request:{told}"
+
+
 async def test_what_waits_is_told_to_come_again_when_the_service_stops(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

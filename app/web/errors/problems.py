@@ -176,8 +176,10 @@ def described_headers(*names: str) -> dict[str, Any]:
     }
 
 
-def problem_body(status: int, code: str, detail: str, faults: Iterable[InputFault] = ()) -> dict[str, Any]:
-    """The JSON of a problem document."""
+def problem_body(
+    status: int, code: str, detail: str, faults: Iterable[InputFault] = (), *, request: str = ""
+) -> dict[str, Any]:
+    """The JSON of a problem document. ``request``: the id of the request; empty: of the one that is being answered."""
     body: dict[str, Any] = {
         "type": f"/docs/errors/{code}",
         "title": HTTPStatus(status).phrase,
@@ -186,7 +188,7 @@ def problem_body(status: int, code: str, detail: str, faults: Iterable[InputFaul
         "code": code,
         "retryable": CODES[code].retryable,
     }
-    if request := request_id.current.get():
+    if request := request or request_id.current.get():
         body["instance"] = f"urn:maildelta:request:{request}"
     if errors := [{"pointer": fault.pointer, "detail": fault.detail} for fault in faults]:
         body["errors"] = errors
@@ -280,6 +282,7 @@ def allowed_methods(request: Request) -> list[str]:
         match, _ = route.matches(request.scope)
         if match is not Match.NONE:
             known |= route.methods or set()
+    known = known or {"GET"}  # a mount has taken its part of the path away: what is mounted are files
     return sorted(known | ({"HEAD"} if "GET" in known else set()))
 
 
