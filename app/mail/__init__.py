@@ -15,7 +15,9 @@ reads who, when and what about from the headers, with ``people``, ``dates``, ``w
 | ``ceo@bank.example <evil@evil.example>`` | the address is in the brackets; a warning | RFC 5322 §3.4 | people |
 | several From fields, authors or addresses | all in ``authors``; ``from_ambiguous`` | RFC 5322 §3.6.2 | envelope |
 | ``ceo@bank.example@evil.example`` | the same: programs show one part or another | RFC 5322 §3.4.1 | people |
-| ``Doe, John <john@…>``, ``root (Cron Daemon)`` | one person | mail programs | people |
+| an address that is cut, or hides characters | the same | UTS 39 | people, envelope |
+| more headers than are read | the same: one more From may follow | RFC 5322 §3.6 | envelope |
+| ``Doe, John <john@…>``, ``AT&amp;T <…>``, ``root (Cron Daemon)`` | one person | mail programs | people |
 | ``@ , ;`` within an encoded word or a character | no part of the structure | RFC 2047 §5 | words |
 | raw octets within an encoded word | octets of its charset | mail programs | words |
 | words cut in mid-character | joined before they are decoded | mail programs | words |

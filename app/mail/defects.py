@@ -17,6 +17,7 @@ WRONG_CHARSET = "Some text is not valid in its charset; what is not was replaced
 BAD_DATE = "The date cannot be read."
 DATE_WITHOUT_ZONE = "The date names no zone; it was taken for UTC."
 BAD_ADDRESS = "An address cannot be read."
+ADDRESS_ALTERED = "An address is not shown as it came: it is too long, or holds what cannot be shown."
 NAME_LIKE_ADDRESS = "The name beside an address looks like another address."
 AMBIGUOUS_SENDER = "It is not certain who wrote the message: several senders are named; the first was taken."
 INVISIBLE = "Invisible characters, or some that turn the reading direction, were left out."

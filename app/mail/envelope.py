@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import TypeVar
 
 from app.mail import defects
+from app.mail.fields.comparison import names_several
 from app.mail.fields.dates import LONGEST_DATE, date_of
 from app.mail.fields.identification import ids_in, list_id, message_id, thread_of
 from app.mail.fields.parameters import parameter
-from app.mail.fields.people import Address, addresses, names_several
+from app.mail.fields.people import Address, addresses
 from app.mail.fields.words import decoded
 from app.mail.octets.decoding import shown
 from app.mail.octets.headers import Block
@@ -34,6 +35,7 @@ _DELIVERED_TO = frozenset(_NAMES_OF_DELIVERED_TO)
 _MOST_RECEIVED = 3  # of the topmost Received fields that say when
 _MOST_LOOKED_AT = 10
 _LAST_COMMENT = re.compile(rb"\([^()]*+\)[ \t]*+\Z")  # a semicolon may be in it
+_UNCERTAIN = frozenset({defects.ADDRESS_ALTERED, defects.ADDRESSES_CUT})
 _EARLIEST = 1982  # RFC 821: no mail was received by SMTP before
 
 
@@ -42,8 +44,8 @@ _EARLIEST = 1982  # RFC 821: no mail was received by SMTP before
 class Envelope:
     """``authors`` are all whom From names, ``from_`` the first of them.
 
-    ``from_ambiguous``: several From fields, several authors, or several addresses of one. Programs and people may then
-    see different senders, so that nothing may be decided by the one that is shown.
+    ``from_ambiguous``: several From fields, several authors, several addresses of one, or an address that is not shown
+    as it came. Programs and people may then see different senders, so that nothing may be decided by the one shown.
 
     ``thread``: see ``identification.thread_of``. ``received``: what the topmost Received fields say of when, three at
     most; which of them to believe depends on when the message was retrieved (``received_at``).
@@ -70,9 +72,17 @@ class Envelope:
 
 
 def envelope_of(
-    fields: Mapping[str, Sequence[bytes]], found: list[str], *, charset: str = "", made: Callable[..., Made]
+    fields: Mapping[str, Sequence[bytes]],
+    found: list[str],
+    *,
+    charset: str = "",
+    is_cut: bool,
+    made: Callable[..., Made],
 ) -> Made:
-    """Read the headers of a message. ``charset``: as for ``words.decoded``; ``made`` takes the fields of Envelope."""
+    """Read the headers of a message. ``charset``: as for ``words.decoded``; ``made`` takes the fields of Envelope.
+
+    ``is_cut``: there are more headers than were read, and one more From may be among them.
+    """
     subject = (
         shown(decoded(fields["subject"][0], found, charset=charset), found) if "subject" in fields else ""
     )
@@ -82,10 +92,10 @@ def envelope_of(
     def people(name: str) -> tuple[Address, ...]:
         return addresses(fields[name], found, charset=charset)
 
-    authors = people("from") if "from" in fields else ()
+    authors, from_ambiguous = senders(fields.get("from", ()), found, charset=charset)
+    from_ambiguous = from_ambiguous or is_cut
     if "from" in fields and not authors:
         found.append(defects.BAD_ADDRESS)
-    from_ambiguous = is_ambiguous(len(fields.get("from", ())), authors)
     if from_ambiguous:
         found.append(defects.AMBIGUOUS_SENDER)
     own = message_id(fields["message-id"][0]) if "message-id" in fields else None
@@ -151,9 +161,15 @@ def _delivered_to(fields: Mapping[str, Sequence[bytes]]) -> tuple[str, ...]:
     return tuple(named)[:MAX_DELIVERED_TO]
 
 
-def is_ambiguous(fields: int, authors: tuple[Address, ...]) -> bool:
-    """Whether it is uncertain who wrote a message with so many From fields and authors."""
-    return fields > 1 or len(authors) > 1 or (bool(authors) and names_several(authors[0].address))
+def senders(values: Sequence[bytes], found: list[str], *, charset: str) -> tuple[tuple[Address, ...], bool]:
+    """All whom the From fields name, and whether it is uncertain who of them wrote the message."""
+    odd: list[str] = []
+    authors = addresses(values, odd, charset=charset)
+    found += odd
+    is_uncertain = (
+        len(values) > 1 or len(authors) > 1 or (bool(authors) and names_several(authors[0].address))
+    )
+    return authors, is_uncertain or not _UNCERTAIN.isdisjoint(odd)
 
 
 def fields_of(block: Block, found: list[str]) -> dict[str, list[bytes]]:

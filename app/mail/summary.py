@@ -77,6 +77,7 @@ def summarise(raw: bytes, *, is_late: Callable[[], bool] = never) -> Summary:
     budget = Budget(found, is_late)
     scanner = Scanner(raw[:SUMMARY_OCTETS], budget, found)
     block = scanner.block()
+    is_cut = defects.HEADERS_CUT in found
     headers = fields_of(block, found)
     bounced = looks_bounced(headers)
     glimpse = _Glimpse(wants_text=bounced is not None)
@@ -85,7 +86,7 @@ def summarise(raw: bytes, *, is_late: Callable[[], bool] = never) -> Summary:
     automation = automation_of(headers, frozenset(kinds), bounced)
     if automation.what is Automated.BOUNCE:
         kinds.add(Kind.BOUNCE)
-    summary = envelope_of(headers, found, charset=glimpse.charset, made=Summary)
+    summary = envelope_of(headers, found, charset=glimpse.charset, is_cut=is_cut, made=Summary)
     summary.has_attachments = glimpse.has_attachments
     summary.snippet = glimpse.snippet
     summary.automated, summary.automated_by = automation

@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI, Query, Request
 from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 
 from app.errors import AppError, InputFault
-from app.mail.fields.people import canonical
+from app.mail.fields.comparison import canonical
 from app.mail.mime import Automated, Kind
 from app.mailboxes.naming import Label
 from app.messages.indexed.indexed_headers import LONGEST_VALUE, compared

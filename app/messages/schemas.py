@@ -87,8 +87,8 @@ class MessageAnswer(BaseModel):
     )
     authors: list[AddressAnswer] = Field(description="All whom From names; `from` is the first of them.")
     from_ambiguous: bool | None = Field(
-        description="True: several From fields, authors or addresses; decide nothing by `from`. Null: read by an "
-        "earlier version, and not yet again."
+        description="True: several From fields, authors or addresses, or one that is not shown as it came; decide "
+        "nothing by `from`. Null: read by an earlier version, and not yet again."
     )
     to: list[AddressAnswer] = Field(description="The header To.")
     cc: list[AddressAnswer] = Field(description="The header Cc.")

@@ -6,7 +6,7 @@ from typing import Final
 from hypothesis import strategies as st
 
 from app.mail.envelope import Envelope
-from app.mail.fields.people import canonical
+from app.mail.fields.comparison import canonical
 from app.mail.kinds import Kind
 from app.mail.mime import Automated, ParsedMessage, Summary, parse, summarise
 from app.mailboxes.wanted.judging import JudgedHead

@@ -7,9 +7,7 @@ Encoded words are read when all of that is known. One pass from left to right; n
 ends where a value holds more marks than people can need.
 """
 
-import contextlib
 import re
-import string
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from functools import lru_cache
 from itertools import groupby
 
 from app.mail import defects
+from app.mail.fields.comparison import looks_like_another
 from app.mail.fields.words import Masked, decoded, masked, plain, unmasked
 from app.mail.octets.decoding import shown
 
@@ -26,8 +25,6 @@ MAX_NAME = 500  # characters of a display name or an address
 
 _MOST_MARKS = 10_000  # quotes, brackets, commas and so on, looked at in a value: 500 people need fewer
 _MOST_REMEMBERED = 1_000  # octets of a value
-_LONGEST_DOMAIN = 253
-_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 _USUAL = re.compile(
     r"""\s*+(?:(?:"([^"\\]*+)"|([^"\\<>()\[\],:;@]*+))\s*+<([^<>()\[\]\\",:;\s@\x00]++@[^<>()\[\]\\",:;\s@\x00]++)>"""
@@ -49,11 +46,12 @@ _IN_COMMENT = re.compile(r"[()]|\\.", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _PIECES_OF_A_GROUP = 16  # its name, with comments
 _EMPTY = re.compile(r"[\s,]*+")
+_BETWEEN_WORDS = ' \t\r\n"<>()[],;:'
+_RUN_OF_BLANKS = re.compile(r"[ \t\r\n\v\f]+")  # those of Japanese names (U+3000) are characters of them
 _SCHEMES = frozenset({"mailto", "smtp"})
 _AROUND_AT = re.compile(r"\s*+@\s*+")
 _BLANKS_OR_QUOTED = re.compile(r'("(?:[^"\\]|\\.)*+"?+)|\s++', re.DOTALL)
 _BEFORE_DOT = re.compile(r"(?<=\S)\s++\.\s*+(?=\S)")  # of a domain: RFC 5322 §4.4 lets blanks stand there
-_ADDRESS_IN_NAME = re.compile(r"[^\s@<>()\[\]\"',;:]++@[^\s@<>()\[\]\"',;:]++")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +140,9 @@ class _Scan:
         self._last_semicolon = text.rfind(";")
         self._end = len(text.rstrip(" \t,;"))
         self._comments_close = True
-        self._is_in_group = False
+        self._is_in_group = self._has_groups = False
         self._held = ""  # names that had no address of their own: they belong to the next one
+        self._between = ""  # what stands between them and that
         self._pieces: list[_Piece] = []
 
     def people(self) -> Iterator[tuple[str, str]]:
@@ -157,7 +156,7 @@ class _Scan:
                 self._add(_Kind.TEXT, text[self._at : special.start()])
             self._at = special.end()
             if special[0] in ",;":
-                yield from self._end_of_person(is_end_of_list=special[0] == ";")
+                yield from self._end_of_person(special[0])
                 self._at = _EMPTY.match(text, self._at).end()  # type: ignore[union-attr]  # it matches nothing too
             else:
                 self._take(special[0], special.start())
@@ -165,23 +164,30 @@ class _Scan:
             self._found.append(defects.ADDRESSES_CUT)
             return
         self._add(_Kind.TEXT, text[self._at :])
-        yield from self._end_of_person(is_end_of_list=True)
+        yield from self._end_of_person("")
 
     def _add(self, kind: _Kind, text: str) -> None:
         self._pieces.append((kind, text))
 
-    def _end_of_person(self, *, is_end_of_list: bool) -> Iterator[tuple[str, str]]:
+    def _end_of_person(self, mark: str) -> Iterator[tuple[str, str]]:
+        """``mark``: what ends it, a comma or a semicolon, or "" where the value ends."""
         pieces, self._pieces = self._pieces, []
         name, found = _read(pieces)
-        name = ", ".join(part for part in (self._held, name) if part)
+        if self._held:
+            name = f"{self._held}{self._between}{name}" if name else self._held
+        ends_group = self._is_in_group and mark == ";"
+        self._is_in_group = self._is_in_group and not ends_group
         self._held = ""
         if found:
             for address in found:
                 yield name, address
-        elif self._is_in_group and name.startswith("@"):  # Undisclosed-Recipient:@host;
+        elif self._has_groups and name.startswith("@"):  # Undisclosed-Recipient:@host;
             return
-        elif not is_end_of_list:
-            self._held = name[: 2 * MAX_NAME]
+        elif mark and not ends_group:
+            is_joined = (
+                mark == ";" and self._text[self._at : self._at + 1].strip()
+            )  # AT&amp;T <info@example.org>
+            self._held, self._between = name[: 2 * MAX_NAME], mark if is_joined else f"{mark} "
         elif name:
             self._found.append(defects.BAD_ADDRESS)
             yield name, ""
@@ -210,13 +216,17 @@ class _Scan:
             if is_group or is_scheme:
                 self._pieces = []
                 self._is_in_group = is_group
+                self._has_groups = self._has_groups or is_group
                 return
         self._add(_Kind.TEXT, ":")
 
     def _quoted(self, start: int) -> None:
         match = _QUOTED.match(self._text, start)
-        if match is None:
-            return  # a quote that is never closed opens nothing
+        if match is None:  # what is never closed opens nothing; within a word it is a mark like others
+            around = (self._text[start - 1 : start], self._text[self._at : self._at + 1])
+            if all(character.strip(_BETWEEN_WORDS) for character in around):
+                self._add(_Kind.TEXT, '"')
+            return
         self._at = match.end()
         if self._text.startswith("@", self._at):
             self._add(_Kind.LOCAL, match[0])
@@ -293,14 +303,22 @@ def _read(pieces: Sequence[_Piece]) -> tuple[str, list[str]]:
 
 
 def _around_at(pieces: Sequence[_Piece]) -> list[_Piece]:
-    """Without the comments beside an ``@`` (RFC 5322 §3.4.1): ``pete(his account)@example.org``."""
+    """Without the comments beside an ``@`` or a dot (RFC 5322 §4.4): ``pete(his account)@example(his host).org``."""
     texts = ["", *(text if kind is _Kind.TEXT else "" for kind, text in pieces), ""]
     return [
         piece
         for before, piece, after in zip(texts, pieces, texts[2:], strict=False)
         if piece[0] is not _Kind.COMMENT
-        or not (before.rstrip().endswith("@") or after.lstrip().startswith("@"))
+        or not (
+            before.rstrip().endswith("@")
+            or after.lstrip().startswith(("@", "."))
+            or _is_dotted(before, after)
+        )
     ]
+
+
+def _is_dotted(before: str, after: str) -> bool:
+    return before.endswith(".") and bool(after[:1].strip())
 
 
 def _words(pieces: Sequence[_Piece]) -> Iterator[tuple[str, bool]]:
@@ -324,7 +342,12 @@ def _bare(word: str) -> str:
     word = word.strip("'<>")
     if word.startswith("["):
         word = word.strip("[]")
-    return _without_scheme(word)
+    return _without_scheme(_without_route(word))
+
+
+def _without_route(address: str) -> str:
+    """RFC 5322 §4.4: ``@a,@b:max@example.org`` goes by way of a and b."""
+    return address.partition(":")[2] if address.startswith("@") and ":" in address else address
 
 
 def _without_scheme(address: str) -> str:
@@ -349,9 +372,7 @@ def _of_angle(content: str) -> list[str]:
     """What is in angle brackets, without comments, blanks, a source route (RFC 5322 §4.4) or ``mailto:``."""
     content = content if '"' in content else _without_comments(content)
     content = _BLANKS_OR_QUOTED.sub(r"\1", content)
-    if content.startswith("@") and ":" in content:
-        content = content.partition(":")[2]
-    content = _without_scheme(content)
+    content = _without_scheme(_without_route(content))
     several = [one for one in re.split("[,;]", content) if one]
     return several if len(several) > 1 and '"' not in content else [content]
 
@@ -361,46 +382,20 @@ def _unlike(found: Iterable[str]) -> list[str]:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(text.split()) if text.isascii() else _RUN_OF_BLANKS.sub(" ", text).strip()
 
 
 def _address(name: str, address: str, given: Masked, found: list[str]) -> Address:
     if given.words:
         name, address = unmasked(name, given.words), unmasked(address, given.raw)
-    name, address = shown(name, found).strip(), shown(address, found).strip()
+    name, came_as = shown(name, found).strip(), address.strip()
+    address = shown(address, found).strip()
     if len(name) > MAX_NAME or len(address) > MAX_NAME:
         found.append(defects.LONG_VALUE_CUT)
         name, address = name[:MAX_NAME], address[:MAX_NAME]
+    if address != came_as:
+        found.append(defects.ADDRESS_ALTERED)
     plain = name if name.isascii() else unicodedata.normalize("NFKC", name)
     if "@" in plain and looks_like_another(name, address):
         found.append(defects.NAME_LIKE_ADDRESS)
     return Address(name, address)
-
-
-def names_several(address: str) -> bool:
-    """Whether an address has an ``@`` too many (``ceo@bank.example@evil.example``): what programs show differs."""
-    return address.count("@") > 1 and "@" in _QUOTED.sub("", address.rpartition("@")[0])
-
-
-def canonical(address: str) -> str:
-    """An address as it is compared: ASCII letters in lower case, the domain as A-labels (RFC 5890) where it has any."""
-    local, at, domain = address.strip().rpartition("@")
-    if not domain.isascii() and len(domain) <= _LONGEST_DOMAIN:  # the codec takes quadratic time
-        with contextlib.suppress(UnicodeError):
-            domain = domain.encode("idna").decode("ascii")
-    return f"{local}{at}{domain.rstrip('.')}".translate(_LOWER)
-
-
-def in_unicode(address: str) -> str:
-    """A canonical address with the A-labels of its domain as U-labels, as some senders write them."""
-    local, at, domain = address.rpartition("@")
-    if "xn--" in domain:
-        with contextlib.suppress(UnicodeError):
-            domain = domain[:_LONGEST_DOMAIN].encode("ascii").decode("idna")
-    return f"{local}{at}{domain}"
-
-
-def looks_like_another(name: str, address: str) -> bool:
-    """Whether a name holds an address, in letters of any width, that is not the one beside it."""
-    plain = unicodedata.normalize("NFKC", name)
-    return any(one[0].casefold() != address.casefold() for one in _ADDRESS_IN_NAME.finditer(plain))

@@ -10,10 +10,12 @@ from datetime import datetime
 from functools import cached_property
 from itertools import islice
 
+from app.mail import defects
 from app.mail.budget import Budget
-from app.mail.envelope import charset_of, is_ambiguous
+from app.mail.envelope import charset_of, senders
+from app.mail.fields.comparison import canonical
 from app.mail.fields.dates import date_of
-from app.mail.fields.people import MAX_ADDRESSES, Address, addresses, canonical, people_in
+from app.mail.fields.people import MAX_ADDRESSES, Address, people_in
 from app.mail.fields.words import decoded
 from app.mail.octets.decoding import printable
 from app.mail.octets.headers import Block
@@ -48,13 +50,14 @@ class JudgedHead:
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
+        self._found: list[str] = []  # what is odd
         self._texts: dict[str, list[str]] = {}
         self._people: dict[str, list[str]] = {}
         self._addresses: dict[str, list[str]] = {}
 
     @cached_property
     def _block(self) -> Block:
-        return Scanner(self._raw, Budget([]), []).block()
+        return Scanner(self._raw, Budget(self._found), self._found).block()
 
     @property
     def _headers(self) -> dict[str, list[bytes]]:
@@ -65,17 +68,17 @@ class JudgedHead:
         return charset_of(self._block)
 
     @cached_property
-    def _authors(self) -> tuple[Address, ...]:
-        return addresses(self._headers.get("from", ()), [], charset=self._charset)
+    def _senders(self) -> tuple[tuple[Address, ...], bool]:
+        return senders(self._headers.get("from", ()), [], charset=self._charset)
 
-    @cached_property
+    @property
     def from_ambiguous(self) -> bool:
         """Whether it is uncertain who wrote the message."""
-        return is_ambiguous(len(self._headers.get("from", ())), self._authors)
+        return self._senders[1] or defects.HEADERS_CUT in self._found
 
     def from_address(self) -> list[str]:
         """The address of the sender in its canonical form; none where none can be read or it is uncertain."""
-        known = [] if self.from_ambiguous else [canonical(author.address) for author in self._authors]
+        known = [] if self.from_ambiguous else [canonical(author.address) for author in self._senders[0]]
         return [address for address in known if address]
 
     def has(self, name: str) -> bool:

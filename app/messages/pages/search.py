@@ -25,7 +25,7 @@ from sqlmodel import Session, SQLModel, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from app.access.reach import Reach
-from app.mail.fields.people import in_unicode
+from app.mail.fields.comparison import in_unicode
 from app.mail.mime import Automated, Kind
 from app.mailboxes.models import MailboxId
 from app.mailboxes.repository import with_label

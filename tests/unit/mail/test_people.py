@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.mail import defects
-from app.mail.fields.people import Address, addresses, canonical, people_in
+from app.mail.fields.comparison import canonical
+from app.mail.fields.people import Address, addresses, people_in
 from app.mail.mime import summarise
 from app.mailboxes.wanted.judging import JudgedHead
 from tests.fuzz.work import assert_linear
@@ -47,6 +48,12 @@ def read(value: str | bytes, charset: str = "") -> list[tuple[str, str]]:
         ("ceo@bank.example\0 <evil@evil.example>", "ceo@bank.example\ufffd"),
         ("ceo@bank.example\t\t\t <evil@evil.example>", "ceo@bank.example"),
         ("=?utf-8?b?Y2VvQGJhbmsuZXhhbXBsZQ==?= <evil@evil.example>", "ceo@bank.example"),
+        ('"ceo"@bank.example <evil@evil.example>', '"ceo"@bank.example'),
+        ("'ceo'@bank.example <evil@evil.example>", "'ceo'@bank.example"),
+        ("\u201cceo@bank.example\u201d <evil@evil.example>", "\u201cceo@bank.example\u201d"),
+        ("ceo@[192.0.2.1] <evil@evil.example>", "ceo@[192.0.2.1]"),
+        ("ceo\ufe6bbank.example <evil@evil.example>", "ceo\ufe6bbank.example"),
+        ("ceo@bank.example, Boss; <evil@evil.example>", None),
     ],
 )  # fmt: skip
 def test_nobody_takes_the_place_of_the_sender_by_a_name(value: str, name: str | None) -> None:
@@ -57,6 +64,22 @@ def test_nobody_takes_the_place_of_the_sender_by_a_name(value: str, name: str | 
     else:
         assert read == (Address(name, "evil@evil.example"),)
         assert defects.NAME_LIKE_ADDRESS in found
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "max@b\u00fccher.example <max@xn--bcher-kva.example>",
+        '"Write to max@x.example." <Max@x.example>',
+        "pat.o'brien@x.example <pat.o'brien@x.example>",
+        "'max@x.example' <max@x.example>",
+        "Max @ Acme <max@acme.example>",
+    ],
+)
+def test_a_name_that_is_the_address_beside_it_is_no_other_one(value: str) -> None:
+    found: list[str] = []
+    addresses([value.encode()], found)
+    assert found == []
 
 
 @pytest.mark.parametrize(
@@ -145,6 +168,16 @@ def test_where_it_is_uncertain_who_is_meant_all_are_given(value: str, expected: 
         ("m@[IPv6:2001:db8::1]", ("", "m@[IPv6:2001:db8::1]")),
         ("Max \\<m@x>", ("Max \\", "m@x")),
         ("Max <m@x>.", ("Max", "m@x")),
+        ("AT&amp;T <m@x>", ("AT&amp;T", "m@x")),
+        ("Max &amp; Lee, Inc. <m@x>", ("Max &amp; Lee, Inc.", "m@x")),
+        ("Max; Lee <m@x>", ("Max; Lee", "m@x")),
+        ("max@x(host).example", ("", "max@x.example")),
+        ("max(c).m@x.(host)example (Max)", ("Max", "max.m@x.example")),
+        ('5"disk 3"m <m@x>', ("5disk 3m", "m@x")),
+        ('5"disk <m@x>', ('5"disk', "m@x")),
+        ('m"ax@x', ("", 'm"ax@x')),
+        ("@a:max@x", ("", "max@x")),
+        ("\u5c71\u7530\u3000\u592a\u90ce <m@x>", ("\u5c71\u7530\u3000\u592a\u90ce", "m@x")),
         ('Max, "Dr." M <m@x>;', ("Max, Dr. M", "m@x")),
     ],
 )  # fmt: skip
@@ -180,6 +213,8 @@ def test_a_sender_that_names_nobody_is_told(value: bytes) -> None:
         ("<Undisclosed-Recipient:;>", []),
         ("<Undisclosed-Recipient:>", []),
         ("unlisted-recipients:; (no To-header on input)", []),
+        ("undisclosed-recipients:;@host", []),
+        ("g: a@x, Lee; Max; M <c@x>", [("", "a@x"), ("Lee", ""), ("Max; M", "c@x")]),
         ("g: @x;, a@b", [("", "a@b")]),
         ("a@b,,c@d, ", [("", "a@b"), ("", "c@d")]),
     ],
@@ -215,6 +250,13 @@ def test_raw_octets_within_an_encoded_word_are_octets_of_its_charset() -> None:
         ("<a@x> <a@x>", False),
         ("a@x, a@x", True),
         ("=?utf-8?q?ceo=40bank.example=2C?= <evil@evil.example>", False),
+        ("AT&amp;T <ceo@bank.example>", False),
+        ("Boss <ceo@bank.exam\u202eple>", True),
+        ("Boss <c\u200beo@bank.example>", True),
+        ("ceo@bank.example\u00ad", True),
+        ("evil@" + "a" * 482 + ".bank.example.evil.example", True),  # cut, it would end otherwise
+        ("Boss\u200b <ceo@bank.example>", False),
+        ('"x"' * 10_001 + " <ceo@bank.example>", True),
         ("Boss <ceo@bank.example> via <evil@evil.example>", True),
     ],
 )
@@ -248,6 +290,16 @@ def test_no_second_sender_goes_unseen(headers: str) -> None:
     summary = summarise((headers + "\r\nx").encode())
     assert [one.address for one in summary.authors] == ["a@x", "b@x"]
     assert summary.from_ambiguous
+
+
+@pytest.mark.parametrize("others", [b"X: y\r\n" * 2_000, b"X: " + b"y" * 256 * 1024 + b"\r\n"])
+def test_the_sender_is_uncertain_where_one_more_may_stand_beyond_the_headers_that_are_read(
+    others: bytes,
+) -> None:
+    raw = b"From: ceo@bank.example\r\n" + others + b"From: evil@evil.example\r\n\r\n"
+    assert summarise(raw).from_ambiguous
+    assert JudgedHead(raw).from_ambiguous
+    assert not JudgedHead(raw).from_address()
 
 
 @pytest.mark.parametrize(
