@@ -26,18 +26,26 @@ _USUAL = re.compile(
     r"(\d\d:\d\d):(\d\d)\s(?:([+-](?:[01]\d|2[0-3]))([0-5]\d)|GMT)(?:\s*\([^()]*\))?\Z",
     re.ASCII,
 )
-_COMMENT = re.compile(r"\([^()]*+\)")
+_COMMENT = re.compile(r"\((?:[^()\\]++|\\.)*+\)", re.DOTALL)
 _AROUND_COLON = re.compile(r"\s*+:\s*+")
 _TIME = re.compile(
     r"(?<![\d:.])(\d{1,2})(?::(\d{1,2})(?::(\d{1,2})(?:[.,]\d+)?)?|\.(\d\d)(?:\.(\d\d))?)(?![\d:])", re.ASCII
 )
 _HALF = re.compile(r"\s*([ap])\.?m\b\.?", re.IGNORECASE)
+_HALF_ELSEWHERE = re.compile(r"(?<![a-z])[ap]\.?m(?![a-z])", re.IGNORECASE)
 _YEAR_FIRST = re.compile(r"\b(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?=T|\b)", re.ASCII | re.IGNORECASE)
 _DAY_FIRST = re.compile(
     r"\b(\d{1,2})\.(\d{1,2})\.(\d{4})\b", re.ASCII
 )  # as German and Russian programs write it
 # A weekday in any language: words at the start that a comma follows, and then a month. "Mar." is a Tuesday too.
-_WEEKDAY = re.compile(rf"\A[^\d,]{{1,30}},(?=.*\b(?:{'|'.join(_MONTHS)}))", re.ASCII | re.IGNORECASE)
+_WEEKDAY = re.compile(
+    rf"\A(?![ap]\.?m\b)[^\d,]{{1,30}},(?=.*\b(?:{'|'.join(_MONTHS)}))", re.ASCII | re.IGNORECASE
+)
+# What may stand before a day in numbers, and between it and the time: a half of the day would be one that is not read.
+_BEFORE_NUMERIC_DAY = re.compile(
+    rf"(?:(?![ap]\.?m\b)[^\d,]{{1,30}},|(?:{'|'.join(_WEEKDAYS)})[a-z]*\.?)?\s*", re.ASCII | re.IGNORECASE
+)
+_BEHIND_NUMERIC_DAY = re.compile(r"(?:[\s,;]|t\b|t$|at\b)*", re.ASCII | re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z]+|\d+", re.ASCII)
 _OFFSET = re.compile(r"([+-])(?:(\d\d)(\d\d)|(\d{1,2})(?::(\d\d))?)(?![\d:])", re.ASCII)
 _DIGIT = re.compile(r"\d", re.ASCII)
@@ -156,31 +164,33 @@ def _behind_numeric_day(text: str) -> int:
 
 def _day(before: str, after: str) -> tuple[date | None, str]:
     """The day, of what stands before the time; the year may stand behind it (asctime). And what is left there."""
-    if match := _YEAR_FIRST.search(before):
-        return date(int(match[1]), int(match[2]), int(match[3])), after
-    if match := _DAY_FIRST.search(before):
-        return date(int(match[3]), int(match[2]), int(match[1])), after
-    month, numbers = 0, []
+    if match := _YEAR_FIRST.search(before) or _DAY_FIRST.search(before):
+        around = (before[: match.start()], before[match.end() :])
+        if not (_BEFORE_NUMERIC_DAY.fullmatch(around[0]) and _BEHIND_NUMERIC_DAY.fullmatch(around[1])):
+            return None, after
+        numbers = [int(number) for number in match.groups()]
+        return date(*(numbers if len(match[1]) == 4 else reversed(numbers))), after
+    month, words = 0, list[str]()
     for word in _WORD.findall(_WEEKDAY.sub("", before)):
         if word.isdigit():
-            numbers.append(word)
+            words.append(word)
         elif (name := word.lower()) in _MONTH or name in _LONG_MONTHS:
             if month:
                 return None, after
             month = _MONTH[name[:3]]
         elif name[:3] not in _WEEKDAYS and name not in {"st", "nd", "rd", "th", "at", "t", "of"}:
             return None, after
-    if len(numbers) == 1:  # Mon Nov  2 10:00:00 CET 2026
+    if len(words) == 1:  # Mon Nov  2 10:00:00 CET 2026
         year = re.search(r"(?<![\d:+-])\d{4}(?!\d)", after, re.ASCII)
         if year is None:
             return None, after
-        numbers.append(year[0])
+        words.append(year[0])
         after = after[: year.start()] + " " + after[year.end() :]
-    if not month or len(numbers) != 2:
+    if not month or len(words) != 2:
         return None, after
-    if len(numbers[0]) == 4:
-        numbers.reverse()
-    return date(_year(numbers[1]), month, int(numbers[0])), after
+    if len(words[0]) == 4:
+        words.reverse()
+    return date(_year(words[1]), month, int(words[0])), after
 
 
 def _year(digits: str) -> int:
@@ -201,7 +211,7 @@ def _offset(zone: str, local: datetime) -> timedelta | None:
         behind = zone[match.end() :].strip(" ,;.\t").lower()
         if (name and not _is_known(name)) or (_DIGIT.search(behind) and not _is_known(behind)):
             return None
-        if hours > 23 or minutes > 59:
+        if hours > 23 or minutes > 59 or _HALF_ELSEWHERE.search(behind):
             return None
         offset = (60 * hours + minutes) * (1 if match[1] == "+" else -1)
         if offset and _ZONES.get(name) == -offset:  # POSIX has the signs the other way round: CET-1CEST

@@ -74,6 +74,13 @@ def at(hour: int, minute: int = 0, *, day: int = 2, month: int = 11, year: int =
         ("2 Nov 2026 10:00:00 EST+1000", at(0)),  # Australia
         ("2 Nov 2026 10:00:00 MSK", at(7)),
         ("2 Jul 2012 10:00:00 MSK +0400", at(6, month=7, year=2012)),
+        ("Mon 2026-11-02 10:00:00 UTC", at(10)),
+        ("Montag, 02.11.2026, 10:00:00 +0100", at(9)),
+        ("2026-11-02 at 10:00 +0100", at(9)),
+        ("2026-11-02t10:00:00z", at(10)),
+        ("2026-11-02 10:00:00 PM +0900", at(13)),
+        ("Mon, 2 Nov 2026 (\\() 10:00:00 +0100", at(9)),
+        ("Mon, 2 Nov 2026 10:00:00 (a\\) +0500) +0100", at(9)),
         ("Mon, 31 Dec 1899 23:00:00 -0500", at(4, day=1, month=1, year=1900)),
     ],
 )
@@ -83,7 +90,15 @@ def test_a_date_is_the_moment_meant(value: str, moment: datetime) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("value", ["2 Nov 2026 10:00:00", "Mon Nov  2 10:00:00 2026", "2026-11-02T10:00:00"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2 Nov 2026 10:00:00",
+        "2 Nov 2026 10:00:00 (a\\) +0500)",
+        "Mon Nov  2 10:00:00 2026",
+        "2026-11-02T10:00:00",
+    ],
+)
 def test_a_date_without_zone_is_taken_for_utc_and_it_is_told(value: str) -> None:
     found: list[str] = []
     assert date_of(value.encode(), found) == at(10)
@@ -110,6 +125,18 @@ def test_a_date_without_zone_is_taken_for_utc_and_it_is_told(value: str) -> None
         "2 Jul 2012 10:00:00 MSK",  # four hours ahead then, three before and after
         "2 Jul 2014 10:00:00 TRT",
         "2 Nov Dec 2026 10:00:00 +0000",
+        "2 Nov 2026 10:00:00 +0100 PM",  # the half of the day, where nobody looks for it
+        "2 Nov 2026 10:00:00 -0500 P.M. EST",
+        "2026-11-02 PM 10:00:00 +0900",
+        "PM 2026-11-02 10:00:00 +0900",
+        "PM, 2026-11-02 10:00:00 +0900",
+        "PM, 2 Nov 2026 10:00:00 +0900",
+        "2026-11-02 \u4e0b\u534810:00:00 +0800",  # Chinese
+        "2026-11-02 \uc624\ud6c4 10:00:00 +0900",  # Korean
+        "02.11.2026 nachm. 10:00 +0100",
+        "2026-11-02 EST 10:00:00",
+        "2026-11-02 2026-11-03 10:00:00 +0000",
+        "1 2026-11-02 10:00:00 +0000",
         "2 Nov 2026 10:00:00 Etc/GMT+5",
         "2 Nov 2026 10:00:00 " + " " * 180 + "+0530",  # what is cut may be the zone
         "2 Nov 2026 10:00:00 + 0100",
