@@ -64,7 +64,7 @@ async def download_message(
     }
     part = asked.part_of(row.octets, etag)
     await share.take(_streamed(row))
-    first = part.start // BLOCK_OCTETS
+    first = part.start // BLOCK_OCTETS if part else 0
     stored = blocks(feature.database, row.raw_sha256, begin=first)
     return streamed(stored, part, octets=row.octets, begin=first * BLOCK_OCTETS, headers=headers)
 

@@ -40,12 +40,22 @@ class Compression:
 
 
 def takes_gzip(accepted: str) -> bool:
-    """PURE  Whether ``Accept-Encoding`` names gzip, and does not refuse it (RFC 9110 §12.5.3)."""
-    for each in accepted.lower().split(","):
+    """PURE  Whether ``Accept-Encoding`` names gzip, and prefers nothing that we have (RFC 9110 §12.5.3)."""
+    if "gzip" not in (text := accepted.lower()):
+        return False
+    weights: dict[str, float] = {}
+    for each in text.split(","):
         name, _, weight = each.partition(";")
-        if name.strip() in {"gzip", "x-gzip"}:
-            return weight.replace(" ", "").rstrip("0.") not in {"q=", "q"}
-    return False
+        weights.setdefault(name.strip().removeprefix("x-"), _weight(weight))
+    return weights.get("gzip", 0.0) > 0 and weights["gzip"] >= weights.get("identity", 0.0)
+
+
+def _weight(parameter: str) -> float:
+    name, _, value = parameter.replace(" ", "").partition("=")
+    try:
+        return float(value) if name == "q" else 1.0
+    except ValueError:
+        return 1.0
 
 
 class _Plain(IdentityResponder):

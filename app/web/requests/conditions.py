@@ -4,7 +4,7 @@ import re
 
 from app.errors import AppError
 
-_TAG = re.compile(r'(?:W/)?"[^"]*"')
+_TAG = re.compile(r'(?:^|,)[ \t]*((?:W/)?"[^"]*")[ \t]*(?=,|$)')  # an element of a list (§8.8.3)
 
 
 def is_among(etag: str, header: str, *, weakly: bool) -> bool:

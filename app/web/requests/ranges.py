@@ -14,7 +14,8 @@ from fastapi.responses import StreamingResponse
 from app.errors import AppError
 from app.web.requests.conditions import is_among
 
-_RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))", re.ASCII | re.IGNORECASE)
+_RANGE = re.compile(r"bytes=(?:([0-9]+)-([0-9]+)?|-([0-9]+))", re.ASCII | re.IGNORECASE)
+_MOST_DIGITS = 18  # a larger number is beyond every end
 
 
 _IfNoneMatch = Annotated[
@@ -41,16 +42,16 @@ class Ranged(Conditional):
     wanted: str | None = None
     if_range: str | None = None
 
-    def part_of(self, octets: int, etag: str) -> range:
-        """Which of so many octets. Raises 416 for what begins behind their end."""
+    def part_of(self, octets: int, etag: str) -> range | None:
+        """Which of so many octets; None: no part is asked for. Raises 416 for what begins behind their end."""
         found = _RANGE.fullmatch((self.wanted or "").replace(" ", ""))
         if found is None or (self.if_range is not None and self.if_range.strip() != etag):
-            return range(octets)
-        first, last, suffix = (None if digits is None else int(digits) for digits in found.groups())
+            return None
+        first, last, suffix = map(_number, found.groups())
         if first is None:
             part = range(max(0, octets - (suffix or 0)), octets)
         elif last is not None and last < first:
-            return range(octets)  # this is no range (§14.1.1)
+            return None  # this is no range (§14.1.1)
         else:
             part = range(first, octets if last is None else min(last + 1, octets))
         if not part:
@@ -60,12 +61,16 @@ class Ranged(Conditional):
         return part
 
 
+def _number(digits: str | None) -> int | None:
+    return None if digits is None else int(digits.lstrip("0")[: _MOST_DIGITS + 1] or "0")
+
+
 def streamed(
-    pieces: AsyncIterator[bytes], part: range, *, octets: int, begin: int = 0, headers: dict[str, str]
+    pieces: AsyncIterator[bytes], part: range | None, *, octets: int, begin: int = 0, headers: dict[str, str]
 ) -> StreamingResponse:
     """An answer of this part of so many octets. ``begin``: with which of them ``pieces`` begin."""
-    told = headers | {"Accept-Ranges": "bytes", "Content-Length": str(len(part))}
-    if len(part) == octets:
+    told = headers | {"Accept-Ranges": "bytes", "Content-Length": str(octets if part is None else len(part))}
+    if part is None:
         return StreamingResponse(pieces, headers=told)
     told["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{octets}"
     return StreamingResponse(_cut(pieces, part, begin), 206, headers=told)
