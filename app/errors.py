@@ -12,6 +12,11 @@ class InputFault:
     detail: str
 
 
+def pointer(*parts: object) -> str:
+    """A JSON pointer of these parts: `~` and `/` within one are escaped (RFC 6901 §3)."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
 @dataclass
 class AppError(Exception):
     """Answered as a problem document (RFC 9457) with this HTTP status and this stable code, and further ``members``."""

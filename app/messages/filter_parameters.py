@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Query, Request
 from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 
-from app.errors import AppError, InputFault
+from app.errors import AppError, InputFault, pointer
 from app.mail.fields.comparison import canonical
 from app.mail.mime import Automated, Kind
 from app.mailboxes.naming import Label
@@ -71,9 +71,9 @@ class HeaderFilters(QueryFamily):
                 values = given.setdefault(name, set())
                 values.add(compared(value))
                 if fault := _fault(name, value, values, feature.indexed.names):
-                    faults.setdefault(parameter[:_LONGEST_SHOWN].replace("~", "~0").replace("/", "~1"), fault)
+                    faults.setdefault(parameter[:_LONGEST_SHOWN], fault)
         if faults:
-            told = (InputFault(f"/query/{name}", fault) for name, fault in faults.items())
+            told = (InputFault(pointer("query", name), fault) for name, fault in faults.items())
             raise AppError(
                 422, "invalid_request", "The request is not valid.", tuple(islice(told, _MOST_FAULTS))
             )

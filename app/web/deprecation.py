@@ -9,7 +9,7 @@ from starlette.types import Message, Send
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deprecated:
-    """A dependency of a route, of its ``dependencies``. ``since``, ``until``: in UTC; ``instead``: what to use."""
+    """A dependency of a route, of its ``dependencies``. ``since``, ``until``: in UTC; ``instead``: the path to use."""
 
     since: datetime
     until: datetime
@@ -18,12 +18,12 @@ class Deprecated:
     async def __call__(self) -> None:
         """As a dependency it does nothing."""
 
-    def telling(self, send: Send) -> Send:
-        """``send`` with these header fields in the answer."""
+    def telling(self, send: Send, *, prefix: str) -> Send:
+        """``send`` with these header fields in the answer. ``prefix``: that by which it was asked."""
         fields = [
             (b"deprecation", f"@{int(self.since.timestamp())}".encode()),
             (b"sunset", format_datetime(self.until, usegmt=True).encode()),
-            (b"link", f'<{self.instead}>; rel="successor-version"'.encode()),
+            (b"link", f'<{prefix}{self.instead}>; rel="successor-version"'.encode()),
         ]
 
         async def told(message: Message) -> None:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.errors import InputFault
+from app.errors import InputFault, pointer
 
 _MOST_FAULTS = 100
+_OF_NAME = "[key]"  # how the schemas say that it is not the value of a member, but its name
 _SENTENCES = {
     "missing": "is missing",
     "extra_forbidden": "is not known here: is it spelt right?",
@@ -41,10 +42,19 @@ def faults_of(errors: Sequence[Mapping[str, Any]]) -> tuple[InputFault, ...]:
 
 def _pointer(location: tuple[int | str, ...]) -> str:
     parts = location[1:] if location and location[0] == "body" else location
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+    return pointer(*(parts[:-1] if _is_of_name(location) else parts))
+
+
+def _is_of_name(location: tuple[int | str, ...]) -> bool:
+    return location[-1:] == (_OF_NAME,)
 
 
 def _sentence(item: Mapping[str, Any]) -> str:
+    told = _told(item)
+    return f"the name {told}" if _is_of_name(item["loc"]) else told
+
+
+def _told(item: Mapping[str, Any]) -> str:
     """What would be right, for people, without the input, which may be a password."""
     if item["type"] in {"string_too_short", "too_short"} and item["ctx"]["min_length"] == 1:
         return "must not be empty"

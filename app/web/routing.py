@@ -13,7 +13,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.errors import AppError, InputFault, invalid_request
+from app.errors import AppError, InputFault, invalid_request, pointer
 from app.web.deprecation import Deprecated
 from app.web.requests.bodies import whole
 from app.web.requests.documents import DocumentMalformed, DocumentRefused, read_document, text_fault
@@ -90,7 +90,7 @@ class Route(APIRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As FastAPI's, behind the doorkeeper."""
         if self._deprecated is not None:
-            send = self._deprecated.telling(send)
+            send = self._deprecated.telling(send, prefix=scope.get("root_path", ""))
         if self._doorkeeper is None:
             await super().handle(scope, receive, send)
             return
@@ -166,9 +166,9 @@ def refuse_other_parameters(
         if name not in known:
             names = [*known, *(each.shown for each in families)]
             told = f"is no parameter of this operation; {_hint(name, names)}"
-            faults.append(InputFault(f"/query/{name[:_LONGEST_NAME]}", told))
+            faults.append(InputFault(pointer("query", name[:_LONGEST_NAME]), told))
         elif name in seen and not known[name]:
-            faults.append(InputFault(f"/query/{name}", "is given twice"))
+            faults.append(InputFault(pointer("query", name), "is given twice"))
         seen.add(name)
     if faults:
         raise AppError(422, "invalid_request", "The request is not valid.", tuple(faults[:_MOST_FAULTS]))
@@ -223,7 +223,7 @@ def _refuse_odd_text(query: bytes) -> None:
     for part in query.split(b"&"):
         name, _, value = (unquote_to_bytes(each.replace(b"+", b" ")) for each in part.partition(b"="))
         if fault := _octets_fault(name) or _octets_fault(value):
-            faults.append(InputFault(f"/query/{name.decode('ascii', 'replace')}", fault))
+            faults.append(InputFault(pointer("query", name.decode("ascii", "replace")), fault))
     if faults:
         raise AppError(422, "invalid_request", "The request is not valid.", tuple(faults))
 

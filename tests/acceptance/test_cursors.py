@@ -77,6 +77,7 @@ async def test_a_parameter_that_is_not_declared_is_refused_on_every_route_and_th
         ("/mailboxes?limt=5", "limt", "'limit'"),
         ("/mailboxes?zzz=5", "zzz", "after, external_id, health, host, label, limit"),
         ("/mailboxes?limit=1&limit=2", "limit", "twice"),
+        ("/mailboxes?a/~b=1", "a~1~0b", "known are"),
     ):
         told_all = await pointers(service, query)
         assert hint in told_all[f"/query/{name}"]

@@ -94,6 +94,9 @@ async def test_sentences_are_for_people(service: Client) -> None:
     assert await told(port=0) == "must be at least 1"
     assert await told(name="") == "must not be empty"
     assert "'tls'" in await told(security="ssl")
+    named = await service.http.post("/mailboxes", json=MAILBOX | {"metadata": {"a/b": "c", "": "d"}})
+    fault = {"pointer": "/metadata/", "detail": "the name must not be empty"}
+    assert assert_problem(named, 422, "invalid_request")["errors"] == [fault]
     plus = await service.http.get("/messages?since=2026-11-23T02:47:00+01:00")
     assert "%2B" in assert_problem(plus, 422, "invalid_request")["errors"][0]["detail"]
     assert (await service.http.get("/messages?since=2026-11-23T02:47:00%2B01:00")).status_code == 200

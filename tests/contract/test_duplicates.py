@@ -78,6 +78,9 @@ async def test_of_two_who_want_one_maildrop_at_once_one_wins(
         ("93.184.216.34", "1572395042"),
         ("93.184.216.34.", "[::ffff:5db8:d822]"),
         ("2606:2800:220:1::1", "[2606:2800:0220:1:0:0:0.0.0.1]"),
+        ("93.184.216.34", "93\u3002184\uff0e216.34\uff61"),
+        ("pop.example.org", "POP\u3002example\uff0eorg\u3002"),
+        ("xn--exmple-cua.org", "EXA\u0308MPLE\uff61org\uff0e"),
     ],
 )
 def test_an_address_is_the_same_however_it_is_written(host: str, other: str) -> None:

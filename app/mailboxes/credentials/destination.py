@@ -9,6 +9,7 @@ _RANKS: Final = {"none": 0, "starttls": 1, "tls": 2}
 _HIDES_IT: Final = frozenset(("SCRAM-SHA-256", "CRAM-MD5"))
 _USUAL_PORTS: Final = frozenset((110, 995))
 # IDNA 2003, which resolvers of Python use, and IDNA 2008 give these different names.
+_DOTS: Final = str.maketrans(dict.fromkeys("\u3002\uff0e\uff61", "."))  # RFC 3490 §3.1
 _AMBIGUOUS: Final = frozenset("\N{LATIN SMALL LETTER SHARP S}\N{GREEK SMALL LETTER FINAL SIGMA}\u200c\u200d")
 
 
@@ -55,7 +56,7 @@ def fields_that_need_credentials(old: Destination, new: Destination) -> tuple[st
 
 def canonical_host(host: str) -> str:
     """The same text for the same host: addresses in one form, names in lower case, as A-labels, without a last dot."""
-    text = unicodedata.normalize("NFC", host.strip("[]")).lower().rstrip(".")
+    text = unicodedata.normalize("NFC", host.strip("[]")).lower().translate(_DOTS).rstrip(".")
     try:
         return str(ip_address(text))
     except ValueError:

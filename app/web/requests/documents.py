@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from app.errors import InputFault
+from app.errors import InputFault, pointer
 
 DEEPEST = 32
 MOST_VALUES = 100_000
@@ -36,7 +36,9 @@ def read_document(octets: bytes) -> Any:
     try:
         text = octets.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DocumentMalformed(f"The body is not UTF-8: octet {error.start + 1}.") from error
+        before = octets[: error.start]
+        line, column = before.count(b"\n") + 1, len(before.rpartition(b"\n")[2].decode()) + 1
+        raise DocumentMalformed(f"The body is not UTF-8: line {line}, column {column}.") from error
     if text.startswith("\ufeff"):  # RFC 8259 §8.1 forbids it
         raise DocumentMalformed("The body is not JSON: line 1, column 1: there is a byte order mark.")
     try:
@@ -49,14 +51,14 @@ def read_document(octets: bytes) -> Any:
     except RecursionError as error:
         raise DocumentRefused("", f"the body is nested deeper than {DEEPEST} levels") from error
     left = MOST_VALUES
-    for pointer, value in _walk(document):
+    for where, value in _walk(document):
         left -= 1
         if left < 0:
             raise DocumentRefused("", f"the body holds more than {MOST_VALUES} values")
         if isinstance(value, float) and not math.isfinite(value):
-            raise DocumentRefused(pointer(), "the number is too large")
+            raise DocumentRefused(where(), "the number is too large")
         if isinstance(value, str) and (fault := text_fault(value)):
-            raise DocumentRefused(pointer(), fault)
+            raise DocumentRefused(where(), fault)
     return document
 
 
@@ -80,12 +82,12 @@ class _Pointer:
         self.depth: int = 0 if above is None else above.depth + 1
 
     def __call__(self) -> str:
-        parts: list[str] = []
+        parts: list[str | int] = []
         at: _Pointer | None = self
         while at is not None and at.above is not None:
-            parts.append(str(at.name).replace("~", "~0").replace("/", "~1"))
+            parts.append(at.name)
             at = at.above
-        return "".join(f"/{part}" for part in reversed(parts))
+        return pointer(*reversed(parts))
 
 
 def _walk(document: Any) -> Iterator[tuple[_Pointer, Any]]:

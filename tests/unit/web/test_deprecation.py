@@ -9,7 +9,7 @@ from app.web.deprecation import Deprecated
 from app.web.routing import Router
 
 OLD = Deprecated(
-    since=datetime(2026, 12, 1, tzinfo=UTC), until=datetime(2027, 6, 1, tzinfo=UTC), instead="/v1/new"
+    since=datetime(2026, 12, 1, tzinfo=UTC), until=datetime(2027, 6, 1, tzinfo=UTC), instead="/new"
 )
 
 
@@ -26,11 +26,13 @@ async def test_an_operation_that_is_deprecated_says_since_when_until_when_and_wh
 
     app = FastAPI()
     app.include_router(router)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://service") as http:
-        told = (await http.get("/old")).headers
-        assert (told["deprecation"], told["sunset"]) == ("@1796083200", "Tue, 01 Jun 2027 00:00:00 GMT")
-        assert told["link"] == '</v1/new>; rel="successor-version"'
-        assert not {"deprecation", "sunset", "link"} & set((await http.get("/new")).headers)
+    for prefix in ("", "/v1"):
+        asked = httpx.ASGITransport(app=app, root_path=prefix)
+        async with httpx.AsyncClient(transport=asked, base_url="http://service") as http:
+            told = (await http.get("/old")).headers
+            assert (told["deprecation"], told["sunset"]) == ("@1796083200", "Tue, 01 Jun 2027 00:00:00 GMT")
+            assert told["link"] == f'<{prefix}/new>; rel="successor-version"'
+            assert not {"deprecation", "sunset", "link"} & set((await http.get("/new")).headers)
     document = app.openapi()["paths"]
     assert document["/old"]["get"]["deprecated"] is True
     assert "deprecated" not in document["/new"]["get"]

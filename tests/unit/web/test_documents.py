@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.web.requests.documents import DEEPEST, MOST_VALUES, DocumentRefused, read_document
+from app.web.requests.documents import DEEPEST, MOST_VALUES, DocumentMalformed, DocumentRefused, read_document
 
 text = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"))
 documents = st.recursive(
@@ -48,6 +48,20 @@ def test_a_fault_says_where_it_is(octets: bytes, pointer: str) -> None:
     with pytest.raises(DocumentRefused) as refused:
         read_document(octets)
     assert refused.value.fault.pointer == pointer
+
+
+@pytest.mark.parametrize(
+    ("octets", "where"),
+    [
+        (b'{"a":\n\n  nul}', "line 3, column 3"),
+        (b"\xff", "line 1, column 1"),
+        (b'{\n "a": \xff}', "line 2, column 7"),
+        ('{"ä":'.encode() + b"\xff", "line 1, column 6"),
+    ],
+)
+def test_what_is_not_json_is_told_by_line_and_column(octets: bytes, where: str) -> None:
+    with pytest.raises(DocumentMalformed, match=where):
+        read_document(octets)
 
 
 def test_depth_and_size_end() -> None:
