@@ -40,8 +40,8 @@ place. `type` is the address of a page about the code, `instance` has the reques
 
 ## Codes of syncs
 
-| `error.code` | what it means | what to do |
-| --- | --- | --- |
+| `error.code` | what it means | likely cause | what to do |
+| --- | --- | --- | --- |
 {syncs}
 
 When each is tried again: [when mailboxes are polled](operations.md#when-mailboxes-are-polled), [logins](logins.md).
@@ -50,8 +50,8 @@ When each is tried again: [when mailboxes are polled](operations.md#when-mailbox
 
 A code with * may go away by itself: the same call may succeed later, as `Retry-After` says.
 
-| `code` | what it means | what to do |
-| --- | --- | --- |
+| `code` | what it means | likely cause | what to do |
+| --- | --- | --- | --- |
 {calls}
 """
 
@@ -64,7 +64,7 @@ def errors_page() -> str:
 
 def _rows(codes: Mapping[str, ErrorCode], *, mark: str) -> str:
     return "\n".join(
-        f"| `{code}`{mark if told.retryable else ''} | {told.meaning} | {told.remedy} |"
+        f"| `{code}`{mark if told.retryable else ''} | {told.meaning} | {told.cause} | {told.remedy} |"
         for code, told in sorted(codes.items())
     )
 

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ async def test_code_pages_and_document_have_the_same_codes(service: Client) -> N
         page = await service.http.get(f"/docs/errors/{code}", headers={"Authorization": ""})
         assert page.status_code == 200
         assert f'id="{code}"' in page.text
+        for told_there in (about.meaning, f"Likely cause: {about.cause}", f"What to do: {about.remedy}"):
+            assert escape(told_there) in page.text
         assert f'id="{code}"' in everything
         assert ("may succeed later" in page.text) is about.retryable
         assert "<script" not in page.text

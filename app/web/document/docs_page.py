@@ -56,7 +56,7 @@ def _section(code: str) -> str:
     again = "The same call may succeed later." if told.retryable else "The same call will fail again."
     return (
         f'<h2 id="{code}"><code>{code}</code></h2>\n<p>{escape(told.meaning)}</p>\n'
-        f"<p>What to do: {escape(told.remedy)}</p>\n<p>{again}</p>\n"
+        f"<p>Likely cause: {escape(told.cause)}</p>\n<p>What to do: {escape(told.remedy)}</p>\n<p>{again}</p>\n"
     )
 
 
