@@ -1,10 +1,12 @@
 """What holds for any octets whatever."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from email.header import Header
 from email.message import EmailMessage
 from email.policy import SMTP
+from itertools import product
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +21,7 @@ from app.mail.mime import (
     parse,
     summarise,
 )
-from app.mail.octets.decoding import shown
+from app.mail.octets.decoding import shown, with_line_feeds
 from app.mail.octets.headers import Block
 from app.mail.octets.scanner import Scanner
 from app.mail.parts import leaves
@@ -270,3 +272,14 @@ def test_a_value_that_is_what_it_looks_like_has_no_other_meaning(text: str) -> N
         assert masked(value, found) == Masked(text)
         assert shown(text, found) == text
         assert not found
+
+
+@pytest.mark.parametrize("length", range(7))
+def test_lines_end_with_lf_whichever_ends_they_had(length: int) -> None:
+    for characters in product("a\r\n", repeat=length):
+        text = "".join(characters)
+        ends = re.sub("\r\r?\n", "\n", text)
+        ends = re.sub("\r\n", "\n", ends)  # of more CR than two
+        assert with_line_feeds(text) == (ends if "\n" in ends.rstrip("\n") else ends.replace("\r", "\n")), (
+            repr(text)
+        )
