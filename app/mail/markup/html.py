@@ -32,7 +32,14 @@ _REOPENED = frozenset({"b", "code", "em", "font", "i", "s", "small", "strike", "
 _ALIAS = "x-"
 _PARSED_TAGS = {_ALIAS + tag if tag in _REOPENED else tag for tag in TAGS}
 _PARSED_ATTRIBUTES = {_ALIAS + tag if tag in _REOPENED else tag: names for tag, names in _ATTRIBUTES.items()}
-_ALIASED = re.compile(rf"<(/?){_ALIAS}({'|'.join(sorted(_REOPENED))})(?=[ >])")
+_ALIASED = re.compile(rf"{_ALIAS}(?:(?<=<{_ALIAS})|(?<=</{_ALIAS}))(?=(?:{'|'.join(sorted(_REOPENED))})[ >])")
+_CLEANER = nh3.Cleaner(
+    tags=_PARSED_TAGS,
+    attributes=_PARSED_ATTRIBUTES,
+    url_schemes={"http", "https", "mailto", "tel", "cid"},
+    url_relative="deny",
+    link_rel="noopener noreferrer nofollow",
+)
 # The parser moves all that follows in the same text for each & and hard blank that it writes. A comment, which it
 # leaves out, begins another text.
 _TEXT_BETWEEN_COMMENTS = 1_000
@@ -125,15 +132,7 @@ class _FirstWords:
 
 def _cleaned(markup: str) -> str:
     """What a parser of HTML and its list of harmless things leave of it: a second opinion, from another author."""
-    clean = nh3.clean(
-        markup,
-        tags=_PARSED_TAGS,
-        attributes=_PARSED_ATTRIBUTES,
-        url_schemes={"http", "https", "mailto", "tel", "cid"},
-        url_relative="deny",
-        link_rel="noopener noreferrer nofollow",
-    )
-    return _ALIASED.sub(r"<\1\2", clean).replace(f'href="{_HERE}', 'href="#')
+    return _ALIASED.sub("", _CLEANER.clean(markup)).replace(f'href="{_HERE}', 'href="#')
 
 
 _Colors = tuple[str | None, str | None]  # of the text, and behind it

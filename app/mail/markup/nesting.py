@@ -119,7 +119,7 @@ def unescaped(text: str) -> str:
     """Text with its character references resolved."""
     if "&" not in text:
         return text
-    return unescape(_HUGE_REFERENCE.sub("\ufffd", text))
+    return unescape(_HUGE_REFERENCE.sub("\ufffd", text) if "&#" in text else text)
 
 
 def _attributes_of(written: str) -> dict[str, str]:
@@ -148,11 +148,12 @@ def nest(
     elements = _Elements(writers, found)
     at = number = 0
     pieces: list[str] = []  # of text
-    while token := _TOKEN.search(html, at):
-        start = token.start()
+    tokens = _TOKEN.finditer(html)
+    while token := next(tokens, None):
+        start, end = token.span()
         if start > at:
             pieces.append(html[at:start])
-        at = token.end()
+        at = end
         if number % _AT_ONCE == 0 and (has_enough() or not _is_granted(budget)):
             break
         number += 1
@@ -161,11 +162,16 @@ def nest(
             if at - start == 1:
                 pieces.append("&lt;")
         elif (name := name.lower()) in _TRACKED:
-            elements.known(pieces, name, attributes, closes=closing != "")
+            elements.text(pieces)
+            if closing:
+                elements.end(name)
+            else:
+                elements.start(name, attributes)
         elif name not in _END:
             elements.unknown(pieces, name, attributes, closes=closing != "")
         elif not (closing or elements.ends_itself(attributes)):
             content, at = _content(html, at, name)
+            tokens = _TOKEN.finditer(html, at)
             if content and not elements.hides(attributes):
                 pieces.append(content)
     else:
@@ -216,26 +222,15 @@ class _Elements:
     def __init__(self, writers: Sequence[Writer], found: list[str]) -> None:
         self._writers = writers
         self._found = found
-        self._open: list[str] = []
+        self._open = [""]  # the page, and what is open in it
         self._in_foreign = 0  # elements of SVG or MathML, where a tag may end itself
-        self._sights = [_IN_SIGHT]  # of the page, and of each open element
+        self._sights = [_IN_SIGHT]  # of each of them
         self._places: defaultdict[str, list[int]] = defaultdict(list)  # of each name among the open ones
         self._scopes: list[int] = []  # the places of the open ones of those
         self._left_out: defaultdict[str, int] = defaultdict(int)  # starts too deep, whose ends may come
         self._link = _NO_TAG  # the last one
         self._tags = {"": _NO_TAG}  # that were seen before, as their styles: most come again and again
         self._styles = {"": NO_STYLE}
-
-    def known(self, pieces: list[str], name: str, attributes: str, *, closes: bool) -> None:
-        """A tag of an element that is told, or concealed; before it the pieces of text, which are taken."""
-        if pieces:
-            self.text(pieces)
-        if name in TAGS:
-            self._in_foreign = 0
-        if closes:
-            self._end(name)
-        elif name in TAGS or not attributes.endswith("/"):
-            self._start(name, attributes)
 
     def unknown(self, pieces: list[str], name: str, attributes: str, *, closes: bool) -> None:
         """A tag of any other element: it is passed over, unless it hides what is in it."""
@@ -247,7 +242,7 @@ class _Elements:
         if closes:
             if name in self._places or name in self._left_out:
                 self.text(pieces)
-                self._end(name)
+                self.end(name)
         elif not ends_itself and name not in _EMPTY and _MAY_HIDE.search(attributes):
             self.text(pieces)
             self._start_unknown(name, attributes)
@@ -261,19 +256,25 @@ class _Elements:
         return (self._tags.get(attributes) or self._read(attributes)).hides
 
     def text(self, pieces: list[str]) -> None:
+        """Pieces of text, which are taken."""
         text = "".join(pieces)
         pieces.clear()
         if not text or self._sights[-1] is not _IN_SIGHT:
             return
         text = unescaped(text)
-        if self._open and self._open[-1] in _NO_TEXT_IN:
+        if self._open[-1] in _NO_TEXT_IN:
             if text.isspace():
                 return
             self._open_cell()
         for writer in self._writers:
             writer.text(text)
 
-    def _start(self, name: str, attributes: str) -> None:
+    def start(self, name: str, attributes: str) -> None:
+        """A start tag of an element that is told, or concealed."""
+        if name in TAGS:
+            self._in_foreign = 0
+        elif attributes.endswith("/"):
+            return
         tag = self._tags.get(attributes) or self._read(attributes)
         place = _PLACE_IN_TABLE.get(name)
         if place is not None:
@@ -282,15 +283,26 @@ class _Elements:
             self._close_until(place)
             if place is _PLACE_OF_CELLS and self._open[-1] != "tr":
                 self._push("tr", _NO_TAG)
-        elif self._open and self._open[-1] in _NO_TEXT_IN and name not in _CONCEALED:
+        elif self._open[-1] in _NO_TEXT_IN and name not in _CONCEALED:
             self._open_cell()
         if name in _MAY_CLOSE:
             self._close_before(name)
         self._push(name, tag)
 
+    def end(self, name: str) -> None:
+        """An end tag of such an element."""
+        if name in TAGS:
+            self._in_foreign = 0
+        if self._left_out.get(name):
+            self._left_out[name] -= 1
+        elif self._open[-1] == name:
+            self._pop()
+        elif self._places[name]:
+            self._close(name)
+
     def _start_unknown(self, name: str, attributes: str) -> None:
         tag = self._tags.get(attributes) or self._read(attributes)
-        if not tag.may_hide or (self._open and self._open[-1] in _NO_TEXT_IN):
+        if not tag.may_hide or self._open[-1] in _NO_TEXT_IN:
             return
         if self._places["p"] and name in _CLOSES_P:
             self._close("p")
@@ -321,15 +333,8 @@ class _Elements:
         elif link > len(self._places["a"]):  # a link that was opened in the paragraph goes on behind it
             self._push("a", self._link)
 
-    def _end(self, name: str) -> None:
-        if self._left_out[name]:
-            self._left_out[name] -= 1
-        elif self._places[name]:
-            self._close(name)
-
     def end_all(self) -> None:
-        while self._open:
-            self._pop()
+        self._close_to(1)
 
     def _push(self, name: str, tag: Tag) -> None:
         sight, is_concealed = self._sights[-1], name in _CONCEALED
@@ -337,7 +342,7 @@ class _Elements:
             sight = sight.within(tag, is_concealed=is_concealed)
         if name not in VOID:
             # A table needs room for its row and its cell, or its text would have no place.
-            if len(self._open) >= MAX_DEPTH - (4 if name == "table" else 0):
+            if len(self._open) > MAX_DEPTH - (4 if name == "table" else 0):
                 self._left_out[name] += 1
                 if defects.HTML_TOO_DEEP not in self._found:
                     self._found.append(defects.HTML_TOO_DEEP)

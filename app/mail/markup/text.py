@@ -12,7 +12,7 @@ from app.mail.markup.nesting import Tag
 
 _DEEPEST = 8  # levels of lists and of quotes that are shown as such
 _BETWEEN_CELLS = " | "
-_BLANKS = re.compile(r"[ \t\n\r\f]+")
+_BLANKS = re.compile(r"[\t\n\r\f][ \t\n\r\f]*+| [ \t\n\r\f]++")  # a single space is left as it is
 _AT_LINE_END = re.compile(r"(?<![ \t\r])[ \t\r]++(?=\n)")
 _EMPTY_LINES = re.compile(r"\n{3,}")
 _LINE = 1  # how far apart from what is above: on a line of its own, or with an empty line between

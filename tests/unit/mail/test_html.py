@@ -393,6 +393,12 @@ def test_of_html_that_is_nested_too_deep_all_text_is_given(opening: str, closing
     assert readable(html, []).split() == ["deep", "after"]
 
 
+def test_an_end_of_what_is_nested_too_deep_ends_nothing_else() -> None:
+    too_deep = 5
+    html = "<div>" * (MAX_DEPTH + too_deep) + "x" + "</div>" * too_deep + "y</div>z"
+    assert "xy</div>z" in sanitised(html, [])
+
+
 def test_several_pages_share_one_budget() -> None:
     found: list[str] = []
     budget = Budget(found)
