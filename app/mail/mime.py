@@ -112,8 +112,8 @@ def parse(octets: Octets, *, is_late: Callable[[], bool] = never) -> ParsedMessa
     for part in leaves(scanner, block, budget, found):
         role = role_of(part)
         if role is Role.ATTACHMENT:
-            content = part.content(budget, found)
-            attachments.append(_attachment(part, len(attachments), sum(map(len, content)), found))
+            octets_of_part = part.octets(budget, found)
+            attachments.append(_attachment(part, len(attachments), octets_of_part, found))
             if part.parent == "related" and (location := part.location):
                 content_id = part.content_id or location
                 ids.setdefault(part.address, content_id)
@@ -122,7 +122,7 @@ def parse(octets: Octets, *, is_late: Callable[[], bool] = never) -> ParsedMessa
             charset = charset or part.charset
             body = _Text(part, budget, found)
             for file in body.files():
-                octets_of_file = sum(map(len, file.content(budget, found)))
+                octets_of_file = file.octets(budget, found)
                 attachments.append(_attachment(file, len(attachments), octets_of_file, found))
             bodies.append(_Body(part.alternative, body.read(), role is Role.HTML, part.address))
     headers = {
@@ -145,7 +145,7 @@ def attachment_facts(octets: Octets, index: int, *, is_late: Callable[[], bool] 
     part = _attached(octets, index, budget, found)
     if part is None:
         return None
-    return _attachment(part, index, sum(map(len, part.content(budget, found))), found)
+    return _attachment(part, index, part.octets(budget, found), found)
 
 
 def attachment_pieces(octets: Octets, index: int, *, is_late: Callable[[], bool] = never) -> Iterator[bytes]:

@@ -19,7 +19,7 @@ from app.mail.octets.embedded import File, may_hold_file, split
 from app.mail.octets.flowed import unflowed
 from app.mail.octets.headers import Block
 from app.mail.octets.scanner import MAX_BOUNDARY, PIECE_OCTETS, Scanner
-from app.mail.octets.transfer import decoded_pieces, decoded_whole
+from app.mail.octets.transfer import decoded_octets, decoded_pieces, decoded_whole
 
 MAX_DEPTH = 50
 _MAX_PREAMBLE = 2 * 1024 * 1024  # octets, kept in case that no boundary comes and they are the text
@@ -172,10 +172,17 @@ class Part:
 
     def content(self, budget: Budget, found: list[str]) -> Iterator[bytes]:
         """The decoded body, in pieces of at most 256 KiB."""
+        return decoded_pieces(self._encoded(), self._encoding, budget, found)
+
+    def octets(self, budget: Budget, found: list[str]) -> int:
+        """How many ``content`` gives; reads the body."""
+        return decoded_octets(self._encoded(), self._encoding, budget, found)
+
+    def _encoded(self) -> Iterator[bytes]:
         self._read(0)
         data, end = self._data, self._end
         start = (data[at : min(at + PIECE_OCTETS, end)] for at in range(self._start, end, PIECE_OCTETS))
-        return decoded_pieces(chain(start, self._pieces), self._encoding, budget, found)
+        return chain(start, self._pieces)
 
     def beginning(self, octets: int, budget: Budget, found: list[str]) -> tuple[bytes, bool]:
         """What the first so many encoded octets are decoded, and whether there are more. May be asked for again."""

@@ -6,8 +6,9 @@ other: a group of base64, a line of uuencode, what follows an ``=``.
 
 import binascii
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from typing import TypeVar
 
 from app.mail import defects
 from app.mail.budget import Budget, Work
@@ -15,6 +16,7 @@ from app.mail.budget import Budget, Work
 PIECE_OCTETS = 256 * 1024
 
 _BASE64_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+_DIGITS_OF_BASE64 = _BASE64_ALPHABET.rstrip(b"=")
 _NOT_BASE64 = bytes(set(range(256)) - set(_BASE64_ALPHABET))
 _WHITESPACE = b" \t\r\n\f\v"
 _RUN = re.compile(b"[^=]+")
@@ -44,6 +46,8 @@ _NO_BASE64 = re.compile(
     rb"^(?=[^\n]{1,998}\n)[ \t]*+[A-Za-z0-9+/=]*+(?:[^A-Za-z0-9+/=\s]|[ \t]++[^\s])", re.MULTILINE
 )
 
+_Undone = TypeVar("_Undone", bytes, range)
+
 
 def decoded_pieces(
     pieces: Iterable[bytes], encoding: str, budget: Budget, found: list[str]
@@ -51,7 +55,7 @@ def decoded_pieces(
     """Undo a Content-Transfer-Encoding; ``encoding`` in lower case. The pieces are at most 256 KiB long, if those that
     come are. Never raises."""
     if encoding == "base64":
-        return _base64(pieces, budget, found)
+        return _base64(pieces, _strict, budget, found)
     if encoding == "quoted-printable":
         return _quoted_printable(pieces)
     if encoding in _UU:
@@ -59,6 +63,13 @@ def decoded_pieces(
     if encoding not in _AS_IT_IS:
         found.append(defects.UNKNOWN_ENCODING)
     return iter(pieces)
+
+
+def decoded_octets(pieces: Iterable[bytes], encoding: str, budget: Budget, found: list[str]) -> int:
+    """How many octets ``decoded_pieces`` gives, which are not made where base64 is as it should be."""
+    if encoding == "base64":
+        return sum(map(len, _base64(pieces, _strict_length, budget, found)))
+    return sum(map(len, decoded_pieces(pieces, encoding, budget, found)))
 
 
 def decoded_whole(data: bytes, encoding: str, budget: Budget, found: list[str]) -> bytes:
@@ -84,8 +95,14 @@ def decoded_base64(data: bytes, found: list[str]) -> bytes:
     return b"".join(map(_decoded_run, _RUN.findall(core)))
 
 
-def _base64(pieces: Iterable[bytes], budget: Budget, found: list[str]) -> Iterator[bytes]:
-    """Whatever is in between left out, padding missing or in the middle (blocks that were joined).
+def _base64(
+    pieces: Iterable[bytes],
+    strict: Callable[[bytes, int], _Undone | None],
+    budget: Budget,
+    found: list[str],
+) -> Iterator[bytes | _Undone]:
+    """Whatever is in between left out, padding missing or in the middle (blocks that were joined). ``strict`` decodes
+    what is as it should be, or tells its length.
 
     A body that begins with a line of words has never been encoded: it is given as it came.
     """
@@ -108,7 +125,7 @@ def _base64(pieces: Iterable[bytes], budget: Budget, found: list[str]) -> Iterat
     for piece in _without_footer(pieces, found):
         solid = rest + piece.translate(None, _WHITESPACE)
         whole = len(solid) & ~3
-        decoded = _strict(solid, whole)
+        decoded = strict(solid, whole)
         if decoded is not None:
             octets += len(solid) - len(rest)
             rest = solid[whole:]
@@ -139,6 +156,15 @@ def _strict(solid: bytes, whole: int) -> bytes | None:
         return binascii.a2b_base64(solid[:whole], strict_mode=True)
     except binascii.Error:
         return None
+
+
+def _strict_length(solid: bytes, whole: int) -> range | None:
+    """As many as ``_strict`` gives."""
+    last = max(0, whole - 4)
+    if solid[:last].translate(None, _DIGITS_OF_BASE64):
+        return None
+    decoded = _strict(solid[last:], whole - last)
+    return None if decoded is None else range(last // 4 * 3 + len(decoded))
 
 
 def _without_footer(pieces: Iterable[bytes], found: list[str]) -> Iterator[bytes]:

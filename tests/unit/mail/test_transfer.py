@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.mail.budget import Budget
-from app.mail.octets.transfer import decoded_pieces
+from app.mail.octets.transfer import decoded_octets, decoded_pieces
 
 _SIZES = st.integers(1, 30)
 _LINES = st.sampled_from(
@@ -26,7 +26,11 @@ def undone(data: bytes, encoding: str, size: int, found: list[str] | None = None
         return (data[at : at + size] for at in range(0, len(data), size))
 
     found = [] if found is None else found
-    return b"".join(decoded_pieces(pieces(), encoding, Budget(found), found))
+    decoded = b"".join(decoded_pieces(pieces(), encoding, Budget(found), found))
+    told: list[str] = []
+    assert decoded_octets(pieces(), encoding, Budget(told), told) == len(decoded)
+    assert told == found
+    return decoded
 
 
 @settings(deadline=None)
