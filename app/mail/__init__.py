@@ -20,11 +20,14 @@ reads who, when and what about from the headers, with ``people``, ``dates``, ``w
 | ``Doe, John <john@…>``, ``AT&amp;T <…>``, ``root (Cron Daemon)`` | one person | mail programs | people |
 | ``@ , ;`` within an encoded word or a character | no part of the structure | RFC 2047 §5 | words |
 | raw octets within an encoded word | octets of its charset | mail programs | words |
-| words cut in mid-character | joined before they are decoded | mail programs | words |
-| raw 8-bit headers | UTF-8, else the text's charset or windows-1252 | RFC 6532 | words |
+| words cut in mid-character, or in the middle of base64 | joined before they are decoded | mail programs | words |
+| raw 8-bit headers and file names | UTF-8, else the text's charset or windows-1252 | RFC 6532 | words |
+| a text in UTF-16 or EBCDIC | says nothing of raw headers, whose ASCII it would turn into other letters | | charsets |
 | U+202E and others that turn or hide text | left out of subjects and names | UTS 39 | decoding |
+| joiners and variation selectors that do nothing | the same; in emoji and other scripts they stay | UTS 39 | decoding |
 | ``gb2312``, ``iso-8859-1``, ``windows-31j`` … | the superset that is meant | WHATWG Encoding | charsets |
 | no charset, us-ascii, unknown-8bit | UTF-8, ISO-2022-JP, else windows-1252 | WHATWG Encoding | charsets |
+| ``ibm-1251``, ``oem866``, ``28592``, ``gb2312_charset`` | by number; without the word | mail programs | charsets |
 | a byte order mark, whatever is declared | it is believed where it holds | WHATWG Encoding | charsets |
 | ISO-2022-KR, ISO-2022-CN, HZ, UTF-7 | decoded, though pages may not have them | mail programs | charsets |
 | ``+02:00``, ``GMT+0100``, PM, RFC 3339, asctime | the moment meant | RFC 5322 §4.3 | dates |

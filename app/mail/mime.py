@@ -20,6 +20,7 @@ from app.mail.kinds import Kind
 from app.mail.locations import content_id_at
 from app.mail.markup.html import preformatted, read_html
 from app.mail.names import name_by_type
+from app.mail.octets.charsets import tells_of_octets
 from app.mail.octets.decoding import decoded_text, with_line_feeds
 from app.mail.octets.scanner import Octets, Scanner
 from app.mail.parts import Part, leaves
@@ -45,7 +46,7 @@ __all__ = [
     "summarise",
 ]
 
-VERSION = 7
+VERSION = 8
 """Of the reader. Whoever changes what ``summarise`` gives raises it: then what is stored is read again."""
 
 
@@ -119,7 +120,7 @@ def parse(octets: Octets, *, is_late: Callable[[], bool] = never) -> ParsedMessa
                 ids.setdefault(part.address, content_id)
                 ids.setdefault(location, content_id)
         else:
-            charset = charset or part.charset
+            charset = charset or (part.charset if tells_of_octets(part.charset) else "")
             body = _Text(part, budget, found)
             for file in body.files():
                 octets_of_file = file.octets(budget, found)

@@ -13,7 +13,7 @@ from app.mail.fields.parameters import main_value, parameter, text_parameter
 from app.mail.fields.words import decoded
 from app.mail.locations import MAX_LOCATION, joined
 from app.mail.names import type_by_name
-from app.mail.octets.charsets import UNDECLARED, codec_of, declared_in_html
+from app.mail.octets.charsets import UNDECLARED, codec_of, declared_in_html, tells_of_octets
 from app.mail.octets.decoding import shown
 from app.mail.octets.embedded import File, may_hold_file, split
 from app.mail.octets.flowed import unflowed
@@ -64,6 +64,7 @@ class Part:
     _charset: str | None = None
     _filename: tuple[str | None, list[str]] | None = None  # and what is odd about it
     _name: str | None = None  # of a file that was found in a text
+    text_charset: str = ""  # of the text before it, for raw octets in its name
 
     @property
     def disposition(self) -> str:
@@ -130,8 +131,9 @@ class Part:
     def _given_name(self, found: list[str]) -> str | None:
         if self._name is not None:
             return self._name
-        name = text_parameter(self.block.first("content-disposition"), b"filename", found)
-        return name or text_parameter(self.block.first("content-type"), b"name", found)
+        charset = self.charset if tells_of_octets(self.charset) else self.text_charset
+        name = text_parameter(self.block.first("content-disposition"), b"filename", found, charset=charset)
+        return name or text_parameter(self.block.first("content-type"), b"name", found, charset=charset)
 
     def put_back(self, pieces: Iterable[bytes]) -> None:
         """The body is this."""
@@ -237,12 +239,16 @@ def leaves(scanner: Scanner, block: Block, budget: Budget, found: list[str]) -> 
     around: list[_Multipart] = []
     spares: list[tuple[_Multipart, Part]] = []
     number = 0
+    text_charset = ""
     following: Block | None = block
     while following is not None and budget.take(Work.PARTS):
         number += 1
         parent = around[-1] if around else _Multipart("", -1)
         part = _part(scanner, following, parent, found)
         parent.children += 1
+        part.text_charset = text_charset
+        if not text_charset and part.content_type in _USUAL_TYPES and tells_of_octets(part.charset):
+            text_charset = part.charset
         if part is parent.spare:
             part.hold(budget, found)
             spares.append((parent, part))

@@ -11,6 +11,7 @@ from app.mail.envelope import Envelope, envelope_of, fields_of
 from app.mail.fields.people import addresses
 from app.mail.kinds import Kind, KindsSeen, is_wrapping
 from app.mail.markup.html import first_words
+from app.mail.octets.charsets import tells_of_octets
 from app.mail.octets.decoding import decoded_text, printable, with_line_feeds, without_invisible
 from app.mail.octets.embedded import may_hold_file, split
 from app.mail.octets.scanner import Scanner
@@ -126,7 +127,7 @@ class _Glimpse:
         """At the parts, one after the other; at what they hold only as far as it takes."""
         for part in parts:
             self.seen.part(part, budget, found)
-            if self.has_attachments and self.snippet:
+            if self.has_attachments and self.snippet and not self._may_name_charset(part):
                 continue
             role = role_of(part)
             if role is Role.ATTACHMENT:
@@ -136,7 +137,8 @@ class _Glimpse:
         self.snippet = self.snippet or self._of_html
 
     def _body(self, part: Part, role: Role, budget: Budget, found: list[str]) -> None:
-        self.charset = self.charset or part.charset
+        if self._may_name_charset(part):
+            self.charset = part.charset
         if role is Role.TEXT:
             if (
                 not self.snippet
@@ -151,6 +153,9 @@ class _Glimpse:
                 )
         elif role is Role.HTML and not self._of_html and not self.snippet:
             self._of_html, self._alternative = self._first_words(part, budget, found), part.alternative
+
+    def _may_name_charset(self, part: Part) -> bool:
+        return not self.charset and part.content_type.startswith("text/") and tells_of_octets(part.charset)
 
     def _first_words(self, part: Part, budget: Budget, found: list[str]) -> str:
         """The snippet of a text part, from its start if that has enough of them."""

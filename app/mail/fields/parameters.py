@@ -50,17 +50,18 @@ def parameter(value: bytes, name: bytes) -> bytes | None:
     return _octets({0: (forms.whole, True)} if forms.whole else forms.sections)[0] or None
 
 
-def text_parameter(value: bytes, name: bytes, found: list[str]) -> str | None:
+def text_parameter(value: bytes, name: bytes, found: list[str], *, charset: str = "") -> str | None:
     """A parameter as text: sections and charsets of RFC 2231, encoded words and raw 8-bit characters too.
 
-    A backslash is itself but before a quote or another one: ``"C:\\Scans\\new.pdf"`` is a path.
+    A backslash is itself but before a quote or another one: ``"C:\\Scans\\new.pdf"`` is a path. ``charset``: as for
+    ``words.decoded``.
     """
     forms = _forms_of(value, name)
     if forms.whole:
         return clean(_joined({0: (forms.whole, True)}, found))
     if forms.sections:
         return clean(_joined(forms.sections, found))
-    return None if forms.plain is None else decoded(forms.plain, found)
+    return None if forms.plain is None else decoded(forms.plain, found, charset=charset)
 
 
 _Sections = dict[

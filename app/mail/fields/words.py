@@ -7,10 +7,18 @@ are read after it is known (RFC 2047 §5): ``masked`` puts marks in their places
 
 import binascii
 import re
+from itertools import groupby
 from typing import NamedTuple
 
 from app.mail import defects
-from app.mail.octets.charsets import UNDECLARED, UTF_8, WINDOWS_1252, codec_of, is_iso_2022_jp, text_of
+from app.mail.octets.charsets import (
+    UNDECLARED,
+    WINDOWS_1252,
+    codec_of,
+    is_iso_2022_jp,
+    tells_of_octets,
+    text_of,
+)
 from app.mail.octets.decoding import decoded_text, printable
 from app.mail.octets.transfer import decoded_base64
 
@@ -115,18 +123,29 @@ def _said(run: list[re.Match[bytes]], found: list[str]) -> str:
     """
     if len(run) == 1:
         return decoded_text(_octets(run[0][2], run[0][3], found), _charset(run[0]), found)
-    said: list[str] = []
-    octets: list[bytes] = []
-    charset = ""
-    for word in run:
-        its_charset = _charset(word)
-        if octets and its_charset != charset:
-            said.append(decoded_text(b"".join(octets), charset, found))
-            octets = []
-        octets.append(_octets(word[2], word[3], found))
-        charset = its_charset
-    said.append(decoded_text(b"".join(octets), charset, found))
-    return "".join(said)
+    return "".join(_joined(list(words), found) for _, words in groupby(run, key=_codec))
+
+
+def _joined(words: list[re.Match[bytes]], found: list[str]) -> str:
+    """Words of one charset. Some senders cut what is base64 already, so that none of its parts can be decoded alone."""
+    charset, odd = _charset(words[0]), list[str]()
+    octets = b"".join(_octets(word[2], word[3], odd) for word in words)
+    if any(word[2] in b"bB" and len(word[3]) % 4 and not word[3].endswith(b"=") for word in words[:-1]):
+        at_once = _octets(b"b", b"".join(word[3] for word in words), [])
+        if _is_readable(at_once, charset) and not _is_readable(octets, charset):
+            octets, odd = at_once, []
+    found += odd
+    return decoded_text(octets, charset, found)
+
+
+def _is_readable(octets: bytes, charset: str) -> bool:
+    text, is_valid = text_of(octets, codec_of(charset) or UNDECLARED)
+    return is_valid and text.isprintable()
+
+
+def _codec(word: re.Match[bytes]) -> str:
+    charset = _charset(word)
+    return codec_of(charset) or charset
 
 
 def _charset(word: re.Match[bytes]) -> str:
@@ -150,9 +169,8 @@ def _plain(octets: bytes, found: list[str], charset: str) -> str:
         return octets.decode()  # RFC 6532, and senders that never heard of it
     except UnicodeDecodeError:
         found.append(defects.HEADER_8BIT)
-    codec = codec_of(charset)
-    if codec not in {None, UNDECLARED, UTF_8}:
-        text, is_valid = text_of(octets, str(codec))
+    if charset and tells_of_octets(charset):
+        text, is_valid = text_of(octets, str(codec_of(charset)))
         if is_valid:
             return text
     return text_of(octets, WINDOWS_1252)[0]

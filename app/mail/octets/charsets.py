@@ -29,7 +29,7 @@ _REFUSED = frozenset(
         *("mbcs", "oem", "tactis", "idna", "punycode", "raw_unicode_escape", "unicode_escape", "undefined"),
     }
 )
-_PYTHON_ONLY = {"cp720", "cp737", "cp856", "cp874", "cp1006", "koi8_t"}
+_PYTHON_ONLY = {"cp720", "cp737", "cp856", "cp874", "cp1006", "koi8_t", "mac_croatian", "mac_romanian"}
 # Of the standard's encodings those that Python has under another name, or in a form that lacks characters.
 _CODECS = {
     "big5": "big5hkscs",
@@ -44,7 +44,7 @@ _CODECS = {
     "utf-16be": "utf_16_be",
     "utf-16le": _UTF_16,  # a byte order mark decides
     "x-user-defined": UNDECLARED,
-    # And of Python's own those that are meant to be more than they are.
+    # And of Python's own those that are meant to be more.
     "gb2312": "gb18030",
     "iso2022_jp": "iso2022_jp_ext",
     "iso2022_jp_1": "iso2022_jp_ext",
@@ -52,6 +52,8 @@ _CODECS = {
     "cp874": "windows-874",
     "cp950": "big5hkscs",
 }
+# They have more sets of characters, and lack what Windows and telephones write in all of them.
+_FURTHER_ISO_2022_JP = frozenset({"iso2022_jp_2", "iso2022_jp_3", "iso2022_jp_2004"})
 _ISO_2022_CN = "iso2022_cn"
 _AS_MAIL_HAS_THEM = {
     **dict.fromkeys(("iso2022kr", "csiso2022kr"), "iso2022_kr"),
@@ -61,13 +63,31 @@ _AS_MAIL_HAS_THEM = {
 _FURTHER = {
     **dict.fromkeys(("utf8mb4", "utf8sig", "utf8bom", "utf8n", "utf8mac", "csutf8", "win65001"), UTF_8),
     **dict.fromkeys(("cp50220", "cp50221", "cp50222", "iso2022jpms"), "iso2022_jp_ext"),
-    **dict.fromkeys(("cp51932", "eucjpms"), "euc_jp"),
-    "dos866": "cp866",
-    "unicode20utf7": "utf_7",
-    "win932": "cp932",
-    "win936": "gb18030",
-    "win950": "big5hkscs",
-    "macce": "mac_latin2",
+    **dict.fromkeys(("cp51932", "eucjpms", "eucjpwin", "eucjpopen", "euc"), "euc_jp"),
+    **dict.fromkeys(("cswin31j", "sjiswin", "ibm943c", "cp943c"), "cp932"),
+    **dict.fromkeys(("big5eten", "big5uao", "big5hkscs2004", "chinesebig5"), "big5hkscs"),
+    **dict.fromkeys(("cngb", "gb180302022"), "gb18030"),
+    **dict.fromkeys(("unicode20utf7", "csunicode11utf7"), "utf_7"),
+    **dict.fromkeys(("macce", "maccentraleurroman"), "mac_latin2"),
+    **dict.fromkeys(("latin0", "iso8859151998"), "iso8859_15"),
+    "ksx1001": "cp949",
+    "macicelandic": "mac_iceland",
+    "pcmultilingual850euro": "cp858",
+    "tis6202533": "windows-874",
+}
+# What senders write before the number of a code page: ibm-1251, oem866, ANSI_1252, ms932, 20866.
+_CODE_PAGE = re.compile(r"(?:cp|ibm|ansi|oem|dos|pc|win|ms|mscp|microsoftcp|ccsid)?0*(\d{3,5})")
+_CODE_PAGES = {
+    **{str(28590 + part): f"iso-8859-{part}" for part in range(1, 17)},
+    **dict.fromkeys(("878", "20866"), "koi8-r"),
+    **dict.fromkeys(("20932", "51932"), "euc-jp"),
+    "943": "cp932",
+    "21866": "koi8-u",
+    "51936": "gbk",
+    "51949": "euc-kr",
+    "52936": "hz-gb-2312",
+    "54936": "gb18030",
+    "65000": "utf-7",
 }
 _SAYS_NOTHING = frozenset({"", "unknown8bit", "unknown", "default", "iso", "8bit", "7bit", "none", "binary"})
 # Single octets that Python leaves undefined are C1 controls in the standard's tables of these.
@@ -80,6 +100,7 @@ _SINGLE = {
 }
 _LIKE_ASCII = frozenset({UTF_8, UNDECLARED, *_SINGLE})  # of octets of ASCII all of them make the same text
 _KOI8_RU = {0xAE: "\u045e", 0xBE: "\u040e"}  # the standard's KOI8-U has the Belarusian letter of KOI8-RU
+_ASCII = "".join(map(chr, range(0x20, 0x7E)))
 _UNDEFINED = "\ufffe"  # what charmap_decode takes for undefined
 
 # JIS X 0208 as Windows reads it, which is what the standard's index has.
@@ -88,6 +109,7 @@ _JAPANESE = frozenset({"euc_jp", "iso2022_jp_ext"})
 _BIG5 = str.maketrans(
     "\u2022\uff64\u203e\u223c\u2641\u2609\xa5\xa2\xa3", "\u2027\ufe51\xaf\uff5e\u2295\u2299\uffe5\uffe0\uffe1"
 )
+_CP932 = dict.fromkeys(range(0xF8F0, 0xF8F4), 0xFFFD)  # of octets that are no character
 # Where GB 18030 of 2022 has characters that Unicode did not have in 2000.
 _GB18030 = {
     0xE5E5: 0x3000,
@@ -126,7 +148,11 @@ def text_of(data: bytes, codec: str, *, cut: bool = False) -> tuple[str, bool]:
     """Octets as text, and whether all of them were valid. ``cut``: a last character may lack its end. Never raises."""
     if codec in _LIKE_ASCII and data.isascii() and b"\x1b" not in data:
         return data.decode("ascii"), True
-    if data[:1] in _MARKS and (marked := _marked(data, cut=cut)) is not None:
+    if (
+        data[:1] in _MARKS
+        and not codec.startswith("utf_32")
+        and (marked := _marked(data, cut=cut)) is not None
+    ):
         return marked, True
     if codec == UNDECLARED:
         return _undeclared(data, cut=cut)
@@ -137,19 +163,19 @@ def text_of(data: bytes, codec: str, *, cut: bool = False) -> tuple[str, bool]:
     if codec == _UTF_16:
         codec = "utf_16_be" if data.startswith(codecs.BOM_UTF16_BE) else "utf_16_le"
     text = _strict(data, codec, cut=cut)
+    if text is None and codec in _FURTHER_ISO_2022_JP:
+        codec = "iso2022_jp_ext"
+        text = _strict(data, codec, cut=cut)
     is_valid = text is not None
     if text is None:
         try:
             text = _in_slices(data, codec, _MENDING, is_whole=True)
             is_valid = REPLACEMENT not in text
-        except (
-            UnicodeError,
-            LookupError,
-            ValueError,
-        ):  # UTF-16 refuses some input whatever the error handler
+        except (UnicodeError, LookupError, ValueError):  # UTF-16 refuses some input whatever the handler
             return data.decode("latin-1"), False
     if not text.isascii() and (table := _table_of(codec)):
         text = text.translate(table)
+        is_valid = is_valid and not (codec == "cp932" and REPLACEMENT in text)
     return text.removeprefix("\ufeff"), is_valid
 
 
@@ -167,7 +193,18 @@ def _table_of(codec: str) -> dict[int, int] | None:
         return _AS_WINDOWS
     if codec == "gb18030":
         return _GB18030
+    if codec == "cp932":
+        return _CP932
     return _BIG5 if codec == "big5hkscs" else None
+
+
+@lru_cache(maxsize=256)
+def tells_of_octets(label: str) -> bool:
+    """Whether a charset says what the octets beyond ASCII in a header are, where they are not UTF-8."""
+    codec = codec_of(label)
+    if codec in {None, UNDECLARED, UTF_8}:
+        return False
+    return text_of(_ASCII.encode(), str(codec)) == (_ASCII, True)  # UTF-16 and EBCDIC have other letters
 
 
 def is_iso_2022_jp(data: bytes) -> bool:
@@ -204,7 +241,8 @@ def _charset_of_meta(attributes: bytes) -> str:
 
 @lru_cache(maxsize=256)
 def _codec_of(label: str) -> str | None:
-    label = _bare(label)
+    joined = "".join(label.split())
+    label = _bare(joined if _squeezed(joined.lower()) in _STANDARD else label)  # windows 1251
     squeezed = _squeezed(label)
     if squeezed in _AS_MAIL_HAS_THEM:
         return _AS_MAIL_HAS_THEM[squeezed]
@@ -213,8 +251,16 @@ def _codec_of(label: str) -> str | None:
     name: str | None = LABELS.get(label) or _STANDARD.get(squeezed)
     if name is None or name == "replacement":
         further: str | None = _FURTHER.get(squeezed) or _PYTHON.get(squeezed)
-        return _CODECS.get(further, further) if further else None
+        return _CODECS.get(further, further) if further else _by_parts(label, squeezed)
     return name if name in _SINGLE else _CODECS.get(name, name)
+
+
+def _by_parts(label: str, squeezed: str) -> str | None:
+    """A charset by the number of its code page, or without the word charset: gb2312_charset."""
+    if match := _CODE_PAGE.fullmatch(squeezed):
+        name = _CODE_PAGES.get(match[1], f"cp{match[1]}")
+        return _codec_of(name) if name != label else None
+    return _codec_of(squeezed.replace("charset", "")) if "charset" in squeezed else None
 
 
 def _bare(label: str) -> str:
@@ -328,7 +374,8 @@ def _pair(encoding: str, pair: bytes) -> str | None:
     if len(pair) < 2:
         return None
     if encoding in _JAPANESE:
-        return _row_and_cell(pair[0] & 0x7F, pair[1] & 0x7F)
+        high = 0x80 if encoding == "euc_jp" else 0
+        return _row_and_cell(pair[0] ^ high, pair[1] ^ high)
     try:
         return pair.decode("cp950") if encoding == "big5hkscs" and pair[0] not in _KANA_OF_CP950 else None
     except UnicodeError:

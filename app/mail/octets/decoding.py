@@ -8,10 +8,21 @@ from app.mail.octets.charsets import REPLACEMENT, UNDECLARED, codec_of, text_of
 
 _UNSAFE = re.compile(r"[\x00\ud800-\udfff]")
 _UNSEEN_CHARACTERS = (
-    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164"
-    "\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff"
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff\U000e01f0-\U000e0fff"
 )
-_UNSEEN = re.compile(f"[{_UNSEEN_CHARACTERS}]+")
+# The flag of England and of others is a black one with tags behind it (UTS 51).
+_UNSEEN = re.compile(
+    f"(\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{{3,6}}\U000e007f)|[{_UNSEEN_CHARACTERS}]+"
+)
+# Joiners and variation selectors mean something behind a letter of the scripts that have them, or an emoji, and once.
+_JOINERS = "\u200c\u200d"
+_SELECTORS = "\ufe00-\ufe0f\U000e0100-\U000e01ef"
+_IDLE = re.compile(
+    f"(?:\\A|(?<=[\\x00-\\x7f]))(?:(?<![0-9#*])|(?![\ufe0e\ufe0f]))[{_JOINERS}{_SELECTORS}]+"
+    f"|(?<=[{_SELECTORS}])[{_SELECTORS}]+|(?<=[{_JOINERS}])[{_JOINERS}{_SELECTORS}]+"
+)
+_MAY_BE_UNSEEN = re.compile(f"[{_UNSEEN_CHARACTERS}{_JOINERS}{_SELECTORS}]")
 _UNSEEN_OR_JOINERS = re.compile(f"[\u200c\u200d{_UNSEEN_CHARACTERS}]+")
 _USUAL_LINE_ENDS = ("\r\n", ("\n", "\r\n"))
 _CONTROL = re.compile(r"[\x01-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -42,11 +53,12 @@ def shown(text: str, found: list[str]) -> str:
     """One line for a person to read, of which nothing is hidden and nothing turned around.
 
     Left out are the marks that turn the reading direction (U+202E shows gpj.exe as exe.jpg) and characters without
-    any shape; those that join or part letters of many scripts and of emoji (U+200C, U+200D) stay.
+    any shape; those that join, part or vary letters of many scripts and emoji (U+200C, U+200D, U+FE0F) stay where they
+    do that.
     """
-    if text.isprintable() and (text.isascii() or not _UNSEEN.search(text)):
+    if text.isprintable() and (text.isascii() or not _MAY_BE_UNSEEN.search(text)):
         return text
-    line = _UNSEEN.sub("", text)
+    line = text if text.isascii() else _IDLE.sub("", _UNSEEN.sub(r"\1", text))
     if line != text:
         found.append(defects.INVISIBLE)
     return printable(line)

@@ -79,6 +79,30 @@ def text(data: bytes, label: str) -> str:
         ("big5", b"\xa1\x45\xa1\xe3\xa2\x44\xa3\xe1", "\u2027\uff5e\uffe5€"),
         ("cp950", b"\xa4\xa4\xf9\xd6", "中碁"),
         ("us-ascii", b"\xff\xfea\x00", "a"),
+        ("ibm-1251", b"\xcf", "П"),
+        ("windows 1251", b"\xcf", "П"),
+        ("ANSI_1251", b"\xcf", "П"),
+        ("microsoft-cp1251", b"\xcf", "П"),
+        ("cp20866", b"\xf0", "П"),
+        ("28592", b"\xb1", "ą"),
+        ("oem866", b"\x80", "\u0410"),
+        ("dos-850", b"\x81", "ü"),
+        ("IBM00858", b"\xd5", "€"),
+        ("csWindows31J", b"\x87\x40", "①"),
+        ("sjis-win", b"\x87\x40", "①"),
+        ("ibm-943", b"\x87\x40", "①"),
+        ("eucJP-win", b"\xad\xa1", "①"),
+        ("iso-2022-jp-2", b"\x1b$B-!F|\x1b(I1\x1b(B", "①日ｱ"),
+        ("iso-2022-jp-2", b"\x1b$A0!\x1b(B", "啊"),
+        ("iso-2022-jp-3", b"\x1b$B-!F|\x1b(B", "①日"),
+        ("KS_X_1001", b"\x8c\x63", "똠"),
+        ("GB2312_CHARSET", b"\x8a\x5a", "奪"),
+        ("cn-gb", b"\x8a\x5a", "奪"),
+        ("big5-eten", b"\xa4\xa4", "中"),
+        ("x-mac-croatian", b"\xf0", "đ"),
+        ("tis-620-2533", b"\xa1", "ก"),
+        ("csUnicode11UTF7", b"+AGE-", "a"),
+        ("utf-32", "a\ufeff"[::-1].encode("utf-32-le"), "a"),
         ("iso-8859-1", b"\xef\xbb\xbf\xc3\xbc", "ü"),  # a byte order mark is believed
         ("iso-8859-1", b"\xef\xbb\xbf\xfc", "ï»¿ü"),  # if it is one
         ("utf-8", b"\xfe\xff\x00a", "a"),
@@ -110,7 +134,36 @@ def test_what_says_nothing_is_read_as_it_is_valid(label: str) -> None:
     assert text_of(b"\x1b[31mred", UNDECLARED) == ("\x1b[31mred", True)
 
 
-@pytest.mark.parametrize("label", ["punycode", "idna", "rot13", "mbcs", "zlib", "os.path", "x" * 500, "ü"])
+@pytest.mark.parametrize(
+    ("label", "data", "expected"),
+    [
+        ("iso-2022-jp", b"\xc6\xfc a", "\ufffd\ufffd a"),  # it has seven bits
+        ("iso-2022-jp", b"\x1b$B\xc6\xfc\x1b(B", "\ufffd\ufffd"),
+        ("euc-jp", b"\xc6| a", "\ufffd| a"),
+        ("shift_jis", b"a\xa0\xfd\xff", "a\ufffd\ufffd\ufffd"),
+    ],
+)
+def test_octets_that_a_charset_does_not_have_are_no_characters(
+    label: str, data: bytes, expected: str
+) -> None:
+    assert text_of(data, str(codec_of(label))) == (expected, False)
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "punycode",
+        "idna",
+        "cp9999",
+        "99999",
+        "rot13",
+        "mbcs",
+        "zlib",
+        "os.path",
+        "x" * 500,
+        "ü",
+    ],
+)
 def test_what_is_no_charset_is_unknown(label: str) -> None:
     assert codec_of(label) is None
 
