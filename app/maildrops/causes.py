@@ -81,10 +81,14 @@ class Login(Protocol):
 
 @dataclass(slots=True)
 class Stage:
-    """How far a session has come. What to log in with, a token too, is got before anybody is connected to."""
+    """How far a session has come. What to log in with, a token too, is got before anybody is connected to.
+
+    ``plain_words``: what the port says without TLS, where it was asked.
+    """
 
     step: Step = Step.AUTH
     offers_stls: bool = False
+    plain_words: str | None = None
 
     def reached(self, milestone: pop3.Milestone, security: pop3.Security) -> None:
         """``connect`` came so far."""
@@ -111,6 +115,7 @@ def explained(failure: SyncFailed, error: Exception, stage: Stage, login: Login)
         security=pop3.Security(login.security),
         username=login.username,
         offers_stls=stage.offers_stls,
+        plain_words=stage.plain_words,
     )
     told = diagnose(error, at)
     failure.cause, failure.remedy = told.cause, told.remedy

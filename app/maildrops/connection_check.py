@@ -24,6 +24,7 @@ from app.maildrops.causes import Diagnosis, FailedStep, Step, diagnose, steps_of
 from app.maildrops.errors import UNREADABLE, SyncErrorCode, SyncFailed
 from app.maildrops.login import Login, as_sync_failed, by_password, by_token, limits_of, name_of
 from app.maildrops.oauth2 import AccessTokens, refresh
+from app.maildrops.second_look import plain_words, speaks_tls
 from app.network.addresses import AddressRefused, refuse_port, resolve
 from app.network.lookups import HostUnknown, Lookups
 from app.settings import IpNetwork
@@ -33,7 +34,6 @@ from app.web.requests.places import Places
 # A person waits for the answer: less patience than a sync has, unless the settings have still less.
 _LONGEST_REPLY = 30.0  # seconds
 _LONGEST_SESSION = 120.0
-_LONGEST_PROBE = 5.0
 _MOST_OF_ONE, _MOST_AT_ONCE = 10, 100  # tests under way, by one key and by all
 _EXPIRES_SOON = timedelta(days=14)
 
@@ -294,39 +294,11 @@ class ConnectionCheck:
         is_certificate = isinstance(error, pop3.TlsFailed) and error.verify_code is not None
         if endpoint.security is pop3.Security.TLS:
             if known.step is Step.TLS and not is_certificate:
-                return replace(known, plain_words=await self._plain_words(endpoint))
+                return replace(known, plain_words=await plain_words(endpoint, limits=self.limits))
         elif known.step is Step.GREETING:
-            return replace(known, speaks_tls=await self._speaks_tls(endpoint, wanted))
+            tls = pop3.client_tls_context(wanted.ca_certificates, is_legacy=wanted.allow_legacy_tls)
+            return replace(known, speaks_tls=await speaks_tls(endpoint, limits=self.limits, tls=tls))
         return known
-
-    async def _plain_words(self, endpoint: pop3.Endpoint) -> str | None:
-        """What the port says first to one who comes without TLS. Nobody logs in."""
-        plain = replace(endpoint, security=pop3.Security.NONE)
-        try:
-            async with await pop3.connect(plain, limits=self._brief()) as session:
-                return f"+OK {session.greeting}"
-        except pop3.ProtocolError as error:
-            return error.reply
-        except pop3.Pop3Error as error:
-            return error.reply and f"-ERR {error.reply}"
-
-    async def _speaks_tls(self, endpoint: pop3.Endpoint, wanted: MailboxToCheck) -> bool:
-        """Whether the port speaks TLS from the start, whatever it says then. Nobody logs in."""
-        context = pop3.client_tls_context(wanted.ca_certificates, is_legacy=wanted.allow_legacy_tls)
-        reached: list[pop3.Milestone] = []
-        try:
-            protected = replace(endpoint, security=pop3.Security.TLS)
-            async with await pop3.connect(
-                protected, limits=self._brief(), tls=context, reached=reached.append
-            ):
-                return True
-        except pop3.TlsFailed as error:
-            return error.verify_code is not None
-        except pop3.Pop3Error:
-            return any(isinstance(milestone, pop3.Protected) for milestone in reached)
-
-    def _brief(self) -> pop3.Limits:
-        return _patient(self.limits, reply=_LONGEST_PROBE, session=2 * _LONGEST_PROBE)
 
 
 def _refuse_failed(report: ConnectionReport) -> None:

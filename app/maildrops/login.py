@@ -14,6 +14,7 @@ from app.maildrops.causes import Stage, Step
 from app.maildrops.errors import UNREADABLE, SyncErrorCode, SyncFailed
 from app.maildrops.learnt import Learnt
 from app.maildrops.oauth2 import AccessTokens, Grant
+from app.maildrops.second_look import plain_words
 from app.network.addresses import AddressRefused, refuse_port, resolve
 from app.network.lookups import HostUnknown, Lookups
 from app.settings import IpNetwork
@@ -191,18 +192,23 @@ class Maildrop:
             reached = _reaching(stage, endpoint.security, transcript)
             if self._traces.is_on:
                 reached = _stepping(steps, endpoint.security, reached, is_known=known is not None)
-            session = await pop3.connect(
-                endpoint,
-                limits=limits_of(mailbox, self._limits),
-                tls=_tls_context(mailbox.ca_certificates, mailbox.allow_legacy_tls),
-                allow_cleartext_password=mailbox.allow_cleartext_password,
-                transcript=transcript,
-                reached=reached,
-                known=known,
-                progress=progress,
-                secrets=secrets,
-                without_capa=learnt.is_without_capa and not is_token,
-            )
+            try:
+                session = await pop3.connect(
+                    endpoint,
+                    limits=limits_of(mailbox, self._limits),
+                    tls=_tls_context(mailbox.ca_certificates, mailbox.allow_legacy_tls),
+                    allow_cleartext_password=mailbox.allow_cleartext_password,
+                    transcript=transcript,
+                    reached=reached,
+                    known=known,
+                    progress=progress,
+                    secrets=secrets,
+                    without_capa=learnt.is_without_capa and not is_token,
+                )
+            except pop3.TlsFailed as error:
+                if error.is_clear_text and endpoint.security is pop3.Security.TLS:
+                    stage.plain_words = await plain_words(endpoint, limits=limits_of(mailbox, self._limits))
+                raise
             async with AsyncExitStack() as closing:
                 await closing.enter_async_context(session)
                 connected = self._monotonic()

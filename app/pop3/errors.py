@@ -53,9 +53,11 @@ class TlsFailed(Pop3Error):
     """TLS could not be set up, or the certificate does not convince. Nothing secret was sent.
 
     ``verify_code``: what OpenSSL has against the certificate (X509_V_ERR_…), None when it was not that.
+    ``is_clear_text``: the server spoke in clear text where TLS was due.
     """
 
     verify_code: int | None = None
+    is_clear_text: bool = False
 
 
 class CleartextRefused(Pop3Error):

@@ -479,19 +479,33 @@ async def test_a_dovecot_whose_maildrop_is_in_use(service: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "trouble", ["nobody", "smtp", "password", "locked", "no stls", "certificate", "no credentials"]
+    "trouble",
+    [
+        "nobody",
+        "smtp",
+        "password",
+        "locked",
+        "no stls",
+        "no tls",
+        "smtp without tls",
+        "certificate",
+        "no credentials",
+    ],
 )
 async def test_a_failed_sync_tells_the_cause_and_remedy_that_the_check_tells(
     service: Client, drop: FakeMaildrop, authority: CertificateAuthority, trouble: str
 ) -> None:
-    secure: dict[str, Any] = {"security": "tls" if trouble == "certificate" else "starttls"}
-    change = {"password": {"password": "not it"}, "no stls": secure, "certificate": secure}.get(trouble, {})
+    changes: dict[str, dict[str, Any]] = {
+        "password": {"password": "not it"},
+        "no stls": {"security": "starttls"},
+        **{name: {"security": "tls"} for name in ("no tls", "smtp without tls", "certificate")},
+    }
     faults = Faults(instead={"PASS": b"-ERR [IN-USE] locked"}) if trouble == "locked" else Faults()
     tls = server_tls(authority.server_certificate("valid")) if trouble == "certificate" else None
     async with AsyncExitStack() as servers:
         if trouble == "nobody":
             port = 1
-        elif trouble == "smtp":
+        elif trouble.startswith("smtp"):
             port = await servers.enter_async_context(speaking(b"220 mail.example.org ESMTP\r\n"))
         else:
             port = (
@@ -499,7 +513,7 @@ async def test_a_failed_sync_tells_the_cause_and_remedy_that_the_check_tells(
                     FakePop3Server(drop, faults=faults, tls=tls, implicit_tls=bool(tls))
                 )
             ).port
-        body = settings_of(drop, port) | change
+        body = settings_of(drop, port) | changes.get(trouble, {})
         if trouble == "no credentials":
             del body["password"]
         step = (await tried(service, body))["steps"][-1]

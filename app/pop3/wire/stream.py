@@ -24,6 +24,8 @@ _MOST_HELD: Final = 512 * 1024  # octets that wait here for a slow reader; more 
 LONGEST_CONNECTING: Final = 3  # times what one address may take: a name may have hundreds
 _LEAST_ROOM: Final = 16 * 1024
 _CLOSE_WITHIN: Final = 1.0  # seconds
+# What versions of OpenSSL say of a first octet that begins no record of TLS.
+_NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
 
 
 def client_tls_context(cadata: str | None = None, *, is_legacy: bool = False) -> ssl.SSLContext:
@@ -140,7 +142,9 @@ class Stream:
         """
         try:
             if self.holds_unread:
-                raise TlsFailed("The server sent something ahead of TLS: somebody may be injecting.")
+                raise TlsFailed(
+                    "The server sent something ahead of TLS: somebody may be injecting.", is_clear_text=True
+                )
             await self._handshake(context, server_name, within)
             return Protected(self._transport.get_extra_info("ssl_object"))
         except BaseException:
@@ -158,7 +162,11 @@ class Stream:
                 )
         except ssl.SSLError as error:
             code = error.verify_code if isinstance(error, ssl.SSLCertVerificationError) else None
-            raise TlsFailed(f"TLS with {server_name}: {_reason(error)}", verify_code=code) from error
+            raise TlsFailed(
+                f"TLS with {server_name}: {_reason(error)}",
+                verify_code=code,
+                is_clear_text=error.reason in _NOT_TLS,
+            ) from error
         except TimeoutError as error:
             raise Timeout(f"the TLS handshake took more than {within:.3g} s") from error
         except OSError as error:
