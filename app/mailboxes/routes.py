@@ -15,10 +15,11 @@ from app.access.reach import Reach
 from app.access.routes import By, Within, requires
 from app.access.service import Caller, Scope
 from app.database import Database
-from app.errors import invalid_request
+from app.errors import AppError, invalid_request
 from app.idempotency.replays import MAKES_ONCE
 from app.mailboxes import finding, replacing, repository, service
 from app.mailboxes.answers import MailboxAnswer, MailboxStats, answer
+from app.mailboxes.credentials.destination import Destination
 from app.mailboxes.credentials.secrets import Vault
 from app.mailboxes.examples import MAILBOXES
 from app.mailboxes.finding import HealthAt, MailboxOrder, WantedMailboxes
@@ -47,6 +48,10 @@ _CONFLICTS = (
     "same `external_id` (`mailbox_id`, `Location`); or the service runs without its secret key, and can store no "
     "credentials."
 )
+_CONFLICTS_OF_CHANGE = _CONFLICTS.replace(": ", "|conflict: ", 1).removesuffix(".") + (
+    "; or, with `test`, somebody else changed the login meanwhile."
+)
+_OTHER_LOGIN = "Somebody else changed the login while this was tried. Nothing was stored: send it again."
 
 StatsOf = Callable[[Session, Sequence[MailboxId]], dict[MailboxId, MailboxStats]]
 
@@ -146,6 +151,14 @@ def _values(given: Iterable[Value] | None) -> tuple[Value, ...]:
 Filters = Annotated[WantedMailboxes, Depends(_wanted)]
 
 router = Router(tags=["Mailboxes"])
+
+
+_Login = tuple[Destination, datetime | None]
+
+
+def _login(row: Mailbox) -> _Login:
+    """What a test tries of a row: where it logs in, and since when with these credentials."""
+    return service.destination_of(row, port=row.port), row.login_changed_at
 
 
 def _shaped(feature: MailboxRoutes, db: Session, mailbox_id: MailboxId, reach: Reach) -> MailboxAnswer:
@@ -249,7 +262,7 @@ async def get_mailbox(feature: Injected, mailbox_id: str, response: Response, re
 @router.patch(
     "/mailboxes/{mailbox_id}",
     dependencies=[requires(Scope.MAILBOXES)],
-    responses=documented(404, 409, 412, 424, s409=_CONFLICTS, s424=_TEST_FAILED)
+    responses=documented(404, 409, 412, 424, s409=_CONFLICTS_OF_CHANGE, s424=_TEST_FAILED)
     | answered(200, "The mailbox as it is now.", "ETag"),
     summary="Change a mailbox",
 )
@@ -264,21 +277,31 @@ async def update_mailbox(
     ] = False,
     if_match: IfMatch = None,
 ) -> MailboxAnswer:
-    """What is named is changed, and nothing else. A mailbox as it was read may be sent back whole."""
+    """What is named is changed, and nothing else. A mailbox as it was read may be sent back whole.
+
+    With `test` nothing is stored either where somebody else changes the login while it is tried: 409 `conflict`.
+    """
     number = mailbox_id_of(mailbox_id)
+    tried: _Login | None = None
     if "host" in body.model_fields_set:
         service.refuse_literal(body.host, feature.allowed)
     service.refuse_token_url(body.oauth2, feature.allowed, feature.ports)
 
-    def change(db: Session) -> MailboxAnswer:
+    def seen(db: Session) -> _Login:
+        row = service.existing(db, number, reach=by.reach, to_change=True)
         if if_match is not None:
-            service.existing(db, number, reach=by.reach, to_change=True)
             refuse_unless_matching(if_match, etag(_shaped(feature, db, number, by.reach)))
+        return _login(row)
+
+    def change(db: Session) -> MailboxAnswer:
+        if seen(db) != tried and tried is not None:
+            raise AppError(409, "conflict", _OTHER_LOGIN)
         feature.change(db, number, body, reach=by.reach)
         db.flush()
         return _shaped(feature, db, number, by.reach)
 
     if test:
+        tried = await feature.database.read(seen)
         await feature.passes_test(number, body, by)
     changed = await feature.database.write(change)
     response.headers["ETag"] = etag(changed)

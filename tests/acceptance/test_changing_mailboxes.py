@@ -1,10 +1,15 @@
 """PATCH changes what it names, and nothing else."""
 
+import asyncio
+from dataclasses import replace
 from typing import Any
 
+import httpx
+
+from app.mailboxes.routes import MailboxRoutes
 from tests.acceptance.test_api import MAILBOX, assert_problem
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults
-from tests.service import Client
+from tests.service import Client, LocalClient
 
 ALL = MAILBOX | {
     "port": 8995, "poll_interval_seconds": 3600, "poll_interval_max_seconds": 7200, "allow_apop": True,
@@ -106,6 +111,29 @@ async def test_what_is_stored_can_be_tried_and_a_change_stored_only_when_it_pass
         good = await service.http.patch(f"{address}?test=true", json={"name": "new", "password": "right one"})
         assert (good.status_code, good.json()["name"]) == (200, "new")
         assert_problem(await service.http.post("/mailboxes/mbx_99/test"), 404, "not_found")
+
+
+async def test_what_was_tried_is_what_is_stored(service: LocalClient) -> None:
+    address = (await service.http.post("/mailboxes", json=ALL)).headers["location"]
+    tries = 0
+
+    async def passes_test(*_: object) -> None:
+        nonlocal tries
+        other = asyncio.create_task(service.http.patch(address, json=meanwhile[tries]))
+        assert (await other).status_code == 200
+        tries += 1
+
+    async def changed(name: str, **headers: str) -> httpx.Response:
+        return await service.http.patch(f"{address}?test=true", json={"name": name}, headers=headers)
+
+    meanwhile = [{"labels": ["new"]}, {"password": "another"}, {"allow_legacy_tls": True, "password": "x"}]
+    service.serve(replace(service.feature(MailboxRoutes), passes_test=passes_test))
+    assert (await changed("new")).json()["name"] == "new"
+    assert_problem(await changed("newer"), 409, "conflict")
+    assert_problem(await changed("newer"), 409, "conflict")
+    assert_problem(await changed("newer", **{"If-Match": '"x"'}), 412, "precondition_failed")
+    assert (await service.http.get(address)).json()["name"] == "new"
+    assert tries == len(meanwhile)
 
 
 async def test_what_is_stored_is_tried_as_a_sync_would_do_it(service: Client) -> None:

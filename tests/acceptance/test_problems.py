@@ -18,7 +18,7 @@ from tests.service import Client
 
 ROOT = Path(app.__file__).parent
 # What the server answers before it is known which operation is meant, or that there is none.
-OF_NO_OPERATION = {"method_not_allowed", "conflict", "http_version_not_supported"}
+OF_NO_OPERATION = {"method_not_allowed", "http_version_not_supported"}
 
 
 def raised() -> Iterator[str]:
