@@ -34,7 +34,8 @@ reads who, when and what about from the headers, with ``people``, ``dates``, ``w
 | a zone that several places have, or nobody | no date | RFC 5322 §4.3 | dates |
 | ``CET-1CEST`` | no date: in POSIX the signs are the other way round | POSIX.1 | dates |
 | no zone | UTC, and it is told | RFC 5322 §3.3 | dates |
-| no empty line before the text | it begins where no header is | mail programs | headers |
+| no empty line before the text | it begins where no header is; ``{"a": 1}`` is none | mail programs | headers |
+| a byte order mark before any header | left out: servers put theirs above a script's | mail programs | headers |
 | CR CR LF, CR alone | line ends, unless LF ends headers too | mail programs | scanner |
 | words, sections, charsets in parameters | read | RFC 2231 | headers |
 | boundaries that begin one another, or miss | the outermost counts; told | RFC 2046 §5.1.2 | scanner |

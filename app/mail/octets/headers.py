@@ -9,23 +9,33 @@ from app.mail.budget import Budget, Work
 
 MAX_HEADER_OCTETS = 256 * 1024
 MAX_HEADERS = 2_000
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Possessive all over: no input makes these go back over what they have read.
 # A name before :// is the scheme of an address on the web, with which a text may begin.
+# A name has a letter, and none of the marks with which a line of HTML, of a style sheet or of JSON begins.
+_NAME = rb">?[!#-'+-9;?@^-`|~]*+[A-Za-z][!#-9;=?-z|~]*+"
+_BEFORE_NAME = (
+    rb"(?:[\r\x00]|\xef\xbb\xbf)*+"  # servers put their headers above the byte order mark of a script
+)
 _LINE = re.compile(
-    rb"^(?:[\r\x00]*+([!-9;-~]++)[ \t\x00]*+:(?!//)([^\n]*+(?:\n[ \t][^\n]*+)*+)|\r*+([^\r\n][^\n]*+))",
+    rb"^(?:" + _BEFORE_NAME + rb"(" + _NAME + rb")[ \t\x00]*+:(?!//)([^\n]*+(?:\n[ \t][^\n]*+)*+)"
+    rb"|\r*+([^\r\n][^\n]*+))",
     re.MULTILINE,
 )
 _FOLDED_FIRST = re.compile(rb"[ \t]++([!-9;-~]++)[ \t\x00]*+:([^\n]*+)")
 _FOLD = re.compile(rb"\n(?=[ \t]++[^ \t\n])")
-_USUAL_HEADER = re.compile(rb"^([!-9;-~]++)[ \t]*+:(?!//)([^\n]*+)\n", re.MULTILINE)
+_USUAL_HEADER = re.compile(rb"^([A-Za-z][\w.-]*+)[ \t]*+:(?!//)([^\n]*+)\n", re.ASCII | re.MULTILINE)
 _MBOX_LINE = re.compile(rb">?From (?![ \t]*+:)")  # the separator line of an mbox file (RFC 4155)
 _LINE_END = re.compile(rb"\r*+\n")
 _BLANK_LINE = re.compile(rb"\n[ \t]++\r*+\n")
 _HEADER = re.compile(rb"[!-9;-~]++[ \t]*+:")
 _WELL_KNOWN = re.compile(
-    rb"^(?:from|to|b?cc|subject|date|sender|reply-to|message-id|in-reply-to|references|received|return-path|delivered-to"
+    rb"^"
+    + _BEFORE_NAME
+    + rb"(?:from|to|b?cc|subject|date|sender|reply-to|message-id|in-reply-to|references|received|return-path"
+    rb"|delivered-to"
     rb"|mime-version|dkim-signature|authentication-results|precedence|importance|priority|user-agent|organization"
-    rb"|auto-submitted|status|(?:content|x|list|arc|resent|thread)-[!-9;-~]++)[ \t]*+:",
+    rb"|auto-submitted|status|(?:content|x|list|arc|resent|thread)-[!-9;-~]++)[ \t\x00]*+:",
     re.IGNORECASE | re.MULTILINE,
 )
 _CR_HEADERS = re.compile(
@@ -109,6 +119,8 @@ def split_headers(data: bytes, budget: Budget, found: list[str]) -> tuple[Block,
         headers.insert(0, (folded[1].decode("ascii").lower(), _unfolded(folded[2])))
     if b"\r\r\n" in data[:end]:
         found.append(defects.CR_CR_LF)
+    if b"\n" + BYTE_ORDER_MARK in data[:end]:
+        found.append(defects.BYTE_ORDER_MARK)
     fields: dict[str, list[bytes]] = {}
     for name, value in headers[: budget.take(Work.HEADERS, len(headers))]:
         fields.setdefault(name, []).append(value)

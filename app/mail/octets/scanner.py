@@ -11,7 +11,14 @@ from typing import NamedTuple
 
 from app.mail import defects
 from app.mail.budget import Budget, Work
-from app.mail.octets.headers import MAX_HEADER_OCTETS, Block, cr_headers, split_headers, split_usual
+from app.mail.octets.headers import (
+    BYTE_ORDER_MARK,
+    MAX_HEADER_OCTETS,
+    Block,
+    cr_headers,
+    split_headers,
+    split_usual,
+)
 
 Octets = bytes | Iterable[bytes]
 """A message: whole, or in pieces of any size, which are read once and in order."""
@@ -27,8 +34,8 @@ _NO_HEADERS = (b"\n", b"\r", b"--")  # what the octets begin with where there ma
 _STOP = re.compile(rb"\n(?=(\r{0,2}\n)|--)")  # before an empty line, or what may be a delimiter
 _EMPTY_LINE = re.compile(rb"\r{0,2}\n")
 _USUAL_HEADER_OCTETS = 16 * 1024
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_NOT_USUAL = (*_NO_HEADERS, _BYTE_ORDER_MARK, b"From ", b">From ")
+_MARKS = re.compile(rb"(?:\xef\xbb\xbf)++")
+_NOT_USUAL = (*_NO_HEADERS, BYTE_ORDER_MARK, b"From ", b">From ")
 
 
 class Delimiter(NamedTuple):
@@ -53,6 +60,7 @@ class Scanner:
         self._data = octets if isinstance(octets, bytes) else b""
         self._at = 0
         self._is_over = False  # the last body was read to its end
+        self._is_behind_cr = False  # what comes next begins a line, though no LF is before it
         self._marks: list[bytes] = []  # the boundaries of the open multiparts
         self._levels: dict[bytes, int] = {}
         self._needle = b""  # what every delimiter begins with, its line end before it
@@ -97,13 +105,14 @@ class Scanner:
 
     def block(self) -> Block:
         """The headers that begin here. They end at the first empty line (RFC 5322 §2.1), or at a delimiter."""
-        self._is_over = False
+        self._is_over = self._is_behind_cr = False
         if self._source is None and (usual := self._usual_block()):
             return usual
         self._require(_MAX_LINE)
-        if self._data.startswith(_BYTE_ORDER_MARK, self._at):
+        if marks := _MARKS.match(self._data, self._at):  # some have two
             self._found.append(defects.BYTE_ORDER_MARK)
-            self._at += len(_BYTE_ORDER_MARK)
+            self._at = marks.end()
+            self._require(_MAX_LINE)
         start = self._at
         if self._data.startswith(_NO_HEADERS, start) and (self._empty_line() or self._is_delimiter(start)):
             self._at += self._empty_line()
@@ -112,6 +121,8 @@ class Scanner:
         if by_cr:
             self._found.append(defects.BARE_CR)
             self._at = body
+            self._is_behind_cr = True
+            self._require(_MAX_LINE)
             return split_headers(by_cr[:MAX_HEADER_OCTETS], self._budget, self._found)[0]
         size = self._size_of_headers()
         start, data = self._at, self._data
@@ -227,6 +238,11 @@ class Scanner:
         if not self._marks:
             self.delimiter = None
             return len(data), len(data), is_last
+        if self._is_behind_cr:
+            self._is_behind_cr = False
+            if data.startswith(b"--", start) and (delimiter := self._delimiter(start)) is not None:
+                self.delimiter = delimiter
+                return start, data.find(b"\n", start) + 1 or len(data), True
         # The line end before it may be one that was read. Base64 has no hyphen: it is passed over at once.
         hyphen = data.find(b"-", start)
         at = data.find(needle, max(hyphen - 1, 0)) if hyphen >= 0 else -1

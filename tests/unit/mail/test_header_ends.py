@@ -37,6 +37,15 @@ from tests.unit.mail.nasty import multipart
         (b"Subject: s\r\n\nHello\r\n", "s", "Hello\n", None),
         (b">From a@x Mon\r\nSubject : s\r\n\r\nHello\r\n", "s", "Hello\n", None),
         (b"\xef\xbb\xbfSubject: s\r\n\r\nHello\r\n", "s", "Hello\n", defects.BYTE_ORDER_MARK),
+        (b'Subject: s\r\n{"a": 1}\r\n', "s", '{"a": 1}\n', defects.NO_EMPTY_LINE),
+        (b"Subject: s\r\n10:00 we meet\r\n\r\nmore\r\n", "s", "10:00 we meet\n\nmore\n", defects.NO_EMPTY_LINE),
+        (b'Subject: s\r\n"Be": she said\r\n', "s", '"Be": she said\n', defects.NO_EMPTY_LINE),
+        (b"Subject: s\r\n*Note: read\r\n", "s", "*Note: read\n", defects.NO_EMPTY_LINE),
+        (b"10: x\r\nSubject: s\r\n\r\nHello\r\n", "s", "Hello\n", defects.BROKEN_HEADER_LINE),
+        (b"X-Foo(1)/b=c: x\r\nSubject: s\r\n\r\nHello\r\n", "s", "Hello\n", None),
+        (b"\xef\xbb\xbf\xef\xbb\xbfSubject: s\r\n\r\nHello\r\n", "s", "Hello\n", defects.BYTE_ORDER_MARK),
+        (b"X: y\r\n\xef\xbb\xbfSubject: s\r\n\r\nHello\r\n", "s", "Hello\n", defects.BYTE_ORDER_MARK),
+        (b"From a@x Mon\r\n\xef\xbb\xbfSubject: s\r\n\r\nHello\r\n", "s", "Hello\n", defects.BYTE_ORDER_MARK),
         (b"\xef\xbb\xbfFrom a@x Mon\r\nSubject: s\r\n\r\nHello\r\n", "s", "Hello\n", defects.BYTE_ORDER_MARK),
     ],
 )  # fmt: skip
@@ -63,6 +72,24 @@ def test_a_multipart_without_an_empty_line_is_the_parts_that_it_is() -> None:
     assert parsed.text == "Hello"
     assert [one.filename for one in parsed.attachments] == ["a.pdf"]
     assert defects.NO_EMPTY_LINE in parsed.warnings
+
+
+@pytest.mark.parametrize("line_end", [b"\r\n", b"\r"])
+def test_a_multipart_behind_headers_whose_lines_end_with_cr_alone_is_its_parts(line_end: bytes) -> None:
+    headers = b"Subject: s\rContent-Type: multipart/mixed; boundary=b\r\r"
+    parts = b"--b\nContent-Type: text/plain\n\nHello\n--b\nContent-Type: application/pdf; name=a.pdf\n\nx\n--b--\n"
+    raw = headers + parts.replace(b"\n", line_end) + b"\r\n"
+    for octets in (raw, (raw[at : at + 1] for at in range(len(raw)))):
+        parsed = parse(octets)
+        assert parsed.text == "Hello"
+        assert [one.filename for one in parsed.attachments] == ["a.pdf"]
+        assert parsed.warnings == (defects.BARE_CR,)
+    assert summarise(raw).has_attachments
+
+
+def test_a_style_sheet_behind_headers_without_an_empty_line_is_html() -> None:
+    raw = b"Subject: s\r\nContent-Type: text/html\r\n<style>p{color:red}</style>\r\n<p>Hello</p>\r\n"
+    assert parse(raw).text == "Hello"
 
 
 @pytest.mark.parametrize(

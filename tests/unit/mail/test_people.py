@@ -284,6 +284,10 @@ def test_conditions_on_the_sender_are_met_only_where_it_is_certain(value: str, i
         "From:\r\n a@x\r\nfrom:\r\n\tb@x\r\n",
         "From: a@x,\r\n b@x\r\n",
         "\ufefffrom: a@x\r\nFrom: b@x\r\n",
+        "From: a@x\r\n\ufeffFrom: b@x\r\n",
+        "From: a@x\r\nbroken\r\n\ufeffFrom: b@x\r\n",
+        "From: a@x\r\nbroken\r\n\r\0From\0: b@x\r\n",
+        "\ufeff\ufeffFrom: a@x\r\n\r\ufeff\0From: b@x\r\n",
     ],
 )
 def test_no_second_sender_goes_unseen(headers: str) -> None:
