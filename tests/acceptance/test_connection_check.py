@@ -13,6 +13,7 @@ from tests.acceptance.test_api import assert_problem, make_key
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults, server_tls
 from tests.servers.certificates import CertificateAuthority, CertificateKind
 from tests.servers.dovecot import Dovecot, Maildrop
+from tests.servers.listening import listening
 from tests.service import Client, running, settings_for
 
 IN_TLS = ["dns", "tcp", "tls", "greeting", "capa", "auth", "stat", "uidl"]
@@ -101,11 +102,9 @@ async def speaking(words: bytes) -> AsyncIterator[int]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(words)
         await reader.read()
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
+    async with listening(serve) as port:
+        yield port
 
 
 # What works

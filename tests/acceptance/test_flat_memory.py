@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import contextlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import httpx
 import pytest
 
 from benchmarks.processes import RunningProcess, memory_of
+from tests.servers.listening import listening
 from tests.service import ServiceProcess
 
 _MB = 1_000_000
@@ -53,20 +53,10 @@ class StreamingServer:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
+        async with listening(self._serve) as self.port:
             yield
-        finally:
-            server.close()
-            await server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            await self._talk(reader, writer)
-        writer.close()
-
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         maildrop = Maildrop("", 0, 0)
         writer.write(b"+OK ready\r\n")
         while line := await reader.readline():

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, TypeVar
 
 from tests.servers.certificates import CertificateFiles
+from tests.servers.listening import listening
 
 CAPABILITIES = ("USER", "TOP", "UIDL", "RESP-CODES", "PIPELINING")
 Fault = TypeVar("Fault")
@@ -178,7 +180,7 @@ class FakePop3Server:
         self.sessions = 0
         self.host = "127.0.0.1"
         self.port = 0
-        self._server: asyncio.Server | None = None
+        self._listening = AsyncExitStack()
         self._under_way: set[asyncio.Task[None]] = set()
 
     @property
@@ -198,19 +200,14 @@ class FakePop3Server:
 
     async def __aenter__(self) -> Self:
         context = self.tls if self.implicit_tls else None
-        self._server = await asyncio.start_server(self._serve, self.host, 0, ssl=context)
-        self.port = self._server.sockets[0].getsockname()[1]
+        listener = listening(self._serve, self.host, tls=context)
+        self.port = await self._listening.enter_async_context(listener)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in list(self._under_way):
-            task.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
-        await self._server.wait_closed()
+        await self._listening.aclose()
 
     async def settled(self) -> None:
         """Wait until every session has ended and let go of its lock."""
@@ -227,16 +224,8 @@ class FakePop3Server:
         try:
             with contextlib.suppress(ConnectionError, ssl.SSLError, _Gone):
                 await session.run()
-            session.let_go()
-            with contextlib.suppress(ConnectionError, ssl.SSLError, TimeoutError):
-                async with asyncio.timeout(1):  # what was written still goes out
-                    writer.close()
-                    await writer.wait_closed()
-        except asyncio.CancelledError:
-            pass  # the server is being closed
         finally:
             session.let_go()
-            writer.transport.abort()
             self._under_way.discard(task)
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
 
+from tests.servers.listening import listening
 from tests.servers.ports import LOOPBACK
 
 
@@ -32,13 +33,8 @@ class Wiretap:
     async def before(cls, server_port: int) -> AsyncIterator[Self]:
         """Listens on a free port of loopback for the block."""
         wiretap = cls(server_port)
-        listener = await asyncio.start_server(wiretap._relay, LOOPBACK, 0)
-        wiretap.port = listener.sockets[0].getsockname()[1]
-        try:
+        async with listening(wiretap._relay) as wiretap.port:
             yield wiretap
-        finally:
-            listener.close()
-            await listener.wait_closed()
 
     def said(self, word: bytes) -> list[bytes]:
         """The commands that began with a word, in order."""

@@ -16,6 +16,7 @@ from app.network.fetch import Fetcher
 from app.network.lookups import Lookups
 from tests.fakes.name_server import FakeNameServer
 from tests.servers.certificates import CertificateAuthority
+from tests.servers.listening import listening
 from tests.service import running, settings_for
 from tests.unit.maildrops.test_autoconfig import SERVER, file
 
@@ -34,8 +35,7 @@ class Files:
 
     @asynccontextmanager
     async def served(self, tls: ssl.SSLContext) -> AsyncIterator["Files"]:
-        async with await asyncio.start_server(self._serve, LOOPBACK, 0, ssl=tls) as server:
-            self.port = server.sockets[0].getsockname()[1]
+        async with listening(self._serve, tls=tls) as self.port:
             yield self
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,7 +1,6 @@
 """The next address of a name is tried where connecting, TLS or the greeting fails."""
 
 import asyncio
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ import pytest
 from app import pop3
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults, server_tls
 from tests.servers.certificates import CertificateAuthority
+from tests.servers.listening import listening
 
 LIMITS = pop3.Limits(connect_timeout=5, reply_timeout=0.5)
 
@@ -26,10 +26,8 @@ async def broken(port: int, octets: bytes = b"") -> AsyncIterator[list[bytes]]:
         if octets == b"(silence)":
             await asyncio.sleep(2)
         heard.append(await reader.read(1000) if not octets else b"")
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.2", port, family=socket.AF_INET)
-    async with server:
+    async with listening(serve, "127.0.0.2", port):
         yield heard
 
 
@@ -65,8 +63,7 @@ async def test_a_certificate_that_is_not_accepted_sends_us_nowhere(tmp_path: Pat
     context = pop3.client_tls_context(authority.ca_file.read_text())
     async with FakePop3Server(FakeMaildrop(), tls=bad, implicit_tls=True) as server:
         other = FakePop3Server(FakeMaildrop(), tls=good, implicit_tls=True)
-        listener = await asyncio.start_server(other._serve, "127.0.0.2", server.port, ssl=good)
-        async with listener:
+        async with listening(other._serve, "127.0.0.2", server.port, tls=good):
             where = endpoint(server.port, pop3.Security.TLS, "127.0.0.1", "127.0.0.2")
             with pytest.raises(pop3.TlsFailed):
                 await pop3.connect(where, limits=LIMITS, tls=context)

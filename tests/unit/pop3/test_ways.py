@@ -10,6 +10,7 @@ import pytest
 
 from app import pop3
 from app.pop3.auth.ways import other_way, ways_to_log_in
+from tests.servers.listening import listening
 
 EVERYTHING = {"SCRAM-SHA-256", "CRAM-MD5", "PLAIN"}
 
@@ -119,9 +120,7 @@ class Server:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Server"]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        async with server:
+        async with listening(self._serve) as self.port:
             yield self
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
