@@ -45,8 +45,7 @@ _UNCLOSED_ANGLE = re.compile(r"<([^<>,;]*+)")
 _IN_COMMENT = re.compile(r"[()]|\\.", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _PIECES_OF_A_GROUP = 16  # its name, with comments
-_EMPTY = re.compile(r"[\s,]*+")
-_BETWEEN_WORDS = ' \t\r\n"<>()[],;:'
+_EMPTY, _BETWEEN_WORDS = re.compile(r"[\s,]*+"), ' \t\r\n"<>()[],;:'
 _RUN_OF_BLANKS = re.compile(r"[ \t\r\n\v\f]+")  # those of Japanese names (U+3000) are characters of them
 _SCHEMES = frozenset({"mailto", "smtp"})
 _AROUND_AT = re.compile(r"\s*+@\s*+")
@@ -278,10 +277,10 @@ def _read(pieces: Sequence[_Piece]) -> tuple[str, list[str]]:
     angles = [number for number, (kind, text) in enumerate(pieces) if kind is _Kind.ANGLE and "@" in text]
     if angles:
         rest = [piece for piece in pieces[angles[0] + 1 :] if piece[0] is not _Kind.ANGLE]
-        return (
-            _name(pieces[: angles[0]]) or _name(rest),
-            _unlike(address for number in angles for address in _of_angle(pieces[number][1])),
-        )
+        name = _name(pieces[: angles[0]])
+        behind = (_bare(word) for word, is_address in _words(_around_at(rest)) if is_address) if name else ()
+        found = [address for number in angles for address in _of_angle(pieces[number][1])]
+        return name or _name(rest), _unlike([*found, *behind])  # Max <max@example.org> lee@example.org
     inside = (text.strip() for kind, text in pieces if kind is _Kind.ANGLE)
     odd = [
         text for text in inside if text and not text.rstrip(";").endswith(":")

@@ -60,6 +60,7 @@ class Scanner:
         self._data = octets if isinstance(octets, bytes) else b""
         self._at = 0
         self._is_over = False  # the last body was read to its end
+        self._has_cr_cr_lf = False  # headers have lines that end so
         self._is_behind_cr = False  # what comes next begins a line, though no LF is before it
         self._marks: list[bytes] = []  # the boundaries of the open multiparts
         self._levels: dict[bytes, int] = {}
@@ -130,7 +131,10 @@ class Scanner:
         if stop < start + size:
             stop = data.rfind(b"\n", start, stop) + 1 or stop
             self._found.append(defects.HEADERS_CUT)
-        block, end = split_headers(data[start:stop], self._budget, self._found)
+        odd: list[str] = []
+        block, end = split_headers(data[start:stop], self._budget, odd)
+        self._found += odd
+        self._has_cr_cr_lf = self._has_cr_cr_lf or defects.CR_CR_LF in odd
         if end < stop - start:  # what follows, or all of it, is the body
             self._at += end
             return block
@@ -249,17 +253,19 @@ class Scanner:
         while at >= 0:
             line = at + 1
             if not is_last and line > self._sure_end():
-                at = max(start, at - 1)
+                at = max(start, at - 2)
                 return at, at, False
             self.delimiter = self._delimiter(line)
             if self.delimiter is not None:
                 after = data.find(b"\n", line) + 1 or len(data)
                 # The line end before a delimiter belongs to the delimiter (RFC 2046 §5.1.1).
                 end = line - 2 if line - 2 >= start and data.startswith(b"\r\n", line - 2) else at
+                if self._has_cr_cr_lf and end > start and data.startswith(b"\r\r\n", end - 1):
+                    end -= 1
                 return max(end, start), after, True
             at = data.find(needle, line)
         self.delimiter = None
-        end = len(data) if is_last else max(start, len(data) - len(needle) - 1)
+        end = len(data) if is_last else max(start, len(data) - len(needle) - 2)
         return end, end, is_last
 
     def _is_delimiter(self, line: int) -> bool:

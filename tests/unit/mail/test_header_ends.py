@@ -3,7 +3,7 @@
 import pytest
 
 from app.mail import defects
-from app.mail.mime import parse, summarise
+from app.mail.mime import attachment_pieces, parse, summarise
 from tests.unit.mail.nasty import multipart
 
 
@@ -85,6 +85,14 @@ def test_a_multipart_behind_headers_whose_lines_end_with_cr_alone_is_its_parts(l
         assert [one.filename for one in parsed.attachments] == ["a.pdf"]
         assert parsed.warnings == (defects.BARE_CR,)
     assert summarise(raw).has_attachments
+
+
+def test_the_line_end_before_a_delimiter_is_its_own_where_lines_end_with_cr_cr_lf() -> None:
+    raw = multipart(b"Content-Type: text/plain\n\nHello", b"Content-Type: text/csv; name=a.csv\n\nx")
+    raw = raw.replace(b"\r\n", b"\n").replace(b"\n", b"\r\r\n")
+    for octets in (raw, (raw[at : at + 1] for at in range(len(raw)))):
+        assert parse(octets).text == "Hello"
+    assert b"".join(attachment_pieces(raw, 0)) == b"x"
 
 
 def test_a_style_sheet_behind_headers_without_an_empty_line_is_html() -> None:
