@@ -75,6 +75,12 @@ def note(db: Leased, entries: Collection[EntryId], *, until: datetime | None, is
         db.execute(update(LEDGER).where(LEDGER.c.id.in_(ids)).values(delete_after=until, **counted))
 
 
+def note_short(db: Leased, entries: Collection[EntryId]) -> None:
+    """Note that the copies of these messages are shorter than the server said: they are not deleted there."""
+    for ids in slices(list(entries)):
+        db.execute(update(LEDGER).where(LEDGER.c.id.in_(ids)).values(is_whole=False, doubt=Doubt.SHORT.value))
+
+
 def _may_be_deleted(lines: FromClause, message: FromClause) -> ColumnElement[bool]:
     """Confirmed when it was retrieved; of older lines what stands in them, as far as that goes. Short ones where the
     owner says so."""

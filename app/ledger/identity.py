@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app.ledger.lines import Known, is_made_up
+from app.ledger.models import EntryState
 from app.mail.fingerprint import Fingerprint
 
 
@@ -94,6 +95,11 @@ def fits_size(line: Known, octets: int | None) -> bool:
     That is enough for an id that is listed once and was there last time, or whose message was never looked into.
     """
     return line.octets is None or octets is None or line.octets == octets
+
+
+def is_unread(line: Known) -> bool:
+    """Whether nothing tells who the line's message is, as nobody has looked into it; one that failed has none yet."""
+    return line.headers is None and line.content is None and line.state is not EntryState.FAILED
 
 
 def is_same_by_headers(relation: Relation, line: Known, shown: Fingerprint, octets: int | None) -> bool:

@@ -21,9 +21,10 @@ from app.ledger.identity import (
     is_proposed,
     is_same_by_content,
     is_same_by_headers,
+    is_unread,
 )
 from app.ledger.import_state import other_spellings
-from app.ledger.lines import Candidate, Known
+from app.ledger.lines import Candidate, Known, is_made_up
 from app.ledger.models import EntryId, EntryState
 from app.mail.fingerprint import Fingerprint
 
@@ -74,6 +75,7 @@ class Matcher:
         self._never_looked_into: _Index = defaultdict(deque)
         self._failed: _Index = defaultdict(deque)
         self._present: defaultdict[bytes, list[Known]] = defaultdict(list)
+        self._unread_by_size: _Index = defaultdict(deque)
         self._imported: dict[bytes, Known] = {}
         self._contents: dict[tuple[bytes, bytes], CopyOf] = {}
         self._expected: set[bytes] = set()
@@ -94,6 +96,8 @@ class Matcher:
                 self._by_content[line.content].append(line)
             if line.state is EntryState.BASELINE and line.octets is None:
                 self._imported[line.unique_id] = line
+            if is_unread(line) and line.octets is not None and not line.is_missing:
+                self._unread_by_size[line.octets].append(line)
 
     def _add_own(self, line: Known) -> None:
         if line.headers is not None:
@@ -102,7 +106,7 @@ class Matcher:
             self._own_by_content[line.unique_id, line.content].append(line)
         if line.state is EntryState.FAILED:
             self._failed[line.unique_id].append(line)
-        elif line.headers is None and line.content is None:
+        elif is_unread(line):
             self._never_looked_into[line.unique_id].append(line)
         if not line.is_missing and line.state is not EntryState.FAILED:  # that one never had a message
             self._present[line.unique_id].append(line)
@@ -169,6 +173,12 @@ class Matcher:
         lines = self._left(self._never_looked_into, candidate.unique_id)
         return self._take(candidate, (one for one in lines if fits_size(one, candidate.octets)))
 
+    def take_by_size_alone(self, candidate: Candidate) -> SameAs | None:
+        """Take a line whose message was there last time and was never looked into, where the server gives no id now."""
+        if not is_made_up(candidate.unique_id) or candidate.octets is None:
+            return None
+        return self._take(candidate, self._left(self._unread_by_size, candidate.octets))
+
     def take_failed_before(self, candidate: Candidate) -> Known | None:
         """Take a line of the candidate's id whose message could not be retrieved yet."""
         same = self._take(candidate, self._left(self._failed, candidate.unique_id))
@@ -203,6 +213,18 @@ class Matcher:
         if verdict is None and is_shared:
             self.remember(candidate.unique_id, candidate.occurrence, content, None)
         return verdict
+
+    def take_by_doubtful_content(
+        self, candidate: Candidate, marks: Fingerprint, *, same_body: frozenset[EntryId]
+    ) -> SameAs | None:
+        """Take a line by the content of a message that may not be whole: one of its own id, else one that its headers
+        name, as what is left of two messages may be the same nothing."""
+        lines = [
+            *self._left(self._own_by_content, (candidate.unique_id, marks.content)),
+            *(self._left(self._by_content, marks.content) if marks.names is not None else ()),
+            *self.proposed(candidate, marks),
+        ]
+        return self._take(candidate, self._same_by_content(candidate, lines, marks, same_body), marks)
 
     def remember(self, unique_id: bytes, occurrence: int, content: bytes, message_seq: int | None) -> None:
         """Note a message that is listed under this id: another one with the same content is a copy of it."""

@@ -21,6 +21,7 @@ from app.messages.indexed import header_rows
 from app.messages.indexed.indexed_headers import NO_HEADERS, IndexDigest, IndexedHeaders
 from app.messages.letters.contents import BLOCK_OCTETS, Packed, Packer, unpack
 from app.messages.models import MessageSeq
+from app.pop3.transaction.sizes import Meter, Size
 
 _CLOCKS_DIFFER = timedelta(days=1)  # what a server's clock may be ahead of ours and still be believed
 
@@ -70,6 +71,7 @@ class Copy:
 
     head: Fingerprint
     body: bytes
+    size: Size
 
 
 def read_back(db: Session, sha256: bytes) -> Copy | None:
@@ -79,11 +81,13 @@ def read_back(db: Session, sha256: bytes) -> Copy | None:
     if first is None:
         return None
     head = head_of(first)
-    digest, body = new_sha256(first), new_sha256(first[len(head) :])
+    digest, body, meter = new_sha256(first), new_sha256(first[len(head) :]), Meter()
+    meter.add(first)
     for octets in blocks:
         digest.update(octets)
         body.update(octets)
-    return Copy(shown(head), body.digest()) if digest.digest() == sha256 else None
+        meter.add(octets)
+    return Copy(shown(head), body.digest(), meter.size) if digest.digest() == sha256 else None
 
 
 def copy_of(db: Session, seq: MessageSeq) -> Copy | None:

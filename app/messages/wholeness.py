@@ -186,6 +186,11 @@ def wholeness_of(
     return found
 
 
+def is_short(size: Size, listed: int | None, habit: Habit) -> bool:
+    """Whether a stored copy is shorter than LIST said when it was retrieved, by the count that fits the server now."""
+    return listed is not None and _by_size(Copy(size, 0), listed, habit).doubt is Doubt.SHORT
+
+
 def _without_end(copy: Copy, before: Before) -> Wholeness:
     """Nobody knows whether the end mark was one. Asked for once more, alone, and stored if it comes out the same."""
     doubt, told = (

@@ -27,6 +27,7 @@ from app.mailboxes.wanted.criteria import Criteria
 from app.maildrops import learnt
 from app.maildrops.errors import SyncFailed
 from app.maildrops.login import as_sync_failed
+from app.messages.wholeness import Doubt
 from app.pop3 import Line
 from app.runs import claims
 from app.runs.claims import Turn
@@ -267,24 +268,26 @@ async def retention_preview(mailbox_id: MailboxId, *, reach: Reach, tools: SyncT
         async def entries() -> Sequence[pop3.Line]:
             return (await _parsed(session, raw, mailbox, tools)).entries
 
-        found = await due(
+        may_go = await due(
             tools.database,
             mailbox_id,
             mailbox.server_retention,
             entries=entries,
             now=now,
             slices=tools.slices,
-            overstates=lessons[mailbox_id].habit.overstates,
+            habit=lessons[mailbox_id].habit,
         )
-    to_delete = {one.line.unique_id for one in found.values()}
+    short = {line.unique_id for line in may_go.short}
+    to_delete = {one.line.unique_id for one in may_go.found.values()}
     return RetentionPreview(
         listed=raw.stat.count,
-        to_delete=[unique_id_text(one.line.unique_id) for one in found.values()],
+        to_delete=[unique_id_text(one.line.unique_id) for one in may_go.found.values()],
         kept=[
             Kept(unique_id=unique_id_text(unique_id), reason=doubt or "unconfirmed")
             for unique_id, doubt in kept
-            if unique_id not in to_delete
-        ],
+            if unique_id not in to_delete and unique_id not in short
+        ]
+        + [Kept(unique_id=unique_id_text(unique_id), reason=Doubt.SHORT.value) for unique_id in short],
     )
 
 

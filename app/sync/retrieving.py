@@ -1,6 +1,7 @@
 """What is new is retrieved, and stored batch by batch as it comes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from app import pop3
@@ -27,8 +28,19 @@ _HEADS_PER_CHANGE = 64  # of some 32 KiB each
 _FEW_ROWS, _FEW_OCTETS = 100, 256 * 1024  # that are written in some milliseconds
 
 
-async def retrieve(sync: SyncContext, surveyed: Surveyed) -> Habit:
-    """Retrieve and store, then record what is too large; how the server's sizes fit by now.
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What retrieving has brought besides what is stored.
+
+    ``habit``: how the server's sizes fit by now. ``undecided``: messages of which nothing came that says who they are.
+    """
+
+    habit: Habit
+    undecided: tuple[Candidate, ...] = ()
+
+
+async def retrieve(sync: SyncContext, surveyed: Surveyed) -> Stored:
+    """Retrieve and store, then record what is too large.
 
     Raises the client's errors, RefusedAll, SyncCancelled, LeaseLost and StorageFailed. What came until then is stored.
     """
@@ -38,7 +50,7 @@ async def retrieve(sync: SyncContext, surveyed: Surveyed) -> Habit:
         sync.beginning.learnt.ended_well()
         await _keep_heads(sync, too_large)
     await _record_too_large(sync, surveyed.triaged.too_large)
-    return store.habit
+    return Stored(store.habit, tuple(store.undecided))
 
 
 async def _retrieve(sync: SyncContext, surveyed: Surveyed, store: "_Store") -> list[Candidate]:
@@ -106,10 +118,13 @@ class _ImportedMeanwhile(Exception):
 
 
 class _Store:
-    """Commits batches, one behind the other. ``habit``: how the server's sizes fit, with all that came so far."""
+    """Commits batches, one behind the other. ``habit``: how the server's sizes fit, with all that came so far.
+    ``undecided``: see ``Stored``.
+    """
 
     def __init__(self, sync: SyncContext, surveyed: Surveyed) -> None:
         self.habit = sync.beginning.learnt.habit
+        self.undecided: list[Candidate] = []
         self._sync = sync
         self._surveyed = surveyed
         self._bodies = copies.Bodies(sync.tools.database, sync.tools.threads, (sync.maildrop.mailbox_id,))
@@ -135,6 +150,7 @@ class _Store:
                 matcher.found.update(line.entry_id for line in imported.lines)
                 batch = batch.recognised_as(imported.lines)
         batch.remember(matcher, places)
+        self.undecided += batch.undecided
         sync.tools.metrics.retrieved(
             messages=report.retrieved - findings.report.retrieved,
             octets=report.octets - findings.report.octets,

@@ -24,7 +24,7 @@ from app.mail.fingerprint import fingerprint, head_of, shown
 from app.mailboxes.answers import ServerFacts
 from app.mailboxes.models import MailboxId
 from app.messages import intake
-from app.messages.wholeness import Habit
+from app.messages.wholeness import Habit, is_short
 from app.pop3 import Sliced
 from app.reading.slices import Slices
 from app.runs.admission.schedule import next_deletion
@@ -75,19 +75,22 @@ async def delete_on_server(
         octets.update((line.number, line.octets) for line in lines)
         return lines
 
-    found = await due(
+    asked = await due(
         sync.tools.database,
         sync.maildrop.mailbox_id,
         retention,
         entries=entries,
         now=sync.tools.clock(),
         slices=sync.tools.slices,
-        overstates=habit.overstates,
+        habit=habit,
     )
-    if not found:
+    if asked.short:
+        doubted = partial(deletions.note_short, entries=[line.entry_id for line in asked.short])
+        await sync.lease.write(doubted, report=sync.findings.report)
+    if not asked.found:
         return Deletions()
     with sync.phase("delete"):
-        return await _delete(sync, found, octets, server)
+        return await _delete(sync, asked.found, octets, server)
 
 
 async def _delete(
@@ -149,6 +152,17 @@ def numbers_of(lines: Sequence[Listed]) -> Sliced[dict[bytes, int]]:
     return numbers
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What may be deleted, by message-number.
+
+    ``short``: ledger lines of copies that counted as whole before it was known how the server counts.
+    """
+
+    found: dict[int, Deletable]
+    short: tuple[Known, ...] = ()
+
+
 async def due(
     database: Database,
     mailbox_id: MailboxId,
@@ -157,15 +171,17 @@ async def due(
     entries: Callable[[], Awaitable[Sequence[Listed]]],
     now: datetime,
     slices: Slices,
-    overstates: bool,
-) -> dict[int, Deletable]:
-    """What of the listing may be deleted, by message-number. Each stored content was read back whole.
+    habit: Habit,
+) -> Due:
+    """What of the listing may be deleted. Each stored content was read back whole.
 
-    ``overstates``: the server says more than it sends, most of the time; what is shorter then goes a day later.
-    Bounded by count and by octets, for the server waits meanwhile, and a minute of silence may end the session.
+    ``habit``: how the server's sizes fit. Where it says more than it sends, most of the time, what is shorter goes a
+    day later. Bounded by count and by octets, for the server waits meanwhile, and a minute of silence may end the
+    session.
     """
     before = seen_before(retention, now)
     found: dict[int, Deletable] = {}
+    short: list[Known] = []
     numbers: dict[bytes, int] | None = None
     last, octets = None, 0
     while before is not None:
@@ -174,7 +190,7 @@ async def due(
             mailbox_id=mailbox_id,
             seen_before=before,
             now=now,
-            short_before=now - AGREES_AFTER if overstates else None,
+            short_before=now - AGREES_AFTER if habit.overstates else None,
             after=last,
             limit=MOST_PER_SESSION,
         )
@@ -186,8 +202,11 @@ async def due(
                 continue
             octets += one.octets
             if len(found) == MOST_PER_SESSION or (found and octets > MOST_OCTETS_PER_SESSION):
-                return found
-            if copy := await database.read(partial(intake.read_back, sha256=one.raw_sha256)):
+                return Due(found, tuple(short))
+            copy = await database.read(partial(intake.read_back, sha256=one.raw_sha256))
+            if copy and one.line.is_whole is not False and is_short(copy.size, one.line.octets, habit):
+                short.append(one.line)
+            elif copy:
                 found[numbers[one.line.unique_id]] = replace(
                     one, line=_with_fingerprint(one.line, copy), body=copy.body
                 )
@@ -196,7 +215,7 @@ async def due(
         if len(page) < MOST_PER_SESSION:
             break
         last = page[-1]
-    return found
+    return Due(found, tuple(short))
 
 
 @dataclass(frozen=True, slots=True)

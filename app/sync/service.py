@@ -22,7 +22,7 @@ from app.runs.repository import Claim
 from app.sync.context import Findings, Surveyed, SyncContext, SyncTools
 from app.sync.listed.server_facts import server_facts
 from app.sync.recording import record
-from app.sync.retrieving import retrieve
+from app.sync.retrieving import Stored, retrieve
 from app.sync.server_deletion import Deletions, delete_on_server
 from app.sync.settling import Ending, Settlement, complete, settle
 from app.sync.survey import (
@@ -94,8 +94,8 @@ async def _visit(
             sync = SyncContext(
                 tools=tools, lease=lease, findings=findings, beginning=beginning, share=share, session=session
             )
-            surveyed, deletions = await _pass(sync)
-        return await settle(sync, surveyed, deletions)
+            surveyed, stored, deletions = await _pass(sync)
+        return await settle(sync, surveyed, stored, deletions)
 
 
 async def _visit_again(
@@ -123,7 +123,7 @@ async def _visit_again(
         raise
 
 
-async def _pass(sync: SyncContext) -> tuple[Surveyed, Deletions]:
+async def _pass(sync: SyncContext) -> tuple[Surveyed, Stored, Deletions]:
     mailbox, beginning = sync.mailbox, sync.beginning
     surveyed = await _survey(sync, beginning.last_digest, ids_are_numbers=mailbox.ids_are_numbers)
     if await shows_numbers(sync, surveyed):
@@ -137,10 +137,10 @@ async def _pass(sync: SyncContext) -> tuple[Surveyed, Deletions]:
     if sync.tools.room.is_limited(mailbox):  # the disk was looked at before, and is again with each batch
         await sync.lease.read(sync.refuse_without_room)
     with sync.phase("retrieve"):
-        habit = await retrieve(sync, surveyed)
-    deletions = await delete_on_server(sync, surveyed, server, habit)
+        stored = await retrieve(sync, surveyed)
+    deletions = await delete_on_server(sync, surveyed, server, stored.habit)
     await sync.session.leave()
-    return surveyed, deletions
+    return surveyed, stored, deletions
 
 
 async def _survey(sync: SyncContext, last_digest: ListingDigest | None, *, ids_are_numbers: bool) -> Surveyed:

@@ -1,6 +1,7 @@
 """How a sync is settled: what its completion writes of the maildrop, of the mailbox, and of the sync itself."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,15 +11,21 @@ from app import pop3
 from app.ledger import listing_digest
 from app.ledger import repository as ledger
 from app.ledger.beginnings import Beginning
+from app.ledger.lines import Known
 from app.ledger.listing_digest import ListingDigest
-from app.ledger.models import Leased
+from app.ledger.models import EntryId, EntryState, Leased
 from app.maildrops.errors import SyncFailed
 from app.runs.admission.slots import WorkerSlot
 from app.runs.completion import Completion
 from app.runs.lease import Lease
 from app.runs.models import SyncStatus
 from app.sync.context import Findings, Surveyed, SyncContext, SyncTools
+from app.sync.retrieving import Stored
 from app.sync.server_deletion import Deletions
+
+_DECIDED_AFTER = (
+    3  # attempts at a message that is to be compared: what is refused for ever stands for nothing known
+)
 
 _log = structlog.get_logger()
 
@@ -29,6 +36,7 @@ class Settlement:
 
     sync: SyncContext
     surveyed: Surveyed
+    stored: Stored
     deletions: Deletions
     last_digest: ListingDigest | None
 
@@ -38,13 +46,12 @@ class Settlement:
         view, triaged, mailbox_id = surveyed.view, surveyed.triaged, sync.maildrop.mailbox_id
         now = sync.tools.clock()
         if view.may_miss:
-            later = {candidate.unique_id for candidate in triaged.postponed}
             # Others that are gone were recorded with the listing.
             awaited = (line for line in view.diff.gone if line.entry_id in triaged.awaited)
             present = (*awaited, *(line for line in view.diff.own if not line.is_missing))
-            lost = [line for line in present if line.entry_id not in surveyed.matcher.found]
-            ids = [line.entry_id for line in lost if line.unique_id not in later]
-            ledger.mark_missing(db, ids, now=now, last_seen_at=sync.mailbox.listed_at)
+            ids = [line.entry_id for line in present if line.entry_id not in surveyed.matcher.found]
+            lost = [one for one in ids if one not in self._maybe_there(present)]
+            ledger.mark_missing(db, lost, now=now, last_seen_at=sync.mailbox.listed_at)
         ledger.mark_missing(db, deletions.others, now=now, last_seen_at=now)
         ledger.mark_present(db, deletions.refused)
         if triaged.postponed or deletions.others:
@@ -54,18 +61,40 @@ class Settlement:
         if sync.tools.forget_missing_after is not None:
             ledger.forget_missing(db, mailbox_id, before=now - sync.tools.forget_missing_after)
 
+    def _maybe_there(self, lines: Iterable[Known]) -> set[EntryId]:
+        """Those whose message may be one that is listed, and of which nobody knows yet who it is."""
+        triaged, undecided = self.surveyed.triaged, self.stored.undecided
+        later = {candidate.unique_id for candidate in triaged.postponed}
+        ids = {candidate.unique_id for candidate in undecided}
+        proposed = (
+            line
+            for candidate in undecided
+            if candidate.number in triaged.heads
+            for line in self.surveyed.matcher.proposed(candidate, triaged.heads[candidate.number].marks)
+        )
+        own = (
+            line
+            for line in lines
+            if line.unique_id in later or (line.unique_id in ids and line.state is not EntryState.FAILED)
+        )
+        return {line.entry_id for line in (*own, *proposed)}
 
-async def settle(sync: SyncContext, surveyed: Surveyed, deletions: Deletions) -> Settlement:
+
+async def settle(sync: SyncContext, surveyed: Surveyed, stored: Stored, deletions: Deletions) -> Settlement:
     """Find out what is to be remembered, once the session has ended in order."""
     mailbox, view, columns = sync.mailbox, surveyed.view, sync.findings.columns
     # A listing that is not believed to be all leaves known messages that nothing was compared with.
-    is_compared = not surveyed.triaged.postponed and (view.may_miss or not view.diff.gone)
+    is_all = view.may_miss or not view.diff.gone
+    is_undecided = any(candidate.attempts < _DECIDED_AFTER for candidate in stored.undecided)
+    is_compared = is_all and not surveyed.triaged.postponed and not is_undecided
     if is_compared:
         if mailbox.compares_all:
             columns["compares_all"] = False
         if mailbox.ids_are_changing or view.diff.is_wholesale:
             columns["ids_are_changing"] = False
-    return Settlement(sync, surveyed, deletions, await _digest_left(sync, surveyed, deletions))
+    is_changing = not is_compared and (mailbox.ids_are_changing or view.diff.is_wholesale)
+    last_digest = None if is_changing else await _digest_left(sync, surveyed, deletions)
+    return Settlement(sync, surveyed, stored, deletions, last_digest)
 
 
 async def _digest_left(sync: SyncContext, surveyed: Surveyed, deletions: Deletions) -> ListingDigest | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 from app import pop3
@@ -24,6 +25,10 @@ from app.sync.listed.triage import Triaged, triage
 from app.sync.retrieved import copies
 
 _SEVERAL = 5
+_TRIED, _TRIED_FOR = (
+    3,
+    timedelta(hours=1),
+)  # before a first listing is believed whose length differs each time
 _LAST = 3  # known messages of which the last one that can be compared is
 _TURN_SECONDS = 60  # by which the turn moves on of those that stand between
 
@@ -91,7 +96,7 @@ async def triage_candidates(
     """Put each candidate in its place. Raises SyncFailed and the client's errors."""
     mailbox, tools = sync.mailbox, sync.tools
     is_baseline = takes_baseline(mailbox)
-    if is_baseline and view.excess and mailbox.stat_excess != view.excess:
+    if is_baseline and not _may_begin_with(sync, max(listed.raw.stat.count - view.listed, 0)):
         raise SyncFailed(SyncErrorCode.SERVER_TEMPORARY, "The first listing is shorter than STAT said.")
     undecided = () if view.diff.is_wholesale else (*view.diff.fresh, *view.diff.due)
     async with blaming(sync, undecided):
@@ -130,6 +135,17 @@ async def refuse_lost_ids(sync: SyncContext, surveyed: Surveyed) -> None:
         )
 
 
+def _may_begin_with(sync: SyncContext, lacking: int) -> bool:
+    """Whether a listing that lacks so many messages is all that can be had of what is there already: where it lacks as
+    many as the last one, or others have lacked some for long enough."""
+    mailbox, now = sync.mailbox, sync.tools.clock()
+    since, before = mailbox.failing_since or now, mailbox.stat_excess
+    if lacking and lacking != before:
+        sync.findings.columns["stat_excess"] = lacking
+    is_for_long = before is not None and mailbox.failures >= _TRIED and now - since >= _TRIED_FOR
+    return not lacking or lacking == before or is_for_long
+
+
 def takes_baseline(mailbox: Mailbox) -> bool:
     """Whether the next listing shows what is known from the start, and never retrieved."""
     return mailbox.listed_at is None and mailbox.initial_sync == InitialSync.FROM_NOW
@@ -150,7 +166,11 @@ async def _view_growth(
     came_back = not last_digest.entries and len(grown.entries) >= _SEVERAL
     is_nameless = pop3.lacks_ids(part, grown) or any(is_made_up(one) for one in due)
     is_short = listed + (sync.mailbox.stat_excess or 0) < raw.stat.count
-    if shown_before or came_back or is_nameless or is_short:
+    waiting = {line.entry_id for line in sync.beginning.due}
+    is_beside_another = any(
+        line.unique_id in due and not line.is_missing and line.entry_id not in waiting for line in known
+    )
+    if shown_before or came_back or is_nameless or is_short or is_beside_another:
         return None
     lines = list(grown.entries)
     if due:
@@ -202,7 +222,8 @@ async def _view_all(
     )
     if view.excess != (mailbox.stat_excess or 0) and not view.malformed:
         sync.findings.columns["stat_excess"] = view.excess or None
-    is_wholesale = view.diff.is_wholesale or (mailbox.ids_are_changing and bool(view.diff.fresh))
+    is_going_on = mailbox.ids_are_changing and bool(view.diff.fresh or view.diff.due)
+    is_wholesale = view.diff.is_wholesale or is_going_on
     diff = replace(view.diff, is_wholesale=is_wholesale)
     return replace(view, is_in_doubt=is_in_doubt, has_shifted=seen is Shift.SURE, diff=diff)
 

@@ -208,11 +208,15 @@ class Bench:
         assert row is not None
         return list((row.server or {}).get("warnings", []))
 
+    async def mailbox(self) -> Mailbox:
+        """As it is now, to be read only."""
+        row = await self.database.read(lambda db: mailboxes.snapshot(db, self.mailbox_id))
+        assert row is not None
+        return row
+
     async def status(self) -> str:
         """Of the mailbox."""
-        row = await self.database.read(lambda db: mailboxes.get(db, self.mailbox_id))
-        assert row is not None
-        return row.status
+        return (await self.mailbox()).status
 
     async def counts(self) -> dict[str, int]:
         """How many lines the ledger has, and how many of them are missing."""

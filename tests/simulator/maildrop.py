@@ -42,6 +42,7 @@ class Whims:
     short_by: int = 0
     garbles_line: bool = False
     refuses: set[bytes] = field(default_factory=set)
+    refuses_retr: set[bytes] = field(default_factory=set)  # and shows the headers
     has_top: bool = True
     has_uidl: bool = True
     cut_after_replies: int | None = None
@@ -174,7 +175,7 @@ class SimulatedSession:
 
     def _retrieved(self, number: int) -> pop3.Retrieved:
         mail = self._mails[number - 1]
-        if mail.unique_id in self._whims.refuses:
+        if mail.unique_id in self._whims.refuses | self._whims.refuses_retr:
             return pop3.Retrieved(
                 number, refused=pop3.Refusal("[SYS/TEMP] not now", "SYS/TEMP", is_for_all=True)
             )

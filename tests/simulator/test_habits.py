@@ -760,6 +760,35 @@ async def test_a_server_that_lost_uidl_for_good_announces_nothing_twice(bench: B
     assert await bench.subjects() == [*[f"mail {n}" for n in range(4)], "new", "newer"]
 
 
+@pytest.mark.parametrize("count", [3, 8])
+@pytest.mark.parametrize("words", ["cannot do that now", "Unknown command: UIDL"])
+async def test_old_mail_of_which_nothing_but_sizes_is_known_is_not_announced_without_uidl(
+    bench: Bench, words: str, count: int
+) -> None:
+    await bench.change(initial_sync="from_now")
+    put(bench, *[f"old {n}" for n in range(count)], first=10)
+    await bench.sync()
+    bench.maildrop.whims.uidl_failures, bench.maildrop.whims.uidl_words = 100, words
+    while (await bench.try_sync())[0] == "failed":
+        bench.now += HOUR / 2
+        assert await bench.status() == "active"
+    put(bench, "new", first=20)
+    await syncs(bench, 2)
+    bench.maildrop.whims.uidl_failures = 0
+    await syncs(bench, 2)
+    assert await bench.subjects() == ["new"]
+
+
+async def test_old_mail_that_loses_its_id_is_not_announced_and_new_mail_without_one_is(bench: Bench) -> None:
+    await bench.change(initial_sync="from_now")
+    put(bench, "a", "b", "c", first=10)
+    await bench.sync()
+    bench.maildrop.mails[1].unique_id = b""
+    bench.maildrop.mails.append(Mail(b"", letter("new")))  # of the same size, and listed behind it
+    assert (await bench.sync())["retrieved"] == 1
+    assert await bench.subjects() == ["new"]
+
+
 async def test_three_failures_within_an_hour_are_temporary(bench: Bench) -> None:
     put(bench, "a")
     bench.maildrop.whims.uidl_failures = 5
@@ -790,6 +819,35 @@ async def test_another_difference_each_time_is_no_baseline(bench: Bench) -> None
     for excess in (1, 2, 3):
         bench.maildrop.whims.stat_excess = excess
         assert await bench.try_sync() == ("failed", "server_temporary")
+
+
+async def test_a_first_listing_that_differs_each_time_is_believed_after_an_hour(bench: Bench) -> None:
+    await bench.change(initial_sync="from_now")
+    put(bench, "a", "b", first=10)
+    ends = []
+    for n in range(5):
+        bench.maildrop.whims.stat_excess = 1 + n % 2
+        ends.append((await bench.try_sync())[0])
+        bench.now += HOUR / 3
+    assert ends == ["failed", "failed", "failed", "succeeded", "succeeded"]
+    assert await bench.subjects() == []
+
+
+async def test_a_first_listing_with_a_line_that_cannot_be_read_is_no_baseline(bench: Bench) -> None:
+    await bench.change(initial_sync="from_now")
+    put(bench, "a", "b", "c", first=10)
+    bench.maildrop.whims.garbles_line = True
+    assert await bench.try_sync() == ("failed", "server_temporary")
+    await syncs(bench, 2)
+    assert await bench.subjects() == []
+
+
+async def test_a_first_listing_with_the_same_line_that_cannot_be_read_becomes_one(bench: Bench) -> None:
+    await bench.change(initial_sync="from_now")
+    put(bench, "a", "b", "c", first=10)
+    for expected in ("failed", "succeeded"):
+        bench.maildrop.whims.garbles_line = True
+        assert (await bench.try_sync())[0] == expected
 
 
 async def test_a_stat_that_always_says_more_hides_no_message_under_an_id_that_is_given_again(
@@ -929,7 +987,7 @@ async def test_a_line_without_a_digest_is_known_where_its_neighbours_are(
         put(bench, *[f"other {n}" for n in range(5)], first=10)
     report = await bench.sync()
     assert (report["known"], report["retrieved"]) == ((5, 0) if is_same else (0, 5))
-    assert (await mailbox_of(bench)).compares_all is False
+    assert (await bench.mailbox()).compares_all is False
 
 
 # A listing that is longer than what is read and written at once.
@@ -1037,10 +1095,6 @@ async def test_numbers_that_moved_up_are_seen_behind_much_new_mail(bench: Bench)
     put(bench, *[f"new {n}" for n in range(6)])
     assert (await bench.sync())["retrieved"] == 6
     assert len(await bench.subjects()) == 10
-
-
-async def mailbox_of(bench: Bench) -> Any:
-    return await bench.database.read(lambda db: mailboxes.snapshot(db, bench.mailbox_id))
 
 
 async def test_a_refusal_may_wait_for_an_answer_of_another_turn_to_show_what_it_meant(bench: Bench) -> None:

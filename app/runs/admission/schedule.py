@@ -13,9 +13,13 @@ _DELETE_DELAYS = (timedelta(0), timedelta(hours=1), timedelta(hours=6), timedelt
 _LONGEST_BACKOFF = timedelta(hours=1)
 _IN_USE_DELAY = timedelta(seconds=30)
 _UIDL_FAILURES, _UIDL_FAILS_FOR = 3, timedelta(hours=1)
+_UNKNOWN = r"(?:un|not )(?:known|recogni[sz]ed|implemented|supported|understood)"
+_COMMAND = r"(?:commands?|cmd|keyword|verb|uidl)"
+# The command is unknown, and not something else ("unknown error").
 _UNKNOWN_COMMAND = re.compile(
-    r"\b(?:un(?:known|recogni[sz]ed|implemented|supported)|not (?:known|recogni[sz]ed|implemented|supported|understood)"
-    r"|(?:invalid|illegal|bad|no such|wrong) command|what\?|syntax error)",
+    rf"\b(?:{_UNKNOWN}|invalid|illegal|bad|no such|wrong) (?:pop3? )?{_COMMAND}\b"
+    rf"|\b{_COMMAND}\W+(?:(?:is|was|has been|uidl)\W+)*{_UNKNOWN}(?=\W*$|[.,;:!)]| here\b| by\b)"
+    rf"|^\W*{_UNKNOWN}\W*$|^\W*what\?|\bsyntax error",
     re.IGNORECASE,
 )
 _STORAGE_DELAY = timedelta(seconds=15)  # a database that was restarted is back by then

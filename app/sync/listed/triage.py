@@ -231,7 +231,10 @@ def _suspects_placed(
             continue
         if same is None:
             line = matcher.take_failed_before(candidate)
-            unknown.append(_of_line(candidate, line) if line else candidate)
+            if line is not None and line.next_attempt_at is not None and not is_due(line, now):
+                later.add(candidate.number)  # its time has not come
+            else:
+                unknown.append(_of_line(candidate, line) if line else candidate)
         elif same.line.unique_id == candidate.unique_id and is_due(same.line, now):
             unknown.append(_of_line(candidate, same.line))
         else:
@@ -281,6 +284,9 @@ def _recognised(
         if candidate.number in known or (is_wholesale and alike[marks.headers] > 1):
             continue
         if (same := matcher.take_by_headers(candidate, marks)) is not None:
+            known[candidate.number] = same
+    for candidate in suspects:
+        if candidate.number not in known and (same := matcher.take_by_size_alone(candidate)) is not None:
             known[candidate.number] = same
     return known
 

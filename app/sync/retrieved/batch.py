@@ -31,6 +31,15 @@ class Batch:
     now: datetime
 
     @property
+    def undecided(self) -> list[Candidate]:
+        """Those of which nothing came that says which message they are."""
+        return [
+            outcome.candidate
+            for outcome, _ in self.settled
+            if outcome.prepared is None and not outcome.is_too_large
+        ]
+
+    @property
     def stored(self) -> list[Outcome]:
         """Those that are messages of their own, and wanted."""
         return [
@@ -180,8 +189,9 @@ def settle(
         for outcome, listed in sizes
         if outcome.copy is not None and outcome.candidate.before.doubt is None
     )
-    judged = [_judged(outcome, listed, habit) for outcome, listed in sizes]
-    settled = tuple((outcome, _verdict(outcome, matcher, same_bodies, shared)) for outcome in judged)
+    settled = tuple(
+        _settled(_judged(outcome, listed, habit), matcher, same_bodies, shared) for outcome, listed in sizes
+    )
     return Batch(settled, shared, now), habit
 
 
@@ -199,27 +209,30 @@ def _judged(outcome: Outcome, listed: int | None, habit: Habit) -> Outcome:
     if outcome.prepared is None or outcome.copy is None:
         return outcome
     wholeness = wholeness_of(outcome.copy, listed, habit, candidate.before, is_wanted=candidate.is_forced)
-    if wholeness.again_in is not None:
-        return replace(outcome, prepared=None, reason=wholeness.warning, wholeness=wholeness)
     if wholeness.warning is None:
         return outcome
     message = replace(outcome.prepared, warnings=(*outcome.prepared.warnings, wholeness.warning))
     return replace(outcome, prepared=message, wholeness=wholeness)
 
 
-def _verdict(
+def _settled(
     outcome: Outcome,
     matcher: Matcher,
     same_bodies: Mapping[int, frozenset[EntryId]],
     shared: frozenset[bytes],
-) -> Verdict:
+) -> tuple[Outcome, Verdict]:
+    """What a message proves to be. One whose octets are those of a known one is that one, however short LIST says that
+    it is; else what is in doubt is asked for again."""
     if outcome.prepared is None:
-        return None
-    candidate = outcome.candidate
-    marks = outcome.prepared.fingerprint
+        return outcome, None
+    candidate, marks = outcome.candidate, outcome.prepared.fingerprint
     same_body = same_bodies.get(candidate.number, frozenset())
+    if outcome.wholeness.again_in is not None:
+        if (same := matcher.take_by_doubtful_content(candidate, marks, same_body=same_body)) is not None:
+            return outcome, same
+        return replace(outcome, prepared=None, reason=outcome.wholeness.warning), None
     is_shared = candidate.unique_id in shared
-    return matcher.take_by_content(candidate, marks, is_shared=is_shared, same_body=same_body)
+    return outcome, matcher.take_by_content(candidate, marks, is_shared=is_shared, same_body=same_body)
 
 
 def _place_of(copy: CopyOf, places: FeedPlaces) -> MessageSeq | None:

@@ -13,6 +13,7 @@ from app.maildrops.errors import SyncErrorCode
 from app.runs.admission.schedule import (
     RetryDecision,
     after_sync,
+    is_without_uidl,
     next_message_attempt,
     quiet_syncs_after,
     wait_between_logins,
@@ -151,3 +152,27 @@ def test_what_the_database_could_not_store_is_tried_again_within_a_minute() -> N
     assert delays[-1] == 7200
     assert delay(SyncErrorCode.STORAGE_FAILED, poll_interval_seconds=10) == 10
     assert delay(SyncErrorCode.STORAGE_FAILED, retry_after_seconds=900) == 900
+
+
+@pytest.mark.parametrize(
+    ("words", "is_unknown"),
+    [
+        ("Unknown command: UIDL", True),
+        ("command not recognized", True),
+        ("Unknown POP3 command.", True),
+        ("UIDL is not supported by this server", True),
+        ("unimplemented", True),
+        ("What?", True),
+        ("bad command", True),
+        ("syntax error", True),
+        ("Unknown error", False),
+        ("unknown failure, try again", False),
+        ("UIDL failed: unknown error", False),
+        ("UIDL: unknown error", False),
+        ("mailbox state not known", False),
+        ("internal error: unsupported lock", False),
+        ("cannot do that now", False),
+    ],
+)
+def test_only_words_about_the_command_say_at_once_that_there_is_no_uidl(words: str, is_unknown: bool) -> None:
+    assert is_without_uidl(words, failures=1, since=NOW, now=NOW) is is_unknown

@@ -1,0 +1,161 @@
+"""What is compared with a known message and could not be read, or not whole: it is neither missing nor new until it is
+decided."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from app.pop3 import Ending
+from tests.simulator.bench import Bench
+from tests.simulator.maildrop import Mail, letter
+
+DAY = timedelta(days=1)
+DELETING = {"mode": "delete_after_retrieve"}
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    made = Bench(tmp_path, 0)
+    await made.prepare(is_synced=False)
+    yield made
+    made.close()
+
+
+def put(bench: Bench, *subjects: str) -> None:
+    for subject in subjects:
+        bench.maildrop.mails.append(Mail(b"id-" + subject.encode(), letter(subject)))
+
+
+def scanned(subject: str, day: int = 1) -> bytes:
+    return letter(subject, headers=f"X-Scan: {day}\r\n", size=1_011)
+
+
+async def days_later(bench: Bench, days: int = 5) -> None:
+    for _ in range(days):
+        bench.now += 2 * DAY
+        await bench.try_sync()
+
+
+async def test_a_known_message_that_list_calls_larger_is_known_and_there(bench: Bench) -> None:
+    put(bench, "a", "b", "c")
+    await bench.sync()
+    bench.maildrop.mails[1].listed_octets = 2_000
+    assert (await bench.sync())["known"] == 3
+    retrievals = bench.maildrop.retrievals
+    assert (await bench.sync())["known"] == 3
+    assert bench.maildrop.retrievals == retrievals
+    assert await bench.counts() == {"unique_ids": 3, "missing": 0}
+    await bench.change(server_retention=DELETING)
+    await bench.sync()
+    assert [mail.subject for mail in bench.maildrop.mails] == ["b"], (
+        "LIST says now that the copy is not whole"
+    )
+
+
+@pytest.mark.parametrize("fault", ["refused", "short", "cut", "nonsense"])
+async def test_a_known_message_that_cannot_be_compared_is_not_missing_and_comes_once(
+    bench: Bench, fault: str
+) -> None:
+    """A scanner wrote into it, LIST estimates, and RETR fails meanwhile."""
+    put(bench, "a", "b", "c")
+    await bench.sync()
+    mail = bench.maildrop.mails[1]
+    mail.content, mail.listed_octets = scanned("b"), 1_500
+    match fault:
+        case "refused":
+            bench.maildrop.whims.refuses_retr = {b"id-b"}
+        case "cut":
+            bench.maildrop.whims.cut_after_replies = 2
+        case _:
+            mail.sent = mail.content[:600]
+            mail.ending = Ending.NONSENSE if fault == "nonsense" else Ending.ANSWERED
+    await bench.try_sync()
+    assert (await bench.counts())["missing"] == 0
+    retrievals = bench.maildrop.retrievals
+    if fault == "refused":
+        await bench.try_sync()
+        assert bench.maildrop.retrievals == retrievals, "it is asked for again when its time has come"
+    bench.maildrop.whims.refuses_retr.clear()
+    mail.sent, mail.ending = None, Ending.ANSWERED
+    await days_later(bench)
+    assert await bench.subjects() == ["a", "b", "c"]
+    stored = [line for line in await bench.lines() if line.state == "stored"]
+    assert [line.missing_since for line in stored] == [None] * 3
+
+
+async def test_what_cannot_be_compared_and_proves_to_be_another_is_new(bench: Bench) -> None:
+    put(bench, "a", "b", "c")
+    await bench.sync()
+    bench.maildrop.mails[1].content = letter("x", size=1_200)
+    bench.maildrop.whims.refuses_retr = {b"id-b"}
+    await bench.try_sync()
+    bench.maildrop.whims.refuses_retr.clear()
+    await days_later(bench, 2)
+    assert await bench.subjects() == ["a", "b", "c", "x"]
+    assert (await bench.counts())["missing"] == 1
+
+
+@pytest.mark.parametrize("fault", ["refused", "short"])
+async def test_a_message_without_an_id_that_cannot_be_compared_comes_once(bench: Bench, fault: str) -> None:
+    put(bench, *"abcdef")
+    bench.maildrop.mails.append(Mail(b"", letter("machine")))
+    await bench.sync()
+    mail = bench.maildrop.mails[-1]
+    mail.content = scanned("machine")
+    if fault == "short":
+        mail.listed_octets, mail.sent = 1_500, mail.content[:600]
+    bench.maildrop.whims.refuses_retr = {b""} if fault == "refused" else set()
+    await bench.try_sync()
+    mail.content, mail.sent = scanned("machine", 2), None
+    bench.maildrop.whims.refuses_retr.clear()
+    await days_later(bench)
+    assert await bench.subjects() == [*"abcdef", "machine"]
+
+
+async def test_a_change_of_ids_goes_on_where_messages_came_short(bench: Bench) -> None:
+    names = [f"mail {n}" for n in range(8)]
+    put(bench, *names)
+    await bench.sync()
+    for n, mail in enumerate(bench.maildrop.mails):
+        mail.unique_id, mail.content = b"new-%d" % n, scanned(names[n])
+        if n < 3:
+            mail.listed_octets, mail.sent = 1_500, mail.content[:600]
+    await bench.try_sync()
+    for mail in bench.maildrop.mails:
+        mail.sent = None
+    await days_later(bench)
+    assert await bench.subjects() == names
+    assert not (await bench.mailbox()).ids_are_changing
+
+
+async def test_what_is_refused_for_ever_does_not_keep_a_change_of_ids_open(bench: Bench) -> None:
+    put(bench, *"abcd")
+    await bench.sync()
+    for mail in bench.maildrop.mails:
+        mail.unique_id = b"new-" + mail.unique_id
+    bench.maildrop.mails.append(Mail(b"never", letter("never")))
+    bench.maildrop.whims.refuses_retr = {b"never"}
+    await days_later(bench)
+    assert not (await bench.mailbox()).ids_are_changing
+
+
+async def test_a_copy_that_passed_before_the_count_of_the_server_was_known_is_not_deleted(
+    bench: Bench,
+) -> None:
+    """It counts LF: until others show that, a copy that lacks a fifth is as long as LIST said."""
+    bench.tools = replace(bench.tools, batch_messages=1)
+    await bench.change(server_retention=DELETING)
+    for n in range(6):
+        content = letter(f"mail {n}", size=200) + b"xx\r\n" * 1_000
+        octets = len(content.replace(b"\r\n", b"\n"))
+        bench.maildrop.mails.append(Mail(b"id-%d" % n, content, listed_octets=octets))
+    short = bench.maildrop.mails[0]
+    short.sent = short.content[:-800]
+    assert (await bench.sync())["deleted"] == 5
+    assert (await bench.sync())["deleted"] == 0
+    assert bench.maildrop.mails == [short]
+    (line, *_) = await bench.lines()
+    assert (line.is_whole, line.doubt) == (False, "short")
