@@ -109,7 +109,9 @@ def is_same_by_headers(relation: Relation, line: Known, shown: Fingerprint, octe
         case Relation.STEADY | Relation.MOVED:
             is_same = is_alike(line, shown) and _has_grown_by_headers(line, shown, octets)
             return is_same or (is_equal and line.content is None)
-        case Relation.RETURNED | Relation.DELETED | Relation.NUMBERED:
+        case Relation.DELETED:  # what goes next must not go unread, and headers and a size may be another's
+            return is_equal and line.content is None
+        case Relation.RETURNED | Relation.NUMBERED:
             return is_equal and (line.content is None or _has_grown_by_headers(line, shown, octets))
         case Relation.NAMELESS if not line.is_missing:
             return is_equal and _has_grown_by_headers(line, shown, octets)

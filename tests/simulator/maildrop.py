@@ -54,6 +54,8 @@ class Whims:
     uidl_words: str = "cannot do that now"
     stat_excess: int = 0
     keeps_deleted: bool = False
+    refuses_dele: set[bytes] = field(default_factory=set)
+    quit_removes: int | None = None  # so many although it is refused
     refuses_quit: int = 0
     loses_quit: int = 0
 
@@ -193,21 +195,25 @@ class SimulatedSession:
     async def delete(self, numbers: Sequence[int]) -> list[pop3.Refusal | None]:
         """Marks; only QUIT makes it real."""
         self._spend_reply()
-        self._marked |= set(numbers)
-        return [None] * len(numbers)
+        marked = [self._mails[number - 1].unique_id not in self._whims.refuses_dele for number in numbers]
+        self._marked |= {number for number, is_marked in zip(numbers, marked, strict=True) if is_marked}
+        return [None if is_marked else pop3.Refusal("not this one", None) for is_marked in marked]
 
     async def quit(self) -> None:
         """Deletes what is marked, unless the server is not to be trusted with that."""
-        gone = [self._mails[number - 1] for number in self._marked]
-        if self._whims.refuses_quit:
+        gone = [self._mails[number - 1] for number in sorted(self._marked)]
+        is_refused = self._whims.refuses_quit > 0
+        if is_refused:
             self._whims.refuses_quit -= 1
-            raise pop3.ServerTemporary("some deleted messages not removed")
+            gone = gone[: self._whims.quit_removes or 0]
         self._maildrop.deletions += len(gone)
         self._maildrop.deleted += [replace(mail) for mail in gone]  # as it was
         if not self._whims.keeps_deleted:
             self._maildrop.mails = [
                 one for one in self._maildrop.mails if all(one is not other for other in gone)
             ]
+        if is_refused:
+            raise pop3.ServerTemporary("some deleted messages not removed")
         if self._whims.loses_quit:
             self._whims.loses_quit -= 1
             raise pop3.ConnectionLost("nothing came back")

@@ -61,6 +61,42 @@ async def test_an_id_used_again_after_our_own_deletion_is_new_mail_of_the_same_s
     assert await bench.subjects() == [f"mail {n}" for n in range(5)]
 
 
+async def test_headers_and_size_of_a_deleted_message_make_no_other_one_known(bench: Bench) -> None:
+    """A device sends the same header block each time, and the server counts ids from 1 again."""
+    await bench.change(server_retention=DELETING)
+    for n in range(4):
+        content = b"Subject: alarm\r\nDate: Mon, 23 Nov 2026 03:00:00 +0000\r\n\r\nsensor %d\r\n" % n
+        bench.maildrop.mails.append(Mail(b"1", content))
+        assert (await bench.sync())["retrieved"] == 1
+    assert bench.maildrop.mails == []
+
+
+@pytest.mark.parametrize("removed", [0, 2])
+async def test_ids_that_are_free_behind_a_refused_quit_are_of_new_mail(bench: Bench, removed: int) -> None:
+    await bench.change(server_retention=DELETING)
+    put(bench, "a", "b", "c", "d")
+    bench.maildrop.whims.refuses_quit, bench.maildrop.whims.quit_removes = 1, removed
+    assert (await bench.try_sync())[0] == "partial"
+    assert len(bench.maildrop.mails) == 4 - removed
+    put(bench, *[f"new {n}" for n in range(removed)])
+    for _ in range(3):
+        await bench.sync()
+        bench.now += 2 * HOUR
+    assert await bench.subjects() == ["a", "b", "c", "d", *[f"new {n}" for n in range(removed)]]
+    assert bench.maildrop.mails == []
+
+
+async def test_what_a_dele_was_refused_for_is_there_and_is_asked_for_again(bench: Bench) -> None:
+    await bench.change(server_retention=DELETING)
+    put(bench, "a", "b", "c")
+    bench.maildrop.whims.refuses_dele = {b"2"}
+    assert (await bench.sync())["deleted"] == 2
+    assert (await bench.counts())["missing"] == 2
+    bench.maildrop.whims.refuses_dele.clear()
+    await syncs(bench)
+    assert bench.maildrop.mails == []
+
+
 async def test_numbers_move_up_after_our_own_deletion(bench: Bench) -> None:
     await bench.change(server_retention=DELETING)
     bench.maildrop.whims.ids_are_numbers = True
