@@ -207,10 +207,12 @@ async def test_reading_the_feed_shows_the_request_and_its_units_of_work(
     service, asker = ServiceProcess(tmp_path / "data", **collector.environment), Asker()
     with service.started():
         async with service.client() as http:
-            assert (await http.get("/messages", headers=asker.headers)).status_code == 200
+            sent = asker.headers | {"X-Request-Id": "own-1"}
+            assert (await http.get("/messages", headers=sent)).status_code == 200
         assert service.stop()
     request, *units = collector.trace(asker.trace_id)
     assert (request.name, request.parent_id) == ("GET /messages", asker.span_id)
+    assert request.facts["http.request.id"] == "own-1"
     assert units
     assert all(span.parent_id == request.span_id for span in units)
     assert any(span.name.startswith("read messages.") for span in units)
