@@ -114,9 +114,12 @@ async def _wanted(
     message_id: Annotated[
         list[Text] | None, Query(description="The Message-ID header field is this one, with its `<` and `>`.")
     ] = None,
-    subject: Annotated[list[Text] | None, Query(description="Holds this text.")] = None,
+    subject: Annotated[
+        list[Text] | None, Query(description="Holds this text (ASCII letters in any case).")
+    ] = None,
     sender: Annotated[
-        list[Text] | None, Query(alias="from", description="Name or address holds this text.")
+        list[Text] | None,
+        Query(alias="from", description="Name or address holds this text (ASCII letters in any case)."),
     ] = None,
     from_address: Annotated[
         list[Text] | None,
@@ -125,7 +128,9 @@ async def _wanted(
             "sender is uncertain (`from_ambiguous`) never match.",
         ),
     ] = None,
-    to: Annotated[list[Text] | None, Query(description="To or Cc holds this text.")] = None,
+    to: Annotated[
+        list[Text] | None, Query(description="To or Cc holds this text (ASCII letters in any case).")
+    ] = None,
     since: Annotated[UtcTime | None, Query(description="Retrieved at or after this time.")] = None,
     until: Annotated[UtcTime | None, Query(description="Retrieved before this time.")] = None,
     has_attachments: Annotated[bool | None, Query(description="Whether there is a part to download.")] = None,
