@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import structlog
 from fastapi import Depends, Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from sqlmodel import Session
 
 from app.access import keys, repository
@@ -19,6 +19,7 @@ from app.web.errors.problems import answered, documented
 from app.web.features import served
 from app.web.ids import decode_id, encode_id
 from app.web.pages import CursorScope, Page, Paged
+from app.web.requests.changes import refuse_other_facts, without
 from app.web.routing import Router
 from app.web.text import Line
 from app.web.times import UtcTime
@@ -29,6 +30,7 @@ _LIST = CursorScope("api-keys")
 _LONGEST_OVERLAP = 7 * 86400  # seconds
 _MOST_MAILBOXES = 1_000
 _MOST_NETWORKS = 100
+_FACTS = frozenset(("id", "created_at"))
 
 Name = Annotated[
     Line,
@@ -107,12 +109,18 @@ def _unset() -> Any:
 
 
 class ApiKeyChange(BaseModel):
-    """What to change; what is not named stays."""
+    """What to change; what is not named stays.
+
+    A key as it was read may be sent back whole: what cannot be changed is ignored, but ``id`` and ``created_at``, which
+    must be as they are.
+    """
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"name": "invoice import, new host"}]}
     )
 
+    id: str = Field(default_factory=_unset, description="Must be the key's.")
+    created_at: UtcTime = Field(default_factory=_unset, description="Must be as it is.")
     name: Name = Field(default_factory=_unset)
     scopes: Scopes = Field(default_factory=_unset)
     mailbox_ids: MailboxIds | None = None
@@ -123,6 +131,11 @@ class ApiKeyChange(BaseModel):
         description="From then on it is 401 `key_expired`; null: never.",
     )
     allowed_networks: Networks | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_is_to_be_read_only(cls, sent: Any) -> Any:
+        return without(sent, ApiKeyAnswer.model_fields.keys() - cls.model_fields.keys())
 
 
 class ApiKeyAnswer(BaseModel):
@@ -266,6 +279,7 @@ async def update_api_key(feature: Injected, key_id: str, body: ApiKeyChange, by:
     def change(db: Session) -> ApiKeyAnswer:
         now = feature.clock()
         row = keys.change_key(db, number, columns, now=now, maker=by.maker)
+        refuse_other_facts(body, {"id": encode_id("key", number), "created_at": row.created_at})
         return _shape(row, repository.old_secrets(db, [number], now=now))
 
     changed = await feature.database.write(change)
@@ -344,7 +358,7 @@ async def read_whoami(by: By) -> WhoAmI:
 
 def _columns(body: NewApiKey | ApiKeyChange) -> dict[str, Any]:
     """What is named, as it is stored."""
-    columns: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set}
+    columns: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set - _FACTS}
     if columns.get("mailbox_ids") is not None:
         columns["mailbox_ids"] = sorted({_mailbox(each) for each in columns["mailbox_ids"]})
     if isinstance(body, ApiKeyChange) and "scopes" in columns:

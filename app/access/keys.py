@@ -16,6 +16,7 @@ from app.access.reach import ALL_MAILBOXES
 from app.access.scopes import Scope
 from app.errors import AppError, invalid_request, not_found
 from app.web.ids import encode_id
+from app.web.requests.changes import told
 
 PREFIX_LENGTH = 12
 # Among the scopes of a key that does not reach all, for ever, from anywhere. An earlier version, which knows of no such
@@ -65,9 +66,9 @@ def change_key(db: Session, key_id: int, columns: dict[str, Any], *, now: dateti
     """Change columns of a key. Raises AppError."""
     row = _existing(db, key_id, maker)
     before = set(row.mailbox_ids or ())
+    is_expiry_new = "expires_at" in columns and told(columns["expires_at"]) != told(row.expires_at)
     for name, value in columns.items():
         setattr(row, name, value)
-    is_expiry_new = "expires_at" in columns
     _judge(
         db,
         row,

@@ -18,6 +18,7 @@ from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.registering import register
 from app.mailboxes.schemas import MailboxChange, MaildropMove, NewMailbox, credentials_of
 from app.settings import IpNetwork
+from app.web.requests.changes import without
 
 _CREDENTIALS = {"password", "oauth2"}
 _REPLACED = (
@@ -42,10 +43,7 @@ class MailboxReplacement(NewMailbox):
     @model_validator(mode="before")
     @classmethod
     def _without_what_is_to_be_read_only(cls, sent: Any) -> Any:
-        if not isinstance(sent, dict):
-            return sent
-        read_only = MailboxAnswer.model_fields.keys() - cls.model_fields.keys()
-        return {name: value for name, value in sent.items() if name not in read_only}
+        return without(sent, MailboxAnswer.model_fields.keys() - cls.model_fields.keys())
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,8 @@ def _shaped(feature: MailboxRoutes, db: Session, mailbox_id: MailboxId, reach: R
     "/mailboxes",
     status_code=201,
     dependencies=[requires(Scope.MAILBOXES), MAKES_ONCE],
-    responses=documented(409, s409=_CONFLICTS) | answered(201, "The mailbox as it is stored.", "Location"),
+    responses=documented(409, s409=_CONFLICTS)
+    | answered(201, "The mailbox as it is stored.", "Location", "ETag"),
     summary="Register a mailbox",
 )
 async def create_mailbox(
@@ -206,6 +207,7 @@ async def create_mailbox(
         feature.work_is_due()
     _log.info("mailbox_registered", mailbox=made.id, **by.trail)
     response.headers["Location"] = located(request, f"/mailboxes/{made.id}")
+    response.headers["ETag"] = etag(made)
     return made
 
 

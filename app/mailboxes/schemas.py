@@ -37,6 +37,7 @@ from app.mailboxes.models import InitialSync, MailboxStatus
 from app.mailboxes.naming import ExternalId, Labels, Metadata
 from app.mailboxes.wanted.criteria import Criteria
 from app.network.addresses import literal_address
+from app.web.requests.changes import without
 from app.web.times import UtcTime
 
 _ALLOW_DUPLICATE = (
@@ -262,10 +263,7 @@ class MailboxChange(_Checks):
     @model_validator(mode="before")
     @classmethod
     def _without_what_is_to_be_read_only(cls, sent: Any) -> Any:
-        if not isinstance(sent, dict):
-            return sent
-        read_only = MailboxAnswer.model_fields.keys() - cls.model_fields.keys()
-        return {name: value for name, value in sent.items() if name not in read_only}
+        return without(sent, MailboxAnswer.model_fields.keys() - cls.model_fields.keys())
 
 
 # What a PATCH may change and an answer shows.

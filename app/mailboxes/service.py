@@ -40,7 +40,7 @@ from app.network.addresses import (
 )
 from app.settings import IpNetwork
 from app.web.ids import encode_id
-from app.web.times import as_text
+from app.web.requests.changes import refuse_other_facts
 
 # A change to one of these may be what a refused login was waiting for.
 LOGIN_FIELDS = {
@@ -164,13 +164,7 @@ def columns_to_change(row: Mailbox, wanted: MailboxChange) -> dict[str, Any]:
 def _refuse_other_facts(row: Mailbox, wanted: MailboxChange) -> None:
     """What cannot be changed, and is sent back as something else than it is."""
     facts = {"id": encode_id("mbx", row.id or 0), "status": row.status, "created_at": row.created_at}
-    for name, is_now in facts.items():
-        if name in wanted.model_fields_set and _told(getattr(wanted, name)) != _told(is_now):
-            raise invalid_request(f"/{name}", f"cannot be changed; it is {_told(is_now)}")
-
-
-def _told(value: object) -> str:
-    return as_text(value) if isinstance(value, datetime) else str(value)
+    refuse_other_facts(wanted, facts)
 
 
 def move_of(

@@ -66,8 +66,10 @@ async def test_a_mailbox_as_it_was_read_may_be_sent_back_with_a_change(service: 
 
 
 async def test_of_two_who_change_the_same_state_the_second_is_told(service: Client) -> None:
-    address = (await service.http.post("/mailboxes", json=ALL)).headers["location"]
+    made = await service.http.post("/mailboxes", json=ALL)
+    address = made.headers["location"]
     read = await service.http.get(address)
+    assert made.headers["etag"] == read.headers["etag"]
     seen = {"If-Match": read.headers["etag"]}
     first = await service.http.patch(address, json={"name": "a"}, headers=seen)
     assert first.status_code == 200

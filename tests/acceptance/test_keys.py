@@ -112,6 +112,25 @@ async def test_a_key_that_must_not_be_is_refused_and_says_where(
     assert pointer in {fault["pointer"] for fault in assert_problem(answer, 422, "invalid_request")["errors"]}
 
 
+async def test_a_key_as_it_was_read_may_be_sent_back_with_a_change(tmp_path: Path) -> None:
+    now = datetime(2026, 11, 30, tzinfo=UTC)
+    async with running(settings_for(tmp_path / "data"), clock=lambda: now) as service:
+        made = [await service.http.post("/api-keys", json={"name": "a", "scopes": ["read"]} | more) for more in (
+            {}, {"scopes": ["admin"]}, {"labels": ["acme"]}, {"allowed_networks": ["192.0.2.0/24"]},
+            {"expires_at": "2026-11-30T00:00:00.123456Z"},
+        )]  # fmt: skip
+        now += timedelta(days=1)  # one has expired
+        for answer in made:
+            address = f"/api-keys/{answer.json()['id']}"
+            read = (await service.http.get(address)).json()
+            back = await service.http.patch(address, json=read | {"name": "b"})
+            assert back.json() == read | {"name": "b"}
+            for field, value in (("id", "key_77"), ("created_at", "2026-01-01T00:00:00Z"), ("key", "md_x")):
+                refused = await service.http.patch(address, json=read | {"name": "c", field: value})
+                assert assert_problem(refused, 422, "invalid_request")["errors"][0]["pointer"] == f"/{field}"
+            assert (await service.http.get(address)).json()["name"] == "b"
+
+
 async def test_a_key_never_becomes_a_bound_admin_by_a_change(service: Client) -> None:
     bound, _ = await make(service, labels=["a"])
     admin, _ = await make(service, scopes=["admin"])
