@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -9,7 +10,6 @@ from contextlib import asynccontextmanager
 from tests.servers.ports import LOOPBACK
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-_TURNS = 10  # of the loop, at most, from a connection that was accepted to the beginning of its handler
 _LEAVE_SECONDS = 1.0  # for what was written to go out
 
 
@@ -18,34 +18,50 @@ async def listening(
     serve: Serve, host: str = LOOPBACK, port: int = 0, *, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[int]:
     """Gives the port. ``serve`` has each connection to itself, which is over when it returns; at the end of the block
-    it is cancelled. Without this a connection that comes at the end, or waits there, would be left to the garbage
-    collector, in the middle of another test.
+    it is cancelled.
+
+    An ``asyncio.Server`` of Python 3.11 loses a connection that comes while it is closed, and knows nothing of its
+    handlers: the garbage collector finds both in the middle of another test.
     """
+    loop = asyncio.get_running_loop()
     handlers: set[asyncio.Task[None]] = set()
+    unbegun: set[socket.socket] = set()
 
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        handlers.add(task)
+    async def handle(accepted: socket.socket) -> None:
+        unbegun.discard(accepted)
+        reader = asyncio.StreamReader()
+        writers: list[asyncio.StreamWriter] = []
+        protocol = asyncio.StreamReaderProtocol(reader, lambda _reader, writer: writers.append(writer))
         try:
-            # asyncio would log them as errors.
-            with contextlib.suppress(asyncio.CancelledError, ConnectionError, ssl.SSLError, TimeoutError):
-                await serve(reader, writer)
-                async with asyncio.timeout(_LEAVE_SECONDS):
-                    writer.close()
-                    await writer.wait_closed()
+            await loop.connect_accepted_socket(lambda: protocol, accepted, ssl=tls)
+            await serve(reader, writers[0])
+            async with asyncio.timeout(_LEAVE_SECONDS):
+                writers[0].close()
+                await writers[0].wait_closed()
+        except (asyncio.CancelledError, ConnectionError, ssl.SSLError, TimeoutError):
+            pass  # it is over
         finally:
-            writer.transport.abort()
-            handlers.discard(task)
+            for writer in writers:
+                writer.transport.abort()
 
-    server = await asyncio.start_server(handle, host, port, ssl=tls)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for _ in range(_TURNS):
-            await asyncio.sleep(0)
-        for task in list(handlers):
-            task.cancel()
-        await asyncio.gather(*handlers, return_exceptions=True)
-        await asyncio.sleep(0)  # in which asyncio closes the sockets
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            accepted, _ = listener.accept()
+            accepted.setblocking(False)
+            unbegun.add(accepted)
+            handlers.add(task := loop.create_task(handle(accepted)))
+            task.add_done_callback(handlers.discard)
+
+    with socket.create_server((host, port)) as listener:
+        listener.setblocking(False)
+        loop.add_reader(listener, accept)
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            loop.remove_reader(listener)
+            for task in list(handlers):
+                task.cancel()
+            await asyncio.gather(*handlers, return_exceptions=True)
+            await asyncio.sleep(0)  # in which asyncio closes the sockets
+            for accepted in unbegun:
+                accepted.close()
