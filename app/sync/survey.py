@@ -113,6 +113,7 @@ async def triage_candidates(
             owner=(sync.maildrop.mailbox_id,),
             content_under=copies.Contents(tools.database).under,
             now=tools.clock(),
+            listed_at=mailbox.listed_at,
         )
 
 

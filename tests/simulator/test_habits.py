@@ -448,6 +448,45 @@ async def test_no_sender_stops_a_mailbox(bench: Bench, *, is_from_now: bool) -> 
     assert (await bench.status()) == "active"
 
 
+RECEIVED = "Received: from a by b; {:%a, %d %b %Y %H:%M:%S} +0000\r\n"
+
+
+@pytest.mark.parametrize("dated", [False, True])
+async def test_no_sender_stops_a_mailbox_by_pushing_old_mail_out_of_a_window(
+    bench: Bench, *, dated: bool
+) -> None:
+    """The server shows its newest ten. Where it notes when it took a message, that decides; else the sizes."""
+    await bench.change(initial_sync="from_now")
+    for n in range(10):
+        bench.maildrop.mails.append(Mail(b"old-%d" % n, letter(f"old {n}", size=1_000 + 10 * n)))
+    await bench.sync()
+    bench.now += HOUR
+    received = RECEIVED.format(bench.now) if dated else ""
+    for n in range(30):
+        octets = 1_000 + 10 * (n % 10) if dated else 2_000 + n
+        content = letter(f"flood {n}", headers=received, size=octets)
+        bench.maildrop.mails.append(Mail(b"new-%d" % n, content))
+    for shown in (range(30, 40), range(40)):
+        for n, mail in enumerate(bench.maildrop.mails):
+            mail.is_hidden = n not in shown
+        await bench.sync()
+    assert (await bench.status(), len(await bench.subjects())) == ("active", 30)
+
+
+@pytest.mark.parametrize("dated", [False, True])
+async def test_old_mail_of_which_nothing_is_known_is_held_under_new_ids(bench: Bench, *, dated: bool) -> None:
+    """A moved maildrop: where messages bear a date of before, other sizes make them no new ones."""
+    await bench.change(initial_sync="from_now")
+    received = RECEIVED.format(bench.now - 48 * HOUR) if dated else ""
+    put(bench, *[f"old {n}" for n in range(10)], first=100, headers=received)
+    await bench.sync()
+    for mail in bench.maildrop.mails:
+        mail.unique_id = b"new-" + mail.unique_id
+        if dated:
+            mail.listed_octets = 987
+    assert await bench.try_sync() == ("failed", "needs_review")
+
+
 async def test_identical_twins_and_looped_mail_each_count(bench: Bench) -> None:
     put(bench, "a", "a", "a")
     assert (await bench.sync())["retrieved"] == 3

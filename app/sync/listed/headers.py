@@ -2,14 +2,17 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from app import pop3
 from app.ledger.lines import Candidate
+from app.mail.envelope import received_at
 from app.mail.fingerprint import Fingerprint, shown
 from app.mailboxes.wanted import judging as judged
 from app.mailboxes.wanted.criteria import Criteria
+from app.messages.intake import summary_of
 from app.reading.shares import Owner
 from app.reading.threads import FairThreads
 
@@ -25,10 +28,11 @@ Judge = Callable[[bytes, int | None], str | None]
 
 @dataclass(frozen=True, slots=True)
 class CandidateHead:
-    """What the headers of a candidate told."""
+    """What the headers of a candidate told. ``received``: when the server took it, where that was asked for."""
 
     marks: Fingerprint
     unwanted: str | None
+    received: datetime | None = None
 
 
 async def read_heads(
@@ -38,12 +42,16 @@ async def read_heads(
     judge: Judge | None,
     threads: FairThreads,
     owner: Owner,
+    dated_until: datetime | None = None,
 ) -> AsyncIterator[tuple[Candidate, CandidateHead, bytes]]:
-    """What the headers of each tell, and the headers; of those that the server gives them of."""
+    """What the headers of each tell, and the headers; of those that the server gives them of.
+
+    ``dated_until``: say when each was received; later than this none was.
+    """
     async for candidate, octets in heads_of(session, candidates):
         if octets is not None:
-            read = partial(_head, candidate, octets, judge=judge)
-            is_long = judge is not None or len(octets) > _FEW_OCTETS
+            read = partial(_head, candidate, octets, judge=judge, dated_until=dated_until)
+            is_long = judge is not None or dated_until is not None or len(octets) > _FEW_OCTETS
             yield candidate, await threads.call(owner, read) if is_long else read(), octets
 
 
@@ -72,6 +80,11 @@ def judge_by(criteria: dict[str, Any] | None) -> Judge | None:
     return judge
 
 
-def _head(candidate: Candidate, octets: bytes, *, judge: Judge | None) -> CandidateHead:
+def _head(
+    candidate: Candidate, octets: bytes, *, judge: Judge | None, dated_until: datetime | None
+) -> CandidateHead:
     unwanted = None if judge is None or candidate.is_forced else judge(octets, candidate.octets)
-    return CandidateHead(shown(octets), unwanted)
+    received = (
+        None if dated_until is None else received_at(summary_of(octets).received, not_after=dated_until)
+    )
+    return CandidateHead(shown(octets), unwanted, received)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from app import pop3
@@ -22,6 +22,7 @@ from app.sync.listed.headers import CandidateHead, Judge, read_heads
 
 # So few ledger lines that nothing can recognise are worth no question to a person.
 _FEW = 5
+_CLOCKS_DIFFER, _CLOCK_BEHIND = timedelta(days=1), timedelta(hours=1)  # of a server
 MOST_RETRIEVED_TO_COMPARE = 1_000  # known messages that one sync retrieves, as their sizes do not add up
 
 ContentUnder = Callable[[Known, bytes], Awaitable[bytes | None]]
@@ -65,12 +66,14 @@ async def triage(
     owner: Owner,
     content_under: ContentUnder,
     now: datetime,
+    listed_at: datetime | None = None,
     may_hold: bool = True,
 ) -> Triaged:
     """Sort the candidates, asking for headers (TOP, pipelined) only where they decide something.
 
-    ``content_under``: of stored copies. ``total``: STAT's octets. ``is_baseline``: all that is listed is known from now
-    on, also where a baseline that was written in part says otherwise.
+    ``content_under``: of stored copies. ``listed_at``: when the maildrop was listed last. ``total``: STAT's octets.
+    ``is_baseline``: all that is listed is known from now on, also where a baseline that was written in part says
+    otherwise.
     Raises SyncFailed ``needs_review`` when a wholesale change of unique-ids cannot be decided.
     """
     diff = view.diff
@@ -80,8 +83,10 @@ async def triage(
     piles = await slices.call(begin, rows=rows)
     heads: dict[int, CandidateHead] = {}
     later: set[int] = set()
+    may_hold = may_hold and piles.is_wholesale and len(_blank(view)) >= _FEW
+    dated_until = now + _CLOCKS_DIFFER if may_hold else None
     async for candidate, head, octets in read_heads(
-        session, piles.asked, judge=judge, threads=threads, owner=owner
+        session, piles.asked, judge=judge, threads=threads, owner=owner, dated_until=dated_until
     ):
         heads[candidate.number] = head
         if line := matcher.rewritten(candidate, head.marks):
@@ -89,10 +94,8 @@ async def triage(
             heads[candidate.number] = replace(head, marks=replace(head.marks, content=content or b""))
             if content is None:
                 later.add(candidate.number)
-    may_hold = may_hold and piles.is_wholesale
-    end = partial(
-        _decided, view, matcher, piles, heads, later, is_baseline=is_baseline, now=now, may_hold=may_hold
-    )
+    hold = partial(_hold_if_undecided, view, listed_at=listed_at) if may_hold else None
+    end = partial(_decided, view, matcher, piles, heads, later, is_baseline=is_baseline, now=now, hold=hold)
     return await slices.call(end, rows=rows)
 
 
@@ -156,18 +159,19 @@ def _decided(
     *,
     is_baseline: bool,
     now: datetime,
-    may_hold: bool,
+    hold: Callable[[Matcher, Sequence[Candidate], Mapping[int, CandidateHead]], None] | None,
 ) -> Triaged:
-    """Each candidate in its place, as the headers that are known tell. ``later``: of which not all is known yet."""
+    """Each candidate in its place, as the headers that are known tell. ``later``: of which not all is known yet.
+    ``hold``: raises SyncFailed where too much is undecided."""
     matcher.expect(head.marks for head in heads.values())
     suspects = _suspects_placed(view, matcher, piles, heads, later, now=now)
     baseline = [*piles.baseline, *(suspects.unknown if is_baseline else ())]
     plain = [*piles.plain, *(() if is_baseline else suspects.unknown)]
-    if may_hold:
+    if hold is not None:
         undecided = [
             c for c in plain if not (c.number in heads and matcher.proposed(c, heads[c.number].marks))
         ]
-        _hold_if_undecided(view, matcher, undecided)
+        hold(matcher, undecided, heads)
     filtered: list[tuple[Candidate, CandidateHead]] = []
     too_large: list[Candidate] = []
     to_retrieve: list[Candidate] = []
@@ -311,11 +315,34 @@ def _to_postpone(
     return frozenset(asked[MOST_RETRIEVED_TO_COMPARE:]) | frozenset(unread)
 
 
-def _hold_if_undecided(view: ListingView, matcher: Matcher, unknown: Sequence[Candidate]) -> None:
-    """Most of what was there is gone, and we have no headers of it: old mail under new ids, or new mail?"""
-    lost = [line for line in view.diff.gone if line.entry_id not in matcher.found]
-    blank = [line for line in lost if line.headers is None and line.content is None]
-    if len(blank) >= _FEW and 2 * len(blank) >= len(view.diff.gone) and 2 * len(unknown) >= len(blank):
+def _blank(view: ListingView) -> list[Known]:
+    """Lines that are gone, and of which nothing tells who their messages are."""
+    return [line for line in view.diff.gone if line.headers is None and line.content is None]
+
+
+def _hold_if_undecided(
+    view: ListingView,
+    matcher: Matcher,
+    unknown: Sequence[Candidate],
+    heads: Mapping[int, CandidateHead],
+    *,
+    listed_at: datetime | None,
+) -> None:
+    """Most of what was there is gone, and we have no headers of it: old mail under new ids, or new mail?
+
+    Where a server shows its newest messages only, whoever sends many brings that about. So only what may be old counts.
+    """
+    blank = [line for line in _blank(view) if line.entry_id not in matcher.found]
+    sizes = Counter(line.octets for line in blank)
+    old = 0
+    for candidate in unknown:
+        head = heads.get(candidate.number)
+        if head is not None and head.received is not None:  # by the server's own clock
+            old += listed_at is None or head.received < listed_at - _CLOCK_BEHIND
+        elif sizes[size := candidate.octets] or sizes[size := None]:
+            sizes[size] -= 1
+            old += 1
+    if len(blank) >= _FEW and 2 * len(blank) >= len(view.diff.gone) and 2 * old >= len(blank):
         raise SyncFailed(
             SyncErrorCode.NEEDS_REVIEW,
             f"{len(view.diff.gone)} known messages are gone and {len(unknown)} unknown ones are there; nothing "
