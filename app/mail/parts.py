@@ -74,9 +74,11 @@ class Part:
     @property
     def content_id(self) -> str | None:
         """Without its angle brackets, as ``cid:`` links name it (RFC 2392); else, beside HTML, its location."""
-        text = decoded(self.block.first("content-id"), [])
-        match = _CONTENT_ID.search(text)
-        given = (match[1] if match else text).strip()[:_LONGEST_ID]
+        given = ""
+        if "content-id" in self.block.fields:
+            text = decoded(self.block.first("content-id"), [])
+            match = _CONTENT_ID.search(text)
+            given = (match[1] if match else text).strip()[:_LONGEST_ID]
         return given or (self.location if self.parent == "related" else None)
 
     @property

@@ -83,7 +83,7 @@ def _forms_of(value: bytes, name: bytes) -> _Forms:
     for known, given, is_quoted in _parameters(value):
         if not known.startswith(name):
             continue
-        content = _ESCAPED_MARK.sub(rb"\1", given) if is_quoted else given
+        content = _ESCAPED_MARK.sub(rb"\1", given) if is_quoted and b"\\" in given else given
         if len(known) == len(name):
             forms.plain = content if forms.plain is None else forms.plain
         elif match := _SECTION.match(known[len(name) :].decode("latin-1")):
