@@ -114,7 +114,10 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
         responses={500: problems.documented(500)[500]},
     )
     for feature in features:
-        app.include_router(_routes_of(feature))
+        if feature.running is not None:
+            app.include_router(Router(lifespan=feature.running))
+        for router in feature.routers:  # none within another: FastAPI looks through each depth once more
+            app.include_router(router)
     serve(app, [feature.serves for feature in features])
     if settings.role is not Role.WORKER:
         docs_page.install(app)
@@ -163,14 +166,6 @@ def _features(
             messages.build(core, keep_what_tells=keep_what_tells),
         ]
     return [*features, access.build(core, has_routes=has_api)]
-
-
-def _routes_of(feature: Feature) -> Router:
-    """The routes of a feature, which is started and ended with the application."""
-    routes = Router(lifespan=feature.running)
-    for router in feature.routers:
-        routes.include_router(router)
-    return routes
 
 
 def _lifespan(

@@ -4,13 +4,14 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, get_args, get_origin
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import AppError, InputFault, invalid_request, pointer
@@ -127,10 +128,21 @@ class Route(APIRoute):
 
 
 class Router(APIRouter):
-    """A router whose routes keep the order, and which sends nobody elsewhere for a slash."""
+    """A router whose routes keep the order, and which sends nobody elsewhere for a slash. Included without a prefix."""
 
     def __init__(self, **named: Any) -> None:
         super().__init__(route_class=Route, redirect_slashes=False, **named)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """As FastAPI's, which looks through all routes one by one: only where one of them has such a path."""
+        path: str = scope["path"]
+        is_one = self._paths.match(path.removeprefix(scope.get("root_path", "")))
+        return super().matches(scope) if is_one else (Match.NONE, {})
+
+    @cached_property
+    def _paths(self) -> re.Pattern[str]:
+        patterns = [route.path_regex.pattern for route in self.routes if isinstance(route, Route)]
+        return re.compile("|".join(re.sub(r"\?P<\w+>", "?:", pattern) for pattern in patterns))
 
 
 def _query_names(dependant: Dependant) -> dict[str, bool]:
