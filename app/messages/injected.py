@@ -1,10 +1,10 @@
 """What the routes of messages work with, and the memory that an answer takes."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from sqlmodel import Session
 
 from app.access.routes import By
@@ -17,6 +17,7 @@ from app.messages.pages.feed import Feed
 from app.messages.rereading import Rereader
 from app.reading.memory import Share
 from app.web.features import served
+from app.web.routing import at_end
 
 KeepWhatTells = Callable[[Session, Sequence[MessageSeq]], None]
 
@@ -40,10 +41,11 @@ class MessageRoutes:
 Injected = Annotated[MessageRoutes, Depends(served(MessageRoutes))]
 
 
-async def _memory_of_answer(feature: Injected, by: By) -> AsyncIterator[Share]:
+async def _memory_of_answer(feature: Injected, by: By, request: Request) -> Share:
     """Given back when the answer has been sent, or cannot be any more."""
-    async with feature.letters.memory.share(by.key) as share:
-        yield share
+    share = Share(feature.letters.memory, by.key)
+    at_end(request, share.give_back)
+    return share
 
 
 Memory = Annotated[Share, Depends(_memory_of_answer)]

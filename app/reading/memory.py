@@ -44,7 +44,7 @@ class AnswerMemory:
         try:
             yield share
         finally:
-            self._give_back(reader, share.octets)
+            share.give_back()
 
     async def take(self, reader: object, octets: int) -> None:
         """Hold so many octets more. Raises Busy."""
@@ -63,13 +63,16 @@ class AnswerMemory:
                 self._wishes.remove(wish)
                 self._grant()  # it may have stood before others
             else:
-                self._give_back(reader, octets)
+                self.give_back(reader, octets)
             if isinstance(error, TimeoutError):
                 self.refused += 1
                 raise Busy from error
             raise
 
-    def _give_back(self, reader: object, octets: int) -> None:
+    def give_back(self, reader: object, octets: int) -> None:
+        """Hold so many octets less."""
+        if not octets:
+            return
         self._held[reader] = self._held.get(reader, 0) - octets
         if not self._held[reader]:
             del self._held[reader]
@@ -102,3 +105,8 @@ class Share:
         """Hold so many octets more, until the answer has ended. Raises Busy."""
         await self.memory.take(self.reader, octets)
         self.octets += octets
+
+    def give_back(self) -> None:
+        """All of it: the answer has ended."""
+        self.memory.give_back(self.reader, self.octets)
+        self.octets = 0

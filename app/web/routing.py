@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from difflib import get_close_matches
 from functools import cached_property, partial
 from typing import Any, get_args, get_origin
@@ -15,6 +16,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import AppError, InputFault, invalid_request, pointer
+from app.web.arguments import planned
 from app.web.deprecation import Deprecated
 from app.web.requests.bodies import whole
 from app.web.requests.documents import DocumentMalformed, DocumentRefused, read_document, text_fault
@@ -29,6 +31,7 @@ _READ_ONLY = frozenset(("GET", "HEAD"))
 _LONGEST_NAME = 100
 _MOST_FAULTS = 20
 _AT_ONCE = 64 * 1024  # octets: a larger document is read in a thread
+_ENDS = "maildelta.ends"  # where the scope of a request holds what is done at its end
 
 
 class Doorkeeper:
@@ -96,7 +99,9 @@ class Route(APIRoute):
             await super().handle(scope, receive, send)
             return
         await self._doorkeeper.admit(scope)
-        try:
+        with ExitStack() as ends:
+            ends.callback(self._doorkeeper.leave, scope)
+            scope[_ENDS] = ends
             _refuse_odd_text(scope["query_string"])
             if self.include_in_schema and self.path not in _TAKES_ANY_QUERY:
                 refuse_other_parameters(scope["query_string"], self.query_names, self.query_families)
@@ -104,12 +109,15 @@ class Route(APIRoute):
                 await self._repeatable.answer(super().handle, scope, receive, send)
             else:
                 await super().handle(scope, receive, send)
-        finally:
-            self._doorkeeper.leave(scope)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """As FastAPI's, with the body read by us."""
-        handle = super().get_route_handler()
+        """As FastAPI's, by a plan where there is one, and with the body read by us."""
+        validated = super().get_route_handler()
+        plan = planned(self.dependant, leave_out=lambda call: isinstance(call, Doorkeeper))
+
+        async def handle(request: Request) -> Response:
+            answer = None if plan is None else await plan.answer(request)
+            return await validated(request) if answer is None else answer
 
         async def with_body(request: Request) -> Response:
             octets = await whole(request, request.app.state.body_limits)
@@ -125,6 +133,12 @@ class Route(APIRoute):
             return await self._doorkeeper.change(request.scope, partial(work, request))
 
         return changing
+
+
+def at_end(request: Request, do: Callable[[], None]) -> None:
+    """Have something done when the answer to a request has been sent, or cannot be any more."""
+    ends: ExitStack = request.scope[_ENDS]
+    ends.callback(do)
 
 
 class Router(APIRouter):

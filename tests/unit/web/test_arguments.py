@@ -1,0 +1,113 @@
+"""Handlers get by a plan what FastAPI would give them, and refuse what it refuses."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import httpx
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from app.messages.download_routes import router as downloads
+from app.messages.routes import router as messages
+from app.web.arguments import planned
+from app.web.routing import Doorkeeper, Route, Router
+
+
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+async def _noted(request: Request) -> list[str]:
+    """What was called, in the order of the calls."""
+    notes: list[str] = request.scope.setdefault("notes", [])
+    return notes
+
+
+Notes = Annotated[list[str], Depends(_noted)]
+
+
+async def _inner(notes: Notes, colour: Colour = Colour.RED) -> str:
+    notes.append("inner")
+    return colour
+
+
+class _Object:
+    async def __call__(self, notes: Notes, some: Annotated[list[int] | None, Query()] = None) -> Any:
+        notes.append("object")
+        return some
+
+
+async def _outer(
+    inner: Annotated[str, Depends(_inner)],
+    notes: Notes,
+    since: datetime | None = None,
+    limit: Annotated[int, Query(ge=1, le=10, alias="most")] = 5,
+) -> Any:
+    notes.append("outer")
+    return [inner, since.isoformat() if since else None, limit]
+
+
+async def _unnamed(notes: Notes) -> None:
+    notes.append("unnamed")
+
+
+async def _echo(
+    request: Request,
+    number: int,
+    outer: Annotated[Any, Depends(_outer)],
+    inner: Annotated[str, Depends(_inner)],
+    some: Annotated[Any, Depends(_Object())],
+    needed: Annotated[str, Query(max_length=5)],
+    known: Annotated[list[str], Query()] = [],  # noqa: B006  one that each request must get anew
+    if_match: Annotated[str | None, Header()] = None,
+    part: Annotated[str | None, Header(alias="Range")] = None,
+) -> Response:
+    known.append("changed")
+    notes = request.scope["notes"]
+    return JSONResponse([number, outer, inner, some, needed, known, if_match, part, notes, request.url.path])
+
+
+async def _answered(router: APIRouter, address: str, headers: dict[str, str]) -> tuple[int, str]:
+    router.get("/{number}", dependencies=[Depends(_unnamed)])(_echo)
+    app = FastAPI()
+    app.include_router(router)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as http:
+        answer = await http.get(address, headers=headers)
+    return answer.status_code, answer.text
+
+
+QUERIES = (
+    "",
+    "needed=x",
+    "needed=x&needed=y",
+    "needed=toolong",
+    "needed=x&most=7&colour=blue&since=2026-01-01T00:00:00Z&some=1&some=2&known=a&known=b",
+    "needed=x&colour=green&most=11&some=x&since=never",
+    "needed=x&limit=7",
+    "needed=&most=&colour=&some=&known=&since=",
+)
+
+
+@pytest.mark.parametrize("query", QUERIES)
+@pytest.mark.parametrize("headers", [{}, {"If-Match": '"a"', "Range": "bytes=0-1"}], ids=["none", "some"])
+@pytest.mark.parametrize("number", ["7", "seven"])
+async def test_a_plan_gives_what_the_framework_gives(
+    query: str, headers: dict[str, str], number: str
+) -> None:
+    address = f"/{number}?{query}"
+    ours, theirs = [await _answered(each, address, headers) for each in (Router(), APIRouter())]
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("router", [messages, downloads])
+def test_what_is_read_again_and_again_has_a_plan(router: Router) -> None:
+    reads = [each for each in router.routes if isinstance(each, Route) and each.methods == {"GET"}]
+    assert reads
+    assert [each.path for each in reads if planned(each.dependant, leave_out=_is_doorkeeper) is None] == []
+
+
+def _is_doorkeeper(call: object) -> bool:
+    return isinstance(call, Doorkeeper)
