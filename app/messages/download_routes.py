@@ -4,21 +4,26 @@ import re
 from urllib.parse import quote
 
 from fastapi import Response
+from sqlmodel import Session
 
 from app.access.linked import Linked, requires_or_link
+from app.access.reach import Reach
 from app.access.routes import Within
 from app.access.service import Scope
 from app.errors import not_found
 from app.mail.mime import Attachment
 from app.mail.names import name_by_type
-from app.messages import schemas
-from app.messages.injected import Injected, Memory
-from app.messages.letters.contents import BLOCK_OCTETS
+from app.messages import repository, schemas
+from app.messages.injected import Injected, Memory, MessageRoutes
+from app.messages.letters.contents import BLOCK_OCTETS, unpack
 from app.messages.letters.octets import blocks
-from app.messages.models import Message
-from app.messages.routes import BUSY, EXPIRED, found
+from app.messages.models import MessageSeq
+from app.messages.repository import Octets
+from app.messages.routes import BUSY, EXPIRED, found, refuse_expired
 from app.web.errors.problems import answered_file, documented
-from app.web.requests.ranges import Asked, streamed
+from app.web.found import found as found_row
+from app.web.ids import decode_id
+from app.web.requests.ranges import Asked, streamed, whole
 from app.web.routing import Router
 
 # Mail is hostile: whatever it claims to be, a browser must not run it in our origin.
@@ -27,6 +32,7 @@ _READ_ANEW_AT_TIMES = {"Cache-Control": "private, max-age=3600"}  # by another v
 _OPENED_BY_LINK = {"Cache-Control": "private, no-store"}  # the address is a key: nobody keeps what it opens
 LINKED = "unauthorized|link_not_valid: The API key is missing or not valid; or the link is not."
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,60}", re.ASCII)  # RFC 9110 §5.6.2
+_FEW_OCTETS = 128 * 1024  # answered at once; of more, each block is read when those before have been sent
 _DOWNLOAD = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "sandbox; default-src 'none'",
@@ -52,9 +58,9 @@ async def download_message(
     linked: Linked,
     reach: Within,
 ) -> Response:
-    """Octet for octet, as it was stored; or a part of it, by `Range`. Streamed."""
-    row = await found(feature, message_id, reach)
-    etag = f'"{row.raw_sha256.hex()}"'
+    """Octet for octet, as it was stored; or a part of it, by `Range`. Large ones are streamed."""
+    stored, few = await _found_octets(feature, message_id, reach)
+    etag = f'"{stored.sha256.hex()}"'
     headers = {"ETag": etag} | (_OPENED_BY_LINK if linked else _NEVER_CHANGES) | _DOWNLOAD
     if asked.is_met_by(etag):
         return Response(status_code=304, headers=headers)
@@ -62,11 +68,13 @@ async def download_message(
         "Content-Type": "message/rfc822",
         "Content-Disposition": f'attachment; filename="{message_id}.eml"',
     }
-    part = asked.part_of(row.octets, etag)
-    await share.take(_streamed(row))
+    part = asked.part_of(stored.octets, etag)
+    await share.take(_streamed(stored.octets))
+    if few is not None:
+        return whole(few, part, headers=headers)
     first = part.start // BLOCK_OCTETS if part else 0
-    stored = blocks(feature.database, row.raw_sha256, begin=first)
-    return streamed(stored, part, octets=row.octets, begin=first * BLOCK_OCTETS, headers=headers)
+    pieces = blocks(feature.database, stored.sha256, begin=first)
+    return streamed(pieces, part, octets=stored.octets, begin=first * BLOCK_OCTETS, headers=headers)
 
 
 @router.get(
@@ -99,7 +107,7 @@ async def download_attachment(
     headers = {"ETag": etag} | (_OPENED_BY_LINK if linked else _READ_ANEW_AT_TIMES) | _DOWNLOAD
     if asked.is_met_by(etag):
         return Response(status_code=304, headers=headers)
-    await share.take(_streamed(row))
+    await share.take(_streamed(row.octets))
     part = await feature.letters.attachment(row, index, owner=(share.reader, row.mailbox_id))
     if part is None:
         raise not_found("attachment")
@@ -110,6 +118,19 @@ async def download_attachment(
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
     }
     return streamed(pieces, asked.part_of(facts.octets, etag), octets=facts.octets, headers=headers)
+
+
+async def _found_octets(feature: MessageRoutes, message_id: str, reach: Reach) -> tuple[Octets, bytes | None]:
+    """What ``found`` finds, and, where they are few, the octets: most mail is answered by one question."""
+    seq = MessageSeq(decode_id("msg", message_id))
+
+    def question(db: Session) -> tuple[Octets, bytes | None] | None:
+        if (stored := repository.octets_of(db, seq, reach=reach, few=_FEW_OCTETS)) is None:
+            refuse_expired(db, seq, reach)
+            return None
+        return stored, None if stored.packed is None else unpack(stored.packed)
+
+    return await found_row(feature.database, question, "message")
 
 
 def _typed(part: Attachment) -> str:
@@ -123,6 +144,6 @@ def _unnamed(part: Attachment) -> str:
     return f"attachment-{part.index}.{'txt' if part.content_type.startswith('text/') else 'bin'}"
 
 
-def _streamed(row: Message) -> int:
+def _streamed(octets: int) -> int:
     """A block as it is stored, the same unpacked, and what of it is on its way."""
-    return 3 * min(row.octets, BLOCK_OCTETS)
+    return 3 * min(octets, BLOCK_OCTETS)

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, insert, or_, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, delete, insert, or_, update
+from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
 
@@ -31,6 +32,7 @@ _TAKE_PLACES = (
     .returning(_FEED.c.last_seq)
 )
 _MAILBOXES = SQLModel.metadata.tables["mailboxes"]
+_CONTENTS = SQLModel.metadata.tables["contents"]
 
 
 def add_contents(db: Session, rows: Sequence[dict[str, Any]]) -> None:
@@ -85,6 +87,30 @@ def get(db: Session, seq: MessageSeq, *, reach: Reach) -> Message | None:
     return db.exec(
         select(Message).join(Mailbox, col(Mailbox.id) == Message.mailbox_id).where(*is_there)
     ).first()
+
+
+@dataclass(frozen=True, slots=True)
+class Octets:
+    """The octets of a message: their digest, how many there are, and, if they are few, the packed octets themselves."""
+
+    sha256: bytes
+    octets: int
+    packed: bytes | None
+
+
+def octets_of(db: Session, seq: MessageSeq, *, reach: Reach, few: int) -> Octets | None:
+    """The octets of the message that ``get`` would give; ``few``: how many are given at once."""
+    found = db.connection().execute(_octets_of(reach), {"seq": seq, "few": few}).first()
+    return None if found is None else Octets(*found)
+
+
+@lru_cache(256)
+def _octets_of(reach: Reach) -> Select[Any]:
+    few = case((_CONTENTS.c.octets <= bindparam("few"), _CONTENTS.c.data))
+    asked = select_columns(MESSAGES.c.raw_sha256, MESSAGES.c.octets, few)
+    of = (_MAILBOXES.c.id == MESSAGES.c.mailbox_id, _CONTENTS.c.sha256 == MESSAGES.c.raw_sha256)
+    is_there = (MESSAGES.c.seq == bindparam("seq"), MESSAGES.c.expired_sha256.is_(None))
+    return asked.where(*is_there, *of, _MAILBOXES.c.removed_at.is_(None), *reach.of(MESSAGES.c.mailbox_id))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Query, Request, Response
@@ -245,17 +246,26 @@ async def list_mailbox_messages(
     return await _page(feature, request, wanted, begin, limit, wait, chosen, share, made_by, watch)
 
 
-def _expired() -> AppError:
-    detail = (
-        "The message was here, and its contents were removed: they are kept for as long as local_retention of its "
-        "mailbox says."
-    )
-    return AppError(410, "message_expired", detail)
-
-
 async def found(feature: MessageRoutes, message_id: str, reach: Reach) -> Message:
     """The message that an id in a path names, or 404, also where it is out of reach; 410 where it has expired."""
-    return (await _found_with_names(feature, message_id, reach))[0]
+    seq = MessageSeq(decode_id("msg", message_id))
+    return await found_row(feature.database, partial(_row, seq=seq, reach=reach), "message")
+
+
+def _row(db: Session, *, seq: MessageSeq, reach: Reach) -> Message | None:
+    if (row := repository.get(db, seq, reach=reach)) is None:
+        refuse_expired(db, seq, reach)
+    return row
+
+
+def refuse_expired(db: Session, seq: MessageSeq, reach: Reach) -> None:
+    """Raises 410 for a message that was there, and whose contents are gone."""
+    if expiry.is_expired(db, seq, reach=reach):
+        detail = (
+            "The message was here, and its contents were removed: they are kept for as long as local_retention of "
+            "its mailbox says."
+        )
+        raise AppError(410, "message_expired", detail)
 
 
 async def _found_with_names(
@@ -265,9 +275,7 @@ async def _found_with_names(
     seq = MessageSeq(decode_id("msg", message_id))
 
     def question(db: Session) -> tuple[Message, MailboxNames] | None:
-        if (row := repository.get(db, seq, reach=reach)) is None:
-            if expiry.is_expired(db, seq, reach=reach):
-                raise _expired()
+        if (row := _row(db, seq=seq, reach=reach)) is None:
             return None
         mailbox_id = MailboxId(row.mailbox_id)
         return row, names_of(db, [mailbox_id])[mailbox_id]

@@ -22,12 +22,15 @@ LETTER = (
     b"--x\r\nContent-Type: application/x-odd\r\nContent-Disposition: attachment\r\n\r\nodd\r\n--x--\r\n"
 )
 
+LARGE = b"Subject: large\r\n\r\n" + b"0123456789\r\n" * 20_000  # more than is read and answered at once
+
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Client]:
-    """One message with attachments is stored."""
+    """A message with attachments is stored, and a large one."""
     drop = FakeMaildrop()
     drop.deliver(LETTER, "a")
+    drop.deliver(LARGE, "b")
     async with running(settings_for(tmp_path / "data")) as client, FakePop3Server(drop) as server:
         assert (await client.sync(await client.register(drop, server)))["status"] == "succeeded"
         yield client
@@ -44,15 +47,17 @@ async def test_what_has_not_changed_is_not_sent_again(service: Client) -> None:
         assert (await service.http.get(path, headers=lines)).status_code == 304
         other = await service.http.get(path, headers={"If-None-Match": '"x"'})
         assert (other.status_code, other.content) == (200, first.content)
-    gone = await service.http.get("/messages/msg_2", headers={"If-None-Match": "*"})
+    gone = await service.http.get("/messages/msg_3", headers={"If-None-Match": "*"})
     assert_problem(gone, 404, "not_found")
 
 
 @pytest.mark.parametrize(
-    ("path", "whole"), [("raw", LETTER), ("attachments/0", CSV)], ids=["raw", "attachment"]
+    ("path", "whole"),
+    [("msg_1/raw", LETTER), ("msg_2/raw", LARGE), ("msg_1/attachments/0", CSV)],
+    ids=["raw", "large", "attachment"],
 )
 async def test_octets_come_in_parts(service: Client, path: str, whole: bytes) -> None:
-    path, octets = f"/messages/msg_1/{path}", len(whole)
+    path, octets = f"/messages/{path}", len(whole)
     etag = (await service.http.get(path)).headers["etag"]
 
     async def got(wanted: str, **headers: str) -> httpx.Response:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Response
 from fastapi.responses import StreamingResponse
 
 from app.errors import AppError
@@ -65,15 +65,26 @@ def _number(digits: str | None) -> int | None:
     return None if digits is None else int(digits.lstrip("0")[: _MOST_DIGITS + 1] or "0")
 
 
+def whole(octets: bytes, part: range | None, *, headers: dict[str, str]) -> Response:
+    """An answer of these octets, or of this part of them."""
+    status, told = _told(part, len(octets), headers)
+    return Response(octets if part is None else octets[part.start : part.stop], status, headers=told)
+
+
 def streamed(
     pieces: AsyncIterator[bytes], part: range | None, *, octets: int, begin: int = 0, headers: dict[str, str]
 ) -> StreamingResponse:
-    """An answer of this part of so many octets. ``begin``: with which of them ``pieces`` begin."""
+    """An answer of so many octets, or of this part of them. ``begin``: with which of them ``pieces`` begin."""
+    status, told = _told(part, octets, headers)
+    return StreamingResponse(pieces if part is None else _cut(pieces, part, begin), status, headers=told)
+
+
+def _told(part: range | None, octets: int, headers: dict[str, str]) -> tuple[int, dict[str, str]]:
+    """Status and header fields."""
     told = headers | {"Accept-Ranges": "bytes", "Content-Length": str(octets if part is None else len(part))}
     if part is None:
-        return StreamingResponse(pieces, headers=told)
-    told["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{octets}"
-    return StreamingResponse(_cut(pieces, part, begin), 206, headers=told)
+        return 200, told
+    return 206, told | {"Content-Range": f"bytes {part.start}-{part.stop - 1}/{octets}"}
 
 
 async def _cut(pieces: AsyncIterator[bytes], part: range, begin: int) -> AsyncIterator[bytes]:
