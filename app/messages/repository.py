@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, case, delete, insert, or_, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, delete, exists, insert, or_, update
 from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
@@ -20,7 +20,12 @@ _PLACES_LOOKED_AT = 10_000  # at once, for messages to be read again: most are n
 MESSAGES = SQLModel.metadata.tables["messages"]
 _FEED = SQLModel.metadata.tables["feed"]
 # Made once: to make a statement takes longer than to execute it.
-_FEED_AND_PLACES = select(Feed.feed_id, Feed.last_seq, Feed.quiet_seq)
+_FEED_AND_PLACES = select_columns(
+    col(Feed.feed_id),
+    col(Feed.last_seq),
+    col(Feed.quiet_seq),
+    exists().where(col(Mailbox.removed_at).is_not(None)),
+)
 _ADD_MESSAGES = insert(MESSAGES)
 _TAKE_PLACES = (
     update(_FEED)
@@ -68,10 +73,12 @@ def last_place(db: Session) -> int:
     return db.exec(select(Feed.last_seq)).one()
 
 
-def feed_and_places(db: Session) -> tuple[str, int, int]:
-    """The feed's id, the last place of it that was given, and the last one that was given to a quiet message."""
-    feed_id, place, quiet = db.connection().execute(_FEED_AND_PLACES).one()
-    return feed_id, place, quiet
+def feed_and_places(db: Session) -> tuple[str, int, int, bool]:
+    """The feed's id, the last place of it that was given, the last one that was given to a quiet message, and whether
+    something is there of mailboxes that were removed.
+    """
+    feed_id, place, quiet, is_removed = db.connection().execute(_FEED_AND_PLACES).one()
+    return feed_id, place, quiet, bool(is_removed)
 
 
 def note_quiet(db: Session, place: int) -> None:

@@ -6,8 +6,10 @@ A message expires with its headers kept, and its row stays without contents; or 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, delete, literal, true, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, literal, true, update
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, SQLModel, col, select
 
@@ -149,11 +151,18 @@ def between(
     """Places between two of which nothing else is kept, as far as they may be what is asked for."""
     if wanted.looks_into_messages:
         return []
+    asked = _places(wanted, reach, newest=newest)
+    rows = db.connection().execute(asked, {"above": above, "below": below, "most": limit})
+    return [MessageSeq(row[0]) for row in rows]
+
+
+@lru_cache(256)
+def _places(wanted: Wanted, reach: Reach, *, newest: bool) -> Select[Any]:
+    """Made once: to make a statement and its cache key takes longer than to execute it."""
     place = EXPIRED.c.seq
     ours = (*_conditions(wanted), *reach.of(EXPIRED.c.mailbox_id))
-    query = select_columns(place).where(place > above, place < below, *ours)
-    rows = db.execute(query.order_by(place.desc() if newest else place.asc()).limit(limit))
-    return [MessageSeq(row[0]) for row in rows]
+    query = select_columns(place).where(place > bindparam("above"), place < bindparam("below"), *ours)
+    return query.order_by(place.desc() if newest else place.asc()).limit(bindparam("most"))
 
 
 def bound(db: Session, wanted: Wanted, *, above: int, below: int, newest: bool, most: int) -> int | None:

@@ -125,7 +125,7 @@ class Found:
 def read_once(db: Session, query: FeedQuery) -> Found:
     """One bounded look at the feed."""
     # The end is read first: all places up to it are committed and visible to what is read after it.
-    feed, end, quiet = repository.feed_and_places(db)
+    feed, end, quiet, are_some_removed = repository.feed_and_places(db)
     start, scope = query.start, query.scope
     newest = query.order is Order.NEWEST
     last = end + 1 if newest else end
@@ -134,8 +134,8 @@ def read_once(db: Session, query: FeedQuery) -> Found:
     above = query.floor if newest else start or 0
     below = end + 1 if start is None or not newest else min(start, end + 1)
     wanted, bound = query.wanted, None
-    if removed := mailboxes.removed(db):
-        wanted = replace(wanted, outside=tuple(removed))
+    if are_some_removed:
+        wanted = replace(wanted, outside=tuple(mailboxes.removed(db)))
     if query.is_window:
         rows, bound = _look_through_window(db, replace(query, wanted=wanted), above, below)
     else:
@@ -156,15 +156,12 @@ def read_once(db: Session, query: FeedQuery) -> Found:
         has_more=reached is not None,
         warnings=list(_warnings(db, query, wanted, above=above, below=below)),
     )
-    return Found(page, reached, end, _written(db, items) if query.is_written else ())
+    return Found(page, reached, end, _written(items) if query.is_written else ())
 
 
-def _written(db: Session, rows: Sequence[Any]) -> list[bytes]:
-    by_mailbox = {each: its.model_dump_json() for each, its in _names_of_rows(db, rows).items()}
+def _written(rows: Sequence[Any]) -> list[bytes]:
     return [
-        schemas.expired(row.seq).model_dump_json().encode()
-        if isinstance(row, _Place)
-        else message_json(row, by_mailbox[row[1]])
+        schemas.expired(row.seq).model_dump_json().encode() if isinstance(row, _Place) else message_json(row)
         for row in rows
     ]
 
@@ -200,18 +197,14 @@ def _bound(db: Session, wanted: Wanted, *, above: int, below: int, newest: bool,
 
 
 def _answers(db: Session, rows: Sequence[Any]) -> list[MessageAnswer | ExpiredAnswer]:
-    by_mailbox = _names_of_rows(db, rows)
+    ids = {MailboxId(row.mailbox_id) for row in rows if not isinstance(row, _Place)}
+    by_mailbox = names_of(db, ids) if ids else {}
     return [
         schemas.answer(row, by_mailbox[MailboxId(row.mailbox_id)])
         if isinstance(row, Message)
         else schemas.expired(row.seq)
         for row in rows
     ]
-
-
-def _names_of_rows(db: Session, rows: Sequence[Any]) -> dict[MailboxId, MailboxNames]:
-    ids = {MailboxId(row.mailbox_id) for row in rows if not isinstance(row, _Place)}
-    return names_of(db, ids) if ids else {}
 
 
 def names_of(db: Session, mailbox_ids: Iterable[MailboxId]) -> dict[MailboxId, MailboxNames]:

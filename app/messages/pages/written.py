@@ -6,17 +6,18 @@ to write one. ``schemas.answer`` says the same in the same order; ``tests/contra
 together.
 """
 
-import json
 from collections.abc import Mapping
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Text, literal_column
+from sqlalchemy import ColumnElement, Text, literal_column, select
 from sqlmodel import SQLModel
 
 from app.web.ids import encode_id, unique_id_text
 
 _MESSAGES = SQLModel.metadata.tables["messages"]
+_MAILBOXES = SQLModel.metadata.tables["mailboxes"]
 
 # Of each database: a text as JSON, octets in hexadecimal, a moment as ``times.as_text`` gives it, what makes one text
 # of many, and JSON as text.
@@ -51,21 +52,35 @@ _MEMBERS: Final = (
 
 @lru_cache
 def columns(dialect: str) -> tuple[ColumnElement[Any], ...]:
-    """``seq``, ``mailbox_id``, ``unique_id`` and what is written behind it, for ``message_json``."""
+    """``seq``, ``mailbox_id``, the names of the mailbox, ``unique_id`` and what is written behind it, for
+    ``message_json``.
+    """
     words = _WORDS[dialect]
     shape = ",".join(f'"{name}":%s' for name, _ in _MEMBERS) + "}"
     values = ", ".join(_value(name, kind, words) for name, kind in _MEMBERS)
     written: ColumnElement[Any] = literal_column(f"{words['format']}('{shape}', {values})", Text)
-    return (_MESSAGES.c.seq, _MESSAGES.c.mailbox_id, _MESSAGES.c.unique_id, written.label("written"))
+    own = (_MESSAGES.c.seq, _MESSAGES.c.mailbox_id, _names(words), _MESSAGES.c.unique_id)
+    return (*own, written.label("written"))
 
 
-def message_json(row: Any, mailbox: str) -> bytes:
-    """The object. ``row``: the values of ``columns``; ``mailbox``: its names, as JSON."""
-    seq, mailbox_id, unique_id, written = row
+def message_json(row: Any) -> bytes:
+    """The object. ``row``: the values of ``columns``."""
+    seq, mailbox_id, names, unique_id, written = row
     return (
-        f'{{"id":"{encode_id("msg", seq)}","mailbox_id":"{encode_id("mbx", mailbox_id)}","mailbox":{mailbox},'
-        f'"unique_id":{json.dumps(unique_id_text(unique_id))},{written}'
+        f'{{"id":"{encode_id("msg", seq)}","mailbox_id":"{encode_id("mbx", mailbox_id)}","mailbox":{names},'
+        f'"unique_id":{encode_basestring_ascii(unique_id_text(unique_id))},{written}'
     ).encode()
+
+
+def _names(words: Mapping[str, str]) -> ColumnElement[Any]:
+    """``naming.names`` as JSON. Looked up for each row: that is a step in a small table, and no second question."""
+    name, external_id = (words["quoted"].format(f"mailboxes.{column}") for column in ("name", "external_id"))
+    labels = words["json"].format("mailboxes.labels")
+    shape = '{"id":"mbx_%s","name":%s,"external_id":%s,"labels":%s}'
+    values = f"mailboxes.id, {name}, coalesce({external_id}, 'null'), {labels}"
+    written: ColumnElement[Any] = literal_column(f"{words['format']}('{shape}', {values})", Text)
+    is_its = _MAILBOXES.c.id == _MESSAGES.c.mailbox_id
+    return select(written).select_from(_MAILBOXES).where(is_its).correlate(_MESSAGES).scalar_subquery()
 
 
 def _value(name: str, kind: str, words: Mapping[str, str]) -> str:
