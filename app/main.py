@@ -113,11 +113,11 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
         telemetry=of_requests(traces),
         responses={500: problems.documented(500)[500]},
     )
+    for router in (router for feature in features for router in feature.routers):
+        app.include_router(router)  # none within another: FastAPI looks through each depth once more
     for feature in features:
         if feature.running is not None:
             app.include_router(Router(lifespan=feature.running))
-        for router in feature.routers:  # none within another: FastAPI looks through each depth once more
-            app.include_router(router)
     serve(app, [feature.serves for feature in features])
     if settings.role is not Role.WORKER:
         docs_page.install(app)

@@ -25,6 +25,7 @@ from app.web.routing import Doorkeeper, Route
 
 CALLER = "maildelta.caller"  # where the scope of a request holds who asks
 ADMISSION = "maildelta.admission"  # and by what it was let in
+_HAS_WAITED = "maildelta.has_waited"
 _READ_ONLY = {"GET", "HEAD"}
 
 _bearer = HTTPBearer(
@@ -81,6 +82,7 @@ class Admission(Doorkeeper):
             raise
         if _waits(scope):
             _gate(scope).begin_to_wait(caller)
+            scope[_HAS_WAITED] = True
         scope["maildelta.sees"] = caller.reach.sees_path
         if is_known := scope.get("maildelta.is_known"):
             is_known()
@@ -91,8 +93,8 @@ class Admission(Doorkeeper):
 
     def leave(self, scope: Asgi) -> None:
         """The answer was sent, or nobody is there to get it."""
-        if _waits(scope) and (caller := scope.get(CALLER)):
-            _gate(scope).end_to_wait(caller)
+        if scope.get(_HAS_WAITED):
+            _gate(scope).end_to_wait(scope[CALLER])
 
     async def change(self, scope: Asgi, work: Callable[[], Awaitable[Response]]) -> Response:
         """The answer, and the act in the audit, in the transaction of its first change."""
@@ -169,9 +171,10 @@ def _waits(scope: Asgi) -> bool:
     """Long polls, and streams of events: they cost little more than their place, so a key may have many."""
     if scope["path"].endswith("/events"):
         return True
-    return bool(scope["query_string"]) and bool(
-        (QueryParams(scope["query_string"]).get("wait") or "0").strip("0")
-    )
+    query: bytes = scope["query_string"]
+    if b"wait" not in query and b"%" not in query:  # most requests; the name could be written in hexadecimal
+        return False
+    return bool((QueryParams(query).get("wait") or "0").strip("0"))
 
 
 async def _caller(request: Request) -> Caller:

@@ -3,19 +3,20 @@
 FastAPI walks through all dependencies of a route at each request, and looks for every parameter and judges it. A page
 of the feed takes two dozen parameters and mostly gets two: that walk was more than half of the event loop's time for
 it. Here the dependencies become a list of calls, and what a parameter is that was not sent is known before. What was
-sent is read and judged by FastAPI itself, and what is not valid is left to it altogether, so that errors are its own.
+sent is judged by FastAPI's own fields, and what is not valid is left to it altogether, so that errors are its own.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from operator import attrgetter
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import request_params_to_args
+from pydantic import BaseModel
 
 _Function = Callable[..., Awaitable[Any]]
 
@@ -24,30 +25,53 @@ _NEVER_CHANGES = (type(None), bool, int, float, str, Enum)
 
 
 class _TakesMore(Exception):
-    """A dependency that is left to FastAPI: a body, a thread, a generator, what is for an answer made by FastAPI."""
+    """A dependency that is left to FastAPI: of a body, a thread, a generator, a parameter with several names."""
 
 
 class Parameters:
     """The parameters of one call that come from one part of a request: its path, query or header fields."""
 
     def __init__(self, fields: Sequence[Any], part: str) -> None:
-        self._part: Callable[[Request], Mapping[str, Any]] = attrgetter(part)
-        self._fields = {field.alias.lower() if part == "headers" else field.alias: field for field in fields}
+        self._part: Callable[[Request], Any] = attrgetter(part)
+        self._fields: dict[str, tuple[Any, bool]] = {}
         self._unsent: dict[str, Any] = {}
         for field in fields:
+            annotation = field.field_info.annotation
+            if field.field_info.validation_alias not in (None, field.alias) or _is_model(annotation):
+                raise _TakesMore
             values, errors = request_params_to_args([field], self._part(_NOTHING_SENT))
-            if not errors and all(isinstance(value, _NEVER_CHANGES) for value in values.values()):
-                self._unsent |= values
-        self._always = [name for name, field in self._fields.items() if field.name not in self._unsent]
+            if not errors and not all(isinstance(value, _NEVER_CHANGES) for value in values.values()):
+                raise _TakesMore
+            self._unsent |= values
+            name = field.alias.lower() if part == "headers" else field.alias
+            self._fields[name] = (field, is_list(annotation))
+        self._needed = {name for name, (field, _) in self._fields.items() if field.name not in self._unsent}
 
     def of(self, request: Request) -> dict[str, Any] | None:
-        """Their values. None: one of them is not valid."""
+        """Their values. None: one of them is not valid, or is missing."""
         given = self._part(request)
-        wanted = self._fields.keys() & {*self._always, *given.keys()}
-        if not wanted:
-            return self._unsent
-        values, errors = request_params_to_args([self._fields[name] for name in wanted], given)
-        return None if errors else self._unsent | values
+        sent = self._fields.keys() & given.keys()
+        if not sent >= self._needed:
+            return None
+        values = self._unsent.copy()
+        for name in sent:
+            field, is_some = self._fields[name]
+            value, errors = field.validate(given.getlist(name) if is_some else given[name])
+            if errors:
+                return None
+            values[field.name] = value
+        return values
+
+
+def is_list(annotation: object) -> bool:
+    """PURE  Whether a parameter of this type may be sent several times."""
+    return get_origin(annotation) is list or any(get_origin(each) is list for each in get_args(annotation))
+
+
+def _is_model(annotation: object) -> bool:
+    """A model of whose members each is a parameter."""
+    kinds = (annotation, *get_args(annotation))
+    return any(isinstance(each, type) and issubclass(each, BaseModel) for each in kinds)
 
 
 @dataclass(frozen=True, slots=True)

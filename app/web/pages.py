@@ -181,4 +181,4 @@ def link_next(request: Request, response: Response, cursor: str | None) -> None:
         asked = [each for each in request.query_params.multi_items() if route.takes(each[0])]
         kept = [(name, value) for name, value in asked if name not in {"after", "after_time"}]
         query = urlencode([*kept, ("after", cursor)])
-        response.headers["Link"] = f'<{quote(request.url.path)}?{query}>; rel="next"'
+        response.headers["Link"] = f'<{quote(request.scope["path"])}?{query}>; rel="next"'

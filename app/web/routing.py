@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
 from contextlib import ExitStack
 from difflib import get_close_matches
 from functools import cached_property, partial
-from typing import Any, get_args, get_origin
+from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -16,7 +16,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import AppError, InputFault, invalid_request, pointer
-from app.web.arguments import planned
+from app.web.arguments import is_list, planned
 from app.web.deprecation import Deprecated
 from app.web.requests.bodies import whole
 from app.web.requests.documents import DocumentMalformed, DocumentRefused, read_document, text_fault
@@ -160,7 +160,7 @@ class Router(APIRouter):
 
 
 def _query_names(dependant: Dependant) -> dict[str, bool]:
-    names = {field.alias: _is_list(field.field_info.annotation) for field in dependant.query_params}
+    names = {field.alias: is_list(field.field_info.annotation) for field in dependant.query_params}
     for inner in dependant.dependencies:
         names |= _query_names(inner)
     return names
@@ -172,10 +172,6 @@ def _query_families(dependant: Dependant) -> Iterator[QueryFamily]:
         if isinstance(call, QueryFamily):
             yield call
         yield from _query_families(inner)
-
-
-def _is_list(annotation: object) -> bool:
-    return get_origin(annotation) is list or any(get_origin(each) is list for each in get_args(annotation))
 
 
 def refuse_other_parameters(

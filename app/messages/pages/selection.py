@@ -1,6 +1,6 @@
 """PURE  What of a message is wanted in an answer: ``include``, ``fields`` and ``text_limit`` of a request."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
@@ -48,6 +48,10 @@ _ALSO_CALLED: Final = {
     "from_name": "from",
     "sha256": "raw_sha256",
 }
+
+
+_INCLUDED: Final = tuple(each.value for each in Include)
+_FIELDS: Final = (*PLAIN, *_INCLUDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +103,9 @@ def selected(
     is none.
     """
     included, named = list(_names(include)), None if fields is None else list(_names(fields))
-    faults = [*_faults("include", included, {each.value: each.value for each in Include})]
-    known = {name: name for name in (*PLAIN, *Include)}
+    faults = [*_faults("include", included, _INCLUDED)]
     if named is not None:
-        faults += _faults("fields", named, known)
+        faults += _faults("fields", named, _FIELDS)
         if Include.RAW_URL in named and Include.RAW_URL not in included:
             faults.append(InputFault("/query/fields", "'raw_url' is made where include=raw_url asks for it"))
     if faults:
@@ -120,7 +123,7 @@ def _names(given: Iterable[str] | None) -> Iterator[str]:
     yield from dict.fromkeys(name for name in names if name)
 
 
-def _faults(parameter: str, names: Iterable[str], known: Mapping[str, str]) -> Iterator[InputFault]:
+def _faults(parameter: str, names: Iterable[str], known: Collection[str]) -> Iterator[InputFault]:
     for name in names:
         if name not in known:
             near = _ALSO_CALLED.get(name.lower(), "")

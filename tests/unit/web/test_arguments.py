@@ -1,5 +1,6 @@
 """Handlers get by a plan what FastAPI would give them, and refuse what it refuses."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -8,6 +9,8 @@ import httpx
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
 from app.messages.download_routes import router as downloads
 from app.messages.routes import router as messages
@@ -61,11 +64,10 @@ async def _echo(
     inner: Annotated[str, Depends(_inner)],
     some: Annotated[Any, Depends(_Object())],
     needed: Annotated[str, Query(max_length=5)],
-    known: Annotated[list[str], Query()] = [],  # noqa: B006  one that each request must get anew
+    known: Annotated[list[str] | None, Query()] = None,
     if_match: Annotated[str | None, Header()] = None,
     part: Annotated[str | None, Header(alias="Range")] = None,
 ) -> Response:
-    known.append("changed")
     notes = request.scope["notes"]
     return JSONResponse([number, outer, inner, some, needed, known, if_match, part, notes, request.url.path])
 
@@ -107,6 +109,61 @@ def test_what_is_read_again_and_again_has_a_plan(router: Router) -> None:
     reads = [each for each in router.routes if isinstance(each, Route) and each.methods == {"GET"}]
     assert reads
     assert [each.path for each in reads if planned(each.dependant, leave_out=_is_doorkeeper) is None] == []
+
+
+def test_what_has_a_plan_is_compared_with_what_the_framework_does() -> None:
+    router = Router()
+    router.get("/{number}")(_echo)
+    (route,) = router.routes
+    assert isinstance(route, Route)
+    assert planned(route.dependant, leave_out=_is_doorkeeper) is not None
+
+
+class _Model(BaseModel):
+    some: int = 1
+
+
+def _blocking() -> int:
+    return 1
+
+
+async def _generator() -> AsyncIterator[int]:
+    yield 1
+
+
+async def _with_list(some: Annotated[list[str], Query()] = []) -> Response:  # noqa: B006  it is what is refused
+    return Response()
+
+
+async def _with_model(some: Annotated[_Model | None, Query()] = None) -> Response:
+    return Response()
+
+
+async def _with_body(some: _Model) -> Response:
+    return Response()
+
+
+async def _with_thread(some: Annotated[int, Depends(_blocking)]) -> Response:
+    return Response()
+
+
+async def _with_generator(some: Annotated[int, Depends(_generator)]) -> Response:
+    return Response()
+
+
+async def _of_a_model() -> _Model:
+    return _Model()
+
+
+@pytest.mark.parametrize(
+    "handler", [_with_list, _with_model, _with_body, _with_thread, _with_generator, _of_a_model]
+)
+def test_what_needs_more_is_left_to_the_framework(handler: Any) -> None:
+    router = APIRouter()
+    router.post("/")(handler)
+    (route,) = router.routes
+    assert isinstance(route, APIRoute)
+    assert planned(route.dependant, leave_out=_is_doorkeeper) is None
 
 
 def _is_doorkeeper(call: object) -> bool:
