@@ -137,7 +137,7 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
 def _features(
     core: Core, vault: Vault, lookups: Lookups, tools: SyncTools, threads: FairThreads
 ) -> list[Feature]:
-    """Every feature of the service, in the order of its documents. A worker answers for its health alone."""
+    """Every feature of the service. A worker answers for its health alone."""
     has_api = core.settings.role is not Role.WORKER
     ledger = LedgerOfMailbox(is_known, begin_maildrop, compare_anew, judge_again)
     check = maildrops.connection_check(core, vault=vault, tokens=tools.maildrop.tokens, lookups=lookups)
@@ -152,6 +152,10 @@ def _features(
             passes_test=check.passes,
         )
         features += [
+            # First what is asked for most often: routes are looked for in this order. Archives before the messages:
+            # /messages/export is none of their ids.
+            archives.build(core, threads=threads, refuse_full=tools.room.refuse_full),
+            messages.build(core, keep_what_tells=keep_what_tells),
             idempotency.build(core),
             of_mailboxes,
             mailboxes.build_batches(core, mailboxes=of_mailboxes, passes=check.passes_new),
@@ -161,9 +165,6 @@ def _features(
             maildrops.build(check),
             maildrops.discovery(core, lookups=lookups),
             sync.build(core, tools=tools),
-            # Before the messages: /messages/export is none of their ids.
-            archives.build(core, threads=threads, refuse_full=tools.room.refuse_full),
-            messages.build(core, keep_what_tells=keep_what_tells),
         ]
     return [*features, access.build(core, has_routes=has_api)]
 
