@@ -82,31 +82,35 @@ def item_json(
 
 
 def _put_together(written: bytes, form: Form | None, selection: Selection, url_of: UrlOf | None) -> bytes:
-    members = [written[1:-1]] if len(written) > 2 else []
+    """Joined once: texts are long, and each copy of a page of them is a page of new memory."""
+    pieces = [written[:-1]]
     if form is not None:
-        members += _read(form, selection, url_of)
+        pieces += _read(form, selection, url_of)
     if url_of is not None:
-        members.append(b'"raw_url":' + to_json(url_of(None)))
-    return b"{" + b",".join(members) + b"}"
+        pieces += b',"raw_url":', to_json(url_of(None))
+    if len(pieces) > 1 and len(written) == len(b"{}"):
+        pieces[1] = pieces[1].removeprefix(b",")
+    return b"".join((*pieces, b"}"))
 
 
 def _read(form: Form, selection: Selection, url_of: UrlOf | None) -> Iterator[bytes]:
+    """Members, in pieces; each begins with the comma before it."""
     include, limit = selection.include, selection.text_limit
     if Include.TEXT in include:
         text, is_cut = form.text_up_to(limit)
-        yield b'"text":' + text
+        yield from (b',"text":', text)
         if limit is not None:
-            yield b'"text_truncated":' + (b"true" if is_cut else b"false")
+            yield b',"text_truncated":true' if is_cut else b',"text_truncated":false'
     if Include.HTML in include:
         html, is_cut = form.html_up_to(limit)
-        yield b'"html":' + html
+        yield from (b',"html":', html)
         if limit is not None:
-            yield b'"html_truncated":' + (b"true" if is_cut else b"false")
+            yield b',"html_truncated":true' if is_cut else b',"html_truncated":false'
     if Include.HEADERS in include:
-        yield b'"headers":' + form.headers
+        yield from (b',"headers":', form.headers)
     if Include.ATTACHMENTS in include:
         parts = b",".join(_attachment(part, url_of) for part in form.attachments)
-        yield b'"attachments":[' + parts + b"]"
+        yield from (b',"attachments":[', parts, b"]")
 
 
 def _attachment(part: Attachment, url_of: UrlOf | None) -> bytes:
@@ -127,5 +131,5 @@ def page_json(
     items: Sequence[bytes], *, next_cursor: str | None, has_more: bool, warnings: list[str]
 ) -> bytes:
     """A page of the feed."""
-    rest = {"next_cursor": next_cursor, "has_more": has_more, "warnings": warnings}
-    return b'{"items":[' + b",".join(items) + b"]," + to_json(rest)[1:]
+    rest = to_json({"next_cursor": next_cursor, "has_more": has_more, "warnings": warnings})
+    return b"".join((b'{"items":[', b",".join(items), b"],", rest[1:]))
