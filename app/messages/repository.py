@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, case, delete, exists, insert, or_, update
 from sqlalchemy import select as select_columns
@@ -13,6 +13,7 @@ from sqlmodel import Session, SQLModel, col, select
 
 from app.access.reach import ALL_MAILBOXES, Reach
 from app.mailboxes.models import Mailbox, MailboxId
+from app.mailboxes.naming import MailboxNames, names
 from app.messages import sums
 from app.messages.models import NO_CONTENT, Content, ContentBlock, Feed, Message, MessageSeq, Rereading
 
@@ -88,12 +89,24 @@ def note_quiet(db: Session, place: int) -> None:
 
 def get(db: Session, seq: MessageSeq, *, reach: Reach) -> Message | None:
     """The message at this place, unless its mailbox was removed or is out of reach, or its contents are gone."""
+    found = named(db, seq, reach=reach)
+    return found[0] if found else None
+
+
+def named(db: Session, seq: MessageSeq, *, reach: Reach) -> tuple[Message, MailboxNames] | None:
+    """The same, and the names of its mailbox."""
+    found = db.execute(_named(reach), {"seq": seq}).first()
+    return None if found is None else (found[0], names(cast("Mailbox", found)))
+
+
+@lru_cache(256)
+def _named(reach: Reach) -> Select[Any]:
+    its_names = (_MAILBOXES.c.id, _MAILBOXES.c.name, _MAILBOXES.c.external_id, _MAILBOXES.c.labels)
     has_content = col(Message.expired_sha256).is_(None)
-    is_seen = (col(Mailbox.removed_at).is_(None), *reach.of(MESSAGES.c.mailbox_id))
-    is_there = (col(Message.seq) == seq, has_content, *is_seen)
-    return db.exec(
-        select(Message).join(Mailbox, col(Mailbox.id) == Message.mailbox_id).where(*is_there)
-    ).first()
+    is_seen = (_MAILBOXES.c.removed_at.is_(None), *reach.of(MESSAGES.c.mailbox_id))
+    is_its = _MAILBOXES.c.id == MESSAGES.c.mailbox_id
+    asked = select_columns(Message, *its_names).join(_MAILBOXES, is_its)
+    return asked.where(MESSAGES.c.seq == bindparam("seq"), has_content, *is_seen)
 
 
 @dataclass(frozen=True, slots=True)

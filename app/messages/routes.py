@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Query, Request, Response
@@ -25,7 +24,7 @@ from app.messages.filter_parameters import Filters, Text
 from app.messages.injected import Injected, Memory, MessageRoutes
 from app.messages.models import Message, MessageSeq
 from app.messages.pages import expiry
-from app.messages.pages.feed import CursorGone, Feed, FeedQuery, Order, cut_at, names_of, scope_of
+from app.messages.pages.feed import CursorGone, Feed, FeedQuery, Order, cut_at, scope_of
 from app.messages.pages.items import listed_item, page_json
 from app.messages.pages.search import Wanted
 from app.messages.pages.selecting import InList, OfOne
@@ -248,14 +247,21 @@ async def list_mailbox_messages(
 
 async def found(feature: MessageRoutes, message_id: str, reach: Reach) -> Message:
     """The message that an id in a path names, or 404, also where it is out of reach; 410 where it has expired."""
+    return (await _found_with_names(feature, message_id, reach))[0]
+
+
+async def _found_with_names(
+    feature: MessageRoutes, message_id: str, reach: Reach
+) -> tuple[Message, MailboxNames]:
+    """The same, and the names of its mailbox."""
     seq = MessageSeq(decode_id("msg", message_id))
-    return await found_row(feature.database, partial(_row, seq=seq, reach=reach), "message")
 
+    def question(db: Session) -> tuple[Message, MailboxNames] | None:
+        if (named := repository.named(db, seq, reach=reach)) is None:
+            refuse_expired(db, seq, reach)
+        return named
 
-def _row(db: Session, *, seq: MessageSeq, reach: Reach) -> Message | None:
-    if (row := repository.get(db, seq, reach=reach)) is None:
-        refuse_expired(db, seq, reach)
-    return row
+    return await found_row(feature.database, question, "message")
 
 
 def refuse_expired(db: Session, seq: MessageSeq, reach: Reach) -> None:
@@ -266,21 +272,6 @@ def refuse_expired(db: Session, seq: MessageSeq, reach: Reach) -> None:
             "its mailbox says."
         )
         raise AppError(410, "message_expired", detail)
-
-
-async def _found_with_names(
-    feature: MessageRoutes, message_id: str, reach: Reach
-) -> tuple[Message, MailboxNames]:
-    """The same, and the names of its mailbox."""
-    seq = MessageSeq(decode_id("msg", message_id))
-
-    def question(db: Session) -> tuple[Message, MailboxNames] | None:
-        if (row := _row(db, seq=seq, reach=reach)) is None:
-            return None
-        mailbox_id = MailboxId(row.mailbox_id)
-        return row, names_of(db, [mailbox_id])[mailbox_id]
-
-    return await found_row(feature.database, question, "message")
 
 
 @router.get(
@@ -303,11 +294,12 @@ async def get_message(
 ) -> Response:
     """Its text, its sanitised HTML, its headers, and what hangs on it; with `fields` only what that names."""
     row, mailbox = await _found_with_names(feature, message_id, reach)
-    headers = {"ETag": schemas.etag(row, mailbox, chosen.words)}
+    told = schemas.answer(row, mailbox)
+    headers = {"ETag": schemas.etag(told, chosen.words)}
     if known.is_met_by(headers["ETag"]):
         return Response(status_code=304, headers=headers)
     made_by = _links_if_wanted(chosen, links)
-    octets = await feature.composer.one(schemas.answer(row, mailbox), chosen, share, made_by)
+    octets = await feature.composer.one(told, chosen, share, made_by)
     return Response(octets, headers=headers, media_type="application/json")
 
 

@@ -253,12 +253,12 @@ def expired(seq: int) -> ExpiredAnswer:
     return ExpiredAnswer(id=encode_id("msg", seq), seq=seq, expired=True)
 
 
-def etag(row: Message, mailbox: MailboxNames, words: str = "") -> str:
+def etag(told: MessageAnswer, words: str = "") -> str:
     """Of a message as it is answered: a weak one, for some send it compressed (RFC 9110 §8.8.1).
 
     ``words``: which selection of it. Links are not in it: they change with each answer, and the message does not.
     """
-    return f'W/"{_digest(answer(row, mailbox).model_dump_json(exclude_unset=True) + words)}"'
+    return f'W/"{_digest(told.model_dump_json(exclude_unset=True) + words)}"'
 
 
 def etag_of_attachment(row: Message, index: int) -> str:
