@@ -18,6 +18,7 @@ from app.messages.pages.search import Wanted
 from tests.contract.test_deciding import put_all
 
 ODD = 'quote " backslash \\ "name": "" \u2028 \x7f ü 日本 \U0001f4ec \t'
+NAMED = """UPDATE mailboxes SET name = :name, external_id = 'customer-17', labels = '["acme", "b"]'"""
 NOBODY: dict[str, Any] = {"name": "", "address": ODD}
 ROWS: tuple[dict[str, Any], ...] = (
     {},
@@ -49,9 +50,7 @@ async def test_a_page_that_is_written_from_columns_is_the_one_that_the_model_mak
 ) -> None:
     mailbox_id = await put_all(database)
     await database.write(change)
-    await database.write(
-        lambda db: db.execute(text("UPDATE mailboxes SET name = :name"), {"name": ODD}).close()
-    )
+    await database.write(lambda db: db.execute(text(NAMED), {"name": ODD}).close())
     await database.write(
         lambda db: expiry.expire(db, expiry.kept(db, mailbox_id, after=5, limit=1), keep_headers=False)
     )
