@@ -161,10 +161,18 @@ def _login(row: Mailbox) -> _Login:
     return service.destination_of(row, port=row.port), row.login_changed_at
 
 
-def _shaped(feature: MailboxRoutes, db: Session, mailbox_id: MailboxId, reach: Reach) -> MailboxAnswer:
+_Shaped = tuple[MailboxAnswer, str]  # and its ETag
+
+
+def _shaped(feature: MailboxRoutes, db: Session, mailbox_id: MailboxId, reach: Reach) -> _Shaped:
     row = service.existing(db, mailbox_id, reach=reach)
     facts = feature.stats_of(db, [mailbox_id]).get(mailbox_id, MailboxStats())
-    return answer(row, facts, feature.health_of(row))
+    return _with_tag(feature, row, facts)
+
+
+def _with_tag(feature: MailboxRoutes, row: Mailbox, facts: MailboxStats) -> _Shaped:
+    shaped = answer(row, facts, feature.health_of(row))
+    return shaped, etag(shaped, login_changed_at=row.login_changed_at)
 
 
 @router.post(
@@ -189,7 +197,7 @@ async def create_mailbox(
     service.refuse_literal(body.host, feature.allowed)
     service.refuse_token_url(body.oauth2, feature.allowed, feature.ports)
 
-    def change(db: Session) -> MailboxAnswer:
+    def change(db: Session) -> _Shaped:
         row = register(
             db,
             body,
@@ -200,14 +208,13 @@ async def create_mailbox(
             kept=feature.kept,
         )
         service.refuse_other_port(row, feature.ports)
-        return answer(row, MailboxStats(), feature.health_of(row))
+        return _with_tag(feature, row, MailboxStats())
 
-    made = await feature.database.write(change)
+    made, response.headers["ETag"] = await feature.database.write(change)
     if made.next_sync_at:
         feature.work_is_due()
     _log.info("mailbox_registered", mailbox=made.id, **by.trail)
     response.headers["Location"] = located(request, f"/mailboxes/{made.id}")
-    response.headers["ETag"] = etag(made)
     return made
 
 
@@ -256,8 +263,9 @@ async def get_mailbox(feature: Injected, mailbox_id: str, response: Response, re
     The `ETag` changes with what a PATCH may change: send it as `If-Match` to change only what you have seen.
     """
     number = mailbox_id_of(mailbox_id)
-    found = await feature.database.read(lambda db: _shaped(feature, db, number, reach))
-    response.headers["ETag"] = etag(found)
+    found, response.headers["ETag"] = await feature.database.read(
+        lambda db: _shaped(feature, db, number, reach)
+    )
     return found
 
 
@@ -292,10 +300,10 @@ async def update_mailbox(
     def seen(db: Session) -> _Login:
         row = service.existing(db, number, reach=by.reach, to_change=True)
         if if_match is not None:
-            refuse_unless_matching(if_match, etag(_shaped(feature, db, number, by.reach)))
+            refuse_unless_matching(if_match, _shaped(feature, db, number, by.reach)[1])
         return _login(row)
 
-    def change(db: Session) -> MailboxAnswer:
+    def change(db: Session) -> _Shaped:
         if seen(db) != tried and tried is not None:
             raise AppError(409, "conflict", _OTHER_LOGIN)
         feature.change(db, number, body, reach=by.reach)
@@ -305,8 +313,7 @@ async def update_mailbox(
     if test:
         tried = await feature.database.read(seen)
         await feature.passes_test(number, body, by)
-    changed = await feature.database.write(change)
-    response.headers["ETag"] = etag(changed)
+    changed, response.headers["ETag"] = await feature.database.write(change)
     _log.info("mailbox_changed", mailbox=changed.id, fields=sorted(body.model_fields_set), **by.trail)
     if changed.next_sync_at:
         feature.work_is_due()
@@ -340,12 +347,12 @@ async def put_mailbox(
     service.refuse_literal(body.host, feature.allowed)
     service.refuse_token_url(body.oauth2, feature.allowed, feature.ports)
 
-    def change(db: Session) -> tuple[MailboxAnswer, frozenset[str] | None]:
+    def change(db: Session) -> tuple[_Shaped, frozenset[str] | None]:
         existing = replacing.find(db, external_id, reach=by.reach)
         if existing is None:
             replacing.refuse_absent(if_match)
         elif if_match is not None:
-            refuse_unless_matching(if_match, etag(_shaped(feature, db, existing, by.reach)))
+            refuse_unless_matching(if_match, _shaped(feature, db, existing, by.reach)[1])
         done = replacing.put(
             db,
             external_id,
@@ -363,8 +370,7 @@ async def put_mailbox(
         db.flush()
         return _shaped(feature, db, MailboxId(done.row.id or 0), by.reach), done.changed
 
-    mailbox, changed = await feature.database.write(change)
-    response.headers["ETag"] = etag(mailbox)
+    (mailbox, response.headers["ETag"]), changed = await feature.database.write(change)
     if changed is None:
         response.status_code = 201
         response.headers["Location"] = located(request, f"/mailboxes/{mailbox.id}")
@@ -401,7 +407,7 @@ async def delete_mailbox(
         if confirm not in {row.name, encode_id("mbx", number)}:
             raise invalid_request("/query/confirm", "must be the mailbox's name or its id")
         if if_match is not None:
-            refuse_unless_matching(if_match, etag(_shaped(feature, db, number, by.reach)))
+            refuse_unless_matching(if_match, _shaped(feature, db, number, by.reach)[1])
         feature.end_syncs(db, number)
         repository.remove(db, row, now=feature.clock())
 

@@ -1,6 +1,7 @@
 """A mailbox as it is sent."""
 
 import ssl
+from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any, Self
@@ -274,7 +275,10 @@ _WRITABLE = (MailboxChange.model_fields.keys() & MailboxAnswer.model_fields.keys
 }
 
 
-def etag(mailbox: MailboxAnswer) -> str:
-    """Changes with what a PATCH may change (RFC 9110 §8.8.3), and not with each sync."""
+def etag(mailbox: MailboxAnswer, *, login_changed_at: datetime | None) -> str:
+    """Changes with what a PATCH may change (RFC 9110 §8.8.3), and not with each sync. Of credentials, which nobody is
+    shown, it tells by the time of their change.
+    """
     text = mailbox.model_dump_json(include=set(_WRITABLE) | {"auth_method"})
+    text += login_changed_at.isoformat() if login_changed_at else ""
     return f'"{sha256(text.encode()).hexdigest()[:32]}"'

@@ -85,6 +85,13 @@ async def test_of_two_who_change_the_same_state_the_second_is_told(service: Clie
     )
     await service.http.post(f"{address}/sync")
     assert (await service.http.get(address)).headers["etag"] == first.headers["etag"]
+    seen = {
+        "If-Match": first.headers["etag"]
+    }  # credentials cannot be read, and are not lost by a race either
+    second = await service.http.patch(address, json={"password": "one"}, headers=seen)
+    assert second.headers["etag"] == (await service.http.get(address)).headers["etag"]
+    problem = await service.http.patch(address, json={"password": "another"}, headers=seen)
+    assert_problem(problem, 412, "precondition_failed")
     sure = {"confirm": address.rpartition("/")[2]}
     problem = await service.http.delete(address, params=sure, headers=seen)
     assert_problem(problem, 412, "precondition_failed")
