@@ -26,6 +26,7 @@ _ATTRIBUTES = {
     "td": {"colspan", "rowspan"},
     "th": {"colspan", "rowspan", "scope"},
 }
+_ALLOWED = {name: (names | _ATTRIBUTES["*"]) - {"style"} for name, names in _ATTRIBUTES.items()}
 # HTML opens these again in each new block until they are closed, once for each set of attributes. Under another name
 # they are ordinary elements to the parser.
 _REOPENED = frozenset({"b", "code", "em", "font", "i", "s", "small", "strike", "strong", "tt", "u"})
@@ -242,13 +243,13 @@ class _MarkupWriter:
         if name == "a" and is_target:
             given = {"name": target, **given}
             is_target = False
-        allowed = _ATTRIBUTES["*"] | _ATTRIBUTES.get(name, set())
-        values = ((key, value) for key, value in given.items() if key in allowed and key != "style")
-        harmless = ((key, self._harmless(key, value)) for key, value in values)
-        kept = "".join(f' {key}="{escape(value)}"' for key, value in harmless if value is not None)
+        allowed, kept = _ALLOWED.get(name, _ALLOWED["*"]), ""
+        for key, value in given.items():
+            if key in allowed and (harmless := self._harmless(key, value)) is not None:
+                kept += f' {key}="{escape(harmless)}"'
         start = f"<{_ALIAS + name if name in _REOPENED else name}{kept}"
-        color = style.color or _legacy_color(given.get("color", ""))
-        background = style.background or _legacy_color(given.get("bgcolor", ""))
+        color = style.color or _legacy_color(given.get("color"))
+        background = style.background or _legacy_color(given.get("bgcolor"))
         whole = f"{start}{_style_of(style.kept, (None, None))}>"
         is_colored = bool(color or background)
         return _Kept(start, style.kept, whole, color, background, is_colored, target if is_target else None)
@@ -266,7 +267,9 @@ class _MarkupWriter:
         return source if source.lower().startswith("cid:") else None
 
 
-def _legacy_color(value: str) -> str | None:
+def _legacy_color(value: str | None) -> str | None:
+    if not value:
+        return None
     return "#" + value.strip().lower() if _HEX.match(value.strip()) else color_in(value)
 
 

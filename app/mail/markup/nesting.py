@@ -257,6 +257,8 @@ class _Elements:
 
     def text(self, pieces: list[str]) -> None:
         """Pieces of text, which are taken."""
+        if not pieces:
+            return
         text = "".join(pieces)
         pieces.clear()
         if not text or self._sights[-1] is not _IN_SIGHT:
