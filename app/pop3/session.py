@@ -191,7 +191,7 @@ class Pop3Session:
         limits = {"most_octets": self._limits.message_octets, "cut_at": self._limits.head_octets}
         answers = (
             self._retrieval.answers_in_place(asked, window=self._window, **limits)
-            if self._window > 1 and not lines
+            if not lines
             else self._retrieval.answers(asked, window=self._window, is_confirmed=False, **limits)
         )
         async for reply in answers:
@@ -213,14 +213,13 @@ class Pop3Session:
             Asked(number, command("RETR", str(number)), octets, octets or None) for number, octets in entries
         )
         most_octets = self._limits.message_octets if most_octets is None else most_octets
-        window = 1 if alone else self._window
-        if window > 1:
+        if not (alone or self._is_one_at_a_time):
             async for reply in self._retrieval.answers_in_place(
-                asked, window=window, most_octets=most_octets
+                asked, window=self._window, most_octets=most_octets
             ):
                 yield reply
             return
-        for some in [deque([one]) for one in asked] if alone or self._is_one_at_a_time else [asked]:
+        for some in [deque([one]) for one in asked]:
             async for reply in self._retrieval.answers(some, window=1, most_octets=most_octets):
                 yield reply
 

@@ -107,8 +107,8 @@ class Faults:
     ``greeting``: sent in its place, octet for octet. ``closes_at_once``, ``is_silent``: no greeting at all.
     ``instead``: octets sent in place of the answer; a line end is added to a lone status line.
     ``behind``: octets sent in the same packet behind the answer. ``cut``: so many octets of the answer, then the
-    connection is lost. ``drip``: the answer comes octet by octet with so many seconds between. ``hang``: no
-    answer. ``hold``: the answer waits at a gate.
+    connection is lost. ``late``: so many octets of the answer, the rest a moment later. ``drip``: the answer comes
+    octet by octet with so many seconds between. ``hang``: no answer. ``hold``: the answer waits at a gate.
     """
 
     greeting: bytes | None = None
@@ -117,6 +117,7 @@ class Faults:
     instead: Mapping[str, bytes] = field(default_factory=dict)
     behind: Mapping[str, bytes] = field(default_factory=dict)
     cut: Mapping[str, int] = field(default_factory=dict)
+    late: Mapping[str, int] = field(default_factory=dict)
     drip: Mapping[str, float] = field(default_factory=dict)
     hang: Collection[str] = ()
     hold: Mapping[str, "Gate"] = field(default_factory=dict)
@@ -329,6 +330,10 @@ class _Session:
         cut, drip = _of(faults.cut, name), _of(faults.drip, name)
         if cut is not None:
             reply = reply[:cut]
+        if (late := _of(faults.late, name)) is not None:
+            await self._write(reply[:late])
+            await asyncio.sleep(0.03)
+            reply = reply[late:]
         if drip is not None:
             await self._drip(reply, drip)
         else:

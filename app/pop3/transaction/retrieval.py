@@ -6,7 +6,7 @@ status of the next one was read, the last one behind a NOOP.
 
 import contextlib
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +20,8 @@ from app.pop3.wire.dialogue import Dialogue
 from app.pop3.wire.protocol import Data, Expect, Status
 
 _HOPE = 16 * 1024 * 1024  # octets over twice what a message may have, and of headers, for whose end we wait
+
+_HABIT: Final = 3  # silences that are enough to know it
 
 _STATUS: Final = re.compile(rb"\+OK|-ERR", re.IGNORECASE)
 
@@ -39,6 +41,7 @@ class Retrieval:
         self._limits = limits
         self.awaited: int | None = None
         self._is_draining = False  # no further command is sent
+        self._silences: Counter[bool] = Counter()  # by whether header blocks were asked for
         self._is_cut_short = False
 
     async def answers(
@@ -105,6 +108,9 @@ class Retrieval:
         command follows a message that is shorter than LIST said until those under way are answered and nothing more
         comes; what came behind it waits. BodyRunsOn is raised where something comes, or one has the size of another.
         ``cut_at``: header blocks were asked for. One is cut short if it lacks the empty line at its end.
+
+        In lock step each of these waits costs a second. After a few in which nothing came the server is taken for one
+        whose sizes say too much, or whose header blocks lack that line: what a sender brings about is not silent.
         """
         listed = {one.number: one.listed for one in asked}
         while asked:
@@ -136,13 +142,16 @@ class Retrieval:
                 waiting.append(reply)
                 if place is Place.ANOTHER:
                     raise ProtocolError("An answer has the size of another message.")
-                self._is_draining |= place is Place.CUT
+                self._is_draining |= place is Place.CUT and (
+                    window > 1 or (reply.ending is Ending.ANSWERED and self._silences[are_heads] < _HABIT)
+                )
                 if not self._is_draining:
                     yield waiting.popleft()
                 elif sum(one.held for one in waiting) > self._limits.window_octets + most_octets:
                     raise ProtocolError("Behind a message that was cut short comes more than was announced.")
             if waiting:
                 await self._dialogue.silence()
+                self._silences[are_heads] += 1
             while waiting:
                 yield waiting.popleft()
         except Pop3Error as error:

@@ -272,7 +272,12 @@ class Dialogue:
         with contextlib.suppress(TimeoutError):
             silence = min(self._limits.silence, self._limits.reply_timeout / 2)
             await self._stream.more(asyncio.get_running_loop().time() + silence)
-        self._refuse_what_came_unasked()
+        try:
+            self._refuse_what_came_unasked()
+        except (ProtocolError, LimitExceeded):
+            raise
+        except Pop3Error as error:  # words of goodbye, or what a sender wrote
+            raise ProtocolError("The server spoke without being asked.", error.reply) from error
 
     async def _event(
         self, within: float | None, *, is_end: Callable[[bytes], bool] | None = None

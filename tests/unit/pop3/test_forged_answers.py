@@ -1,6 +1,7 @@
 """A server that stuffs no dots, and a sender who writes an end mark and answers of their own into a letter."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.fakes.pop3_server import CAPABILITIES, LOCK_STEP, FakeMaildrop, FakeP
 from tests.unit.pop3.clients import logged_in
 
 COUNT, CULPRIT = 30, 3
+HEADS = b"Subject: forged\r\nX-Is: yes\r\n\r\n"
 
 
 def letter(name: str, body: bytes) -> bytes:
@@ -80,6 +82,67 @@ async def test_what_a_sender_writes_is_no_answer_for_another_message(
     assert error is not None or len(others) == COUNT - 1
 
 
+@pytest.mark.parametrize("capabilities", [CAPABILITIES, LOCK_STEP], ids=["pipelined", "lock step"])
+@pytest.mark.parametrize(
+    "forged",
+    [answers(1, 30), answers(1, 30_000), answers(9, 30_000), b"-ERR no such message\r\n" * 2],
+    ids=["one that is short", "one that is large", "nine", "refusals"],
+)
+async def test_what_a_sender_writes_and_what_comes_late_is_no_answer_for_another_message(
+    forged: bytes, capabilities: tuple[str, ...]
+) -> None:
+    """The next command is on its way when the rest of the letter comes."""
+    drop, faults = forging(forged)
+    end_mark = faults.instead[f"RETR {CULPRIT}"].index(b"\r\n.\r\n") + 5
+    faults = replace(faults, late={f"RETR {CULPRIT}": end_mark})
+    entries = [(number, one.octets) for number, one in enumerate(drop.messages, 1)]
+    async with (
+        FakePop3Server(drop, faults=faults, capabilities=capabilities) as server,
+        logged_in(server, silence=0.1) as session,
+    ):
+        came, error = await what_came(session.retrieve(entries))
+    others = {number: body for number, body in came.items() if number != CULPRIT}
+    assert others == {number: drop.messages[number - 1].content for number in others}
+    assert error is not None
+
+
+@pytest.mark.parametrize("capabilities", [CAPABILITIES, LOCK_STEP], ids=["pipelined", "lock step"])
+@pytest.mark.parametrize("rest", [b"", b".\r\nX-Rest: yes\r\n\r\n"], ids=["nothing behind", "more behind"])
+async def test_headers_that_a_sender_writes_and_that_come_late_are_of_no_other_message(
+    capabilities: tuple[str, ...], rest: bytes
+) -> None:
+    drop, _ = forging(b"")
+    start = b"+OK\r\nSubject: m3\r\n.\r\n"
+    top = start + b"+OK\r\n" + HEADS + rest + b".\r\n"
+    faults = Faults(instead={f"TOP {CULPRIT} 0": top}, late={f"TOP {CULPRIT} 0": len(start)})
+    async with (
+        FakePop3Server(drop, faults=faults, capabilities=capabilities) as server,
+        logged_in(server, silence=0.1) as session,
+    ):
+        came, error = await what_came(session.top(range(1, COUNT + 1)))
+    others = {number: body for number, body in came.items() if number != CULPRIT}
+    assert others == {number: b"Subject: m%d\r\n\r\n" % number for number in others}
+    assert error is not None
+
+
+async def test_a_server_without_pipelining_that_says_too_much_of_all_sizes_is_not_waited_for_each_time() -> (
+    None
+):
+    drop = FakeMaildrop()
+    for number in range(1, 41):
+        drop.deliver(letter(f"m{number}", b"x\r\n"), f"id-{number}", listed_octets=5_000 + number)
+    tops = {f"TOP {number} 0": b"+OK\r\nSubject: m%d\r\n.\r\n" % number for number in range(1, 41)}
+    entries = [(number, one.octets) for number, one in enumerate(drop.messages, 1)]
+    async with (
+        FakePop3Server(drop, faults=Faults(instead=tops), capabilities=LOCK_STEP) as server,
+        logged_in(server, silence=0.1) as session,
+    ):
+        came, error = await what_came(session.retrieve(entries))
+        heads, _ = await what_came(session.top(range(1, 41)))
+    assert (list(came.values()), error, len(heads)) == (drop.contents, None, 40)
+    assert server.verbs.count("NOOP") <= 5
+
+
 @pytest.mark.parametrize("size", [1, 3, 10])
 async def test_where_sizes_say_too_much_all_is_retrieved_all_the_same(size: int) -> None:
     """More than one window of them: what is under way is waited for, and then it goes on."""
@@ -93,9 +156,6 @@ async def test_where_sizes_say_too_much_all_is_retrieved_all_the_same(size: int)
     assert error is None
     assert list(came.values()) == drop.contents
     assert len(heads) == 2
-
-
-HEADS = b"Subject: forged\r\nX-Is: yes\r\n\r\n"
 
 
 @pytest.mark.parametrize("capabilities", [CAPABILITIES, LOCK_STEP], ids=["pipelined", "lock step"])
