@@ -28,6 +28,7 @@ from app.maildrops.second_look import plain_words, speaks_tls
 from app.network.addresses import AddressRefused, refuse_port, resolve
 from app.network.lookups import HostUnknown, Lookups
 from app.settings import IpNetwork
+from app.web.faults import faults_of
 from app.web.ids import decode_id, encode_id
 from app.web.requests.places import Places
 
@@ -142,7 +143,8 @@ class ConnectionCheck:
         try:
             return MailboxToCheck(**fields, mailbox_id=encode_id("mbx", mailbox_id))
         except ValidationError as error:
-            raise invalid_request("", error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+            faults = faults_of(error.errors())
+            raise AppError(422, "invalid_request", "The request is not valid.", faults) from error
 
     async def passes(self, mailbox_id: MailboxId, change: MailboxChange, by: Caller) -> None:
         """Raises AppError where a step fails, with the code that a sync would have."""

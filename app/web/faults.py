@@ -14,9 +14,12 @@ _SENTENCES = {
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
     "too_long": "must have a length of at most {max_length}",
+    "too_short": "must have a length of at least {min_length}",
     "string_type": "must be text",
     "int_parsing": "must be a whole number",
     "int_type": "must be a whole number",
+    "int_parsing_size": "must be a whole number of fewer digits",
+    "finite_number": "must be a finite number",
     "int_from_float": "must be a whole number",
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
@@ -28,10 +31,14 @@ _SENTENCES = {
     "dict_type": "must be an object",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
+    "greater_than": "must be more than {gt}",
+    "less_than": "must be less than {lt}",
     "enum": "must be one of: {expected}",
     "literal_error": "must be one of: {expected}",
     "datetime_from_date_parsing": "must be a time: 2026-11-23T02:47:00Z",
     "datetime_parsing": "must be a time: 2026-11-23T02:47:00Z",
+    "datetime_type": "must be a time: 2026-11-23T02:47:00Z",
+    "datetime_object_invalid": "must be a time: 2026-11-23T02:47:00Z",
 }
 
 
@@ -60,7 +67,9 @@ def _told(item: Mapping[str, Any]) -> str:
         return "must not be empty"
     if sentence := _SENTENCES.get(item["type"]):
         return sentence.format_map(_Known(item.get("ctx", {})))
-    return str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "value_error":
+        return str(item["msg"]).removeprefix("Value error, ")
+    return _SENTENCES["string_pattern_mismatch"]  # the words of the library are for programmers
 
 
 class _Known(dict[str, Any]):

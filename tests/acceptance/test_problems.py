@@ -94,6 +94,7 @@ async def test_sentences_are_for_people(service: Client) -> None:
     for nowhere in (".", "[]"):
         assert await told(host=nowhere) == "must be a name or an address"
     assert await told(port="x") == "must be a whole number"
+    assert await told(port="1" * 5000) == "must be a whole number of fewer digits"
     assert await told(port=0) == "must be at least 1"
     assert await told(name="") == "must not be empty"
     assert "'tls'" in await told(security="ssl")
