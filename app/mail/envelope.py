@@ -92,7 +92,9 @@ def envelope_of(
     def people(name: str) -> tuple[Address, ...]:
         return addresses(fields[name], found, charset=charset)
 
-    authors, from_ambiguous = senders(fields.get("from", ()), found, charset=charset)
+    authors, from_ambiguous = (
+        senders(fields["from"], found, charset=charset) if "from" in fields else ((), False)
+    )
     from_ambiguous = from_ambiguous or is_cut
     if "from" in fields and not authors:
         found.append(defects.BAD_ADDRESS)
@@ -165,11 +167,13 @@ def senders(values: Sequence[bytes], found: list[str], *, charset: str) -> tuple
     """All whom the From fields name, and whether it is uncertain who of them wrote the message."""
     odd: list[str] = []
     authors = addresses(values, odd, charset=charset)
-    found += odd
     is_uncertain = (
         len(values) > 1 or len(authors) > 1 or (bool(authors) and names_several(authors[0].address))
     )
-    return authors, is_uncertain or not _UNCERTAIN.isdisjoint(odd)
+    if odd:
+        found += odd
+        is_uncertain = is_uncertain or not _UNCERTAIN.isdisjoint(odd)
+    return authors, is_uncertain
 
 
 def fields_of(block: Block, found: list[str]) -> dict[str, list[bytes]]:

@@ -20,7 +20,6 @@ from app.mail.kinds import Kind
 from app.mail.locations import content_id_at
 from app.mail.markup.html import preformatted, read_html
 from app.mail.names import name_by_type
-from app.mail.octets.charsets import tells_of_octets
 from app.mail.octets.decoding import decoded_text, with_line_feeds
 from app.mail.octets.scanner import Octets, Scanner
 from app.mail.parts import Part, leaves
@@ -106,12 +105,13 @@ def parse(octets: Octets, *, is_late: Callable[[], bool] = never) -> ParsedMessa
     budget = Budget(found, is_late)
     scanner = Scanner(octets, budget, found)
     block = scanner.block()
-    charset = ""
+    last: Part | None = None
     bodies: list[_Body] = []
     attachments: list[Attachment] = []
     ids: dict[str, str] = {}  # the Content-ID of each part that HTML may name by its address
     for part in leaves(scanner, block, budget, found):
         role = role_of(part)
+        last = part
         if role is Role.ATTACHMENT:
             octets_of_part = part.octets(budget, found)
             attachments.append(_attachment(part, len(attachments), octets_of_part, found))
@@ -120,12 +120,12 @@ def parse(octets: Octets, *, is_late: Callable[[], bool] = never) -> ParsedMessa
                 ids.setdefault(part.address, content_id)
                 ids.setdefault(location, content_id)
         else:
-            charset = charset or (part.charset if tells_of_octets(part.charset) else "")
             body = _Text(part, budget, found)
             for file in body.files():
                 octets_of_file = file.octets(budget, found)
                 attachments.append(_attachment(file, len(attachments), octets_of_file, found))
             bodies.append(_Body(part.alternative, body.read(), role is Role.HTML, part.address))
+    charset = last.text_charset if last and not block.is_ascii else ""
     headers = {
         name: [decoded(value, found, charset=charset) for value in values]
         for name, values in fields_of(block, found).items()

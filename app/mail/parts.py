@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -25,6 +25,7 @@ MAX_DEPTH = 50
 _MAX_PREAMBLE = 2 * 1024 * 1024  # octets, kept in case that no boundary comes and they are the text
 MAX_FILENAME = 180  # characters; file systems stop at 255 octets
 _LONGEST_ENDING = 20
+_MOST_TEXTS = 20  # whose charset may tell of raw octets
 _LONGEST_ID = 998  # characters
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{0,126}[a-z0-9!#$&^_+-]\Z")
 _READABLE_TYPE = re.compile(r"[a-z]{1,127}/[a-z0-9.+-]{0,126}[a-z0-9]")
@@ -64,7 +65,9 @@ class Part:
     _charset: str | None = None
     _filename: tuple[str | None, list[str]] | None = None  # and what is odd about it
     _name: str | None = None  # of a file that was found in a text
-    text_charset: str = ""  # of the text before it, for raw octets in its name
+    texts: Sequence[
+        Block
+    ] = ()  # the headers of the texts up to this part, and those behind it that are read already
 
     @property
     def disposition(self) -> str:
@@ -109,6 +112,15 @@ class Part:
         return self.charset
 
     @property
+    def text_charset(self) -> str:
+        """The charset of the first text around that tells what raw octets in headers are, or ""."""
+        for block in self.texts:
+            charset = charset_of(block)
+            if tells_of_octets(charset) and main_value(block.first("content-disposition")) != "attachment":
+                return charset
+        return ""
+
+    @property
     def is_flowed(self) -> bool:
         """Whether the lines of this text flow (RFC 3676)."""
         return self.content_type == "text/plain" and self.parameter(b"format").lower() == b"flowed"
@@ -133,7 +145,9 @@ class Part:
     def _given_name(self, found: list[str]) -> str | None:
         if self._name is not None:
             return self._name
-        charset = self.charset if tells_of_octets(self.charset) else self.text_charset
+        charset = ""
+        if not self.block.is_ascii:
+            charset = self.charset if tells_of_octets(self.charset) else self.text_charset
         name = text_parameter(self.block.first("content-disposition"), b"filename", found, charset=charset)
         return name or text_parameter(self.block.first("content-type"), b"name", found, charset=charset)
 
@@ -241,16 +255,16 @@ def leaves(scanner: Scanner, block: Block, budget: Budget, found: list[str]) -> 
     around: list[_Multipart] = []
     spares: list[tuple[_Multipart, Part]] = []
     number = 0
-    text_charset = ""
+    texts: list[Block] = []
     following: Block | None = block
     while following is not None and budget.take(Work.PARTS):
         number += 1
         parent = around[-1] if around else _Multipart("", -1)
         part = _part(scanner, following, parent, found)
         parent.children += 1
-        part.text_charset = text_charset
-        if not text_charset and part.content_type in _USUAL_TYPES and tells_of_octets(part.charset):
-            text_charset = part.charset
+        if part.content_type.startswith("text/") and len(texts) < _MOST_TEXTS:
+            texts.append(following)
+        part.texts = texts
         if part is parent.spare:
             part.hold(budget, found)
             spares.append((parent, part))

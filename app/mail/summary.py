@@ -11,7 +11,6 @@ from app.mail.envelope import Envelope, envelope_of, fields_of
 from app.mail.fields.people import addresses
 from app.mail.kinds import Kind, KindsSeen, is_wrapping
 from app.mail.markup.html import first_words
-from app.mail.octets.charsets import tells_of_octets
 from app.mail.octets.decoding import decoded_text, printable, with_line_feeds, without_invisible
 from app.mail.octets.embedded import may_hold_file, split
 from app.mail.octets.scanner import Scanner
@@ -87,7 +86,8 @@ def summarise(raw: bytes, *, is_late: Callable[[], bool] = never) -> Summary:
     automation = automation_of(headers, frozenset(kinds), bounced)
     if automation.what is Automated.BOUNCE:
         kinds.add(Kind.BOUNCE)
-    summary = envelope_of(headers, found, charset=glimpse.charset, is_cut=is_cut, made=Summary)
+    charset = glimpse.last.text_charset if glimpse.last and not block.is_ascii else ""
+    summary = envelope_of(headers, found, charset=charset, is_cut=is_cut, made=Summary)
     summary.has_attachments = glimpse.has_attachments
     summary.snippet = glimpse.snippet
     summary.automated, summary.automated_by = automation
@@ -109,7 +109,7 @@ def warnings_of(found: list[str], *, is_cut: bool) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class _Glimpse:
-    """Whether something is attached, what is told by the parts, the first words, and the charset of the first text.
+    """Whether something is attached, what is told by the parts, the first words, and the last part.
 
     ``wants_text``: of a bounce, whose text may be all that says what bounced.
     """
@@ -117,7 +117,7 @@ class _Glimpse:
     wants_text: bool
     has_attachments: bool = False
     snippet: str = ""
-    charset: str = ""
+    last: Part | None = None
     text: str = ""
     seen: KindsSeen = field(default_factory=KindsSeen)
     _of_html: str = ""  # the first words of the first HTML
@@ -127,7 +127,8 @@ class _Glimpse:
         """At the parts, one after the other; at what they hold only as far as it takes."""
         for part in parts:
             self.seen.part(part, budget, found)
-            if self.has_attachments and self.snippet and not self._may_name_charset(part):
+            self.last = part
+            if self.has_attachments and self.snippet:
                 continue
             role = role_of(part)
             if role is Role.ATTACHMENT:
@@ -137,8 +138,6 @@ class _Glimpse:
         self.snippet = self.snippet or self._of_html
 
     def _body(self, part: Part, role: Role, budget: Budget, found: list[str]) -> None:
-        if self._may_name_charset(part):
-            self.charset = part.charset
         if role is Role.TEXT:
             if (
                 not self.snippet
@@ -153,9 +152,6 @@ class _Glimpse:
                 )
         elif role is Role.HTML and not self._of_html and not self.snippet:
             self._of_html, self._alternative = self._first_words(part, budget, found), part.alternative
-
-    def _may_name_charset(self, part: Part) -> bool:
-        return not self.charset and part.content_type.startswith("text/") and tells_of_octets(part.charset)
 
     def _first_words(self, part: Part, budget: Budget, found: list[str]) -> str:
         """The snippet of a text part, from its start if that has enough of them."""

@@ -45,9 +45,13 @@ _CR_HEADERS = re.compile(
 
 
 class Block(NamedTuple):
-    """The values of each header, raw and unfolded, by its name in lower case; both in the order they came."""
+    """The values of each header, raw and unfolded, by its name in lower case; both in the order they came.
+
+    ``is_ascii``: no octet is beyond ASCII.
+    """
 
     fields: dict[str, list[bytes]]
+    is_ascii: bool = True
 
     def first(self, name: str) -> bytes:
         """The first value of a header, b"" when there is none."""
@@ -82,7 +86,7 @@ def split_usual(data: bytes, budget: Budget) -> Block | None:
             fields[key] = [value.strip()]
     if len(headers) > MAX_HEADERS or not budget.take_headers(len(headers), octets):
         return None
-    return Block(fields)
+    return Block(fields, data.isascii())
 
 
 def split_headers(data: bytes, budget: Budget, found: list[str]) -> tuple[Block, int]:
@@ -124,7 +128,7 @@ def split_headers(data: bytes, budget: Budget, found: list[str]) -> tuple[Block,
     fields: dict[str, list[bytes]] = {}
     for name, value in headers[: budget.take(Work.HEADERS, len(headers))]:
         fields.setdefault(name, []).append(value)
-    return Block(fields), body
+    return Block(fields, data.isascii()), body
 
 
 def _unfolded(value: bytes) -> bytes:
