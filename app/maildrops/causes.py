@@ -83,12 +83,13 @@ class Login(Protocol):
 class Stage:
     """How far a session has come. What to log in with, a token too, is got before anybody is connected to.
 
-    ``plain_words``: what the port says without TLS, where it was asked.
+    ``plain_words``, ``speaks_tls``: what a second look found, as in ``FailedStep``.
     """
 
     step: Step = Step.AUTH
     offers_stls: bool = False
     plain_words: str | None = None
+    speaks_tls: bool = False
 
     def reached(self, milestone: pop3.Milestone, security: pop3.Security) -> None:
         """``connect`` came so far."""
@@ -116,6 +117,7 @@ def explained(failure: SyncFailed, error: Exception, stage: Stage, login: Login)
         username=login.username,
         offers_stls=stage.offers_stls,
         plain_words=stage.plain_words,
+        speaks_tls=stage.speaks_tls,
     )
     told = diagnose(error, at)
     failure.cause, failure.remedy = told.cause, told.remedy

@@ -14,7 +14,7 @@ from app.maildrops.causes import Stage, Step
 from app.maildrops.errors import UNREADABLE, SyncErrorCode, SyncFailed
 from app.maildrops.learnt import Learnt
 from app.maildrops.oauth2 import AccessTokens, Grant
-from app.maildrops.second_look import plain_words
+from app.maildrops.second_look import plain_words, speaks_tls
 from app.network.addresses import AddressRefused, refuse_port, resolve
 from app.network.lookups import HostUnknown, Lookups
 from app.settings import IpNetwork
@@ -205,9 +205,8 @@ class Maildrop:
                     secrets=secrets,
                     without_capa=learnt.is_without_capa and not is_token,
                 )
-            except pop3.TlsFailed as error:
-                if error.is_clear_text and endpoint.security is pop3.Security.TLS:
-                    stage.plain_words = await plain_words(endpoint, limits=limits_of(mailbox, self._limits))
+            except pop3.Pop3Error as error:
+                await self._look_again(error, endpoint, mailbox, stage)
                 raise
             async with AsyncExitStack() as closing:
                 await closing.enter_async_context(session)
@@ -230,6 +229,18 @@ class Maildrop:
                 stage.step = Step.STAT
                 closing.pop_all()
             return session
+
+    async def _look_again(
+        self, error: pop3.Pop3Error, endpoint: pop3.Endpoint, mailbox: Mailbox, stage: Stage
+    ) -> None:
+        """How the port answers otherwise, where TLS and clear text seem to be mixed up."""
+        limits = limits_of(mailbox, self._limits)
+        if endpoint.security is pop3.Security.TLS:
+            if isinstance(error, pop3.TlsFailed) and error.is_clear_text:
+                stage.plain_words = await plain_words(endpoint, limits=limits)
+        elif stage.step is Step.GREETING and isinstance(error, pop3.Timeout):
+            tls = _tls_context(mailbox.ca_certificates, mailbox.allow_legacy_tls)
+            stage.speaks_tls = await speaks_tls(endpoint, limits=limits, tls=tls)
 
     def _remember(self, server: _Server, known: pop3.Capabilities | None) -> None:
         """For the next session with this server. What broke off within the login is asked step by step then."""

@@ -251,6 +251,11 @@ async def test_clear_text_at_a_port_that_speaks_tls(
             )
             assert (step, code) == ("greeting", "timeout")
             assert f"Use security 'tls' with port {server.port}" in words
+        made = await hasty_service.http.post(
+            "/mailboxes", json=settings_of(drop, server.port, security, name="x")
+        )
+        error = (await hasty_service.sync(made.json()["id"]))["error"]
+        assert (error["code"], f"{error['cause']} {error['remedy']}") == (code, words)
         assert not {"USER", "PASS"} & set(server.verbs)
 
 
