@@ -21,6 +21,7 @@ from app.web.ids import decode_id, encode_id
 from app.web.pages import CursorScope, Page, Paged
 from app.web.requests.changes import refuse_other_facts, without
 from app.web.routing import Router
+from app.web.sent import Sent
 from app.web.text import Line
 from app.web.times import UtcTime
 
@@ -89,7 +90,7 @@ Networks = Annotated[
 ]
 
 
-class NewApiKey(BaseModel, extra="forbid"):
+class NewApiKey(Sent):
     """What to make."""
 
     name: Name
@@ -108,16 +109,14 @@ def _unset() -> Any:
     return None
 
 
-class ApiKeyChange(BaseModel):
+class ApiKeyChange(Sent):
     """What to change; what is not named stays.
 
     A key as it was read may be sent back whole: what cannot be changed is ignored, but ``id`` and ``created_at``, which
     must be as they are.
     """
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"name": "invoice import, new host"}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "invoice import, new host"}]})
 
     id: str = Field(default_factory=_unset, description="Must be the key's.")
     created_at: UtcTime = Field(default_factory=_unset, description="Must be as it is.")

@@ -13,6 +13,7 @@ from pydantic import (
 )
 
 from app.mailboxes.wanted.shapes import Shaped
+from app.web.sent import Sent
 from app.web.text import Line
 
 
@@ -133,11 +134,11 @@ class DeleteAfterDays(BaseModel, extra="forbid"):
 RetentionShape = Annotated[KeepOnServer | DeleteAfterRetrieve | DeleteAfterDays, Field(discriminator="mode")]
 
 
-class ServerRetention(Shaped, BaseModel, extra="forbid"):
+class ServerRetention(Shaped, Sent):
     """Deleted on the server is only what is stored here and was read back."""
 
     mode: RetentionMode = RetentionMode.KEEP
-    days: int | None = Field(None, strict=True, ge=1, le=36500)
+    days: int | None = Field(None, ge=1, le=36500)
 
     @classmethod
     def shapes(cls) -> Any:

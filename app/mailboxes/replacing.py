@@ -33,9 +33,7 @@ class MailboxReplacement(NewMailbox):
     it was read may be sent: what is to be read only is ignored.
     """
 
-    paused: bool | None = Field(
-        None, strict=True, description="true: no sync until it is false again. null: as it is."
-    )
+    paused: bool | None = Field(None, description="true: no sync until it is false again. null: as it is.")
     maildrop: MaildropMove | None = Field(
         None, description="As with `PATCH`: needed with another `host` or `port`, once something is known."
     )

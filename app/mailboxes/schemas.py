@@ -6,7 +6,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from app.mailboxes.answers import MailboxAnswer
 from app.mailboxes.credentials.destination import canonical_host
@@ -39,6 +39,7 @@ from app.mailboxes.naming import ExternalId, Labels, Metadata
 from app.mailboxes.wanted.criteria import Criteria
 from app.network.addresses import literal_address
 from app.web.requests.changes import without
+from app.web.sent import Sent
 from app.web.times import UtcTime
 
 _ALLOW_DUPLICATE = (
@@ -72,7 +73,7 @@ def _checked_certificates(value: str | None) -> str | None:
     return value
 
 
-class _Checks(BaseModel, extra="forbid"):
+class _Checks(Sent):
     """What is checked in a new mailbox and in a change alike."""
 
     @field_validator("host", check_fields=False)

@@ -13,13 +13,14 @@ from app.maildrops.discovery import Address, Discovered, Discovery, Source
 from app.web.errors.problems import answered, documented
 from app.web.features import served
 from app.web.routing import Router
+from app.web.sent import Sent
 
 Injected = Annotated[Discovery, Depends(served(Discovery))]
 
 router = Router(tags=["Mailboxes"])
 
 
-class AddressToDiscover(BaseModel, extra="forbid"):
+class AddressToDiscover(Sent):
     """Whose maildrop to look for."""
 
     address: str = Field(

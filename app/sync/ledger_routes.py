@@ -43,6 +43,7 @@ from app.web.ids import decode_id
 from app.web.pages import CursorScope, Page, Paged, located
 from app.web.requests.bodies import BodyLimits, blocks
 from app.web.routing import Router
+from app.web.sent import Sent
 
 _IN_MEMORY = 1024 * 1024  # octets of a state file that is coming; more wait in a temporary file
 _ENTRIES_AT_ONCE = 2000  # of a state file: a transaction
@@ -55,13 +56,13 @@ _STATE_FILE = {
 _OF_THE_SERVER = "connect_failed: The mail server could not be asked; `code` is one of a sync's error codes."
 
 
-class Decision(BaseModel, extra="forbid"):
+class Decision(Sent):
     """What to do with messages that nothing can recognise after all unique-ids changed."""
 
     unknown: Unknown = Field(description="`known`: old mail, not retrieved. `new`: retrieved and announced.")
 
 
-class CriteriaToTry(BaseModel, extra="forbid"):
+class CriteriaToTry(Sent):
     """Criteria as in a mailbox; null: all."""
 
     criteria: Criteria | None = Field(description="Which messages are wanted; null: all.")

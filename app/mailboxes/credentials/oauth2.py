@@ -4,13 +4,14 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from app.mailboxes.credentials.secrets import OAuth2, OAuth2Provider
 from app.mailboxes.wanted.shapes import Shaped
+from app.web.sent import Sent
 
 
-class _OAuth2(BaseModel, extra="forbid"):
+class _OAuth2(Sent):
     client_id: str = Field(
         min_length=1,
         max_length=1000,

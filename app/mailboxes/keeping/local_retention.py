@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from app.mailboxes.wanted.shapes import Shaped
+from app.web.sent import Sent
 
 _MOST_DAYS = 36_500
 ABOUT = (
@@ -43,12 +44,12 @@ class RemoveAfterDays(BaseModel, extra="forbid"):
 LocalRetentionShape = Annotated[KeepHere | RemoveAfterDays, Field(discriminator="mode")]
 
 
-class LocalRetention(Shaped, BaseModel, extra="forbid"):
+class LocalRetention(Shaped, Sent):
     """How long contents are kept here."""
 
     mode: LocalMode = LocalMode.KEEP
-    days: int | None = Field(None, strict=True, ge=1, le=_MOST_DAYS)
-    keep_headers: bool | None = Field(None, strict=True)
+    days: int | None = Field(None, ge=1, le=_MOST_DAYS)
+    keep_headers: bool | None = None
 
     @classmethod
     def shapes(cls) -> Any:

@@ -4,25 +4,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from app.web.sent import Sent
 
 ABOUT = (
     "How much is stored of this mailbox: once so many octets or messages are, a sync ends `failed`, `quota_exceeded`, "
-    "before anything is retrieved, and nothing is deleted on the server. A sync that reaches it goes beyond it by a "
-    "batch at most. null: as the settings of the service say (`MAILDELTA_MAILBOX_QUOTA_OCTETS`, `…_MESSAGES`)."
+    "before anything is retrieved, and nothing is deleted on the server, whatever `server_retention` says. A sync that "
+    "reaches it goes beyond it by a batch at most. null: as the settings of the service say "
+    "(`MAILDELTA_MAILBOX_QUOTA_OCTETS`, `…_MESSAGES`)."
 )
 _MOST = 2**62
 
 
-class Quota(BaseModel, extra="forbid"):
+class Quota(Sent):
     """What is counted is what `counts` says as `octets_stored` and `messages_stored`."""
 
     octets: int | None = Field(
-        None, strict=True, ge=1, le=_MOST, examples=[1_000_000_000], description="null: any number."
+        None, ge=1, le=_MOST, examples=[1_000_000_000], description="null: any number."
     )
-    messages: int | None = Field(
-        None, strict=True, ge=1, le=_MOST, examples=[100_000], description="null: any number."
-    )
+    messages: int | None = Field(None, ge=1, le=_MOST, examples=[100_000], description="null: any number.")
 
 
 @dataclass(frozen=True, slots=True)

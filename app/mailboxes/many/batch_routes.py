@@ -30,6 +30,7 @@ from app.web.errors.problems import Fault, answered, documented
 from app.web.features import served
 from app.web.ids import encode_id
 from app.web.routing import Router
+from app.web.sent import Sent
 
 _log = structlog.get_logger()
 
@@ -38,11 +39,10 @@ _MOST_AT_ONCE = 10_000
 _MOST_TOLD = 100
 
 
-class NewMailboxes(BaseModel):
+class NewMailboxes(Sent):
     """Mailboxes to register, or to replace where one with the `external_id` is there."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [{"items": [MAILBOXES["tls"]["value"] | {"external_id": "customer-17.inbox"}]}]
         },

@@ -12,11 +12,8 @@ from typing import Annotated, Any, Literal, Self, cast
 
 import re2  # type: ignore[import-untyped]  # it has none
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
-    StrictBool,
-    StrictInt,
     StrictStr,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
@@ -35,6 +32,7 @@ from app.mailboxes.wanted.shapes import (
     AnyCriteria,
     Shaped,
 )
+from app.web.sent import Sent
 
 MAX_DEPTH = 5
 MAX_PATTERN_SIZE = 2_500  # compiled instructions: times the length of the text, what a match costs at worst
@@ -87,15 +85,15 @@ def _refusal(error: Exception) -> str:
     )
 
 
-class Condition(BaseModel):
+class Condition(Sent):
     """One comparison. `not` turns it round, also where the header is missing or unreadable."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     field: Annotated[StrictStr, Field(pattern=rf"^({TEXT_FIELDS}|date|octets)$")]
     op: Operator
-    value: StrictStr | StrictInt | None = Field(default=None, validate_default=True)
-    negated: StrictBool = Field(default=False, alias="not")
+    value: StrictStr | int | None = Field(default=None, validate_default=True)
+    negated: bool = Field(default=False, alias="not")
 
     @field_validator("op", mode="after")
     @classmethod
@@ -187,10 +185,10 @@ Item = Annotated["Condition | Criteria", WrapValidator(_condition_or_nested)]
 Items = Annotated[list[Item], Field(min_length=1, max_length=MAX_CONDITIONS)]
 
 
-class Criteria(Shaped, BaseModel):
+class Criteria(Shaped, Sent):
     """Either `all`: every one of them is true; or `any`: at least one is."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     all: Items | None = None
     any: Items | None = None

@@ -34,6 +34,7 @@ from app.web.found import found
 from app.web.ids import decode_id, encode_id
 from app.web.pages import located
 from app.web.routing import Router
+from app.web.sent import Sent
 from app.web.times import UtcTime
 
 _log = structlog.get_logger()
@@ -42,10 +43,10 @@ _MOST_IDS = 1_000
 _LOOK_AGAIN_SECONDS = 1.0
 
 
-class SyncsWanted(BaseModel):
+class SyncsWanted(Sent):
     """Which mailboxes to sync: those that fit with all that is named; or all."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"labels": ["acme"]}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"labels": ["acme"]}]})
 
     mailbox_ids: list[str] = Field(
         default_factory=list, max_length=_MOST_IDS, examples=[["mbx_7"]], description="These."
@@ -57,7 +58,7 @@ class SyncsWanted(BaseModel):
         examples=[["failing"]],
         description="Those that fare so.",
     )
-    all: bool = Field(False, strict=True, description="true, and nothing else: every mailbox in reach.")
+    all: bool = Field(False, description="true, and nothing else: every mailbox in reach.")
 
 
 class SyncBatchAnswer(BaseModel):
