@@ -23,7 +23,7 @@ from app.idempotency import feature as idempotency
 from app.jobs.bell import Bell
 from app.jobs.periodic import Periodic
 from app.jobs.wakeups import Wakeups
-from app.ledger.keeping import keep_what_tells
+from app.ledger.keeping import let_go
 from app.ledger.repository import begin_maildrop, is_known, judge_again
 from app.mailboxes import feature as mailboxes
 from app.mailboxes.credentials.keyring import open_vault, seal_old_forms_anew
@@ -155,7 +155,7 @@ def _features(
             # First what is asked for most often: routes are looked for in this order. Archives before the messages:
             # /messages/export is none of their ids.
             archives.build(core, threads=threads, refuse_full=tools.room.refuse_full),
-            messages.build(core, keep_what_tells=keep_what_tells),
+            messages.build(core, let_go=let_go),
             idempotency.build(core),
             of_mailboxes,
             mailboxes.build_batches(core, mailboxes=of_mailboxes, passes=check.passes_new),

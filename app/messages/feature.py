@@ -4,7 +4,7 @@ from app.core import Core, Feature
 from app.messages import download_routes
 from app.messages.composing import Composer
 from app.messages.indexed.indexed_headers import IndexedHeaders
-from app.messages.injected import KeepWhatTells, MessageRoutes
+from app.messages.injected import LetGo, MessageRoutes
 from app.messages.letters.forms import Forms
 from app.messages.letters.reader import MessageReader
 from app.messages.many import bulk_routes
@@ -19,7 +19,7 @@ from app.reading.threads import FairThreads
 _READERS = 2
 
 
-def build(core: Core, *, keep_what_tells: KeepWhatTells) -> Feature:
+def build(core: Core, *, let_go: LetGo) -> Feature:
     """The routes of the messages, with threads and processes of their own, which end with the application."""
     letters = MessageReader(
         database=core.database,
@@ -42,7 +42,7 @@ def build(core: Core, *, keep_what_tells: KeepWhatTells) -> Feature:
         ),
         rereader=Rereader(database=core.database, threads=letters.threads, monotonic=core.monotonic),
         indexed=IndexedHeaders(core.settings.indexed_headers),
-        keep_what_tells=keep_what_tells,
+        let_go=let_go,
     )
     return Feature(
         serves=serves, routers=[router, bulk_routes.router, download_routes.router], running=letters.running

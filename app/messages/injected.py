@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 from sqlmodel import Session
 
 from app.access.routes import By
 from app.database import Database
+from app.database.units import Result
 from app.messages.composing import Composer
 from app.messages.indexed.indexed_headers import IndexedHeaders
 from app.messages.letters.reader import MessageReader
@@ -19,14 +20,22 @@ from app.reading.memory import Share
 from app.web.features import served
 from app.web.routing import at_end
 
-KeepWhatTells = Callable[[Session, Sequence[MessageSeq]], None]
+Tell = Callable[[Session, Sequence[MessageSeq]], None]
+
+
+class LetGo(Protocol):
+    """Makes a change that lets contents of messages go (``app.ledger.keeping.let_go``)."""
+
+    async def __call__(
+        self, database: Database, change: Callable[[Tell, Session], Result], *, is_long: bool = False
+    ) -> Result: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class MessageRoutes:
     """What the routes of the messages work with.
 
-    ``keep_what_tells``: has the ledger, which stands above, keep what tells messages again whose contents go now.
+    ``let_go``: has the ledger, which stands above, keep what tells messages again whose contents go now.
     """
 
     database: Database
@@ -35,7 +44,7 @@ class MessageRoutes:
     reader: Feed
     rereader: Rereader
     indexed: IndexedHeaders
-    keep_what_tells: KeepWhatTells
+    let_go: LetGo
 
 
 Injected = Annotated[MessageRoutes, Depends(served(MessageRoutes))]

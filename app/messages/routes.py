@@ -21,7 +21,7 @@ from app.mailboxes.service import existing
 from app.messages import repository, schemas
 from app.messages.composing import Links
 from app.messages.filter_parameters import Filters, Text
-from app.messages.injected import Injected, Memory, MessageRoutes
+from app.messages.injected import Injected, Memory, MessageRoutes, Tell
 from app.messages.models import Message, MessageSeq
 from app.messages.pages import expiry
 from app.messages.pages.feed import CursorGone, Feed, FeedQuery, Order, cut_at, scope_of
@@ -334,10 +334,10 @@ async def delete_message(feature: Injected, message_id: str, reach: Within) -> N
     """
     seq = MessageSeq(decode_id("msg", message_id))
 
-    def change(db: Session) -> bool:
+    def change(tell: Tell, db: Session) -> bool:
         if repository.get(db, seq, reach=reach) is not None:
-            feature.keep_what_tells(db, [seq])
+            tell(db, [seq])
         return repository.remove(db, seq, reach=reach) or expiry.forget(db, seq, reach=reach)
 
-    if not await feature.database.write(change):
+    if not await feature.let_go(feature.database, change):
         raise not_found("message")

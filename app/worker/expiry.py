@@ -17,6 +17,7 @@ from sqlmodel import Session
 from app.database import Database
 from app.jobs.port import Job
 from app.ledger import keeping
+from app.ledger.keeping import Tell
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.keeping.local_rule import LocalRule, is_kept_on_server, rule_of
 from app.mailboxes.models import EXPIRY_JOB, MailboxId
@@ -92,7 +93,7 @@ async def expire_in(
     while after is not None and (now := clock()) is not None:
         begun = asyncio.get_running_loop().time()
         step = partial(expire_some, mailbox_id=mailbox_id, after=after, now=now, default=default)
-        done = await database.write(step, durable=False, is_long=True)
+        done = await keeping.let_go(database, step, durable=False, is_long=True)
         after, expired = done.reached, expired + done.expired
         await asyncio.sleep(asyncio.get_running_loop().time() - begun)  # others want to store
     if expired:
@@ -120,6 +121,7 @@ def look_for_due(
 
 
 def expire_some(
+    tell: Tell,
     db: Session,
     *,
     mailbox_id: MailboxId,
@@ -129,7 +131,9 @@ def expire_some(
     most: int = _MOST_MESSAGES,
     most_octets: int = _MOST_OCTETS,
 ) -> Step:
-    """One step behind a place in the feed. What the mailbox says holds until it is committed."""
+    """One step behind a place in the feed. What the mailbox says holds until it is committed. Raises what ``tell``
+    raises.
+    """
     row = mailboxes.held(db, mailbox_id)
     rule = rule_of(row.local_retention, default) if row is not None else None
     if row is None or rule is None:
@@ -145,7 +149,7 @@ def expire_some(
         listed = keeping.maybe_on_server(db, row, [one.seq for one in some])
     going = [one for one in some if one.seq not in listed or not one.has_content]
     with_content = [one.seq for one in going if one.has_content]
-    keeping.keep_what_tells(db, with_content)
+    tell(db, with_content)
     messages.expire(db, going, keep_headers=rule.keep_headers)
     if rule.keep_headers and after <= row.expired_to and len(going) == len(some):
         row.expired_to = some[-1].seq

@@ -14,6 +14,7 @@ from app.access.reach import ALL_MAILBOXES, Reach
 from app.database import Database
 from app.ledger import deletions
 from app.ledger import repository as ledger
+from app.ledger.keeping import CopiesUnread, Tell, keep_what_tells, let_go
 from app.ledger.lines import Known, MaildropId
 from app.ledger.models import Leased
 from app.mailboxes import repository as mailboxes
@@ -236,30 +237,55 @@ async def test_the_ledger_keeps_what_tells_a_message_again_before_its_contents_g
     assert (again.body, again.head_octets, again.names) == (line.body, line.head_octets, line.names)
 
 
+async def test_a_large_copy_is_read_before_the_transaction_in_which_its_contents_go(
+    database: Database,
+) -> None:
+    mailbox_id = await filled(database, 0)
+    letters = [mail(name, str(number) * 1_100_000) for number, name in enumerate(("whole", "damaged"), 1)]
+    for letter in letters:
+        (seq,) = await put(database, mailbox_id, letter)
+        await retrieved_at(database, seq, NOW)
+        await write_line(database, entry(mailbox_id, letter.unique_id, message_seq=seq, missing_since=NOW))
+    damage = text("UPDATE contents SET data = :data WHERE sha256 = :sha256")
+    await database.write(
+        lambda db: db.execute(damage, {"data": b"", "sha256": letters[1].packed.sha256}),
+    )
+    bound = {"mailbox_id": mailbox_id, "after": 0, "now": LATER, "default": None}
+    with pytest.raises(CopiesUnread) as unread:
+        await database.write(partial(expire_some, partial(keep_what_tells, read={}), **bound))
+    assert unread.value.seqs == (1, 2)
+    assert await count(database, "messages") == 2
+    assert await expire(database, mailbox_id) == 2
+    ask = partial(ledger.ledger_page, maildrop=MaildropId(mailbox_id, 1), after=None, limit=9)
+    bodies = [line.body for line in await database.read(ask)]
+    assert bodies == [intake.body_digest(letters[0].packed), None]
+    assert not await wrong(database)
+
+
 async def test_each_step_is_small_and_a_kill_after_any_of_them_costs_nothing(database: Database) -> None:
     mailbox_id = await filled(database, 7)
     step = partial(expire_some, mailbox_id=mailbox_id, now=NOW + 99 * DAY, default=None, most=2)
     for left in (5, 3, 1, 0):
-        await database.write(partial(step, after=0))  # each as the first one after a start
+        await let_go(database, partial(step, after=0))  # each as the first one after a start
         assert await count(database, "messages") == left
         assert await page(database) == [str(n) for n in range(1, 8 - left)] + [
             f"1-{n}" for n in range(7 - left, 7)
         ]
         assert not await wrong(database)
     large = partial(expire_some, mailbox_id=await filled(database, 3), now=NOW + 99 * DAY, default=None)
-    await database.write(partial(large, after=0, most_octets=1))
+    await let_go(database, partial(large, after=0, most_octets=1))
     assert await count(database, "messages") == 2
 
 
 async def test_a_step_that_is_rolled_back_takes_nothing(database: Database) -> None:
     mailbox_id = await filled(database, 3, local=HEADERS)
 
-    def broken(db: Session) -> None:
-        expire_some(db, mailbox_id=mailbox_id, after=0, now=NOW + 99 * DAY, default=None)
+    def broken(tell: Tell, db: Session) -> None:
+        expire_some(tell, db, mailbox_id=mailbox_id, after=0, now=NOW + 99 * DAY, default=None)
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        await database.write(broken)
+        await let_go(database, broken)
     assert await page(database) == ["1-0", "1-1", "1-2"]
     assert await count(database, "contents") == 3
     assert not await wrong(database)

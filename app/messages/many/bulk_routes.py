@@ -14,7 +14,7 @@ from app.access.service import Scope
 from app.errors import invalid_request
 from app.mailboxes.naming import Label
 from app.messages import repository
-from app.messages.injected import Injected, MessageRoutes
+from app.messages.injected import Injected, MessageRoutes, Tell
 from app.messages.many import bulk
 from app.messages.many.bulk import Doomed, DoomedMessage
 from app.messages.models import MessageSeq
@@ -100,10 +100,8 @@ async def _delete(feature: MessageRoutes, doomed: Doomed, reach: Reach, *, most:
     loop = asyncio.get_running_loop()
     until, deleted, after = loop.time() + _SECONDS_PER_CALL, 0, MessageSeq(0)
     while deleted < most and loop.time() < until:
-        chunk = partial(
-            _delete_some, feature=feature, doomed=doomed, reach=reach, after=after, most=most - deleted
-        )
-        gone = await feature.database.write(chunk, is_long=True)
+        chunk = partial(_delete_some, doomed=doomed, reach=reach, after=after, most=most - deleted)
+        gone = await feature.let_go(feature.database, chunk, is_long=True)
         if not gone:
             break
         deleted, after = deleted + len(gone), gone[-1].seq
@@ -111,12 +109,12 @@ async def _delete(feature: MessageRoutes, doomed: Doomed, reach: Reach, *, most:
 
 
 def _delete_some(
-    db: Session, *, feature: MessageRoutes, doomed: Doomed, reach: Reach, after: MessageSeq, most: int
+    tell: Tell, db: Session, *, doomed: Doomed, reach: Reach, after: MessageSeq, most: int
 ) -> list[DoomedMessage]:
     """What is gone; the audit tells by it whose it was."""
     bounds = {"most": min(most, _MOST_PER_CHUNK), "most_octets": _OCTETS_PER_CHUNK}
     found = bulk.next_some(db, doomed, reach=reach, after=after, **bounds)
     seqs = [each.seq for each in found]
-    feature.keep_what_tells(db, seqs)
+    tell(db, seqs)
     repository.remove_all(db, seqs)
     return found
