@@ -324,11 +324,6 @@ class Settings(BaseSettings):
             return value
         return tuple(ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
 
-    @field_validator("allowed_ports", mode="before")
-    @classmethod
-    def _split_ports(cls, value: object) -> object:
-        return tuple(part for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
     @field_validator("allowed_ports")
     @classmethod
     def _possible_ports(cls, value: tuple[int, ...]) -> tuple[int, ...]:
@@ -336,16 +331,9 @@ class Settings(BaseSettings):
             raise ValueError("a port is a number from 1 to 65535")
         return value
 
-    @field_validator("name_servers", mode="before")
+    @field_validator("allowed_ports", "name_servers", "indexed_headers", mode="before")
     @classmethod
-    def _split_name_servers(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-
-    @field_validator("indexed_headers", mode="before")
-    @classmethod
-    def _split_headers(cls, value: object) -> object:
+    def _split(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         return tuple(part.strip() for part in value.split(",") if part.strip())

@@ -6,6 +6,7 @@ from alembic import context
 from sqlmodel import SQLModel
 
 import app.access.models
+import app.idempotency.models
 import app.ledger.models
 import app.mailboxes.models
 import app.maildrops.models

@@ -4,10 +4,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Text, text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Text
 from sqlmodel import Field, Session, SQLModel
 
 from app.database import BigInt, UtcDateTime
+from app.database.indices import partial_index
 
 EntryId = NewType("EntryId", int)
 
@@ -49,31 +50,27 @@ class UniqueIdEntry(SQLModel, table=True):
         Index("uq_unique_ids_key", "mailbox_id", "unique_id", "occurrence", unique=True),
         Index("ix_unique_ids_mailbox_id_id", "mailbox_id", "id"),
         Index("ix_unique_ids_state", "mailbox_id", "state", "missing_since", "first_seen_at"),
-        Index(
+        partial_index(
             "ix_unique_ids_waiting",
             "mailbox_id",
             "next_attempt_at",
-            sqlite_where=text("next_attempt_at IS NOT NULL"),
-            postgresql_where=text("next_attempt_at IS NOT NULL"),
+            where="next_attempt_at IS NOT NULL",
         ),
-        Index(
+        partial_index(
             "ix_unique_ids_missing",
             "mailbox_id",
             "content_sha256",
-            sqlite_where=text("missing_since IS NOT NULL"),
-            postgresql_where=text("missing_since IS NOT NULL"),
+            where="missing_since IS NOT NULL",
         ),
-        Index(
+        partial_index(
             "ix_unique_ids_kept",
             "mailbox_id",
-            sqlite_where=text("missing_since IS NULL AND delete_after IS NOT NULL"),
-            postgresql_where=text("missing_since IS NULL AND delete_after IS NOT NULL"),
+            where="missing_since IS NULL AND delete_after IS NOT NULL",
         ),
-        Index(
+        partial_index(
             "ix_unique_ids_message_seq",
             "message_seq",
-            sqlite_where=text("message_seq IS NOT NULL"),
-            postgresql_where=text("message_seq IS NOT NULL"),
+            where="message_seq IS NOT NULL",
         ),
         {"sqlite_autoincrement": True},
     )

@@ -8,6 +8,7 @@ from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary,
 from sqlmodel import Field, SQLModel
 
 from app.database import BigInt, Json, Octets, UtcDateTime
+from app.database.indices import partial_index
 
 MailboxId = NewType("MailboxId", int)
 
@@ -74,42 +75,37 @@ class Mailbox(SQLModel, table=True):
 
     __tablename__ = "mailboxes"
     __table_args__ = (
-        Index(
+        partial_index(
             "ix_mailboxes_removed",
             "removed_at",
-            sqlite_where=text("removed_at IS NOT NULL"),
-            postgresql_where=text("removed_at IS NOT NULL"),
+            where="removed_at IS NOT NULL",
         ),
-        Index(
+        partial_index(
             "ix_mailboxes_refused",
             "host",
             "port",
             "refused_at",
-            sqlite_where=text("refused_at IS NOT NULL"),
-            postgresql_where=text("refused_at IS NOT NULL"),
+            where="refused_at IS NOT NULL",
         ),
         Index("ix_mailboxes_login", "username", "port"),
-        Index(
+        partial_index(
             "ix_mailboxes_status",
             "status",
             "id",
-            sqlite_where=text("removed_at IS NULL"),
-            postgresql_where=text("removed_at IS NULL"),
+            where="removed_at IS NULL",
         ),
-        Index(
+        partial_index(
             "ix_mailboxes_failing",
             "failures",
             "failing_since",
-            sqlite_where=text("failures > 0"),
-            postgresql_where=text("failures > 0"),
+            where="failures > 0",
         ),
-        Index(
+        partial_index(
             "ix_mailboxes_never_synced",
             "id",
-            sqlite_where=text("last_success_at IS NULL"),
-            postgresql_where=text("last_success_at IS NULL"),
+            where="last_success_at IS NULL",
         ),
-        Index(
+        partial_index(
             "ix_mailboxes_late",  # with all that says whether one is stale: rows are wide
             "late_at",
             "status",
@@ -117,22 +113,19 @@ class Mailbox(SQLModel, table=True):
             "failing_since",
             "last_success_at",
             "removed_at",
-            sqlite_where=text("late_at IS NOT NULL"),
-            postgresql_where=text("late_at IS NOT NULL"),
+            where="late_at IS NOT NULL",
         ),
-        Index(
+        partial_index(
             "uq_mailboxes_external_id",
             "namespace",
             "external_id",
             unique=True,
-            sqlite_where=text("external_id IS NOT NULL AND removed_at IS NULL"),
-            postgresql_where=text("external_id IS NOT NULL AND removed_at IS NULL"),
+            where="external_id IS NOT NULL AND removed_at IS NULL",
         ),
-        Index(
+        partial_index(
             "ix_mailboxes_external_id",
             "external_id",
-            sqlite_where=text("external_id IS NOT NULL"),
-            postgresql_where=text("external_id IS NOT NULL"),
+            where="external_id IS NOT NULL",
         ),
         {"sqlite_autoincrement": True},
     )

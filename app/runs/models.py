@@ -4,10 +4,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NewType
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Text, text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Text
 from sqlmodel import Field, SQLModel
 
 from app.database import BigInt, Json, Octets, UtcDateTime
+from app.database.indices import partial_index
 from app.mailboxes.models import Pace
 
 SyncId = NewType("SyncId", int)
@@ -50,29 +51,26 @@ class Sync(SQLModel, table=True):
     __tablename__ = "syncs"
     __table_args__ = (
         Index("ix_syncs_mailbox_id_id", "mailbox_id", "id"),
-        Index(
+        partial_index(
             "uq_syncs_active",
             "mailbox_id",
             unique=True,
-            sqlite_where=text("status IN ('queued', 'running')"),
-            postgresql_where=text("status IN ('queued', 'running')"),
+            where="status IN ('queued', 'running')",
         ),
-        Index(
+        partial_index(
             "ix_syncs_server",
             "status",
             "server",
             "id",
-            sqlite_where=text("status IN ('queued', 'running')"),
-            postgresql_where=text("status IN ('queued', 'running')"),
+            where="status IN ('queued', 'running')",
         ),
-        Index(
+        partial_index(
             "ix_syncs_pace",
             "status",
             "pace",
             "server",
             "id",
-            sqlite_where=text("status IN ('queued', 'running')"),
-            postgresql_where=text("status IN ('queued', 'running')"),
+            where="status IN ('queued', 'running')",
         ),
         {"sqlite_autoincrement": True},
     )
@@ -109,11 +107,10 @@ class SyncBatch(SQLModel, table=True):
 
     __tablename__ = "sync_batches"
     __table_args__ = (
-        Index(
+        partial_index(
             "ix_sync_batches_unended",
             "created_by",
-            sqlite_where=text("ended_at IS NULL"),
-            postgresql_where=text("ended_at IS NULL"),
+            where="ended_at IS NULL",
         ),
         {"sqlite_autoincrement": True},
     )
