@@ -1,6 +1,6 @@
 """Syncs over HTTP."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
@@ -31,6 +31,7 @@ from app.runs.waiting import WaitForEnd, until_ended
 from app.telemetry import Traces
 from app.web.errors.problems import answered, documented
 from app.web.features import served
+from app.web.following import stream_of, until_done
 from app.web.found import found
 from app.web.ids import decode_id
 from app.web.pages import CursorScope, Page, Paged, encode_cursor, located
@@ -39,21 +40,7 @@ from app.web.times import UtcTime
 
 _MOST_LOOKED_AT = 10_000
 
-# OpenAPI 3.1 has no word for a stream of events. Of the generators of clients one reads the text as a whole, another
-# gives the data of each event: both find here what they get.
-_DATA = {"$ref": "#/components/schemas/SyncAnswer"}
-_EVENTS = {
-    "text/event-stream": {
-        "schema": {
-            "description": "Server-Sent Events, `progress` and `done`; the data of each is a sync.",
-            "anyOf": [
-                _DATA,
-                {"type": "string", "contentMediaType": "application/json", "contentSchema": _DATA},
-            ],
-        },
-        "example": 'event: done\ndata: {"id": "syn_12", "status": "succeeded", …}\n\n',
-    }
-}
+_EVENTS = stream_of(SyncAnswer, of_what="sync", example='{"id": "syn_12", "status": "succeeded", …}')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,8 +241,7 @@ async def followed(feature: Injected, sync_id: str, reach: Within) -> Sync:
 @router.get(
     "/syncs/{sync_id}/events",
     dependencies=[requires(Scope.READ)],
-    responses=documented(404)
-    | {200: {"description": "Events until the sync has ended.", "content": _EVENTS}},
+    responses=documented(404) | _EVENTS,
     response_class=EventSourceResponse,
     summary="Follow a sync",
 )
@@ -266,21 +252,17 @@ async def follow_sync(
 
     The stream ends without `done` when the key may not see the sync any more.
     """
-    told: SyncAnswer | None = None
-    while True:
-        ticket = feature.wakeups.syncs_changed.ticket(row.id)
-        try:
-            row = await _found(feature, SyncId(row.id or 0), await watch.again())
-        except AppError:  # its key was revoked or reaches less, or the mailbox was removed
-            return
-        answer = schemas.answer(row)
-        if row.status not in ACTIVE:
-            yield ServerSentEvent(event="done", data=answer)
-            return
-        if answer != told:
-            yield ServerSentEvent(event="progress", data=answer)
-            told = answer
-        await Wakeup.wait(ticket)
+    number = SyncId(row.id or 0)
+
+    async def look() -> tuple[SyncAnswer, bool]:
+        now = await _found(feature, number, await watch.again())
+        return schemas.answer(now), now.status not in ACTIVE
+
+    def change() -> Callable[[], Awaitable[None]]:
+        return partial(Wakeup.wait, feature.wakeups.syncs_changed.ticket(number))
+
+    async for event in until_done(look, change):
+        yield event
 
 
 @router.post(

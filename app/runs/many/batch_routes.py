@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
 from fastapi import Depends, Request, Response
@@ -30,6 +30,7 @@ from app.runs.models import BatchId, SyncStatus
 from app.telemetry import Traces
 from app.web.errors.problems import answered, documented
 from app.web.features import served
+from app.web.following import stream_of, until_done
 from app.web.found import found
 from app.web.ids import decode_id, encode_id
 from app.web.pages import located
@@ -87,19 +88,7 @@ class SyncBatchAnswer(BaseModel):
     ended_at: UtcTime | None = Field(examples=[None], description="When all of it had ended; null: not yet.")
 
 
-_DATA = {"$ref": "#/components/schemas/SyncBatchAnswer"}
-_EVENTS: dict[str, Any] = {
-    "text/event-stream": {
-        "schema": {
-            "description": "Server-Sent Events, `progress` and `done`; the data of each is a batch.",
-            "anyOf": [
-                _DATA,
-                {"type": "string", "contentMediaType": "application/json", "contentSchema": _DATA},
-            ],
-        },
-        "example": 'event: done\ndata: {"id": "bat_3", "status": "done", …}\n\n',
-    }
-}
+_EVENTS = stream_of(SyncBatchAnswer, of_what="batch", example='{"id": "bat_3", "status": "done", …}')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,8 +187,7 @@ async def followed(feature: Injected, batch_id: str, reach: Within) -> str:
 @router.get(
     "/sync-batches/{batch_id}/events",
     dependencies=[requires(Scope.READ)],
-    responses=documented(404)
-    | {200: {"description": "Events until the batch has ended.", "content": _EVENTS}},
+    responses=documented(404) | _EVENTS,
     response_class=EventSourceResponse,
     summary="Follow a batch of syncs",
 )
@@ -210,19 +198,13 @@ async def follow_sync_batch(
 
     The stream ends without `done` when the key may not see the batch any more.
     """
-    told: SyncBatchAnswer | None = None
-    while True:
-        try:
-            now = answer(await _found(feature, batch, await watch.again()))
-        except AppError:  # its key was revoked, or reaches less
-            return
-        if now.status is not BatchStatus.RUNNING:
-            yield ServerSentEvent(event="done", data=now)
-            return
-        if now != told:
-            yield ServerSentEvent(event="progress", data=now)
-            told = now
-        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+
+    async def look() -> tuple[SyncBatchAnswer, bool]:
+        now = answer(await _found(feature, batch, await watch.again()))
+        return now, now.status is not BatchStatus.RUNNING
+
+    async for event in until_done(look, lambda: partial(asyncio.sleep, _LOOK_AGAIN_SECONDS)):
+        yield event
 
 
 @router.post(
