@@ -20,7 +20,8 @@ from app.mailboxes.fields import Name
 from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.schemas import MailboxChange, NewMailbox, credentials_of
 from app.mailboxes.service import columns_to_change, destination_of, existing, refuse_new_destination
-from app.maildrops.causes import Diagnosis, FailedStep, Step, diagnose, steps_of, warnings_of
+from app.maildrops.causes.diagnosis import diagnose, warnings_of
+from app.maildrops.causes.steps import Diagnosis, FailedStep, Step, steps_of
 from app.maildrops.errors import UNREADABLE, SyncErrorCode, SyncFailed
 from app.maildrops.login import Login, as_sync_failed, by_password, by_token, limits_of, name_of
 from app.maildrops.oauth2 import AccessTokens, refresh

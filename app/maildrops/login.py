@@ -10,7 +10,7 @@ from typing import Protocol, cast
 from app import pop3
 from app.mailboxes.credentials.secrets import Binding, Credentials, CredentialsUnreadable, OAuth2, Vault
 from app.mailboxes.models import Mailbox, MailboxId
-from app.maildrops.causes import Stage, Step
+from app.maildrops.causes.steps import Stage, Step
 from app.maildrops.errors import UNREADABLE, SyncErrorCode, SyncFailed
 from app.maildrops.learnt import Learnt
 from app.maildrops.oauth2 import AccessTokens, Grant

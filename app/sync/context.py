@@ -19,7 +19,7 @@ from app.ledger.matching import Matcher
 from app.ledger.models import Leased
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
-from app.maildrops.causes import Stage
+from app.maildrops.causes.steps import Stage
 from app.maildrops.login import Maildrop
 from app.messages.indexed.indexed_headers import NO_HEADERS, IndexedHeaders
 from app.reading.slices import Slices

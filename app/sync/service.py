@@ -10,7 +10,7 @@ from app.database import Batchable, StorageFailed
 from app.ledger import beginnings
 from app.ledger.beginnings import Beginning
 from app.ledger.listing_digest import ListingDigest
-from app.maildrops.causes import explained
+from app.maildrops.causes.diagnosis import explained
 from app.maildrops.errors import SyncErrorCode, SyncFailed
 from app.maildrops.login import as_sync_failed
 from app.maildrops.providers import least_seconds_between_logins

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from app import pop3
 from app.mailboxes.models import Mailbox
-from app.maildrops.causes import Stage
+from app.maildrops.causes.steps import Stage
 from app.maildrops.learnt import Learnt
 
 

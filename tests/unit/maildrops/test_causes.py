@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from app import pop3
-from app.maildrops.causes import Diagnosis, FailedStep, Step, diagnose
+from app.maildrops.causes.diagnosis import diagnose
+from app.maildrops.causes.steps import Diagnosis, FailedStep, Step
 from app.pop3.errors import login_error
 
 _WRONG, _UNKNOWN = "User name or password is wrong", "refuses the login and does not tell why"

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import pytest
 
 from app import pop3
-from app.maildrops.causes import Stage, Step, explained
+from app.maildrops.causes.diagnosis import explained
+from app.maildrops.causes.steps import Stage, Step
 from app.maildrops.errors import SyncErrorCode, SyncFailed
 from app.network.lookups import HostUnknown
 
