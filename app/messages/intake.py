@@ -1,6 +1,7 @@
 """How a retrieved message becomes rows: packed and summarised first, stored after, in the caller's transaction."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256 as new_sha256
@@ -19,7 +20,7 @@ from app.mailboxes.models import MailboxId
 from app.messages import recent, repository
 from app.messages.indexed import header_rows
 from app.messages.indexed.indexed_headers import NO_HEADERS, IndexDigest, IndexedHeaders
-from app.messages.letters.contents import BLOCK_OCTETS, Packed, Packer, unpack
+from app.messages.letters.contents import BLOCK_OCTETS, BlockDamaged, Packed, Packer, unpack
 from app.messages.models import MessageSeq
 from app.pop3.transaction.sizes import Meter, Size
 
@@ -183,12 +184,13 @@ def _blocks(db: Session, sha256: bytes) -> Iterator[bytes]:
     if found is None:
         return
     data, blocks, _octets = found
-    yield unpack(data)
-    for number in range(1, blocks):
-        block = repository.further_block(db, sha256, number)
-        if block is None:
-            return
-        yield unpack(block)
+    with suppress(BlockDamaged):
+        yield unpack(data)
+        for number in range(1, blocks):
+            block = repository.further_block(db, sha256, number)
+            if block is None:
+                return
+            yield unpack(block)
 
 
 def _content_row(packed: Packed) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from app.mailboxes.keeping.local_rule import LocalRule
 from app.mailboxes.models import MailboxId
 from app.messages import intake, sums
 from app.messages import repository as messages
+from app.messages.intake import Prepared
 from app.messages.many import bulk
 from app.messages.many.bulk import Doomed
 from app.messages.models import MessageSeq
@@ -237,6 +238,24 @@ async def test_the_ledger_keeps_what_tells_a_message_again_before_its_contents_g
     assert (again.body, again.head_octets, again.names) == (line.body, line.head_octets, line.names)
 
 
+async def damage(database: Database, letter: Prepared) -> None:
+    """A bit of what is stored has tipped."""
+    change = text("UPDATE contents SET data = :data WHERE sha256 = :sha256")
+    told = {"data": b"\xff" + letter.packed.first[1:], "sha256": letter.packed.sha256}
+    await database.write(lambda db: db.execute(change, told))
+
+
+@pytest.mark.parametrize("local", [THIRTY, HEADERS])
+async def test_a_damaged_copy_expires_like_any_other_and_tells_nothing_again(
+    database: Database, local: dict[str, Any]
+) -> None:
+    mailbox_id = await filled(database, 1, local=local)
+    await damage(database, mail("1-0"))
+    assert await expire(database, mailbox_id) == 1
+    assert (await line_of(database, mailbox_id)).body is None
+    assert not await wrong(database)
+
+
 async def test_a_large_copy_is_read_before_the_transaction_in_which_its_contents_go(
     database: Database,
 ) -> None:
@@ -246,13 +265,11 @@ async def test_a_large_copy_is_read_before_the_transaction_in_which_its_contents
         (seq,) = await put(database, mailbox_id, letter)
         await retrieved_at(database, seq, NOW)
         await write_line(database, entry(mailbox_id, letter.unique_id, message_seq=seq, missing_since=NOW))
-    damage = text("UPDATE contents SET data = :data WHERE sha256 = :sha256")
-    await database.write(
-        lambda db: db.execute(damage, {"data": b"", "sha256": letters[1].packed.sha256}),
-    )
-    bound = {"mailbox_id": mailbox_id, "after": 0, "now": LATER, "default": None}
+    await damage(database, letters[1])
+    tell = partial(keep_what_tells, read={})
+    step = partial(expire_some, tell, mailbox_id=mailbox_id, after=0, now=LATER, default=None)
     with pytest.raises(CopiesUnread) as unread:
-        await database.write(partial(expire_some, partial(keep_what_tells, read={}), **bound))
+        await database.write(step)
     assert unread.value.seqs == (1, 2)
     assert await count(database, "messages") == 2
     assert await expire(database, mailbox_id) == 2

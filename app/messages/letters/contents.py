@@ -87,6 +87,13 @@ def _sha256(body: bytes) -> bytes:
     return digest.digest()
 
 
+class BlockDamaged(Exception):
+    """A stored block is none any more."""
+
+
 def unpack(block: bytes) -> bytes:
-    """The octets of one stored block."""
-    return zstandard.ZstdDecompressor().decompress(block, max_output_size=BLOCK_OCTETS)
+    """The octets of one stored block. Raises BlockDamaged."""
+    try:
+        return zstandard.ZstdDecompressor().decompress(block, max_output_size=BLOCK_OCTETS)
+    except zstandard.ZstdError as error:
+        raise BlockDamaged("a stored block cannot be unpacked") from error
