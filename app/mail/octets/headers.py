@@ -25,6 +25,7 @@ _LINE = re.compile(
 _FOLDED_FIRST = re.compile(rb"[ \t]++([!-9;-~]++)[ \t\x00]*+:([^\n]*+)")
 _FOLD = re.compile(rb"\n(?=[ \t]++[^ \t\n])")
 _USUAL_HEADER = re.compile(rb"^([A-Za-z][\w.-]*+)[ \t]*+:(?!//)([^\n]*+)\n", re.ASCII | re.MULTILINE)
+_FURTHER_LINES = re.compile(rb"(?:[ \t][^\n]*+\n?)++")
 _MBOX_LINE = re.compile(rb">?From (?![ \t]*+:)")  # the separator line of an mbox file (RFC 4155)
 _LINE_END = re.compile(rb"\r*+\n")
 _BLANK_LINE = re.compile(rb"\n[ \t]++\r*+\n")
@@ -116,6 +117,7 @@ def split_headers(data: bytes, budget: Budget, found: list[str]) -> tuple[Block,
         headers = [
             (m[1].decode("ascii").lower(), _unfolded(m[2])) for m in _LINE.finditer(data[start:end]) if m[1]
         ]
+        headers += _further_author(headers, data, body)
     elif odd >= 0:
         found.append(defects.BROKEN_HEADER_LINE)
     # Some programs take a folded first line for a header, and it may name a sender.
@@ -129,6 +131,12 @@ def split_headers(data: bytes, budget: Budget, found: list[str]) -> tuple[Block,
     for name, value in headers[: budget.take(Work.HEADERS, len(headers))]:
         fields.setdefault(name, []).append(value)
     return Block(fields, data.isascii()), body
+
+
+def _further_author(headers: list[tuple[str, bytes]], data: bytes, body: int) -> list[tuple[str, bytes]]:
+    """Who else is named by a last From to those for whom a line of blanks is a folded one (RFC 5322 §4.2)."""
+    further = _FURTHER_LINES.match(data, body) if headers and headers[-1][0] == "from" else None
+    return [("from", _unfolded(further[0]))] if further and b"@" in further[0] else []
 
 
 def _unfolded(value: bytes) -> bytes:

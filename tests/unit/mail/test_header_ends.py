@@ -18,6 +18,7 @@ from tests.unit.mail.nasty import multipart
         (b"Subject: s\r\n \r\nHello\r\n", "s", "Hello\n", defects.NO_EMPTY_LINE),
         (b"Subject: s\r\n\t \r\nHello\r\n\r\nmore\r\n", "s", "Hello\n\nmore\n", defects.NO_EMPTY_LINE),
         (b"Subject: s\r\n \r\n\r\nHello\r\n", "s", "Hello\n", None),
+        (b"Subject: s\r\nFrom: a@x\r\n \r\n  Hello\r\n", "s", "  Hello\n", defects.NO_EMPTY_LINE),
         (b"Subject: s\r\n \r\nFrom: a@x\r\n\r\nHello\r\n", "s", "Hello\n", None),
         (b"X: y\r\nbroken\r\nSubject: s\r\n\r\nHello\r\n", "s", "Hello\n", defects.BROKEN_HEADER_LINE),
         (b"Subject: s\r\r\nFrom: a@x\r\r\n\r\r\nHello\r\r\nmore\r\r\n", "s", "Hello\nmore\n", defects.CR_CR_LF),

@@ -288,6 +288,8 @@ def test_conditions_on_the_sender_are_met_only_where_it_is_certain(value: str, i
         "From: a@x,\r\n b@x\r\n",
         "\ufefffrom: a@x\r\nFrom: b@x\r\n",
         "From: a@x\r\n\ufeffFrom: b@x\r\n",
+        "From: a@x,\r\n \r\n b@x\r\n",
+        "From: a@x\r\n\t\r\n\tLee\r\n <b@x>\r\n",
         "From: a@x\r\nbroken\r\n\ufeffFrom: b@x\r\n",
         "From: a@x\r\nbroken\r\n\r\0From\0: b@x\r\n",
         "\ufeff\ufeffFrom: a@x\r\n\r\ufeff\0From: b@x\r\n",
