@@ -14,7 +14,7 @@ from pydantic import (
 
 from app.mailboxes.wanted.shapes import Shaped
 from app.web.sent import Sent
-from app.web.text import Line
+from app.web.text import Line, written_as
 
 
 class Security(StrEnum):
@@ -28,15 +28,17 @@ class Security(StrEnum):
 DEFAULT_PORTS = {Security.TLS: 995, Security.STARTTLS: 110, Security.NONE: 110}
 
 Name = Annotated[Line, Field(min_length=1, max_length=200, examples=["Invoices"], description="For people.")]
+_HOST_PATTERN = r"^[^\s/@\x00-\x1f\x7f]+$"
 Host = Annotated[
     str,
     Field(
         min_length=1,
         max_length=253,
-        pattern=r"^[^\s/@\x00-\x1f\x7f]+$",
+        pattern=_HOST_PATTERN,
         examples=["pop.example.org"],
         description="The POP3 server: a name or an address.",
     ),
+    written_as(_HOST_PATTERN, "must be a name or an address, without blanks, / and @"),
 ]
 Port = Annotated[int, Field(ge=1, le=65535, examples=[995], description="Where the server listens.")]
 Username = Annotated[

@@ -85,7 +85,11 @@ async def test_sentences_are_for_people(service: Client) -> None:
         answer = await service.http.post("/mailboxes", json=MAILBOX | change)
         return str(assert_problem(answer, 422, "invalid_request")["errors"][0]["detail"])
 
-    assert await told(host="a b") == "is not written as it has to be; the document of the API has examples"
+    assert await told(host="a b") == "must be a name or an address, without blanks, / and @"
+    assert "1 to 63 ASCII letters" in await told(labels=["ü"])
+    assert "the first one a letter, a digit or _" in await told(external_id="a/b")
+    labelled = await service.http.post("/api-keys", json={"name": "x", "scopes": ["read"], "labels": ["ü"]})
+    assert "1 to 63" in assert_problem(labelled, 422, "invalid_request")["errors"][0]["detail"]
     assert await told(nmae="x") == "is not known here: is it spelt right?"
     assert await told(name="x" * 201) == "must have a length of at most 200"
     oauth2 = {"provider": "custom", "client_id": "c", "client_secret": "s", "refresh_token": "r"}
@@ -94,13 +98,15 @@ async def test_sentences_are_for_people(service: Client) -> None:
     for nowhere in (".", "[]"):
         assert await told(host=nowhere) == "must be a name or an address"
     assert await told(port="x") == "must be a whole number"
-    assert await told(port="1" * 5000) == "must be a whole number of fewer digits"
     assert await told(port=0) == "must be at least 1"
     assert await told(name="") == "must not be empty"
     assert "'tls'" in await told(security="ssl")
     named = await service.http.post("/mailboxes", json=MAILBOX | {"metadata": {"a/b": "c", "": "d"}})
     fault = {"pointer": "/metadata/", "detail": "the name must not be empty"}
     assert assert_problem(named, 422, "invalid_request")["errors"] == [fault]
+    long = await service.http.get("/messages?limit=" + "1" * 5000)
+    fewer = assert_problem(long, 422, "invalid_request")["errors"][0]["detail"]
+    assert fewer == "must be a whole number of fewer digits"
     plus = await service.http.get("/messages?since=2026-11-23T02:47:00+01:00")
     assert "%2B" in assert_problem(plus, 422, "invalid_request")["errors"][0]["detail"]
     assert (await service.http.get("/messages?since=2026-11-23T02:47:00%2B01:00")).status_code == 200
