@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 
-from app.pop3 import RawListing, Sliced, Stat
+from app.pop3 import RawListing, Sliced, Stat, line_slices
 
 _SLICE_OCTETS = 1024 * 1024
 
@@ -85,7 +85,7 @@ def grown_part(raw: RawListing, last_digest: ListingDigest) -> RawListing:
     return RawListing(stat, raw.uidl[last_digest.uidl_octets :], raw.sizes[last_digest.sizes_octets :])
 
 
-def may_be_numbers(raw: RawListing) -> bool:
+def may_be_numbers(raw: RawListing) -> Sliced[bool]:
     """Whether every unique-id is its message's number: so do ids that are counted from 1, and ids that are no ids.
 
     Lines that cannot be read say nothing.
@@ -93,10 +93,14 @@ def may_be_numbers(raw: RawListing) -> bool:
     last = raw.uidl[raw.uidl.rfind(b"\n", 0, -1) + 1 :]
     if not _ID_IS_NUMBER.fullmatch(last) and not _UNREADABLE.fullmatch(last):
         return False  # the usual answer, without a look at the whole
-    if _IDS_ARE_NUMBERS.fullmatch(raw.uidl):
-        return True
-    readable, unreadable = _UNREADABLE.subn(b"", raw.uidl)
-    return unreadable > 0 and _IDS_ARE_NUMBERS.fullmatch(readable) is not None
+    are_there = False
+    for lines in line_slices(raw.uidl):
+        readable = lines if _IDS_ARE_NUMBERS.fullmatch(lines) else _UNREADABLE.sub(b"", lines)
+        if readable and not _IDS_ARE_NUMBERS.fullmatch(readable):
+            return False
+        are_there = are_there or bool(readable)
+        yield
+    return are_there
 
 
 def without(raw: RawListing, numbers: Collection[int]) -> Sliced[RawListing | None]:

@@ -14,7 +14,7 @@ from app.ledger.diff import Diff, Settled, diff, is_simply_known
 from app.ledger.lines import Candidate, Known, ledger_key
 from app.pop3 import Line, Lines, Sliced
 
-_SLICE_LINES = 2048
+_SLICE_LINES = 512  # in a millisecond: the first slice is done in the event loop
 _FRESH, _KNOWN, _DOUBTFUL = range(3)
 
 

@@ -35,6 +35,7 @@ from app.pop3.transaction.listing import (
     Sliced,
     in_one_go,
     lacks_ids,
+    line_slices,
     parse_listing,
     parsing,
     sizes_by_number,
@@ -60,6 +61,6 @@ __all__ = [
     "RawListing", "Reached", "Redaction", "Refusal", "Retrieved", "Security", "ServerPermanent",
     "ServerTemporary", "Sign", "Size", "Sliced", "SpoolFailed", "Stat", "Timeout", "TlsFailed", "TooSlow",
     "Took", "Transcript", "UidlUnavailable", "Verdict", "WayRefused", "client_tls_context", "connect",
-    "in_one_go", "lacks_ids", "login_error", "meaning_of", "nobody_counts", "parse_listing",
+    "in_one_go", "lacks_ids", "line_slices", "login_error", "meaning_of", "nobody_counts", "parse_listing",
     "parsing", "sizes_by_number", "unwatched", "with_ids", "without_ids",
 ]  # fmt: skip

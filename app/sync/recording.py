@@ -5,7 +5,7 @@ by itself: a message that was recognised under a new unique-id and its old line 
 found again by the next sync, which writes the rest.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -13,7 +13,6 @@ from typing import Any
 
 from app.ledger import repository as ledger
 from app.ledger.entries import Row, RowMaker
-from app.ledger.lines import Known
 from app.ledger.listing_view import ListingView
 from app.ledger.models import EntryId, EntryState, Leased
 from app.mailboxes import repository as mailboxes
@@ -42,15 +41,12 @@ async def record(sync: SyncContext, surveyed: Surveyed, server: ServerFacts) -> 
     """Commit what is known. A listing that brings no news is recorded with the completion."""
     view, triaged, findings, tools = surveyed.view, surveyed.triaged, sync.findings, sync.tools
     now = tools.clock()
-    lines = view.diff.gone if view.may_miss else ()
-    sorted_out = partial(_missing, lines, surveyed.matcher.found, triaged)
-    gone, renamed = await tools.slices.call(sorted_out, rows=len(lines) + len(triaged.recognised))
-    missing = len(gone) + renamed
-    gone = [one for one in gone if one not in triaged.awaited] + _waiting_in_vain(surveyed)
-    findings.has_moved = view.diff.most_gone and not view.known
-    findings.report = findings.report.model_copy(
-        update=_counts(surveyed, missing=missing, waiting=sync.mailbox.waiting)
+    rows = len(view.diff.gone) + len(view.diff.own) + len(triaged.recognised)
+    missing, gone, counts = await tools.slices.call(
+        partial(_sorted_out, surveyed, waiting=sync.mailbox.waiting), rows=rows
     )
+    findings.has_moved = view.diff.most_gone and not view.known
+    findings.report = findings.report.model_copy(update=counts)
     if findings.before is not None:
         findings.report = _going_on(findings.before, findings.report)
     columns = findings.columns | columns_shown(sync.mailbox, view, server, now)
@@ -70,12 +66,19 @@ async def record(sync: SyncContext, surveyed: Surveyed, server: ServerFacts) -> 
     tools.wakeups.syncs_changed.fire(sync.lease.claim.sync_id)
 
 
-def _missing(
-    lines: Sequence[Known], found: Collection[EntryId], triaged: Triaged
-) -> tuple[list[EntryId], int]:
-    """The lines whose messages are gone, and how many more are missing under their own unique-ids."""
+def _sorted_out(surveyed: Surveyed, *, waiting: int) -> tuple[int, list[EntryId], dict[str, int]]:
+    """How many messages are missing, the lines of those that are to be noted as such, and the counts of the report.
+
+    ``waiting``: how many waited for a next attempt before.
+    """
+    view, triaged, found = surveyed.view, surveyed.triaged, surveyed.matcher.found
+    lines = view.diff.gone if view.may_miss else ()
     gone = [line.entry_id for line in lines if line.entry_id not in found]
-    return gone, len(renamed_away(triaged.recognised))
+    missing = len(gone) + len(
+        renamed_away(triaged.recognised)
+    )  # those are missing under their own unique-ids
+    noted = [one for one in gone if one not in triaged.awaited] + _waiting_in_vain(surveyed)
+    return missing, noted, _counts(surveyed, missing=missing, waiting=waiting)
 
 
 def _waiting_in_vain(surveyed: Surveyed) -> list[EntryId]:

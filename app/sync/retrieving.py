@@ -16,7 +16,7 @@ from app.runs import repository as runs
 from app.runs.errors import SyncCancelled
 from app.sync.blame import blaming
 from app.sync.context import Surveyed, SyncContext
-from app.sync.listed.headers import ASKED_AT_ONCE, Judge, heads_of, judge_by
+from app.sync.listed.headers import ASKED_AT_ONCE, FEW_OCTETS, Judge, heads_of, judge_by
 from app.sync.retrieved import copies
 from app.sync.retrieved.batch import Batch, FeedPlaces, settle
 from app.sync.retrieved.batches import Batches, Outcome
@@ -215,14 +215,16 @@ async def _record_too_large(sync: SyncContext, too_large: Sequence[Candidate]) -
 
 async def _keep_heads(sync: SyncContext, too_large: Sequence[Candidate]) -> None:
     """Record messages over the limit and their headers, a bounded number at a time as they come."""
-    make = RowMaker(sync.maildrop, sync.tools.clock())
+    make, threads = RowMaker(sync.maildrop, sync.tools.clock()), sync.tools.threads
     rows: list[Row] = []
     try:
         async for candidate, head in heads_of(sync.session, too_large):
             if len(rows) == _HEADS_PER_CHANGE:
                 await _write(sync, rows)
                 rows = []
-            rows.append(make.too_large(candidate, head=head))
+            row = partial(make.too_large, candidate, head=head)
+            is_long = head is not None and len(head) > FEW_OCTETS
+            rows.append(await threads.call((sync.maildrop.mailbox_id,), row) if is_long else row())
         if rows:
             await sync.session.confirm()
     except pop3.Pop3Error as error:

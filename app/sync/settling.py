@@ -1,7 +1,7 @@
 """How a sync is settled: what its completion writes of the maildrop, of the mailbox, and of the sync itself."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -32,26 +32,21 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What a pass that came to its end leaves. ``last_digest``: of the listing; None: nothing new is remembered."""
+    """What a pass that came to its end leaves. ``lost``: lines that no listed message proved to be; ``last_digest``: of
+    the listing; None: nothing new is remembered.
+    """
 
     sync: SyncContext
     surveyed: Surveyed
-    stored: Stored
     deletions: Deletions
+    lost: Sequence[EntryId]
     last_digest: ListingDigest | None
 
     def write(self, db: Leased) -> None:
-        """Note as missing what no listed message proved to be, and remember the listing; for a unit of work."""
-        sync, surveyed, deletions = self.sync, self.surveyed, self.deletions
-        view, triaged, mailbox_id = surveyed.view, surveyed.triaged, sync.maildrop.mailbox_id
-        now = sync.tools.clock()
-        if view.may_miss:
-            # Others that are gone were recorded with the listing.
-            awaited = (line for line in view.diff.gone if line.entry_id in triaged.awaited)
-            present = (*awaited, *(line for line in view.diff.own if not line.is_missing))
-            ids = [line.entry_id for line in present if line.entry_id not in surveyed.matcher.found]
-            lost = [one for one in ids if one not in self._maybe_there(present)]
-            ledger.mark_missing(db, lost, now=now, last_seen_at=sync.mailbox.listed_at)
+        """Note what is lost as missing, and remember the listing; for a unit of work."""
+        sync, triaged, deletions = self.sync, self.surveyed.triaged, self.deletions
+        mailbox_id, now = sync.maildrop.mailbox_id, sync.tools.clock()
+        ledger.mark_missing(db, self.lost, now=now, last_seen_at=sync.mailbox.listed_at)
         ledger.mark_missing(db, deletions.others, now=now, last_seen_at=now)
         ledger.mark_present(db, deletions.refused)
         if triaged.postponed or deletions.others:
@@ -60,24 +55,6 @@ class Settlement:
             ledger.write_listing_digest(db, mailbox_id, self.last_digest)
         if sync.tools.forget_missing_after is not None:
             ledger.forget_missing(db, mailbox_id, before=now - sync.tools.forget_missing_after)
-
-    def _maybe_there(self, lines: Iterable[Known]) -> set[EntryId]:
-        """Those whose message may be one that is listed, and of which nobody knows yet who it is."""
-        triaged, undecided = self.surveyed.triaged, self.stored.undecided
-        later = {candidate.unique_id for candidate in triaged.postponed}
-        ids = {candidate.unique_id for candidate in undecided}
-        proposed = (
-            line
-            for candidate in undecided
-            if candidate.number in triaged.heads
-            for line in self.surveyed.matcher.proposed(candidate, triaged.heads[candidate.number].marks)
-        )
-        own = (
-            line
-            for line in lines
-            if line.unique_id in later or (line.unique_id in ids and line.state is not EntryState.FAILED)
-        )
-        return {line.entry_id for line in (*own, *proposed)}
 
 
 async def settle(sync: SyncContext, surveyed: Surveyed, stored: Stored, deletions: Deletions) -> Settlement:
@@ -94,7 +71,38 @@ async def settle(sync: SyncContext, surveyed: Surveyed, stored: Stored, deletion
             columns["ids_are_changing"] = False
     is_changing = not is_compared and (mailbox.ids_are_changing or view.diff.is_wholesale)
     last_digest = None if is_changing else await _digest_left(sync, surveyed, deletions)
-    return Settlement(sync, surveyed, stored, deletions, last_digest)
+    rows = len(view.diff.gone) + len(view.diff.own)
+    lost = await sync.tools.slices.call(partial(_lost, surveyed, stored), rows=rows) if view.may_miss else ()
+    return Settlement(sync, surveyed, deletions, lost, last_digest)
+
+
+def _lost(surveyed: Surveyed, stored: Stored) -> list[EntryId]:
+    """The lines that no listed message proved to be. Others that are gone were recorded with the listing."""
+    diff, found = surveyed.view.diff, surveyed.matcher.found
+    awaited = (line for line in diff.gone if line.entry_id in surveyed.triaged.awaited)
+    present = (*awaited, *(line for line in diff.own if not line.is_missing))
+    lost = [line.entry_id for line in present if line.entry_id not in found]
+    maybe_there = _maybe_there(surveyed, stored, present) if lost else ()
+    return [one for one in lost if one not in maybe_there]
+
+
+def _maybe_there(surveyed: Surveyed, stored: Stored, lines: Iterable[Known]) -> set[EntryId]:
+    """Those whose message may be one that is listed, and of which nobody knows yet who it is."""
+    triaged, undecided = surveyed.triaged, stored.undecided
+    later = {candidate.unique_id for candidate in triaged.postponed}
+    ids = {candidate.unique_id for candidate in undecided}
+    proposed = (
+        line
+        for candidate in undecided
+        if candidate.number in triaged.heads
+        for line in surveyed.matcher.proposed(candidate, triaged.heads[candidate.number].marks)
+    )
+    own = (
+        line
+        for line in lines
+        if line.unique_id in later or (line.unique_id in ids and line.state is not EntryState.FAILED)
+    )
+    return {line.entry_id for line in (*own, *proposed)}
 
 
 async def _digest_left(sync: SyncContext, surveyed: Surveyed, deletions: Deletions) -> ListingDigest | None:

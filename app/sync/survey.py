@@ -56,7 +56,7 @@ async def list_messages(sync: SyncContext, *, ids_are_numbers: bool) -> Listed:
 async def view_listing(sync: SyncContext, listed: Listed, last_digest: ListingDigest | None) -> ListingView:
     """Compare the listing with the last one, and read no more of the ledger than their difference needs."""
     raw, mailbox, slices = listed.raw, sync.mailbox, sync.tools.slices
-    is_in_doubt = listed.has_ids and listing_digest.may_be_numbers(raw)
+    is_in_doubt = listed.has_ids and await slices.do(listing_digest.may_be_numbers(raw))
     change = Change.OTHER
     if not mailbox.compares_all:
         change = await slices.do(listing_digest.comparing(raw, last_digest))

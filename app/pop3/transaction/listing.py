@@ -97,8 +97,8 @@ def parsing(
     come twice, numbers from 0. A number that comes twice counts once. Of an id of more than 4 KiB its start and its
     digest are kept. Raises LimitExceeded.
     """
-    columns, malformed = yield from _unique_ids(_slices(raw.uidl, slice_octets), most_entries)
-    yield from _join_sizes(columns, _slices(raw.sizes, slice_octets), most_entries)
+    columns, malformed = yield from _unique_ids(line_slices(raw.uidl, slice_octets), most_entries)
+    yield from _join_sizes(columns, line_slices(raw.sizes, slice_octets), most_entries)
     return Listing(raw.stat, Lines(columns), tuple(malformed))
 
 
@@ -146,7 +146,7 @@ def _join_sizes(columns: Columns, parts: Iterable[bytes], most: int) -> Sliced[N
         yield
 
 
-def _slices(body: Body, octets: int) -> Iterator[bytes]:
+def line_slices(body: Body, octets: int = _SLICE_OCTETS) -> Iterator[bytes]:
     """The body in parts that end with a line."""
     start = 0
     with memoryview(body) as view:

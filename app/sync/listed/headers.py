@@ -17,8 +17,7 @@ from app.reading.shares import Owner
 from app.reading.threads import FairThreads
 
 # Octets of headers that are digested where they arrive: a hop to a thread costs as much.
-_FEW_OCTETS = 16 * 1024
-
+FEW_OCTETS = 16 * 1024
 
 ASKED_AT_ONCE = 2_000  # so that nothing goes through all of a long listing at once
 
@@ -51,7 +50,7 @@ async def read_heads(
     async for candidate, octets in heads_of(session, candidates):
         if octets is not None:
             read = partial(_head, candidate, octets, judge=judge, dated_until=dated_until)
-            is_long = judge is not None or dated_until is not None or len(octets) > _FEW_OCTETS
+            is_long = judge is not None or dated_until is not None or len(octets) > FEW_OCTETS
             yield candidate, await threads.call(owner, read) if is_long else read(), octets
 
 

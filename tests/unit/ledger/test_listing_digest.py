@@ -76,7 +76,7 @@ def test_what_grew_is_what_stands_behind_the_last_listing() -> None:
     ],
 )
 def test_ids_that_equal_their_numbers_may_be_no_ids(uidl: bytes, expected: bool) -> None:
-    assert may_be_numbers(RawListing(Stat(2, 20), uidl, b"")) is expected
+    assert in_one_go(may_be_numbers(RawListing(Stat(2, 20), uidl, b""))) is expected
 
 
 @pytest.mark.parametrize("uidl", [b"2 a\r\n", b"1 a\r\n3 b\r\n", b"1 a\r\n2 b", b"1 a\r\n\r\n"])
