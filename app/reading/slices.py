@@ -9,9 +9,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from typing import Any, Final, TypeVar
 
 from app.pop3 import Sliced
+from app.reading.cost import Rest, Timed, no_rest
 
 Result = TypeVar("Result")
 
@@ -31,13 +33,19 @@ class Slices:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="slices")
+        self._rest: Rest = no_rest
+
+    def resting(self, rest: Rest) -> "Slices":
+        """The same thread for work that rests after each of its turns there."""
+        other = copy(self)
+        other._rest = rest
+        return other
 
     async def do(self, work: Sliced[Result]) -> Result:
         """The result of the work. Raises what it raises."""
         has_ended, result = _go_on(work, seconds=0)
         while not has_ended:
-            loop = asyncio.get_running_loop()
-            has_ended, result = await loop.run_in_executor(self._thread, _go_on, work, _SLICE_SECONDS)
+            has_ended, result = await self._in_thread(_go_on, work, _SLICE_SECONDS)
         done: Result = result
         return done
 
@@ -48,11 +56,18 @@ class Slices:
         """
         if rows <= _FEW_ROWS:
             return work()
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await self._in_thread(work)
 
     def close(self) -> None:
         """End the thread."""
         self._thread.shutdown(wait=True, cancel_futures=True)
+
+    async def _in_thread(self, work: Callable[..., Result], *given: object) -> Result:
+        loop = asyncio.get_running_loop()
+        result, cost = await loop.run_in_executor(self._thread, Timed(work), *given)
+        if rest := self._rest(cost):
+            await asyncio.sleep(rest)
+        return result
 
 
 def _go_on(work: Sliced[Any], seconds: float) -> tuple[bool, Any]:

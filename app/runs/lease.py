@@ -1,5 +1,6 @@
 """The database as a running sync sees it: it reads freely, and writes only under its lease."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from sqlmodel import Session
 from app.database import Batchable, Database
 from app.ledger.models import Leased
 from app.mailboxes.models import MailboxId
+from app.reading.cost import Rest, Timed, no_rest
 from app.runs import claims
 from app.runs import completion as completions
 from app.runs import repository as runs
@@ -32,9 +34,16 @@ class Lease:
     """
 
     def __init__(
-        self, claim: Claim, database: Database, *, clock: Callable[[], datetime], seconds: float
+        self,
+        claim: Claim,
+        database: Database,
+        *,
+        clock: Callable[[], datetime],
+        seconds: float,
+        rest: Rest = no_rest,
     ) -> None:
         self.claim = claim
+        self._rest = rest
         self._database = database
         self._clock = clock
         self._seconds = seconds
@@ -42,6 +51,12 @@ class Lease:
     async def read(self, question: Callable[[Session], Result]) -> Result:
         """Ask for something, in a transaction of its own."""
         return await self._database.read(question)
+
+    async def read_long(self, question: Callable[[Session], Result]) -> Result:
+        """The same for what has hundreds of rows."""
+        answer, cost = await self._database.read(Timed(question))
+        await self._give_way(cost)
+        return answer
 
     async def write(
         self,
@@ -61,11 +76,19 @@ class Lease:
             shown = report.kept()
             return change(runs.progress(db, self.claim, report=shown, lease_expires_at=until))
 
-        return await self._database.write(under_lease, durable=durable, is_long=is_long)
+        if not is_long:
+            return await self._database.write(under_lease, durable=durable)
+        result, cost = await self._database.write(Timed(under_lease), durable=durable, is_long=True)
+        await self._give_way(cost)
+        return result
 
     async def end(self, completion: Completion) -> None:
         """Write the completion, which ends the lease too. Raises LeaseLost and StorageFailed."""
         await self._database.write(Batchable(completions.write, completion), durable=False)
+
+    async def _give_way(self, cost: float) -> None:
+        if rest := self._rest(cost):
+            await asyncio.sleep(rest)
 
 
 @asynccontextmanager

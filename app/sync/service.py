@@ -47,7 +47,9 @@ async def sync_mailbox(claim: Claim, *, tools: SyncTools, slot: WorkerSlot | Non
     Whatever goes wrong, what was committed stays, and the next sync starts from there.
     """
     slot = slot or WorkerSlot(claim.server, claim.pace, tools.server_limits)
-    lease = Lease(claim, tools.database, clock=tools.clock, seconds=tools.lease_seconds)
+    took = slot.work.took
+    tools = replace(tools, slices=tools.slices.resting(took))
+    lease = Lease(claim, tools.database, clock=tools.clock, seconds=tools.lease_seconds, rest=took)
     findings = Findings(tools.clock(), pop3.Transcript() if tools.transcripts else None)
     beginning: Beginning | None = None
     try:

@@ -206,7 +206,7 @@ async def _view_all(
     made = await compared(
         listing,
         maildrop,
-        read=tools.database.read,
+        read=sync.lease.read_long,
         slices=tools.slices,
         now=tools.clock(),
         compares_all=compares_all,

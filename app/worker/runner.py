@@ -18,7 +18,7 @@ from app.jobs.periodic import Periodic
 from app.mailboxes.models import Pace
 from app.runs import claims
 from app.runs import repository as runs
-from app.runs.admission.intake import Intake
+from app.runs.admission.long_work import LongWork
 from app.runs.admission.slots import Capacity, WorkerSlot, to_call_back
 from app.runs.claims import Limits
 from app.runs.errors import LeaseLost
@@ -69,10 +69,10 @@ class SyncRunner:
     _is_stopping: bool = False
     _last_server: str = _ANY_SERVER
     _renewed_at: datetime | None = None
-    _intake: Intake = field(init=False)
+    _long_work: LongWork = field(init=False)
 
     def __post_init__(self) -> None:
-        self._intake = Intake(lambda: asyncio.get_running_loop().time(), lambda: self.under_way)
+        self._long_work = LongWork(lambda: asyncio.get_running_loop().time())
 
     @property
     def under_way(self) -> int:
@@ -180,8 +180,9 @@ class SyncRunner:
             self._ask()  # behind those of one server there may be others'
         self._last_server = claimed[-1].server if len(claimed) == free else _ANY_SERVER
         for claim in claimed:
-            progress = pop3.Progress(rest=self._intake.of_session())
-            slot = WorkerSlot(claim.server, claim.pace, self.tools.server_limits, progress)
+            work = self._long_work.begin()
+            progress = pop3.Progress(rest=work.came)
+            slot = WorkerSlot(claim.server, claim.pace, self.tools.server_limits, progress, work)
             task = asyncio.create_task(self._sync(claim, slot))
             self._running[task], self._slots[task] = claim, slot
             task.add_done_callback(self._ended)
@@ -193,7 +194,9 @@ class SyncRunner:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._running[task]
-        self._slots.pop(task).leave()
+        slot = self._slots.pop(task)
+        slot.leave()
+        slot.work.end()
         self._have_ended = True
         self._news.set()
 

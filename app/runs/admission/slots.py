@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from app.mailboxes.models import Pace
 from app.maildrops.errors import NO_ANSWER, SyncErrorCode
 from app.pop3 import Progress
+from app.runs.admission.long_work import Work
 from app.runs.admission.server_limits import ServerLimits
 
 SLOW_OCTETS = 10 * 1024
@@ -42,12 +43,13 @@ class Capacity:
 
 @dataclass(eq=False)
 class WorkerSlot:
-    """A slot that a sync has: with which server, and how it moves there."""
+    """A slot that a sync has: with which server, how it moves there, and what it costs."""
 
     server: str
     pace: Pace
     limits: ServerLimits
     progress: Progress = field(default_factory=Progress)
+    work: Work = field(default_factory=Work)
     is_private: bool | None = None
     turned_away: list[str] = field(default_factory=list)
     _address: str | None = None
