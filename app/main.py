@@ -190,6 +190,7 @@ def _lifespan(
             periodic = Periodic()
             if settings.role is not Role.API:
                 workers.upkeep(core).add_to(periodic)
+                workers.garbage(runner.tools).add_to(periodic)
                 if not vault.is_closed:
                     workers.batch_feeder(core).add_to(periodic)
             if not database.is_sqlite:

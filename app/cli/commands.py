@@ -34,6 +34,7 @@ from app.reading.slices import INTERVAL
 from app.settings import Settings
 from app.telemetry import logs
 from app.web.ids import encode_id
+from app.worker.garbage import THRESHOLDS
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -82,6 +83,7 @@ def serve(
     if not settings.api_key.get_secret_value():
         typer.echo(f"The admin key is in {settings.api_key_file} ('maildelta show-key' prints it).", err=True)
     sys.setswitchinterval(INTERVAL)
+    gc.set_threshold(*THRESHOLDS)
     gc.freeze()  # what is there now stays: the collector need not look at it each time mail arrives
     build_server(
         app, settings, host=host or settings.host, port=settings.port if port is None else port

@@ -76,6 +76,8 @@ class Sorting:
     def doubtful(self) -> Sliced[list[bytes]]:
         """The ledger keys of whose lines ``made`` needs all that the ledger has."""
         keys: dict[bytes, None] = {}
+        if len(self._lines) > _SLICE_LINES:
+            yield  # to find their places takes its time, too
         for count, place in enumerate(self._places(_DOUBTFUL), 1):
             keys[ledger_key(self._lines.unique_id(place))] = None
             if not count % _SLICE_LINES:
@@ -86,6 +88,8 @@ class Sorting:
         """The diff. ``own``: all ledger lines of the ids that are doubtful."""
         fresh: list[Candidate] = []
         places: list[int] = []
+        if len(self._lines) > _SLICE_LINES:
+            yield
         for count, place in enumerate(self._places(_FRESH), 1):
             line = self._lines[place]
             key = ledger_key(line.unique_id)

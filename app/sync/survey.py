@@ -1,6 +1,6 @@
 """What a maildrop shows, and what of it is to be retrieved: list, view, match, triage. Writes nothing."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -10,7 +10,7 @@ from app.ledger import listing_digest, listing_view
 from app.ledger import repository as ledger
 from app.ledger.comparison import compared
 from app.ledger.identity import Circumstances, numbers_shown
-from app.ledger.lines import Known, is_made_up, ledger_key
+from app.ledger.lines import Candidate, Known, is_made_up, ledger_key
 from app.ledger.listing_digest import Change, ListingDigest
 from app.ledger.listing_view import ListingView
 from app.ledger.matching import Matcher
@@ -76,8 +76,10 @@ async def view_listing(sync: SyncContext, listed: Listed, last_digest: ListingDi
 async def match(sync: SyncContext, view: ListingView) -> Matcher:
     """Index the ledger lines that candidates may belong to. Lines of earlier versions get names from stored copies."""
     diff, absent = view.diff, view.diff.gone + view.diff.away
-    if diff.is_wholesale or any(is_made_up(candidate.unique_id) for candidate in diff.fresh):
-        absent = await copies.named(sync.tools.database, absent)
+    named = partial(copies.named, sync.tools.database, slices=sync.tools.slices)
+    is_nameless = partial(_is_any_made_up, diff.fresh)
+    if absent and (diff.is_wholesale or await sync.tools.slices.call(is_nameless, rows=len(diff.fresh))):
+        absent = await named(absent)
     circumstances = Circumstances(
         shared=diff.shared,
         ids_changed=sync.mailbox.ids_changed or diff.is_wholesale or view.has_shifted,
@@ -85,7 +87,7 @@ async def match(sync: SyncContext, view: ListingView) -> Matcher:
         is_in_doubt=view.is_in_doubt,
         compares_all=view.compares_all,
     )
-    own = await copies.named(sync.tools.database, diff.own)
+    own = await named(diff.own)
     made = partial(Matcher, own=own, absent=absent, circumstances=circumstances)
     return await sync.tools.slices.call(made, rows=len(diff.own) + len(absent))
 
@@ -253,6 +255,10 @@ async def _read_part(sync: SyncContext, ids: Collection[bytes]) -> list[Known]:
 async def _earlier(sync: SyncContext, ids: Collection[bytes]) -> dict[bytes, int]:
     question = partial(ledger.earlier_occurrences, maildrop=sync.maildrop, ids=ids)
     return await sync.tools.database.read(question)
+
+
+def _is_any_made_up(candidates: Iterable[Candidate]) -> bool:
+    return any(is_made_up(candidate.unique_id) for candidate in candidates)
 
 
 def _without_their_ids(triaged: Triaged) -> int:

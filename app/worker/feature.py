@@ -16,10 +16,13 @@ from app.worker.batches import BatchFeeder
 from app.worker.counting import counting
 from app.worker.expiry import SteadyClock, expiring
 from app.worker.forgetting import forgetting
+from app.worker.garbage import Garbage
 from app.worker.removal import removal
 from app.worker.runner import SyncRunner
 from app.worker.upkeep import Upkeep
 from app.worker.vacuuming import vacuuming
+
+_MUCH_HELD = 20_000  # entries of listings
 
 
 def runner(core: Core, *, tools: SyncTools, worker: str) -> SyncRunner:
@@ -41,6 +44,11 @@ def runner(core: Core, *, tools: SyncTools, worker: str) -> SyncRunner:
 def upkeep(core: Core) -> Upkeep:
     """Sees to what other workers and wrong clocks leave."""
     return Upkeep(database=core.database, clock=core.clock, lease_seconds=core.settings.lease_seconds)
+
+
+def garbage(tools: SyncTools) -> Garbage:
+    """Has garbage looked for while no long listings are held."""
+    return Garbage(is_much_held=lambda: tools.listing_budget.held > _MUCH_HELD)
 
 
 def batch_feeder(core: Core) -> BatchFeeder:

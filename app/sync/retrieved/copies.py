@@ -7,6 +7,7 @@ A bounded number is read at a time, as a mail server may be waiting.
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 
 from sqlmodel import Session
 
@@ -17,6 +18,7 @@ from app.ledger.models import EntryId
 from app.messages import intake
 from app.messages.models import MessageSeq
 from app.reading.shares import Owner
+from app.reading.slices import Slices
 from app.reading.threads import FairThreads
 from app.sync.retrieved.batches import Outcome
 
@@ -25,13 +27,21 @@ MOST_OCTETS = 256 * 1024 * 1024  # read back at some 300 MB/s
 _AT_ONCE = 50
 
 
-async def named(database: Database, lines: Sequence[Known], *, most: int = MOST_READ) -> tuple[Known, ...]:
+async def named(
+    database: Database, lines: Sequence[Known], *, slices: Slices, most: int = MOST_READ
+) -> tuple[Known, ...]:
     """The lines; the first ``most`` nameless ones with the fingerprint of their stored copies."""
-    asked = [line for line in lines if line.is_nameless][:most]
+    asked = await slices.call(partial(_nameless, lines, most), rows=len(lines))
+    if not asked:
+        return tuple(lines)
     told: dict[EntryId, Known] = {}
     for start in range(0, len(asked), _AT_ONCE):
         told |= await database.read(partial(_named, lines=asked[start : start + _AT_ONCE]))
-    return tuple(told.get(line.entry_id, line) for line in lines)
+    return await slices.call(lambda: tuple(told.get(line.entry_id, line) for line in lines), rows=len(lines))
+
+
+def _nameless(lines: Sequence[Known], most: int) -> list[Known]:
+    return list(islice((line for line in lines if line.is_nameless), most))
 
 
 class Bodies:
