@@ -12,7 +12,9 @@ from app.maildrops.learnt import Learnt
 
 @dataclass
 class Mail:
-    """One message on the server. ``sent``: what RETR gives in its place; ``ending``: what comes behind that."""
+    """One message on the server. ``sent``: what RETR gives in its place; ``ending``: what comes behind that.
+    ``faults``: what goes wrong with the next retrievals, each once: ``refused``, ``short``, ``nonsense`` behind it.
+    """
 
     unique_id: bytes
     content: bytes
@@ -21,6 +23,7 @@ class Mail:
     listed_octets: int | None = None
     sent: bytes | None = None
     ending: pop3.Ending = pop3.Ending.ANSWERED
+    faults: list[str] = field(default_factory=list)
 
     @property
     def subject(self) -> str:
@@ -181,7 +184,14 @@ class SimulatedSession:
             return pop3.Retrieved(
                 number, refused=pop3.Refusal("[SYS/TEMP] not now", "SYS/TEMP", is_for_all=True)
             )
+        fault = mail.faults.pop(0) if mail.faults else None
+        if fault == "refused":
+            return pop3.Retrieved(number, refused=pop3.Refusal("not this one now", None))
         body = self._served(mail) if mail.sent is None else mail.sent
+        if fault is not None:
+            ending = pop3.Ending.NONSENSE if fault == "nonsense" else pop3.Ending.ANSWERED
+            body = body[: len(body) // 2]
+            return pop3.Retrieved(number, body, octets=len(body), ending=ending)
         mail.was_read = True
         return pop3.Retrieved(number, body, octets=len(body), ending=mail.ending)
 

@@ -220,11 +220,31 @@ class MaildropMachine(RuleBasedStateMachine):
         mode = {"mode": "delete_after_retrieve" if is_wanted else "keep"}
         self.run(self.database.write(lambda db: mailboxes.change(db, self.mailbox_id, server_retention=mode)))
 
-    @rule(keeps=st.booleans(), refused=st.integers(0, 1), lost=st.integers(0, 1))
+    @rule(
+        keeps=st.booleans(),
+        refused=st.integers(0, 1),
+        removed=st.integers(0, 2),
+        lost=st.integers(0, 1),
+        dele=st.booleans(),
+    )
     @precondition(lambda self: self.may_delete)
-    def deletion_fails(self, keeps: bool, refused: int, lost: int) -> None:
+    def deletion_fails(self, keeps: bool, refused: int, removed: int, lost: int, dele: bool) -> None:
         whims = self.maildrop.whims
         whims.keeps_deleted, whims.refuses_quit, whims.loses_quit = keeps, refused, lost
+        whims.quit_removes = removed
+        whims.refuses_dele = {mail.unique_id for mail in self.maildrop.mails[::2]} if dele else set()
+
+    @rule(data=st.data(), fault=st.sampled_from(["refused", "short", "nonsense"]), times=st.integers(1, 2))
+    @precondition(lambda self: self.maildrop.mails)
+    def a_message_cannot_be_read_for_now(self, data: st.DataObject, fault: str, times: int) -> None:
+        """So that a known one cannot be compared, either."""
+        data.draw(st.sampled_from(self.maildrop.mails)).faults = [fault] * times
+
+    @rule(data=st.data(), more=st.integers(1, 2_000))
+    @precondition(lambda self: self.maildrop.mails)
+    def list_calls_a_message_larger(self, data: st.DataObject, more: int) -> None:
+        mail = data.draw(st.sampled_from(self.maildrop.mails))
+        mail.listed_octets = len(mail.content) + more
 
     @rule(times=st.integers(1, 3))
     def uidl_fails_for_a_while(self, times: int) -> None:
@@ -410,6 +430,9 @@ class MaildropMachine(RuleBasedStateMachine):
         whims.refuses_quit = whims.loses_quit = 0
         whims.garbles_line = False
         whims.refuses.clear()
+        whims.refuses_dele.clear()
+        for mail in self.maildrop.mails:
+            mail.faults, mail.listed_octets = [], None
         self.everything_is_shown()
         # A listing that is suddenly empty is not believed at first, so that a message may be waited for in vain.
         at_first = (
