@@ -1,7 +1,8 @@
 """Keeping no longer than wanted: does the file stay flat, and do expired messages cost readers anything?
 
-``python -m benchmarks.keeping --mailboxes 20 --a-day 2 --messages 1000000`` prints two tables. Both are on SQLite, in a
-folder that is removed at the end, and on one connection after the other: what is compared is of the same minute.
+``python -m benchmarks.keeping --mailboxes 20 --a-day 2 --messages 10000000`` prints two tables. Both are on SQLite, in
+a folder that is removed at the end; ``--postgresql`` makes the second one on a server of its own. The databases that
+are compared are asked in turns.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -30,16 +31,12 @@ from app.messages.pages.feed import FeedQuery, Order, read_once
 from app.messages.pages.search import Wanted
 from app.worker.expiry import expire_in
 from app.worker.vacuuming import give_back_all
+from benchmarks.answers.filled import grow
+from tests.servers.postgres import Postgres
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS, KEPT, EXPIRE_EVERY = 365, 30, 5
-_MESSAGE = """
-    WITH RECURSIVE places(seq) AS (SELECT :first UNION ALL SELECT seq + :step FROM places WHERE seq + :step <= :last)
-    INSERT INTO messages (seq, mailbox_id, unique_id, occurrence, subject, "to", cc, reply_to, retrieved_at, octets,
-        raw_sha256, has_attachments, snippet, warnings, kind)
-    SELECT seq, 1, CAST('u' || seq AS BLOB), 1, 'letter ' || seq || CASE WHEN seq % 1000 = 0 THEN ' wanted' ELSE '' END,
-        '[]', '[]', '[]', '2026-01-01 00:00:00.000000', 1000, x'aa', 0, 'some text of it', '[]', '[]' FROM places
-"""
+LETTERS = 1_000  # of which one has the word that is searched for
 _EXPIRED = """
     WITH RECURSIVE places(seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM places WHERE seq < :last)
     INSERT INTO expired_messages SELECT seq, 1, '2026-01-01 00:00:00.000000' FROM places WHERE seq % :step <> 0
@@ -53,10 +50,15 @@ def main() -> None:
     parser.add_argument("--a-day", type=int, default=2, help="messages of each mailbox")
     parser.add_argument("--octets", type=int, default=8_000, help="of a message, about")
     parser.add_argument("--messages", type=int, default=1_000_000, help="of which 95 % have expired")
+    parser.add_argument("--postgresql", action="store_true", help="the second table, on a PostgreSQL")
     asked = parser.parse_args()
+    if asked.postgresql:
+        with Postgres.start(fsync=True) as postgres:
+            _reading([postgres.create_database() for _ in range(2)], asked.messages)
+        return
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(_year(Path(folder), asked.mailboxes, asked.a_day, asked.octets))
-        _reading(Path(folder), asked.messages)
+        _reading([f"sqlite:///{Path(folder) / name}.sqlite" for name in ("many", "few")], asked.messages)
 
 
 async def _year(folder: Path, count: int, a_day: int, octets: int) -> None:
@@ -119,9 +121,9 @@ def _letter(subject: str, octets: int) -> Prepared:
     return prepare(packed, unique_id=subject.encode(), occurrence=1)
 
 
-def _reading(folder: Path, messages: int) -> None:
+def _reading(urls: Sequence[str], messages: int) -> None:
     step, few = 20, messages // 20
-    many_url, few_url = (f"sqlite:///{folder / name}.sqlite" for name in ("many", "few"))
+    many_url, few_url = urls
     databases = {
         "95 % expired": _made(many_url, last=messages, step=step, is_expired=True),
         "the others alone": _made(few_url, last=few, step=1, is_expired=False),
@@ -160,12 +162,17 @@ def _made(url: str, *, last: int, step: int, is_expired: bool) -> Database:
     database = Database(url)
 
     def fill(db: Session) -> None:
-        mailboxes.add(db, _mailbox())
-        db.execute(text("INSERT INTO contents (sha256, octets, blocks, data) VALUES (x'aa', 1000, 1, x'')"))
-        db.execute(text(_MESSAGE), {"first": step, "step": step, "last": last})
+        mailbox_id = mailboxes.add(db, _mailbox())
+        letters = [_letter(f"letter {n}{' wanted' if n == 0 else ''}", 1_000) for n in range(LETTERS)]
+        store(db, mailbox_id, letters, now=BEGIN)
+        for statement in ("UPDATE messages SET seq = -seq * :step", "UPDATE messages SET seq = -seq"):
+            db.execute(text(statement), {"step": step} if ":" in statement else {})
+        grow(db.connection(), last, step=step)
         if is_expired:
             db.execute(text(_EXPIRED), {"last": last, "step": step})
         db.execute(text("UPDATE feed SET last_seq = :last"), {"last": last})
+        if not database.is_sqlite:
+            db.execute(text("ANALYZE"))
 
     asyncio.run(database.write(fill, durable=False))
     return database

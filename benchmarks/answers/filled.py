@@ -30,11 +30,11 @@ def fill(url: str, messages: int) -> None:
     engine.dispose()
 
 
-def grow(connection: Connection, messages: int) -> None:
-    """Copy rows until there are so many messages."""
+def grow(connection: Connection, messages: int, *, step: int = 1) -> None:
+    """Copy rows until there are messages up to this place, each ``step`` behind the one before."""
     columns = connection.execute(text("SELECT * FROM messages LIMIT 0")).keys()
     same = ", ".join(f'"{name}"' for name in columns if name not in {"seq", "unique_id"})
-    there: int = connection.execute(text("SELECT last_seq FROM feed")).scalar_one()
+    there: int = connection.execute(text("SELECT max(seq) FROM messages")).scalar_one()
     while there < messages:
         more = min(there, messages - there)
         connection.execute(
@@ -44,7 +44,7 @@ def grow(connection: Connection, messages: int) -> None:
             )
         )
         there += more
-    connection.execute(text(f"UPDATE feed SET last_seq = {there}, to_count = {there}"))
+    connection.execute(text(f"UPDATE feed SET last_seq = {there}, to_count = {there // step}"))
 
 
 async def _store(url: str) -> None:
