@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app import pop3
 from app.pop3 import Ending
 from tests.simulator.bench import Bench
 from tests.simulator.maildrop import Mail, letter
@@ -53,6 +54,22 @@ async def test_a_known_message_that_list_calls_larger_is_known_and_there(bench: 
     assert [mail.subject for mail in bench.maildrop.mails] == ["b"], (
         "LIST says now that the copy is not whole"
     )
+
+
+async def test_a_known_message_that_list_calls_too_large_to_be_compared_is_known_and_there(
+    bench: Bench,
+) -> None:
+    put(bench, "a", "b", "c")
+    await bench.sync()
+    mail = bench.maildrop.mails[1]
+    mail.content, mail.listed_octets = scanned("b"), 3_000
+    bench.tools = replace(bench.tools, limits=pop3.Limits(message_octets=2_000))
+    for _ in range(2):
+        assert (await bench.sync())["known"] == 3
+    assert await bench.counts() == {"unique_ids": 3, "missing": 0}
+    mail.listed_octets = None
+    await bench.sync()
+    assert await bench.subjects() == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("fault", ["refused", "short", "cut", "nonsense"])

@@ -226,7 +226,7 @@ def _suspects_placed(
 ) -> _Suspects:
     is_wholesale, compares_all = piles.is_wholesale, view.compares_all
     known = _recognised(piles.suspects, heads, matcher, is_wholesale=is_wholesale, compares_all=compares_all)
-    later = {*later, *_to_postpone(piles.suspects, known, heads, matcher)}
+    later = {*later, *_to_postpone(piles.suspects, known, heads, matcher, large=piles.large)}
     recognised: list[tuple[Candidate, SameAs]] = []
     unknown: list[Candidate] = []
     for candidate in piles.suspects:
@@ -300,8 +300,11 @@ def _to_postpone(
     known: dict[int, SameAs],
     heads: dict[int, CandidateHead],
     matcher: Matcher,
+    *,
+    large: Collection[int],
 ) -> frozenset[int]:
-    """Messages under their own ids that only their octets can decide about, beyond what one sync retrieves for that."""
+    """Messages under their own ids that only their octets can decide about, beyond what one sync retrieves for that, or
+    of more octets than are retrieved."""
     unknown = [c for c in suspects if c.number not in known and c.number in heads]
     asked = [
         candidate.number
@@ -312,7 +315,8 @@ def _to_postpone(
         )
     ]
     unread = (c.number for c in unknown if matcher.is_steady_and_nameless(c))
-    return frozenset(asked[MOST_RETRIEVED_TO_COMPARE:]) | frozenset(unread)
+    too_large = (number for number in asked if number in large)
+    return frozenset(asked[MOST_RETRIEVED_TO_COMPARE:]) | frozenset(unread) | frozenset(too_large)
 
 
 def _blank(view: ListingView) -> list[Known]:
