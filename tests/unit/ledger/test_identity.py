@@ -47,7 +47,8 @@ ANOTHER = Fingerprint(b"other headers", b"", b"other names", 300)
         (RETURNED, UNCHANGED, 1_040, False),
         (RETURNED, SCANNED, 1_040, False),
         # Its own id after we asked for its deletion: the server may have kept it, or given the id away.
-        (DELETED, UNCHANGED, 1_000, True),
+        # It would be deleted unread, so the octets decide.
+        (DELETED, UNCHANGED, 1_000, False),
         (DELETED, SCANNED, 1_040, False),
         # Its own id on another host: a mover may have written into the headers.
         (MOVED, UNCHANGED, 1_000, True),
