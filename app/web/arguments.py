@@ -25,7 +25,9 @@ _NEVER_CHANGES = (type(None), bool, int, float, str, Enum)
 
 
 class _TakesMore(Exception):
-    """A dependency that is left to FastAPI: of a body, a thread, a generator, a parameter with several names."""
+    """A dependency that is left to FastAPI: of a body, a thread, a generator, a class, or with a parameter that has
+    several names or a default that is made anew each time.
+    """
 
 
 class Parameters:
@@ -37,7 +39,8 @@ class Parameters:
         self._unsent: dict[str, Any] = {}
         for field in fields:
             annotation = field.field_info.annotation
-            if field.field_info.validation_alias not in (None, field.alias) or _is_model(annotation):
+            is_renamed = field.field_info.validation_alias not in (None, field.alias)
+            if is_renamed or field.field_info.default_factory is not None or _is_model(annotation):
                 raise _TakesMore
             values, errors = request_params_to_args([field], self._part(_NOTHING_SENT))
             if not errors and not all(isinstance(value, _NEVER_CHANGES) for value in values.values()):
@@ -138,7 +141,8 @@ def _add(
         getattr(function, "__call__", None)  # noqa: B004  an object that is called as a coroutine is one too
     )
     takes_more = (
-        of.body_params
+        inspect.isclass(function)  # to call it makes an object, whatever calling that does
+        or of.body_params
         or of.cookie_params
         or of.websocket_param_name
         or of.response_param_name

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import datetime
 from enum import StrEnum
+from itertools import count
 from typing import Annotated, Any
 
 import httpx
@@ -168,3 +169,37 @@ def test_what_needs_more_is_left_to_the_framework(handler: Any) -> None:
 
 def _is_doorkeeper(call: object) -> bool:
     return isinstance(call, Doorkeeper)
+
+
+class _Made:
+    def __init__(self, word: str = "") -> None:
+        self.word = word
+
+    async def __call__(self) -> str:
+        return self.word
+
+
+async def _with_defaults_made_anew(
+    number: int, turn: Annotated[int, Query(default_factory=count().__next__)]
+) -> Response:
+    return JSONResponse(turn)
+
+
+async def _with_object(number: int, made: Annotated[Any, Depends(_Made)]) -> Response:
+    return JSONResponse(made.word)
+
+
+@pytest.mark.parametrize(
+    ("handler", "answers"), [(_with_defaults_made_anew, [0, 1, 2]), (_with_object, ["a", "a", "a"])]
+)
+async def test_what_is_made_for_each_request_is_not_kept(handler: Any, answers: list[Any]) -> None:
+    router = Router()
+    router.get("/{number}")(handler)
+    app = FastAPI()
+    app.include_router(router)
+    query = {"word": "a"} if handler is _with_object else {}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as http:
+        told = [(await http.get("/1", params=query)).json() for _ in answers]
+    if handler is _with_defaults_made_anew:
+        told = [turn - told[0] for turn in told]
+    assert told == answers
