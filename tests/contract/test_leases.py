@@ -290,6 +290,19 @@ async def test_a_mailbox_is_taken_only_where_no_sync_runs_or_ran(database: Datab
     assert claims_of(await database.write(claim_all)) == [held.sync_id]
 
 
+async def test_a_mailbox_is_not_taken_where_a_sync_ran_just_behind_the_look(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lease was let go again, so that only the token tells."""
+    claim = await claimed(database)
+    await database.write(lambda db: db.execute(text(RELEASED)) and None)
+    seen = (claim.sync_id, claim.token - 1)
+    monkeypatch.setattr(claims, "last_turn", lambda *_asked, **_told: seen)
+    take = partial(claims.take, mailbox_id=claim.mailbox_id, since=seen, now=NOW)
+    with pytest.raises(LeaseLost):
+        await database.write(partial(take, lease_expires_at=NOW + timedelta(minutes=1)))
+
+
 async def test_no_sync_follows_where_nobody_polls_or_waits(database: Database) -> None:
     claim = await claimed(database)
     await database.write(lambda db: db.execute(text(ENDED)) and None)
