@@ -21,7 +21,8 @@ class Relation(StrEnum):
     ``STEADY``: under the line's unique-id, which is listed once and was never missing since. ``DELETED``: under the
     line's unique-id, which is listed once, after the server was told to delete it. ``RETURNED``: under the line's
     unique-id, which was away or is listed several times. ``NAMELESS``: the server gives no id, or gave none then.
-    ``RENAMED``: under another id, where most known ids have vanished. ``MOVED``: under the line's id, in a maildrop
+    ``RENAMED``: under another id, where most known ids have vanished. ``REVIEWED``: the same, where a person decides
+    and nothing is retrieved. ``MOVED``: under the line's id, in a maildrop
     that was moved to another host. ``NUMBERED``: under the line's message-number, where these were seen to show other
     messages than they did, or may. ``RENUMBERED``: under another message-number, where ids may be numbers, and the
     line's own shows another message now. ``ELSEWHERE``: under another id.
@@ -32,6 +33,7 @@ class Relation(StrEnum):
     RETURNED = "returned"
     NAMELESS = "nameless"
     RENAMED = "renamed"
+    REVIEWED = "reviewed"
     MOVED = "moved"
     NUMBERED = "numbered"
     RENUMBERED = "renumbered"
@@ -45,7 +47,7 @@ class Circumstances:
     ``shared``: ids that are listed several times. ``ids_changed``: ids changed wholesale, now or before.
     ``is_wholesale``: most known ids have vanished from this listing. ``is_in_doubt``: all ids equal the
     message-numbers, which they may be; ``compares_all``: they were seen to show other messages, or the maildrop was
-    moved, and no id is enough.
+    moved, and no id is enough. ``is_reviewed``: a person decides about a change of ids.
     """
 
     shared: frozenset[bytes] = frozenset()
@@ -53,6 +55,7 @@ class Circumstances:
     is_wholesale: bool = False
     is_in_doubt: bool = False
     compares_all: bool = False
+    is_reviewed: bool = False
 
     def relate(self, unique_id: bytes, line: Known, *, is_steady: bool) -> Relation:
         """How a message that is listed under an id and a ledger line have met. ``is_steady``: of the line's id."""
@@ -67,7 +70,7 @@ class Circumstances:
         if is_made_up(unique_id) or is_made_up(line.unique_id):
             return Relation.NAMELESS
         if self.is_wholesale:
-            return Relation.RENAMED
+            return Relation.REVIEWED if self.is_reviewed else Relation.RENAMED
         return Relation.RENUMBERED if self.is_in_doubt and not line.is_missing else Relation.ELSEWHERE
 
 
@@ -79,6 +82,7 @@ _PROPOSED = {
     Relation.DELETED,
     Relation.NAMELESS,
     Relation.RENAMED,
+    Relation.REVIEWED,
     Relation.MOVED,
     Relation.NUMBERED,
     Relation.RENUMBERED,
@@ -115,7 +119,9 @@ def is_same_by_headers(relation: Relation, line: Known, shown: Fingerprint, octe
             return is_equal and (line.content is None or _has_grown_by_headers(line, shown, octets))
         case Relation.NAMELESS if not line.is_missing:
             return is_equal and _has_grown_by_headers(line, shown, octets)
-        case Relation.NAMELESS | Relation.RENAMED:
+        case Relation.RENAMED if line.content is not None:  # a device sends the same headers each time
+            return False
+        case Relation.NAMELESS | Relation.RENAMED | Relation.REVIEWED:
             return is_equal and octets is not None and line.octets == octets
         case Relation.RENUMBERED | Relation.ELSEWHERE:
             return False

@@ -140,7 +140,9 @@ async def rebaseline(
         matcher = Matcher(
             own=view.diff.own,
             absent=view.diff.gone + view.diff.away,
-            circumstances=Circumstances(ids_changed=True, shared=view.diff.shared, is_wholesale=True),
+            circumstances=Circumstances(
+                ids_changed=True, shared=view.diff.shared, is_wholesale=True, is_reviewed=True
+            ),
         )
         triaged = await triage(
             session,

@@ -71,6 +71,19 @@ async def test_headers_and_size_of_a_deleted_message_make_no_other_one_known(ben
     assert bench.maildrop.mails == []
 
 
+async def test_headers_and_size_of_a_message_that_is_gone_make_no_other_one_known_under_a_new_id(
+    bench: Bench,
+) -> None:
+    """A device sends the same header block each time, and another program takes each message from the server."""
+    for n in range(4):
+        content = b"Subject: alarm\r\nDate: Thu, 1 Jan 1970 00:00:00 +0000\r\n\r\nsensor %d\r\n" % n
+        bench.maildrop.mails = [Mail(b"id-%d" % n, content)]
+        assert (await bench.sync())["retrieved"] == 1
+    bench.maildrop.mails[0].unique_id = b"other"
+    report = await bench.sync()
+    assert (report["known"], report["retrieved"]) == (1, 0), "its octets tell"
+
+
 @pytest.mark.parametrize("removed", [0, 2])
 async def test_ids_that_are_free_behind_a_refused_quit_are_of_new_mail(bench: Bench, removed: int) -> None:
     await bench.change(server_retention=DELETING)

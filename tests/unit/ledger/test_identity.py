@@ -20,6 +20,7 @@ from app.mail.fingerprint import Fingerprint, fingerprint, names_digest, shown
 
 STEADY, RETURNED, NAMELESS = Relation.STEADY, Relation.RETURNED, Relation.NAMELESS
 DELETED, RENAMED, ELSEWHERE = Relation.DELETED, Relation.RENAMED, Relation.ELSEWHERE
+REVIEWED = Relation.REVIEWED
 MOVED, NUMBERED, RENUMBERED = Relation.MOVED, Relation.NUMBERED, Relation.RENUMBERED
 
 LINE = Known(
@@ -61,11 +62,14 @@ ANOTHER = Fingerprint(b"other headers", b"", b"other names", 300)
         (NAMELESS, UNCHANGED, 1_000, True),
         (NAMELESS, SCANNED, 1_040, False),  # whoever can send mail can forge that: the octets decide
         (NAMELESS, SCANNED, 1_041, False),
-        # New ids: headers and size, else the octets decide.
-        (RENAMED, UNCHANGED, 1_000, True),
-        (RENAMED, UNCHANGED, 1_001, False),
-        (RENAMED, UNCHANGED, None, False),
+        # New ids: the octets decide, for a device sends the same headers each time.
+        (RENAMED, UNCHANGED, 1_000, False),
         (RENAMED, SCANNED, 1_040, False),
+        # New ids, and a person who decides about them.
+        (REVIEWED, UNCHANGED, 1_000, True),
+        (REVIEWED, UNCHANGED, 1_001, False),
+        (REVIEWED, UNCHANGED, None, False),
+        (REVIEWED, SCANNED, 1_040, False),
         # Another id in an ordinary listing: nobody is recognised by what senders choose.
         (ELSEWHERE, UNCHANGED, 1_000, False),
         (ELSEWHERE, SCANNED, 1_040, False),
@@ -77,9 +81,10 @@ def test_what_headers_and_sizes_decide(
     assert is_same_by_headers(relation, LINE, shown_now, octets) is is_same
 
 
-@pytest.mark.parametrize(("relation", "is_same"), [(STEADY, True), (DELETED, True), (NAMELESS, True), (RENAMED, True),
-                                                   (MOVED, True), (NUMBERED, True), (RENUMBERED, True),
-                                                   (RETURNED, False), (ELSEWHERE, False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("relation", "is_same"),
+    [(relation, relation not in {RETURNED, ELSEWHERE}) for relation in Relation],
+)
 def test_equal_octets_behind_the_headers_decide_only_where_the_three_propose(
     relation: Relation, *, is_same: bool
 ) -> None:
@@ -108,6 +113,9 @@ def test_a_line_that_was_never_retrieved_is_never_proposed() -> None:
     assert not is_proposed(STEADY, filtered, SCANNED)
     assert is_same_by_headers(STEADY, filtered, SCANNED, 1_040)
     assert is_same_by_headers(STEADY, replace(filtered, head_octets=None), UNCHANGED, 1_040)
+    assert is_same_by_headers(RENAMED, filtered, UNCHANGED, 1_000), "nothing else tells who it was"
+    assert not is_same_by_headers(RENAMED, filtered, UNCHANGED, 1_001)
+    assert not is_same_by_headers(RENAMED, filtered, UNCHANGED, None)
 
 
 def test_a_message_that_nothing_names_is_proposed_under_its_own_steady_id_alone() -> None:
@@ -186,6 +194,7 @@ def test_ids_are_numbers_where_all_messages_move_up_by_as_many() -> None:
         (b"b", {}, {}, Relation.ELSEWHERE),
         (b"b", {}, {"is_wholesale": True, "is_in_doubt": True}, Relation.RENAMED),
         (b"b", {}, {"is_in_doubt": True}, Relation.RENUMBERED),
+        (b"b", {}, {"is_wholesale": True, "is_reviewed": True}, Relation.REVIEWED),
         (b"b", {"is_missing": True}, {"is_in_doubt": True}, Relation.ELSEWHERE),
         (b" headers-b", {}, {"is_wholesale": True}, Relation.NAMELESS),
     ],

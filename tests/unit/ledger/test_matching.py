@@ -74,7 +74,9 @@ def test_an_id_that_another_client_wrote_down_differently_is_its_line() -> None:
 
 def test_headers_that_decide_nothing_recognise_nothing() -> None:
     there = Matcher(
-        own=[], absent=[line(1, b"old")], circumstances=Circumstances(ids_changed=True, is_wholesale=True)
+        own=[],
+        absent=[line(1, b"old")],
+        circumstances=Circumstances(ids_changed=True, is_wholesale=True, is_reviewed=True),
     )
     assert there.take_by_headers(candidate(b"new"), UNNAMED) is None
     assert there.take_by_headers(candidate(b"new"), Fingerprint(b"others", b"")) is None
