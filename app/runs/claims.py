@@ -5,19 +5,20 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Text, TextClause, and_, bindparam, case, cast, delete, func, text, update
+from sqlalchemy import Text, TextClause, and_, bindparam, case, delete, func, text, update
+from sqlalchemy import cast as cast_in_sql
 from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session, SQLModel, col, select
+from sqlmodel import Session, SQLModel, col
 
 from app.database import UtcDateTime
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
 from app.runs.admission.slots import Capacity, Queue
 from app.runs.errors import LeaseLost
-from app.runs.models import ACTIVE, Sync, SyncId, SyncStatus, Trigger
+from app.runs.models import Sync, SyncId, SyncStatus, Trigger
 from app.runs.repository import Claim, leave
 
 # Made once: to make a statement and its cache key costs several times its execution.
@@ -46,6 +47,7 @@ _QUEUED = (
     .order_by(_SYNCS.c.server, _SYNCS.c.id)  # as the index has them, lest a planner finds a scan cheaper
     .limit(bindparam("most"))
 )
+_ACTIVE = select_columns(_SYNCS).where(_IS_OPEN, _SYNCS.c.mailbox_id == bindparam("mailbox"))
 _LOST = select_columns(_SYNCS.c.id).where(_IS_LOST).limit(bindparam("most"))
 _LET_GO = {"status": SyncStatus.QUEUED.value, "worker": None, "lease_expires_at": None}
 _TAKE_FROM_THE_DEAD = update(_SYNCS).where(_IS_LOST).values(_LET_GO)
@@ -56,7 +58,9 @@ _RUNNING = (
 )
 _HOST = func.rtrim(func.lower(_MAILBOXES.c.host), ".")
 _SERVER = (
-    select_columns(case((_MAILBOXES.c.is_private, _HOST + ":" + cast(_MAILBOXES.c.port, Text)), else_=_HOST))
+    select_columns(
+        case((_MAILBOXES.c.is_private, _HOST + ":" + cast_in_sql(_MAILBOXES.c.port, Text)), else_=_HOST)
+    )
     .where(_MAILBOXES.c.id == bindparam("of"))
     .scalar_subquery()
 )
@@ -143,13 +147,12 @@ NO_LIMITS = Limits()
 def request(
     db: Session, mailbox_id: MailboxId, trigger: Trigger, *, now: datetime, traceparent: str | None = None
 ) -> Sync:
-    """The queued or running sync of the mailbox, made now if there is none, as a child of the span ``traceparent``."""
-    row = _queued(mailbox_id, trigger, now) | {"traceparent": traceparent}
-    insert = _insert_unless_active(db).returning(_SYNCS.c.id)
-    inserted = db.connection().execute(insert, [row | {"of": mailbox_id}]).first()
-    if inserted is not None:
-        return Sync(id=inserted[0], **row)
-    found = active(db, mailbox_id)
+    """The queued or running sync of the mailbox, made now if there is none, as a child of the span ``traceparent``; to
+    be read only: a plain row.
+    """
+    row = _queued(mailbox_id, trigger, now) | {"of": mailbox_id, "traceparent": traceparent}
+    made = db.connection().execute(_insert_and_return(db.get_bind().dialect.name), [row]).first()
+    found = active(db, mailbox_id) if made is None else cast("Sync", made)
     assert found is not None
     return found
 
@@ -177,9 +180,9 @@ def active_of(db: Session, mailbox_ids: Sequence[MailboxId]) -> dict[MailboxId, 
 
 
 def active(db: Session, mailbox_id: MailboxId) -> Sync | None:
-    """The queued or running sync of the mailbox."""
-    ours = select(Sync).where(Sync.mailbox_id == mailbox_id, col(Sync.status).in_(ACTIVE))
-    return db.exec(ours).one_or_none()
+    """The queued or running sync of the mailbox, to be read only: a plain row."""
+    row = db.connection().execute(_ACTIVE, {"mailbox": mailbox_id}).one_or_none()
+    return cast("Sync | None", row)
 
 
 def request_due(db: Session, *, now: datetime, limit: int) -> int:
@@ -362,6 +365,11 @@ def _insert_unless_active_on(dialect: str) -> Any:
         .values(server=_SERVER, pace=_PACE)
         .on_conflict_do_nothing(index_elements=["mailbox_id"], index_where=where)
     )
+
+
+@lru_cache(maxsize=2)
+def _insert_and_return(dialect: str) -> Any:
+    return _insert_unless_active_on(dialect).returning(_SYNCS)
 
 
 @lru_cache(maxsize=2)

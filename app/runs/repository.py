@@ -58,6 +58,22 @@ _ONE = select_columns(_SYNCS).where(
     _SYNCS.c.id == bindparam("sync"),
     exists().where(_MAILBOXES.c.id == _SYNCS.c.mailbox_id, _MAILBOXES.c.removed_at.is_(None)),
 )
+_OF_MAILBOX = _SYNCS.c.mailbox_id == bindparam("mailbox")
+_KEPT_FROM = (
+    select_columns(_SYNCS.c.id)
+    .where(_OF_MAILBOX)
+    .order_by(_SYNCS.c.id.desc())
+    .offset(QUIET_POLLS_KEPT - 1)
+    .limit(1)
+    .scalar_subquery()
+)
+# Rows that are being forgotten by age are left to whoever does so: neither waits for the other.
+_OLD_AND_QUIET = (
+    select_columns(_SYNCS.c.id)
+    .where(_OF_MAILBOX, _SYNCS.c.id < _KEPT_FROM, *_FOUND_NOTHING)
+    .with_for_update(skip_locked=True)
+)
+_FORGET_QUIET = delete(_SYNCS).where(_SYNCS.c.id.in_(_OLD_AND_QUIET))
 _UPDATE_OURS = update(_SYNCS).where(  # the columns come as parameters
     _SYNCS.c.id == bindparam("sync"),
     _SYNCS.c.lease_token == bindparam("token"),
@@ -319,12 +335,7 @@ def forget_finished(
 
 def forget_quiet(db: Session, mailbox_id: MailboxId) -> None:
     """Forget polls that found nothing, but for those among a mailbox's last ``QUIET_POLLS_KEPT`` syncs."""
-    ours = _SYNCS.c.mailbox_id == mailbox_id
-    last = select_columns(_SYNCS.c.id).where(ours).order_by(_SYNCS.c.id.desc())
-    kept_from = last.offset(QUIET_POLLS_KEPT - 1).limit(1).scalar_subquery()
-    # Rows that are being forgotten by age are left to whoever does so: neither waits for the other.
-    older = select_columns(_SYNCS.c.id).where(ours, _SYNCS.c.id < kept_from, *_FOUND_NOTHING)
-    db.execute(delete(Sync).where(col(Sync.id).in_(older.with_for_update(skip_locked=True))))
+    db.connection().execute(_FORGET_QUIET, {"mailbox": mailbox_id})
 
 
 def compare_anew(db: Session, mailbox_id: MailboxId) -> None:

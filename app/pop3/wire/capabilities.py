@@ -101,6 +101,8 @@ class Capabilities:
             elif name not in _REGISTERED and redaction.is_repeated_in(name):
                 del tags[name]
         others = [name for name in tags if name not in _REGISTERED]
+        if len(others) < 2:  # each alone was judged
+            return Capabilities(tags)
         if redaction.is_cut_up_in(others) or redaction.is_cut_up_in(sorted(others)):
             tags = {name: arguments for name, arguments in tags.items() if name in _REGISTERED}
         return Capabilities(tags)

@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import delete, func, insert, text, update
+from sqlalchemy import bindparam, delete, func, insert, text, update
 from sqlalchemy import select as select_columns
-from sqlmodel import Session, SQLModel, col, select
+from sqlmodel import Session, SQLModel, col
 
 from app.access.reach import ALL_MAILBOXES, Reach
 from app.errors import AppError
@@ -33,6 +33,13 @@ _KEPT: Final = timedelta(days=30)
 
 _SYNCS = SQLModel.metadata.tables["syncs"]
 _MEMBERS = SQLModel.metadata.tables["sync_batch_syncs"]
+_BATCHES = SQLModel.metadata.tables["sync_batches"]
+_UNENDED = (  # asked for every second
+    select_columns(_BATCHES.c.id)
+    .where(_BATCHES.c.ended_at.is_(None))
+    .order_by(_BATCHES.c.id)
+    .limit(bindparam("most"))
+)
 
 
 class BatchStatus(StrEnum):
@@ -86,10 +93,7 @@ def begin(
 
 def unended(db: Session, *, limit: int) -> Sequence[BatchId]:
     """Batches that have not ended, the oldest first."""
-    rows = db.exec(
-        select(SyncBatch.id).where(col(SyncBatch.ended_at).is_(None)).order_by(col(SyncBatch.id)).limit(limit)
-    )
-    return [BatchId(row) for row in rows if row is not None]
+    return [BatchId(row) for row in db.connection().execute(_UNENDED, {"most": limit}).scalars()]
 
 
 def get(db: Session, batch_id: BatchId, *, reach: Reach) -> Progress | None:
