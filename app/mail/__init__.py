@@ -16,6 +16,7 @@ reads who, when and what about from the headers, with ``people``, ``dates``, ``w
 | several From fields, authors or addresses | all in ``authors``; ``from_ambiguous`` | RFC 5322 §3.6.2 | envelope |
 | ``ceo@bank.example@evil.example`` | the same: programs show one part or another | RFC 5322 §3.4.1 | people |
 | an address that is cut, or hides characters | the same | UTS 39 | people, envelope |
+| ``<ceo@bank.example evil.example>`` | joined, and the same: programs show either word | | people |
 | more headers than are read | the same: one more From may follow | RFC 5322 §3.6 | envelope |
 | ``Doe, John <john@…>``, ``AT&amp;T <…>``, ``root (Cron Daemon)`` | one person | mail programs | people |
 | ``@ , ;`` within an encoded word or a character | no part of the structure | RFC 2047 §5 | words |
@@ -42,9 +43,10 @@ reads who, when and what about from the headers, with ``people``, ``dates``, ``w
 | ``==``, ``=`` before blanks at a line's end | itself; a soft line end | mail programs | transfer |
 | uuencode and yEnc within a text | attachments | POSIX.1, yEnc 1.3 | embedded |
 | a plain footer behind base64 | left out: base64 ends where it ends | mail programs | transfer |
-| words instead of base64 | given as they came | mail programs | transfer |
+| words instead of base64 | given as they came, were they letters alone | mail programs | transfer |
 | Content-Location instead of a Content-ID | the image is shown: ``cid:`` and the address | RFC 2557 | locations, html |
 | ``multipart; boundary=x``, ``text/html:`` | what it looks like | mail programs | parts |
+| ``application-x-gzip; name="a.gz"`` | a file, for it has a name | mail programs | parts |
 | a PDF beside HTML with a Content-ID | an attachment: no HTML can show it | mail programs | roles |
 | S/MIME as application/octet-stream | known by the name of its file | RFC 8551 §3.2.1 | kinds |
 | ``start=`` names a part that never comes | the first HTML | RFC 2387 §3.2 | parts |

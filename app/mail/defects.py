@@ -17,13 +17,17 @@ WRONG_CHARSET = "Some text is not valid in its charset; what is not was replaced
 BAD_DATE = "The date cannot be read."
 DATE_WITHOUT_ZONE = "The date names no zone; it was taken for UTC."
 BAD_ADDRESS = "An address cannot be read."
-ADDRESS_ALTERED = "An address is not shown as it came: it is too long, or holds what cannot be shown."
+ADDRESS_ALTERED = (
+    "An address is not shown as it came: it is too long, or holds blanks or what cannot be shown."
+)
 NAME_LIKE_ADDRESS = "The name beside an address looks like another address."
 AMBIGUOUS_SENDER = "It is not certain who wrote the message: several senders are named; the first was taken."
 INVISIBLE = "Invisible characters, or some that turn the reading direction, were left out."
 ADDRESSES_CUT = "There are more addresses than are read; the rest was left out."
 BARE_CR = "Lines end with CR alone; they were read as if they ended with LF."
-BAD_CONTENT_TYPE = "A content type cannot be read; the part was taken for plain text."
+BAD_CONTENT_TYPE = (
+    "A content type cannot be read; the part was taken for plain text, or a file if it has a name."
+)
 NO_BOUNDARY = "A multipart has no boundary, or it never comes; it was taken for plain text."
 NOT_CLOSED = "A multipart is never closed; the message may have been cut."
 TOO_DEEP = "Parts are nested too deep; the innermost were left closed."

@@ -334,15 +334,19 @@ def _part(scanner: Scanner, block: Block, parent: _Multipart, found: list[str]) 
 
 
 def _mended(content_type: str, block: Block, found: list[str]) -> str:
-    """A type that is none: what can be read in it; else a multipart, if it has a boundary, or plain text."""
-    readable = _READABLE_TYPE.search(content_type)
-    if readable is not None:
+    """A type that is none: what can be read in it; else a multipart, a file, or plain text, by its parameters."""
+    if readable := _READABLE_TYPE.search(content_type):
         return readable[0]
     if content_type == "multipart":
         return "multipart/mixed"
     found.append(defects.BAD_CONTENT_TYPE)
-    has_boundary = parameter(block.first("content-type"), b"boundary") is not None
-    return "multipart/mixed" if has_boundary else "text/plain"  # RFC 2045 §5.2
+    if parameter(block.first("content-type"), b"boundary") is not None:
+        return "multipart/mixed"
+    if content_type.startswith(("text", "plain", "html")) or not parameter(
+        block.first("content-type"), b"name"
+    ):
+        return "text/plain"  # RFC 2045 §5.2
+    return "application/octet-stream"
 
 
 def _may_be_root(part: Part, start: str) -> bool:

@@ -50,6 +50,7 @@ _RUN_OF_BLANKS = re.compile(r"[ \t\r\n\v\f]+")  # those of Japanese names (U+300
 _SCHEMES = frozenset({"mailto", "smtp"})
 _AROUND_AT = re.compile(r"\s*+@\s*+")
 _BLANKS_OR_QUOTED = re.compile(r'("(?:[^"\\]|\\.)*+"?+)|\s++', re.DOTALL)
+_SPLIT = re.compile(r"[^\s@.,:;<>]\s++[^\s@.,:;<>]")  # programs show one word of it or another, or join them
 _BEFORE_DOT = re.compile(r"(?<=\S)\s++\.\s*+(?=\S)")  # of a domain: RFC 5322 §4.4 lets blanks stand there
 
 
@@ -250,6 +251,8 @@ class _Scan:
                 self._add(_Kind.TEXT, "<")
                 return
             self._found.append(defects.BAD_ADDRESS)
+        if "@" in match[1] and '"' not in match[1] and _SPLIT.search(_without_comments(match[1])):
+            self._found.append(defects.ADDRESS_ALTERED)
         self._at = match.end()
         self._add(_Kind.ANGLE, match[1])
 
@@ -311,13 +314,9 @@ def _around_at(pieces: Sequence[_Piece]) -> list[_Piece]:
         or not (
             before.rstrip().endswith("@")
             or after.lstrip().startswith(("@", "."))
-            or _is_dotted(before, after)
+            or (before.endswith(".") and after[:1].strip())
         )
     ]
-
-
-def _is_dotted(before: str, after: str) -> bool:
-    return before.endswith(".") and bool(after[:1].strip())
 
 
 def _words(pieces: Sequence[_Piece]) -> Iterator[tuple[str, bool]]:

@@ -41,6 +41,11 @@ _FOOTER = re.compile(
 )
 # Three words and a character of no base64: it has not begun.
 _PROSE = re.compile(rb"(?=[^\n]*[^A-Za-z0-9+/=\s])[^\s=_*~#-]\S*+[^\S\n]++\S++[^\S\n]++\S")
+# Or words of letters alone, large and small as they do not stand in base64: two are a line, or three begin it.
+_WORDS = re.compile(
+    rb"[A-Z]?[a-z]++[ \t]++[A-Z]?[a-z]++[ \t\r]*+(?:\n|\Z)"
+    rb"|(?:(?:[A-Z]?[a-z]++|[A-Z]++)[ \t]++){2}(?:[A-Z]?[a-z]++|[A-Z]++)(?:\s|\Z)"
+)
 # And behind padding: any line that is no base64.
 _NO_BASE64 = re.compile(
     rb"^(?=[^\n]{1,998}\n)[ \t]*+[A-Za-z0-9+/=]*+(?:[^A-Za-z0-9+/=\s]|[ \t]++[^\s])", re.MULTILINE
@@ -80,7 +85,8 @@ def decoded_whole(data: bytes, encoding: str, budget: Budget, found: list[str]) 
         return _decoded_qp(data, is_last=True)
     if encoding == "base64":
         solid = data.translate(None, _WHITESPACE)
-        if not len(solid) % 4 and (decoded := _strict(solid, len(solid))) is not None:
+        is_whole = not len(solid) % 4 and not _WORDS.match(data[:_LONGEST_FOOTER_LINE].lstrip())
+        if is_whole and (decoded := _strict(solid, len(solid))) is not None:
             return decoded
     return b"".join(decoded_pieces((data,), encoding, budget, found))
 
@@ -115,7 +121,7 @@ def _base64(
         if b"\n" in first_line or sum(map(len, start)) >= _LONGEST_FOOTER_LINE:
             break
     pieces = chain(start, pieces)
-    if _PROSE.match(first_line):
+    if _PROSE.match(first_line) or _WORDS.match(first_line):
         found.append(defects.BAD_BASE64)
         yield from pieces
         return

@@ -60,6 +60,23 @@ def test_a_boundary_that_occurs_is_believed_although_the_type_cannot_be_read(con
     assert parse(with_body(b"Content-Type: " + content_type, b"Hello")).text == "Hello"
 
 
+@pytest.mark.parametrize("content_type", [b"application-x-gzip", b"pdf", b"=?utf-8?q?x?=", b"application"])
+def test_a_part_with_a_name_whose_type_cannot_be_read_is_a_file(content_type: bytes) -> None:
+    raw = with_body(b"Content-Type: " + content_type + b"; name=a.gz", b"\x1f\x8b")
+    parsed = parse(raw)
+    assert [(one.filename, one.content_type) for one in parsed.attachments] == [
+        ("a.gz", "application/octet-stream")
+    ]
+    assert (parsed.text, summarise(raw).has_attachments) == (None, True)
+    assert defects.BAD_CONTENT_TYPE in parsed.warnings
+
+
+@pytest.mark.parametrize("content_type", [b"text", b"plain", b"html", b"textplain"])
+def test_a_type_that_is_only_half_written_is_text_with_a_name_too(content_type: bytes) -> None:
+    parsed = parse(with_body(b"Content-Type: " + content_type + b"; name=a.txt", b"Hello"))
+    assert (parsed.text, parsed.attachments) == ("Hello", ())
+
+
 def test_a_part_without_headers_and_without_an_empty_line_is_text_and_it_is_told() -> None:
     parsed = parse(multipart(b"Hello", b"Content-Type: application/pdf\r\n\r\nx"))
     assert (parsed.text, parsed.warnings) == ("Hello", (defects.NO_EMPTY_LINE,))

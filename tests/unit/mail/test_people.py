@@ -261,6 +261,12 @@ def test_raw_octets_within_an_encoded_word_are_octets_of_its_charset() -> None:
         ("Boss\u200b <ceo@bank.example>", False),
         ('"x"' * 10_001 + " <ceo@bank.example>", True),
         ("Boss <ceo@bank.example> via <evil@evil.example>", True),
+        ("Boss <ceo@bank.example evil.example>", True),  # joined it would be another domain
+        ("Boss <ceo@bank.example (c) evil.example>", True),
+        ("Boss <evil ceo@bank.example>", True),
+        ("Boss <ceo@bank.exam\r\n ple>", True),
+        ("Boss < ceo @ bank . example (c) >", False),
+        ('Boss <"the ceo" @ bank.example>', False),
     ],
 )
 def test_conditions_on_the_sender_are_met_only_where_it_is_certain(value: str, is_uncertain: bool) -> None:

@@ -98,6 +98,10 @@ def test_base64_ends_before_a_footer_in_plain_text(footer: bytes, body: bytes) -
         b"(A note.) It has a line.\n--\nx\n",
         b"12:30 lunch, 13:30 coffee",
         b"many, many, " * 200,
+        b"Good day\nto all\n",
+        b"Dear Anna and all the others\r\nwords and words\r\n",
+        b"\nPLEASE READ THIS\n",
+        b"I will come at noon",  # as many letters as base64 would have
     ],
 )
 def test_what_begins_with_words_was_never_base64(body: bytes) -> None:
@@ -116,6 +120,7 @@ def test_behind_padding_any_words_are_a_footer(footer: bytes) -> None:
     ("data", "octets"),
     [
         (b"QUJD REVG\nR0hJ\n", b"ABCDEFGHI"),
+        (b"QUJD REVG R0hJ QUJD\n", b"ABCDEFGHIABC"),
         (b"QQ==\r\nQg==\r\n", b"AB"),
         (b"QUJD\n!QUJD\n", b"ABCABC"),
         (b"QUJ\0D\n", b"ABC"),
