@@ -6,7 +6,7 @@ from enum import Enum, auto
 from typing import BinaryIO, Final
 
 from app.pop3.errors import is_meant_for_all, response_code
-from app.pop3.transaction.sizes import size_of
+from app.pop3.transaction.sizes import Size, size_of
 from app.pop3.wire.dialogue import Dialogue
 from app.pop3.wire.protocol import Status
 
@@ -90,18 +90,34 @@ class Place(Enum):
 def place_of(reply: Retrieved, listed: Mapping[int, int | None], waiting: Iterable[Retrieved]) -> Place:
     """Of a whole message. ``listed``: what LIST said, by message-number. ``waiting``: answers that came before."""
     said, others = listed[reply.number], {listed[one.number] for one in waiting}
-    if said is None or not isinstance(reply.body, bytes):
+    if said is None or reply.body is None:
         return Place.OPEN
     if reply.octets == said and not others:
         return Place.OWN  # the usual case, without a look at the body
+    if not isinstance(reply.body, bytes):  # in a file, and not measured
+        if reply.octets == said:
+            return Place.OPEN if said in others else Place.OWN
+        return Place.CUT if reply.octets < said else Place.OPEN
     size = size_of(reply.body)
-    if size.is_exactly(said):
+    if said in _counts(size):
         return Place.OPEN if said in others else Place.OWN
     if any(size.is_exactly(other) for other in others):
         return Place.ANOTHER
     # Some count the dots that they stuff, some the end mark. What a sender hides behind a forged one is longer.
-    is_counted = said - size.octets in {_END_MARK, size.dots, size.dots + _END_MARK}
+    dots = _stuffed(reply.body, size)
+    is_counted = said - size.octets in {_END_MARK, dots, dots + _END_MARK}
     return Place.CUT if size.octets < said and not is_counted else Place.OPEN
+
+
+def _counts(size: Size) -> set[int]:
+    """What a server may say of all that came. Not with CRLF for the bare LF among CRLF: who writes them into a letter
+    chooses how many octets they hide."""
+    return {size.octets, size.lf} if size.lf < size.octets else {size.octets, size.crlf}
+
+
+def _stuffed(body: bytes, size: Size) -> int:
+    """Lines that begin with a dot. One behind a bare LF is none, where others end with CRLF."""
+    return body.count(b"\r\n.") + body.startswith(b".") if size.lf < size.octets else size.dots
 
 
 def place_of_head(reply: Retrieved) -> Place:

@@ -34,8 +34,9 @@ async def what_came(replies: AsyncIterator[pop3.Retrieved]) -> tuple[dict[int, b
     came: dict[int, bytes] = {}
     try:
         async for reply in replies:
-            assert isinstance(reply.body, bytes)
-            came[reply.number] = reply.body
+            assert reply.body is not None
+            came[reply.number] = reply.body if isinstance(reply.body, bytes) else reply.body.read()
+            reply.close()
     except pop3.Pop3Error as error:
         return came, error
     return came, None
@@ -104,6 +105,55 @@ async def test_what_a_sender_writes_and_what_comes_late_is_no_answer_for_another
     others = {number: body for number, body in came.items() if number != CULPRIT}
     assert others == {number: drop.messages[number - 1].content for number in others}
     assert error is not None
+
+
+@pytest.mark.parametrize("capabilities", [CAPABILITIES, LOCK_STEP], ids=["pipelined", "lock step"])
+@pytest.mark.parametrize("is_late", [False, True], ids=["at once", "late"])
+@pytest.mark.parametrize(
+    ("line", "times"),
+    [(b"a\n", None), (b"a\n.", None), (b"b\n.", -3), (b"a\r\n", PIECE_OCTETS // 2)],
+    ids=["bare LF", "dots behind bare LF", "the same, and the end mark", "in a file"],
+)
+async def test_what_a_sender_writes_before_it_does_not_make_up_for_what_it_hides(
+    line: bytes, times: int | None, *, is_late: bool, capabilities: tuple[str, ...]
+) -> None:
+    """Bare LF for each octet behind the forged end, as if LIST had counted them as CRLF, or as dots; or so much that
+    what came is not in memory."""
+    for forged in answers(1, 30), answers(9, 30_000):
+        drop, _ = forging(b"")
+        hidden = b".\r\n" + forged + b"b\r\n"
+        lines = len(hidden) + (times or 0) if times is None or times < 0 else times
+        raw = letter("m3", line * lines + b"\r\n" + hidden)
+        drop.messages[CULPRIT - 1] = replace(drop.messages[CULPRIT - 1], content=raw)
+        answer = b"+OK\r\n" + raw + b".\r\n"
+        late = {f"RETR {CULPRIT}": answer.index(b"\r\n.\r\n") + 5} if is_late else {}
+        entries = [(number, one.octets) for number, one in enumerate(drop.messages, 1)]
+        async with (
+            FakePop3Server(
+                drop, faults=Faults(instead={f"RETR {CULPRIT}": answer}, late=late), capabilities=capabilities
+            ) as server,
+            logged_in(server, silence=0.1, memory_octets=100_000) as session,
+        ):
+            came, error = await what_came(session.retrieve(entries))
+        others = {number: body for number, body in came.items() if number != CULPRIT}
+        assert others == {number: drop.messages[number - 1].content for number in others}
+        assert error is not None
+
+
+@pytest.mark.parametrize(
+    ("over", "of_each"), [(-3, -1), (0, 1), (3, 1)], ids=["LF", "dots", "dots and end marks"]
+)
+async def test_no_way_of_counting_makes_a_message_short(over: int, of_each: int) -> None:
+    drop = FakeMaildrop()
+    for number in range(1, 11):
+        content = letter(f"m{number}", b".x\r\n" * number)
+        octets = len(content) + over + of_each * number
+        drop.deliver(content, f"id-{number}", listed_octets=octets)
+    entries = [(number, one.octets) for number, one in enumerate(drop.messages, 1)]
+    async with FakePop3Server(drop) as server, logged_in(server) as session:
+        came, error = await what_came(session.retrieve(entries))
+    assert (len(came), error) == (10, None)
+    assert server.verbs.count("NOOP") == 1, "nothing was waited for"
 
 
 @pytest.mark.parametrize("capabilities", [CAPABILITIES, LOCK_STEP], ids=["pipelined", "lock step"])
