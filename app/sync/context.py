@@ -1,9 +1,10 @@
 """What the steps of a sync work with: the tools of all syncs, the context of one, and what it has found so far."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlmodel import Session
@@ -18,7 +19,7 @@ from app.ledger.listing_view import ListingView
 from app.ledger.matching import Matcher
 from app.ledger.models import Leased
 from app.mailboxes import repository as mailboxes
-from app.mailboxes.models import Mailbox
+from app.mailboxes.models import InitialSync, Mailbox
 from app.maildrops.causes.steps import Stage
 from app.maildrops.login import Maildrop
 from app.messages.indexed.indexed_headers import NO_HEADERS, IndexedHeaders
@@ -119,8 +120,25 @@ class SyncContext:
     async def with_every_id(self, raw: pop3.RawListing) -> pop3.Listing:
         """The listing; where the server gives no unique-ids to some messages they have one of ours."""
         return await with_every_id(
-            self.session, raw, most_entries=self.most_entries, slices=self.tools.slices
+            self.session,
+            raw,
+            most_entries=self.most_entries,
+            slices=self.tools.slices,
+            of_unread=self.of_unread,
         )
+
+    async def of_unread(self, ids: Collection[bytes]) -> Collection[bytes]:
+        """Of ids for messages that cannot be read those of the baseline: all, where it is taken now."""
+        if self.takes_baseline:
+            return ids
+        asked = partial(ledger.read_part, maildrop=self.maildrop, ids=ids)
+        lines = await self.tools.database.read(asked)
+        return {line.unique_id for line in lines if not line.is_missing}
+
+    @property
+    def takes_baseline(self) -> bool:
+        """Whether this listing shows what is known from the start, and never retrieved."""
+        return self.mailbox.listed_at is None and self.mailbox.initial_sync == InitialSync.FROM_NOW
 
     def mailbox_now(self, db: Session) -> Mailbox:
         """The mailbox as it is by now. Raises LeaseLost where there is none."""

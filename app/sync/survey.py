@@ -14,7 +14,6 @@ from app.ledger.lines import Candidate, Known, is_made_up, ledger_key
 from app.ledger.listing_digest import Change, ListingDigest
 from app.ledger.listing_view import ListingView
 from app.ledger.matching import Matcher
-from app.mailboxes.models import InitialSync, Mailbox
 from app.maildrops.errors import SyncErrorCode, SyncFailed
 from app.sync.blame import blaming
 from app.sync.context import Surveyed, SyncContext
@@ -44,6 +43,7 @@ async def list_messages(sync: SyncContext, *, ids_are_numbers: bool) -> Listed:
             now=sync.tools.clock(),
             took=sync.share.took,
             ids_are_numbers=ids_are_numbers,
+            of_unread=sync.of_unread,
         )
     except UidlFailed as error:
         findings.columns |= error.facts
@@ -97,7 +97,7 @@ async def triage_candidates(
 ) -> Triaged:
     """Put each candidate in its place. Raises SyncFailed and the client's errors."""
     mailbox, tools = sync.mailbox, sync.tools
-    is_baseline = takes_baseline(mailbox)
+    is_baseline = sync.takes_baseline
     if is_baseline and not _may_begin_with(sync, max(listed.raw.stat.count - view.listed, 0)):
         raise SyncFailed(SyncErrorCode.SERVER_TEMPORARY, "The first listing is shorter than STAT said.")
     undecided = () if view.diff.is_wholesale else (*view.diff.fresh, *view.diff.due)
@@ -147,11 +147,6 @@ def _may_begin_with(sync: SyncContext, lacking: int) -> bool:
         sync.findings.columns["stat_excess"] = lacking
     is_for_long = before is not None and mailbox.failures >= _TRIED and now - since >= _TRIED_FOR
     return not lacking or lacking == before or is_for_long
-
-
-def takes_baseline(mailbox: Mailbox) -> bool:
-    """Whether the next listing shows what is known from the start, and never retrieved."""
-    return mailbox.listed_at is None and mailbox.initial_sync == InitialSync.FROM_NOW
 
 
 async def _view_growth(

@@ -1198,3 +1198,30 @@ async def test_a_refusal_may_wait_for_an_answer_of_another_turn_to_show_what_it_
     assert await bench.try_sync() == ("partial", None)
     assert await bench.subjects() == ["a"]
     assert sorted(line.state for line in await bench.lines()) == ["failed", "stored"]
+
+
+@pytest.mark.parametrize("has_uidl", [True, False])
+async def test_what_cannot_be_read_at_the_beginning_is_old_when_it_can(
+    bench: Bench, *, has_uidl: bool
+) -> None:
+    """It has no id, and TOP and RETR are refused meanwhile."""
+    await bench.change(initial_sync="from_now")
+    bench.maildrop.whims.has_uidl = has_uidl
+    put(bench, "a", "b")
+    bench.maildrop.mails.append(Mail(b"", letter("machine", size=1_200)))
+    bench.maildrop.whims.refuses = {b""}
+    for _ in range(3):
+        await bench.sync()
+        bench.now += HOUR
+    assert (await bench.counts())["missing"] == 0
+    put(bench, "new", first=3)
+    bench.maildrop.whims.refuses = set()
+    await syncs(bench, 2)
+    bench.maildrop.mails.append(Mail(b"", letter("alarm", size=1_200)))
+    bench.maildrop.whims.refuses = {b""} if has_uidl else set()
+    await bench.try_sync()
+    bench.maildrop.whims.refuses = set()
+    for _ in range(3):
+        bench.now += HOUR
+        await bench.sync()
+    assert await bench.subjects() == ["new", "alarm"]

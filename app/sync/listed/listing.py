@@ -1,7 +1,7 @@
 """The listing of a maildrop. Where the server has no UIDL, ids made of the headers stand in for unique-ids."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -16,6 +16,14 @@ from app.runs.admission.schedule import is_without_uidl
 
 _DIGITS = 40
 _BLOCK = 512 * 1024
+
+IdsOfUnread = Callable[[Collection[bytes]], Awaitable[Collection[bytes]]]
+"""Of ids made of sizes alone, for messages that cannot be read at all, those under which they are to be listed."""
+
+
+async def nothing_unread(_ids: Collection[bytes]) -> Collection[bytes]:
+    """What cannot be read is not listed."""
+    return ()
 
 
 def most_entries(listed_before: int | None, limits: pop3.Limits) -> int:
@@ -49,13 +57,14 @@ async def list_maildrop(
     now: datetime,
     took: pop3.Took = pop3.nobody_counts,
     ids_are_numbers: bool | None = None,
+    of_unread: IdsOfUnread = nothing_unread,
 ) -> Listed:
     """The listing. Raises UidlFailed where UIDL may work the next time. ``took`` may have a long one wait.
 
     A server without UIDL, or with message-numbers for unique-ids, is asked for the headers of every message (TOP), at
     every sync: their digest is the id, with the size where the headers do not name the message. Where TOP fails too,
     the digest of the whole message is. A message whose headers cannot be had either way is not listed, which shows as
-    a short listing.
+    a short listing, unless it was there at the beginning (``of_unread``).
     """
     ids_are_numbers = mailbox.ids_are_numbers if ids_are_numbers is None else ids_are_numbers
     try:
@@ -78,25 +87,32 @@ async def list_maildrop(
                 facts=facts,
             ) from error
     sizes = await asyncio.to_thread(pop3.sizes_by_number, raw.sizes)
-    ids = await _ids_by_headers(session, sizes)
+    ids = await _ids_by_headers(session, sizes, of_unread)
     uidl = b"".join(b"%d %s\r\n" % (number, ids[number]) for number in sizes if number in ids)
     return Listed(pop3.RawListing(raw.stat, uidl, raw.sizes), has_ids=False, are_numbers=ids_are_numbers)
 
 
 async def with_every_id(
-    session: pop3.Pop3Session, raw: pop3.RawListing, *, most_entries: int, slices: Slices
+    session: pop3.Pop3Session,
+    raw: pop3.RawListing,
+    *,
+    most_entries: int,
+    slices: Slices,
+    of_unread: IdsOfUnread = nothing_unread,
 ) -> pop3.Listing:
     """The listing, where messages to which the server gives no unique-id have one of ours."""
     listing = await slices.do(pop3.parsing(raw, most_entries=most_entries))
     if not pop3.lacks_ids(raw, listing):
         return listing
     octets = await asyncio.to_thread(pop3.without_ids, raw, listing)
-    ids = await _ids_by_headers(session, octets)
+    ids = await _ids_by_headers(session, octets, of_unread)
     lines = [pop3.Line(number, b" " + ids[number], octets[number]) for number in ids]
     return await asyncio.to_thread(pop3.with_ids, listing, lines)
 
 
-async def _ids_by_headers(session: pop3.Pop3Session, sizes: Mapping[int, int | None]) -> dict[int, bytes]:
+async def _ids_by_headers(
+    session: pop3.Pop3Session, sizes: Mapping[int, int | None], of_unread: IdsOfUnread
+) -> dict[int, bytes]:
     ids: dict[int, bytes] = {}
     async for reply in session.top(list(sizes), lines=0):
         if isinstance(reply.body, bytes):
@@ -107,6 +123,10 @@ async def _ids_by_headers(session: pop3.Pop3Session, sizes: Mapping[int, int | N
         if reply.body is not None:
             ids[reply.number] = _id_of_message(reply.body, sizes[reply.number] or 0)
         reply.close()
+    unread = {number: b"content-unread-%d" % octets for number, octets in rest if number not in ids}
+    if unread:
+        some = await of_unread(set(unread.values()))
+        ids |= {number: one for number, one in unread.items() if one in some}
     return ids
 
 
