@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import itertools
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -69,6 +70,7 @@ def measured(sizes: Sequence[int], *, seconds: float, say: Say, only: str = "") 
             directory = Path(folder) / "data"
             say(f"filling a database with {size:,} messages")
             fill(sqlite_url(directory), size)
+            os.sync()  # or what was written would go to the disk while the first rate is measured
             service = ServiceProcess(
                 directory,
                 launcher=("-m", "benchmarks.answers.served", "{port}"),
