@@ -297,14 +297,14 @@ async def update_mailbox(
         service.refuse_literal(body.host, feature.allowed)
     service.refuse_token_url(body.oauth2, feature.allowed, feature.ports)
 
-    def seen(db: Session) -> _Login:
-        row = service.existing(db, number, reach=by.reach, to_change=True)
+    def seen(db: Session, *, to_change: bool = False) -> _Login:
+        row = service.existing(db, number, reach=by.reach, to_change=to_change)
         if if_match is not None:
             refuse_unless_matching(if_match, _shaped(feature, db, number, by.reach)[1])
         return _login(row)
 
     def change(db: Session) -> _Shaped:
-        if seen(db) != tried and tried is not None:
+        if seen(db, to_change=True) != tried and tried is not None:
             raise AppError(409, "conflict", _OTHER_LOGIN)
         feature.change(db, number, body, reach=by.reach)
         db.flush()

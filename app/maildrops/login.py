@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Protocol, cast
 
@@ -49,8 +49,18 @@ _NEXT: dict[pop3.Security, dict[type[pop3.Milestone], str]] = {
 
 _Server = tuple[str, int, str]
 _MOST_SERVERS = 10_000
+_LOOK_AGAIN_SECONDS = 3600.0
 
 Login = Callable[[pop3.Pop3Session], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class _Look:
+    """What a port answers to one who comes otherwise."""
+
+    since: float
+    plain_words: str | None = None
+    speaks_tls: bool = False
 
 
 class Maildrop:
@@ -77,6 +87,7 @@ class Maildrop:
         self._limits = limits
         self._monotonic = monotonic
         self._known: dict[_Server, pop3.Capabilities] = {}
+        self._looks: dict[_Server, _Look] = {}
 
     @asynccontextmanager
     async def session(
@@ -233,14 +244,26 @@ class Maildrop:
     async def _look_again(
         self, error: pop3.Pop3Error, endpoint: pop3.Endpoint, mailbox: Mailbox, stage: Stage
     ) -> None:
-        """How the port answers otherwise, where TLS and clear text seem to be mixed up."""
-        limits = limits_of(mailbox, self._limits)
-        if endpoint.security is pop3.Security.TLS:
-            if isinstance(error, pop3.TlsFailed) and error.is_clear_text:
-                stage.plain_words = await plain_words(endpoint, limits=limits)
-        elif stage.step is Step.GREETING and isinstance(error, pop3.Timeout):
-            tls = _tls_context(mailbox.ca_certificates, mailbox.allow_legacy_tls)
-            stage.speaks_tls = await speaks_tls(endpoint, limits=limits, tls=tls)
+        """How the port answers otherwise, where TLS and clear text seem to be mixed up. Its server is looked at once an
+        hour for all its mailboxes together: one that is silent for a while gets no second connection from each.
+        """
+        is_silent = stage.step is Step.GREETING and isinstance(error, pop3.Timeout)
+        is_clear_text = isinstance(error, pop3.TlsFailed) and error.is_clear_text
+        if not (is_clear_text if endpoint.security is pop3.Security.TLS else is_silent):
+            return
+        server, now = (mailbox.host, mailbox.port, mailbox.security), self._monotonic()
+        look = self._looks.get(server)
+        if look is None or now - look.since >= _LOOK_AGAIN_SECONDS:
+            if len(self._looks) >= _MOST_SERVERS:
+                self._looks.clear()
+            look = self._looks[server] = _Look(now)
+            limits = limits_of(mailbox, self._limits)
+            if is_clear_text:
+                look.plain_words = await plain_words(endpoint, limits=limits)
+            else:
+                tls = _tls_context(mailbox.ca_certificates, mailbox.allow_legacy_tls)
+                look.speaks_tls = await speaks_tls(endpoint, limits=limits, tls=tls)
+        stage.plain_words, stage.speaks_tls = look.plain_words, look.speaks_tls
 
     def _remember(self, server: _Server, known: pop3.Capabilities | None) -> None:
         """For the next session with this server. What broke off within the login is asked step by step then."""
