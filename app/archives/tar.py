@@ -17,7 +17,8 @@ _PAX_RECORD: Final = re.compile(rb"([0-9]{1,9}) ([^=\n]+)=")  # a key is as long
 _REGULAR: Final = frozenset((b"0"[0], 0, b"7"[0]))  # 0: of tars before POSIX; 7: "contiguous"
 _WITHOUT_CONTENT: Final = frozenset(b"123456")  # whatever their size says: links, devices, folders, pipes
 _LONG_NAME, _LONG_LINK, _PAX, _PAX_OF_ALL = b"L"[0], b"K"[0], b"x"[0], b"g"[0]
-_OF_MAILDIR: Final = re.compile(r"(?:^|/)(?:cur|new)/[^/]+$")
+# No message's name begins with a dot (maildir(5)); macOS writes "._x" beside each file x.
+_OF_MAILDIR: Final = re.compile(r"(?:^|/)(?:cur|new)/[^./][^/]*$")
 
 END: Final = bytes(2 * _BLOCK)
 
@@ -114,7 +115,7 @@ class TarReader:
             if not octets:
                 yield Mark.END
         elif self._kind in _REGULAR:
-            yield Passed("it stands in neither cur nor new")
+            yield Passed("it stands in neither cur nor new, or its name begins with a dot")
         else:
             if self._kind in _WITHOUT_CONTENT:
                 self._left = self._padding = 0

@@ -154,6 +154,8 @@ def read_zip(file: IO[bytes], *, most_entries: int) -> Iterator[Event]:
         size, packed, offset = _in_64(extra, size, packed, offset)
         if not name.lower().endswith(b".eml"):
             yield Mark.FOLDER if name.endswith(b"/") else Passed("its name does not end in .eml")
+        elif _is_beside_a_file(name):
+            yield Passed("it is what macOS keeps beside a file")
         elif flags & _ENCRYPTED or method not in {_STORED, _DEFLATED}:
             yield Passed("it is encrypted, or packed otherwise than stored or deflated")
         elif offset + _LOCAL.size + packed > octets:
@@ -180,6 +182,12 @@ def _table_of(file: IO[bytes], octets: int) -> tuple[int, int, int]:
     if disk != 0 or of != 0 or at + size > octets or entries * _CENTRAL.size > size:
         raise ArchiveRefused("the zip's table is damaged, or of several files")
     return entries, at, at + size
+
+
+def _is_beside_a_file(name: bytes) -> bool:
+    """Whether it is an AppleDouble file (RFC 1740 §5): macOS puts ``__MACOSX/._x`` into its zips beside each ``x``."""
+    folder, _, last = name.rpartition(b"/")
+    return last.startswith(b"._") or b"__MACOSX" in folder.split(b"/")
 
 
 def _place_of_end(tail: bytes) -> int:

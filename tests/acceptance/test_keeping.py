@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from app.database import driver_url
+from app.messages.injected import MessageRoutes
 from tests.fakes.pop3_server import FakeMaildrop, FakeMessage, FakePop3Server
-from tests.service import Client, running, settings_for
+from tests.service import Client, LocalClient, running, settings_for
 
 DAY = timedelta(days=1)
 THIRTY = {"mode": "delete_after_days", "days": 30, "keep_headers": False}
@@ -139,6 +140,8 @@ async def test_headers_that_are_kept_are_told_and_say_that_the_message_expired(
     with_text = (await items(service, include="text,attachments,raw_url"))[0]
     assert with_text["subject"] == "letter 0"
     assert not {"text", "attachments", "raw_url"} & set(with_text)
+    assert (await items(service, include="text", fields="id"))[0] == {"id": "msg_1", "expired": True}
+    assert "expired" not in (await items(service, fields="id"))[1]
     assert (await service.http.get("/messages/msg_1")).json()["code"] == "message_expired"
 
 
@@ -210,3 +213,22 @@ async def test_many_are_deleted_in_bounded_calls_once_their_number_is_confirmed(
         assert (await service.sync(mailbox_id))["report"]["new"] == 0
         counts = (await service.http.get(f"/mailboxes/{mailbox_id}")).json()["counts"]
         assert (counts["octets_stored"], counts["stored"]) == (0, 6)
+
+
+async def test_what_another_call_deleted_meanwhile_does_not_remain(
+    service: LocalClient, drop: FakeMaildrop, server: FakePop3Server
+) -> None:
+    mailbox_id = await service.register(drop, server)
+    await service.sync(mailbox_id)
+    query, others = {"mailbox_id": mailbox_id, "confirm": "6"}, list[dict[str, Any]]()
+    routes = service.feature(MessageRoutes)
+
+    async def after_another(*given: Any, **named: Any) -> Any:
+        if not others:
+            service.serve(routes)
+            others.append((await service.http.delete("/messages", params=query)).json())
+        return await routes.let_go(*given, **named)
+
+    service.serve(replace(routes, let_go=after_another))
+    told = (await service.http.delete("/messages", params=query)).json()
+    assert [(one["deleted"], one["remaining"]) for one in (*others, told)] == [(6, 0), (0, 0)]

@@ -42,7 +42,9 @@ class Deleted(BaseModel):
     )
     deleted: int = Field(examples=[5000], description=f"Of these so many are gone; {MOST_PER_CALL} at most.")
     remaining: int = Field(
-        examples=[1200], description="The others. Unless it is 0, call again, with this as `confirm`."
+        examples=[1200],
+        description="The others; 0 where another call deleted them meanwhile. Unless it is 0, call again, with this as "
+        "`confirm`.",
     )
 
 
@@ -85,27 +87,29 @@ async def delete_messages(
         raise invalid_request(
             "/query/confirm", f"must be how many messages these are: {there.messages}, by a look at it now"
         )
-    deleted = await _delete(feature, doomed, reach, most=min(there.messages, MOST_PER_CALL))
+    deleted, is_all = await _delete(feature, doomed, reach, most=min(there.messages, MOST_PER_CALL))
     return Deleted(
         dry_run=False,
         matched=there.messages,
         octets=there.octets,
         deleted=deleted,
-        remaining=max(0, there.messages - deleted),
+        remaining=0 if is_all else max(0, there.messages - deleted),
     )
 
 
-async def _delete(feature: MessageRoutes, doomed: Doomed, reach: Reach, *, most: int) -> int:
-    """Chunk by chunk, for a bounded time; how many are gone."""
+async def _delete(feature: MessageRoutes, doomed: Doomed, reach: Reach, *, most: int) -> tuple[int, bool]:
+    """Chunk by chunk, for a bounded time; how many are gone by it, and whether it found no more of them: others may
+    have deleted some meanwhile.
+    """
     loop = asyncio.get_running_loop()
     until, deleted, after = loop.time() + _SECONDS_PER_CALL, 0, MessageSeq(0)
     while deleted < most and loop.time() < until:
         chunk = partial(_delete_some, doomed=doomed, reach=reach, after=after, most=most - deleted)
         gone = await feature.let_go(feature.database, chunk, is_long=True)
         if not gone:
-            break
+            return deleted, True
         deleted, after = deleted + len(gone), gone[-1].seq
-    return deleted
+    return deleted, False
 
 
 def _delete_some(

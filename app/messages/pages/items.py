@@ -65,8 +65,10 @@ def listed_json(
         warnings = list(dict.fromkeys([*from_json(given[:-1]), *form.warnings]))
         written = before + name + to_json(warnings) + b"}"
     if selection.fields is not None:
+        # Who asks for a text of one that expired has to learn why there is none.
+        named = selection.fields if item.has_content else selection.fields | {"expired"}
         members = from_json(written)
-        written = to_json({name: members[name] for name in members if name in selection.fields})
+        written = to_json({name: members[name] for name in members if name in named})
     return _put_together(written, form, selection, url_of)
 
 

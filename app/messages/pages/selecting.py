@@ -29,7 +29,7 @@ Fields = Annotated[
     list[Names] | None,
     Query(
         description="Only these members of each message, with commas between, and what `include` names. Others are not "
-        "there, not even those that the schema requires.",
+        "there, not even those that the schema requires; but `expired: true` is where a message expired.",
         examples=[["id", "subject", "text"]],
     ),
 ]

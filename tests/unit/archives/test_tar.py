@@ -76,6 +76,11 @@ def test_what_others_write_is_read(kind: int, cut: int) -> None:
     assert read(file, cut) == ([b"long", b"", b"c\n"], 2)
 
 
+def test_a_name_in_a_maildir_that_begins_with_a_dot_is_no_message() -> None:
+    names = ("cur/._1:2,S", "Maildir/new/.hidden", "Maildir/.Sent/cur/2:2,S")
+    assert read(b"".join(entry(name, name.encode()) for name in names) + END) == ([names[2].encode()], 2)
+
+
 @pytest.mark.parametrize("kind", [b"S", b"V", b"M", b"Z"])
 def test_behind_an_entry_of_a_kind_that_is_no_file_the_next_one_is_found(kind: bytes) -> None:
     file = b""

@@ -87,6 +87,18 @@ def test_what_others_write_is_read(method: int) -> None:
     assert (found, passed) == expected
 
 
+def test_what_macos_keeps_beside_files_is_no_message() -> None:
+    junk = b"\0\5\x16\7"
+    entries = {
+        "a.eml": b"one",
+        "__MACOSX/._a.eml": junk,
+        "b/._a.eml": junk,
+        "x/__MACOSX/y.eml": junk,
+        "_.eml": b"2",
+    }
+    assert read(by_library(entries)) == ([b"one", b"2"], 3)
+
+
 def test_an_entry_that_unpacks_to_more_than_it_says_is_broken_before_it_is_unpacked() -> None:
     bomb = zlib.compressobj(9, zlib.DEFLATED, -15)
     packed = bomb.compress(bytes(200_000_000)) + bomb.flush()
