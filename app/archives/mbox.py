@@ -109,7 +109,9 @@ class MboxReader:
     def close(self) -> Iterator[Event]:
         """Raises ArchiveRefused for what is no mbox at all."""
         rest, self._rest = self._rest, b""
-        if rest.startswith(b"From ") and _ends_empty(self._before) and _YEAR.search(rest[5:]):
+        is_line = b"\r" not in rest.removesuffix(b"\r")  # else a whole file with bare CRs would be one
+        is_postmark = is_line and rest.startswith(b"From ") and _YEAR.search(rest[5:]) is not None
+        if is_postmark and _ends_empty(self._before):
             yield from self._end()  # an empty message without an end
             self._is_within, self._is_unended = True, False
             yield Mark.BEGIN

@@ -111,7 +111,11 @@ def test_files_of_others_are_read(file: bytes, messages: list[bytes], cut: int) 
     assert read(file, cut) == messages
 
 
-@pytest.mark.parametrize("file", [b"PK\x03\x04", b"hello\n", b"From me to you\nhello\n", b"\x00" * 600])
+@pytest.mark.parametrize(
+    "file",
+    [b"PK\x03\x04", b"hello\n", b"From me to you\nhello\n", b"\x00" * 600]
+    + [POSTMARK.replace(b"\n", b"\r") + b"Subject: a\r\rall of it in one line\r" * n for n in (1, 100)],
+)
 def test_what_is_no_mbox_is_refused(file: bytes) -> None:
     with pytest.raises(ArchiveRefused):
         read(file, 5)
