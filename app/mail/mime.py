@@ -45,7 +45,7 @@ __all__ = [
     "summarise",
 ]
 
-VERSION = 10
+VERSION = 11
 """Of the reader. Whoever changes what ``summarise`` gives raises it: then what is stored is read again."""
 
 

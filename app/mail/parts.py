@@ -30,6 +30,7 @@ _LONGEST_ID = 998  # characters
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{0,126}[a-z0-9!#$&^_+-]\Z")
 _READABLE_TYPE = re.compile(r"[a-z]{1,127}/[a-z0-9.+-]{0,126}[a-z0-9]")
 _USUAL_TYPES = frozenset({"text/plain", "text/html"})
+_TEXTS = ("text", "plain", "html")  # how a type that is only half written begins
 _ENCODING = re.compile(r"[\w-]+")
 _SPELLINGS = {
     **dict.fromkeys(("base-64", "base_64", "x-base64", "b64"), "base64"),
@@ -342,11 +343,8 @@ def _mended(content_type: str, block: Block, found: list[str]) -> str:
     found.append(defects.BAD_CONTENT_TYPE)
     if parameter(block.first("content-type"), b"boundary") is not None:
         return "multipart/mixed"
-    if content_type.startswith(("text", "plain", "html")) or not parameter(
-        block.first("content-type"), b"name"
-    ):
-        return "text/plain"  # RFC 2045 §5.2
-    return "application/octet-stream"
+    is_file = not content_type.startswith(_TEXTS) and parameter(block.first("content-type"), b"name")
+    return "application/octet-stream" if is_file else "text/plain"  # RFC 2045 §5.2
 
 
 def _may_be_root(part: Part, start: str) -> bool:

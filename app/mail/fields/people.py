@@ -51,6 +51,7 @@ _SCHEMES = frozenset({"mailto", "smtp"})
 _AROUND_AT = re.compile(r"\s*+@\s*+")
 _BLANKS_OR_QUOTED = re.compile(r'("(?:[^"\\]|\\.)*+"?+)|\s++', re.DOTALL)
 _SPLIT = re.compile(r"[^\s@.,:;<>]\s++[^\s@.,:;<>]")  # programs show one word of it or another, or join them
+_HOST_OF_NOBODY = re.compile(r"\A([^@:]++:)@[^@:;]*+;\s*+\Z")  # <Undisclosed-Recipient:@host;>
 _BEFORE_DOT = re.compile(r"(?<=\S)\s++\.\s*+(?=\S)")  # of a domain: RFC 5322 §4.4 lets blanks stand there
 
 
@@ -251,10 +252,10 @@ class _Scan:
                 self._add(_Kind.TEXT, "<")
                 return
             self._found.append(defects.BAD_ADDRESS)
-        if "@" in match[1] and '"' not in match[1] and _SPLIT.search(_without_comments(match[1])):
+        self._at, inside = match.end(), _HOST_OF_NOBODY.sub(r"\1", match[1])
+        if "@" in inside and '"' not in inside and _SPLIT.search(_without_comments(inside)):
             self._found.append(defects.ADDRESS_ALTERED)
-        self._at = match.end()
-        self._add(_Kind.ANGLE, match[1])
+        self._add(_Kind.ANGLE, inside)
 
 
 def _end_of_comment(text: str, start: int) -> int:

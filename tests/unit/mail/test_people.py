@@ -214,6 +214,8 @@ def test_a_sender_that_names_nobody_is_told(value: bytes) -> None:
         ("<>", []),
         ("Undisclosed-Recipient:@host;", []),
         ("<Undisclosed-Recipient:;>", []),
+        ("<Undisclosed-Recipient:@host;>", []),
+        ("<Undisclosed recipients:@mail.host;>, Max <m@x>", [("Max", "m@x")]),
         ("<Undisclosed-Recipient:>", []),
         ("unlisted-recipients:; (no To-header on input)", []),
         ("undisclosed-recipients:;@host", []),
