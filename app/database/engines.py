@@ -5,6 +5,7 @@ import sqlite3
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
 
 _SQLITE_BUSY_MS = 15_000
 _SQLITE_PAGE_OCTETS = 16 * 1024  # mail is large: fewer, larger pages halve the time of a first sync
@@ -81,7 +82,7 @@ def _prepare_sqlite_reader(connection: sqlite3.Connection, _record: object) -> N
 
 
 def _begin_sqlite_read(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
+    _say_to_sqlite(connection, "BEGIN")
 
 
 def _begin_sqlite_write(connection: Connection) -> None:
@@ -89,9 +90,19 @@ def _begin_sqlite_write(connection: Connection) -> None:
     if connection.info.get("synchronous") != synchronous:
         connection.exec_driver_sql(f"PRAGMA synchronous = {synchronous}")
         connection.info["synchronous"] = synchronous
-    connection.exec_driver_sql(
-        "BEGIN IMMEDIATE"
+    _say_to_sqlite(
+        connection, "BEGIN IMMEDIATE"
     )  # a deferred one that upgrades fails at once when it is late
+
+
+def _say_to_sqlite(connection: Connection, words: str) -> None:
+    """Each transaction begins so, and SQLAlchemy's own way to say it takes longer than most statements."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    try:
+        driver.execute(words)
+    except sqlite3.Error as error:
+        raise DBAPIError.instance(words, None, error, sqlite3.Error, dialect=connection.dialect) from error
 
 
 def _begin_postgresql_write(connection: Connection) -> None:

@@ -123,9 +123,11 @@ class SyncRunner:
             try:
                 if was_asked:
                     await self._cancel_what_was_asked()
-                # While many run, others mostly wait for their places; else a look is cheaper than a claim.
-                if (have_ended and self._running) or await self._is_work():
-                    await self._claim_and_start()
+                # While many run, others mostly wait for their places. Who asks has mostly queued something: a look of
+                # its own would be one more turn of a thread. Else it is cheaper than a claim.
+                has_places = have_ended and bool(self._running)
+                if has_places or was_asked or await self._is_work():
+                    await self._claim_and_start(is_certain=has_places or not was_asked)
             except StorageFailed as error:
                 _log.warning("syncs_not_claimed", reason=str(error))
             except Exception:
@@ -148,7 +150,8 @@ class SyncRunner:
                         return
                     limit.reschedule(min(limit.when() or 0.0, now() + _GATHER_SECONDS))
 
-    async def _claim_and_start(self) -> None:
+    async def _claim_and_start(self, *, is_certain: bool) -> None:
+        """Not ``is_certain``: it looks first whether there is anything to claim."""
         now = self.clock()
         if (free := self.concurrency - len(self._running)) <= 0:
             return
@@ -161,6 +164,8 @@ class SyncRunner:
             lease = now + timedelta(seconds=self.lease_seconds)
             if lapsed:
                 claims.renew(db, lapsed, until=lease)
+            if not (is_certain or claims.has_work(db, now=now)):
+                return 0, []
             due = claims.request_due(db, now=now, limit=_DUE_PER_CLAIM)
             claimed = claims.claim(
                 db,

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from app.ledger.lines import Known
 from app.ledger.repository import ROWS_PER_READ
@@ -93,4 +95,20 @@ async def test_a_sync_that_may_have_seen_only_a_window_is_followed_by_another(
     row = await bench.database.read(lambda db: mailboxes.get(db, bench.mailbox_id))
     assert row is not None
     assert row.next_sync_at is None
+    bench.close()
+
+
+async def test_a_poll_makes_no_statement_anew(tmp_path: Path) -> None:
+    """To make one and the key that it is cached by takes longer than to execute it."""
+    bench, executed = Bench(tmp_path, 10), list[Any]()
+    bench.tools = replace(bench.tools, chance=lambda: 0.0)  # old polls are forgotten, too
+    await bench.prepare()
+    for engine in (bench.database._read_engine, *bench.database._write_engines.values()):
+        event.listen(engine, "before_execute", lambda _connection, statement, *_: executed.append(statement))
+    await bench.sync()
+    once = {id(statement) for statement in executed}
+    first, count = list(executed), len(executed)  # kept, lest another one is made in the place of one of them
+    await bench.sync()
+    assert count > 10
+    assert {id(statement) for statement in executed[len(first) :]} <= once
     bench.close()
