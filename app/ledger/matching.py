@@ -173,6 +173,20 @@ class Matcher:
         lines = self._left(self._never_looked_into, candidate.unique_id)
         return self._take(candidate, (one for one in lines if fits_size(one, candidate.octets)))
 
+    def is_baseline(self, candidate: Candidate) -> bool:
+        """Whether its id stood for a message from the start that nobody has looked into."""
+        return bool(self._baseline(candidate))
+
+    def take_as_old(self, candidate: Candidate, shown: Fingerprint) -> SameAs | None:
+        """Take the line of the baseline under its id, for the server took the message before it showed that line."""
+        return self._take(candidate, self._baseline(candidate), shown)
+
+    def _baseline(self, candidate: Candidate) -> list[Known]:
+        if self._circumstances.compares_all or self._circumstances.is_in_doubt:
+            return []
+        lines = self._steady(candidate.unique_id)
+        return [line for line in lines if line.state is EntryState.BASELINE and is_unread(line)]
+
     def take_by_size_alone(self, candidate: Candidate) -> SameAs | None:
         """Take a line whose message was there last time and was never looked into, where the server gives no id now."""
         if not is_made_up(candidate.unique_id) or candidate.octets is None:

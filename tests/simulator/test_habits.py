@@ -1225,3 +1225,25 @@ async def test_what_cannot_be_read_at_the_beginning_is_old_when_it_can(
         bench.now += HOUR
         await bench.sync()
     assert await bench.subjects() == ["new", "alarm"]
+
+
+@pytest.mark.parametrize("field", ["Status: RO", "X-Scan: 1"])
+async def test_a_baseline_into_whose_headers_something_is_written_stays_a_baseline(
+    bench: Bench, field: str
+) -> None:
+    """Another program reads it, at a server that notes that. What the server took since is another message."""
+    await bench.change(initial_sync="from_now")
+    old = RECEIVED.format(bench.now - 48 * HOUR)
+    for name in "abc":
+        bench.maildrop.mails.append(Mail(b"id-" + name.encode(), letter(name, headers=old)))
+    await bench.sync()
+    bench.now += 2 * HOUR
+    for mail in bench.maildrop.mails:
+        mail.content = field.encode() + b"\r\n" + mail.content
+    bench.maildrop.mails[2].content = letter(
+        "new", headers=RECEIVED.format(bench.now) + field + "\r\n", size=1_100
+    )
+    assert (await bench.sync())["known"] == 2
+    tops = bench.maildrop.tops
+    await bench.sync()
+    assert (await bench.subjects(), bench.maildrop.tops) == (["new"], tops)

@@ -84,7 +84,8 @@ async def triage(
     heads: dict[int, CandidateHead] = {}
     later: set[int] = set()
     may_hold = may_hold and piles.is_wholesale and len(_blank(view)) >= _FEW
-    dated_until = now + _CLOCKS_DIFFER if may_hold else None
+    is_dated = may_hold or any(matcher.is_baseline(candidate) for candidate in diff.suspects)
+    dated_until = now + _CLOCKS_DIFFER if is_dated else None
     async for candidate, head, octets in read_heads(
         session, piles.asked, judge=judge, threads=threads, owner=owner, dated_until=dated_until
     ):
@@ -95,7 +96,19 @@ async def triage(
             if content is None:
                 later.add(candidate.number)
     hold = partial(_hold_if_undecided, view, listed_at=listed_at) if may_hold else None
-    end = partial(_decided, view, matcher, piles, heads, later, is_baseline=is_baseline, now=now, hold=hold)
+    before = listed_at - _CLOCK_BEHIND if listed_at is not None else None
+    end = partial(
+        _decided,
+        view,
+        matcher,
+        piles,
+        heads,
+        later,
+        is_baseline=is_baseline,
+        now=now,
+        hold=hold,
+        before=before,
+    )
     return await slices.call(end, rows=rows)
 
 
@@ -160,11 +173,13 @@ def _decided(
     is_baseline: bool,
     now: datetime,
     hold: Callable[[Matcher, Sequence[Candidate], Mapping[int, CandidateHead]], None] | None,
+    before: datetime | None,
 ) -> Triaged:
     """Each candidate in its place, as the headers that are known tell. ``later``: of which not all is known yet.
-    ``hold``: raises SyncFailed where too much is undecided."""
+    ``hold``: raises SyncFailed where too much is undecided. ``before``: what the server took by then was there at the
+    last listing."""
     matcher.expect(head.marks for head in heads.values())
-    suspects = _suspects_placed(view, matcher, piles, heads, later, now=now)
+    suspects = _suspects_placed(view, matcher, piles, heads, later, now=now, before=before)
     baseline = [*piles.baseline, *(suspects.unknown if is_baseline else ())]
     plain = [*piles.plain, *(() if is_baseline else suspects.unknown)]
     if hold is not None:
@@ -223,9 +238,16 @@ def _suspects_placed(
     later: Collection[int],
     *,
     now: datetime,
+    before: datetime | None,
 ) -> _Suspects:
-    is_wholesale, compares_all = piles.is_wholesale, view.compares_all
-    known = _recognised(piles.suspects, heads, matcher, is_wholesale=is_wholesale, compares_all=compares_all)
+    known = _recognised(
+        piles.suspects,
+        heads,
+        matcher,
+        is_wholesale=piles.is_wholesale,
+        compares_all=view.compares_all,
+        before=before,
+    )
     later = {*later, *_to_postpone(piles.suspects, known, heads, matcher, large=piles.large)}
     recognised: list[tuple[Candidate, SameAs]] = []
     unknown: list[Candidate] = []
@@ -264,11 +286,13 @@ def _recognised(
     *,
     is_wholesale: bool,
     compares_all: bool,
+    before: datetime | None,
 ) -> dict[int, SameAs]:
     """What each suspect is, by message-number. Every line of an id is looked for under that id first.
 
     ``compares_all``: where id and size are not enough, a line that was never looked into is known by them only if most
-    of those that were are known by their headers.
+    of those that were are known by their headers. ``before``: a baseline's message that the server took by then is
+    the same, though its size changed.
     """
     known: dict[int, SameAs] = {}
     looked_at = [candidate for candidate in suspects if candidate.number in heads]
@@ -280,6 +304,13 @@ def _recognised(
     agreeing = sum(candidate.number in known for candidate in comparable)
     for candidate in suspects if not compares_all or 2 * agreeing > len(comparable) or not comparable else ():
         if candidate.number not in known and (same := matcher.take_by_size(candidate)) is not None:
+            known[candidate.number] = same
+    for candidate in looked_at:
+        head = heads[candidate.number]
+        is_old = before is not None and head.received is not None and head.received < before
+        if candidate.number in known or not is_old:
+            continue
+        if (same := matcher.take_as_old(candidate, head.marks)) is not None:
             known[candidate.number] = same
     alike = Counter(head.marks.headers for head in heads.values())
     for candidate in looked_at:
