@@ -180,18 +180,23 @@ async def test_where_headers_were_written_anew_the_content_is_told_below_them(
         assert same.marks.content == content
 
 
-async def test_renamed_messages_are_recognised_by_headers_and_size(sort: Sorter) -> None:
-    ledger = [line(1, b"a", "a"), line(2, b"b", "b"), line(3, b"c", "c")]
-    heads = {1: head("a"), 2: head("b"), 3: head("new")}
-    triaged = await sort([(b"x", 10), (b"y", 10), (b"z", 10)], ledger, heads=heads)
-    assert places(triaged) == {"recognised": [1, 2], "to_retrieve": [3]}
+UNWANTED: dict[str, Any] = {"state": EntryState.FILTERED, "content": None}
+
+
+async def test_renamed_messages_are_recognised_by_headers_and_size_where_there_is_no_content(
+    sort: Sorter,
+) -> None:
+    ledger = [line(1, b"a", "a", **UNWANTED), line(2, b"b", "b", **UNWANTED), line(3, b"c", "c")]
+    heads = {1: head("a"), 2: head("b"), 3: head("c"), 4: head("new")}
+    triaged = await sort([(b"w", 10), (b"x", 10), (b"y", 10), (b"z", 10)], ledger, heads=heads)
+    assert places(triaged) == {"recognised": [1, 2], "to_retrieve": [3, 4]}
     assert [same.line.unique_id for _, same in triaged.recognised] == [b"a", b"b"]
 
 
 async def test_two_renamed_messages_with_the_same_headers_are_told_apart_by_their_content(
     sort: Sorter,
 ) -> None:
-    ledger = [line(1, b"a", "a"), line(2, b"b", "b"), line(3, b"c", "c")]
+    ledger = [line(1, b"a", "a", **UNWANTED), line(2, b"b", "b", **UNWANTED), line(3, b"c", "c")]
     heads = {1: head("a"), 2: head("a"), 3: head("b")}
     triaged = await sort([(b"x", 10), (b"y", 10), (b"z", 10)], ledger, heads=heads)
     assert places(triaged) == {"recognised": [3], "to_retrieve": [1, 2]}
