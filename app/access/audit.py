@@ -29,7 +29,6 @@ import structlog
 from sqlmodel import Session
 
 from app.access import repository
-from app.access.models import AuditEntry
 from app.access.reach import mailbox_of
 from app.database import Database, StorageFailed
 from app.database.companions import Companion
@@ -171,22 +170,22 @@ class Audit:
             if len(self._omitted) > _KEYS:
                 self._omitted.popitem(last=False)
             return
-        row = entry(act, about(act.ids, None))
-        row.status, row.code, row.omitted = status, code, self._omitted.pop(act.key, 0)
+        row = entry(act, about(act.ids, None), status=status)
+        row = replace(row, code=code, omitted=self._omitted.pop(act.key, 0))
         await self.database.write(partial(repository.add_entry, row=row), durable=False)
 
 
 def told(db: Session, *, action: str, target: str, now: datetime) -> None:
     """An entry of what was done on the machine itself, by a command."""
-    row = AuditEntry(
+    row = repository.NewEntry(
         at=now, key=COMMAND_LINE, address="", action=action, target=target, status=200, request_id=""
     )
     repository.add_entry(db, row)
 
 
-def entry(act: Act, about_what: About, *, status: int | None = None) -> AuditEntry:
-    """The row of an act; ``status``: where that of a part is another."""
-    return AuditEntry(
+def entry(act: Act, about_what: About, *, status: int | None = None) -> repository.NewEntry:
+    """What is stored of an act; ``status``: where that of a part is another."""
+    return repository.NewEntry(
         at=act.at,
         key=act.key,
         address=act.address,

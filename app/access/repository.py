@@ -1,8 +1,9 @@
 """SQL of the API keys and of the audit."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, or_, update
 from sqlalchemy import select as select_columns
@@ -87,16 +88,41 @@ def note_used(db: Session, key_ids: Collection[int], *, now: datetime) -> None:
     db.execute(update(ApiKey).where(col(ApiKey.id).in_(key_ids), is_old).values(last_used_at=now))
 
 
-def add_entry(db: Session, row: AuditEntry) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEntry:
+    """An entry of the audit before it is stored (``AuditEntry``): to make the row's object takes longer than to store
+    it.
+    """
+
+    at: datetime
+    key: str
+    address: str
+    action: str
+    target: str | None = None
+    mailbox_id: int | None = None
+    status: int
+    code: str | None = None
+    request_id: str
+    omitted: int = 0
+
+
+_COLUMNS = tuple(each.name for each in fields(NewEntry))
+
+
+def add_entry(db: Session, row: NewEntry) -> int:
     """Store an entry of the audit; its number."""
-    made: int = db.connection().execute(_ADD_ENTRY, row.model_dump(exclude={"id"})).scalar_one()
+    made: int = db.connection().execute(_ADD_ENTRY, _values(row)).scalar_one()
     return made
 
 
-def add_entries(db: Session, rows: Sequence[AuditEntry]) -> None:
+def add_entries(db: Session, rows: Sequence[NewEntry]) -> None:
     """Store many."""
     if rows:
-        db.connection().execute(insert(_AUDIT), [row.model_dump(exclude={"id"}) for row in rows])
+        db.connection().execute(insert(_AUDIT), [_values(row) for row in rows])
+
+
+def _values(row: NewEntry) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in _COLUMNS}
 
 
 def correct_entry(db: Session, entry_id: int, *, status: int, code: str | None) -> None:

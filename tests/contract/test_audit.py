@@ -241,7 +241,7 @@ async def test_a_flood_of_refused_requests_writes_little_and_says_how_much_it_le
 
 async def test_entries_are_forgotten_after_their_days(database: Database) -> None:
     for days in (100, 91, 89, 0):
-        row = AuditEntry(
+        row = repository.NewEntry(
             at=NOW - timedelta(days=days), key="k", address="", action="a", status=200, request_id=""
         )
         await database.write(partial(repository.add_entry, row=row))
