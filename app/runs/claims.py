@@ -49,6 +49,10 @@ _QUEUED = (
 )
 _ACTIVE = select_columns(_SYNCS).where(_IS_OPEN, _SYNCS.c.mailbox_id == bindparam("mailbox"))
 _LOST = select_columns(_SYNCS.c.id).where(_IS_LOST).limit(bindparam("most"))
+# Of these three the first that is any: what is behind it is not asked.
+_ANY_WORK = select_columns(
+    func.coalesce(_QUEUED.scalar_subquery(), _LOST.scalar_subquery(), _DUE.scalar_subquery())
+)
 _LET_GO = {"status": SyncStatus.QUEUED.value, "worker": None, "lease_expires_at": None}
 _TAKE_FROM_THE_DEAD = update(_SYNCS).where(_IS_LOST).values(_LET_GO)
 _RUNNING = (
@@ -199,8 +203,7 @@ def request_due(db: Session, *, now: datetime, limit: int) -> int:
 
 def has_work(db: Session, *, now: datetime) -> bool:
     """Whether a sync is queued, a lease has run out, or a mailbox is due."""
-    asked = {"now": now, "most": 1}
-    return any(db.connection().execute(question, asked).first() for question in (_QUEUED, _LOST, _DUE))
+    return db.connection().execute(_ANY_WORK, {"now": now, "most": 1}).scalar_one() is not None
 
 
 def claim(
