@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
@@ -20,12 +20,12 @@ from app.mail.octets.flowed import unflowed
 from app.mail.octets.headers import Block
 from app.mail.octets.scanner import MAX_BOUNDARY, PIECE_OCTETS, Scanner
 from app.mail.octets.transfer import decoded_octets, decoded_pieces, decoded_whole
+from app.mail.text_charsets import TextCharsets
 
 MAX_DEPTH = 50
 _MAX_PREAMBLE = 2 * 1024 * 1024  # octets, kept in case that no boundary comes and they are the text
 MAX_FILENAME = 180  # characters; file systems stop at 255 octets
 _LONGEST_ENDING = 20
-_MOST_TEXTS = 20  # whose charset may tell of raw octets
 _LONGEST_ID = 998  # characters
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{0,126}[a-z0-9!#$&^_+-]\Z")
 _READABLE_TYPE = re.compile(r"[a-z]{1,127}/[a-z0-9.+-]{0,126}[a-z0-9]")
@@ -66,9 +66,7 @@ class Part:
     _charset: str | None = None
     _filename: tuple[str | None, list[str]] | None = None  # and what is odd about it
     _name: str | None = None  # of a file that was found in a text
-    texts: Sequence[
-        Block
-    ] = ()  # the headers of the texts up to this part, and those behind it that are read already
+    texts: TextCharsets | None = None  # of the message; None: this is a file that was found in a text
 
     @property
     def disposition(self) -> str:
@@ -114,12 +112,8 @@ class Part:
 
     @property
     def text_charset(self) -> str:
-        """The charset of the first text around that tells what raw octets in headers are, or ""."""
-        for block in self.texts:
-            charset = charset_of(block)
-            if tells_of_octets(charset) and main_value(block.first("content-disposition")) != "attachment":
-                return charset
-        return ""
+        """The charset of the first text so far that tells what raw octets in headers are, or ""."""
+        return self.texts.first() if self.texts else ""
 
     @property
     def is_flowed(self) -> bool:
@@ -256,15 +250,15 @@ def leaves(scanner: Scanner, block: Block, budget: Budget, found: list[str]) -> 
     around: list[_Multipart] = []
     spares: list[tuple[_Multipart, Part]] = []
     number = 0
-    texts: list[Block] = []
+    texts = TextCharsets()
     following: Block | None = block
     while following is not None and budget.take(Work.PARTS):
         number += 1
         parent = around[-1] if around else _Multipart("", -1)
         part = _part(scanner, following, parent, found)
         parent.children += 1
-        if part.content_type.startswith("text/") and len(texts) < _MOST_TEXTS:
-            texts.append(following)
+        if part.content_type.startswith("text/"):
+            texts.add(following)
         part.texts = texts
         if part is parent.spare:
             part.hold(budget, found)

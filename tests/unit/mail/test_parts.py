@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mail import defects
+from app.mail import defects, text_charsets
 from app.mail.budget import Budget
+from app.mail.envelope import charset_of
 from app.mail.mime import parse, summarise
 from app.mail.octets.flowed import unflowed
+from app.mail.octets.headers import Block
 from app.mail.octets.scanner import Scanner
 from app.mail.parts import leaves
 from tests.unit.mail.nasty import attachment, multipart, with_body
@@ -284,3 +286,24 @@ def test_the_beginning_of_a_part_does_not_change_the_whole(first: int, second: i
             assert part.beginning(size, budget, found) == (raw[8 : 8 + size], size < len(raw) - 8)
             assert not (looks and part.may_hold_files())
         assert b"".join(part.content(budget, found)) == raw[8:]
+
+
+def test_headers_of_texts_are_looked_at_once_however_many_raw_names_ask(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[Block] = []
+
+    def look(block: Block) -> str:
+        looked.append(block)
+        return charset_of(block)
+
+    monkeypatch.setattr(text_charsets, "charset_of", look)
+    text = b"--x\r\nContent-Type: text/plain; charset=%b\r\n\r\nHello\r\n"
+    file = b'--x\r\nContent-Type: application/pdf; name="\xb1.pdf"\r\n\r\n%%PDF\r\n'
+    texts = text % b"us-ascii" + text % b"utf-8"
+    content_type = b"Content-Type: multipart/mixed; boundary=x"
+    for last, name in ((b"utf-8", "±.pdf"), (b"iso-8859-2", "ą.pdf")):
+        looked.clear()
+        raw = with_body(content_type, texts + text % last + 30 * file + b"--x--\r\n")
+        assert {part.filename for part in parse(raw).attachments} == {name}
+        assert len(looked) == 3
