@@ -113,8 +113,9 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
         telemetry=of_requests(traces),
         responses={500: problems.documented(500)[500]},
     )
-    for router in (router for feature in features for router in feature.routers):
-        app.include_router(router)  # none within another: FastAPI looks through each depth once more
+    for feature in features:
+        for router in feature.routers:
+            app.include_router(router)  # none within another: FastAPI looks through each depth once more
     for feature in features:
         if feature.running is not None:
             app.include_router(Router(lifespan=feature.running))

@@ -90,9 +90,8 @@ def _begin_sqlite_write(connection: Connection) -> None:
     if connection.info.get("synchronous") != synchronous:
         connection.exec_driver_sql(f"PRAGMA synchronous = {synchronous}")
         connection.info["synchronous"] = synchronous
-    _say_to_sqlite(
-        connection, "BEGIN IMMEDIATE"
-    )  # a deferred one that upgrades fails at once when it is late
+    # A deferred one that upgrades fails at once when it is late.
+    _say_to_sqlite(connection, "BEGIN IMMEDIATE")
 
 
 def _say_to_sqlite(connection: Connection, words: str) -> None:

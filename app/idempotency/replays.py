@@ -32,9 +32,8 @@ from app.web.routing import Repeatable
 Sees = Callable[..., bool]  # (db, path): whether who asks reaches what is there
 
 _REPLAYED = {"Idempotent-Replayed": "true"}
-_MAILBOX = re.compile(
-    rb'"mailbox_id":"(mbx_[1-9][0-9]*)"'
-)  # as answers are written; no text within quotes is so
+# As answers are written: within a text each quote has a backslash before it.
+_MAILBOX = re.compile(rb'"mailbox_id":"(mbx_[1-9][0-9]*)"')
 _WRITTEN = re.compile(r"[\x21-\x7e]{1,255}")
 _KEPT_HEADERS = ("content-type", "location", "etag", "retry-after")
 

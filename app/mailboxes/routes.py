@@ -43,13 +43,14 @@ _log = structlog.get_logger()
 _TEST_FAILED = (
     "auth_failed: With `test`: a step failed, and nothing was stored; `code` is one of a sync's error codes."
 )
-_CONFLICTS = (
-    "mailbox_exists|external_id_exists|without_secrets: Another mailbox has the same host, port and username, or the "
-    "same `external_id` (`mailbox_id`, `Location`); or the service runs without its secret key, and can store no "
-    "credentials."
+_CODES = "mailbox_exists|external_id_exists|without_secrets"
+_CAUSES = (
+    "Another mailbox has the same host, port and username, or the same `external_id` (`mailbox_id`, `Location`); or "
+    "the service runs without its secret key, and can store no credentials"
 )
-_CONFLICTS_OF_CHANGE = _CONFLICTS.replace(": ", "|conflict: ", 1).removesuffix(".") + (
-    "; or, with `test`, somebody else changed the login meanwhile."
+_CONFLICTS = f"{_CODES}: {_CAUSES}."
+_CONFLICTS_OF_CHANGE = (
+    f"{_CODES}|conflict: {_CAUSES}; or, with `test`, somebody else changed the login meanwhile."
 )
 _OTHER_LOGIN = "Somebody else changed the login while this was tried. Nothing was stored: send it again."
 

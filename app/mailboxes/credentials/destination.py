@@ -8,8 +8,8 @@ from typing import Final
 _RANKS: Final = {"none": 0, "starttls": 1, "tls": 2}
 _HIDES_IT: Final = frozenset(("SCRAM-SHA-256", "CRAM-MD5"))
 _USUAL_PORTS: Final = frozenset((110, 995))
-# IDNA 2003, which resolvers of Python use, and IDNA 2008 give these different names.
 _DOTS: Final = str.maketrans(dict.fromkeys("\u3002\uff0e\uff61", "."))  # RFC 3490 §3.1
+# IDNA 2003, which resolvers of Python use, and IDNA 2008 give these different names.
 _AMBIGUOUS: Final = frozenset("\N{LATIN SMALL LETTER SHARP S}\N{GREEK SMALL LETTER FINAL SIGMA}\u200c\u200d")
 
 

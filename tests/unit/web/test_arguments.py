@@ -128,11 +128,14 @@ def _blocking() -> int:
     return 1
 
 
+_A_LIST: list[str] = []
+
+
 async def _generator() -> AsyncIterator[int]:
     yield 1
 
 
-async def _with_list(some: Annotated[list[str], Query()] = []) -> Response:  # noqa: B006  it is what is refused
+async def _with_list(some: Annotated[list[str], Query()] = _A_LIST) -> Response:
     return Response()
 
 
