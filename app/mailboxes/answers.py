@@ -176,6 +176,10 @@ class MailboxAnswer(BaseModel):
     created_at: UtcTime = Field(description="When it was registered.")
 
 
+# What is answered as the row has it.
+_AS_STORED = (MailboxAnswer.model_fields.keys() & Mailbox.model_fields.keys()) - {"id", "server"}
+
+
 def health_answer(row: Mailbox, health: Health) -> HealthAnswer:
     """The health of a row."""
     error = {name: (row.last_error or {}).get(name) for name in HealthError.model_fields}
@@ -192,25 +196,8 @@ def health_answer(row: Mailbox, health: Health) -> HealthAnswer:
 def answer(row: Mailbox, facts: MailboxStats, health: Health) -> MailboxAnswer:
     """Shape a row for the API."""
     assert row.id is not None
-    columns = row.model_dump(
-        exclude={"id", "credentials", "server", "listed_at", "failures", "ids_changed", "wanted_at"}
-        | {"quiet_syncs", "login_after", "generation", "compares_all", "ids_are_numbers"}
-        | {"ids_are_changing", "pace", "is_private"}
-        | {"uidl_failures", "uidl_failed_at", "stat_excess"}
-        | {
-            "login_changed_at",
-            "login_succeeded_at",
-            "refusals",
-            "refused_since",
-            "refused_at",
-            "refused_until",
-        }
-        | {"forced_at", "follow_ups", "waiting", "expired_to", "namespace", "caller_metadata"}
-        | {"status_since", "failing_since", "last_error", "succeeding_since", "late_at"}
-        | {"last_success_at", "last_message_at"}
-    )
     return MailboxAnswer(
-        **columns,
+        **row.model_dump(include=_AS_STORED),
         metadata=row.caller_metadata,
         id=encode_id("mbx", row.id),
         has_credentials=row.credentials is not None,
