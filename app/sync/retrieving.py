@@ -88,10 +88,12 @@ async def _retrieve(sync: SyncContext, surveyed: Surveyed, store: "_Store") -> l
 def _judge_late(
     surveyed: Surveyed, judge: Judge | None, candidate: Candidate, message: Prepared
 ) -> str | None:
-    """Where TOP gave no headers, the criteria are judged on the message itself."""
-    if judge is None or candidate.is_forced or candidate.number in surveyed.triaged.heads:
+    """Why a message that proves to be new is not wanted. Where TOP gave no headers, the criteria are judged on the
+    message itself."""
+    if judge is None or candidate.is_forced:
         return None
-    return judge(message.packed.head, message.octets)
+    head = surveyed.triaged.heads.get(candidate.number)
+    return head.unwanted if head is not None else judge(message.packed.head, message.octets)
 
 
 def _in_turn(candidates: Sequence[Candidate]) -> list[tuple[int | None, bool, list[Candidate]]]:

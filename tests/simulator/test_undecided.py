@@ -15,6 +15,7 @@ from tests.simulator.maildrop import Mail, letter
 
 DAY = timedelta(days=1)
 DELETING = {"mode": "delete_after_retrieve"}
+ONLY_OTHERS = {"all": [{"field": "subject", "op": "contains", "value": "other"}]}
 
 
 @pytest.fixture
@@ -146,6 +147,37 @@ async def test_a_change_of_ids_goes_on_where_messages_came_short(bench: Bench) -
     await days_later(bench)
     assert await bench.subjects() == names
     assert not (await bench.mailbox()).ids_are_changing
+
+
+@pytest.mark.parametrize("prefix", [b"new-", b""], ids=["new ids", "a scanner's header"])
+async def test_a_stored_message_stays_known_where_criteria_no_longer_want_it(
+    bench: Bench, prefix: bytes
+) -> None:
+    put(bench, *"abcdef")
+    await bench.sync()
+    await bench.change(criteria=ONLY_OTHERS, server_retention=DELETING)
+    for mail, name in zip(bench.maildrop.mails, "abcdef", strict=True):
+        mail.unique_id, mail.content, mail.listed_octets = prefix + mail.unique_id, scanned(name), 1_100
+    report = await bench.sync()
+    assert (report["known"], report["filtered"], report["deleted"]) == (6, 0, 6)
+    assert await bench.subjects() == list("abcdef")
+
+
+async def test_a_forged_letter_that_criteria_do_not_want_is_not_stored(bench: Bench) -> None:
+    """It has the Message-ID, Date and From of a stored one, when all ids change."""
+    put(bench, *"abcdef")
+    await bench.sync()
+    await bench.change(criteria=ONLY_OTHERS, server_retention=DELETING)
+    for mail in bench.maildrop.mails:
+        mail.unique_id = b"new-" + mail.unique_id
+    forged = Mail(b"forged", letter("a", body="z"))
+    bench.maildrop.mails.append(forged)
+    report = await bench.sync()
+    assert (report["known"], report["filtered"], report["deleted"]) == (6, 1, 6)
+    assert bench.maildrop.mails == [forged]
+    retrievals = bench.maildrop.retrievals
+    await bench.sync()
+    assert bench.maildrop.retrievals == retrievals, "it is known as filtered"
 
 
 async def test_what_is_refused_for_ever_does_not_keep_a_change_of_ids_open(bench: Bench) -> None:

@@ -177,7 +177,7 @@ def _decided(
 ) -> Triaged:
     """Each candidate in its place, as the headers that are known tell. ``later``: of which not all is known yet.
     ``hold``: raises SyncFailed where too much is undecided. ``before``: what the server took by then was there at the
-    last listing."""
+    last listing. What may be a stored message is retrieved though the criteria no longer want it."""
     matcher.expect(head.marks for head in heads.values())
     suspects = _suspects_placed(view, matcher, piles, heads, later, now=now, before=before)
     baseline = [*piles.baseline, *(suspects.unknown if is_baseline else ())]
@@ -191,12 +191,16 @@ def _decided(
     too_large: list[Candidate] = []
     to_retrieve: list[Candidate] = []
     for candidate in plain:
-        head = heads.get(candidate.number)
+        head, is_large = heads.get(candidate.number), candidate.number in piles.large
         if candidate.is_forced:
             to_retrieve.append(candidate)
-        elif head is not None and head.unwanted is not None:
+        elif (
+            head is not None
+            and head.unwanted is not None
+            and (is_large or not matcher.proposed(candidate, head.marks))
+        ):
             filtered.append((candidate, head))
-        elif candidate.number in piles.large:
+        elif is_large:
             too_large.append(candidate)
         else:
             to_retrieve.append(candidate)
