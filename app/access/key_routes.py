@@ -22,7 +22,7 @@ from app.web.pages import CursorScope, Page, Paged
 from app.web.requests.changes import refuse_other_facts, without
 from app.web.routing import Router
 from app.web.sent import Sent
-from app.web.text import Line, written_as
+from app.web.text import Label, Line
 from app.web.times import UtcTime
 
 _log = structlog.get_logger()
@@ -58,10 +58,8 @@ MailboxIds = Annotated[
         description="It reaches these mailboxes. null, and `labels` too: it reaches all. Not with `admin`.",
     ),
 ]
-_LABEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:@/=+-]{0,62}$"
-_LABEL_WORDS = "must be 1 to 63 ASCII letters, digits and ._:@/=+-, the first one a letter or digit"
 Labels = Annotated[
-    list[Annotated[str, Field(pattern=_LABEL_PATTERN), written_as(_LABEL_PATTERN, _LABEL_WORDS)]],
+    list[Label],
     Field(
         min_length=1,
         max_length=20,

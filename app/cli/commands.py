@@ -28,12 +28,12 @@ from app.demo import story
 from app.edge.server import build_server
 from app.errors import AppError
 from app.mailboxes.credentials.keyring import SecretKeyMissing, forget_unreadable, open_vault, seal_anew
-from app.mailboxes.naming import LABEL_PATTERN
 from app.main import create_app
 from app.reading.slices import INTERVAL
 from app.settings import Settings
 from app.telemetry import logs
 from app.web.ids import encode_id
+from app.web.text import LABEL_PATTERN
 from app.worker.garbage import THRESHOLDS
 
 cli = typer.Typer(

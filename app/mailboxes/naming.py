@@ -7,22 +7,13 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from app.mailboxes.models import Mailbox
 from app.web.ids import encode_id
-from app.web.text import Line, written_as
+from app.web.text import Label, Line, written_as
 
 MOST_LABELS: Final = 20
 MOST_METADATA_OCTETS: Final = 8 * 1024
 
-LABEL_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._:@/=+-]{0,62}$"
 # No slash: it stands in a path. It begins so that no path has "." or ".." for it, which clients take away.
 EXTERNAL_ID_PATTERN: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.~:@+=,-]{0,199}$"
-
-Label = Annotated[
-    str,
-    Field(pattern=LABEL_PATTERN, examples=["acme"]),
-    written_as(
-        LABEL_PATTERN, "must be 1 to 63 ASCII letters, digits and ._:@/=+-, the first one a letter or digit"
-    ),
-]
 
 
 def _as_set(labels: list[str]) -> list[str]:

@@ -26,7 +26,7 @@ from app.mailboxes.finding import HealthAt, MailboxOrder, WantedMailboxes
 from app.mailboxes.health import Health, HealthState, Thresholds, judge
 from app.mailboxes.keeping.local_rule import LocalRule
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
-from app.mailboxes.naming import ExternalId, Label
+from app.mailboxes.naming import ExternalId
 from app.mailboxes.registering import register
 from app.mailboxes.replacing import MailboxReplacement
 from app.mailboxes.schemas import MailboxChange, NewMailbox, etag
@@ -37,6 +37,7 @@ from app.web.ids import decode_id, encode_id
 from app.web.pages import CursorScope, Page, Paged, located
 from app.web.requests.conditions import refuse_unless_matching
 from app.web.routing import Router
+from app.web.text import Label
 
 _log = structlog.get_logger()
 

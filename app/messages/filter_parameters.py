@@ -11,13 +11,13 @@ from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 from app.errors import AppError, InputFault, pointer
 from app.mail.fields.comparison import canonical
 from app.mail.mime import Automated, Kind
-from app.mailboxes.naming import Label
 from app.messages.indexed.indexed_headers import LONGEST_VALUE, compared
 from app.messages.injected import Injected, MessageRoutes
 from app.messages.pages.search import Wanted
 from app.web.features import feature_of
 from app.web.ids import THREAD_PATTERN, decode_thread_id
 from app.web.routing import QueryFamily
+from app.web.text import Label
 from app.web.times import UtcTime
 
 MOST_VALUES = 50  # of a filter each of whose values is looked up by itself

@@ -1,10 +1,12 @@
-"""Text of one line: names, and whatever else stands in lists, logs and headers; and texts of certain characters."""
+"""Text of one line: names, and whatever else stands in lists, logs and headers; labels, and other texts of certain
+characters.
+"""
 
 import re
 import unicodedata
-from typing import Annotated
+from typing import Annotated, Final
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 
 def _of_one_line(text: str) -> str:
@@ -28,3 +30,13 @@ def written_as(pattern: str, told: str) -> BeforeValidator:
         return value
 
     return BeforeValidator(check)
+
+
+LABEL_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._:@/=+-]{0,62}$"
+Label = Annotated[
+    str,
+    Field(pattern=LABEL_PATTERN, examples=["acme"]),
+    written_as(
+        LABEL_PATTERN, "must be 1 to 63 ASCII letters, digits and ._:@/=+-, the first one a letter or digit"
+    ),
+]

@@ -21,7 +21,7 @@ from app.mailboxes.examples import MAILBOXES
 from app.mailboxes.finding import HealthAt, WantedMailboxes
 from app.mailboxes.many.batch import Batch, Done, to_each
 from app.mailboxes.models import Mailbox, MailboxId
-from app.mailboxes.naming import Label, Labels
+from app.mailboxes.naming import Labels
 from app.mailboxes.registering import Registry
 from app.mailboxes.replacing import MailboxReplacement
 from app.mailboxes.routes import MailboxRoutes, mailbox_id_of
@@ -31,6 +31,7 @@ from app.web.features import served
 from app.web.ids import encode_id
 from app.web.routing import Router
 from app.web.sent import Sent
+from app.web.text import Label
 
 _log = structlog.get_logger()
 

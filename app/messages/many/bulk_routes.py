@@ -12,7 +12,6 @@ from app.access.reach import Reach
 from app.access.routes import Within, requires
 from app.access.service import Scope
 from app.errors import invalid_request
-from app.mailboxes.naming import Label
 from app.messages import repository
 from app.messages.injected import Injected, MessageRoutes, Tell
 from app.messages.many import bulk
@@ -21,6 +20,7 @@ from app.messages.models import MessageSeq
 from app.messages.routes import OfMailboxes, refuse_unknown
 from app.web.errors.problems import answered, documented
 from app.web.routing import Router
+from app.web.text import Label
 from app.web.times import UtcTime
 
 MOST_PER_CALL = 5_000
