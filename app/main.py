@@ -189,9 +189,9 @@ def _lifespan(
             if not vault.is_closed:
                 await _make_secrets_ready(database, vault, clock)
             periodic = Periodic()
+            workers.garbage(runner.tools).add_to(periodic)
             if settings.role is not Role.API:
                 workers.upkeep(core).add_to(periodic)
-                workers.garbage(runner.tools).add_to(periodic)
                 if not vault.is_closed:
                     workers.batch_feeder(core).add_to(periodic)
             if not database.is_sqlite:

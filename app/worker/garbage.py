@@ -21,7 +21,7 @@ _MOST_PUT_OFF: Final = 10  # times in a row
 
 @dataclass
 class Garbage:
-    """Looks for garbage among all objects, unless much is held now; then the next time, or the tenth at the latest."""
+    """Looks for garbage among all objects. While much is held this is put off, ten times in a row at most."""
 
     is_much_held: Callable[[], bool]
     collect: Callable[[], object] = gc.collect
