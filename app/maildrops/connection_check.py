@@ -225,7 +225,7 @@ class ConnectionCheck:
     ) -> pop3.Pop3Session:
         return await pop3.connect(
             endpoint,
-            limits=_patient(limits_of(wanted, self.limits), reply=_LONGEST_REPLY, session=_LONGEST_SESSION),
+            limits=limits_of(wanted, self.limits).within(reply=_LONGEST_REPLY, session=_LONGEST_SESSION),
             tls=pop3.client_tls_context(wanted.ca_certificates, is_legacy=wanted.allow_legacy_tls),
             allow_cleartext_password=wanted.allow_cleartext_password,
             reached=reached,
@@ -410,13 +410,3 @@ def _code_of(error: Exception) -> SyncErrorCode:
         case AddressRefused():
             return SyncErrorCode.ADDRESS_REFUSED
     return SyncErrorCode.CONNECT_FAILED
-
-
-def _patient(limits: pop3.Limits, *, reply: float, session: float) -> pop3.Limits:
-    """The limits, with at most so many seconds for a reply, for connecting, and for all."""
-    return replace(
-        limits,
-        connect_timeout=min(limits.connect_timeout, reply),
-        reply_timeout=min(limits.reply_timeout, reply),
-        session_timeout=min(limits.session_timeout, session),
-    )

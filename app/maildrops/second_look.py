@@ -34,9 +34,4 @@ async def speaks_tls(endpoint: pop3.Endpoint, *, limits: pop3.Limits, tls: ssl.S
 
 
 def _brief(limits: pop3.Limits) -> pop3.Limits:
-    return replace(
-        limits,
-        connect_timeout=min(limits.connect_timeout, _LONGEST),
-        reply_timeout=min(limits.reply_timeout, _LONGEST),
-        session_timeout=min(limits.session_timeout, 2 * _LONGEST),
-    )
+    return limits.within(reply=_LONGEST, session=2 * _LONGEST)

@@ -1,6 +1,7 @@
 """PURE  What a session takes from a server before it has had enough."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +31,12 @@ class Limits:
     octets_per_second: int = 64
     window_commands: int = 100
     window_octets: int = 8 * 1024 * 1024
+
+    def within(self, *, reply: float, session: float) -> Self:
+        """The same, with at most so many seconds for connecting, for a reply, and for all."""
+        return replace(
+            self,
+            connect_timeout=min(self.connect_timeout, reply),
+            reply_timeout=min(self.reply_timeout, reply),
+            session_timeout=min(self.session_timeout, session),
+        )
