@@ -1,8 +1,6 @@
 """What real servers do to a ledger, kind by kind: nothing is missed, nothing comes twice, nothing is deleted unread."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,14 +15,6 @@ from tests.simulator.maildrop import Mail, letter
 
 HOUR = timedelta(hours=1)
 DELETING = {"mode": "delete_after_retrieve"}
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    made = Bench(tmp_path, 0)
-    await made.prepare(is_synced=False)
-    yield made
-    made.close()
 
 
 def put(bench: Bench, *subjects: str, first: int = 1, **shape: Any) -> None:

@@ -1,10 +1,8 @@
 """What is compared with a known message and could not be read, or not whole: it is neither missing nor new until it is
 decided."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -16,14 +14,6 @@ from tests.simulator.maildrop import Mail, letter
 DAY = timedelta(days=1)
 DELETING = {"mode": "delete_after_retrieve"}
 ONLY_OTHERS = {"all": [{"field": "subject", "op": "contains", "value": "other"}]}
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    made = Bench(tmp_path, 0)
-    await made.prepare(is_synced=False)
-    yield made
-    made.close()
 
 
 def put(bench: Bench, *subjects: str) -> None:

@@ -1,12 +1,8 @@
 """No DELE for a message whose stored copy is not confirmed whole: every way in which a body can be short or dirty, with
 every size that LIST can say and all that can come behind it."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from itertools import product
-from pathlib import Path
-
-import pytest
 
 from app.pop3 import Ending
 from tests.simulator.bench import Bench
@@ -28,14 +24,6 @@ BODIES = [
     "nothing",
 ]
 SIZES = ["honest", "as LF", "a little more", "more", "less", "of the headers", "zero", "above the total"]
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    made = Bench(tmp_path, 0)
-    await made.prepare(is_synced=False)
-    yield made
-    made.close()
 
 
 def sent(body: str, content: bytes) -> bytes:
