@@ -74,9 +74,8 @@ def _sorted_out(surveyed: Surveyed, *, waiting: int) -> tuple[int, list[EntryId]
     view, triaged, found = surveyed.view, surveyed.triaged, surveyed.matcher.found
     lines = view.diff.gone if view.may_miss else ()
     gone = [line.entry_id for line in lines if line.entry_id not in found]
-    missing = len(gone) + len(
-        renamed_away(triaged.recognised)
-    )  # those are missing under their own unique-ids
+    renamed = renamed_away(triaged.recognised)  # missing under their own unique-ids
+    missing = len(gone) + len(renamed)
     noted = [one for one in gone if one not in triaged.awaited] + _waiting_in_vain(surveyed)
     return missing, noted, _counts(surveyed, missing=missing, waiting=waiting)
 

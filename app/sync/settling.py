@@ -23,9 +23,8 @@ from app.sync.context import Findings, Surveyed, SyncContext, SyncTools
 from app.sync.retrieving import Stored
 from app.sync.server_deletion import Deletions
 
-_DECIDED_AFTER = (
-    3  # attempts at a message that is to be compared: what is refused for ever stands for nothing known
-)
+# Attempts at a message that is to be compared: what is refused for ever stands for nothing known.
+_DECIDED_AFTER = 3
 
 _log = structlog.get_logger()
 

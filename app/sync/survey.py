@@ -24,10 +24,8 @@ from app.sync.listed.triage import Triaged, triage
 from app.sync.retrieved import copies
 
 _SEVERAL = 5
-_TRIED, _TRIED_FOR = (
-    3,
-    timedelta(hours=1),
-)  # before a first listing is believed whose length differs each time
+# Before a first listing is believed whose length differs each time.
+_TRIED, _TRIED_FOR = 3, timedelta(hours=1)
 _LAST = 3  # known messages of which the last one that can be compared is
 _TURN_SECONDS = 60  # by which the turn moves on of those that stand between
 

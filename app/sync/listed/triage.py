@@ -378,7 +378,9 @@ def _hold_if_undecided(
         head = heads.get(candidate.number)
         if head is not None and head.received is not None:  # by the server's own clock
             old += listed_at is None or head.received < listed_at - _CLOCK_BEHIND
-        elif sizes[size := candidate.octets] or sizes[size := None]:
+            continue
+        size = candidate.octets if sizes[candidate.octets] else None  # of some lines it is not known
+        if sizes[size]:
             sizes[size] -= 1
             old += 1
     if len(blank) >= _FEW and 2 * len(blank) >= len(view.diff.gone) and 2 * old >= len(blank):

@@ -51,19 +51,15 @@ class Batch:
     def recognised_as(self, lines: Sequence[Known]) -> "Batch":
         """The same with these lines, of messages that were imported meanwhile, for what would be stored beside them."""
         left = {line.content: line for line in lines}
-        settled = []
-        for outcome, verdict in self.settled:
-            content = outcome.prepared.fingerprint.content if outcome.prepared else None
-            line = left.pop(content, None) if verdict is None and outcome.unwanted is None else None
-            settled.append(
-                (
-                    outcome,
-                    verdict
-                    if line is None or not outcome.prepared
-                    else SameAs(line, outcome.prepared.fingerprint),
-                )
-            )
-        return replace(self, settled=tuple(settled))
+
+        def settled(outcome: Outcome, verdict: Verdict) -> Verdict:
+            if outcome.prepared is None or verdict is not None or outcome.unwanted is not None:
+                return verdict
+            marks = outcome.prepared.fingerprint
+            line = left.pop(marks.content, None)
+            return SameAs(line, marks) if line else None
+
+        return replace(self, settled=tuple((one, settled(one, verdict)) for one, verdict in self.settled))
 
     def counted_in(self, report: Report) -> Report:
         """The report with this batch in it. What was recognised is known, and no longer new."""
