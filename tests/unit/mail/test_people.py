@@ -359,7 +359,7 @@ def test_marks_beyond_what_people_need_are_not_looked_at_and_it_is_told(unit: by
     "unit",
     [b", ", b"(", b"<", b'"', b"a@b ", b"<a@b>", b"g:", b"g:;", b";", b"\\", b"((a)", b'<"', b"()", b"@", b"a,",
      b"<@a:", b"=?utf-8?q?a?= ,", b"=?utf-8?q?", b"=?a?q?b?", b'("', b'"a" ', b": ", b"a@b,c d,", b"\x1b$B", b"\xff<",
-     b"((<)", b"<\\(<)", b"(a)@", b"<a(b)@c>"],
+     b"((<)", b"<\\(<)", b"(a)@", b"<a(b)@c>", b" ", b" \t", b"\xe3\x80\x80"],
 )  # fmt: skip
 def test_the_work_grows_with_the_value(unit: bytes) -> None:
     def work(size: int) -> Callable[[], object]:
