@@ -45,7 +45,7 @@ _DELAYED = re.compile(
     rb"(?:\bdelay(?:ed)?\b|could[ _]not[ _]send[ _]message[ _]for[ _]past|still[ _]being[ _]retried)",
     re.IGNORECASE | re.DOTALL,
 )
-_NULL_PATH = re.compile(rb"\s*(?:<\s*(?:mailer-daemon)?\s*>)?\s*", re.IGNORECASE)
+_NULL_PATH = re.compile(rb"\s*+(?:<\s*+(?:mailer-daemon)?\s*+>)?\s*+", re.IGNORECASE)
 _NO = frozenset({"", "no", "false", "0", "none"})
 
 

@@ -1,8 +1,11 @@
 """What sent a message, what kind it is, and what bounced."""
 
+from collections.abc import Callable
+
 import pytest
 
 from app.mail.mime import Bounce, parse, summarise
+from tests.fuzz.work import assert_linear
 
 
 def of(*headers: bytes, body: bytes = b"x") -> bytes:
@@ -435,3 +438,11 @@ def test_what_bounced(raw: bytes, expected: Bounce) -> None:
     summary = summarise(raw)
     assert summary.bounce == expected
     assert summary.automated == "bounce"
+
+
+def test_the_work_grows_with_the_blanks_of_a_return_path() -> None:
+    def work(size: int) -> Callable[[], object]:
+        raw = of(PERSON, b"Return-Path: <" + b" " * size + b"x")
+        return lambda: summarise(raw)
+
+    assert_linear(work, 1_000)
