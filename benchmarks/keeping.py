@@ -165,8 +165,10 @@ def _made(url: str, *, last: int, step: int, is_expired: bool) -> Database:
         mailbox_id = mailboxes.add(db, _mailbox())
         letters = [_letter(f"letter {n}{' wanted' if n == 0 else ''}", 1_000) for n in range(LETTERS)]
         store(db, mailbox_id, letters, now=BEGIN)
-        for statement in ("UPDATE messages SET seq = -seq * :step", "UPDATE messages SET seq = -seq"):
-            db.execute(text(statement), {"step": step} if ":" in statement else {})
+        db.execute(
+            text("UPDATE messages SET seq = -seq * :step"), {"step": step}
+        )  # no place is had by two meanwhile
+        db.execute(text("UPDATE messages SET seq = -seq"))
         grow(db.connection(), last, step=step)
         if is_expired:
             db.execute(text(_EXPIRED), {"last": last, "step": step})

@@ -165,7 +165,7 @@ def _strict(solid: bytes, whole: int) -> bytes | None:
 
 
 def _strict_length(solid: bytes, whole: int) -> range | None:
-    """As many as ``_strict`` gives."""
+    """As long as what ``_strict`` gives: a range, for only its length is wanted."""
     last = max(0, whole - 4)
     if solid[:last].translate(None, _DIGITS_OF_BASE64):
         return None
