@@ -53,10 +53,12 @@ bench: .venv/ready-dev ## Measure beside mpop, fetchmail, getmail6 and poplib
 	@scripts/install-bench-peers
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-lock: .venv/ready-dev ## Make the locks anew (pyproject.toml, tests/clients/package.json)
+lock: .venv/ready-dev ## Make the locks anew (pyproject.toml, benchmarks/peers.in, tests/clients/package.json)
 	@for pair in build:requirements.lock dev:requirements-dev.lock bench:requirements-bench.lock; do \
 		$(BIN)/uv pip compile pyproject.toml --group $${pair%%:*} --output-file $${pair##*:} \
 			--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet; done
+	@$(BIN)/uv pip compile benchmarks/peers.in --output-file benchmarks/peers.lock \
+		--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 	@scripts/lock-clients
 
 clean: ## Remove what was made here

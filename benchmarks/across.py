@@ -20,13 +20,13 @@ from typing import Any
 import httpx
 import psycopg
 
+from benchmarks.statements import StatementLog, statements_logged
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
 from tests.servers.ports import free_port
 from tests.servers.postgres import Postgres
 
 _KEY = "a-key-of-the-benchmark-only"
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-_STATEMENT = ("LOG:  statement:", "LOG:  execute ")
 
 
 @dataclass
@@ -83,25 +83,17 @@ async def _at_rest(
     fleet: Fleet, postgres: Postgres, url: str, seconds: float
 ) -> tuple[float, list[float], list[float], int]:
     """Statements a second, processor milliseconds a second of each, megabytes of each, connections."""
-    log = postgres.log
     with psycopg.connect(url, autocommit=True) as db:
         count = db.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
         connections = count.fetchone()
-        db.execute("ALTER SYSTEM SET log_statement = 'all'")
-        db.execute("SELECT pg_reload_conf()")
-    await asyncio.sleep(1)
-    begun, before = log.stat().st_size, fleet.processor_seconds()
-    await asyncio.sleep(seconds)
-    after = fleet.processor_seconds()
-    with log.open("rb") as lines:
-        lines.seek(begun)
-        said = lines.read().decode(errors="replace").splitlines()
-    with psycopg.connect(url, autocommit=True) as db:
-        db.execute("ALTER SYSTEM RESET log_statement")
-        db.execute("SELECT pg_reload_conf()")
+    with statements_logged(postgres, url):
+        await asyncio.sleep(1)
+        sent, before = StatementLog(postgres), fleet.processor_seconds()
+        await asyncio.sleep(seconds)
+        after, statements = fleet.processor_seconds(), sent.count()
     assert connections is not None
     return (
-        sum(any(mark in line for mark in _STATEMENT) for line in said) / seconds,
+        statements / seconds,
         [1000 * (late - early) / seconds for early, late in zip(before, after, strict=True)],
         fleet.memory_megabytes(),
         connections[0] - 1,

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 
-_BEGIN = "<!-- {name}: made by `python -m benchmarks.scale`, do not edit -->"
+_BEGIN = "<!-- {name}: made by `python -m {by}`, do not edit -->"
 _END = "<!-- end of {name} -->"
 
 
-def with_part(page: str, name: str, text: str) -> str:
-    """The page with this text in the part of that name; at its end when it has no such part."""
-    begin, end = _BEGIN.format(name=name), _END.format(name=name)
+def with_part(page: str, name: str, text: str, *, by: str = "benchmarks.scale") -> str:
+    """The page with this text in the part of that name, made ``by`` a command; at its end when it has no such part."""
+    begin, end = _BEGIN.format(name=name, by=by), _END.format(name=name)
     part = f"{begin}\n\n{text.strip()}\n\n{end}"
     before, found, rest = page.partition(begin)
     if not found:

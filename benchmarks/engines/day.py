@@ -1,7 +1,7 @@
 """What a background job costs through the job engine, and whether its tables stay as small as they were.
 
-``python -m benchmarks.engines [--jobs 100000]``: jobs that do nothing, through ``app.jobs.engine`` as in the service,
-on PostgreSQL (needs its programs) and in memory.
+``python -m benchmarks.engines.day [--jobs 100000]``: jobs that do nothing, through ``app.jobs.engine`` as in the
+service, on PostgreSQL (needs its programs) and in memory.
 """
 
 import argparse
