@@ -16,6 +16,7 @@ from app.access import feature as access
 from app.archives import feature as archives
 from app.core import Core, Feature
 from app.database import Database
+from app.database.autocommit import place
 from app.database.clock import ASK_EVERY_SECONDS, DatabaseClock
 from app.database.locks import WorkerName, shared
 from app.database.schema import upgrade
@@ -196,7 +197,7 @@ def _lifespan(
                     workers.batch_feeder(core).add_to(periodic)
             if not database.is_sqlite:
                 periodic.add("ask_the_time", clock.ask, every_seconds=ASK_EVERY_SECONDS)
-            bell = None if database.is_sqlite else Bell(settings.effective_listen_url, core.wakeups)
+            bell = None if database.is_sqlite else _bell(core)
             jobs = workers.jobs(core, threads=threads, bell=bell)
             try:
                 if bell is not None:
@@ -226,6 +227,11 @@ def _lifespan(
                 await asyncio.to_thread(core.traces.close, within_seconds=_SEND_SPANS_WITHIN_SECONDS)
 
     return lifespan
+
+
+def _bell(core: Core) -> Bell:
+    url = core.settings.effective_listen_url
+    return Bell(url, core.wakeups, place=partial(core.database.read, place))
 
 
 async def _make_secrets_ready(database: Database, vault: Vault, clock: Clock) -> None:

@@ -22,6 +22,8 @@ _SECRETS_DIR = Path("/run/secrets")
 _HEADER_NAME = re.compile(r"[!-9;-~]{1,100}")  # RFC 5322 §3.6.8
 _MOST_INDEXED_HEADERS = 20
 
+_HOST_AND_PORT = re.compile(r"(\[[^]]*\]|[^]:[]*)(:\d{1,5})?")
+
 
 class Role(StrEnum):
     """What this process does."""
@@ -356,14 +358,14 @@ class Settings(BaseSettings):
     def _known_database(cls, value: str) -> str:
         if value and not value.startswith(("sqlite:///", "postgresql://")):
             raise ValueError("must start with sqlite:/// or postgresql://")
-        return value
+        return _with_a_port_that_is_a_number(value)
 
     @field_validator("listen_url")
     @classmethod
     def _listens_at_postgresql(cls, value: str) -> str:
         if value and not value.startswith("postgresql://"):
             raise ValueError("must start with postgresql://")
-        return value
+        return _with_a_port_that_is_a_number(value)
 
     @field_validator("log_level")
     @classmethod
@@ -430,6 +432,15 @@ class Settings(BaseSettings):
     def known_api_key(self) -> str:
         """The same where there is one; makes nothing. Raises FileNotFoundError."""
         return _long_enough(self.api_key.get_secret_value() or self.api_key_file.read_text().strip())
+
+
+def _with_a_port_that_is_a_number(url: str) -> str:
+    """The URL of a database. Where it is wrong, that is said at the start, and without a password that is in it."""
+    if url.startswith("postgresql://"):
+        behind_the_login = url.removeprefix("postgresql://").rpartition("@")[2]
+        if not _HOST_AND_PORT.fullmatch(re.split("[/?]", behind_the_login)[0]):
+            raise ValueError("the port must be a number; an @ in a password is %40")
+    return url
 
 
 def _long_enough(key: str) -> str:

@@ -9,14 +9,16 @@ import asyncio
 import json
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 
 import psycopg
 import structlog
 from psycopg import sql
 
-from app.database.autocommit import connect
+from app.database import StorageFailed
+from app.database.autocommit import Place, connect, place_of
 from app.jobs.ending import end
 from app.jobs.wakeups import Wakeups
 
@@ -29,6 +31,7 @@ _ANYTHING = "*"
 _RETRY_SECONDS = 1.0
 _RETRY_BROKEN_SECONDS = 60.0
 _HANG_UP_WITHIN_SECONDS = 1.0
+_ANYTHING_EVERY_SECONDS = 0.1  # at most: what wakes everybody is dear
 
 _log = structlog.get_logger()
 
@@ -41,11 +44,15 @@ class Bell:
     After an overflow, and after the connection was lost and made again, everything fires.
 
     ``url``: of the database itself; a pooler that hands out connections by the transaction forgets who listens.
+    ``place``: where the rows are, which must be the same; it may raise StorageFailed.
     """
 
-    def __init__(self, url: str, wakeups: Wakeups) -> None:
+    def __init__(
+        self, url: str, wakeups: Wakeups, *, place: Callable[[], Awaitable[Place]] | None = None
+    ) -> None:
         self._url = url
         self._wakeups = wakeups
+        self._place = place
         self._sender = secrets.token_hex(4)
         self._others: dict[str, Callable[[str], None]] = {}
         self._rung: dict[str, set[Hashable]] = defaultdict(set)
@@ -54,6 +61,8 @@ class Bell:
         self._stirred = asyncio.Event()
         self._is_due = self._is_stopping = False
         self._task: asyncio.Task[None] | None = None
+        self._is_anything = False
+        self._anything: asyncio.TimerHandle | None = None
 
     def listen(self, channel: str, heard: Callable[[str], None]) -> None:
         """Call ``heard`` with the payloads of one more channel; to be said before the start."""
@@ -112,6 +121,10 @@ class Bell:
         served_by = await (await connection.execute("SELECT pg_backend_pid()")).fetchone()
         if served_by != (connection.info.backend_pid,):
             _log.warning("bell_behind_a_pooler", hint="unless it pools by session, set MAILDELTA_LISTEN_URL")
+        if self._place is not None:
+            with suppress(StorageFailed):
+                if await place_of(connection) != await self._place():
+                    _log.warning("bell_elsewhere", hint="MAILDELTA_LISTEN_URL is another database's")
 
     async def _serve(self, connection: psycopg.AsyncConnection) -> None:
         while True:
@@ -147,7 +160,9 @@ class Bell:
     def _take_in(self, connection: psycopg.AsyncConnection) -> None:
         connection.pgconn.consume_input()
         while notify := connection.pgconn.notifies():
-            self._hear(psycopg.Notify(notify.relname.decode(), notify.extra.decode(), notify.be_pid))
+            # Ours is ASCII; others' comes as the environment of this process says (PGCLIENTENCODING).
+            payload = notify.extra.decode(errors="replace")
+            self._hear(psycopg.Notify(notify.relname.decode(), payload, notify.be_pid))
 
     def _hear(self, notify: psycopg.Notify) -> None:
         if notify.channel != _CHANNEL:
@@ -158,11 +173,21 @@ class Bell:
             return
         rung = read(payload)
         if rung is None:
-            self._wakeups.heard_anything()
+            self._is_anything = True
+            if self._anything is None:
+                self._hear_anything()
             return
         for name, abouts in rung.items():
             for about in abouts:
                 self._wakeups.heard(name, about)
+
+    def _hear_anything(self) -> None:
+        self._anything = None
+        if self._is_anything and not self._is_stopping:
+            self._is_anything = False
+            self._wakeups.heard_anything()
+            loop = asyncio.get_running_loop()
+            self._anything = loop.call_later(_ANYTHING_EVERY_SECONDS, self._hear_anything)
 
 
 def payload_of(rung: Mapping[str, AbstractSet[Hashable]]) -> str:

@@ -18,6 +18,7 @@ from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueue
 from pgqueuer.core.tm import TaskManager
 from pgqueuer.domain.settings import DBSettings
 from pgqueuer.domain.types import Channel
+from pgqueuer.models import AnyEvent
 from pgqueuer.models import Job as Picked
 from pgqueuer.ports.driver import NotifyCallback
 from pgqueuer.qm import QueueManager
@@ -201,6 +202,11 @@ class _Driver:
         self._callbacks = [callback]  # one manager at a time
 
     def hear(self, payload: str) -> None:
+        """What is no event of the engine is another program's: it would be logged, word for word."""
+        try:
+            AnyEvent.model_validate_json(payload)
+        except ValueError:
+            return
         for callback in self._callbacks:
             callback(payload)
 

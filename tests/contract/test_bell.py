@@ -2,30 +2,35 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 import structlog
+from psycopg import sql
 
+from app.database import Database
+from app.database.autocommit import Place, connect, place
 from app.jobs import bell as bells
 from app.jobs import wakeups as wakeups_module
 from app.jobs.bell import Bell, payload_of, read
 from app.jobs.wakeups import Wakeups
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
+from tests.servers.postgres import Postgres
 from tests.service import Client, running, settings_for
 
 PATIENCE_SECONDS = 60.0
 
 
 @asynccontextmanager
-async def ringing(url: str) -> AsyncIterator[Wakeups]:
+async def ringing(url: str, where: Callable[[], Awaitable[Place]] | None = None) -> AsyncIterator[Wakeups]:
     """A process that can be woken."""
     wakeups = Wakeups()
-    bell = Bell(url, wakeups)
+    bell = Bell(url, wakeups, place=where)
     heard = wakeups.work.ticket()  # at the beginning anything may have been missed
     bell.start()
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -159,6 +164,48 @@ async def test_where_a_pooler_stands_between_the_log_says_what_to_set(pgbouncer_
         async with ringing(pgbouncer_url):
             pass
     assert any("MAILDELTA_LISTEN_URL" in str(line) for line in lines)
+
+
+async def test_what_is_no_text_breaks_nothing_and_a_storm_of_it_wakes_everybody_now_and_then(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bells, "_ANYTHING_EVERY_SECONDS", 0.2)
+    async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as db:
+        monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")  # it is sent to us as it says
+        async with ringing(postgres_url) as one:
+            fired: list[object] = []
+            one.work.subscribe(fired.append)
+            begun = time.monotonic()
+            for _ in range(200):
+                await db.execute("SELECT pg_notify('maildelta', '\u00e9 \u00e9')")
+            done = one.syncs_ended.ticket(1)
+            await db.execute("""SELECT pg_notify('maildelta', 'x {"syncs_ended": [1]}')""")
+            await woken(done)
+            assert 1 <= len(fired) <= 2 + (time.monotonic() - begun) / 0.2
+            before = len(fired)
+            await db.execute("SELECT pg_notify('maildelta', 'nonsense')")
+            await woken(one.syncs_ended.ticket(2))
+            assert len(fired) > before, "the last one is not lost"
+
+
+async def test_a_server_that_ends_who_is_silent_spares_the_bell(postgres_url: str) -> None:
+    database = sql.Identifier(postgres_url.rsplit("/", 1)[1])
+    with psycopg.connect(postgres_url, autocommit=True) as db:
+        db.execute(sql.SQL("ALTER DATABASE {} SET idle_session_timeout = '1h'").format(database))
+    async with await connect(postgres_url, name="test") as connection:
+        assert await (await connection.execute("SHOW idle_session_timeout")).fetchone() == ("0",)
+
+
+@pytest.mark.parametrize("is_elsewhere", [False, True], ids=["the same", "another one"])
+async def test_a_bell_of_another_database_is_told_of_in_the_log(
+    *, is_elsewhere: bool, postgres_server: Postgres, postgres_url: str
+) -> None:
+    database = Database(postgres_server.url("postgres") if is_elsewhere else postgres_url)
+    with structlog.testing.capture_logs() as lines:
+        async with ringing(postgres_url, partial(database.read, place)):
+            pass
+    database.close()
+    assert [line["event"] for line in lines] == ["bell_elsewhere"] * is_elsewhere
 
 
 @asynccontextmanager

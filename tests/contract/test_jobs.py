@@ -245,6 +245,24 @@ async def test_the_schema_is_the_one_that_this_version_of_the_engine_wants(postg
     assert not plan.statements
 
 
+async def test_what_another_program_sends_on_the_channel_of_the_engine_is_not_repeated_in_the_log(
+    postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    upgrade(postgres_url)
+    rows = Rows("first")
+    async with (
+        started([rows.job()], postgres_url) as wakeups,
+        await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as db,
+    ):
+        await until(lambda: not rows.left)
+        for payload in ("a word of theirs", "{}", '{"type": "a word of theirs"}', "[" * 7_000):
+            await db.execute("SELECT pg_notify('ch_pgqueuer', %s)", [payload])
+        rows.left.add("a")
+        wakeups.jobs.fire("work")
+        await until(lambda: not rows.left)
+    assert "of theirs" not in caplog.text
+
+
 class Worker:
     """``tests.contract.jobs_process``, and the directory that it speaks through."""
 

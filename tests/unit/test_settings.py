@@ -101,6 +101,22 @@ def test_no_secret_is_in_the_settings_text() -> None:
     assert "hidden" not in repr(settings)
 
 
+@pytest.mark.parametrize("name", ["database_url", "listen_url"])
+def test_a_database_whose_port_is_no_number_is_refused_without_its_password(name: str) -> None:
+    for wrong in ("u:hidden@h:port/n", "u:hid@den@h:/n", "h:1:2", "u:hidden@[::1/n"):
+        with pytest.raises(ValueError, match="port must be a number") as raised:
+            Settings.model_validate({name: f"postgresql://{wrong}"})
+        assert isinstance(raised.value, ValidationError)
+        assert "hid" not in raised.value.errors()[0]["msg"]
+    for right in (
+        "",
+        "postgresql:///n?host=/run/postgresql",
+        "postgresql://u:a/b?c@h:5432/n",
+        "postgresql://[::1]:1/n",
+    ):
+        assert Settings.model_validate({name: right})
+
+
 def test_headers_to_index_are_names_of_headers_whatever_their_case_and_not_many() -> None:
     assert Settings(indexed_headers="X-B, list-id,x-b,").indexed_headers == ("list-id", "x-b")
     assert Settings().indexed_headers == ()
