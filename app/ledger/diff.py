@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from app.ledger.identity import fits_size
+from app.ledger.identity import is_known_by_size
 from app.ledger.lines import Candidate, Known, Listed, ledger_key
 from app.ledger.models import EntryId
 
@@ -19,6 +19,7 @@ class Diff:
     lines that were there last time and are not listed now; ``away``: those that were missing already and still are.
     ``most_gone``: several were known, and most of what was there is gone. ``is_wholesale``: nothing or little of what
     was there is left, what we deleted aside, and unknown ids appeared, which may be the same messages under new names.
+    ``most_returned``: most of what is listed was away, and several of it.
     ``shared``: ids that several messages show at once.
     """
 
@@ -33,6 +34,7 @@ class Diff:
     away: tuple[Known, ...]
     most_gone: bool
     is_wholesale: bool
+    most_returned: bool
     shared: frozenset[bytes]
 
     @property
@@ -87,10 +89,11 @@ def diff(
         if steady is not None and is_due(steady, now):
             seen.add(steady.entry_id)
             due.append(replace(candidate, occurrence=steady.occurrence, entry=steady))
-        elif steady is None or compares_all or not fits_size(steady, listed.octets):
+        elif steady is None or compares_all or not is_known_by_size(steady, listed.octets):
             suspects.append(candidate)
         else:
             seen.add(steady.entry_id)
+    returned = sum(all(e.is_missing and not e.is_deleted for e in by_id[c.unique_id]) for c in suspects)
     suspected = {candidate.unique_id for candidate in suspects}
     everything = [entry for entries in by_id.values() for entry in entries]
     absent = [e for e in everything if e.entry_id not in seen and e.unique_id not in suspected]
@@ -109,6 +112,7 @@ def diff(
         away=tuple(entry for entry in absent if entry.is_missing),
         most_gone=most_gone,
         is_wholesale=is_wholesale,
+        most_returned=returned > 1 and 2 * returned >= total,
         shared=frozenset(key for key, count in copies.items() if count > 1),
     )
 
@@ -131,7 +135,7 @@ def is_due(entry: Known, now: datetime) -> bool:
 
 def is_simply_known(entry: Known, octets: int | None, now: datetime) -> bool:
     """Whether a message that is listed once under an id with this one line needs no second look."""
-    return not entry.is_missing and not is_due(entry, now) and fits_size(entry, octets)
+    return not entry.is_missing and not is_due(entry, now) and is_known_by_size(entry, octets)
 
 
 def _steady(entries: Sequence[Known]) -> Known | None:

@@ -20,7 +20,8 @@ class Relation(StrEnum):
 
     ``STEADY``: under the line's unique-id, which is listed once and was never missing since. ``DELETED``: under the
     line's unique-id, which is listed once, after the server was told to delete it. ``RETURNED``: under the line's
-    unique-id, which was away or is listed several times. ``NAMELESS``: the server gives no id, or gave none then.
+    unique-id, which was away or is listed several times. ``REAPPEARED``: under the line's unique-id, which is listed
+    once and was away, as most that is listed was. ``NAMELESS``: the server gives no id, or gave none then.
     ``RENAMED``: under another id, where most known ids have vanished. ``REVIEWED``: the same, where a person decides
     and nothing is retrieved. ``MOVED``: under the line's id, in a maildrop
     that was moved to another host. ``NUMBERED``: under the line's message-number, where these were seen to show other
@@ -31,6 +32,7 @@ class Relation(StrEnum):
     STEADY = "steady"
     DELETED = "deleted"
     RETURNED = "returned"
+    REAPPEARED = "reappeared"
     NAMELESS = "nameless"
     RENAMED = "renamed"
     REVIEWED = "reviewed"
@@ -45,13 +47,15 @@ class Circumstances:
     """What holds for all unique-ids of a listing.
 
     ``shared``: ids that are listed several times. ``ids_changed``: ids changed wholesale, now or before.
-    ``is_wholesale``: most known ids have vanished from this listing. ``is_in_doubt``: all ids equal the
-    message-numbers, which they may be; ``compares_all``: they were seen to show other messages, or the maildrop was
-    moved, and no id is enough. ``is_reviewed``: a person decides about a change of ids.
+    ``most_returned``: most of what is listed was away. ``is_wholesale``: most known ids have vanished from this
+    listing. ``is_in_doubt``: all ids equal the message-numbers, which they may be; ``compares_all``: they were seen to
+    show other messages, or the maildrop was moved, or an empty listing lacked all, and no id is enough.
+    ``is_reviewed``: a person decides about a change of ids.
     """
 
     shared: frozenset[bytes] = frozenset()
     ids_changed: bool = False
+    most_returned: bool = False
     is_wholesale: bool = False
     is_in_doubt: bool = False
     compares_all: bool = False
@@ -62,6 +66,8 @@ class Circumstances:
         if line.unique_id == unique_id:
             if line.is_deleted and unique_id not in self.shared:
                 return Relation.DELETED
+            if line.is_missing and self.most_returned and unique_id not in self.shared:
+                return Relation.REAPPEARED
             if line.is_missing or not is_steady:
                 return Relation.RETURNED
             if not self.compares_all:
@@ -80,6 +86,7 @@ _ENOUGH = 3  # messages that all moved by as many places: of fewer there may be 
 _PROPOSED = {
     Relation.STEADY,
     Relation.DELETED,
+    Relation.REAPPEARED,
     Relation.NAMELESS,
     Relation.RENAMED,
     Relation.REVIEWED,
@@ -88,7 +95,13 @@ _PROPOSED = {
     Relation.RENUMBERED,
 }
 
-UNDER_ITS_ID = {Relation.STEADY, Relation.DELETED, Relation.RETURNED, Relation.MOVED}
+UNDER_ITS_ID = {
+    Relation.STEADY,
+    Relation.DELETED,
+    Relation.RETURNED,
+    Relation.REAPPEARED,
+    Relation.MOVED,
+}
 
 _OWN = {*UNDER_ITS_ID, Relation.NUMBERED}
 
@@ -99,6 +112,16 @@ def fits_size(line: Known, octets: int | None) -> bool:
     That is enough for an id that is listed once and was there last time, or whose message was never looked into.
     """
     return line.octets is None or octets is None or line.octets == octets
+
+
+def is_known_by_size(line: Known, octets: int | None) -> bool:
+    """Whether the message of the line's id needs no look, if the id is listed once and was there last time.
+
+    A size that LIST says for the first time says nothing of a message that something else tells of.
+    """
+    has_marks = line.headers is not None or line.content is not None
+    is_first_size = line.octets is None and octets is not None
+    return fits_size(line, octets) and not (is_first_size and has_marks)
 
 
 def is_unread(line: Known) -> bool:
@@ -115,7 +138,11 @@ def is_same_by_headers(relation: Relation, line: Known, shown: Fingerprint, octe
             return is_same or (is_equal and line.content is None)
         case Relation.DELETED:  # what goes next must not go unread, and headers and a size may be another's
             return is_equal and line.content is None
-        case Relation.RETURNED | Relation.NUMBERED:
+        case Relation.RETURNED | Relation.REAPPEARED if (
+            line.is_missing and line.content is not None and not shown.is_stamped
+        ):  # a device sends the same headers each time
+            return False
+        case Relation.RETURNED | Relation.REAPPEARED | Relation.NUMBERED:
             return is_equal and (line.content is None or _has_grown_by_headers(line, shown, octets))
         case Relation.NAMELESS if not line.is_missing:
             return is_equal and _has_grown_by_headers(line, shown, octets)
@@ -130,8 +157,11 @@ def is_same_by_headers(relation: Relation, line: Known, shown: Fingerprint, octe
 def is_proposed(relation: Relation, line: Known, shown: Fingerprint) -> bool:
     """Whether the octets behind the headers decide: Message-ID, Date and From are those of the line's message.
 
-    Under its own steady id a message that has neither of them is proposed too.
+    Under its own steady id a message that has neither of them is proposed too; under one that was away, alone, it takes
+    all headers.
     """
+    if relation is Relation.RETURNED and line.content is not None:
+        return line.headers is not None and line.headers == shown.headers
     if relation not in _PROPOSED or line.content is None:
         return False
     if relation is Relation.NAMELESS and line.is_missing:  # who knows what was sent since

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 _NAMING = re.compile(rb"^(?:message-id|received|date)[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_STAMP = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _VOLATILE = re.compile(
     rb"^(?:x-)?(?:status|uid|uidl|keywords|mozilla-status2?|mozilla-keys|content-length|lines|imapbase|imap)"
     rb"[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*(?:\n|\Z)",
@@ -28,13 +29,15 @@ _MOST_HEAD = 256 * 1024
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
     """What a message is recognised by. ``headers`` is None when they do not name it, ``names`` when it has neither a
-    Message-ID nor a Date, ``head_octets`` when the header block is too long to be told.
+    Message-ID nor a Date, ``head_octets`` when the header block is too long to be told. ``is_stamped``: a header block
+    that TOP gave says who received the message, and when: no other one has the same.
     """
 
     headers: bytes | None
     content: bytes
     names: bytes | None = None
     head_octets: int | None = None
+    is_stamped: bool = False
 
 
 def head_of(raw: bytes) -> bytes:
@@ -77,7 +80,11 @@ def _octets_of(head: bytes) -> int | None:
 
 def shown(head: bytes) -> Fingerprint:
     """What TOP tells of a message: all but its content."""
-    return Fingerprint(headers_digest(head), b"", names_digest(head), head_octets(head))
+    head = head_of(head)
+    is_stamped = _STAMP.search(head) is not None
+    return Fingerprint(
+        _headers_of(head, is_lasting=False), b"", _names_of(head), _octets_of(head), is_stamped=is_stamped
+    )
 
 
 def fingerprint(raw: bytes, raw_sha256: bytes) -> Fingerprint:

@@ -81,6 +81,7 @@ async def match(sync: SyncContext, view: ListingView) -> Matcher:
     circumstances = Circumstances(
         shared=diff.shared,
         ids_changed=sync.mailbox.ids_changed or diff.is_wholesale or view.has_shifted,
+        most_returned=diff.most_returned,
         is_wholesale=diff.is_wholesale,
         is_in_doubt=view.is_in_doubt,
         compares_all=view.compares_all,

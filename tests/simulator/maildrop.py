@@ -43,6 +43,7 @@ class Whims:
 
     empty_sessions: int = 0
     short_by: int = 0
+    sizes_short_by: int = 0
     garbles_line: bool = False
     refuses: set[bytes] = field(default_factory=set)
     refuses_retr: set[bytes] = field(default_factory=set)  # and shows the headers
@@ -132,6 +133,8 @@ class SimulatedSession:
             shown, self._whims.short_by = shown[: -self._whims.short_by], 0
         uidl = [b"%d %s\r\n" % (number, self._unique_id(number, mail)) for number, mail in shown]
         sizes = [b"%d %d\r\n" % (number, self._octets(mail)) for number, mail in shown]
+        if self._whims.sizes_short_by:
+            sizes, self._whims.sizes_short_by = sizes[: -self._whims.sizes_short_by], 0
         if self._whims.garbles_line and uidl:
             uidl[len(uidl) // 2], self._whims.garbles_line = b"\x00 what?\r\n", False
         if self._whims.uidl_failures or not self._whims.has_uidl:

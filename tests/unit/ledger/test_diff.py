@@ -172,6 +172,14 @@ def test_most_is_gone_only_where_several_were_known() -> None:
     assert not compare([], ledger[:1]).most_gone
 
 
+def test_most_has_returned_where_most_of_several_was_away() -> None:
+    away = [known(bytes([n]), entry_id=n, is_missing=n < 3) for n in range(6)]
+    assert compare(listed(*(bytes([n]) for n in range(6))), away).most_returned
+    assert not compare([*listed(*(bytes([n]) for n in range(6))), Line(7, b"new")], away).most_returned
+    assert not compare(listed(b"x"), [known(b"x", is_missing=True)]).most_returned
+    assert not compare(listed(b"x", b"y"), [known(b"x")]).most_returned
+
+
 @given(first=st.binary(min_size=480, max_size=600), second=st.binary(min_size=480, max_size=600))
 def test_long_ids_have_bounded_keys_that_differ_when_the_ids_do(first: bytes, second: bytes) -> None:
     assert len(ledger_key(first)) <= 512

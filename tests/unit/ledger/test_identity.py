@@ -9,6 +9,7 @@ from app.ledger.identity import (
     Circumstances,
     Relation,
     fits_size,
+    is_known_by_size,
     is_proposed,
     is_same_by_content,
     is_same_by_headers,
@@ -19,6 +20,7 @@ from app.ledger.models import EntryId, EntryState
 from app.mail.fingerprint import Fingerprint, fingerprint, names_digest, shown
 
 STEADY, RETURNED, NAMELESS = Relation.STEADY, Relation.RETURNED, Relation.NAMELESS
+REAPPEARED = Relation.REAPPEARED
 DELETED, RENAMED, ELSEWHERE = Relation.DELETED, Relation.RENAMED, Relation.ELSEWHERE
 REVIEWED = Relation.REVIEWED
 MOVED, NUMBERED, RENUMBERED = Relation.MOVED, Relation.NUMBERED, Relation.RENUMBERED
@@ -100,12 +102,25 @@ def test_equal_octets_behind_the_headers_decide_only_where_the_three_propose(
 def test_equal_content_is_the_same_message_unless_nothing_names_it_elsewhere(relation: Relation) -> None:
     named, unnamed = Fingerprint(b"h", b"content"), Fingerprint(None, b"content")
     assert is_same_by_content(relation, LINE, named, is_body_same=False, ids_changed=False)
-    is_known = relation in {STEADY, DELETED, RETURNED, NAMELESS, MOVED, NUMBERED, RENUMBERED}
+    is_known = relation in {
+        *(STEADY, DELETED, RETURNED, REAPPEARED),
+        *(NAMELESS, MOVED, NUMBERED, RENUMBERED),
+    }
     assert is_same_by_content(relation, LINE, unnamed, is_body_same=False, ids_changed=False) is is_known
     ours = replace(LINE, is_missing=True, deletes=1)
     if relation is NAMELESS:
         assert not is_same_by_content(relation, ours, unnamed, is_body_same=False, ids_changed=False)
     assert is_same_by_content(relation, LINE, unnamed, is_body_same=False, ids_changed=True)
+
+
+@pytest.mark.parametrize("relation", [RETURNED, REAPPEARED])
+def test_what_was_away_is_known_by_headers_only_where_a_server_stamped_them(relation: Relation) -> None:
+    away, stamped = replace(LINE, is_missing=True), replace(UNCHANGED, is_stamped=True)
+    assert is_same_by_headers(relation, away, stamped, 1_000)
+    assert not is_same_by_headers(relation, away, stamped, 1_040)
+    assert not is_same_by_headers(relation, away, UNCHANGED, 1_000), "a device sends the same each time"
+    assert is_proposed(relation, away, UNCHANGED), "then the octets decide"
+    assert is_same_by_headers(relation, replace(away, content=None), UNCHANGED, 1_000), "there are none"
 
 
 def test_a_line_that_was_never_retrieved_is_never_proposed() -> None:
@@ -189,6 +204,8 @@ def test_ids_are_numbers_where_all_messages_move_up_by_as_many() -> None:
         (b"a", {}, {"compares_all": True, "is_in_doubt": True}, Relation.NUMBERED),
         (b"a", {"is_steady": False}, {"compares_all": True}, Relation.RETURNED),
         (b"a", {"is_missing": True}, {}, Relation.RETURNED),
+        (b"a", {"is_missing": True}, {"most_returned": True}, Relation.REAPPEARED),
+        (b"a", {"is_missing": True}, {"most_returned": True, "shared": frozenset({b"a"})}, Relation.RETURNED),
         (b"a", {"is_missing": True, "deletes": 1}, {}, Relation.DELETED),
         (b"a", {"is_missing": True, "deletes": 1}, {"shared": frozenset({b"a"})}, Relation.RETURNED),
         (b"b", {}, {}, Relation.ELSEWHERE),
@@ -205,6 +222,14 @@ def test_how_a_listed_message_and_a_line_have_met(
     is_steady = of_line.get("is_steady", True)
     line = replace(LINE, unique_id=b"a", **{name: of_line[name] for name in of_line if name != "is_steady"})
     assert Circumstances(**holds).relate(unique_id, line, is_steady=is_steady) is relation
+
+
+def test_a_size_that_is_given_for_the_first_time_is_no_proof() -> None:
+    first = replace(LINE, octets=None)
+    assert not is_known_by_size(first, 1_000)
+    assert is_known_by_size(first, None)
+    assert is_known_by_size(LINE, None), "it is only not said now"
+    assert is_known_by_size(replace(first, headers=None, content=None), 1_000), "there is nothing to compare"
 
 
 @pytest.mark.parametrize(
