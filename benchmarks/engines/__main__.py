@@ -230,7 +230,7 @@ def _page(
         *left_out,
     ]
     date = f"Measured on {datetime.now(UTC):%Y-%m-%d} by `python -m benchmarks.engines`."
-    said = [*facts, ", ".join(versions)]
+    said = [*facts, "; ".join(versions)]
     return "\n\n".join([_HEADLINE, bullets(said), table(columns, rows, words=2), bullets(notes), date])
 
 
