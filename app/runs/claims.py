@@ -55,6 +55,12 @@ _ANY_WORK = select_columns(
 )
 _LET_GO = {"status": SyncStatus.QUEUED.value, "worker": None, "lease_expires_at": None}
 _TAKE_FROM_THE_DEAD = update(_SYNCS).where(_IS_LOST).values(_LET_GO)
+_RENEW = (
+    update(_SYNCS)
+    .where(_SYNCS.c.id == bindparam("row"), _SYNCS.c.lease_token == bindparam("token"))
+    .where(_SYNCS.c.status == SyncStatus.RUNNING.value)
+    .values(lease_expires_at=bindparam("until"))
+)
 _RUNNING = (
     select_columns(_SYNCS.c.pace, func.count())
     .where(_IS_OPEN, _SYNCS.c.status == SyncStatus.RUNNING.value)
@@ -326,15 +332,8 @@ def release_worker(db: Session, *, worker: str) -> int:
 
 def renew(db: Session, held: Sequence[Claim], *, until: datetime) -> None:
     """Hold the leases of running syncs for longer, those that are still ours."""
-    table = SQLModel.metadata.tables["syncs"]
-    statement = (
-        update(table)
-        .where(table.c.id == bindparam("row"), table.c.lease_token == bindparam("token"))
-        .where(table.c.status == SyncStatus.RUNNING.value)
-        .values(lease_expires_at=bindparam("until"))
-    )
     db.connection().execute(
-        statement, [{"row": claim.sync_id, "token": claim.token, "until": until} for claim in held]
+        _RENEW, [{"row": claim.sync_id, "token": claim.token, "until": until} for claim in held]
     )
 
 
