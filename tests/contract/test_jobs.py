@@ -12,7 +12,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import structlog
 from pgqueuer.queries import Queries
+from psycopg import sql
 
 from app.database.schema import upgrade
 from app.jobs import engine as engines
@@ -20,6 +22,7 @@ from app.jobs.bell import Bell
 from app.jobs.engine import PgQueuerEngine
 from app.jobs.port import Job
 from app.jobs.wakeups import Wakeups
+from tests.servers.postgres import Postgres
 
 PATIENCE_SECONDS = 60.0
 DEAD_AFTER = timedelta(seconds=1)
@@ -214,26 +217,31 @@ async def test_two_processes_share_the_work_and_its_limit(postgres_url: str) -> 
 
 
 async def test_a_restarted_database_stops_no_job_for_good(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    postgres_server: Postgres, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engines, "_RESTART_SECONDS", RESTART_SECONDS)
     monkeypatch.setattr(engines, "_DEAD_AFTER", DEAD_AFTER)
     monkeypatch.setattr(engines, "_LOOK_EVERY", DEAD_AFTER / 4)
     upgrade(postgres_url)
-    rows = Rows("a")
+    rows, name = Rows("a"), postgres_url.rsplit("/", 1)[1]
     rows.may_end.clear()
-    async with started([rows.job(every_seconds=0.1)], postgres_url):
-        await until(lambda: rows.at_once == 1)
-        with psycopg.connect(postgres_url, autocommit=True) as db:
-            cut = (
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-            db.execute(cut)
-        rows.may_end.set()
-        await until(lambda: not rows.left)
-        rows.left.add("b")
-        await until(lambda: not rows.left)
+    with structlog.testing.capture_logs() as lines:
+        async with started([rows.job(every_seconds=0.1)], postgres_url):
+            await until(lambda: rows.at_once == 1)
+            with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as db:
+                allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+                db.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
+                db.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+                )
+                rows.may_end.set()
+                rows.left.add("b")
+                told = ("job_engine_restarts", "job_not_queued", "bell_lost")
+                await until(lambda: {*told} <= {line["event"] for line in lines})
+                db.execute(allow.format(sql.Identifier(name), sql.SQL("true")))
+            await until(lambda: not rows.left)
+            rows.left.add("c")
+            await until(lambda: not rows.left)
 
 
 async def test_the_schema_is_the_one_that_this_version_of_the_engine_wants(postgres_url: str) -> None:
