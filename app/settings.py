@@ -186,8 +186,9 @@ class Settings(BaseSettings):
         1_000_000,
         gt=0,
         description="Entries of long listings in memory, of all syncs of a worker: about 120 octets each. One whose "
-        "message is new counts for five, and so does a known one that is not listed any more. Beyond that the sync "
-        "that began first goes on, and others wait. Of each listing the first 5,000 are free.",
+        "message is new, or whose unique-id several show, counts for five, and so does a known one that is not listed "
+        "any more. Beyond that the sync that began first goes on, and others wait. Of each listing the first 5,000 are "
+        "free.",
     )
     sync_concurrency: int = Field(
         200,

@@ -34,6 +34,7 @@ from app.settings import Settings
 from app.telemetry import logs
 from app.web.ids import encode_id
 from app.web.text import LABEL_PATTERN
+from app.worker.allocator import give_back_large_blocks
 from app.worker.garbage import THRESHOLDS
 
 cli = typer.Typer(
@@ -83,6 +84,7 @@ def serve(
     if not settings.api_key.get_secret_value():
         typer.echo(f"The admin key is in {settings.api_key_file} ('maildelta show-key' prints it).", err=True)
     sys.setswitchinterval(INTERVAL)
+    give_back_large_blocks()
     gc.set_threshold(*THRESHOLDS)
     gc.freeze()  # what is there now stays: the collector need not look at it each time mail arrives
     build_server(

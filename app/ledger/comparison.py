@@ -13,10 +13,8 @@ from app.ledger.models import EntryId
 from app.ledger.sorting import Sorting
 from app.reading.slices import Slices
 
-NEW, ABSENT = (
-    4,
-    4,
-)  # as many entries of a listing take the memory of a message that is new, of a line that is absent
+# As many entries of a listing take the memory of a message that is not simply known, of a line that is not listed.
+UNSETTLED, ABSENT = 4, 4
 
 
 async def nobody_counts(_entries: int) -> None:
@@ -49,11 +47,11 @@ async def compared(
         if len(page) < rows_per_read:
             break
         after = page[-1].entry_id
-    await took(NEW * sorting.fresh + ABSENT * sorting.absent)
+    await took(UNSETTLED * sorting.unsettled + ABSENT * sorting.absent)
     keys, own = await slices.do(sorting.doubtful()), list[Known]()
     for start in range(0, len(keys), rows_per_read):
         some = keys[start : start + rows_per_read]
         own += await read(partial(ledger.read_part, maildrop=maildrop, ids=some))
-    await took(NEW * sorting.fresh + ABSENT * (sorting.absent + len(own)))
+    await took(UNSETTLED * sorting.unsettled + ABSENT * (sorting.absent + len(own)))
     own.sort(key=lambda line: line.entry_id)  # as a whole ledger comes
     return await slices.do(sorting.made(own))

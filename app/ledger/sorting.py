@@ -2,7 +2,7 @@
 
 The ledger may have millions of lines and is read in pages. Of a line whose message is simply there, nothing is kept but
 that it was seen. All others go to ``diff``, which decides. Beside the listing this takes 10 to 20 octets for each
-of its messages, 250 for each that is new, and 450 for each ledger line that is not listed.
+of its messages, 250 for each that is new, and 450 for each that is doubtful or of a ledger line that is not listed.
 """
 
 from array import array
@@ -64,9 +64,9 @@ class Sorting:
                 yield
 
     @property
-    def fresh(self) -> int:
-        """How many listed messages no line was found for so far, those that are doubtful left out."""
-        return self._is.count(_FRESH)
+    def unsettled(self) -> int:
+        """How many listed messages are not simply known so far: no line was found for them, or they are doubtful."""
+        return len(self._is) - self._is.count(_KNOWN)
 
     @property
     def absent(self) -> int:

@@ -121,13 +121,13 @@ class SyncRunner:
             was_asked, self._is_asked = self._is_asked, False
             have_ended, self._have_ended = self._have_ended, False
             try:
-                if was_asked:
-                    await self._cancel_what_was_asked()
                 # While many run, others mostly wait for their places. Who asks has mostly queued something: a look of
                 # its own would be one more turn of a thread. Else it is cheaper than a claim.
                 has_places = have_ended and bool(self._running)
                 if has_places or was_asked or await self._is_work():
                     await self._claim_and_start(is_certain=has_places or not was_asked)
+                if was_asked:  # behind the claim: whoever asked for a sync waits for that
+                    await self._cancel_what_was_asked()
             except StorageFailed as error:
                 _log.warning("syncs_not_claimed", reason=str(error))
             except Exception:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 from sqlmodel import Session, SQLModel
 
 from app.access.reach import ALL_MAILBOXES, Reach
@@ -200,6 +200,41 @@ async def test_a_long_poll_by_filters_looks_only_behind_the_last_place_it_has_se
     page = (await poll).page
     assert subjects_of(page) == ["wanted"]
     assert {kind for kind, _ in counting.query} == {"search"}
+
+
+async def test_a_long_poll_by_filters_looks_once_for_commits_that_come_close_together(
+    database: Database,
+) -> None:
+    """Although the look before was long ago."""
+    mailbox_id, wakeups, counting = await make_mailbox(database), Wakeups(), Counting(database)
+    ahead = [0.0]
+    reader = replace(
+        reader_of(counting, wakeups), gather_seconds=1.0, monotonic=lambda: time.monotonic() + ahead[0]
+    )
+    query = FeedQuery(Wanted(subject=("wanted",)), ALL_MAILBOXES, Order.FEED, None, 50)
+    poll = asyncio.create_task(reader.page(query, wait=20, is_gone=stays, reach_now=all_mailboxes))
+    await until_asked(counting, 1)
+    ahead[0] = 5.0
+    for subject in ("other", "another", "wanted"):
+        await put(database, mailbox_id, subject)
+        wakeups.stored(mailbox_id)
+    assert subjects_of((await poll).page) == ["wanted"]
+    assert len(counting.query) == 2
+
+
+async def test_a_look_at_what_has_just_been_stored_takes_three_statements(database: Database) -> None:
+    """However many there are who wait with filters: each of them looks."""
+    mailbox_id, statements = await make_mailbox(database), list[str]()
+    end = await put(database, mailbox_id, "other")
+    query = FeedQuery(Wanted(subject=("wanted",)), ALL_MAILBOXES, Order.FEED, end - 1, 50, is_written=True)
+
+    def look(db: Session) -> Found:
+        connection = db.connection()
+        event.listen(connection, "before_cursor_execute", lambda *told: statements.append(told[2]))
+        return read_once(db, query)
+
+    assert (await database.read(look)).is_empty
+    assert len(statements) == 3, statements
 
 
 async def test_a_long_poll_of_the_newest_does_not_go_down_twice(

@@ -181,11 +181,17 @@ def are_passed(db: Session, wanted: Wanted, *, reach: Reach, above: int, below: 
     """Whether such places lie between two, so that nobody knows whether they were what is asked for."""
     if not wanted.looks_into_messages:
         return False
+    asked = _first_place(wanted.mailbox_id, reach)
+    return db.connection().execute(asked, {"above": above, "below": below}).first() is not None
+
+
+@lru_cache(256)
+def _first_place(mailbox_id: MailboxId | None, reach: Reach) -> Select[Any]:
+    """Made once, as above."""
     place = EXPIRED.c.seq
-    query = select_columns(place).where(place > above, place < below, *reach.of(EXPIRED.c.mailbox_id))
-    if wanted.mailbox_id is not None:
-        query = query.where(EXPIRED.c.mailbox_id == wanted.mailbox_id)
-    return db.execute(query.limit(1)).first() is not None
+    ours = () if mailbox_id is None else (EXPIRED.c.mailbox_id == mailbox_id,)
+    between = (place > bindparam("above"), place < bindparam("below"))
+    return select_columns(place).where(*between, *ours, *reach.of(EXPIRED.c.mailbox_id)).limit(1)
 
 
 def forget(db: Session, seq: MessageSeq, *, reach: Reach) -> bool:

@@ -190,6 +190,8 @@ def _rows(db: Session, query: FeedQuery, wanted: Wanted, above: int, below: int)
 
 def _bound(db: Session, wanted: Wanted, *, above: int, below: int, newest: bool, most: int) -> int | None:
     """How far one look goes: so many messages, or so many places of expired ones."""
+    if not wanted.is_narrow and below - above - 1 <= most:
+        return None  # whoever waits for what comes looks at few places each time, and need not ask how many there are
     bounds: dict[str, Any] = {"above": above, "below": below, "newest": newest, "most": most}
     found = [search.bound(db, wanted, **bounds), expiry.bound(db, wanted, **bounds)]
     places = [place for place in found if place is not None]
@@ -279,6 +281,7 @@ class Feed:
     messages_stored: Wakeup
     monotonic: Callable[[], float]
     end_holds_seconds: float = _END_HOLDS_SECONDS
+    gather_seconds: float = _GATHER_SECONDS
     _end: tuple[float, asyncio.Future[int]] | None = field(default=None, init=False)
     _under_way: dict[tuple[asyncio.Event, FeedQuery], asyncio.Task[Found]] = field(
         default_factory=dict, init=False
@@ -313,7 +316,10 @@ class Feed:
                 query, top = replace(first, floor=top), None  # down from there nothing fits
             else:
                 return found  # what comes is newer than the cursor
-            await self._news(ticket, looked_at, deadline, end=found.end, reach_now=reach_now)
+            await self._news(ticket, deadline, end=found.end, reach_now=reach_now)
+            # Many may wait with filters of their own: they look when those are answered for whom something was stored.
+            begun = self.monotonic() if first.wanted.is_search else looked_at
+            await asyncio.sleep(max(0.0, min(begun + self.gather_seconds, deadline) - self.monotonic()))
             first = replace(first, reach=await reach_now())
             query = replace(query, reach=first.reach)
 
@@ -342,7 +348,6 @@ class Feed:
     async def _news(
         self,
         ticket: asyncio.Event,
-        looked_at: float,
         deadline: float,
         *,
         end: int,
@@ -358,8 +363,6 @@ class Feed:
             if ticket.is_set() or now >= deadline or await self._end_now(now) != end:
                 break
             await reach_now()  # whoever's key is gone waits no longer, though nothing comes
-        now = self.monotonic()
-        await asyncio.sleep(max(0.0, min(looked_at + _GATHER_SECONDS, deadline) - now))
 
     async def _end_now(self, now: float) -> int:
         if self._end is None or now - self._end[0] >= self.end_holds_seconds:

@@ -88,3 +88,11 @@ def test_of_lines_that_are_simply_there_nothing_is_kept() -> None:
     made = sorted_by_pages(listing, ledger, 1_000)
     assert made.known == made.listed == 5_000
     assert (made.seen, made.own, made.gone, made.fresh) == (frozenset(), (), (), ())
+
+
+def test_messages_that_are_new_or_doubtful_are_counted_and_those_that_are_simply_known_are_not() -> None:
+    listing = listing_of([(b"a", 1), (b"b", 1), (b"same", 1), (b"same", 1)])
+    sorting = Sorting(listing.entries, now=NOW)
+    in_one_go(sorting.indexing())
+    in_one_go(sorting.compare([Known(EntryId(1), b"a", 1, EntryState.STORED, octets=1)]))
+    assert sorting.unsettled == 3
