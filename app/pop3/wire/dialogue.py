@@ -388,8 +388,8 @@ class Dialogue:
         finally:
             progress.has_waited(now())
         progress.octets += octets
-        if rest := progress.rest(octets):
-            await asyncio.sleep(rest)
+        if rest := progress.rest(octets, self._stream.cost()):
+            await self._stream.rest(rest)
         return octets
 
     def _too_slow(self, until: float, within: float, *, is_drip: bool) -> Timeout:

@@ -11,12 +11,13 @@ class Progress:
     """Written by the session, read by whoever lends it its place. Moments and seconds are of the loop's clock.
 
     ``admits`` is asked before an address is connected to. ``waited``: seconds in which we waited for the other side,
-    and not it for us. ``rest`` is told of octets that came, and gives the seconds to let pass before more are read.
+    and not it for us. ``rest`` is told of octets that came and of the processor seconds that taking them in has cost,
+    and gives the seconds to let pass before more are read.
     ``interrupt`` ends the wait under way; ``is_called_back``: none is to be begun any more.
     """
 
     admits: Callable[[str], bool] = field(default=lambda _address: True, repr=False)
-    rest: Callable[[int], float] = field(default=lambda _octets: 0.0, repr=False)
+    rest: Callable[[int, float], float] = field(default=lambda _octets, _cost: 0.0, repr=False)
     octets: int = 0
     replies: int = 0
     waited: float = 0.0

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import time
 from collections.abc import Sequence
 from typing import Final, cast
 
@@ -204,6 +205,17 @@ class Stream:
         """
         return await self._incoming.more(until)
 
+    def cost(self) -> float:
+        """Seconds of processor time that taking octets in has cost since this was asked last: a record of TLS may hold
+        a single one."""
+        cost, self._incoming.cost = self._incoming.cost, 0.0
+        return cost
+
+    async def rest(self, seconds: float) -> None:
+        """Take nothing in for so long; what comes waits at the server."""
+        self._incoming.pause()
+        await asyncio.sleep(seconds)
+
     async def is_silent(self, until: float) -> bool:
         """Wait until octets have come, or the connection has ended; whether the loop's clock said ``until`` first."""
         try:
@@ -219,6 +231,7 @@ class Stream:
 
     async def close(self) -> None:
         """Close in order: what was written goes out, TLS says goodbye. At most a second, then at once."""
+        self._incoming.resume()  # TLS waits for the other side's goodbye
         self._transport.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_WITHIN):
@@ -241,6 +254,8 @@ class _Incoming(asyncio.BufferedProtocol):
 
     def __init__(self) -> None:
         self.inbox = Inbox()
+        self.cost = 0.0
+        self._began = 0.0
         self._fresh = 0
         self._is_paused = False
         self._has_ended = False
@@ -255,16 +270,30 @@ class _Incoming(asyncio.BufferedProtocol):
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but ancestry
 
     def get_buffer(self, sizehint: int) -> memoryview:
+        self._began = time.thread_time()
         return self.inbox.room(_LEAST_ROOM)
 
     def buffer_updated(self, nbytes: int) -> None:
+        self.cost += time.thread_time() - self._began
         self.inbox.grew(nbytes)
         self._fresh += nbytes
-        if self.inbox.held >= _MOST_HELD and not self._is_paused:
+        if self.inbox.held >= _MOST_HELD:
+            self.pause()
+        self._wake()
+
+    def pause(self) -> None:
+        """Read no more until somebody waits for octets."""
+        if not self._is_paused and not self._has_ended:
             assert self.transport is not None
             self._is_paused = True
             self.transport.pause_reading()
-        self._wake()
+
+    def resume(self) -> None:
+        """Read on, if the connection lasts."""
+        if self._is_paused and not self._has_ended:
+            assert self.transport is not None
+            self._is_paused = False
+            self.transport.resume_reading()
 
     def eof_received(self) -> bool:
         self._has_ended = True
@@ -301,10 +330,7 @@ class _Incoming(asyncio.BufferedProtocol):
     async def _something(self, until: float) -> None:
         if self._has_ended:
             return
-        if self._is_paused:
-            assert self.transport is not None
-            self._is_paused = False
-            self.transport.resume_reading()
+        self.resume()
         self._reader = asyncio.get_running_loop().create_future()
         self._until = until
         if self._timer is None or until < self._timer.when():

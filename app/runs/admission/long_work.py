@@ -7,6 +7,7 @@ from typing import Final
 SHARE: Final = 0.25  # of one core, for all long work of a worker together
 FREE_SECONDS: Final = 0.02  # of processor time, for each session; what costs more is long
 SECONDS_PER_OCTET: Final = 1 / (192 * 1024 * 1024)  # to take it in, find its end and keep it
+SECONDS_PER_ARRIVAL: Final = 12e-6  # to be woken for octets, however few: some servers send each by itself
 _MOVES_FOR: Final = 2.0  # seconds
 _LEAST_REST: Final = 0.01  # seconds; shorter ones are saved up
 _LONGEST_REST: Final = 5.0
@@ -58,9 +59,9 @@ class Work:
     budget: LongWork | None = None
     _spent: float = field(default=0.0, init=False)
 
-    def came(self, octets: int) -> float:
-        """So many octets came; the seconds to rest before more are read."""
-        return self.took(octets * SECONDS_PER_OCTET)
+    def came(self, octets: int, cost: float) -> float:
+        """So many octets came, and so many seconds went to take them in; those to rest before more are read."""
+        return self.took(cost + SECONDS_PER_ARRIVAL + octets * SECONDS_PER_OCTET)
 
     def took(self, seconds: float) -> float:
         """A step took so many seconds of processor time; those to rest before the next one."""

@@ -86,3 +86,23 @@ def test_a_context_verifies_chain_and_name_and_knows_nothing_older_than_tls_1_2(
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+async def test_nothing_is_taken_in_while_a_stream_rests_and_it_comes_afterwards() -> None:
+    async with FakePop3Server(FakeMaildrop()) as server:
+        stream = await opened(server)
+        await read(stream)
+        stream.write(b"CAPA\r\n")
+        await stream.rest(0.2)
+        assert not stream.holds_unread
+        assert (await read(stream)).startswith(b"+OK")
+        await stream.close()
+
+
+async def test_what_it_costs_to_take_octets_in_is_told_once() -> None:
+    async with FakePop3Server(FakeMaildrop()) as server:
+        stream = await opened(server)
+        await read(stream)
+        assert stream.cost() > 0
+        assert stream.cost() == 0
+        await stream.close()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from app.runs.admission.long_work import FREE_SECONDS, SECONDS_PER_OCTET, LongWork, Work
+from app.runs.admission.long_work import FREE_SECONDS, SECONDS_PER_ARRIVAL, SECONDS_PER_OCTET, LongWork, Work
 
 MIB = 1024 * 1024
 
@@ -92,7 +92,16 @@ def test_a_session_that_is_over_slows_nobody(budget: LongWork, now: Now) -> None
 def test_octets_that_come_are_work(budget: LongWork) -> None:
     work, octets = long_one(budget), 64 * MIB
     budget.begin()
-    assert work.came(octets) == pytest.approx(3 * octets * SECONDS_PER_OCTET)
+    assert work.came(octets, 0.5) == pytest.approx(
+        3 * (0.5 + SECONDS_PER_ARRIVAL + octets * SECONDS_PER_OCTET)
+    )
+
+
+def test_octets_that_come_one_by_one_are_more_work_than_all_of_them_at_once(budget: LongWork) -> None:
+    work, octets = long_one(budget), 10_000
+    budget.begin()
+    rests = [work.came(1, 0.0) for _ in range(octets)]
+    assert max(rests) == pytest.approx(3 * octets * SECONDS_PER_ARRIVAL, rel=0.5)
 
 
 def test_a_time_without_work_is_not_saved_up(budget: LongWork, now: Now) -> None:
