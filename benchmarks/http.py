@@ -69,7 +69,7 @@ class Connection:
         return content
 
     def _received(self) -> tuple[int, bytes]:
-        """Status and content. The service gives a Content-Length with every answer that is asked for here."""
+        """Status and content. What comes without a Content-Length has no content here (204)."""
         assert self._socket
         received = b""
         head, length = b"", 0
@@ -86,5 +86,5 @@ class Connection:
                 lengths = [
                     line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
                 ]
-                length = int(lengths[0].partition(b":")[2])
+                length = int(lengths[0].partition(b":")[2]) if lengths else 0
         return int(head.split(b" ", 2)[1]), received[len(head) + 4 :]

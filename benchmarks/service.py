@@ -18,6 +18,7 @@ from benchmarks.processes import RunningProcess
 from tests.servers.ports import free_port
 
 _ENDED = {"succeeded", "partial", "failed", "cancelled"}
+_HERE = Path(__file__).parents[1]
 _START_SECONDS = 60
 _STOP_SECONDS = 30
 _MAX_MESSAGE_OCTETS = 1 << 30  # the default would leave the largest message of the benchmark where it is
@@ -125,8 +126,12 @@ def _end(connection: Connection) -> dict[str, Any]:
 
 
 @contextmanager
-def running_service(place: Path, **settings: str) -> Iterator[Service]:
-    """A service for the block, with these settings (``MAILDELTA_`` in front) beside those of the benchmark."""
+def running_service(place: Path, *, tree: Path = _HERE, **settings: str) -> Iterator[Service]:
+    """A service for the block, with these settings (``MAILDELTA_`` in front) beside those of the benchmark.
+
+    ``tree``: another checkout with a ``.venv`` of its own.
+    """
+    python = sys.executable if tree == _HERE else str(tree / ".venv/bin/python")
     port, key = free_port(), secrets.token_urlsafe(32)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAILDELTA_")} | {
         "MAILDELTA_DATA_DIR": str(place / "data"),
@@ -134,11 +139,11 @@ def running_service(place: Path, **settings: str) -> Iterator[Service]:
         "MAILDELTA_ALLOWED_PRIVATE_NETWORKS": "127.0.0.0/8",
         "MAILDELTA_LOG_LEVEL": "warning",
         "MAILDELTA_MAX_MESSAGE_OCTETS": str(_MAX_MESSAGE_OCTETS),
-        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "PYTHONPATH": str(tree),
     }
     environment |= {f"MAILDELTA_{name.upper()}": value for name, value in settings.items()}
     log = place / f"log-{port}"
-    command = [sys.executable, "-m", "app", "serve", "--port", str(port)]
+    command = [python, "-m", "app", "serve", "--port", str(port)]
     with log.open("wb") as sink:
         # In `place`: a developer's .env is no part of the measurement.
         process = subprocess.Popen(command, cwd=place, env=environment, stdout=sink, stderr=sink)
