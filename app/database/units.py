@@ -22,6 +22,7 @@ from sqlmodel import Session
 from app.database.batching import LATER, BatchingExecutor, ExecutorClosed
 from app.database.companions import companion
 from app.database.engines import NAME, driver_url, open_engine
+from app.database.session import UnitSession
 from app.telemetry import Traces
 
 Result = TypeVar("Result")
@@ -170,7 +171,7 @@ class Database:
 
     def _read_together(self, engine: Engine, questions: Sequence[_Question]) -> Sequence[Any]:
         try:
-            with Session(engine, expire_on_commit=False) as db:
+            with UnitSession(engine) as db:
                 return _run_units(db, questions, within=_TOGETHER_SECONDS)
         except SQLAlchemyError as error:
             raise _storage_failed(error) from error
@@ -202,7 +203,7 @@ class Database:
 
     def _commit_together(self, changes: "Sequence[_Change]") -> Sequence[Any]:
         durable = any(change.durable for change in changes)
-        with Session(self._write_engines[durable], expire_on_commit=False) as db:
+        with UnitSession(self._write_engines[durable]) as db:
             results = _run_units(db, [change.make for change in changes])
             try:
                 db.commit()
@@ -246,7 +247,7 @@ def _later_among(
     return [LATER if is_later else next(now) for is_later in later]
 
 
-def _run_units(db: Session, units: Sequence[_Question], *, within: float = math.inf) -> list[Any]:
+def _run_units(db: UnitSession, units: Sequence[_Question], *, within: float = math.inf) -> list[Any]:
     """The result of each unit; LATER for those that were not begun ``within`` so many seconds.
 
     Batchable units with the same function are run by one call of it. After each call the session is flushed and
@@ -265,8 +266,7 @@ def _run_units(db: Session, units: Sequence[_Question], *, within: float = math.
         else:
             abouts = [cast("Batchable", units[number]).about for number in numbers]
             results |= zip(numbers, func(db, abouts), strict=True)
-        db.flush()
-        db.expunge_all()
+        db.empty()
     return [results.get(number, LATER) for number in range(len(units))]
 
 

@@ -15,7 +15,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect, text
-from sqlmodel import Session, SQLModel
+from sqlmodel import Session, SQLModel, select
 
 from app.access.models import ApiKey
 from app.database import Batchable, Database, StorageFailed
@@ -211,6 +211,45 @@ async def test_changes_in_one_transaction_do_not_see_the_objects_of_each_other(d
         read = asyncio.create_task(database.write(lambda db: db.get(ApiKey, 1).name))  # type: ignore[union-attr]  # it is there
     await asyncio.gather(*writes)
     assert await read in ({"new"} if database.is_sqlite else {"n", "new"})  # one writer, or eight at once
+
+
+@pytest.mark.parametrize("begins_with", ["a statement", "an object"])
+async def test_statements_objects_and_savepoints_of_a_unit_are_in_one_transaction(
+    database: Database, begins_with: str
+) -> None:
+    counted = text("SELECT count(*) FROM api_keys")
+
+    def change(db: Session) -> list[int]:
+        seen = []
+        if begins_with == "a statement":
+            seen.append(db.connection().execute(counted).scalar_one())
+        db.add(key("a"))
+        db.flush()
+        seen.append(db.connection().execute(counted).scalar_one())
+        within = db.begin_nested()
+        db.add(key("b"))
+        db.flush()
+        seen.append(db.connection().execute(counted).scalar_one())
+        within.rollback()
+        db.add(key("c"))
+        return [*seen, db.execute(counted).scalar_one()]
+
+    def failing(db: Session) -> None:
+        change(db)
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await database.write(failing)
+    assert await count_keys(database) == 0
+    assert (await database.write(change))[-3:] == [1, 2, 2]  # a statement sees what waited to be flushed
+    assert await count_keys(database) == 2  # what nobody flushed is written too
+
+
+async def test_objects_alone_are_written_without_a_statement(database: Database) -> None:
+    await database.write(lambda db: db.add(key("a")))
+    await database.write(lambda _db: None)
+    names = await database.read(lambda db: [one.prefix for one in db.exec(select(ApiKey)).all()])
+    assert names == ["a"]
 
 
 async def test_questions_asked_together_all_get_their_own_answer(database: Database) -> None:
