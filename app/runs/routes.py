@@ -82,6 +82,7 @@ _SYNC_RESPONSES: dict[int | str, dict[str, Any]] = (
     status_code=202,
     dependencies=[requires(Scope.SYNC), MAKES_ONCE],
     responses=_SYNC_RESPONSES,
+    response_model=SyncAnswer,
     summary="Ask for a sync",
 )
 @router.post(
@@ -89,6 +90,7 @@ _SYNC_RESPONSES: dict[int | str, dict[str, Any]] = (
     status_code=202,
     dependencies=[requires(Scope.SYNC), MAKES_ONCE],
     responses=_SYNC_RESPONSES,
+    response_model=SyncAnswer,
     summary="Ask for a sync; the same as `/sync`",
     name="create_mailbox_sync",
 )
@@ -96,14 +98,13 @@ async def sync_mailbox(
     feature: Injected,
     request: Request,
     mailbox_id: str,
-    response: Response,
     watch: Watching,
     wait: WaitForEnd = 0,
     force: Annotated[
         bool,
         Query(description="true: log in although a refused login waits; at most three times an hour."),
     ] = False,
-) -> SyncAnswer:
+) -> Response:
     """List, diff, retrieve what is new, store; in the background. Queued or running: that same sync."""
     number = mailbox_id_of(mailbox_id)
     if not feature.has_secrets:
@@ -128,10 +129,13 @@ async def sync_mailbox(
         monotonic=feature.monotonic,
         work_is_due=feature.work_is_due,
     )
-    response.status_code = 202 if row.status in ACTIVE else 200
     answer = schemas.answer(row)
-    response.headers["Location"] = located(request, f"/syncs/{answer.id}")
-    return answer
+    return Response(
+        answer.model_dump_json(),
+        status_code=202 if row.status in ACTIVE else 200,
+        headers={"Location": located(request, f"/syncs/{answer.id}")},
+        media_type="application/json",
+    )
 
 
 @router.get(

@@ -13,10 +13,10 @@ _LONGEST_LINE: Final = 8192
 _MOST_LINES: Final = 1_000
 _PRINTABLE: Final = bytes(octet if 0x20 < octet < 0x7F else 0x20 for octet in range(256))
 _LONGEST_LOGIN_DELAY: Final = 24 * 3600  # seconds; servers have announced years
-# https://www.iana.org/assignments/pop3-extension-mechanism
+# https://www.iana.org/assignments/pop3-extension-mechanism, and CAPA, which Dovecot lists: we have just said it
 _REGISTERED: Final = frozenset((
     "TOP", "USER", "SASL", "RESP-CODES", "LOGIN-DELAY", "PIPELINING", "EXPIRE", "UIDL", "IMPLEMENTATION", "STLS",
-    "AUTH-RESP-CODE", "UTF8", "LANG", "APOP",
+    "AUTH-RESP-CODE", "UTF8", "LANG", "APOP", "CAPA",
 ))  # fmt: skip
 _LONGEST_EXPIRE: Final = 999_999_999  # days
 

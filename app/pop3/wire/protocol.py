@@ -181,6 +181,8 @@ class Framer:
         inbox = self._inbox
         if self._blank_room:
             self._skip_blank_lines()
+        if not inbox.held:
+            return NEED_DATA
         start = inbox.start
         end = inbox.data.find(b"\n", start + self._scanned, inbox.end)
         length = end - start if end >= 0 else inbox.held
@@ -218,11 +220,12 @@ class Framer:
 
     def _skip_blank_lines(self) -> None:
         inbox = self._inbox
-        while self._blank_room:
-            length = next(
-                (len(e) for e in (_CRLF, _LF) if inbox.data.startswith(e, inbox.start, inbox.end)), 0
-            )
-            if not length:
+        while self._blank_room and inbox.held:
+            if inbox.data[inbox.start] == 0x0A:
+                length = 1
+            elif inbox.data.startswith(_CRLF, inbox.start, inbox.end):
+                length = 2
+            else:
                 return
             self._used(inbox.start + length)
             self._blank_room -= 1
