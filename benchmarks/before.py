@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for number, tree in enumerate((options.tree.resolve(), _HERE)):
                 place = directory / str(number)
                 place.mkdir()
-                service = stack.enter_context(running_service(place, tree=tree))
+                service = stack.enter_context(running_service(place, tree))
                 connection = stack.enter_context(closing(Connection(service.port, service.key)))
                 sides.append(_Side(service, connection))
             for case in options.only or CASES:

@@ -126,7 +126,7 @@ def _end(connection: Connection) -> dict[str, Any]:
 
 
 @contextmanager
-def running_service(place: Path, *, tree: Path = _HERE, **settings: str) -> Iterator[Service]:
+def running_service(place: Path, tree: Path = _HERE, /, **settings: str) -> Iterator[Service]:
     """A service for the block, with these settings (``MAILDELTA_`` in front) beside those of the benchmark.
 
     ``tree``: another checkout with a ``.venv`` of its own.

@@ -10,13 +10,14 @@ from sqlalchemy import select as select_columns
 from sqlmodel import Session, SQLModel, col, select
 
 from app.access.models import ApiKey, AuditEntry, OldSecret
+from app.database import PreparedStatement
 
 USED_EVERY = timedelta(minutes=1)
 
 # Made once: each request with a key asks it, and to make a statement takes longer than to execute it.
 _BY_PREFIX = select_columns(ApiKey).where(col(ApiKey.prefix) == bindparam("prefix"))
 _AUDIT = SQLModel.metadata.tables["audit_entries"]
-_ADD_ENTRY = insert(_AUDIT).returning(_AUDIT.c.id)  # the columns come as parameters
+_ADD_ENTRY = PreparedStatement(insert(_AUDIT).returning(_AUDIT.c.id))  # the columns come as parameters
 _CLOCKS_DIFFER = timedelta(minutes=10)
 _NO_ENTRY = 2**62
 
@@ -111,7 +112,7 @@ _COLUMNS = tuple(each.name for each in fields(NewEntry))
 
 def add_entry(db: Session, row: NewEntry) -> int:
     """Store an entry of the audit; its number."""
-    made: int = db.connection().execute(_ADD_ENTRY, _values(row)).scalar_one()
+    made: int = _ADD_ENTRY.rows(db, _values(row)).scalar_one()
     return made
 
 

@@ -2,6 +2,7 @@
 
 from app.database.column_types import BigInt, Json, Octets, UtcDateTime
 from app.database.engines import POSTGRESQL_NETWORK, driver_url, open_engine
+from app.database.prepared import PreparedStatement
 from app.database.units import Batchable, Database, StorageFailed
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Database",
     "Json",
     "Octets",
+    "PreparedStatement",
     "StorageFailed",
     "UtcDateTime",
     "driver_url",

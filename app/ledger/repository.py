@@ -22,6 +22,7 @@ from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
 
+from app.database import PreparedStatement
 from app.ledger.lines import Known, MaildropId
 from app.ledger.listing_digest import ListingDigest
 from app.ledger.models import EntryId, EntryState, Leased, ListingMark, UniqueIdEntry
@@ -209,13 +210,13 @@ def write_entries(db: Leased, rows: Sequence[dict[str, Any]]) -> None:
     """
     if rows:
         names = [name for name in rows[0] if any(row[name] is not None for row in rows)]
-        db.execute(
-            _written(db.get_bind().dialect.name), [{name: row[name] for name in names} for row in rows]
+        _written(db.get_bind().dialect.name).change_each(
+            db, [{name: row[name] for name in names} for row in rows]
         )
 
 
 @cache  # each sync that finds something needs it, and making it takes a third of writing one line
-def _written(dialect: str) -> Any:
+def _written(dialect: str) -> PreparedStatement:
     """The statement that writes lines, whatever they are."""
     insert = _insert_in(dialect)(LEDGER)
     new, old = insert.excluded, LEDGER.c
@@ -237,7 +238,7 @@ def _written(dialect: str) -> Any:
     is_same_copy = new.message_seq == old.message_seq
     # Somebody may have asked for the message meanwhile: that holds until it is stored.
     waits = and_(old.is_wanted, new.state != EntryState.STORED.value)
-    return insert.on_conflict_do_update(
+    written = insert.on_conflict_do_update(
         index_elements=["mailbox_id", "unique_id", "occurrence"],
         set_={name: new[name] for name in given}
         | {name: case((is_same_copy, func.coalesce(new[name], old[name])), else_=new[name]) for name in noted}
@@ -251,6 +252,7 @@ def _written(dialect: str) -> Any:
             ),
         },
     )
+    return PreparedStatement(written)
 
 
 def mark_present(db: Leased, entries: Sequence[EntryId]) -> None:

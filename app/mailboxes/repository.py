@@ -22,6 +22,7 @@ from sqlalchemy import select as select_columns
 from sqlmodel import Session, SQLModel, col
 
 from app.access.reach import Reach
+from app.database import PreparedStatement
 from app.mailboxes.models import Mailbox, MailboxId, MailboxLabel, MailboxStatus
 
 
@@ -54,10 +55,10 @@ class PollState:
 _MAILBOXES = SQLModel.metadata.tables["mailboxes"]
 _LABELS = SQLModel.metadata.tables["mailbox_labels"]
 _AMONG = _MAILBOXES.c.id.in_(bindparam("mailboxes", expanding=True)) & _MAILBOXES.c.removed_at.is_(None)
-_SNAPSHOTS = select_columns(_MAILBOXES).where(_AMONG)
-_POLL_STATES = select_columns(
-    _MAILBOXES.c.id, *[_MAILBOXES.c[each.name] for each in fields(PollState)]
-).where(_AMONG)
+_SNAPSHOTS = PreparedStatement(select_columns(_MAILBOXES).where(_AMONG))
+_POLL_STATES = PreparedStatement(
+    select_columns(_MAILBOXES.c.id, *[_MAILBOXES.c[each.name] for each in fields(PollState)]).where(_AMONG)
+)
 _REMOVED = select_columns(_MAILBOXES.c.id).where(_MAILBOXES.c.removed_at.is_not(None))
 _SAME_LOGINS = (
     select_columns(_MAILBOXES.c.id, _MAILBOXES.c.host, _MAILBOXES.c.port, _MAILBOXES.c.username)
@@ -78,7 +79,8 @@ _NAMES = select_columns(
 _ONE_AT_A_TIME = text(
     "SELECT count(pg_advisory_xact_lock(hashtextextended(name, 0))) FROM unnest(CAST(:names AS text[])) AS name"
 )
-_UPDATE = update(_MAILBOXES).where(_MAILBOXES.c.id == bindparam("mailbox"))  # the columns come as parameters
+_UPDATE = update(_MAILBOXES).where(_MAILBOXES.c.id == bindparam("mailbox"))
+_CHANGE = PreparedStatement(_UPDATE)  # the columns come as parameters
 
 
 def add(db: Session, row: Mailbox) -> MailboxId:
@@ -133,7 +135,7 @@ def snapshot(db: Session, mailbox_id: MailboxId) -> Mailbox | None:
 
 def snapshots(db: Session, mailbox_ids: Sequence[MailboxId]) -> dict[MailboxId, Mailbox]:
     """The same of several, those that are there."""
-    rows = db.connection().execute(_SNAPSHOTS, {"mailboxes": mailbox_ids})
+    rows = _SNAPSHOTS.rows(db, {"mailboxes": mailbox_ids})
     return {MailboxId(row.id): cast("Mailbox", row) for row in rows}
 
 
@@ -223,7 +225,7 @@ def poll_state(db: Session, mailbox_id: MailboxId) -> PollState | None:
 
 def poll_states(db: Session, mailbox_ids: Sequence[MailboxId]) -> dict[MailboxId, PollState]:
     """The same of several, those that are there."""
-    rows = db.connection().execute(_POLL_STATES, {"mailboxes": mailbox_ids})
+    rows = _POLL_STATES.rows(db, {"mailboxes": mailbox_ids})
     return {MailboxId(row[0]): PollState(MailboxStatus(row[1]), *row[2:]) for row in rows}
 
 
@@ -239,7 +241,7 @@ def change_each(db: Session, changes: Iterable[tuple[MailboxId, Mapping[str, Any
         if values:
             by_columns.setdefault(frozenset(values), []).append({"mailbox": mailbox_id, **values})
     for parameters in by_columns.values():
-        db.connection().execute(_UPDATE, parameters)
+        _CHANGE.change_each(db, parameters)
 
 
 def replace_credentials(db: Session, mailbox_id: MailboxId, *, old: bytes, new: bytes | None) -> bool:

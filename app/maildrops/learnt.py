@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel
 
 import app.maildrops.models  # noqa: F401  its table
+from app.database import PreparedStatement
 from app.mailboxes.models import Mailbox
 from app.messages.wholeness import Habit
 from app.pop3.errors import Pop3Error, Sign
@@ -37,8 +38,11 @@ _SAID_AGAIN_AFTER: Final = timedelta(minutes=10)  # that logins are accepted
 
 # Made once: to make a statement and its cache key costs several times its execution.
 _LEARNT = SQLModel.metadata.tables["learnt"]
-_OF = select_columns(_LEARNT.c.subject, _LEARNT.c.name, _LEARNT.c.facts).where(
-    _LEARNT.c.subject.in_(bindparam("subjects", expanding=True)), _LEARNT.c.learnt_at > bindparam("since")
+_OF = PreparedStatement(
+    select_columns(_LEARNT.c.subject, _LEARNT.c.name, _LEARNT.c.facts).where(
+        _LEARNT.c.subject.in_(bindparam("subjects", expanding=True)),
+        _LEARNT.c.learnt_at > bindparam("since"),
+    )
 )
 
 Facts = Mapping[str, Any]
@@ -247,7 +251,7 @@ def read(db: Session, mailboxes: Iterable[Mailbox], *, now: datetime) -> dict[in
         "subjects": sorted({one for both in subjects.values() for one in both}),
         "since": now - FORGOTTEN_AFTER,
     }
-    facts = {(row[0], row[1]): row[2] for row in db.connection().execute(_OF, asked)}
+    facts = {(row[0], row[1]): row[2] for row in _OF.rows(db, asked)}
     return {
         mailbox_id: Learnt(*both, {lesson: facts[lesson] for lesson in facts if lesson[0] in both}, now=now)
         for mailbox_id, both in subjects.items()
@@ -258,7 +262,7 @@ def read(db: Session, mailboxes: Iterable[Mailbox], *, now: datetime) -> dict[in
 def last_login(db: Session, server: str, *, now: datetime) -> datetime | None:
     """When a login at a server was accepted last, as far as that is remembered, to within some minutes."""
     asked = {"subjects": [server], "since": now - FORGOTTEN_AFTER}
-    facts = {row[1]: row[2] for row in db.connection().execute(_OF, asked)}
+    facts = {row[1]: row[2] for row in _OF.rows(db, asked)}
     return succeeded_at(facts.get(_LOGINS))
 
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
 
 from sqlalchemy import delete, func
 from sqlalchemy import select as select_columns
@@ -11,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel
 
 from app.access.reach import Reach
+from app.database import PreparedStatement
 from app.messages.pages.times import place_before
 
 _TOTALS = SQLModel.metadata.tables["recent_totals"]
@@ -31,16 +31,18 @@ def count(db: Session, *, messages: int, octets: int, now: datetime) -> None:
     """Count messages that are stored in this transaction, which holds the feed."""
     row = {"begins_at": now - (now - datetime.min.replace(tzinfo=now.tzinfo)) % _SPAN}
     added = _added(db.get_bind().dialect.name)
-    db.connection().execute(added, row | {"messages": messages, "octets": octets})
+    added.change(db, row | {"messages": messages, "octets": octets})
 
 
 @cache
-def _added(dialect: str) -> Any:
+def _added(dialect: str) -> PreparedStatement:
     """The statement that adds to what was stored in a span."""
     insert = (postgresql if dialect == "postgresql" else sqlite).insert(_TOTALS)
-    return insert.on_conflict_do_update(
-        index_elements=["begins_at"],
-        set_={name: _TOTALS.c[name] + insert.excluded[name] for name in ("messages", "octets")},
+    return PreparedStatement(
+        insert.on_conflict_do_update(
+            index_elements=["begins_at"],
+            set_={name: _TOTALS.c[name] + insert.excluded[name] for name in ("messages", "octets")},
+        )
     )
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
 
 from app.access.reach import ALL_MAILBOXES, Reach
+from app.database import PreparedStatement
 from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.naming import MailboxNames, names
 from app.messages import sums
@@ -27,8 +28,8 @@ _FEED_AND_PLACES = select_columns(
     col(Feed.quiet_seq),
     exists().where(col(Mailbox.removed_at).is_not(None)),
 )
-_ADD_MESSAGES = insert(MESSAGES)
-_TAKE_PLACES = (
+_ADD_MESSAGES = PreparedStatement(insert(MESSAGES))
+_TAKE_PLACES = PreparedStatement(
     update(_FEED)
     .values(
         last_seq=_FEED.c.last_seq + bindparam("places"),
@@ -59,13 +60,13 @@ def take_places(db: Session, count: int, *, octets: int) -> int:
 
     The messages that come there, of so many octets together, are counted in the sums of all mailboxes.
     """
-    last: int = db.connection().execute(_TAKE_PLACES, {"places": count, "octets": octets}).scalar_one()
+    last: int = _TAKE_PLACES.rows(db, {"places": count, "octets": octets}).scalar_one()
     return last - count + 1
 
 
 def add_messages(db: Session, rows: Sequence[dict[str, Any]]) -> None:
     """Store message rows in bulk, at places that were taken for them in this transaction, and count them."""
-    db.connection().execute(_ADD_MESSAGES, rows)
+    _ADD_MESSAGES.change_each(db, rows)
     sums.add_to_mailboxes(db, [(row["mailbox_id"], row["octets"]) for row in rows])
 
 
@@ -284,11 +285,12 @@ def further_block(db: Session, sha256: bytes, number: int) -> bytes | None:
 
 def _insert_new(db: Session, model: type[SQLModel], rows: Sequence[dict[str, Any]], key: list[str]) -> None:
     statement = _new(db.get_bind().dialect.name, str(model.__tablename__), tuple(key))
-    db.connection().execute(statement, rows)
+    statement.change_each(db, rows)
 
 
 @cache
-def _new(dialect: str, table: str, key: tuple[str, ...]) -> Any:
+def _new(dialect: str, table: str, key: tuple[str, ...]) -> PreparedStatement:
     """The statement that inserts what is not there."""
     insert_in = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    return insert_in(SQLModel.metadata.tables[table]).on_conflict_do_nothing(index_elements=key)
+    made = insert_in(SQLModel.metadata.tables[table]).on_conflict_do_nothing(index_elements=key)
+    return PreparedStatement(made)

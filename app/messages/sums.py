@@ -8,13 +8,13 @@ before the messages: who stores holds it when it asks for the contents that go w
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from sqlalchemy import bindparam, delete, func, or_, update
 from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col
 
+from app.database import PreparedStatement
 from app.mailboxes.models import MailboxId
 from app.messages.models import NO_CONTENT, Feed, Message, StoredSum
 
@@ -180,14 +180,16 @@ def _change_each(db: Session, changes: Mapping[int, Stored], *, sign: int) -> No
         {"mailbox_id": mailbox_id, "messages": sign * each.messages, "octets": sign * each.octets}
         for mailbox_id, each in sorted(changes.items())
     ]
-    db.connection().execute(_add_to_each(db.get_bind().dialect.name), rows)
+    _add_to_each(db.get_bind().dialect.name).change_each(db, rows)
 
 
 @cache
-def _add_to_each(dialect: str) -> Any:
+def _add_to_each(dialect: str) -> PreparedStatement:
     """The statement that adds to the sums of mailboxes."""
     statement = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(_SUMS)
-    return statement.on_conflict_do_update(
-        index_elements=["mailbox_id"],
-        set_={name: _SUMS.c[name] + statement.excluded[name] for name in ("messages", "octets")},
+    return PreparedStatement(
+        statement.on_conflict_do_update(
+            index_elements=["mailbox_id"],
+            set_={name: _SUMS.c[name] + statement.excluded[name] for name in ("messages", "octets")},
+        )
     )

@@ -23,6 +23,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, SQLModel, col, select
 
 from app.access.reach import ALL_MAILBOXES, Reach
+from app.database import PreparedStatement
 from app.ledger import repository as ledger
 from app.ledger.models import Leased
 from app.mailboxes import finding
@@ -58,6 +59,7 @@ _ONE = select_columns(_SYNCS).where(
     _SYNCS.c.id == bindparam("sync"),
     exists().where(_MAILBOXES.c.id == _SYNCS.c.mailbox_id, _MAILBOXES.c.removed_at.is_(None)),
 )
+_ANY_ONE = PreparedStatement(_ONE)
 _OF_MAILBOX = _SYNCS.c.mailbox_id == bindparam("mailbox")
 _KEPT_FROM = (
     select_columns(_SYNCS.c.id)
@@ -74,10 +76,17 @@ _OLD_AND_QUIET = (
     .with_for_update(skip_locked=True)
 )
 _FORGET_QUIET = delete(_SYNCS).where(_SYNCS.c.id.in_(_OLD_AND_QUIET))
-_UPDATE_OURS = update(_SYNCS).where(  # the columns come as parameters
-    _SYNCS.c.id == bindparam("sync"),
-    _SYNCS.c.lease_token == bindparam("token"),
-    _SYNCS.c.status == bindparam("running"),
+_UPDATE_OURS = PreparedStatement(  # the columns come as parameters
+    update(_SYNCS).where(
+        _SYNCS.c.id == bindparam("sync"),
+        _SYNCS.c.lease_token == bindparam("token"),
+        _SYNCS.c.status == bindparam("running"),
+    )
+)
+_CANCELLED = PreparedStatement(
+    select_columns(_SYNCS.c.id).where(
+        _SYNCS.c.id.in_(bindparam("syncs", expanding=True)), _SYNCS.c.cancel_requested_at.is_not(None)
+    )
 )
 
 
@@ -174,8 +183,7 @@ def fail_broken(db: Session, claim: Claim, *, now: datetime) -> None:
 
 def cancelled_among(db: Session, sync_ids: Sequence[SyncId]) -> set[SyncId]:
     """Those of these syncs for which a cancel was asked."""
-    asked = select(Sync.id).where(col(Sync.id).in_(sync_ids), col(Sync.cancel_requested_at).is_not(None))
-    return {SyncId(row) for row in db.exec(asked) if row is not None}
+    return {SyncId(row[0]) for row in _CANCELLED.rows(db, {"syncs": sync_ids})}
 
 
 def progress(db: Session, claim: Claim, *, report: dict[str, Any], lease_expires_at: datetime) -> Leased:
@@ -217,8 +225,11 @@ def end_syncs(db: Session, mailbox_id: MailboxId) -> None:
 
 def get(db: Session, sync_id: SyncId, *, reach: Reach) -> Sync | None:
     """The sync with this id, of a mailbox in reach, to be read only: a plain row, as many wait for the end of one."""
-    one = _ONE if reach.is_all else _ONE.where(*reach.of(_SYNCS.c.mailbox_id))
-    return cast("Sync | None", db.connection().execute(one, {"sync": sync_id}).one_or_none())
+    asked = {"sync": sync_id}
+    if reach.is_all:
+        return cast("Sync | None", _ANY_ONE.rows(db, asked).one_or_none())
+    one = _ONE.where(*reach.of(_SYNCS.c.mailbox_id))
+    return cast("Sync | None", db.connection().execute(one, asked).one_or_none())
 
 
 def write_transcript(db: Session, claim: Claim, text: str) -> None:
@@ -360,7 +371,8 @@ def _ours(db: Session, claim: Claim, **values: Any) -> Leased:
 
 def _each_ours(db: Session, parameters: list[dict[str, Any]]) -> Leased:
     """Write the same columns of several syncs. Raises LeaseLost when one of them is not ours."""
-    if db.connection().execute(_UPDATE_OURS, parameters).rowcount < len(parameters):
+    met = _UPDATE_OURS.change_each(db, parameters)
+    if met < len(parameters):
         raise LeaseLost
     return Leased(db)
 

@@ -190,7 +190,7 @@ def test_only_the_check_of_a_lease_lets_anybody_write() -> None:
         if "Leased(" in path.read_text()
     }
     assert list(makers.values()) == [1], f"only _each_ours makes it: {makers}"
-    assert "rowcount < len(parameters)" in inspect.getsource(runs._each_ours)
+    assert "met < len(parameters)" in inspect.getsource(runs._each_ours)
     assert not re.search(r"Batchable\(completion", inspect.getsource(service))
     free = {
         path.name
