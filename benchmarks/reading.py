@@ -23,6 +23,7 @@ from statistics import mean, median
 from app.mail.mime import parse, summarise
 from benchmarks.answers import measured as answers
 from benchmarks.machine import machine_facts
+from benchmarks.ordinary import ordinary_letters
 from benchmarks.scale.page import bullets, with_part
 from tests.servers.messages import sample_messages
 
@@ -118,6 +119,7 @@ def table() -> Iterator[str]:
         "sample mail": list(sample_messages(60)),
         "newsletters of 20 KB": list(newsletters(10, 20)),
         "newsletters of 100 KB": list(newsletters(6, 100)),
+        **ordinary_letters(12),
     }
     yield "| mail | reader | median, us | mean, us | of the standard library | of fast-mail-parser |"
     yield "| --- | --- | ---: | ---: | ---: | ---: |"

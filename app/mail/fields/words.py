@@ -43,9 +43,12 @@ class Masked(NamedTuple):
 
 def decoded(value: bytes, found: list[str], *, charset: str = "") -> str:
     """A header's value as one line of text. ``charset``: of the text below, for raw octets that are not UTF-8."""
-    text = plain(value)
-    if text is not None:
-        return text
+    if b"=?" not in value and value.isascii():
+        text = value.decode("ascii")
+        if text.isprintable():
+            return text
+        if "\t\t" not in text and (line := text.replace("\t", " ")).isprintable():  # it was folded by tabs
+            return line
     if b"\x1b" not in value:
         if b"=?" not in value:
             return printable(_plain(value, found, charset))

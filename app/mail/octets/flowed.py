@@ -2,8 +2,11 @@
 
 import re
 
-_QUOTES = re.compile(r">*+")
+_SAME_DEPTH = re.compile(r"(>*+)[^\n]*+(?:\n\1(?!>)[^\n]*+)*+")
 _SIGNATURE = "-- "
+# What ends with a blank goes on in the next line, unless one of the two is the line above a signature (§4.3).
+_SOFT_END = re.compile(r" \n(?<!^-- \n)(?!-- $)", re.MULTILINE)
+_SOFT_END_OR_BLANK = re.compile(rf"{_SOFT_END.pattern}| (?:(?=\n-- $)|\Z)(?<!^-- )", re.MULTILINE)
 
 
 def unflowed(text: str, *, delsp: bool) -> str:
@@ -11,28 +14,26 @@ def unflowed(text: str, *, delsp: bool) -> str:
 
     ``delsp``: the blank at a soft line end is none of the text's (§4.1), as in languages without blanks, and in URLs.
     """
-    lines: list[str] = []
-    flowing: list[str] | None = None  # the pieces of a paragraph that goes on
-    depth = 0
-    for line in text.split("\n"):
-        quotes = _QUOTES.match(line)[0]  # type: ignore[index]  # it matches nothing too
-        content = line[len(quotes) :].removeprefix(" ")  # space-stuffing (§4.4)
-        if flowing is not None and (len(quotes) != depth or content == _SIGNATURE):
-            lines.append(_paragraph(depth, flowing))
-            flowing = None
-        goes_on = content.endswith(" ") and content != _SIGNATURE
-        pieces = [] if flowing is None else flowing
-        pieces.append(content[:-1] if goes_on and delsp else content)
-        depth = len(quotes)
-        if goes_on:
-            flowing = pieces
-        else:
-            lines.append(_paragraph(depth, pieces))
-            flowing = None
-    if flowing is not None:
-        lines.append(_paragraph(depth, flowing))
-    return "\n".join(lines)
+    blocks: list[str] = []
+    at = 0
+    while at <= len(text) and (block := _SAME_DEPTH.match(text, at)):
+        blocks.append(_paragraphs(block[0], len(block[1]), delsp=delsp))
+        at = block.end() + 1
+    return "\n".join(blocks)
 
 
-def _paragraph(depth: int, pieces: list[str]) -> str:
-    return "> " * depth + "".join(pieces)
+def _paragraphs(lines: str, depth: int, *, delsp: bool) -> str:
+    """Those of lines that are all quoted so deep."""
+    if depth:
+        lines = lines[depth:].replace("\n" + ">" * depth, "\n")
+    lines = lines.removeprefix(" ").replace("\n ", "\n")  # space-stuffing (§4.4)
+    if " \n" in lines or lines.endswith(" "):
+        lines = _joined(lines, delsp=delsp)
+    quotes = "> " * depth
+    return quotes + lines.replace("\n", "\n" + quotes) if depth else lines
+
+
+def _joined(lines: str, *, delsp: bool) -> str:
+    if _SIGNATURE in lines:
+        return _SOFT_END_OR_BLANK.sub("", lines) if delsp else _SOFT_END.sub(" ", lines)
+    return lines.removesuffix(" ").replace(" \n", "") if delsp else lines.replace(" \n", " ")

@@ -23,8 +23,16 @@ _LINE = re.compile(
     re.MULTILINE,
 )
 _FOLDED_FIRST = re.compile(rb"[ \t]++([!-9;-~]++)[ \t\x00]*+:([^\n]*+)")
-_FOLD = re.compile(rb"\n(?=[ \t]++[^ \t\n])")
-_USUAL_HEADER = re.compile(rb"^([A-Za-z][\w.-]*+)[ \t]*+:(?!//)([^\n]*+)\n", re.ASCII | re.MULTILINE)
+# Folds, and headers without any, by what their lines end with.
+_USUAL_NAME = rb"^([A-Za-z][\w.-]*+)[ \t]*+:(?!//)"
+_BY_LF = (
+    re.compile(rb"\n(?=[ \t]++[^ \t\n])"),
+    re.compile(_USUAL_NAME + rb"([^\n]*+)\n", re.ASCII | re.MULTILINE),
+)
+_BY_CRLF = (
+    re.compile(rb"\r\n(?=[ \t]++[^ \t\r\n])"),
+    re.compile(_USUAL_NAME + rb"([^\r]*+)\r\n", re.ASCII | re.MULTILINE),
+)
 _FURTHER_LINES = re.compile(rb"(?:[ \t][^\n]*+\n?)++")
 _MBOX_LINE = re.compile(rb">?From (?![ \t]*+:)")  # the separator line of an mbox file (RFC 4155)
 _LINE_END = re.compile(rb"\r*+\n")
@@ -63,20 +71,14 @@ class Block(NamedTuple):
 def split_usual(data: bytes, budget: Budget) -> Block | None:
     """What ``split_headers`` gives for a short block of headers as most messages and parts have them.
 
-    None where anything is odd: a line that is no header or may be a delimiter, one of blanks alone, a CR without LF, a
-    budget that is spent.
+    None where anything is odd: a line that is no header or may be a delimiter, one of blanks alone, lines that end in
+    several ways, a budget that is spent.
     """
     octets = len(data)
-    if b"\n--" in data:
-        return None
-    if b"\r" in data:
-        data = data.replace(b"\r\n", b"\n")
-        if b"\r" in data:
-            return None
-    if b"\n " in data or b"\n\t" in data:
-        data = _FOLD.sub(b"", data)
+    fold, header = _BY_CRLF if b"\r" in data else _BY_LF
+    data = fold.sub(b"", data)
     fields: dict[str, list[bytes]] = {}
-    headers = _USUAL_HEADER.findall(data)
+    headers = header.findall(data)
     if len(headers) != data.count(b"\n"):
         return None
     for name, value in headers:
