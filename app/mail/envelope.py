@@ -176,13 +176,15 @@ def senders(values: Sequence[bytes], found: list[str], *, charset: str) -> tuple
     return authors, is_uncertain
 
 
-def fields_of(block: Block, found: list[str]) -> dict[str, list[bytes]]:
+def fields_of(block: Block, found: list[str]) -> Mapping[str, Sequence[bytes]]:
     """The raw values of each header, by its name in lower case."""
     fields = block.fields
     if not fields:
         found.append(defects.NO_HEADERS)
-    if any(len(fields[name]) > 1 for name in _ONCE if name in fields):
-        found.append(defects.REPEATED_HEADER)
+    for name in _ONCE:
+        if name in fields and len(fields[name]) > 1:
+            found.append(defects.REPEATED_HEADER)
+            break
     return fields
 
 

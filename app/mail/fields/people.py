@@ -16,6 +16,7 @@ from functools import lru_cache
 from itertools import groupby
 
 from app.mail import defects
+from app.mail.fields.comments import end_of_comment, without_comments
 from app.mail.fields.comparison import looks_like_another
 from app.mail.fields.words import Masked, decoded, masked, plain, unmasked
 from app.mail.octets.decoding import shown
@@ -24,7 +25,7 @@ MAX_ADDRESSES = 500
 MAX_NAME = 500  # characters of a display name or an address
 
 _MOST_MARKS = 10_000  # quotes, brackets, commas and so on, looked at in a value: 500 people need fewer
-_MOST_REMEMBERED = 1_000  # octets of a value
+_MOST_REMEMBERED = 300  # octets of a value
 
 _USUAL = re.compile(
     r"""\s*+(?:(?:"([^"\\]*+)"|([^"\\<>()\[\],:;@]*+))\s*+<([^<>()\[\]\\",:;\s@\x00]++@[^<>()\[\]\\",:;\s@\x00]++)>"""
@@ -42,7 +43,6 @@ _ANGLE = re.compile(r'<((?:[^<>"(]++|"(?:[^"\\]|\\.)*+"|\((?:[^()\\]++|\\.)*+\)|
 _LONGEST_ANGLE = 4_000  # characters in which quoted strings and comments are looked for
 _PLAIN_ANGLE = re.compile(r"<([^<>]*+)>")
 _UNCLOSED_ANGLE = re.compile(r"<([^<>,;]*+)")
-_IN_COMMENT = re.compile(r"[()]|\\.", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _PIECES_OF_A_GROUP = 16  # its name, with comments
 _EMPTY, _BETWEEN_WORDS = re.compile(r"[\s,]*+"), ' \t\r\n"<>()[],;:'
@@ -65,9 +65,10 @@ class Address:
 
 def addresses(values: Sequence[bytes], found: list[str], *, charset: str = "") -> tuple[Address, ...]:
     """The people of all values of one field, at most 500. A person with several addresses is there with each."""
-    if len(values) == 1 and len(values[0]) <= _MOST_REMEMBERED and (usual := _one_usual(values[0])):
-        found += usual[1]
-        return usual[0]
+    if len(values) == 1 and len(values[0]) <= _MOST_REMEMBERED:
+        people, odd = _remembered(values[0], charset)
+        found += odd
+        return people
     result: list[Address] = []
     for value in values:
         for address in people_in(value, found, charset=charset):
@@ -78,24 +79,36 @@ def addresses(values: Sequence[bytes], found: list[str], *, charset: str = "") -
     return tuple(result)
 
 
-# Most messages of a mailbox are to the same one, and from people who have written before.
+# Most messages of a mailbox are to the same people, and from some who have written before.
 @lru_cache(maxsize=256)
-def _one_usual(value: bytes) -> tuple[tuple[Address], list[str]] | None:
-    """Who a value names where it names one, as most do: an address, and before it a plain name or encoded words.
+def _remembered(value: bytes, charset: str) -> tuple[tuple[Address, ...], list[str]]:
+    """The people of a short value, and what is odd about them."""
+    odd: list[str] = []
+    usual = [_one_usual(one.strip(b" \t"), odd) for one in value.split(b",")]
+    people = tuple(filter(None, usual))
+    if len(people) < len(usual) or (
+        odd and len(people) > 1
+    ):  # it is told of words before it is told of people
+        odd.clear()
+        people = tuple(people_in(value, odd, charset=charset))
+    return people, odd
 
-    And what is odd about that. None where it is not so.
+
+def _one_usual(value: bytes, odd: list[str]) -> Address | None:
+    """Whom a value names where it names one as most do: an address, and before it a plain name or encoded words.
+
+    None where it is not so: a comma within a name, for one, leaves two halves that are not.
     """
     match = _ONE.fullmatch(value)
     if match is None:
         return None
     bare, quoted, phrase, words, angle = match.groups()
     if bare:
-        return (Address("", bare.decode("ascii")),), []
+        return Address("", bare.decode("ascii"))
     if words:
-        odd: list[str] = []
-        return (_address(decoded(words, odd), angle.decode("ascii"), Masked(""), odd),), odd
+        return _address(decoded(words, odd), angle.decode("ascii"), Masked(""), odd)
     name = (quoted or phrase or b"").decode("ascii")
-    return None if "  " in name else ((Address(name.strip(), angle.decode("ascii")),), [])
+    return None if "  " in name else Address(name.strip(), angle.decode("ascii"))
 
 
 def people_in(value: bytes, found: list[str], *, charset: str = "") -> Iterator[Address]:
@@ -235,7 +248,7 @@ class _Scan:
             self._add(_Kind.QUOTED, _ESCAPED.sub(r"\1", match[1]))
 
     def _comment(self, start: int) -> None:
-        end = _end_of_comment(self._text, start) if self._comments_close else -1
+        end = end_of_comment(self._text, start) if self._comments_close else -1
         if end < 0:
             self._comments_close = False  # nor would those behind it: each would be looked for to the end
             self._add(_Kind.TEXT, "(")
@@ -253,27 +266,9 @@ class _Scan:
                 return
             self._found.append(defects.BAD_ADDRESS)
         self._at, inside = match.end(), _HOST_OF_NOBODY.sub(r"\1", match[1])
-        if "@" in inside and '"' not in inside and _SPLIT.search(_without_comments(inside)):
+        if "@" in inside and '"' not in inside and _SPLIT.search(without_comments(inside)):
             self._found.append(defects.ADDRESS_ALTERED)
         self._add(_Kind.ANGLE, inside)
-
-
-def _end_of_comment(text: str, start: int) -> int:
-    """Behind the parenthesis that closes the one at ``start``; -1 where none does. Comments nest (RFC 5322 §3.2.2)."""
-    depth = 0
-    for mark in _IN_COMMENT.finditer(text, start):
-        depth += {"(": 1, ")": -1}.get(mark[0], 0)
-        if depth == 0:
-            return mark.end()
-    return -1
-
-
-def _without_comments(text: str) -> str:
-    kept, at = [], 0
-    while (start := text.find("(", at)) >= 0 and (end := _end_of_comment(text, start)) >= 0:
-        kept.append(text[at:start])
-        at = end
-    return "".join([*kept, text[at:]])
 
 
 def _read(pieces: Sequence[_Piece]) -> tuple[str, list[str]]:
@@ -369,7 +364,7 @@ def _comment(pieces: Sequence[_Piece]) -> str:
 
 def _of_angle(content: str) -> list[str]:
     """What is in angle brackets, without comments, blanks, a source route (RFC 5322 §4.4) or ``mailto:``."""
-    content = content if '"' in content else _without_comments(content)
+    content = content if '"' in content else without_comments(content)
     content = _BLANKS_OR_QUOTED.sub(r"\1", content)
     content = _without_scheme(_without_route(content))
     several = [one for one in re.split("[,;]", content) if one]

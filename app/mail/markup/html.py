@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from html import escape
 from typing import NamedTuple
 from urllib.parse import quote
@@ -33,6 +34,7 @@ _REOPENED = frozenset({"b", "code", "em", "font", "i", "s", "small", "strike", "
 _ALIAS = "x-"
 _PARSED_TAGS = {_ALIAS + tag if tag in _REOPENED else tag for tag in TAGS}
 _PARSED_ATTRIBUTES = {_ALIAS + tag if tag in _REOPENED else tag: names for tag, names in _ATTRIBUTES.items()}
+_TO_ESCAPE = re.compile("[&<>\"']")
 _ALIASED = re.compile(rf"{_ALIAS}(?:(?<=<{_ALIAS})|(?<=</{_ALIAS}))(?=(?:{'|'.join(sorted(_REOPENED))})[ >])")
 _CLEANER = nh3.Cleaner(
     tags=_PARSED_TAGS,
@@ -151,6 +153,7 @@ class _Kept(NamedTuple):
     target: str | None
 
 
+@lru_cache(maxsize=128)
 def _style_of(style: str, colors: _Colors) -> str:
     color, background = colors
     if color and background and is_legible(color, background):
@@ -185,11 +188,11 @@ class _MarkupWriter:
         if kept is None:
             kept = self._kept[name, tag] = self._keep(name, tag)
         colors = self._colors[-1]
+        piece = kept.whole
         if kept.is_colored:
             colors = kept.color or colors[0], kept.background or colors[1]
-            self._write(f"{kept.start}{_style_of(kept.style, colors)}>")
-        else:
-            self._write(kept.whole)
+            piece = f"{kept.start}{_style_of(kept.style, colors)}>"
+        self._write(piece)
         if name not in VOID:
             self._colors.append(colors)
         if name == "a":
@@ -246,7 +249,7 @@ class _MarkupWriter:
         allowed, kept = _ALLOWED.get(name, _ALLOWED["*"]), ""
         for key, value in given.items():
             if key in allowed and (harmless := self._harmless(key, value)) is not None:
-                kept += f' {key}="{escape(harmless)}"'
+                kept += f' {key}="{escape(harmless) if _TO_ESCAPE.search(harmless) else harmless}"'
         start = f"<{_ALIAS + name if name in _REOPENED else name}{kept}"
         color = style.color or _legacy_color(given.get("color"))
         background = style.background or _legacy_color(given.get("bgcolor"))

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import unescape
+from itertools import islice
 from typing import Final, NamedTuple, Protocol
 
 from app.mail import defects
@@ -124,11 +125,10 @@ def unescaped(text: str) -> str:
 
 def _attributes_of(written: str) -> dict[str, str]:
     result: dict[str, str] = {}
-    for number, found in enumerate(_ATTRIBUTE.finditer(written)):
-        if number == _MAX_ATTRIBUTES:
-            break
-        key, double, single, bare = found.groups()
-        result.setdefault(key.lower(), unescaped((double or single or bare or "")[:MAX_VALUE]))
+    for found in islice(_ATTRIBUTE.finditer(written), _MAX_ATTRIBUTES):
+        key, double, single, bare = found.groups("")
+        value = (double or single or bare)[:MAX_VALUE]
+        result.setdefault(key.lower(), unescaped(value) if "&" in value else value)
     return result
 
 

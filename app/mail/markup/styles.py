@@ -5,10 +5,12 @@ Only styles of elements count: style sheets are left out with their content.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from app.mail.markup.colors import NAMED
 
+_MOST_REMEMBERED = 500  # characters of a style
 _PROPERTY = re.compile(
     r"border(?:-(?:top|right|bottom|left))?(?:-(?:width|style|color|radius|collapse|spacing))?"
     r"|direction|font(?:-(?:family|size|style|weight|variant))?|(?:(?:min|max)-)?(?:width|height)"
@@ -81,6 +83,10 @@ NO_STYLE: Final = Style()
 
 def style_of(written: str) -> Style:
     """Read the value of a style attribute."""
+    return _remembered(written) if len(written) <= _MOST_REMEMBERED else _read(written)
+
+
+def _read(written: str) -> Style:
     given: dict[str, str] = {}
     kept: dict[str, str] = {}
     if "/*" in written:
@@ -104,6 +110,10 @@ def style_of(written: str) -> Style:
         has_no_size=_has_no_size(given),
         is_invisible=_VISIBILITY.get(given.get("visibility", "")),
     )
+
+
+# A sender's letters have the same few styles, again and again.
+_remembered = lru_cache(maxsize=256)(_read)
 
 
 def _give(given: dict[str, str], important: set[str], name: str, value: str) -> None:

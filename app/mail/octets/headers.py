@@ -1,6 +1,8 @@
 """PURE  The headers of a message or part: their lines, and where they end (RFC 5322 §2.2)."""
 
 import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
@@ -9,6 +11,7 @@ from app.mail.budget import Budget, Work
 
 MAX_HEADER_OCTETS = 256 * 1024
 MAX_HEADERS = 2_000
+_MOST_REMEMBERED = 200  # octets of a block of headers
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Possessive all over: no input makes these go back over what they have read.
 # A name before :// is the scheme of an address on the web, with which a text may begin.
@@ -59,7 +62,7 @@ class Block(NamedTuple):
     ``is_ascii``: no octet is beyond ASCII.
     """
 
-    fields: dict[str, list[bytes]]
+    fields: Mapping[str, Sequence[bytes]]
     is_ascii: bool = True
 
     def first(self, name: str) -> bytes:
@@ -74,22 +77,31 @@ def split_usual(data: bytes, budget: Budget) -> Block | None:
     None where anything is odd: a line that is no header or may be a delimiter, one of blanks alone, lines that end in
     several ways, a budget that is spent.
     """
-    octets = len(data)
+    block, count = _remembered(data) if len(data) <= _MOST_REMEMBERED else _split(data)
+    if block is None or not budget.take_headers(count, len(data)):
+        return None
+    return block
+
+
+def _split(data: bytes) -> tuple[Block | None, int]:
+    """The headers, and how many they are."""
     fold, header = _BY_CRLF if b"\r" in data else _BY_LF
     data = fold.sub(b"", data)
-    fields: dict[str, list[bytes]] = {}
     headers = header.findall(data)
-    if len(headers) != data.count(b"\n"):
-        return None
+    if len(headers) != data.count(b"\n") or len(headers) > MAX_HEADERS:
+        return None, 0
+    fields: dict[str, list[bytes]] = {}
     for name, value in headers:
         key = name.decode("ascii").lower()
         if key in fields:
             fields[key].append(value.strip())
         else:
             fields[key] = [value.strip()]
-    if len(headers) > MAX_HEADERS or not budget.take_headers(len(headers), octets):
-        return None
-    return Block(fields, data.isascii())
+    return Block(fields, data.isascii()), len(headers)
+
+
+# The headers of parts: those of texts are the same in most messages.
+_remembered = lru_cache(maxsize=64)(_split)
 
 
 def split_headers(data: bytes, budget: Budget, found: list[str]) -> tuple[Block, int]:

@@ -4,7 +4,7 @@ import json
 import re
 import string
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -60,7 +60,7 @@ class JudgedHead:
         return Scanner(self._raw, Budget(self._found), self._found).block()
 
     @property
-    def _headers(self) -> dict[str, list[bytes]]:
+    def _headers(self) -> Mapping[str, Sequence[bytes]]:
         return self._block.fields
 
     @cached_property
