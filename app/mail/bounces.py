@@ -14,10 +14,8 @@ _RETURNED_OCTETS = 32 * 1024  # of the message that came back
 MAX_RECIPIENT = 500  # characters
 
 _BLANK_LINE = re.compile(rb"\n[ \t]*+\r*+\n")
-_FIELD = re.compile(
-    rb"^(original-recipient|final-recipient|action|status|diagnostic-code)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)",
-    re.IGNORECASE | re.MULTILINE,
-)
+_FIELD = re.compile(rb"^([A-Za-z-]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)", re.MULTILINE)
+_TOLD = frozenset([b"original-recipient", b"final-recipient", b"action", b"status", b"diagnostic-code"])
 _STATUS = re.compile(r"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?!\.?\d)", re.ASCII)
 _COMMENT = re.compile(r"\([^()]*+\)")
 _RECIPIENT_LINE = re.compile(
@@ -55,8 +53,9 @@ def delivery_status(part: Part, budget: Budget, found: list[str]) -> DeliverySta
 
 def _of_recipient(group: bytes) -> DeliveryStatus | None:
     fields: dict[bytes, str] = {}
-    for match in _FIELD.finditer(group):
-        fields.setdefault(match[1].lower(), printable(match[2].decode("utf-8", "replace")).strip())
+    for name, value in _FIELD.findall(group):
+        if (known := name.lower()) in _TOLD and known not in fields:
+            fields[known] = printable(value.decode("utf-8", "replace")).strip()
     # The recipient as the sender named it, who may not know where it was forwarded to.
     named = (_address(fields.get(name, "")) for name in (b"original-recipient", b"final-recipient"))
     recipient = next(filter(None, named), None)

@@ -40,12 +40,14 @@ class Budget:
     ``found`` gets a warning for each kind of work of which there was not enough.
     """
 
+    __slots__ = ("_asked", "_found", "_is_late", "_is_over", "_left", "_spent")
+
     def __init__(self, found: list[str], is_late: Callable[[], bool] = never) -> None:
         self._found = found
         self._is_late = is_late
         self._is_over = False
         self._asked = 0
-        self._spent: set[int] = set()
+        self._spent = 0  # a bit for each kind of work
         self._left = _UNITS.copy()
 
     def take(self, work: Work, units: int = 1) -> int:
@@ -61,8 +63,8 @@ class Budget:
             self._left[work.number] = left - units
             return units
         self._left[work.number] = 0
-        if work.number not in self._spent:
-            self._spent.add(work.number)
+        if not self._spent >> work.number & 1:
+            self._spent |= 1 << work.number
             self._found.append(work.warning)
         return left
 

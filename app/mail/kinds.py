@@ -83,6 +83,8 @@ def _type_of(part: Part) -> str:
 class KindsSeen:
     """What the parts of a message tell, looked at one after the other; what a delivery report says."""
 
+    __slots__ = ("kinds", "returned_id", "status")
+
     def __init__(self) -> None:
         self.kinds: set[Kind] = set()
         self.status: DeliveryStatus | None = None

@@ -1,6 +1,13 @@
-"""PURE  Names of attachments that have none."""
+"""PURE  Names of attachments: safe ones, and some for those that have none."""
 
+import re
 from typing import Final
+
+from app.mail.octets.decoding import shown
+
+MAX_FILENAME: Final = 180  # characters; file systems stop at 255 octets
+_LONGEST_ENDING: Final = 20
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 # fmt: off
 _ENDINGS: Final = {
@@ -51,3 +58,15 @@ def name_by_type(content_type: str, index: int) -> str | None:
     """A name with the ending of its type, for a part that was given none; None where the type tells none."""
     ending = _ENDINGS.get(content_type)
     return f"attachment-{index}.{ending}" if ending else None
+
+
+def safe_filename(name: str, found: list[str]) -> str | None:
+    """One to save under: no folders, no control characters, not too long; None where nothing is left."""
+    name = _CONTROLS.sub("", name.replace("\\", "/").rpartition("/")[2])
+    name = shown(name, found).strip(" .\"'")
+    if len(name) > MAX_FILENAME:
+        stem, dot, ending = name.rpartition(".")
+        if not dot or len(ending) > _LONGEST_ENDING:
+            return name[:MAX_FILENAME]
+        name = stem[: MAX_FILENAME - len(ending) - 1] + dot + ending
+    return name or None

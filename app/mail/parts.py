@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 
 from app.mail import defects
 from app.mail.budget import Budget, Work
@@ -12,33 +12,30 @@ from app.mail.envelope import charset_of
 from app.mail.fields.parameters import main_value, parameter, text_parameter
 from app.mail.fields.words import decoded
 from app.mail.locations import MAX_LOCATION, joined
-from app.mail.names import type_by_name
+from app.mail.names import safe_filename, type_by_name
 from app.mail.octets.charsets import UNDECLARED, codec_of, declared_in_html, tells_of_octets
-from app.mail.octets.decoding import shown
 from app.mail.octets.embedded import File, may_hold_file, split
 from app.mail.octets.flowed import unflowed
 from app.mail.octets.headers import Block
 from app.mail.octets.scanner import MAX_BOUNDARY, PIECE_OCTETS, Scanner
-from app.mail.octets.transfer import decoded_octets, decoded_pieces, decoded_whole
+from app.mail.octets.transfer import (
+    decoded_octets,
+    decoded_pieces,
+    decoded_whole,
+    encoding_named,
+    whole_base64,
+)
 from app.mail.text_charsets import TextCharsets
 
 MAX_DEPTH = 50
 _MAX_PREAMBLE = 2 * 1024 * 1024  # octets, kept in case that no boundary comes and they are the text
-MAX_FILENAME = 180  # characters; file systems stop at 255 octets
-_LONGEST_ENDING = 20
 _LONGEST_ID = 998  # characters
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{0,126}[a-z0-9!#$&^_+-]\Z")
 _READABLE_TYPE = re.compile(r"[a-z]{1,127}/[a-z0-9.+-]{0,126}[a-z0-9]")
 _USUAL_TYPES = frozenset({"text/plain", "text/html"})
 _TEXTS = ("text", "plain", "html")  # how a type that is only half written begins
-_ENCODING = re.compile(r"[\w-]+")
-_SPELLINGS = {
-    **dict.fromkeys(("base-64", "base_64", "x-base64", "b64"), "base64"),
-    **dict.fromkeys(("quoted_printable", "quotedprintable", "quoted", "qp"), "quoted-printable"),
-}
 _NO_PIECES: Iterator[bytes] = iter(())
 _CONTENT_ID = re.compile(r"<([^<>]*+)>")
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(slots=True)
@@ -133,7 +130,7 @@ class Part:
         if self._filename is None:
             odd: list[str] = []
             name = self._given_name(odd)
-            self._filename = (None if name is None else _safe_filename(name, odd), odd)
+            self._filename = (None if name is None else safe_filename(name, odd), odd)
         found += self._filename[1]
         return self._filename[0]
 
@@ -164,9 +161,13 @@ class Part:
 
     def may_hold_files(self) -> bool:
         """Whether there may be some; reads the body, which can be read again."""
-        if self._encoding == "base64":
-            return True
-        self._read(sys.maxsize)
+        encoding = self._encoding
+        is_base64 = encoding == "base64"
+        self._read(PIECE_OCTETS if is_base64 else sys.maxsize)
+        if is_base64:
+            is_piece = self._end - self._start <= PIECE_OCTETS
+            text = whole_base64(self._data[self._start : self._end]) if is_piece else None
+            return text is None or may_hold_file(text)
         return may_hold_file(self._data, self._start, self._end)
 
     def hold(self, budget: Budget, found: list[str]) -> None:
@@ -179,12 +180,14 @@ class Part:
     def _encoding(self) -> str:
         if self._is_decoded:
             return ""
-        value = self.block.first("content-transfer-encoding")
-        name = _ENCODING.search(main_value(value)) if value else None
-        return _SPELLINGS.get(name[0], name[0]) if name else ""
+        return encoding_named(main_value(self.block.first("content-transfer-encoding")))
 
     def content(self, budget: Budget, found: list[str]) -> Iterator[bytes]:
         """The decoded body, in pieces of at most 256 KiB."""
+        self._read(0)
+        if self._pieces is _NO_PIECES and self._end - self._start <= PIECE_OCTETS:
+            data = self._data[self._start : self._end]
+            return iter((decoded_whole(data, self._encoding, budget, found),))
         return decoded_pieces(self._encoded(), self._encoding, budget, found)
 
     def octets(self, budget: Budget, found: list[str]) -> int:
@@ -193,9 +196,7 @@ class Part:
 
     def _encoded(self) -> Iterator[bytes]:
         self._read(0)
-        data, end = self._data, self._end
-        start = (data[at : min(at + PIECE_OCTETS, end)] for at in range(self._start, end, PIECE_OCTETS))
-        return chain(start, self._pieces)
+        return chain(_pieces(self._data, self._start, self._end), self._pieces)
 
     def beginning(self, octets: int, budget: Budget, found: list[str]) -> tuple[bytes, bool]:
         """What the first so many encoded octets are decoded, and whether there are more. May be asked for again."""
@@ -217,17 +218,6 @@ class Part:
         while self._end - self._start <= octets and (piece := next(self._pieces, None)) is not None:
             self._data, self._start = self._data[self._start : self._end] + piece, 0
             self._end = len(self._data)
-
-
-def _safe_filename(name: str, found: list[str]) -> str | None:
-    name = _CONTROLS.sub("", name.replace("\\", "/").rpartition("/")[2])
-    name = shown(name, found).strip(" .\"'")
-    if len(name) > MAX_FILENAME:
-        stem, dot, ending = name.rpartition(".")
-        if not dot or len(ending) > _LONGEST_ENDING:
-            return name[:MAX_FILENAME]
-        name = stem[: MAX_FILENAME - len(ending) - 1] + dot + ending
-    return name or None
 
 
 @dataclass(slots=True)
@@ -355,12 +345,7 @@ def _opened(scanner: Scanner, part: Part) -> bool:
     if not 0 < len(boundary) <= MAX_BOUNDARY:
         return False
     level = scanner.open(boundary)
-    preamble: list[bytes] = []
-    octets = 0
-    for piece in scanner.body():
-        if octets < _MAX_PREAMBLE:
-            preamble.append(piece)
-            octets += len(piece)
+    preamble = _preamble(scanner)
     delimiter = scanner.delimiter
     if delimiter is None or delimiter.level != level:
         scanner.close(level)
@@ -372,6 +357,24 @@ def _opened(scanner: Scanner, part: Part) -> bool:
     # Only its closing delimiter comes: all that stands around it is the text.
     part.put_back(chain(preamble, scanner.epilogue()))
     return False
+
+
+def _preamble(scanner: Scanner) -> Iterable[bytes]:
+    """Read what stands before the first delimiter, and keep it in case that it is the text."""
+    in_place = scanner.body_in_place()
+    if in_place is not None:
+        return islice(_pieces(*in_place), _MAX_PREAMBLE // PIECE_OCTETS)
+    preamble: list[bytes] = []
+    octets = 0
+    for piece in scanner.body():
+        if octets < _MAX_PREAMBLE:
+            preamble.append(piece)
+            octets += len(piece)
+    return preamble
+
+
+def _pieces(data: bytes, start: int, end: int) -> Iterator[bytes]:
+    return (data[at : min(at + PIECE_OCTETS, end)] for at in range(start, end, PIECE_OCTETS))
 
 
 def _next_block(scanner: Scanner, around: list[_Multipart], budget: Budget, found: list[str]) -> Block | None:

@@ -26,6 +26,7 @@ _SNIPPET_LENGTH = 200
 # Of so many characters, or more where that is not enough: newsletters pad what mail programs show with hundreds of
 # invisible ones.
 _SNIPPET_OF = (240, 600, 8_000)
+_FIRST_LINES = 300  # characters of a text whose lines flow
 _ENOUGH = 190  # characters: blanks at the end go
 _BOUNCE_OCTETS = 16 * 1024  # of the text of a bounce without a report
 
@@ -165,9 +166,7 @@ class _Glimpse:
                 text = first_words(text, budget, characters=_SNIPPET_LENGTH)
             else:
                 self.seen.text(text)
-                if part.is_flowed:
-                    text = part.unflowed(with_line_feeds(text))
-            snippet = _snippet(text)
+            snippet = _snippet_of_flowing(text, part) if not is_html and part.is_flowed else _snippet(text)
             if len(snippet) >= _ENOUGH or not is_cut:
                 break
         if self.wants_text and not is_html and not self.text:
@@ -194,6 +193,14 @@ def _bounce(headers: Mapping[str, Sequence[bytes]], envelope: Envelope, glimpse:
 def _without_files(data: bytes, budget: Budget) -> bytes:
     """The beginning of a text, without the files in it."""
     return b"".join(each for each in split(iter((data,)), budget, []) if isinstance(each, bytes))
+
+
+def _snippet_of_flowing(text: str, part: Part) -> str:
+    """That of a text whose lines flow: the first of them are enough, most often."""
+    end = text.find("\n", _FIRST_LINES) + 1
+    first = text[:end].replace("\r\n", "\n")
+    snippet = _snippet(part.unflowed(first)) if end and "\r" not in first else ""
+    return snippet if len(snippet) == _SNIPPET_LENGTH else _snippet(part.unflowed(with_line_feeds(text)))
 
 
 def _snippet(text: str) -> str:

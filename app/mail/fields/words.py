@@ -53,7 +53,8 @@ def decoded(value: bytes, found: list[str], *, charset: str = "") -> str:
         if b"=?" not in value:
             return printable(_plain(value, found, charset))
         if word := _WORD.fullmatch(value):
-            return printable(_said([word], found))
+            said = _said_at_once(word)
+            return printable(_said([word], found)) if said is None else said
     return printable("".join([text for text, _ in _pieces(value, found, charset)]))
 
 
@@ -118,6 +119,21 @@ def _pieces(value: bytes, found: list[str], charset: str) -> list[tuple[str, str
 
 def _as_it_came(run: list[re.Match[bytes]]) -> str:
     return b" ".join(word[0] for word in run).decode("latin-1")
+
+
+def _said_at_once(word: re.Match[bytes]) -> str | None:
+    """What a word in UTF-8 says, as most do; None where anything is odd about it."""
+    charset, encoding, content = word.groups()
+    if charset.lower() != b"utf-8":
+        return None
+    try:
+        if encoding in b"qQ":
+            text = binascii.a2b_qp(content, header=True).decode()
+        else:
+            text = binascii.a2b_base64(content, strict_mode=True).decode()
+    except ValueError:
+        return None
+    return text if text.isprintable() else None
 
 
 def _said(run: list[re.Match[bytes]], found: list[str]) -> str:

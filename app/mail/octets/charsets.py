@@ -148,11 +148,10 @@ def text_of(data: bytes, codec: str, *, cut: bool = False) -> tuple[str, bool]:
     """Octets as text, and whether all of them were valid. ``cut``: a last character may lack its end. Never raises."""
     if codec in _LIKE_ASCII and data.isascii() and b"\x1b" not in data:
         return data.decode("ascii"), True
-    if (
-        data[:1] in _MARKS
-        and not codec.startswith("utf_32")
-        and (marked := _marked(data, cut=cut)) is not None
-    ):
+    may_be_marked = data[:1] in _MARKS
+    if codec == UTF_8 and not may_be_marked and (text := _strict(data, UTF_8, cut=cut)) is not None:
+        return text, True
+    if may_be_marked and not codec.startswith("utf_32") and (marked := _marked(data, cut=cut)) is not None:
         return marked, True
     if codec == UNDECLARED:
         return _undeclared(data, cut=cut)
@@ -173,7 +172,7 @@ def text_of(data: bytes, codec: str, *, cut: bool = False) -> tuple[str, bool]:
             is_valid = REPLACEMENT not in text
         except (UnicodeError, LookupError, ValueError):  # UTF-16 refuses some input whatever the handler
             return data.decode("latin-1"), False
-    if not text.isascii() and (table := _table_of(codec)):
+    if not text.isascii() and (table := _table_of(codec)) and any(chr(code) in text for code in table):
         text = text.translate(table)
         is_valid = is_valid and not (codec == "cp932" and REPLACEMENT in text)
     return text.removeprefix("\ufeff"), is_valid

@@ -14,6 +14,8 @@ def unflowed(text: str, *, delsp: bool) -> str:
 
     ``delsp``: the blank at a soft line end is none of the text's (§4.1), as in languages without blanks, and in URLs.
     """
+    if "\n>" not in text and not text.startswith(">"):
+        return _paragraphs(text, 0, delsp=delsp)
     blocks: list[str] = []
     at = 0
     while at <= len(text) and (block := _SAME_DEPTH.match(text, at)):

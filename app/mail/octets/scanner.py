@@ -52,6 +52,13 @@ class Scanner:
     the message. What is held is a window: of a piece, or as long as a header block may be.
     """
 
+    # fmt: off
+    __slots__ = (
+        "_at", "_budget", "_data", "_delimiters", "_found", "_has_cr_cr_lf", "_is_behind_cr", "_is_over", "_marks",
+        "_needle", "_source", "delimiter",
+    )
+    # fmt: on
+
     def __init__(self, octets: Octets, budget: Budget, found: list[str]) -> None:
         self.delimiter: Delimiter | None = None
         self._budget = budget
@@ -63,7 +70,9 @@ class Scanner:
         self._has_cr_cr_lf = False  # headers have lines that end so
         self._is_behind_cr = False  # what comes next begins a line, though no LF is before it
         self._marks: list[bytes] = []  # the boundaries of the open multiparts
-        self._levels: dict[bytes, int] = {}
+        self._delimiters: dict[
+            bytes, Delimiter
+        ] = {}  # by what stands behind the hyphens; the outermost count
         self._needle = b""  # what every delimiter begins with, its line end before it
         self._require(_CR_ALONE + 1)
         if self._has_only_cr():
@@ -89,7 +98,8 @@ class Scanner:
         """A multipart begins: from now on its delimiters count. Gives its level."""
         level = len(self._marks)
         self._marks.append(boundary)
-        self._levels.setdefault(boundary, level)
+        self._delimiters.setdefault(boundary, Delimiter(level, closes=False))
+        self._delimiters.setdefault(boundary + b"--", Delimiter(level, closes=True))
         self._needle = b"\n--" + (_common_start(self._marks) if level else boundary)
         return level
 
@@ -99,8 +109,9 @@ class Scanner:
         if level >= len(marks):
             return
         for mark in marks[level:]:
-            if self._levels.get(mark, -1) >= level:
-                del self._levels[mark]
+            for name in (mark, mark + b"--"):
+                if name in self._delimiters and self._delimiters[name].level >= level:
+                    del self._delimiters[name]
         del marks[level:]
         self._needle = b"\n--" + (_common_start(marks) if marks else b"")
 
@@ -281,19 +292,11 @@ class Scanner:
             if end - line >= _MAX_LINE:
                 return None
         name = self._data[line + 2 : end].rstrip(b" \t\r")
-        delimiter = self._named(name)
+        delimiter = self._delimiters.get(name)
         if delimiter is None and (word := name.split(None, 1)[:1]) and word[0] != name:
-            return self._named(word[0])  # junk may stand behind a boundary: nobody may write it, but some do
+            # Junk may stand behind a boundary: nobody may write it, but some do.
+            return self._delimiters.get(word[0])
         return delimiter
-
-    def _named(self, name: bytes) -> Delimiter | None:
-        opened = self._levels.get(name)
-        if not name.endswith(b"--"):
-            return None if opened is None else Delimiter(opened, closes=False)
-        closed = self._levels.get(name[:-2])
-        if opened is None or (closed is not None and closed < opened):
-            return None if closed is None else Delimiter(closed, closes=True)
-        return Delimiter(opened, closes=False)
 
     def _empty_line(self) -> int:
         """The octets of the empty line that begins here, 0 when it is none."""
@@ -328,7 +331,7 @@ class Scanner:
 def _common_start(marks: list[bytes]) -> bytes:
     """What all begin with: what the first and the last of them in order begin with."""
     first, last = min(marks), max(marks)
-    if first == last:
-        return first
-    differs = (at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other)
-    return first[: next(differs, len(first))]
+    octets = min(len(first), len(last))
+    # As numbers, of which one call tells where the first difference is.
+    differing = int.from_bytes(first[:octets], "big") ^ int.from_bytes(last[:octets], "big")
+    return first[: octets - (differing.bit_length() + 7) // 8]

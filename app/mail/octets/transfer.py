@@ -22,6 +22,12 @@ _WHITESPACE = b" \t\r\n\f\v"
 _RUN = re.compile(b"[^=]+")
 _AS_IT_IS = frozenset({"", "7bit", "8bit", "binary", "7-bit", "8-bit"})
 _UU = frozenset({"x-uuencode", "uuencode", "x-uue", "uue"})
+_ENCODING = re.compile(r"[\w-]+")
+_USUAL_ENCODINGS = frozenset({"", "7bit", "8bit", "quoted-printable", "base64"})
+_SPELLINGS = {
+    **dict.fromkeys(("base-64", "base_64", "x-base64", "b64"), "base64"),
+    **dict.fromkeys(("quoted_printable", "quotedprintable", "quoted", "qp"), "quoted-printable"),
+}
 _UU_BEGIN = re.compile(rb"^begin[ \t]+[0-7]{3,6}[ \t][^\n]*\n", re.MULTILINE)
 _UU_BEGINS_WITHIN = 64 * 1024  # octets
 _UU_LINE = re.compile(rb"[^\r\n]+")
@@ -29,6 +35,7 @@ _STEPS_OF_A_BROKEN_LINE = 7
 _LONGEST_UU_LINE = 128  # a length, 84 characters for 63 octets, and what some encoders write behind them
 # What binascii would lose: what stands between = and the line's end, an = before another one, all behind = and CR.
 _QP_ODD = re.compile(rb"=(?:[ \t]++(?=\r{0,2}\n)|(?==)|\r(?!\r?\n))")
+_QP_MAY_BE_ODD = re.compile(rb"=(?:[ \t=]|\r(?!\n))")
 _QP_GOES_ON = re.compile(rb"=(?:[ \t]{0,990}+\r{0,2}+|[0-9A-Fa-f])\Z")  # in the next piece, maybe
 _QP_LAST = re.compile(rb"=[ \t]++\Z")
 _QP_LONGEST = 1_000
@@ -52,6 +59,14 @@ _NO_BASE64 = re.compile(
 )
 
 _Undone = TypeVar("_Undone", bytes, range)
+
+
+def encoding_named(written: str) -> str:
+    """What a Content-Transfer-Encoding, in lower case, names in its usual spelling; "" where it names none."""
+    if written in _USUAL_ENCODINGS:
+        return written
+    name = _ENCODING.search(written)
+    return _SPELLINGS.get(name[0], name[0]) if name else ""
 
 
 def decoded_pieces(
@@ -83,12 +98,20 @@ def decoded_whole(data: bytes, encoding: str, budget: Budget, found: list[str]) 
         return data
     if encoding == "quoted-printable":
         return _decoded_qp(data, is_last=True)
-    if encoding == "base64":
-        solid = data.translate(None, _WHITESPACE)
-        is_whole = not len(solid) % 4 and not _WORDS.match(data[:_LONGEST_FOOTER_LINE].lstrip())
-        if is_whole and (decoded := _strict(solid, len(solid))) is not None:
-            return decoded
+    if encoding == "base64" and (decoded := whole_base64(data)) is not None:
+        return decoded
     return b"".join(decoded_pieces((data,), encoding, budget, found))
+
+
+def whole_base64(data: bytes) -> bytes | None:
+    """What base64 says that is all there is and as it should be; None where anything is odd."""
+    return _whole(data, _strict)
+
+
+def _whole(data: bytes, strict: Callable[[bytes, int], _Undone | None]) -> _Undone | None:
+    solid = data.translate(None, _WHITESPACE)
+    is_whole = not len(solid) % 4 and not _WORDS.match(data[:_LONGEST_FOOTER_LINE].lstrip())
+    return strict(solid, len(solid)) if is_whole else None
 
 
 def decoded_base64(data: bytes, found: list[str]) -> bytes:
@@ -113,6 +136,11 @@ def _base64(
     A body that begins with a line of words has never been encoded: it is given as it came.
     """
     pieces = iter(pieces)
+    first, second = next(pieces, b""), next(pieces, None)
+    if second is None and (decoded := _whole(first, strict)) is not None:
+        yield decoded
+        return
+    pieces = chain((first,), () if second is None else (second,), pieces)
     start: list[bytes] = []
     first_line = b""
     for piece in pieces:
@@ -240,9 +268,10 @@ def _quoted_printable(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _decoded_qp(data: bytes, *, is_last: bool) -> bytes:
-    data = _QP_ODD.sub(_said_by_odd, data)
+    if _QP_MAY_BE_ODD.search(data):
+        data = _QP_ODD.sub(_said_by_odd, data)
     if is_last:
-        data = _QP_LAST.sub(b"=", data)
+        data = _QP_LAST.sub(b"=", data) if data.endswith((b" ", b"\t")) else data
     elif data.endswith(b"="):  # another one follows
         data += b"3D"
     return binascii.a2b_qp(data)
