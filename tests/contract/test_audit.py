@@ -1,6 +1,7 @@
 """Who did what to what: in the transaction of what was done, without secrets, bounded, and forgotten in time."""
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -117,9 +118,14 @@ async def test_asking_for_a_sync_that_is_under_way_is_told_at_a_bounded_rate(
     """Nothing is changed by it, however often a program asks."""
     async with running(settings_for(tmp_path, database_url=database_url, role="api")) as service:
         path = (await service.http.post("/mailboxes", json=MAILBOX)).headers["location"]
-        for _ in range(UNCHANGED_PER_MINUTE + 5):
+        begun = time.monotonic()
+        for _ in range(2 * UNCHANGED_PER_MINUTE):
             assert (await service.http.post(f"{path}/sync")).status_code == 202
-        assert len(await audit(service, action="syncMailbox", limit=100)) == UNCHANGED_PER_MINUTE + 1
+        told = len(await audit(service, action="syncMailbox", limit=100))
+        since = (
+            (time.monotonic() - begun) * UNCHANGED_PER_MINUTE / 60
+        )  # as many more may be told on a slow machine
+        assert UNCHANGED_PER_MINUTE + 1 <= told <= UNCHANGED_PER_MINUTE + 1 + since
 
 
 async def test_of_many_mailboxes_in_one_request_each_has_an_entry(database_url: str, tmp_path: Path) -> None:
