@@ -8,6 +8,7 @@ from itertools import count
 import pytest
 from hypothesis import settings
 
+from tests import schemas
 from tests.servers import ports
 from tests.servers.dovecot import Dovecot, Maildrop
 from tests.servers.pgbouncer import pgbouncer
@@ -50,6 +51,19 @@ def maildrop(dovecot_server: Dovecot) -> Maildrop:
 def postgres_url(postgres_server: Postgres) -> Iterator[str]:
     """The URL of an empty database that no other test has."""
     url = postgres_server.create_database()
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def _postgres_template(postgres_server: Postgres) -> str:
+    return schemas.postgres_template(postgres_server)
+
+
+@pytest.fixture
+def migrated_postgres_url(postgres_server: Postgres, _postgres_template: str) -> Iterator[str]:
+    """The URL of a database with the newest schema that no other test has."""
+    url = schemas.copy_of(_postgres_template, postgres_server)
     yield url
     postgres_server.drop_database(url)
 

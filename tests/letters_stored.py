@@ -9,22 +9,22 @@ from pathlib import Path
 from sqlmodel import Session
 
 from app.database import Database
-from app.database.schema import upgrade
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
 from app.messages import intake
 from app.messages.letters.contents import BLOCK_OCTETS, Packer
 from app.messages.models import MessageSeq
 from app.web.ids import encode_id
+from tests import schemas
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def stored(directory: Path, letters: Sequence[bytes], *, url: str = "") -> list[str]:
-    """Make the database at ``url`` (a data directory's embedded one) with these letters in one mailbox; their ids."""
+    """Put letters in one mailbox of the database at ``url``, or of a data directory's embedded one; their ids."""
     directory.mkdir(parents=True, exist_ok=True)
     url = url or f"sqlite:///{directory / 'maildelta.sqlite'}"
-    upgrade(url)
+    schemas.make_embedded(url)
     database = Database(url)
     try:
         places = [await database.write(partial(_store, number=n, raw=raw)) for n, raw in enumerate(letters)]

@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from app.main import create_app
 from app.settings import Settings
 from app.web.features import feature_of, serve
+from tests import schemas
 from tests.servers.ports import free_port
 
 API_KEY = "a-key-of-the-tests-only"
@@ -153,7 +154,8 @@ def settings_for(data_dir: Path, **changes: Any) -> Settings:
 async def running(
     settings: Settings, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> AsyncIterator[LocalClient]:
-    """The service in this process, without a port."""
+    """The service in this process, without a port. Its database has the newest schema from the start."""
+    schemas.make_embedded(settings.effective_database_url)
     app = create_app(settings, clock=clock)
     async with app.router.lifespan_context(app):
         headers = {"Authorization": f"Bearer {API_KEY}"}

@@ -21,7 +21,7 @@ JSON = {"Content-Type": "application/json"}
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def either(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Client]:
     """The service on each database."""
-    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else ""
+    url = request.getfixturevalue("migrated_postgres_url") if request.param == "postgresql" else ""
     async with running(settings_for(tmp_path / "data", database_url=url)) as client:
         yield client
 

@@ -47,7 +47,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where the service stores."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'x.sqlite'}"
-    found: str = request.getfixturevalue("postgres_url")
+    found: str = request.getfixturevalue("migrated_postgres_url")
     return found
 
 

@@ -31,7 +31,7 @@ async def service(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     """Stores two messages at a time, and ten at most."""
     given: dict[str, Any] = {"batch_messages": 2, "quota_messages": 10}
     if request.param == "postgresql":
-        given |= {"database_url": request.getfixturevalue("postgres_url"), "secret_key": "s" * 32}
+        given |= {"database_url": request.getfixturevalue("migrated_postgres_url"), "secret_key": "s" * 32}
     async with running(settings_for(tmp_path / "data", **given)) as client:
         yield client
 

@@ -8,26 +8,36 @@ from pathlib import Path
 import pytest
 
 from app.database import Database
-from app.database.schema import upgrade
 from app.messages.rereading import Rereader
 from app.reading.threads import FairThreads
+from tests import schemas
 
 Rereading = Callable[..., Rereader]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database."""
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, without a schema."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'data.sqlite'}"
     url: str = request.getfixturevalue("postgres_url")
     return url
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database with the newest schema."""
+    if request.param == "sqlite":
+        embedded = f"sqlite:///{tmp_path / 'data.sqlite'}"
+        schemas.make_embedded(embedded)
+        return embedded
+    url: str = request.getfixturevalue("migrated_postgres_url")
+    return url
+
+
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    """A database with the newest schema."""
-    upgrade(database_url)
+    """The database at ``database_url``."""
     database = Database(database_url)
     yield database
     database.close()

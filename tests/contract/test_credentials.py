@@ -12,7 +12,6 @@ import pytest
 
 from app.access.reach import ALL_MAILBOXES
 from app.database import Database
-from app.database.schema import upgrade
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.credentials.secrets import Binding, Credentials, OAuth2, OAuth2Provider, Vault
 from app.mailboxes.models import MailboxId
@@ -51,20 +50,21 @@ async def test_only_what_it_was_got_with_is_replaced(database: Database, sent: s
     assert found == login(stored)
 
 
-async def test_what_another_process_commits_between_the_look_and_the_change_stays(postgres_url: str) -> None:
+async def test_what_another_process_commits_between_the_look_and_the_change_stays(
+    migrated_postgres_url: str,
+) -> None:
     class Interrupted(Vault):
         """Seals once the other process has committed."""
 
         def seal(self, credentials: Any, binding: Binding) -> bytes:
             others = super().seal(login("the other's"), binding)
-            with psycopg.connect(postgres_url) as other:
+            with psycopg.connect(migrated_postgres_url) as other:
                 other.execute(
                     "UPDATE mailboxes SET credentials = %s WHERE id = %s", [others, binding.mailbox_id]
                 )
             return super().seal(credentials, binding)
 
-    upgrade(postgres_url)
-    database, vault = Database(postgres_url), Vault(KEYS)
+    database, vault = Database(migrated_postgres_url), Vault(KEYS)
     mailbox_id = await mailbox_with(database, vault, login("old"))
     slow = Interrupted(KEYS)
     await database.write(
@@ -75,7 +75,7 @@ async def test_what_another_process_commits_between_the_look_and_the_change_stay
 
 
 async def test_a_new_token_survives_that_the_old_one_is_sealed_anew_at_the_same_moment(
-    postgres_url: str,
+    migrated_postgres_url: str,
 ) -> None:
     class Interrupted(Vault):
         """The first time it opens, the other process stores the same data for a host that is written otherwise."""
@@ -86,13 +86,12 @@ async def test_a_new_token_survives_that_the_old_one_is_sealed_anew_at_the_same_
             opened = super().open(sealed, binding)
             if not self.is_interrupted:
                 self.is_interrupted = True
-                with psycopg.connect(postgres_url) as other:
+                with psycopg.connect(migrated_postgres_url) as other:
                     anew = [self.seal(opened, replace(binding, port=110)), binding.mailbox_id]
                     other.execute("UPDATE mailboxes SET port = 110, credentials = %s WHERE id = %s", anew)
             return opened
 
-    upgrade(postgres_url)
-    database, vault = Database(postgres_url), Interrupted(KEYS)
+    database, vault = Database(migrated_postgres_url), Interrupted(KEYS)
     mailbox_id = await mailbox_with(database, vault, login("old"))
     await database.write(
         lambda db: replace_oauth2(db, mailbox_id, old=login("old"), new=login("new"), vault=vault)
@@ -110,10 +109,11 @@ EMPTY_LEDGER = LedgerOfMailbox(
 )
 
 
-async def test_of_two_that_change_a_mailbox_at_once_each_sees_what_the_other_left(postgres_url: str) -> None:
+async def test_of_two_that_change_a_mailbox_at_once_each_sees_what_the_other_left(
+    migrated_postgres_url: str,
+) -> None:
     """Without the lock one would seal for the host of before, and the row would name the other one."""
-    upgrade(postgres_url)
-    databases, vault = [Database(postgres_url) for _ in range(2)], Vault(KEYS)
+    databases, vault = [Database(migrated_postgres_url) for _ in range(2)], Vault(KEYS)
     mailbox_id = await mailbox_with(databases[0], vault, login("old"))
     has_read = threading.Barrier(2, timeout=2)
 

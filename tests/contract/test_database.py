@@ -399,7 +399,6 @@ async def test_a_network_that_is_gone_is_noticed_within_half_a_minute(postgres_u
 
 
 async def test_a_closed_database_refuses_work_and_keeps_nobody_waiting(database_url: str) -> None:
-    upgrade(database_url)
     database = Database(database_url)
     database.close()
     async with asyncio.timeout(60):

@@ -16,7 +16,6 @@ import structlog
 from pgqueuer.queries import Queries
 from psycopg import sql
 
-from app.database.schema import upgrade
 from app.jobs import engine as engines
 from app.jobs.bell import Bell
 from app.jobs.engine import PgQueuerEngine
@@ -34,8 +33,7 @@ NEVER = 600.0
 def jobs_url(request: pytest.FixtureRequest) -> str | None:
     if request.param == "in memory":
         return None
-    url: str = request.getfixturevalue("postgres_url")
-    upgrade(url)
+    url: str = request.getfixturevalue("migrated_postgres_url")
     return url
 
 
@@ -207,26 +205,27 @@ async def test_who_stops_cancels_what_runs_and_the_next_start_takes_it_up(
         await until(lambda: not rows.left)
 
 
-async def test_two_processes_share_the_work_and_its_limit(postgres_url: str) -> None:
-    upgrade(postgres_url)
+async def test_two_processes_share_the_work_and_its_limit(migrated_postgres_url: str) -> None:
     rows = Rows(*(f"{number}" for number in range(20)))
-    async with started([rows.job(at_once=3)], postgres_url), started([rows.job(at_once=3)], postgres_url):
+    async with (
+        started([rows.job(at_once=3)], migrated_postgres_url),
+        started([rows.job(at_once=3)], migrated_postgres_url),
+    ):
         await until(lambda: not rows.left)
     assert rows.most_at_once <= 3
     assert set(rows.begun) == {f"{number}" for number in range(20)}
 
 
 async def test_a_restarted_database_stops_no_job_for_good(
-    postgres_server: Postgres, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    postgres_server: Postgres, migrated_postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engines, "_RESTART_SECONDS", RESTART_SECONDS)
     monkeypatch.setattr(engines, "_DEAD_AFTER", DEAD_AFTER)
     monkeypatch.setattr(engines, "_LOOK_EVERY", DEAD_AFTER / 4)
-    upgrade(postgres_url)
-    rows, name = Rows("a"), postgres_url.rsplit("/", 1)[1]
+    rows, name = Rows("a"), migrated_postgres_url.rsplit("/", 1)[1]
     rows.may_end.clear()
     with structlog.testing.capture_logs() as lines:
-        async with started([rows.job(every_seconds=0.1)], postgres_url):
+        async with started([rows.job(every_seconds=0.1)], migrated_postgres_url):
             await until(lambda: rows.at_once == 1)
             with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as db:
                 allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
@@ -244,9 +243,10 @@ async def test_a_restarted_database_stops_no_job_for_good(
             await until(lambda: not rows.left)
 
 
-async def test_the_schema_is_the_one_that_this_version_of_the_engine_wants(postgres_url: str) -> None:
-    upgrade(postgres_url)
-    queries = engines._queries(driver := engines._Driver(postgres_url))
+async def test_the_schema_is_the_one_that_this_version_of_the_engine_wants(
+    migrated_postgres_url: str,
+) -> None:
+    queries = engines._queries(driver := engines._Driver(migrated_postgres_url))
     assert isinstance(queries, Queries)
     plan = await queries.plan_upgrade()
     await driver.close()
@@ -254,13 +254,12 @@ async def test_the_schema_is_the_one_that_this_version_of_the_engine_wants(postg
 
 
 async def test_what_another_program_sends_on_the_channel_of_the_engine_is_not_repeated_in_the_log(
-    postgres_url: str, caplog: pytest.LogCaptureFixture
+    migrated_postgres_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    upgrade(postgres_url)
     rows = Rows("first")
     async with (
-        started([rows.job()], postgres_url) as wakeups,
-        await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as db,
+        started([rows.job()], migrated_postgres_url) as wakeups,
+        await psycopg.AsyncConnection.connect(migrated_postgres_url, autocommit=True) as db,
     ):
         await until(lambda: not rows.left)
         for payload in ("a word of theirs", "{}", '{"type": "a word of theirs"}', "[" * 7_000):
@@ -294,13 +293,12 @@ class Worker:
 
 
 @pytest.fixture
-async def workers(postgres_url: str, tmp_path: Path) -> AsyncIterator[Callable[[str], Worker]]:
+async def workers(migrated_postgres_url: str, tmp_path: Path) -> AsyncIterator[Callable[[str], Worker]]:
     """Starts workers in processes of their own."""
-    upgrade(postgres_url)
     begun: list[Worker] = []
 
     def start(name: str) -> Worker:
-        begun.append(Worker(postgres_url, tmp_path, name))
+        begun.append(Worker(migrated_postgres_url, tmp_path, name))
         return begun[-1]
 
     yield start

@@ -23,9 +23,9 @@ BLOCKS = 40
 
 
 @pytest.fixture
-def other_url(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
-    """An empty database of the other kind than ``database_url``."""
-    if database_url.startswith("postgresql"):
+def other_url(empty_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """An empty database of the other kind than ``empty_url``."""
+    if empty_url.startswith("postgresql"):
         return f"sqlite:///{tmp_path / 'other.sqlite'}"
     url: str = request.getfixturevalue("postgres_url")
     return url
@@ -46,13 +46,13 @@ def run(url: str, statement: str, **values: Any) -> Any:
     return rows
 
 
-def test_every_row_arrives_as_it_was(database_url: str, other_url: str) -> None:
-    upgrade(database_url)
-    fill(database_url)
-    before = everything(database_url)
-    told = move(database_url, other_url)
-    assert everything(database_url) == before
-    expected = everything(database_url)
+def test_every_row_arrives_as_it_was(empty_url: str, other_url: str) -> None:
+    upgrade(empty_url)
+    fill(empty_url)
+    before = everything(empty_url)
+    told = move(empty_url, other_url)
+    assert everything(empty_url) == before
+    expected = everything(empty_url)
     running = expected["syncs"][1]
     assert running["status"] == "running"
     expected["syncs"][1] = running | {"status": "queued", "worker": None, "lease_expires_at": None}
@@ -61,20 +61,20 @@ def test_every_row_arrives_as_it_was(database_url: str, other_url: str) -> None:
     assert {moved.rows for moved in told if moved.table != "feed"} == {ROWS}
 
 
-def test_there_and_back_gives_the_same_checksums(database_url: str, other_url: str, tmp_path: Path) -> None:
-    upgrade(database_url)
-    fill(database_url)
-    assert move(database_url, other_url) == move(other_url, f"sqlite:///{tmp_path / 'third.sqlite'}")
+def test_there_and_back_gives_the_same_checksums(empty_url: str, other_url: str, tmp_path: Path) -> None:
+    upgrade(empty_url)
+    fill(empty_url)
+    assert move(empty_url, other_url) == move(other_url, f"sqlite:///{tmp_path / 'third.sqlite'}")
 
 
-def test_ids_go_on_behind_every_one_that_was_ever_given(database_url: str, other_url: str) -> None:
-    upgrade(database_url)
-    fill(database_url)
-    if database_url.startswith("postgresql"):
-        run(database_url, "SELECT setval(pg_get_serial_sequence('api_keys', 'id'), 77)")
+def test_ids_go_on_behind_every_one_that_was_ever_given(empty_url: str, other_url: str) -> None:
+    upgrade(empty_url)
+    fill(empty_url)
+    if empty_url.startswith("postgresql"):
+        run(empty_url, "SELECT setval(pg_get_serial_sequence('api_keys', 'id'), 77)")
     else:
-        run(database_url, "UPDATE sqlite_sequence SET seq = 77 WHERE name = 'api_keys'")
-    move(database_url, other_url)
+        run(empty_url, "UPDATE sqlite_sequence SET seq = 77 WHERE name = 'api_keys'")
+    move(empty_url, other_url)
     new_key = (
         "INSERT INTO api_keys (name, prefix, sha256, scopes, created_at) "
         "VALUES ('n', 'p', :x, '[]', '2026-11-23 03:00:00') RETURNING id"
@@ -84,36 +84,36 @@ def test_ids_go_on_behind_every_one_that_was_ever_given(database_url: str, other
     assert run(other_url, new_content, x=b"x") == [(ROWS + 1,)]
 
 
-def test_a_target_with_data_is_refused_and_stays_as_it_is(database_url: str, other_url: str) -> None:
-    for url in (database_url, other_url):
+def test_a_target_with_data_is_refused_and_stays_as_it_is(empty_url: str, other_url: str) -> None:
+    for url in (empty_url, other_url):
         upgrade(url)
         fill(url)
     before = everything(other_url)
     with pytest.raises(CannotMove, match="not empty"):
-        move(database_url, other_url)
+        move(empty_url, other_url)
     assert everything(other_url) == before
 
 
 def test_a_target_whose_feed_was_read_is_refused_although_its_messages_are_gone(
-    database_url: str, other_url: str
+    empty_url: str, other_url: str
 ) -> None:
-    for url in (database_url, other_url):
+    for url in (empty_url, other_url):
         upgrade(url)
     run(other_url, "UPDATE feed SET last_seq = 1")
     with pytest.raises(CannotMove, match="feed"):
-        move(database_url, other_url)
+        move(empty_url, other_url)
 
 
-def test_a_source_of_an_older_schema_is_to_be_migrated_first(database_url: str, other_url: str) -> None:
-    upgrade(database_url, "0001")
+def test_a_source_of_an_older_schema_is_to_be_migrated_first(empty_url: str, other_url: str) -> None:
+    upgrade(empty_url, "0001")
     with pytest.raises(CannotMove, match="maildelta migrate"):
-        move(database_url, other_url)
+        move(empty_url, other_url)
 
 
-def test_what_does_not_arrive_as_it_was_is_not_kept(database_url: str, other_url: str) -> None:
-    upgrade(database_url)
+def test_what_does_not_arrive_as_it_was_is_not_kept(empty_url: str, other_url: str) -> None:
+    upgrade(empty_url)
     upgrade(other_url)
-    fill(database_url)
+    fill(empty_url)
     change = "UPDATE messages SET subject = subject || '!' WHERE seq = NEW.seq;"
     if other_url.startswith("postgresql"):
         run(
@@ -124,12 +124,12 @@ def test_what_does_not_arrive_as_it_was_is_not_kept(database_url: str, other_url
     else:
         run(other_url, f"CREATE TRIGGER s AFTER INSERT ON messages BEGIN {change} END")
     with pytest.raises(CannotMove, match="messages did not arrive"):
-        move(database_url, other_url)
+        move(empty_url, other_url)
     assert {name for name, rows in everything(other_url).items() if rows} == {"feed"}
 
 
-def test_a_password_is_in_no_error(database_url: str, free_port: int) -> None:
-    upgrade(database_url)
+def test_a_password_is_in_no_error(empty_url: str, free_port: int) -> None:
+    upgrade(empty_url)
     for wrong in (
         f"postgresql://u:geheim@127.0.0.1:{free_port}/x",
         "postgresql://u:x/geheim@host/x",
@@ -138,7 +138,7 @@ def test_a_password_is_in_no_error(database_url: str, free_port: int) -> None:
         "geheim",
     ):
         with pytest.raises(CannotMove) as refusal:
-            move(database_url, wrong)
+            move(empty_url, wrong)
         assert "geheim" not in str(refusal.value)
 
 
@@ -159,19 +159,19 @@ def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def heavy_url(database_url: str) -> str:
+def heavy_url(empty_url: str) -> str:
     """A database with one content of many large blocks."""
-    upgrade(database_url)
+    upgrade(empty_url)
     digest = sha256(b"").digest()
     run(
-        database_url,
+        empty_url,
         "INSERT INTO contents (sha256, octets, blocks, data) VALUES (:d, 1, :n, :d)",
         d=digest, n=BLOCKS,
     )  # fmt: skip
     for number in range(1, BLOCKS):
         block = os.urandom(BLOCK)
-        run(database_url, "INSERT INTO content_blocks VALUES (:d, :n, :b)", d=digest, n=number, b=block)
-    return database_url
+        run(empty_url, "INSERT INTO content_blocks VALUES (:d, :n, :b)", d=digest, n=number, b=block)
+    return empty_url
 
 
 _MOVE_AND_MEASURE = """

@@ -59,13 +59,11 @@ def fill(url: str) -> None:
 
 
 @pytest.mark.parametrize("revision", revisions()[:-1])
-async def test_nothing_of_an_older_ledger_comes_again(
-    database_url: str, tmp_path: Path, revision: str
-) -> None:
-    upgrade(database_url, revision)
-    fill(database_url)
-    upgrade(database_url)
-    bench = Bench.of(database_url)
+async def test_nothing_of_an_older_ledger_comes_again(empty_url: str, tmp_path: Path, revision: str) -> None:
+    upgrade(empty_url, revision)
+    fill(empty_url)
+    upgrade(empty_url)
+    bench = Bench.of(empty_url)
     try:
         bench.now += timedelta(days=1)
         scanned = "X-Scan: yes\r\n"

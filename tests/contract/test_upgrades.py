@@ -13,24 +13,17 @@ ALL = revisions()
 
 
 @pytest.mark.parametrize("revision", ALL)
-def test_every_row_is_there_after_the_upgrade(database_url: str, revision: str) -> None:
-    upgrade(database_url, revision)
-    fill(database_url)
-    old = tables_of(database_url)
-    before = everything(database_url, old)
-    assert min(len(rows) for name, rows in before.items() if name != "feed") == ROWS
-    upgrade(database_url)
-    assert everything(database_url, old) == before
-
-
-@pytest.mark.parametrize("revision", ALL)
-async def test_the_service_answers_from_rows_of_every_schema(
-    database_url: str, tmp_path: Path, revision: str
+async def test_every_row_is_there_after_the_upgrade_and_the_service_answers_from_them(
+    empty_url: str, tmp_path: Path, revision: str
 ) -> None:
-    upgrade(database_url, revision)
-    fill(database_url)
-    settings = settings_for(tmp_path / "data", database_url=database_url, role="api", without_secrets=True)
-    async with running(settings) as service:
+    upgrade(empty_url, revision)
+    fill(empty_url)
+    old = tables_of(empty_url)
+    before = everything(empty_url, old)
+    assert min(len(rows) for name, rows in before.items() if name != "feed") == ROWS
+    settings = settings_for(tmp_path / "data", database_url=empty_url, role="api", without_secrets=True)
+    async with running(settings) as service:  # which does the upgrade
+        assert everything(empty_url, old) == before
         for path, count in {
             "/mailboxes": ROWS, "/messages": ROWS, "/api-keys": ROWS, "/mailboxes/mbx_1/messages": 1,
             "/mailboxes/mbx_1/unique-ids": 1, "/mailboxes/mbx_1/syncs": 1,
@@ -44,11 +37,11 @@ async def test_the_service_answers_from_rows_of_every_schema(
 
 @pytest.mark.parametrize(("earlier", "later"), list(pairwise(ALL)))
 def test_what_runs_on_a_schema_goes_on_writing_under_the_next_one(
-    database_url: str, earlier: str, later: str
+    empty_url: str, earlier: str, later: str
 ) -> None:
     """A worker of the old version knows the old columns only: new ones take rows that do not name them."""
-    upgrade(database_url, earlier)
-    old = tables_of(database_url)
-    upgrade(database_url, later)
-    fill(database_url, old)
-    assert min(len(rows) for name, rows in everything(database_url, old).items() if name != "feed") == ROWS
+    upgrade(empty_url, earlier)
+    old = tables_of(empty_url)
+    upgrade(empty_url, later)
+    fill(empty_url, old)
+    assert min(len(rows) for name, rows in everything(empty_url, old).items() if name != "feed") == ROWS

@@ -13,7 +13,6 @@ from sqlmodel import Session, col, select
 from app import pop3
 from app.access.reach import ALL_MAILBOXES
 from app.database import Database
-from app.database.schema import upgrade
 from app.jobs.wakeups import Wakeups
 from app.ledger import repository as ledger
 from app.ledger.lines import MaildropId
@@ -29,6 +28,7 @@ from app.runs.models import Sync, SyncStatus, Trigger
 from app.sync.context import SyncTools
 from app.sync.retrieved.batches import MemoryBudget
 from app.sync.service import sync_mailbox
+from tests import schemas
 from tests.simulator.maildrop import Mail, SimulatedMaildrop
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
@@ -67,7 +67,7 @@ class Bench:
 
     def __init__(self, directory: Path, count: int) -> None:
         url = f"sqlite:///{directory / f'{count}.sqlite'}"
-        upgrade(url)
+        schemas.make_embedded(url)
         self._open(url, count)
 
     @classmethod

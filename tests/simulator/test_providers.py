@@ -8,7 +8,6 @@ from sqlmodel import Session
 
 from app import pop3
 from app.database import Database
-from app.database.schema import upgrade
 from app.jobs.wakeups import Wakeups
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox
@@ -19,6 +18,7 @@ from app.runs.repository import Claim
 from app.sync.context import SyncTools
 from app.sync.retrieved.batches import MemoryBudget
 from app.sync.service import sync_mailbox
+from tests import schemas
 from tests.simulator.maildrop import Mail, SimulatedMaildrop
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
@@ -37,7 +37,7 @@ async def test_no_poll_comes_sooner_than_the_provider_wants_and_the_mailbox_says
     tmp_path: Path, host: str, interval: int, seconds: int, *, is_told: bool
 ) -> None:
     url = f"sqlite:///{tmp_path / 'data.sqlite'}"
-    upgrade(url)
+    schemas.make_embedded(url)
     database, threads = Database(url), FairThreads(1, name="prepare")
     tools = SyncTools(
         database=database,
