@@ -263,12 +263,17 @@ def closing_error(text: str, *, shown: str) -> Pop3Error | None:
 
 def is_meant_for_all(text: str) -> bool:
     """Whether an -ERR to one message speaks of the server's state, or of how much is asked for, and not of it."""
-    if (kind := _kind_by_code(text)) is not None:
-        return kind in {ServerTemporary, LoginDelay}
+    if _kind_by_code(text) is not None:
+        return is_meant_for_all_by_code(text)
     words = _without_code(text)
     if "quota" in words.lower() or _OF_THE_SESSION.search(words):
         return True
     return verdict_of(words) in _OF_THE_SERVER and not _OF_ONE_MESSAGE.search(words)
+
+
+def is_meant_for_all_by_code(text: str) -> bool:
+    """The same as far as its code says so, whatever its words are."""
+    return _kind_by_code(text) in {ServerTemporary, LoginDelay}
 
 
 def _blame_by_code(kind: type[Pop3Error], verdict: Verdict) -> Blame | None:

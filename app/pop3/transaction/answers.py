@@ -1,16 +1,20 @@
 """What comes for a message that was asked for, and whether it is the answer to its own command."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import BinaryIO, Final
 
-from app.pop3.errors import is_meant_for_all, response_code
+from app.pop3.errors import is_meant_for_all, is_meant_for_all_by_code, response_code
 from app.pop3.transaction.sizes import Size, size_of
 from app.pop3.wire.dialogue import Dialogue
 from app.pop3.wire.protocol import Status
 
 _END_MARK: Final = 3
+_DIGITS: Final = re.compile(r"\d+")
+_MOST_READ: Final = 64  # refusals of a session, each of other words
+_LONGEST: Final = 1000  # characters of one that are remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,21 @@ class Asked:
 def refusal(dialogue: Dialogue, status: Status) -> Refusal:
     """What a status of -ERR says of one message."""
     text = status.text  # judged before it may be withheld
-    return Refusal(dialogue.shown(text), response_code(text), is_meant_for_all(text))
+    return Refusal(dialogue.shown(text), response_code(text), _is_meant_for_all(text, dialogue.refusals_read))
+
+
+def _is_meant_for_all(text: str, read: dict[str, bool]) -> bool:
+    """``read``: what was found of earlier refusals of the session, but for their numbers.
+
+    To read one takes milliseconds. Servers have few sentences; where each message is refused by another one, those
+    speak of the messages, and of further ones only the codes are read.
+    """
+    sentence = _DIGITS.sub("0", text[:_LONGEST])
+    if sentence not in read:
+        if len(read) >= _MOST_READ:
+            return is_meant_for_all_by_code(text)
+        read[sentence] = is_meant_for_all(text)
+    return read[sentence]
 
 
 class Place(Enum):

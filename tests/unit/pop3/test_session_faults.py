@@ -401,6 +401,23 @@ async def test_a_password_that_the_server_echoes_appears_nowhere(
         assert secret[:8].lower() not in shown.lower()
 
 
+async def test_sixty_four_kinds_of_refusals_are_read_and_no_more_of_a_server_that_has_words_for_each_message(
+    drop: FakeMaildrop,
+) -> None:
+    words = ["too many requests, 1 waits", *["x" * number for number in range(1, 69)]]
+    words += [
+        "database error",
+        "too many requests, 2 wait",
+        "[SYS/TEMP] new words",
+        "too many requests, 9 waits",
+    ]
+    instead = {f"RETR {number}": f"-ERR {said}".encode() for number, said in enumerate(words, 1)}
+    async with FakePop3Server(drop, faults=Faults(instead=instead)) as server, logged_in(server) as session:
+        refused = [reply.refused for reply in await all_of(session, len(words))]
+    meant_for_all = [number for number, one in enumerate(refused, 1) if one is not None and one.is_for_all]
+    assert meant_for_all == [1, len(words) - 1, len(words)]
+
+
 async def test_a_refused_message_does_not_show_the_password_either(drop: FakeMaildrop) -> None:
     faults = Faults(instead={"RETR 2": b"-ERR " + drop.password.encode()})
     async with FakePop3Server(drop, faults=faults) as server, logged_in(server) as session:
