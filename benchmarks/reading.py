@@ -13,6 +13,7 @@ import email.policy
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from functools import partial
@@ -26,6 +27,7 @@ from benchmarks.machine import machine_facts
 from benchmarks.ordinary import ordinary_letters
 from benchmarks.scale.page import bullets, with_part
 from tests.servers.messages import sample_messages
+from tests.servers.postgres import Postgres
 
 try:
     import fast_mail_parser  # type: ignore[import-not-found, unused-ignore]  # only where it is installed to compare
@@ -144,12 +146,16 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=2.0, help="of each rate")
     parser.add_argument("--only", default="", help="ways to read whose name holds this")
+    parser.add_argument("--postgresql", action="store_true", help="by the API, on a PostgreSQL of its own")
     options = parser.parse_args()
     if options.api:
         say = partial(print, file=sys.stderr, flush=True)
-        _show(
-            answers.measured(options.messages, seconds=options.seconds, say=say, only=options.only), options
-        )
+        server = Postgres.start(fsync=True) if options.postgresql else nullcontext()
+        with server as postgres:
+            told = answers.measured(
+                options.messages, seconds=options.seconds, say=say, only=options.only, postgres=postgres
+            )
+        _show(told, options)
         return
     lines = []
     for line in table():
@@ -165,11 +171,9 @@ def _show(text: str, options: argparse.Namespace) -> None:
     print(text)
     if options.write:
         facts = bullets([*machine_facts(Path())[:2], f"Measured on {datetime.now(UTC):%Y-%m-%d}."])
-        _RESULTS.write_text(
-            with_part(
-                _RESULTS.read_text(), "reading by the API", f"## Reading by the API\n\n{facts}\n\n{text}"
-            )
-        )
+        name = "Reading by the API" + (", on PostgreSQL" if options.postgresql else "")
+        part = f"## {name}\n\n{facts}\n\n{text}"
+        _RESULTS.write_text(with_part(_RESULTS.read_text(), name[0].lower() + name[1:], part))
 
 
 def _least(readers: Sequence[Callable[[bytes], object]], raw: bytes) -> list[float]:

@@ -29,7 +29,8 @@ class LinkedAdmission(Admission):
 
     async def admit(self, scope: Asgi) -> None:
         """Raises 401, 403 or 429."""
-        word = QueryParams(scope["query_string"]).get(_PARAMETER)
+        query: bytes = scope["query_string"]
+        word = QueryParams(query).get(_PARAMETER) if query else None
         if word is None or "authorization" in Headers(scope=scope):
             await super().admit(scope)
             return

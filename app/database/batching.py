@@ -6,17 +6,19 @@ Theory of operation
 A hop from the event loop to a thread and back costs as much as several small statements, and so does a transaction.
 Two hundred syncs that end in the same moment need neither two hundred times. So work is not handed to a thread piece by
 piece: it waits in one queue, and a thread takes as much of it as there is (up to 64 pieces) and runs it in one call,
-for the database in one transaction. Nobody waits for a batch to fill: a batch is what came while the last one ran. An
-idle executor runs one piece at once; a busy one batches by itself, the more the busier it is.
+for the database in one transaction. Nobody waits for a batch to fill: a batch is what came in one turn of the event
+loop, or while the last one ran. An idle executor runs one piece at once; a busy one batches by itself, the more the
+busier it is.
 
 An example, with one writer thread. Sync A commits and the thread is idle: A runs alone. While it runs, B, C and D
 arrive. When A has ended, the thread takes B, C and D together: one transaction, one flush to the disk, and one call
 into the event loop, in which three futures get their results.
 
-*Threads.* The first piece of work wakes one thread. Another thread joins only when the oldest piece has waited for
-``_PATIENCE``: threads that take turns at the interpreter cost more than they spare, unless what they run waits for
-something else (a lock, a disk, a server). Each takes its share of the queue, so that a slow batch delays only itself. A
-thread that finds the queue empty goes to sleep; ``_at_work`` counts those that are awake.
+*Threads.* The first piece of work wakes one thread, when the event loop has done its turn: a thread that were woken
+sooner would fight with it for the interpreter, and take the first piece alone. Another thread joins only when the
+oldest piece has waited for ``_PATIENCE``: threads that take turns at the interpreter cost more than they spare, unless
+what they run waits for something else (a lock, a disk, a server). Each takes its share of the queue, so that a slow
+batch delays only itself. A thread that finds the queue empty goes to sleep; ``_at_work`` counts those that are awake.
 
 *Outcomes.* ``run`` gives one outcome for each piece: a result, an exception for whoever waits for it, or LATER. LATER
 puts the piece back at the head of the queue: ``run`` uses it when the batch has taken so long that the rest is better
@@ -68,6 +70,7 @@ class BatchingExecutor(Generic[Work]):
         self._waiting: deque[_Pending[Work]] = deque()
         self._at_work = 0
         self._is_closed = False
+        self._is_to_call = False  # at the end of this turn of the event loop, in whose thread alone it is
         self._help: asyncio.TimerHandle | None = None
         self._turns: SimpleQueue[bool] = SimpleQueue()  # one wakes one thread; False: go home
         self._threads = [Thread(target=self._serve, name=f"{name}_{n}", daemon=True) for n in range(threads)]
@@ -85,7 +88,9 @@ class BatchingExecutor(Generic[Work]):
             if self._is_closed:  # behind the end it would wait for ever
                 raise ExecutorClosed
             self._waiting.append(waiting)
-            self._call_a_thread(loop.time())
+        if not self._is_to_call:
+            self._is_to_call = True
+            loop.call_soon(self._call)
         try:
             return await waiting.outcome
         except asyncio.CancelledError:
@@ -96,10 +101,19 @@ class BatchingExecutor(Generic[Work]):
         """Run what waits, and end the threads."""
         with self._lock:
             self._is_closed = True
+            if self._waiting and not self._at_work:
+                self._wake_one()
         for _ in self._threads:
             self._turns.put(False)
         for thread in self._threads:
             thread.join()
+
+    def _call(self) -> None:
+        """Wake a thread for what came in this turn."""
+        self._is_to_call = False
+        with self._lock:
+            if self._waiting:
+                self._call_a_thread(self._waiting[0].loop.time())
 
     def _call_a_thread(self, now: float) -> None:
         """Wake the first thread at once, another one when the oldest piece has waited too long.
@@ -111,11 +125,15 @@ class BatchingExecutor(Generic[Work]):
         oldest = self._waiting[0]
         look_again = oldest.since + _PATIENCE
         if self._at_work == 0 or now >= look_again:
-            self._at_work += 1
-            self._turns.put(True)
+            self._wake_one()
             look_again = now + _PATIENCE  # that one may get stuck as well, before what is behind
         if self._help is None:
             self._help = oldest.loop.call_at(look_again, self._help_the_late)
+
+    def _wake_one(self) -> None:
+        """With the lock held."""
+        self._at_work += 1
+        self._turns.put(True)
 
     def _help_the_late(self) -> None:
         with self._lock:
@@ -152,8 +170,7 @@ class BatchingExecutor(Generic[Work]):
         with self._lock:
             self._waiting.extendleft(reversed(later))
             if self._at_work < len(self._threads):
-                self._at_work += 1
-                self._turns.put(True)
+                self._wake_one()
 
 
 class _Pending(Generic[Work]):

@@ -37,6 +37,7 @@ def open_engine(url: URL, *, read_only: bool, threads: int, is_pooled: bool = Fa
         engine = create_engine(
             url,
             pool_size=threads,
+            pool_use_lifo=True,  # one that was used just now has the pages of the file at hand
             max_overflow=0,
             hide_parameters=True,  # an error must not carry a row into the log
             connect_args={"timeout": _SQLITE_BUSY_MS / 1000},
@@ -48,6 +49,7 @@ def open_engine(url: URL, *, read_only: bool, threads: int, is_pooled: bool = Fa
     engine = create_engine(
         url,
         pool_size=threads,
+        pool_use_lifo=True,
         max_overflow=0,
         hide_parameters=True,
         pool_pre_ping=True,

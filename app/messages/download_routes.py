@@ -4,24 +4,22 @@ import re
 from urllib.parse import quote
 
 from fastapi import Response
-from sqlmodel import Session
 
 from app.access.linked import Linked, requires_or_link
 from app.access.reach import Reach
 from app.access.routes import Within
 from app.access.service import Scope
+from app.database import Batchable
 from app.errors import not_found
 from app.mail.mime import Attachment
 from app.mail.names import name_by_type
-from app.messages import repository, schemas
+from app.messages import schemas
 from app.messages.injected import Injected, Memory, MessageRoutes
-from app.messages.letters.contents import BLOCK_OCTETS, unpack
-from app.messages.letters.octets import blocks
+from app.messages.letters.contents import BLOCK_OCTETS
+from app.messages.letters.octets import FoundOctets, blocks, found_octets
 from app.messages.models import MessageSeq
-from app.messages.repository import Octets
 from app.messages.routes import BUSY, EXPIRED, found, refuse_expired
 from app.web.errors.problems import answered_file, documented
-from app.web.found import found as found_row
 from app.web.ids import decode_id
 from app.web.requests.ranges import Asked, streamed, whole
 from app.web.routing import Router
@@ -32,7 +30,6 @@ _READ_ANEW_AT_TIMES = {"Cache-Control": "private, max-age=3600"}  # by another v
 _OPENED_BY_LINK = {"Cache-Control": "private, no-store"}  # the address is a key: nobody keeps what it opens
 LINKED = "unauthorized|link_not_valid: The API key is missing or not valid; or the link is not."
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,60}", re.ASCII)  # RFC 9110 §5.6.2
-_FEW_OCTETS = 128 * 1024  # answered at once; of more, each block is read when those before have been sent
 _DOWNLOAD = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "sandbox; default-src 'none'",
@@ -59,7 +56,7 @@ async def download_message(
     reach: Within,
 ) -> Response:
     """Octet for octet, as it was stored; or a part of it, by `Range`. Large ones are streamed."""
-    stored, few = await _found_octets(feature, message_id, reach)
+    stored = await _octets_of(feature, message_id, reach)
     etag = f'"{stored.sha256.hex()}"'
     headers = {"ETag": etag} | (_OPENED_BY_LINK if linked else _NEVER_CHANGES) | _DOWNLOAD
     if asked.is_met_by(etag):
@@ -70,8 +67,8 @@ async def download_message(
     }
     part = asked.part_of(stored.octets, etag)
     await share.take(_streamed(stored.octets))
-    if few is not None:
-        return whole(few, part, headers=headers)
+    if stored.few is not None:
+        return whole(stored.few, part, headers=headers)
     first = part.start // BLOCK_OCTETS if part else 0
     pieces = blocks(feature.database, stored.sha256, begin=first)
     return streamed(pieces, part, octets=stored.octets, begin=first * BLOCK_OCTETS, headers=headers)
@@ -120,17 +117,14 @@ async def download_attachment(
     return streamed(pieces, asked.part_of(facts.octets, etag), octets=facts.octets, headers=headers)
 
 
-async def _found_octets(feature: MessageRoutes, message_id: str, reach: Reach) -> tuple[Octets, bytes | None]:
-    """What ``found`` finds, and, where they are few, the octets: most mail is answered by one question."""
+async def _octets_of(feature: MessageRoutes, message_id: str, reach: Reach) -> FoundOctets:
+    """The octets of the message that an id in a path names, or 404 or 410, as ``found``."""
     seq = MessageSeq(decode_id("msg", message_id))
-
-    def question(db: Session) -> tuple[Octets, bytes | None] | None:
-        if (stored := repository.octets_of(db, seq, reach=reach, few=_FEW_OCTETS)) is None:
-            refuse_expired(db, seq, reach)
-            return None
-        return stored, None if stored.packed is None else unpack(stored.packed)
-
-    return await found_row(feature.database, question, "message")
+    found: FoundOctets | None = await feature.database.read(Batchable(found_octets, (seq, reach)))
+    if found is None:
+        await feature.database.read(lambda db: refuse_expired(db, seq, reach))
+        raise not_found("message")
+    return found
 
 
 def _typed(part: Attachment) -> str:

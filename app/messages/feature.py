@@ -45,5 +45,5 @@ def build(core: Core, *, let_go: LetGo) -> Feature:
         let_go=let_go,
     )
     return Feature(
-        serves=serves, routers=[router, bulk_routes.router, download_routes.router], running=letters.running
+        serves=serves, routers=[router, download_routes.router, bulk_routes.router], running=letters.running
     )

@@ -1,6 +1,6 @@
 """SQL of messages, contents and the feed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache
@@ -119,19 +119,25 @@ class Octets:
     packed: bytes | None
 
 
-def octets_of(db: Session, seq: MessageSeq, *, reach: Reach, few: int) -> Octets | None:
-    """The octets of the message that ``get`` would give; ``few``: how many are given at once."""
-    found = db.connection().execute(_octets_of(reach), {"seq": seq, "few": few}).first()
-    return None if found is None else Octets(*found)
+def octets_of(
+    db: Session, seqs: Collection[MessageSeq], *, reach: Reach, few: int
+) -> dict[MessageSeq, Octets]:
+    """The octets of those of these messages that ``get`` would give; ``few``: up to how many are given at once."""
+    rows = db.connection().execute(_octets_of(reach), {"seqs": seqs, "few": few})
+    return {row[0]: Octets(*row[1:]) for row in rows}
 
 
 @lru_cache(256)
 def _octets_of(reach: Reach) -> Select[Any]:
     few = case((_CONTENTS.c.octets <= bindparam("few"), _CONTENTS.c.data))
-    asked = select_columns(MESSAGES.c.raw_sha256, MESSAGES.c.octets, few)
+    asked = select_columns(MESSAGES.c.seq, MESSAGES.c.raw_sha256, MESSAGES.c.octets, few)
     of = (_MAILBOXES.c.id == MESSAGES.c.mailbox_id, _CONTENTS.c.sha256 == MESSAGES.c.raw_sha256)
-    is_there = (MESSAGES.c.seq == bindparam("seq"), MESSAGES.c.expired_sha256.is_(None))
-    return asked.where(*is_there, *of, _MAILBOXES.c.removed_at.is_(None), *reach.of(MESSAGES.c.mailbox_id))
+    are_there = (
+        MESSAGES.c.seq.in_(bindparam("seqs", expanding=True)),
+        MESSAGES.c.expired_sha256.is_(None),
+        _MAILBOXES.c.removed_at.is_(None),
+    )
+    return asked.where(*are_there, *of, *reach.of(MESSAGES.c.mailbox_id))
 
 
 @dataclass(frozen=True, slots=True)

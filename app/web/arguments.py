@@ -7,7 +7,7 @@ sent is judged by FastAPI's own fields, and what is not valid is left to it alto
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from operator import attrgetter
@@ -30,12 +30,25 @@ class _TakesMore(Exception):
     """
 
 
+def _in_query(request: Request) -> Collection[Any]:
+    return request.query_params.keys() if request.scope["query_string"] else ()
+
+
+# The names that are in a part of a request; those of header fields as they came, since most are of no interest.
+_NAMES: dict[str, Callable[[Request], Collection[Any]]] = {
+    "path_params": lambda request: request.path_params.keys(),
+    "query_params": _in_query,
+    "headers": lambda request: [name for name, _ in request.scope["headers"]],
+}
+
+
 class Parameters:
     """The parameters of one call that come from one part of a request: its path, query or header fields."""
 
     def __init__(self, fields: Sequence[Any], part: str) -> None:
         self._part: Callable[[Request], Any] = attrgetter(part)
-        self._fields: dict[str, tuple[Any, bool]] = {}
+        self._names = _NAMES[part]
+        self._fields: dict[str | bytes, tuple[Any, bool]] = {}
         self._unsent: dict[str, Any] = {}
         for field in fields:
             annotation = field.field_info.annotation
@@ -46,20 +59,22 @@ class Parameters:
             if not errors and not all(isinstance(value, _NEVER_CHANGES) for value in values.values()):
                 raise _TakesMore
             self._unsent |= values
-            name = field.alias.lower() if part == "headers" else field.alias
+            name = field.alias.lower().encode() if part == "headers" else field.alias
             self._fields[name] = (field, is_list(annotation))
         self._needed = {name for name, (field, _) in self._fields.items() if field.name not in self._unsent}
 
     def of(self, request: Request) -> dict[str, Any] | None:
         """Their values. None: one of them is not valid, or is missing."""
-        given = self._part(request)
-        sent = self._fields.keys() & given.keys()
+        sent = self._fields.keys() & self._names(request)
         if not sent >= self._needed:
             return None
         values = self._unsent.copy()
+        if not sent:
+            return values
+        given = self._part(request)
         for name in sent:
             field, is_some = self._fields[name]
-            value, errors = field.validate(given.getlist(name) if is_some else given[name])
+            value, errors = field.validate(given.getlist(field.alias) if is_some else given[field.alias])
             if errors:
                 return None
             values[field.name] = value

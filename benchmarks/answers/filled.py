@@ -27,6 +27,8 @@ def fill(url: str, messages: int) -> None:
     engine = create_engine(driver_url(url))
     with engine.begin() as connection:
         grow(connection, messages)
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("ANALYZE"))  # as its own upkeep does, later
     engine.dispose()
 
 

@@ -16,6 +16,7 @@ import httpx
 from benchmarks.answers.filled import fill, sqlite_url
 from benchmarks.answers.load import get, rate
 from benchmarks.scale.page import table
+from tests.servers.postgres import Postgres
 from tests.service import API_KEY, ServiceProcess
 
 Say = Callable[[str], None]
@@ -61,18 +62,22 @@ class Rates:
     size: int
 
 
-def measured(sizes: Sequence[int], *, seconds: float, say: Say, only: str = "") -> str:
-    """The tables, in Markdown."""
+def measured(
+    sizes: Sequence[int], *, seconds: float, say: Say, only: str = "", postgres: Postgres | None = None
+) -> str:
+    """The tables, in Markdown. On SQLite, where no PostgreSQL is given."""
     by_size: dict[int, Mapping[str, Rates]] = {}
     waiting = ""
     for size in sizes:
         with tempfile.TemporaryDirectory(prefix="answers-") as folder:
             directory = Path(folder) / "data"
             say(f"filling a database with {size:,} messages")
-            fill(sqlite_url(directory), size)
+            url = postgres.create_database() if postgres else sqlite_url(directory)
+            fill(url, size)
             os.sync()  # or what was written would go to the disk while the first rate is measured
             service = ServiceProcess(
                 directory,
+                database_url=url,
                 launcher=("-m", "benchmarks.answers.served", "{port}"),
                 MAILDELTA_LOG_LEVEL="warning",
             )

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import event, text
 from sqlmodel import Session
 
-from app.access.reach import ALL_MAILBOXES
-from app.database import Database
+from app.access.reach import ALL_MAILBOXES, Reach
+from app.database import Batchable, Database
 from app.ledger import deletions
 from app.ledger import repository as ledger
 from app.ledger.lines import MaildropId
@@ -23,7 +23,8 @@ from app.mailboxes.health import Thresholds
 from app.mailboxes.models import Mailbox, MailboxId
 from app.messages import repository as messages
 from app.messages.intake import Prepared, prepare, store
-from app.messages.letters.contents import BLOCK_OCTETS, Packer, unpack
+from app.messages.letters.contents import BLOCK_OCTETS, BlockDamaged, Packer, unpack
+from app.messages.letters.octets import FoundOctets, found_octets
 from app.messages.models import MessageSeq
 from app.messages.pages import search
 from app.messages.pages.search import Wanted
@@ -176,6 +177,51 @@ async def test_a_large_message_is_stored_in_blocks_and_read_back(database: Datab
     assert b"".join(unpack(block) for block in [first[0], *further] if block) == raw
     await database.write(lambda db: messages.remove(db, MessageSeq(1), reach=ALL_MAILBOXES))
     assert await count(database, "content_blocks") == 0
+
+
+async def test_octets_that_are_asked_for_together_are_each_those_of_its_message_for_its_reader(
+    database: Database,
+) -> None:
+    ours, others = await make_mailbox(database), await make_mailbox(database)
+    (nothing, large) = Packer().pack([b"", b"Subject: large\r\n\r\n" + bytes(200_000)])
+    letters = [
+        *(mail(f"letter {n}", "x" * n) for n in range(5)),
+        prepare(nothing, unique_id=b"0", occurrence=1),
+        prepare(large, unique_id=b"l", occurrence=1),
+    ]
+    places = await put(database, ours, *letters)
+    (other,) = await put(database, others, mail("of another", unique_id=b"o"))
+    bound = Reach.bound_to([ours], None)
+    asked = [(place, reach) for place in [*places, other, MessageSeq(99)] for reach in (bound, ALL_MAILBOXES)]
+    together = await database.read(lambda db: found_octets(db, [*asked, asked[0]]))
+    alone = [(await database.read(partial(found_octets, asked=[each])))[0] for each in asked]
+    assert together == [*alone, alone[0]]
+    found = dict(zip(asked, alone, strict=True))
+    assert [found[place, bound] for place in places] == [found[place, ALL_MAILBOXES] for place in places]
+    for place, letter in zip(places, letters, strict=True):
+        there = found[place, bound]
+        assert there is not None
+        assert (there.sha256, there.octets) == (letter.packed.sha256, letter.octets)
+        assert there.few == (None if letter is letters[-1] else unpack(letter.packed.first))
+    assert found[other, bound] is None
+    assert found[other, ALL_MAILBOXES] is not None
+    assert found[MessageSeq(99), ALL_MAILBOXES] is None
+
+
+async def test_a_damaged_content_harms_nobody_who_is_read_for_together_with_it(database: Database) -> None:
+    mailbox_id = await make_mailbox(database)
+    first, damaged, last = await put(database, mailbox_id, mail("a"), mail("b"), mail("c"))
+    (packed,) = Packer().pack([b"Subject: b\r\n\r\n"])
+    spoil = text(
+        "UPDATE contents SET data = :data WHERE sha256 = (SELECT raw_sha256 FROM messages WHERE seq = :seq)"
+    )
+    await database.write(lambda db: db.execute(spoil, {"data": packed.first[:9], "seq": damaged}) and None)
+    asked = [
+        asyncio.create_task(database.read(Batchable(found_octets, (place, ALL_MAILBOXES))))
+        for place in (first, damaged, last)
+    ]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [FoundOctets, BlockDamaged, FoundOctets]
 
 
 @pytest.mark.parametrize(

@@ -97,3 +97,17 @@ def unpack(block: bytes) -> bytes:
         return zstandard.ZstdDecompressor().decompress(block, max_output_size=BLOCK_OCTETS)
     except zstandard.ZstdError as error:
         raise BlockDamaged("a stored block cannot be unpacked") from error
+
+
+def unpack_all(blocks: Sequence[bytes]) -> list[bytes]:
+    """The octets of each of these stored blocks. Raises BlockDamaged.
+
+    In one call, as they are packed; what that call does not take (a block of nothing) tells when it is alone.
+    """
+    if len(blocks) > 1:
+        try:
+            unpacked = zstandard.ZstdDecompressor().multi_decompress_to_buffer(list(blocks))
+            return [unpacked[number].tobytes() for number in range(len(blocks))]
+        except zstandard.ZstdError:
+            pass
+    return [unpack(block) for block in blocks]

@@ -1,15 +1,47 @@
 """The octets of a stored message, a block at a time: unpacked where the database is asked, not on the event loop."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from sqlmodel import Session
 
+from app.access.reach import Reach
 from app.database import Database
 from app.errors import not_found
 from app.messages import repository
-from app.messages.letters.contents import unpack
+from app.messages.letters.contents import unpack, unpack_all
+from app.messages.models import MessageSeq
+
+_FEW_OCTETS = 128 * 1024  # given at once; of more, each block is read when those before have been sent
+
+
+@dataclass(frozen=True, slots=True)
+class FoundOctets:
+    """The octets of a message: their digest, how many there are, and, if they are few, the octets themselves."""
+
+    sha256: bytes
+    octets: int
+    few: bytes | None
+
+
+def found_octets(db: Session, asked: Sequence[tuple[MessageSeq, Reach]]) -> Sequence[FoundOctets | None]:
+    """The octets of messages, each for somebody who reaches so much: by one statement for all who reach the same, for
+    most mail is small, and asked for in numbers. None: it is not there, or its octets are gone.
+    """
+    by_reach: dict[Reach, list[MessageSeq]] = {}
+    for seq, reach in asked:
+        by_reach.setdefault(reach, []).append(seq)
+    found = {reach: _found_by_one(db, seqs, reach) for reach, seqs in by_reach.items()}
+    return [found[reach].get(seq) for seq, reach in asked]
+
+
+def _found_by_one(db: Session, seqs: Sequence[MessageSeq], reach: Reach) -> dict[MessageSeq, FoundOctets]:
+    rows = repository.octets_of(db, seqs, reach=reach, few=_FEW_OCTETS)
+    packed = {seq: row.packed for seq, row in rows.items() if row.packed is not None}
+    few = dict(zip(packed, unpack_all(list(packed.values())), strict=True))
+    return {seq: FoundOctets(row.sha256, row.octets, few.get(seq)) for seq, row in rows.items()}
 
 
 async def blocks(database: Database, sha256: bytes, *, begin: int = 0) -> AsyncIterator[bytes]:

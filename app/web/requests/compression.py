@@ -10,17 +10,16 @@ import asyncio
 import gzip
 import io
 import secrets
-from typing import Any
 
-from starlette.datastructures import Headers
-from starlette.middleware.gzip import GZipResponder, IdentityResponder
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _FROM_OCTETS = 1024
 _IN_THREAD_OCTETS = 64 * 1024
 # By it a page of the feed is a third of its size; 9 takes three times as long for a twentieth less.
 _LEVEL = 2
-_PACKED = frozenset({"application/zip"})
+_PACKED = frozenset({"application/zip", *DEFAULT_EXCLUDED_CONTENT_TYPES})  # or left alone: text/event-stream
 _MOST_BLUR = 100  # octets
 
 
@@ -31,12 +30,10 @@ class Compression:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-        elif takes_gzip(Headers(scope=scope).get("accept-encoding", "")):
-            await _Blurred(self._app, _FROM_OCTETS)(scope, receive, send)
-        else:
-            await _Plain(self._app, _FROM_OCTETS)(scope, receive, send)
+        if scope["type"] == "http":
+            accepted = Headers(scope=scope).get("accept-encoding", "")
+            send = _Answer(send, is_packed=takes_gzip(accepted)).send
+        await self._app(scope, receive, send)
 
 
 def takes_gzip(accepted: str) -> bool:
@@ -58,44 +55,82 @@ def _weight(parameter: str) -> float:
         return 1.0
 
 
-class _Plain(IdentityResponder):
-    """The library's: it says by Vary that another one may get it compressed. Not of what has a strong ``ETag``, or is
-    packed.
+class _Answer:
+    """An answer on its way. Its beginning is held until its first octets tell whether to pack them is worth it: if so,
+    ``Vary`` tells those that get it plain, too, that others do not.
     """
 
-    _is_as_it_is = False
+    def __init__(self, send: Send, *, is_packed: bool) -> None:
+        self._send = send
+        self._is_packed = is_packed
+        self._held: Message | None = None
+        self._packer: _Packer | None = None
 
-    async def send_with_compression(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = Headers(raw=message.get("headers", []))
-            is_packed = headers.get("content-type", "") in _PACKED
-            self._is_as_it_is = is_packed or headers.get("etag", "").startswith('"')
-        await (self.send if self._is_as_it_is else super().send_with_compression)(message)
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer, or hold it."""
+        kind = message["type"]
+        if kind == "http.response.start" and not _stays_as_it_is(message):
+            self._held = message
+            return
+        if kind == "http.response.body":
+            if self._held is not None:
+                self._decide(self._held, message)
+            if self._packer is not None:
+                is_last = not message.get("more_body", False)
+                message["body"] = await self._packer.packed(message.get("body", b""), is_last=is_last)
+                if self._held is not None and is_last:
+                    MutableHeaders(scope=self._held)["Content-Length"] = str(len(message["body"]))
+        if self._held is not None:
+            start, self._held = self._held, None
+            await self._send(start)
+        await self._send(message)
+
+    def _decide(self, start: Message, first: Message) -> None:
+        if len(first.get("body", b"")) < _FROM_OCTETS and not first.get("more_body", False):
+            return
+        headers = MutableHeaders(scope=start)
+        headers.add_vary_header("Accept-Encoding")
+        if self._is_packed:
+            self._packer = _Packer()
+            headers["Content-Encoding"] = "gzip"
+            del headers["Content-Length"]
 
 
-class _Blurred(_Plain, GZipResponder):
-    """The library's, with a header of random length."""
+def _stays_as_it_is(start: Message) -> bool:
+    """A part of something, what has a strong ``ETag``, and what is packed already."""
+    if start["status"] == 206:
+        return True
+    for name, value in start["headers"]:
+        if name == b"content-encoding" or (name == b"etag" and value.startswith(b'"')):
+            return True
+        if name == b"content-type":
+            media_type = value.partition(b";")[0].strip().lower().decode("latin-1")
+            if media_type in _PACKED or f"{media_type.partition('/')[0]}/*" in _PACKED:
+                return True
+    return False
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._packed = io.BytesIO()
-        self._file: gzip.GzipFile | None = None
 
-    async def apply_compression(self, body: bytes, *, more_body: bool) -> bytes:
-        if len(body) < _IN_THREAD_OCTETS:
-            return self._compressed(body, more_body=more_body)
-        return await asyncio.to_thread(self._compressed, body, more_body=more_body)
+class _Packer:
+    """gzip, with a header of random length."""
 
-    def _compressed(self, body: bytes, *, more_body: bool) -> bytes:
-        if self._file is None:
-            name = "-" * secrets.randbelow(_MOST_BLUR)
-            self._file = gzip.GzipFile(name, "wb", _LEVEL, self._packed, mtime=0)
-        self._file.write(body)
-        if more_body:
-            self._file.flush()
-        else:
+    def __init__(self) -> None:
+        self._octets = io.BytesIO()
+        name = "-" * secrets.randbelow(_MOST_BLUR)
+        self._file = gzip.GzipFile(name, "wb", _LEVEL, self._octets, mtime=0)
+
+    async def packed(self, octets: bytes, *, is_last: bool) -> bytes:
+        """What is sent for these octets."""
+        if len(octets) < _IN_THREAD_OCTETS:
+            return self._packed(octets, is_last=is_last)
+        return await asyncio.to_thread(self._packed, octets, is_last=is_last)
+
+    def _packed(self, octets: bytes, *, is_last: bool) -> bytes:
+        self._file.write(octets)
+        if is_last:
             self._file.close()
-        packed = self._packed.getvalue()
-        self._packed.seek(0)
-        self._packed.truncate()
+        else:
+            self._file.flush()
+        packed = self._octets.getvalue()
+        self._octets.seek(0)
+        self._octets.truncate()
         return packed

@@ -41,6 +41,26 @@ async def test_what_comes_while_a_thread_is_at_work_is_done_by_the_same_one_toge
     assert len(runs) <= 2
 
 
+async def test_what_comes_in_one_turn_of_the_loop_is_done_together_however_long_the_turn_takes() -> None:
+    runs: list[list[int]] = []
+
+    def noted(together: Sequence[int]) -> list[int]:
+        runs.append(list(together))
+        return doubled(together)
+
+    async def asked(number: int) -> int:
+        time.sleep(0.002)  # the interpreter is free meanwhile, for a thread that was woken too soon
+        answer: int = await lane.do(number)
+        return answer
+
+    lane = BatchingExecutor(noted, threads=2, name="test")
+    try:
+        assert await asyncio.gather(*map(asked, range(5))) == [0, 2, 4, 6, 8]
+    finally:
+        lane.close()
+    assert runs == [[0, 1, 2, 3, 4]]
+
+
 async def test_what_has_waited_for_long_gets_a_thread_of_its_own() -> None:
     begun, release = threading.Event(), threading.Event()
 
