@@ -44,7 +44,6 @@ LONGEST_WAIT_SECONDS = 60
 Place = Annotated[
     str | None,
     Query(
-        max_length=200,
         description="The `next_cursor` of the page before; opaque, and never expires. Or `earliest`, the beginning of "
         "the feed; or `latest`, its end: only what is stored from now on.",
     ),

@@ -23,7 +23,7 @@ MOST = 200
 Limit = Annotated[int, Query(ge=1, le=MOST, description="How many at most.")]
 After = Annotated[
     str | None,
-    Query(max_length=200, description="The `next_cursor` of the page before; opaque, and never expires."),
+    Query(description="The `next_cursor` of the page before; opaque, and never expires."),
 ]
 
 _VERSION, _FIRST_VERSION = "m2", "m1"  # the first one held a place and nothing else; such cursors stay valid

@@ -197,7 +197,7 @@ async def test_lists_come_in_pages_that_survive_inserts_and_deletes(service: Cli
     assert "link" not in rest.headers
 
 
-@pytest.mark.parametrize("cursor", ["x", "!!", "bTE6LTE", "bTE6", "AAAA"])
+@pytest.mark.parametrize("cursor", ["x", "!!", "bTE6LTE", "bTE6", "AAAA", "A" * 3_000])
 @pytest.mark.parametrize("path", ["/mailboxes", "/messages", "/api-keys"])
 async def test_a_broken_cursor_is_said_to_be_so(service: Client, path: str, cursor: str) -> None:
     assert_problem(await service.http.get(path, params={"after": cursor}), 400, "invalid_cursor")

@@ -86,11 +86,12 @@ class _Answer:
         await self._send(message)
 
     def _decide(self, start: Message, first: Message) -> None:
-        if len(first.get("body", b"")) < _FROM_OCTETS and not first.get("more_body", False):
+        is_short = len(first.get("body", b"")) < _FROM_OCTETS and not first.get("more_body", False)
+        if is_short and start["status"] != 304:  # which says what the whole answer would (RFC 9110 §15.4.5)
             return
         headers = MutableHeaders(scope=start)
         headers.add_vary_header("Accept-Encoding")
-        if self._is_packed:
+        if self._is_packed and not is_short:
             self._packer = _Packer()
             headers["Content-Encoding"] = "gzip"
             del headers["Content-Length"]

@@ -6,6 +6,7 @@ What is refused here would else mean different things to different readers, or i
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -13,6 +14,7 @@ from app.errors import InputFault, pointer
 
 DEEPEST = 32
 MOST_VALUES = 100_000
+_WORDS = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<constant>NaN|-?Infinity)', re.DOTALL)
 _INTEGERS = range(-(2**63), 2**63)
 
 
@@ -45,9 +47,11 @@ def read_document(octets: bytes) -> Any:
         document = json.loads(
             text, object_pairs_hook=_object, parse_constant=_no_constant, parse_int=_integer
         )
+    except _NoConstant as error:
+        word = next(found for found in _WORDS.finditer(text) if found.lastgroup)
+        raise _malformed(json.JSONDecodeError("Expecting value", text, word.start())) from error
     except json.JSONDecodeError as error:
-        detail = f"The body is not JSON: line {error.lineno}, column {error.colno}: {error.msg}."
-        raise DocumentMalformed(detail) from error
+        raise _malformed(error) from error
     except RecursionError as error:
         raise DocumentRefused("", f"the body is nested deeper than {DEEPEST} levels") from error
     left = MOST_VALUES
@@ -60,6 +64,10 @@ def read_document(octets: bytes) -> Any:
         if isinstance(value, str) and (fault := text_fault(value)):
             raise DocumentRefused(where(), fault)
     return document
+
+
+def _malformed(error: json.JSONDecodeError) -> DocumentMalformed:
+    return DocumentMalformed(f"The body is not JSON: line {error.lineno}, column {error.colno}: {error.msg}.")
 
 
 def text_fault(text: str) -> str | None:
@@ -124,5 +132,9 @@ def _integer(digits: str) -> int:
     return number
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise DocumentRefused("", f"{name} is not JSON")
+class _NoConstant(Exception):
+    """A number that is none (RFC 8259 §6), which the library would read."""
+
+
+def _no_constant(_name: str) -> NoReturn:
+    raise _NoConstant

@@ -39,6 +39,7 @@ _LONG = b"x" * 3_000
         (200, {"content-type": "text/html; charset=utf-8"}, [b"", _LONG], True),
         (200, {"content-type": "application/json", "content-length": "3"}, [b"{ }"], False),
         (204, {}, [b""], False),
+        (304, {"etag": '"a"'}, [b""], False),
         (200, {"content-type": "message/rfc822", "etag": '"a"'}, [_LONG], False),
         (206, {"content-type": "text/plain"}, [_LONG], False),
         (200, {"content-type": "application/zip"}, [_LONG, _LONG], False),

@@ -57,6 +57,8 @@ def test_a_fault_says_where_it_is(octets: bytes, pointer: str) -> None:
         (b"\xff", "line 1, column 1"),
         (b'{\n "a": \xff}', "line 2, column 7"),
         ('{"ä":'.encode() + b"\xff", "line 1, column 6"),
+        (b'{"a \\" NaN": "Infinity",\n "b": [-Infinity, NaN]}', "line 2, column 8"),
+        (b"NaN", "line 1, column 1"),
     ],
 )
 def test_what_is_not_json_is_told_by_line_and_column(octets: bytes, where: str) -> None:
