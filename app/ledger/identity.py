@@ -182,7 +182,7 @@ def is_same_by_content(
         is_own = relation in {*_OWN, Relation.RENUMBERED} or (
             relation is Relation.NAMELESS and not line.is_deleted
         )
-        return is_own or marks.headers is not None or ids_changed
+        return is_own or line.was_kept or marks.headers is not None or ids_changed
     return is_body_same and is_proposed(relation, line, marks)
 
 

@@ -73,6 +73,11 @@ class Known:
         """It is gone because we deleted it."""
         return self.is_missing and self.deletes > 0
 
+    @property
+    def was_kept(self) -> bool:
+        """It was listed again after a deletion, and then asked for again: who is gone then may be under another id."""
+        return self.is_missing and self.deletes > 1
+
 
 @dataclass(frozen=True, slots=True)
 class Deletable:

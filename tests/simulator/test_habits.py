@@ -178,6 +178,19 @@ async def test_an_id_used_before_is_deleted_again_under_its_new_message(bench: B
     assert bench.maildrop.mails == []
 
 
+async def test_what_a_server_keeps_after_deletion_stays_known_when_its_id_changes(bench: Bench) -> None:
+    """Also a message that nothing names: no Message-ID, Date or Received."""
+    bench.maildrop.whims.keeps_deleted = True
+    bench.maildrop.mails.append(Mail(b"1", b"Subject: alarm\r\n\r\nsmoke\r\n"))
+    await bench.change(server_retention=DELETING)
+    await syncs(bench, 2)
+    bench.now += 48 * HOUR
+    await bench.sync()
+    bench.maildrop.mails[0].unique_id = b"2"
+    await syncs(bench, 2)
+    assert await bench.subjects() == ["alarm"]
+
+
 async def test_a_scanner_between_retrieval_and_deletion_does_not_keep_the_message(bench: Bench) -> None:
     put(bench, "a", "b")
     await bench.sync()
