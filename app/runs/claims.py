@@ -7,15 +7,15 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, cast
 
-from sqlalchemy import Text, TextClause, and_, bindparam, case, delete, func, text, update
+from sqlalchemy import Text, TextClause, and_, bindparam, case, delete, func, literal, text, update
 from sqlalchemy import cast as cast_in_sql
 from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session, SQLModel, col
+from sqlmodel import Session, SQLModel
 
 from app.database import UtcDateTime
 from app.mailboxes import repository as mailboxes
-from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
+from app.mailboxes.models import MailboxId, MailboxStatus, Pace
 from app.runs.admission.slots import Capacity, Queue
 from app.runs.errors import LeaseLost
 from app.runs.models import Sync, SyncId, SyncStatus, Trigger
@@ -40,6 +40,8 @@ _DUE = (
     .order_by(_MAILBOXES.c.next_sync_at)
     .limit(bindparam("most"))
 )
+_EACH_OF = _MAILBOXES.c.id.in_(bindparam("each", expanding=True))
+_UNPLAN = update(_MAILBOXES).where(_EACH_OF).values(next_sync_at=None)
 _DUE_FOR_US = _DUE.with_for_update(skip_locked=True)
 _QUEUED = (
     select_columns(_SYNCS.c.id)
@@ -67,13 +69,8 @@ _RUNNING = (
     .group_by(_SYNCS.c.pace)
 )
 _HOST = func.rtrim(func.lower(_MAILBOXES.c.host), ".")
-_SERVER = (
-    select_columns(
-        case((_MAILBOXES.c.is_private, _HOST + ":" + cast_in_sql(_MAILBOXES.c.port, Text)), else_=_HOST)
-    )
-    .where(_MAILBOXES.c.id == bindparam("of"))
-    .scalar_subquery()
-)
+_SERVER_OF = case((_MAILBOXES.c.is_private, _HOST + ":" + cast_in_sql(_MAILBOXES.c.port, Text)), else_=_HOST)
+_SERVER = select_columns(_SERVER_OF).where(_MAILBOXES.c.id == bindparam("of")).scalar_subquery()
 _PACE = select_columns(_MAILBOXES.c.pace).where(_MAILBOXES.c.id == bindparam("of")).scalar_subquery()
 
 # One claims at a time, so that two can never both take the last place. A worker that is frozen with the lock in
@@ -175,10 +172,10 @@ def request_each(
     now: datetime,
     traceparent: str | None = None,
 ) -> None:
-    """Have each of these mailboxes a queued or running sync."""
-    rows = [_queued(each, trigger, now) | {"of": each, "traceparent": traceparent} for each in mailbox_ids]
-    if rows:
-        db.connection().execute(_insert_unless_active(db), rows)
+    """Have each of these mailboxes a queued or running sync; those that wait longest come first."""
+    if mailbox_ids:
+        given = {"each": mailbox_ids, "trigger": trigger.value, "now": now, "traceparent": traceparent}
+        db.connection().execute(_insert_each_on(db.get_bind().dialect.name), given)
 
 
 def active_of(db: Session, mailbox_ids: Sequence[MailboxId]) -> dict[MailboxId, SyncId]:
@@ -200,10 +197,9 @@ def request_due(db: Session, *, now: datetime, limit: int) -> int:
     due = db.connection().execute(_DUE_FOR_US, {"now": now, "most": limit}).scalars().all()
     if not due:
         return 0
-    rows = [_queued(MailboxId(each), Trigger.SCHEDULE, now) | {"of": each} for each in due]
-    db.connection().execute(_insert_unless_active(db), rows)
+    request_each(db, [MailboxId(each) for each in due], Trigger.SCHEDULE, now=now)
     # Not due again until the sync that was asked for ends and says when.
-    db.execute(update(Mailbox).where(col(Mailbox.id).in_(due)).values(next_sync_at=None))
+    db.connection().execute(_UNPLAN, {"each": due})
     return len(due)
 
 
@@ -283,7 +279,8 @@ def take(
     Raises LeaseLost when a sync runs, or ran ``since`` this work began.
     """
     row = _queued(mailbox_id, Trigger.MANUAL, now) | {"of": mailbox_id}
-    new = db.connection().execute(_insert_unless_active(db).returning(_SYNCS.c.id), [row]).scalar()
+    insert = _insert_on(db.get_bind().dialect.name)
+    new = db.connection().execute(insert.returning(_SYNCS.c.id), [row]).scalar()
     held = (SyncId(new), 0) if new is not None else since
     if held is None or last_turn(db, mailbox_id, before=new and SyncId(new)) != since:
         raise LeaseLost
@@ -353,25 +350,44 @@ def _queued(mailbox_id: MailboxId, trigger: Trigger, now: datetime) -> dict[str,
     }
 
 
-def _insert_unless_active(db: Session) -> Any:
-    return _insert_unless_active_on(db.get_bind().dialect.name)
-
-
 @lru_cache(maxsize=2)
-def _insert_unless_active_on(dialect: str) -> Any:
-    index = next(ix for ix in _SYNCS.indexes if ix.name == "uq_syncs_active")
-    where = index.dialect_options[dialect]["where"]
-    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    return (
-        insert(_SYNCS)
-        .values(server=_SERVER, pace=_PACE)
-        .on_conflict_do_nothing(index_elements=["mailbox_id"], index_where=where)
-    )
+def _insert_on(dialect: str) -> Any:
+    """Of one mailbox (``of``), unless it has one that is open."""
+    return _unless_active(_insert_into(dialect).values(server=_SERVER, pace=_PACE), dialect)
 
 
 @lru_cache(maxsize=2)
 def _insert_and_return(dialect: str) -> Any:
-    return _insert_unless_active_on(dialect).returning(_SYNCS)
+    return _insert_on(dialect).returning(_SYNCS)
+
+
+@lru_cache(maxsize=2)
+def _insert_each_on(dialect: str) -> Any:
+    """Of many by one statement: the columns that ``_queued`` names, and where each is to be had."""
+    columns = {
+        "mailbox_id": _MAILBOXES.c.id,
+        "server": _SERVER_OF,
+        "pace": _MAILBOXES.c.pace,
+        "trigger": bindparam("trigger", type_=Text),
+        "status": literal(SyncStatus.QUEUED.value),
+        "queued_at": bindparam("now", type_=UtcDateTime),
+        "report": literal({}, _SYNCS.c.report.type),
+        "lease_token": literal(0),
+        "traceparent": bindparam("traceparent", type_=Text),
+    }
+    rows = select_columns(*columns.values()).where(_EACH_OF)
+    rows = rows.order_by(_MAILBOXES.c.next_sync_at, _MAILBOXES.c.id)
+    return _unless_active(_insert_into(dialect).from_select([*columns], rows), dialect)
+
+
+def _insert_into(dialect: str) -> Any:
+    return (postgresql.insert if dialect == "postgresql" else sqlite.insert)(_SYNCS)
+
+
+def _unless_active(statement: Any, dialect: str) -> Any:
+    index = next(ix for ix in _SYNCS.indexes if ix.name == "uq_syncs_active")
+    where = index.dialect_options[dialect]["where"]
+    return statement.on_conflict_do_nothing(index_elements=["mailbox_id"], index_where=where)
 
 
 @lru_cache(maxsize=2)
