@@ -241,6 +241,8 @@ class Stream:
     async def abort(self) -> None:
         """Close at once; what the other side thinks of it is of no interest."""
         self._transport.abort()
+        if self._incoming.is_closed:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_WITHIN):
                 await self._incoming.wait_closed()
@@ -322,6 +324,11 @@ class _Incoming(asyncio.BufferedProtocol):
             raise ConnectionLost("the server closed the connection")
         fresh, self._fresh = self._fresh, 0
         return fresh
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the transport has let go of the socket."""
+        return self._closed.done()
 
     async def wait_closed(self) -> None:
         """Until the transport has let go of the socket."""

@@ -77,6 +77,8 @@ async def triage(
     Raises SyncFailed ``needs_review`` when a wholesale change of unique-ids cannot be decided.
     """
     diff = view.diff
+    if not (diff.fresh or diff.due or diff.suspects):
+        return Triaged()  # as most polls find: nothing is to be placed
     rows = len(diff.fresh) + len(diff.due) + len(diff.suspects) + len(diff.gone)
     large = partial(_is_large, most_octets=most_octets, total=total)
     begin = partial(_sorted_out, view, matcher, is_large=large, is_baseline=is_baseline, judge=judge)
