@@ -5,6 +5,7 @@ unstuffed and handed on in blocks, never line by line.
 """
 
 import codecs
+import re
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -15,6 +16,8 @@ from app.pop3.wire.inbox import Inbox
 from app.pop3.words.refusals import Meaning, meaning_of
 
 PIECE_OCTETS: Final = 256 * 1024
+_ENDS_A_LINE: Final = re.compile(r"[\r\n\0]")
+_NO_TEXT: Final = re.compile("[\ud800-\udfff]")
 _CRLF: Final = b"\r\n"
 _LF: Final = b"\n"
 LONGEST_COMMAND: Final = 255  # RFC 2449 §4, CRLF included
@@ -72,9 +75,9 @@ class _State(Enum):
 def command(*words: str) -> bytes:
     """A command line. Raises InvalidArgument for what must not reach the wire."""
     line = " ".join(words)
-    if any(character in line for character in "\r\n\0"):
+    if _ENDS_A_LINE.search(line):
         raise InvalidArgument(f"an argument of {words[0]} holds a line end or NUL")
-    if any("\ud800" <= character <= "\udfff" for character in line):
+    if _NO_TEXT.search(line):
         # Before encoding: a UnicodeEncodeError would carry the argument, which may be a password.
         raise InvalidArgument(f"an argument of {words[0]} is no text")
     octets = line.encode() + b"\r\n"
