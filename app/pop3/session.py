@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -181,7 +181,7 @@ class Pop3Session:
         octets = min(self._limits.listing_octets, max(_LEAST_LISTING, most * _OCTETS_PER_ENTRY))
         return await self._dialogue.reply(most_octets=octets, most_lines=most, took=took)
 
-    async def top(self, numbers: Sequence[int], *, lines: int = 0) -> AsyncIterator[Retrieved]:
+    def top(self, numbers: Sequence[int], *, lines: int = 0) -> AsyncIterator[Retrieved]:
         """The headers of messages and ``lines`` lines of their bodies (RFC 1939 §7), in order.
 
         Each is cut at ``Limits.head_octets``, for senders make headers as long as they like. Raises LimitExceeded, and
@@ -189,15 +189,11 @@ class Pop3Session:
         """
         asked = deque(Asked(number, command("TOP", str(number), str(lines)), 4096) for number in numbers)
         limits = {"most_octets": self._limits.message_octets, "cut_at": self._limits.head_octets}
-        answers = (
-            self._retrieval.answers_in_place(asked, window=self._window, **limits)
-            if not lines
-            else self._retrieval.answers(asked, window=self._window, is_confirmed=False, **limits)
-        )
-        async for reply in answers:
-            yield reply
+        if lines:
+            return self._retrieval.answers(asked, window=self._window, is_confirmed=False, **limits)
+        return self._retrieval.answers_in_place(asked, window=self._window, **limits)
 
-    async def retrieve(
+    def retrieve(
         self, entries: Sequence[tuple[int, int]], *, most_octets: int | None = None, alone: bool = False
     ) -> AsyncIterator[Retrieved]:
         """RETR each (message-number, octets as LIST said or 0), in order. -ERR to one is that one's refusal.
@@ -213,14 +209,13 @@ class Pop3Session:
             Asked(number, command("RETR", str(number)), octets, octets or None) for number, octets in entries
         )
         most_octets = self._limits.message_octets if most_octets is None else most_octets
-        if not (alone or self._is_one_at_a_time):
-            async for reply in self._retrieval.answers_in_place(
-                asked, window=self._window, most_octets=most_octets
-            ):
-                yield reply
-            return
-        for some in [deque([one]) for one in asked]:
-            async for reply in self._retrieval.answers(some, window=1, most_octets=most_octets):
+        if alone or self._is_one_at_a_time:
+            return self._one_by_one(asked, most_octets)
+        return self._retrieval.answers_in_place(asked, window=self._window, most_octets=most_octets)
+
+    async def _one_by_one(self, asked: Iterable[Asked], most_octets: int) -> AsyncIterator[Retrieved]:
+        for one in asked:
+            async for reply in self._retrieval.answers(deque([one]), window=1, most_octets=most_octets):
                 yield reply
 
     @property

@@ -303,12 +303,12 @@ class Dialogue:
                 self._noted(error)
             raise
         self._is_unconfirmed = isinstance(event, Data)
+        if not isinstance(event, Data):
+            self.answers += 1
+            self._are_ahead.popleft()
         if isinstance(event, Status):
             self._progress.replies += 1
             self.refusal = None if event.ok else event.text
-        if isinstance(event, Status | Challenge):
-            self.answers += 1
-            self._are_ahead.popleft()
         if self._transcript is not None:
             self._transcript.received(event)
         return event
