@@ -18,9 +18,9 @@ _MOST_REMEMBERED = 1_000  # octets
 _COMMENT = re.compile(rb'("(?:[^"\\]|\\.)*+"?+)|(?<![^\s;=/])\([^()"]*+\)(?=[\s;=/]|\Z)', re.DOTALL)
 _MAIN_VALUE = re.compile(rb'[\s"]*+([^\s;,"/]*+(?:\s*+/\s*+[^\s;,"]*+)?)')
 # A value without quotes goes on behind a blank, unless the next parameter begins there. The 3D before a quote is what
-# quoted-printable leaves of an equals sign when nobody undoes it.
+# quoted-printable leaves of an equals sign when nobody undoes it. No run of blanks is begun in its middle.
 _PARAMETER = re.compile(
-    rb'(?:\A|[;\s])\s*+([^\s=;"]++)\s*+=\s*+(?:3[Dd](?="))?+'
+    rb'(?:\A|;|(?<!\s)\s)\s*+([^\s=;"]++)\s*+=\s*+(?:3[Dd](?="))?+'
     rb'(?:"((?:[^"\\]|\\.)*+)"?|([^;\s"]*+(?:\s++(?![^\s=;"]++\s*+=)[^;\s]++)*+))',
     re.DOTALL,
 )

@@ -1,5 +1,6 @@
 """The parts of a message, and what their fields say, as odd as senders write them."""
 
+from collections.abc import Callable
 from urllib.parse import unquote
 
 import pytest
@@ -14,6 +15,7 @@ from app.mail.octets.flowed import unflowed
 from app.mail.octets.headers import Block
 from app.mail.octets.scanner import Scanner
 from app.mail.parts import leaves
+from tests.fuzz.work import assert_linear
 from tests.unit.mail.nasty import attachment, multipart, with_body
 
 
@@ -307,3 +309,11 @@ def test_headers_of_texts_are_looked_at_once_however_many_raw_names_ask(
         raw = with_body(content_type, texts + text % last + 30 * file + b"--x--\r\n")
         assert {part.filename for part in parse(raw).attachments} == {name}
         assert len(looked) == 3
+
+
+def test_the_work_grows_with_the_blanks_among_parameters() -> None:
+    def work(size: int) -> Callable[[], object]:
+        raw = with_body(b"Content-Type: text/plain" + b" " * size + b"; charset=utf-8", b"x")
+        return lambda: parse(raw)
+
+    assert_linear(work, 1_000)
