@@ -6,12 +6,13 @@ choose unique-ids, movers and scanners add header fields that differ from day to
 nothing. What decides then is sizes that agree, or the octets behind the header block.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from app.ledger.lines import Known, is_made_up
 from app.ledger.models import EntryState
+from app.ledger.numbering import PLAIN, Numbering
 from app.mail.fingerprint import Fingerprint
 
 
@@ -192,17 +193,19 @@ def is_alike(line: Known, shown: Fingerprint) -> bool:
     return is_equal or (line.names is not None and line.names == shown.names)
 
 
-def numbers_shown(lines: Iterable[Known], shown: Mapping[int, Fingerprint]) -> bool:
-    """Whether unique-ids that equal message-numbers are nothing else: a number shows other headers than it had, and
-    those that it had stand under a lower number; or all have moved up by as many, where the newest comes first."""
-    lines = [line for line in lines if not line.is_missing and line.unique_id.isdigit()]
-    if _have_moved_up(lines, shown):
+def numbers_shown(
+    lines: Iterable[Known], shown: Mapping[int, Fingerprint], numbering: Numbering = PLAIN
+) -> bool:
+    """Whether unique-ids that follow from message-numbers are nothing else: a number shows other headers than it had,
+    and those that it had stand under a lower number; or all have moved up by as many, where the newest comes first."""
+    numbered = [(numbering.number_of(line.unique_id), line) for line in lines if not line.is_missing]
+    stood = {number: line for number, line in numbered if number is not None}
+    if _have_moved_up(stood, shown):
         return True
     lowest: dict[bytes, int] = {}
     for number in sorted(shown, reverse=True):
         lowest |= {digest: number for digest in (shown[number].headers, shown[number].names) if digest}
-    for line in lines:
-        number = int(line.unique_id)
+    for number, line in stood.items():
         if number in shown and not is_alike(line, shown[number]):
             there = (lowest.get(digest, number) for digest in (line.headers, line.names) if digest)
             if min(there, default=number) < number:
@@ -210,9 +213,9 @@ def numbers_shown(lines: Iterable[Known], shown: Mapping[int, Fingerprint]) -> b
     return False
 
 
-def _have_moved_up(lines: Sequence[Known], shown: Mapping[int, Fingerprint]) -> bool:
+def _have_moved_up(lines: Mapping[int, Known], shown: Mapping[int, Fingerprint]) -> bool:
     """Whether all messages stand so many places higher than they stood, as far as headers tell and were looked at."""
-    stood = {int(line.unique_id): line for line in lines if line.headers or line.names}
+    stood = {number: line for number, line in lines.items() if line.headers or line.names}
     if not stood:
         return False
     first = min(stood)

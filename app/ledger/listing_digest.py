@@ -11,15 +11,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 
-from app.pop3 import RawListing, Sliced, Stat, line_slices
+from app.pop3 import RawListing, Sliced, Stat
 
 _SLICE_OCTETS = 1024 * 1024
 
 _SLICE_LINES = 2048
 _LINE = re.compile(rb"[^\n]*\n")
-_ID_IS_NUMBER = re.compile(rb"([0-9]{1,10})[ \t]+\1[ \t]*\r?\n")
-_IDS_ARE_NUMBERS = re.compile(rb"(?:([0-9]{1,10})[ \t]+\1[ \t]*\r?\n)++")
-_UNREADABLE = re.compile(rb"^[^0-9\n][^\n]*\n", re.MULTILINE)
 _NUMBER = re.compile(rb"[0-9]+(?=[ \t\r\n])")
 
 
@@ -83,24 +80,6 @@ def grown_part(raw: RawListing, last_digest: ListingDigest) -> RawListing:
     """What a grown listing shows behind the last one."""
     stat = Stat(max(raw.stat.count - last_digest.entries, 0), raw.stat.octets)
     return RawListing(stat, raw.uidl[last_digest.uidl_octets :], raw.sizes[last_digest.sizes_octets :])
-
-
-def may_be_numbers(raw: RawListing) -> Sliced[bool]:
-    """Whether every unique-id is its message's number: so do ids that are counted from 1, and ids that are no ids.
-
-    Lines that cannot be read say nothing.
-    """
-    last = raw.uidl[raw.uidl.rfind(b"\n", 0, -1) + 1 :]
-    if not _ID_IS_NUMBER.fullmatch(last) and not _UNREADABLE.fullmatch(last):
-        return False  # the usual answer, without a look at the whole
-    are_there = False
-    for lines in line_slices(raw.uidl):
-        readable = lines if _IDS_ARE_NUMBERS.fullmatch(lines) else _UNREADABLE.sub(b"", lines)
-        if readable and not _IDS_ARE_NUMBERS.fullmatch(readable):
-            return False
-        are_there = are_there or bool(readable)
-        yield
-    return are_there
 
 
 def without(raw: RawListing, numbers: Collection[int]) -> Sliced[RawListing | None]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from app.ledger.diff import Diff, diff
 from app.ledger.lines import Known, ledger_key
 from app.ledger.listing_digest import ListingDigest
+from app.ledger.numbering import Numbering
 from app.pop3 import Line, Listing, Sliced
 
 _SLICE_LINES = 2048
@@ -18,7 +19,7 @@ class ListingView:
 
     ``may_miss``: the server showed all it has, so that what is not listed is missing. ``is_whole``: every line was
     looked at, beside the whole ledger. ``is_confirmed`` is what to remember of an empty listing. ``is_as_before``: the
-    listing is the last one again. ``is_in_doubt``: all unique-ids equal the message-numbers, which they may be;
+    listing is the last one again. ``numbering``: how all unique-ids follow from the message-numbers, which they may be;
     ``has_shifted``: the last one that was known shows another message. ``compares_all``: no id was enough.
     ``excess``: how many messages STAT counts more than it lists, where all lines could be read. As many as the last
     time, they are none: the listing is not short.
@@ -31,11 +32,16 @@ class ListingView:
     malformed: tuple[str, ...] = ()
     is_short: bool = False
     is_confirmed: bool = True
-    is_in_doubt: bool = False
+    numbering: Numbering | None = None
     has_shifted: bool = False
     compares_all: bool = False
     is_as_before: bool = False
     excess: int = 0
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether the unique-ids may be message-numbers."""
+        return self.numbering is not None
 
     @property
     def known(self) -> int:

@@ -14,6 +14,7 @@ from app.ledger.lines import Candidate, Known, is_made_up, ledger_key
 from app.ledger.listing_digest import Change, ListingDigest
 from app.ledger.listing_view import ListingView
 from app.ledger.matching import Matcher
+from app.ledger.numbering import Numbering, numbering
 from app.maildrops.errors import SyncErrorCode, SyncFailed
 from app.sync.blame import blaming
 from app.sync.context import Surveyed, SyncContext
@@ -54,21 +55,21 @@ async def list_messages(sync: SyncContext, *, ids_are_numbers: bool) -> Listed:
 async def view_listing(sync: SyncContext, listed: Listed, last_digest: ListingDigest | None) -> ListingView:
     """Compare the listing with the last one, and read no more of the ledger than their difference needs."""
     raw, mailbox, slices = listed.raw, sync.mailbox, sync.tools.slices
-    is_in_doubt = listed.has_ids and await slices.do(listing_digest.may_be_numbers(raw))
+    made = await slices.do(numbering(raw)) if listed.has_ids else None
     change = Change.OTHER
     if not mailbox.compares_all:
         change = await slices.do(listing_digest.comparing(raw, last_digest))
     if last_digest is not None and change is not Change.OTHER:
-        seen = await _shift(sync, last_digest.entries, is_far=False) if is_in_doubt else Shift.NONE
+        seen = await _shift(sync, made, last_digest.entries, is_far=False) if made else Shift.NONE
         if seen is not Shift.NONE:
-            return await _view_all(sync, raw, last_digest, is_in_doubt=True, seen=seen)
+            return await _view_all(sync, raw, last_digest, made=made, seen=seen)
         if change is Change.NONE and not sync.beginning.due:
             return listing_view.part(
                 (), (), listed=last_digest.entries, malformed=(), now=sync.tools.clock(), is_as_before=True
             )
         if (view := await _view_growth(sync, raw, last_digest)) is not None:
             return view
-    return await _view_all(sync, raw, last_digest, is_in_doubt=is_in_doubt)
+    return await _view_all(sync, raw, last_digest, made=made)
 
 
 async def match(sync: SyncContext, view: ListingView) -> Matcher:
@@ -120,10 +121,10 @@ async def triage_candidates(
 
 async def shows_numbers(sync: SyncContext, surveyed: Surveyed) -> bool:
     """Whether it is sure now that unique-ids which equal the message-numbers are nothing else."""
-    if not surveyed.view.is_in_doubt:
+    made, triaged = surveyed.view.numbering, surveyed.triaged
+    if made is None:
         return False
-    triaged = surveyed.triaged
-    shown = partial(numbers_shown, surveyed.view.diff.own, triaged.shown)
+    shown = partial(numbers_shown, surveyed.view.diff.own, triaged.shown, made)
     return await sync.tools.slices.call(shown, rows=len(triaged.heads))
 
 
@@ -188,18 +189,19 @@ async def _view_all(
     raw: pop3.RawListing,
     last_digest: ListingDigest | None,
     *,
-    is_in_doubt: bool,
+    made: Numbering | None,
     seen: Shift = Shift.NONE,
 ) -> ListingView:
+    """``made``: how all unique-ids follow from the message-numbers."""
     mailbox, maildrop, tools = sync.mailbox, sync.maildrop, sync.tools
     listing = await sync.with_every_id(raw)
-    if is_in_doubt and seen is Shift.NONE:
-        seen = await _shift(sync, len(listing.entries), is_far=True)
+    if made is not None and seen is Shift.NONE:
+        seen = await _shift(sync, made, len(listing.entries), is_far=True)
     earlier: dict[bytes, int] = {}
     if maildrop.generation > 1:
         earlier = await _earlier(sync, {ledger_key(line.unique_id) for line in listing.entries})
     compares_all = mailbox.compares_all or seen is not Shift.NONE
-    made = await compared(
+    found = await compared(
         listing,
         maildrop,
         read=sync.lease.read_long,
@@ -212,7 +214,7 @@ async def _view_all(
     )
     view = listing_view.whole(
         listing,
-        made,
+        found,
         last_digest=last_digest,
         compares_all=compares_all,
         last_excess=None if pop3.lacks_ids(raw, listing) else mailbox.stat_excess,
@@ -222,19 +224,20 @@ async def _view_all(
     is_going_on = mailbox.ids_are_changing and bool(view.diff.fresh or view.diff.due)
     is_wholesale = view.diff.is_wholesale or is_going_on
     diff = replace(view.diff, is_wholesale=is_wholesale)
-    return replace(view, is_in_doubt=is_in_doubt, has_shifted=seen is Shift.SURE, diff=diff)
+    return replace(view, numbering=made, has_shifted=seen is Shift.SURE, diff=diff)
 
 
 async def _parsed(sync: SyncContext, raw: pop3.RawListing) -> pop3.Listing:
     return await sync.tools.slices.do(pop3.parsing(raw, most_entries=sync.most_entries))
 
 
-async def _shift(sync: SyncContext, entries: int, *, is_far: bool) -> Shift:
+async def _shift(sync: SyncContext, made: Numbering, entries: int, *, is_far: bool) -> Shift:
     """Whether known messages stand no longer under their numbers. ``is_far``: much may have come behind them."""
     now = int(sync.tools.clock().timestamp())
     return await shift(
         sync.session,
         partial(_read_part, sync),
+        made,
         entries=entries,
         per_read=sync.tools.rows_per_read if is_far else _LAST,
         is_far=is_far,

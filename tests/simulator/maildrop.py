@@ -54,6 +54,8 @@ class Whims:
     notes_status: bool = False
     is_reversed: bool = False
     ids_are_numbers: bool = False
+    id_of_number: bytes = b"%d"
+    first_number: int = 1  # as those ids have it
     uidl_failures: int = 0
     uidl_words: str = "cannot do that now"
     stat_excess: int = 0
@@ -235,7 +237,8 @@ class SimulatedSession:
         """Closed without QUIT."""
 
     def _unique_id(self, number: int, mail: Mail) -> bytes:
-        return b"%d" % number if self._whims.ids_are_numbers else mail.unique_id
+        at = number - 1 + self._whims.first_number
+        return self._whims.id_of_number % at if self._whims.ids_are_numbers else mail.unique_id
 
     def _served(self, mail: Mail) -> bytes:
         return mail.served(notes_status=self._whims.notes_status)

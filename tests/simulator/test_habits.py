@@ -595,6 +595,21 @@ async def test_numbers_as_ids_lose_and_repeat_nothing_in_whatever_order(
     assert sorted(await bench.subjects()) == list("abcdefgh")
 
 
+@pytest.mark.parametrize(("form", "first"), [(b"%06d", 1), (b"%d", 0), (b"<%d>", 1), (b"#%02d.", 0)])
+async def test_numbers_in_another_form_are_found_out_too(bench: Bench, form: bytes, first: int) -> None:
+    whims = bench.maildrop.whims
+    whims.ids_are_numbers, whims.id_of_number, whims.first_number = True, form, first
+    names = [f"mail {n}" for n in range(10, 22)]
+    put(bench, *names[:9])  # all of one size
+    await syncs(bench, 2)
+    for name in names[9:]:  # beyond 9, where a number gets a digit more
+        del bench.maildrop.mails[0]
+        put(bench, name, *(["another"] if name == names[-1] else []))
+        await syncs(bench, 2)
+    assert await bench.subjects() == [*names, "another"]
+    assert any("message-numbers" in warning for warning in await bench.warnings())
+
+
 async def test_numbers_that_may_be_ids_are_doubted_also_where_all_is_compared(bench: Bench) -> None:
     """Found by the soak: seed 1. A message that nothing names came again once the maildrop was moved."""
     bench.maildrop.whims.ids_are_numbers = bench.maildrop.whims.is_reversed = True

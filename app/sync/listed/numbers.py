@@ -1,4 +1,4 @@
-"""Unique-ids that equal the message-numbers: do numbers show other messages than they did?
+"""Unique-ids that follow from the message-numbers: do numbers show other messages than they did?
 
 A server that counts ids from 1 gives such ids to a young maildrop, a server without ids gives numbers. So the last
 known message is compared under its number, at each sync, and the first one, before which one may have come. Where ids
@@ -12,6 +12,7 @@ from hashlib import sha256
 from app import pop3
 from app.ledger.identity import is_alike
 from app.ledger.lines import Known
+from app.ledger.numbering import Numbering
 from app.mail.fingerprint import Fingerprint, fingerprint, shown
 
 _HEAD = 512 * 1024  # octets of a large message
@@ -34,14 +35,21 @@ class Shift(Enum):
 
 
 async def shift(
-    session: pop3.Pop3Session, read: Read, *, entries: int, per_read: int, is_far: bool, turn: int | None
+    session: pop3.Pop3Session,
+    read: Read,
+    made: Numbering,
+    *,
+    entries: int,
+    per_read: int,
+    is_far: bool,
+    turn: int | None,
 ) -> Shift:
-    """Look at known messages under their numbers, of ``entries`` at most.
+    """Look at known messages under their numbers, of ``entries`` at most. ``made``: how ids follow from them.
 
     ``is_far``: what is known may end far before the last entry. ``turn``: which one between is compared; None: only the
     first and the last are. Headers tell who a message is; where they do not, or the server has no TOP, it is retrieved.
     """
-    probes = await _probes(read, entries=entries, per_read=per_read, is_far=is_far, turn=turn)
+    probes = await _probes(read, made, entries=entries, per_read=per_read, is_far=is_far, turn=turn)
     named = [number for number, line in probes.items() if _is_named(line)]
     told = [(one.number, one.body) async for one in session.top(named, lines=0)]
     heads = {number: shown(body) for number, body in told if isinstance(body, bytes)}
@@ -53,26 +61,27 @@ async def shift(
 
 
 async def _probes(
-    read: Read, *, entries: int, per_read: int, is_far: bool, turn: int | None
+    read: Read, made: Numbering, *, entries: int, per_read: int, is_far: bool, turn: int | None
 ) -> dict[int, Known]:
     """Known lines to look at, by number."""
-    last: Sequence[Known] = ()
+    last: Sequence[tuple[int, Known]] = ()
     for end in range(entries, 0, -per_read):
-        last = await _comparable(read, range(max(end - per_read, 0) + 1, end + 1))
+        last = await _comparable(read, made, range(max(end - per_read, 0) + 1, end + 1))
         if last or not is_far:
             break
     if not last:
         return {}
-    first = await _comparable(read, range(1, min(per_read, entries) + 1))
-    between = [] if turn is None else await _comparable(read, [turn % int(last[-1].unique_id) + 1])
-    return {int(line.unique_id): line for line in (*first[:1], *between, last[-1])}
+    first = await _comparable(read, made, range(1, min(per_read, entries) + 1))
+    between = [] if turn is None else await _comparable(read, made, [turn % last[-1][0] + 1])
+    return dict((*first[:1], *between, last[-1]))
 
 
-async def _comparable(read: Read, numbers: Collection[int]) -> list[Known]:
+async def _comparable(read: Read, made: Numbering, numbers: Collection[int]) -> list[tuple[int, Known]]:
     """Lines under these numbers of which something tells who their message is, in order."""
-    lines = await read([b"%d" % number for number in numbers])
+    by_id = {made.id_of(number): number for number in numbers}
+    lines = await read(list(by_id))
     found = (one for one in lines if not one.is_missing and (_is_named(one) or _may_be_retrieved(one)))
-    return sorted(found, key=lambda line: int(line.unique_id))
+    return sorted(((by_id[line.unique_id], line) for line in found), key=lambda one: one[0])
 
 
 def _is_named(line: Known) -> bool:

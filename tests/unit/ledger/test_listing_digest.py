@@ -13,7 +13,6 @@ from app.ledger.listing_digest import (
     comparing,
     digesting,
     grown_part,
-    may_be_numbers,
     without,
 )
 from app.pop3 import RawListing, Stat, in_one_go
@@ -59,24 +58,6 @@ def test_without_a_digest_or_with_an_unconfirmed_one_everything_is_compared() ->
 def test_what_grew_is_what_stands_behind_the_last_listing() -> None:
     grown = grown_part(listing(b"a", b"b", b"c", b"d"), digest_of(LAST))
     assert (grown.stat.count, grown.uidl, grown.sizes) == (2, b"3 c\r\n4 d\r\n", b"3 10\r\n4 10\r\n")
-
-
-@pytest.mark.parametrize(
-    ("uidl", "expected"),
-    [
-        (b"1 1\r\n2 2\r\n", True),
-        (b"1 1\n2 \t2 \n", True),
-        (b"1 1\r\n2 3\r\n", False),
-        (b"1 a\r\n2 2\r\n", False),
-        (b"1 01\r\n", False),
-        (b"1 1\r\n\0what?\r\n3 3\r\n", True),  # a line that cannot be read says nothing
-        (b"1 1\r\n\0what?\r\n", True),
-        (b"1 a\r\n\0what?\r\n", False),
-        (b"", False),
-    ],
-)
-def test_ids_that_equal_their_numbers_may_be_no_ids(uidl: bytes, expected: bool) -> None:
-    assert in_one_go(may_be_numbers(RawListing(Stat(2, 20), uidl, b""))) is expected
 
 
 @pytest.mark.parametrize("uidl", [b"2 a\r\n", b"1 a\r\n3 b\r\n", b"1 a\r\n2 b", b"1 a\r\n\r\n"])
