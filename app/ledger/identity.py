@@ -50,7 +50,7 @@ class Circumstances:
     ``shared``: ids that are listed several times. ``ids_changed``: ids changed wholesale, now or before.
     ``most_returned``: most of what is listed was away. ``is_wholesale``: most known ids have vanished from this
     listing. ``is_in_doubt``: all ids equal the message-numbers, which they may be; ``compares_all``: they were seen to
-    show other messages, or the maildrop was moved, or an empty listing lacked all, and no id is enough.
+    show other messages, or the maildrop was moved, and no id is enough.
     ``is_reviewed``: a person decides about a change of ids.
     """
 

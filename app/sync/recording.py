@@ -23,7 +23,7 @@ from app.sync.listed.server_facts import columns_shown
 from app.sync.listed.triage import Triaged
 from app.sync.retrieved.batch import renamed_away
 
-_AT_ONCE = ("ids_changed", "ids_are_changing", "ids_are_numbers")  # of what was found out
+_AT_ONCE = ("ids_changed", "ids_are_changing", "ids_are_numbers", "compares_all")  # of what was found out
 _FEW_ROWS = 100  # that are written in some milliseconds
 
 

@@ -64,12 +64,10 @@ async def settle(sync: SyncContext, surveyed: Surveyed, stored: Stored, deletion
     is_undecided = any(candidate.attempts < _DECIDED_AFTER for candidate in stored.undecided)
     is_compared = is_all and not surveyed.triaged.postponed and not is_undecided
     if is_compared:
-        if mailbox.compares_all:
+        if mailbox.compares_all or view.compares_all:
             columns["compares_all"] = False
         if mailbox.ids_are_changing or view.diff.is_wholesale:
             columns["ids_are_changing"] = False
-    if not view.is_confirmed:  # what is there next time was away, though nothing was marked missing
-        columns["compares_all"] = True
     is_changing = not is_compared and (mailbox.ids_are_changing or view.diff.is_wholesale)
     last_digest = None if is_changing else await _digest_left(sync, surveyed, deletions)
     rows = len(view.diff.gone) + len(view.diff.own)

@@ -20,7 +20,7 @@ from app.sync.blame import blaming
 from app.sync.context import Surveyed, SyncContext
 from app.sync.listed.headers import judge_by
 from app.sync.listed.listing import Listed, UidlFailed, list_maildrop
-from app.sync.listed.numbers import Shift, shift
+from app.sync.listed.numbers import Shift, is_comparable, seen_under, shift
 from app.sync.listed.triage import Triaged, triage
 from app.sync.retrieved import copies
 
@@ -28,6 +28,7 @@ _SEVERAL = 5
 # Before a first listing is believed whose length differs each time.
 _TRIED, _TRIED_FOR = 3, timedelta(hours=1)
 _LAST = 3  # known messages of which the last one that can be compared is
+_SAMPLE = 3  # messages from either end
 _TURN_SECONDS = 60  # by which the turn moves on of those that stand between
 
 
@@ -200,7 +201,10 @@ async def _view_all(
     earlier: dict[bytes, int] = {}
     if maildrop.generation > 1:
         earlier = await _earlier(sync, {ledger_key(line.unique_id) for line in listing.entries})
-    compares_all = mailbox.compares_all or seen is not Shift.NONE
+    was_empty = last_digest is not None and not last_digest.is_confirmed
+    if was_empty and await _is_another(sync, listing):
+        sync.findings.columns["compares_all"] = True
+    compares_all = mailbox.compares_all or seen is not Shift.NONE or "compares_all" in sync.findings.columns
     found = await compared(
         listing,
         maildrop,
@@ -243,6 +247,19 @@ async def _shift(sync: SyncContext, made: Numbering, entries: int, *, is_far: bo
         is_far=is_far,
         turn=now // _TURN_SECONDS if sync.mailbox.ids_changed else None,
     )
+
+
+async def _is_another(sync: SyncContext, listing: pop3.Listing) -> bool:
+    """Whether ids stand for other messages, where the last listing was empty and nothing was marked missing.
+
+    They may be counted from 1 again. All of them do then: a few tell.
+    """
+    entries = listing.entries
+    some = [*entries[:_SAMPLE], *entries[-_SAMPLE:]]
+    numbers = {ledger_key(line.unique_id): line.number for line in some}
+    lines = await _read_part(sync, numbers.keys())
+    known = {numbers[one.unique_id]: one for one in lines if not one.is_missing and is_comparable(one)}
+    return await seen_under(sync.session, known) is Shift.SURE
 
 
 async def _read_part(sync: SyncContext, ids: Collection[bytes]) -> list[Known]:

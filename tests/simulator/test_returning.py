@@ -41,6 +41,35 @@ async def test_an_id_that_was_lacking_once_is_looked_at_although_nothing_was_mis
     assert (bench.maildrop.retrievals, bench.maildrop.tops) == (retrievals, tops)
 
 
+async def test_a_maildrop_that_was_empty_once_costs_a_look_at_a_few(bench: Bench) -> None:
+    for number in range(40):
+        bench.maildrop.mails.append(Mail(b"id-%d" % number, letter(f"{number}")))
+    await bench.sync()
+    bench.maildrop.whims.empty_sessions = 1
+    await bench.sync()
+    tops = bench.maildrop.tops
+    assert (await bench.sync())["known"] == 40
+    assert (bench.maildrop.tops - tops, bench.maildrop.retrievals) == (6, 40)
+    assert not (await bench.mailbox()).compares_all
+
+
+async def test_ids_that_count_anew_behind_an_empty_listing_are_all_looked_at(bench: Bench) -> None:
+    """Though the process dies on the way."""
+    bench.write_at_once(2)
+    bench.maildrop.mails = [Mail(b"id-%d" % n, letter(f"old {n}")) for n in range(10, 18)]
+    await bench.sync()
+    bench.maildrop.whims.empty_sessions = 1
+    await bench.sync()
+    bench.maildrop.mails = [Mail(b"id-%d" % n, letter(f"new {n}")) for n in range(10, 18)]
+    for commits in (1, 2):
+        await bench.die_in_sync(commits)
+    await days_later(bench)
+    assert sorted(await bench.subjects()) == sorted(
+        [f"old {n}" for n in range(10, 18)] + [f"new {n}" for n in range(10, 18)]
+    )
+    assert not (await bench.mailbox()).compares_all
+
+
 async def test_the_next_alarm_under_an_id_that_was_away_is_new(bench: Bench) -> None:
     """Headers and size are those of the one before."""
     bench.maildrop.mails = [Mail(b"a-1", alarm("x"))]

@@ -5,7 +5,7 @@ known message is compared under its number, at each sync, and the first one, bef
 were seen to change, so is one between, another each time.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from enum import Enum, auto
 from hashlib import sha256
 
@@ -50,6 +50,11 @@ async def shift(
     first and the last are. Headers tell who a message is; where they do not, or the server has no TOP, it is retrieved.
     """
     probes = await _probes(read, made, entries=entries, per_read=per_read, is_far=is_far, turn=turn)
+    return await seen_under(session, probes)
+
+
+async def seen_under(session: pop3.Pop3Session, probes: Mapping[int, Known]) -> Shift:
+    """Whether other messages than those of the lines stand under these numbers."""
     named = [number for number, line in probes.items() if _is_named(line)]
     told = [(one.number, one.body) async for one in session.top(named, lines=0)]
     heads = {number: shown(body) for number, body in told if isinstance(body, bytes)}
@@ -80,8 +85,13 @@ async def _comparable(read: Read, made: Numbering, numbers: Collection[int]) -> 
     """Lines under these numbers of which something tells who their message is, in order."""
     by_id = {made.id_of(number): number for number in numbers}
     lines = await read(list(by_id))
-    found = (one for one in lines if not one.is_missing and (_is_named(one) or _may_be_retrieved(one)))
+    found = (one for one in lines if not one.is_missing and is_comparable(one))
     return sorted(((by_id[line.unique_id], line) for line in found), key=lambda one: one[0])
+
+
+def is_comparable(line: Known) -> bool:
+    """Whether something tells who the message of a line is, which can be looked at quickly."""
+    return _is_named(line) or _may_be_retrieved(line)
 
 
 def _is_named(line: Known) -> bool:
