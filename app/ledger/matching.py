@@ -229,15 +229,15 @@ class Matcher:
         return verdict
 
     def take_by_doubtful_content(
-        self, candidate: Candidate, marks: Fingerprint, *, same_body: frozenset[EntryId]
+        self, candidate: Candidate, marks: Fingerprint, *, same_body: frozenset[EntryId], is_astray: bool
     ) -> SameAs | None:
         """Take a line by the content of a message that may not be whole: one of its own id, else one that its headers
-        name, as what is left of two messages may be the same nothing."""
-        lines = [
-            *self._left(self._own_by_content, (candidate.unique_id, marks.content)),
-            *(self._left(self._by_content, marks.content) if marks.names is not None else ()),
-            *self.proposed(candidate, marks),
-        ]
+        name, as what is left of two messages may be the same nothing. ``is_astray``: it may be the content of another
+        listed message, so that it tells of its own id alone."""
+        lines = list(self._left(self._own_by_content, (candidate.unique_id, marks.content)))
+        if not is_astray:
+            lines += self._left(self._by_content, marks.content) if marks.names is not None else ()
+            lines += self.proposed(candidate, marks)
         return self._take(candidate, self._same_by_content(candidate, lines, marks, same_body), marks)
 
     def remember(self, unique_id: bytes, occurrence: int, content: bytes, message_seq: int | None) -> None:

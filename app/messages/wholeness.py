@@ -31,9 +31,10 @@ class Doubt(StrEnum):
     TAINTED = "tainted"  # what came behind it is no answer: its end mark may have been none
     LOST = "lost"  # nothing came behind it, and its size is another than LIST said
     ENDED = "ended"  # the session ended within it
+    ASTRAY = "astray"  # it is just as long as LIST said of another message
 
 
-ASKED_FIRST: Final = frozenset({Doubt.TAINTED.value, Doubt.LOST.value})
+ASKED_FIRST: Final = frozenset({Doubt.TAINTED.value, Doubt.LOST.value, Doubt.ASTRAY.value})
 """Doubts after which a message is asked for before all others, and alone."""
 
 
@@ -77,16 +78,26 @@ class Habit:
         total = sum(self.counts.values())
         return total >= _LEAST_LEARNT and 2 * self.counts.get(Fit.MORE, 0) > total
 
+    @property
+    def is_exact(self) -> bool:
+        """Its sizes are those of what it sends, as far as is known: one that is not says something."""
+        total = sum(self.counts.values())
+        exact = self.counts.get(Fit.SENT, 0) + self.counts.get(Fit.LF, 0)
+        return total < _LEAST_LEARNT or 2 * exact > total
+
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """What was retrieved. ``head``: octets of the header block, without the blank line behind it."""
+    """What was retrieved. ``head``: octets of the header block, without the blank line behind it. ``is_astray``: it
+    may be another message.
+    """
 
     size: Size
     head: int
     digest: bytes = b""
     ending: Ending = Ending.ANSWERED
     has_inner_end: bool = False
+    is_astray: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +185,8 @@ def wholeness_of(
     if copy.ending is Ending.NONSENSE or (copy.ending is Ending.LOST and not is_exact):
         return _without_end(copy, before)
     found = _by_size(copy, listed, habit)
+    if found.is_whole and copy.is_astray and habit.is_exact and not is_wanted:
+        return _astray(copy, before)
     if found.doubt is Doubt.SHORT and not (is_wanted or habit.overstates):
         tried = before.attempts if before.doubt == Doubt.SHORT else 0
         if tried < len(_SHORT_AGAIN_IN):
@@ -205,6 +218,22 @@ def _without_end(copy: Copy, before: Before) -> Wholeness:
         return Wholeness(doubt, f"{told}: the message may be cut short, and is not deleted there.")
     attempts = before.attempts + 1 if is_second else 0
     return Wholeness(doubt, f"{told}: it is asked for again, alone.", _DOUBTFUL_AGAIN_IN[attempts], attempts)
+
+
+def _astray(copy: Copy, before: Before) -> Wholeness:
+    """Asked for again, alone. What comes out the same in another session is the message."""
+    told = "It is as long as the server announced another message to be"
+    is_second = before.doubt in ASKED_FIRST
+    if is_second and before.digest == copy.digest:
+        return WHOLE
+    attempts = before.attempts + 1 if is_second else 0
+    if attempts >= len(_DOUBTFUL_AGAIN_IN):
+        return Wholeness(
+            Doubt.ASTRAY, f"{told}, and came out differently each time: it is not deleted there."
+        )
+    return Wholeness(
+        Doubt.ASTRAY, f"{told}: it is asked for again, alone.", _DOUBTFUL_AGAIN_IN[attempts], attempts
+    )
 
 
 def _by_size(copy: Copy, listed: int | None, habit: Habit) -> Wholeness:

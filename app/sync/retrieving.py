@@ -1,6 +1,7 @@
 """What is new is retrieved, and stored batch by batch as it comes."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +18,7 @@ from app.runs.errors import SyncCancelled
 from app.sync.blame import blaming
 from app.sync.context import Surveyed, SyncContext
 from app.sync.listed.headers import ASKED_AT_ONCE, FEW_OCTETS, Judge, heads_of, judge_by
-from app.sync.retrieved import copies
+from app.sync.retrieved import astray, copies
 from app.sync.retrieved.batch import Batch, FeedPlaces, settle
 from app.sync.retrieved.batches import Batches, Outcome
 from app.sync.retrieved.refusals import AlikeRefusals
@@ -129,6 +130,8 @@ class _Store:
         self.undecided: list[Candidate] = []
         self._sync = sync
         self._surveyed = surveyed
+        self._sizes: Mapping[int, int | None] | None = None
+        self._asked: frozenset[int] = frozenset()
         self._bodies = copies.Bodies(sync.tools.database, sync.tools.threads, (sync.maildrop.mailbox_id,))
 
     async def commit(self, outcomes: Sequence[Outcome]) -> None:
@@ -187,6 +190,7 @@ class _Store:
             contents = [o.prepared.fingerprint.content for o in outcomes if o.prepared]
             question = partial(ledger.missing_with, maildrop=sync.maildrop, contents=contents)
             matcher.add(await sync.lease.read(question))
+        outcomes = await self._marked(outcomes)
         batch, self.habit = settle(
             outcomes,
             matcher,
@@ -198,6 +202,15 @@ class _Store:
         )
         sync.beginning.learnt.fits(self.habit)
         return batch
+
+    async def _marked(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        """The outcomes, those with a mark that may be other messages, where the server's sizes tell."""
+        if not self.habit.is_exact or all(map(astray.is_exact, outcomes)):
+            return outcomes
+        if self._sizes is None:
+            self._sizes = await asyncio.to_thread(pop3.sizes_by_number, self._surveyed.listed.raw.sizes)
+            self._asked = frozenset(one.number for one in self._surveyed.triaged.to_retrieve)
+        return astray.marked(outcomes, sizes=self._sizes, asked=self._asked)
 
 
 async def _record_too_large(sync: SyncContext, too_large: Sequence[Candidate]) -> None:

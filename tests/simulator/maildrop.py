@@ -13,7 +13,8 @@ from app.maildrops.learnt import Learnt
 @dataclass
 class Mail:
     """One message on the server. ``sent``: what RETR gives in its place; ``ending``: what comes behind that.
-    ``faults``: what goes wrong with the next retrievals, each once: ``refused``, ``short``, ``nonsense`` behind it.
+    ``faults``: what goes wrong with the next retrievals, each once: ``refused``, ``short``, ``nonsense`` behind it, or
+    the ``next`` message in its place.
     """
 
     unique_id: bytes
@@ -44,6 +45,7 @@ class Whims:
     empty_sessions: int = 0
     short_by: int = 0
     sizes_short_by: int = 0
+    expunges_first: int = 0  # so many behind the listing, and gives their numbers to the others
     garbles_line: bool = False
     refuses: set[bytes] = field(default_factory=set)
     refuses_retr: set[bytes] = field(default_factory=set)  # and shows the headers
@@ -144,6 +146,9 @@ class SimulatedSession:
             self._whims.uidl_failures = max(self._whims.uidl_failures - 1, 0)
             raw = pop3.RawListing(stat, b"", b"".join(sizes))
             raise pop3.UidlUnavailable(f"no UIDL: {words}", words, without_ids=raw)
+        for _ in range(min(self._whims.expunges_first, len(self._mails))):
+            self._maildrop.mails.remove(self._mails.pop(0))
+        self._whims.expunges_first = 0
         return pop3.RawListing(stat, b"".join(uidl), b"".join(sizes))
 
     async def top(self, numbers: Sequence[int], *, lines: int = 0) -> AsyncIterator[pop3.Retrieved]:
@@ -153,6 +158,9 @@ class SimulatedSession:
             self.awaited = number
             self._spend_reply()
             self.awaited = None
+            if number > len(self._mails):
+                yield pop3.Retrieved(number, refused=pop3.Refusal("no such message", None))
+                continue
             mail = self._mails[number - 1]
             if not self._whims.has_top or mail.unique_id in self._whims.refuses:
                 yield pop3.Retrieved(number, refused=pop3.Refusal("no", None))
@@ -184,6 +192,8 @@ class SimulatedSession:
             yield held
 
     def _retrieved(self, number: int) -> pop3.Retrieved:
+        if number > len(self._mails):
+            return pop3.Retrieved(number, refused=pop3.Refusal("no such message", None))
         mail = self._mails[number - 1]
         if mail.unique_id in self._whims.refuses | self._whims.refuses_retr:
             return pop3.Retrieved(
@@ -192,6 +202,8 @@ class SimulatedSession:
         fault = mail.faults.pop(0) if mail.faults else None
         if fault == "refused":
             return pop3.Retrieved(number, refused=pop3.Refusal("not this one now", None))
+        if fault == "next":
+            mail, fault = self._mails[number % len(self._mails)], None
         body = self._served(mail) if mail.sent is None else mail.sent
         if fault is not None:
             ending = pop3.Ending.NONSENSE if fault == "nonsense" else pop3.Ending.ANSWERED

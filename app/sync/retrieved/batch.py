@@ -224,7 +224,10 @@ def _settled(
     candidate, marks = outcome.candidate, outcome.prepared.fingerprint
     same_body = same_bodies.get(candidate.number, frozenset())
     if outcome.wholeness.again_in is not None:
-        if (same := matcher.take_by_doubtful_content(candidate, marks, same_body=same_body)) is not None:
+        same = matcher.take_by_doubtful_content(
+            candidate, marks, same_body=same_body, is_astray=outcome.wholeness.doubt is Doubt.ASTRAY
+        )
+        if same is not None:
             return outcome, same
         return replace(outcome, prepared=None, reason=outcome.wholeness.warning), None
     is_shared = candidate.unique_id in shared

@@ -1,10 +1,20 @@
 """What LIST's size confirms, and what it does not."""
 
+from dataclasses import replace
 from io import BytesIO
 
 import pytest
 
-from app.messages.wholeness import Doubt, Fit, Habit, fit, measured, usable, wholeness_of
+from app.messages.wholeness import (
+    Before,
+    Doubt,
+    Fit,
+    Habit,
+    fit,
+    measured,
+    usable,
+    wholeness_of,
+)
 
 HEAD = b"Subject: x\r\nFrom: a@example.org\r\n"
 WHOLE = HEAD + b"\r\n" + b"A line of the letter.\r\n" * 400
@@ -85,3 +95,20 @@ def test_how_sizes_fit_is_told_apart() -> None:
     assert fit(size, 2 * len(WHOLE)) is Fit.MORE
     assert fit(size, len(WHOLE) + 20) is Fit.OTHER
     assert fit(size, None) is Fit.NONE
+
+
+def test_what_may_be_another_message_is_asked_for_again_and_not_for_ever() -> None:
+    listed = len(WHOLE) - 100
+    copy = replace(measured(WHOLE, listed=listed, digest=b"first"), is_astray=True)
+    first = wholeness_of(copy, listed, Habit.none())
+    assert first.doubt is Doubt.ASTRAY
+    assert first.again_in is not None
+    again = Before(Doubt.ASTRAY, first.attempts, b"first")
+    assert wholeness_of(copy, listed, Habit.none(), again).is_whole, "the same in another session"
+    assert wholeness_of(copy, listed, Habit({Fit.OTHER: 20})).is_whole, "its sizes say nothing"
+    before, tried = Before(), 0
+    while (found := wholeness_of(copy, listed, Habit.none(), before)).again_in is not None:
+        before, tried = Before(Doubt.ASTRAY, found.attempts, b"another each time"), tried + 1
+    assert (tried, found.doubt) == (3, Doubt.ASTRAY)
+    assert wholeness_of(copy, len(WHOLE) * 2, Habit.none()).doubt is Doubt.SHORT, "as of any that is short"
+    assert wholeness_of(copy, 0, Habit.none()).doubt is Doubt.UNSIZED, "that is stored at once"
