@@ -25,12 +25,12 @@ from app.jobs.bell import Bell
 from app.jobs.periodic import Periodic
 from app.jobs.wakeups import Wakeups
 from app.ledger.keeping import let_go
-from app.ledger.repository import begin_maildrop, is_known, judge_again
+from app.ledger.repository import adopt_maildrop, begin_maildrop, is_known, judge_again
 from app.mailboxes import feature as mailboxes
 from app.mailboxes.credentials.keyring import open_vault, seal_old_forms_anew
 from app.mailboxes.credentials.secrets import Vault
+from app.mailboxes.maildrop_moves import LedgerOfMailbox
 from app.mailboxes.repository import try_refused_again, try_unreadable_again
-from app.mailboxes.service import LedgerOfMailbox
 from app.maildrops import feature as maildrops
 from app.messages import feature as messages
 from app.network.lookups import Lookups
@@ -141,7 +141,7 @@ def _features(
 ) -> list[Feature]:
     """Every feature of the service. A worker answers for its health alone."""
     has_api = core.settings.role is not Role.WORKER
-    ledger = LedgerOfMailbox(is_known, begin_maildrop, compare_anew, judge_again)
+    ledger = LedgerOfMailbox(is_known, begin_maildrop, adopt_maildrop, compare_anew, judge_again)
     check = maildrops.connection_check(core, vault=vault, tokens=tools.maildrop.tokens, lookups=lookups)
     features = [health.build(core, backlog=partial(backlog, thresholds=mailboxes.thresholds(core.settings)))]
     if has_api:

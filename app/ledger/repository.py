@@ -130,6 +130,12 @@ def begin_maildrop(db: Session, mailbox_id: MailboxId, now: datetime) -> None:
     db.execute(update(LEDGER).where(ours).values(gone))
 
 
+def adopt_maildrop(db: Session, mailbox_id: MailboxId, earlier: int, current: int) -> None:
+    """An earlier maildrop is back: its lines, all missing until they are listed, are those of the current one."""
+    ours = (LEDGER.c.mailbox_id == mailbox_id) & (LEDGER.c.generation == earlier)
+    db.execute(update(LEDGER).where(ours).values(generation=current))
+
+
 def judge_again(db: Session, mailbox_id: MailboxId, now: datetime) -> None:
     """The criteria changed: what they filtered are candidates again."""
     table = SQLModel.metadata.tables["unique_ids"]

@@ -10,13 +10,13 @@ from app.core import Core, Feature
 from app.mailboxes.credentials.secrets import Vault
 from app.mailboxes.health import Thresholds
 from app.mailboxes.keeping.local_rule import LocalRule
+from app.mailboxes.maildrop_moves import LedgerOfMailbox
 from app.mailboxes.many import batch_routes
 from app.mailboxes.many.batch import Batch, Passes
 from app.mailboxes.many.batch_routes import BatchRoutes
 from app.mailboxes.models import EXPIRY_JOB, REMOVAL_JOB, MailboxId
 from app.mailboxes.routes import MailboxRoutes, StatsOf, router
 from app.mailboxes.schemas import MailboxChange
-from app.mailboxes.service import LedgerOfMailbox
 from app.settings import Settings
 
 

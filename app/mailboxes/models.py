@@ -49,7 +49,8 @@ class Mailbox(SQLModel, table=True):
     ``follow_ups``: how many sessions have gone on with what one left that was cut. ``quiet_syncs``: how many in a row
     have brought nothing new. ``listed_entries``: how many messages the last listing showed.
 
-    ``generation``: how many maildrops have stood behind it: another account is another one. ``compares_all``: the
+    ``generation``: how many maildrops have stood behind it: another account is another one. ``earlier_maildrops``: what
+    is remembered of those before, to know them again (``earlier_maildrops.py``). ``compares_all``: the
     maildrop was moved, so that the next listing is compared message by message. ``ids_are_numbers``: its unique-ids
     proved to be message-numbers. ``ids_are_changing``: most known ids had vanished, and not all that is there
     instead was looked at yet. ``uidl_failures``, since ``uidl_failed_at``: how often UIDL failed in a row.
@@ -165,6 +166,7 @@ class Mailbox(SQLModel, table=True):
     listed_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     ids_changed: bool = Field(default=False, sa_column=Column(Boolean, nullable=False))
     generation: int = Field(default=1, sa_column=Column(Integer, nullable=False, server_default="1"))
+    earlier_maildrops: list[dict[str, Any]] | None = Field(default=None, sa_column=Column(Json))
     compares_all: bool = Field(
         default=False, sa_column=Column(Boolean, nullable=False, server_default=false())
     )

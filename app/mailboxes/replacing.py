@@ -14,6 +14,7 @@ from app.mailboxes import repository, service
 from app.mailboxes.answers import MailboxAnswer
 from app.mailboxes.credentials.secrets import Binding, CredentialsUnreadable, Vault
 from app.mailboxes.keeping.local_rule import LocalRule
+from app.mailboxes.maildrop_moves import LedgerOfMailbox
 from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.registering import register
 from app.mailboxes.schemas import MailboxChange, MaildropMove, NewMailbox, credentials_of
@@ -60,7 +61,7 @@ def put(
     existing: MailboxId | None,
     reach: Reach,
     vault: Vault,
-    ledger: service.LedgerOfMailbox,
+    ledger: LedgerOfMailbox,
     now: datetime,
     allowed: Sequence[IpNetwork] = (),
     kept: LocalRule | None = None,

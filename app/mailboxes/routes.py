@@ -25,6 +25,7 @@ from app.mailboxes.examples import MAILBOXES
 from app.mailboxes.finding import HealthAt, MailboxOrder, WantedMailboxes
 from app.mailboxes.health import Health, HealthState, Thresholds, judge
 from app.mailboxes.keeping.local_rule import LocalRule
+from app.mailboxes.maildrop_moves import LedgerOfMailbox
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus
 from app.mailboxes.naming import ExternalId
 from app.mailboxes.registering import register
@@ -76,7 +77,7 @@ class MailboxRoutes:
     allowed: Sequence[IpNetwork]
     ports: Collection[int]
     stats_of: StatsOf
-    ledger: service.LedgerOfMailbox
+    ledger: LedgerOfMailbox
     end_syncs: Callable[[Session, MailboxId], None]
     passes_test: Callable[[MailboxId, MailboxChange, Caller], Awaitable[None]]
     work_is_due: Callable[[], None]

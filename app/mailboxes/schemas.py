@@ -258,7 +258,8 @@ class MailboxChange(_Checks):
         description="Needed with another `host` or `port`, once something is known of the maildrop. `same`: the "
         "maildrop was moved; what it shows is compared with what is known, and only what is unknown is new. `other`: "
         "another maildrop; all that it shows is new (or a baseline, as `initial_sync` says), and what was known is to "
-        "be read only. Another `username` is another maildrop always.",
+        "be read only. Another `username` is another maildrop, unless only its case differs: then it is compared. One "
+        "that the mailbox had before is that maildrop again, if this is left out.",
     )
     allow_duplicate: bool = Field(default_factory=_unset, description=_ALLOW_DUPLICATE)
 

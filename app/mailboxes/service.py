@@ -1,8 +1,7 @@
 """Changing a mailbox: row and credentials in one transaction; and what holds for registering one too."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +11,7 @@ from sqlmodel import Session
 from app.access.reach import Reach
 from app.errors import AppError, InputFault, invalid_request, not_found, without_secrets
 from app.mailboxes import repository
-from app.mailboxes.credentials.destination import Destination, canonical_host, fields_that_need_credentials
+from app.mailboxes.credentials.destination import Destination, fields_that_need_credentials
 from app.mailboxes.credentials.oauth2 import OAuth2Login
 from app.mailboxes.credentials.secrets import (
     AuthMethod,
@@ -23,13 +22,19 @@ from app.mailboxes.credentials.secrets import (
     Vault,
     auth_method,
 )
-from app.mailboxes.duplicates import is_same_login, refuse_duplicate, refuse_external_id_of_another
+from app.mailboxes.duplicates import (
+    is_same_login,
+    login_key,
+    refuse_duplicate,
+    refuse_external_id_of_another,
+)
 from app.mailboxes.fields import DEFAULT_PORTS, Security
 from app.mailboxes.health import late_at
 from app.mailboxes.keeping.local_rule import LocalRule, refuse_shorter
 from app.mailboxes.labelling import labels_after_change
+from app.mailboxes.maildrop_moves import LedgerOfMailbox, move_of, settle_maildrop
 from app.mailboxes.models import Mailbox, MailboxId, MailboxStatus, Pace
-from app.mailboxes.schemas import MailboxChange, MaildropMove, NewMailbox, credentials_of
+from app.mailboxes.schemas import MailboxChange, NewMailbox, credentials_of
 from app.network.addresses import (
     PortRefused,
     is_allowed,
@@ -66,20 +71,6 @@ _NO_COLUMNS = _CREDENTIALS | {
     "metadata",
 }
 _POLL_FIELDS = {"poll_interval_seconds", "poll_interval_max_seconds"}
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerOfMailbox:
-    """What a change of a mailbox means to its ledger, which stands above: told by functions.
-
-    ``is_known``: anything is known of the maildrop. ``begin_maildrop``: another one stands behind the mailbox.
-    ``compare_anew``: it may show anything from now on. ``judge_again``: the criteria changed.
-    """
-
-    is_known: Callable[[Session, MailboxId], bool]
-    begin_maildrop: Callable[[Session, MailboxId, datetime], None]
-    compare_anew: Callable[[Session, MailboxId], None]
-    judge_again: Callable[[Session, MailboxId, datetime], None]
 
 
 def change(
@@ -129,7 +120,10 @@ def change(
         refuse_duplicate(db, row, reach=reach)
     move = move_of(before, after, wanted.maildrop, is_known=ledger.is_known(db, mailbox_id))
     is_moved = (before.host, before.port, before.username) != (after.host, after.port, after.username)
-    _settle_maildrop(db, row, move, ledger=ledger, is_moved=is_moved, now=now)
+    back = None if wanted.maildrop else login_key(after)
+    settle_maildrop(db, row, move, ledger=ledger, left=login_key(before), back=back, now=now)
+    if move is not None or is_moved:
+        ledger.compare_anew(db, mailbox_id)
     if "labels" in named:
         repository.index_labels(db, row, giving=labelled.giving)
     if "criteria" in named:
@@ -165,60 +159,6 @@ def _refuse_other_facts(row: Mailbox, wanted: MailboxChange) -> None:
     """What cannot be changed, and is sent back as something else than it is."""
     facts = {"id": encode_id("mbx", row.id or 0), "status": row.status, "created_at": row.created_at}
     refuse_other_facts(wanted, facts)
-
-
-def move_of(
-    old: Destination, new: Destination, said: MaildropMove | None, *, is_known: bool
-) -> MaildropMove | None:
-    """PURE  Whether the mailbox has the same maildrop as before, or another one; None: that is no question.
-
-    Raises AppError where it has to be said.
-    """
-    if old.username != new.username:
-        if said is MaildropMove.SAME:
-            raise invalid_request(
-                "/maildrop", "another username is another maildrop: leave this out, or say 'other'"
-            )
-        return MaildropMove.OTHER
-    is_elsewhere = canonical_host(old.host) != canonical_host(new.host) or old.port != new.port
-    if is_elsewhere and said is None and is_known:
-        raise invalid_request(
-            "/maildrop",
-            "with another host or port, say 'same' or 'other'. 'same': the maildrop was moved; each message that it "
-            "shows is compared with what is known, and only unknown ones are new. 'other': it is another maildrop; all "
-            "that it shows is new, or a baseline where initial_sync is from_now, and what was known is to be read only",
-        )
-    return said
-
-
-def _settle_maildrop(
-    db: Session,
-    row: Mailbox,
-    move: MaildropMove | None,
-    *,
-    ledger: LedgerOfMailbox,
-    is_moved: bool,
-    now: datetime,
-) -> None:
-    assert row.id is not None
-    mailbox_id = MailboxId(row.id)
-    if move is MaildropMove.OTHER:
-        ledger.begin_maildrop(db, mailbox_id, now)
-        begin_generation(row, now=now)
-    elif move is MaildropMove.SAME:
-        row.compares_all = True
-    if move is not None or is_moved:
-        ledger.compare_anew(db, mailbox_id)
-
-
-def begin_generation(row: Mailbox, *, now: datetime) -> None:
-    """Another maildrop stands behind the mailbox from now on: nothing that was learnt of the one before holds."""
-    row.generation += 1
-    row.listed_at = row.listed_entries = row.stat_excess = row.uidl_failed_at = row.server = None
-    row.uidl_failures = 0
-    row.ids_changed = row.ids_are_changing = row.ids_are_numbers = row.compares_all = False
-    if row.status == MailboxStatus.NEEDS_REVIEW:
-        row.turn(MailboxStatus.ACTIVE, now=now)
 
 
 def replace_oauth2(db: Session, mailbox_id: MailboxId, *, old: OAuth2, new: OAuth2, vault: Vault) -> None:

@@ -88,6 +88,66 @@ async def test_initial_sync_holds_for_the_new_maildrop(service: Client) -> None:
         assert await subjects(service, mailbox_id) == ["c"]
 
 
+async def test_an_account_that_is_tried_again_repeats_nothing_and_misses_nothing(service: Client) -> None:
+    """By turns two accounts that count ids from 1, whose letters are of one size."""
+    first, second = FakeMaildrop(username="first"), FakeMaildrop(username="second")
+    for n in (1, 2):
+        first.deliver(letter(f"a{n}"), str(n))
+        second.deliver(letter(f"b{n}"), str(n))
+    async with FakePop3Server(first, second) as server:
+        mailbox_id = await service.register(first, server)
+        await service.sync(mailbox_id)
+        await change(service, mailbox_id, username="fisrt", password=second.password)  # mistyped
+        await service.http.post(f"/mailboxes/{mailbox_id}/sync", params={"wait": 30})
+        expected = ["a1", "a2"]
+        for turn, drop, name in ((1, first, "a3"), (2, second, "b3"), (3, first, "a4"), (4, second, "b4")):
+            if turn == 3:
+                drop.remove("1")
+                drop.deliver(letter("a1 again"), "1")
+                expected.append("a1 again")
+            drop.deliver(letter(name), name)
+            expected += [name, "b1", "b2"] if turn == 2 else [name]
+            await change(service, mailbox_id, username=drop.username, password=drop.password)
+            await service.sync(mailbox_id)
+            assert await subjects(service, mailbox_id) == sorted(expected), turn
+            assert (await service.sync(mailbox_id))["report"]["new"] == 0
+        lines = (await service.http.get(f"/mailboxes/{mailbox_id}/unique-ids")).json()["items"]
+        current = {line["generation"] for line in lines if not line["missing_since"]}
+        assert current == {max(line["generation"] for line in lines)}, "the first one's are to be read only"
+        await change(
+            service, mailbox_id, username="first", password=first.password, maildrop="other",
+            server_retention={"mode": "delete_after_retrieve"},
+        )  # fmt: skip
+        report = (await service.sync(mailbox_id))["report"]
+        assert (report["retrieved"], report["deleted"]) == (4, 4), "by the caller's own word all of it is new"
+
+
+async def test_a_baseline_is_still_one_when_a_mistyped_username_is_put_right(service: Client) -> None:
+    drop = FakeMaildrop(username="first")
+    drop.deliver(letter("old"), "1")
+    async with FakePop3Server(drop) as server:
+        mailbox_id = await service.register(drop, server, initial_sync="from_now")
+        await service.sync(mailbox_id)
+        await change(service, mailbox_id, username="fisrt", password=drop.password)
+        drop.deliver(letter("new"), "2")
+        await change(service, mailbox_id, username="first", password=drop.password)
+        await service.sync(mailbox_id)
+        assert await subjects(service, mailbox_id) == ["new"]
+
+
+async def test_a_username_in_another_case_is_compared_message_by_message(service: Client) -> None:
+    drop, other = FakeMaildrop(username="reader"), FakeMaildrop(username="READER")
+    for n in (1, 2, 3):
+        drop.deliver(letter(f"a{n}"), f"id-{n}")
+        other.deliver(letter("another" if n == 2 else f"a{n}"), f"id-{n}")
+    async with FakePop3Server(drop, other) as server:
+        mailbox_id = await service.register(drop, server)
+        await service.sync(mailbox_id)
+        await change(service, mailbox_id, username="READER", password=other.password)
+        assert (await service.sync(mailbox_id))["report"]["retrieved"] == 1
+        assert await subjects(service, mailbox_id) == ["a1", "a2", "a3", "another"]
+
+
 async def test_a_mailbox_of_which_nothing_is_known_may_be_corrected_without_a_word(service: Client) -> None:
     drop = FakeMaildrop()
     drop.deliver(letter("a"), "1")

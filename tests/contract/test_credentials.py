@@ -14,9 +14,10 @@ from app.access.reach import ALL_MAILBOXES
 from app.database import Database
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.credentials.secrets import Binding, Credentials, OAuth2, OAuth2Provider, Vault
+from app.mailboxes.maildrop_moves import LedgerOfMailbox
 from app.mailboxes.models import MailboxId
 from app.mailboxes.schemas import MailboxChange
-from app.mailboxes.service import LedgerOfMailbox, change, replace_oauth2, stored_oauth2
+from app.mailboxes.service import change, replace_oauth2, stored_oauth2
 from tests.contract.test_repositories import NOW, make_mailbox
 
 KEYS = ["a-secret-key-of-the-tests-only"]
@@ -104,6 +105,7 @@ async def test_a_new_token_survives_that_the_old_one_is_sealed_anew_at_the_same_
 EMPTY_LEDGER = LedgerOfMailbox(
     is_known=lambda *_: False,
     begin_maildrop=lambda *_: None,
+    adopt_maildrop=lambda *_: None,
     compare_anew=lambda *_: None,
     judge_again=lambda *_: None,
 )

@@ -14,10 +14,11 @@ from app.errors import AppError
 from app.mailboxes.credentials.destination import Destination
 from app.mailboxes.credentials.secrets import Vault
 from app.mailboxes.duplicates import is_same_login
+from app.mailboxes.maildrop_moves import LedgerOfMailbox
 from app.mailboxes.models import MailboxId
 from app.mailboxes.registering import register
 from app.mailboxes.schemas import MailboxChange, NewMailbox
-from app.mailboxes.service import LedgerOfMailbox, change
+from app.mailboxes.service import change
 from tests.acceptance.test_api import MAILBOX, assert_problem
 from tests.service import running, settings_for
 
@@ -27,6 +28,7 @@ AGAIN = {"allow_duplicate": True}
 NO_LEDGER = LedgerOfMailbox(
     is_known=lambda *_: False,
     begin_maildrop=lambda *_: None,
+    adopt_maildrop=lambda *_: None,
     compare_anew=lambda *_: None,
     judge_again=lambda *_: None,
 )

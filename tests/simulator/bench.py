@@ -18,8 +18,8 @@ from app.ledger import repository as ledger
 from app.ledger.lines import MaildropId
 from app.ledger.models import UniqueIdEntry
 from app.mailboxes import repository as mailboxes
+from app.mailboxes.maildrop_moves import begin_generation
 from app.mailboxes.models import Mailbox, MailboxId
-from app.mailboxes.service import begin_generation
 from app.messages.models import Message
 from app.reading.threads import FairThreads
 from app.runs import claims as claiming

@@ -23,8 +23,8 @@ from app.database.schema import upgrade
 from app.jobs.wakeups import Wakeups
 from app.ledger import repository as ledger
 from app.mailboxes import repository as mailboxes
+from app.mailboxes.maildrop_moves import begin_generation
 from app.mailboxes.models import Mailbox
-from app.mailboxes.service import begin_generation
 from app.messages.models import Message
 from app.reading.threads import FairThreads
 from app.runs import claims as claiming

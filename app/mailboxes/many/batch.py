@@ -19,10 +19,10 @@ from app.database import Database
 from app.errors import AppError, InputFault, invalid_request
 from app.mailboxes import repository, service
 from app.mailboxes.credentials.destination import canonical_host
+from app.mailboxes.maildrop_moves import LedgerOfMailbox
 from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.registering import Registry, register_many
 from app.mailboxes.replacing import MailboxReplacement, put
-from app.mailboxes.service import LedgerOfMailbox
 from app.web.faults import faults_of
 from app.web.requests.places import Places
 
