@@ -88,3 +88,13 @@ async def test_where_sizes_are_guesses_nothing_is_asked_for_twice(bench: Bench) 
     await days_later(bench, 2)
     assert bench.maildrop.retrievals == 60
     assert len(await bench.subjects()) == 60
+
+
+async def test_the_line_end_behind_a_message_that_has_none_makes_it_no_other(bench: Bench) -> None:
+    """Dovecot sends it, as it must, and does not count it."""
+    put(bench, [1_000, 1_002])
+    for mail in bench.maildrop.mails:
+        mail.listed_octets = len(mail.content) - 2
+    await bench.change(server_retention=DELETING)
+    assert (await bench.sync())["retrieved"] == 2
+    assert bench.maildrop.mails == []

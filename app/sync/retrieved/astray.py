@@ -12,11 +12,15 @@ from dataclasses import replace
 from app.messages.wholeness import Copy
 from app.sync.retrieved.batches import Outcome
 
+_LINE_END = range(3)  # octets: none, LF, CRLF
+
 
 def is_exact(outcome: Outcome) -> bool:
-    """Whether nothing came, or just what was announced in one of the counts."""
+    """Whether nothing came, or just what was announced in one of the counts. The line end that a server must send
+    behind a file that has none at its end is not counted by all of them.
+    """
     copy, listed = outcome.copy, outcome.candidate.octets
-    return copy is None or listed is None or copy.size.is_exactly(listed)
+    return copy is None or listed is None or any(copy.size.is_exactly(listed + end) for end in _LINE_END)
 
 
 def marked(
