@@ -100,6 +100,12 @@ class PlayedServer(Stream):
         async with asyncio.timeout_at(until):
             return await self._more()
 
+    def cost(self) -> float:
+        return 0.0
+
+    async def rest(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
     async def is_silent(self, until: float) -> bool:
         if self._coming or self._endless is not None or self._closes:
             return False
