@@ -23,7 +23,7 @@ from benchmarks.servers import started_servers
 from benchmarks.service import Service, mailbox_of, running_service
 from benchmarks.works import SMALL_MEAN_OCTETS, deliver, retrieve_once
 from tests.servers.dovecot import Dovecot, Maildrop
-from tests.servers.processes import private_directory, remove_directory
+from tests.servers.processes import ServerMissing, private_directory, remove_directory
 
 _HERE = Path(__file__).parents[1]
 _FEW, _MANY, _ARRIVING = 20, 10_000, 100
@@ -77,7 +77,7 @@ class _Side:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print."""
+    """Measure and print. Exit code 1 when a service failed, 2 when nothing could be measured."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.before", description=(__doc__ or "").split("\n")[0]
     )
@@ -85,6 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=15, metavar="N", help="turns of each (15)")
     parser.add_argument("--only", action="append", choices=CASES, help="this case only; may be repeated")
     options = parser.parse_args(arguments)
+    if not (options.tree / ".venv/bin/python").exists():
+        parser.error(f"{options.tree} has no .venv: make setup there")
     directory = private_directory("md-before-")
     try:
         with started_servers() as (dovecot, _proxy), ExitStack() as stack:
@@ -97,6 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 sides.append(_Side(service, connection))
             for case in options.only or CASES:
                 print(_compared(case, dovecot, sides, options.rounds), flush=True)
+    except (ServerMissing, ClientFailed) as failure:
+        print(failure, file=sys.stderr)
+        return 2 if isinstance(failure, ServerMissing) else 1
     finally:
         remove_directory(directory)
     return 0

@@ -81,6 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         each for each in ENGINES if not options.only or any(word in each.full_name for word in options.only)
     ]
     able = [each for each in engines if not _missing(each)]
+    left_out = [f"**{each.full_name}**: {why}" for each in engines if (why := _missing(each))]
+    if not able:
+        print("\n".join(left_out) or "No engine has such a name.", file=sys.stderr)
+        return 2
     seen: dict[Engine, list[Turn]] = {each: [] for each in able}
     failed = set[str]()
     directory = private_directory("md-engines-")
@@ -102,7 +106,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     finally:
         remove_directory(directory)
-    left_out = [f"**{each.full_name}**: {why}" for each in engines if (why := _missing(each))]
     left_out += [f"**{name}** failed" for name in sorted(failed)]
     page = _page(facts, {engine: turns for engine, turns in seen.items() if turns}, left_out, options)
     print(page)
@@ -229,7 +232,9 @@ def _page(
         "PostgreSQL flushes to disk. Its statements at rest are those of the engine alone.",
         *left_out,
     ]
-    date = f"Measured on {datetime.now(UTC):%Y-%m-%d} by `python -m benchmarks.engines`."
+    told = f"--jobs {options.jobs} --turns {options.turns} --idle {options.idle:g}"
+    told += "".join(f" --only '{word}'" for word in options.only or ())
+    date = f"Measured on {datetime.now(UTC):%Y-%m-%d} by `python -m benchmarks.engines {told}`."
     said = [*facts, "; ".join(versions)]
     return "\n\n".join([_HEADLINE, bullets(said), table(columns, rows, words=2), bullets(notes), date])
 

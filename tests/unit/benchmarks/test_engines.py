@@ -23,6 +23,16 @@ def test_an_engine_is_measured_and_who_is_not_installed_is_named(
     assert "| jobs of ours by PgQueuer | memory | " in page
     assert "**huey, SQLite**: not installed" in page
     assert page.count("\n| ") == 3
+    assert "`python -m benchmarks.engines --jobs 5 --turns 1 --idle 0.1 --only 'memory' --only" in page
+
+
+def test_where_nobody_can_be_measured_it_is_said_who_is_missing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MAILDELTA_BENCH_PEERS", str(tmp_path))
+    assert main(["--only", "huey, SQLite"]) == 2
+    assert "**huey, SQLite**: not installed" in capsys.readouterr().err
+    assert main(["--only", "nobody"]) == 2
 
 
 def test_a_turn_needs_nothing_but_the_standard_library() -> None:
