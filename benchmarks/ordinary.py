@@ -1,4 +1,4 @@
-"""Letters as people get them: a dozen kinds, each with the headers, encodings and line ends of what is sent today.
+"""Letters as people get them: thirteen kinds, each with the headers, encodings and line ends of what is sent today.
 
 Several Received fields, a DKIM signature, authentication results, quoted-printable in UTF-8, multipart/alternative,
 encoded subjects, CRLF. All of them are made here, always the same for a number.

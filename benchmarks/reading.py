@@ -173,7 +173,8 @@ def _show(text: str, options: argparse.Namespace) -> None:
         facts = bullets([*machine_facts(Path())[:2], f"Measured on {datetime.now(UTC):%Y-%m-%d}."])
         name = "Reading by the API" + (", on PostgreSQL" if options.postgresql else "")
         part = f"## {name}\n\n{facts}\n\n{text}"
-        _RESULTS.write_text(with_part(_RESULTS.read_text(), name[0].lower() + name[1:], part))
+        page = with_part(_RESULTS.read_text(), name[0].lower() + name[1:], part, by="benchmarks.reading")
+        _RESULTS.write_text(page)
 
 
 def _least(readers: Sequence[Callable[[bytes], object]], raw: bytes) -> list[float]:
