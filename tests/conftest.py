@@ -29,8 +29,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """First come tests that share what takes long to make. A process begins with the first third of all tests, and
-    others take from the end of what it has left: so an image or a fleet is made once and not in each process.
+    """Tests that share what takes long to make come first. Each process begins with a run of neighbours, and who has
+    none left takes from the end of what another one has: so an image or a fleet is made once, not in each process.
     """
     items.sort(key=lambda item: not _COSTLY.isdisjoint(item.path.parts), reverse=True)
 
