@@ -9,6 +9,7 @@ from app.mail.fields.words import decoded
 from app.mail.octets.decoding import printable
 from app.mail.octets.flowed import unflowed
 from app.mail.octets.headers import split_headers, split_usual
+from app.mail.octets.transfer import decoded_pieces, decoded_whole
 from tests.fuzz.laws import law
 
 _PIECES_OF_HEADERS: Final = st.lists(
@@ -27,6 +28,23 @@ _FLOWING: Final = st.lists(
 _VALUES: Final = st.lists(
     st.sampled_from(["a", "b c", " ", "\t", "\t\t", "\x0b", "\x00", "\x1b", "\x7f", "=?", "~"]), max_size=8
 ).map("".join)
+_WORDS: Final = st.builds(
+    lambda charset, encoding, content: b"=?%s?%s?%s?=" % (charset, encoding, b"".join(content)),
+    st.sampled_from([b"utf-8", b"UTF-8", b"utf-8*de", b"us-ascii", b"iso-8859-1", b"iso-2022-jp", b"x"]),
+    st.sampled_from([b"q", b"Q", b"b", b"B"]),
+    st.lists(
+        st.sampled_from([b"a", b"_", b"=", b"=41", b"=C3=A4", b"=E4", b"=0A", b"=E2=80=AE", b"YQ==", b"w6Q=", b"YWJj",
+                         b"77u/", b"AAAA", b" ", b"?", b"\xc3\xa4"]),
+        max_size=5,
+    ),
+)  # fmt: skip
+_ENCODED: Final = st.lists(
+    st.sampled_from(
+        [b"=", b"=\r\n", b"=\n", b" ", b"\t", b"=41", b"==", b"a", b"\r", b"\n", b"=3D", b"YWJj", b"YQ==", b"\r\n",
+         b"\n--\n", b"\n-- \nof a list\n", b"three words of", b"\xc3"]
+    ),
+    max_size=8,
+).map(b"".join)  # fmt: skip
 
 
 @law(_PIECES_OF_HEADERS, _LINE_ENDS, _LINE_ENDS, examples=600)
@@ -48,6 +66,23 @@ def test_lines_flow_as_they_do_one_by_one(text: str, delsp: bool) -> None:
 def test_a_value_without_encoded_words_is_what_can_be_printed_of_it(value: str) -> None:
     if "=?" not in value and "\x1b" not in value:
         assert decoded(value.encode(), []) == printable(value)
+
+
+@law(_WORDS, examples=600)
+def test_an_encoded_word_alone_says_what_it_says_among_others(word: bytes) -> None:
+    alone: list[str] = []
+    among: list[str] = []
+    assert decoded(word, alone) + " " == decoded(word + b" ", among)
+    assert alone == among
+
+
+@law(_ENCODED, st.sampled_from(["quoted-printable", "base64"]), st.integers(0, 20), examples=900)
+def test_a_body_at_once_is_decoded_as_in_pieces(data: bytes, encoding: str, cut: int) -> None:
+    at_once: list[str] = []
+    in_pieces: list[str] = []
+    pieces = decoded_pieces((data[:cut], data[cut:]), encoding, Budget(in_pieces), in_pieces)
+    assert decoded_whole(data, encoding, Budget(at_once), at_once) == b"".join(pieces)
+    assert at_once == in_pieces
 
 
 def _unflowed_line_by_line(text: str, *, delsp: bool) -> str:

@@ -16,7 +16,7 @@ def end_of_comment(text: str, start: int) -> int:
 
 
 def without_comments(text: str) -> str:
-    """A text without those that are closed."""
+    """A text without its comments, up to the first one that is never closed."""
     kept, at = [], 0
     while (start := text.find("(", at)) >= 0 and (end := end_of_comment(text, start)) >= 0:
         kept.append(text[at:start])

@@ -81,17 +81,16 @@ def addresses(values: Sequence[bytes], found: list[str], *, charset: str = "") -
 
 # Most messages of a mailbox are to the same people, and from some who have written before.
 @lru_cache(maxsize=256)
-def _remembered(value: bytes, charset: str) -> tuple[tuple[Address, ...], list[str]]:
+def _remembered(value: bytes, charset: str) -> tuple[tuple[Address, ...], tuple[str, ...]]:
     """The people of a short value, and what is odd about them."""
     odd: list[str] = []
     usual = [_one_usual(one.strip(b" \t"), odd) for one in value.split(b",")]
     people = tuple(filter(None, usual))
-    if len(people) < len(usual) or (
-        odd and len(people) > 1
-    ):  # it is told of words before it is told of people
+    # Of several people all that is odd about words is told first, then what is odd about each of them.
+    if len(people) < len(usual) or (odd and len(people) > 1):
         odd.clear()
         people = tuple(people_in(value, odd, charset=charset))
-    return people, odd
+    return people, tuple(odd)
 
 
 def _one_usual(value: bytes, odd: list[str]) -> Address | None:

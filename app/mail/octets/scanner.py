@@ -70,9 +70,8 @@ class Scanner:
         self._has_cr_cr_lf = False  # headers have lines that end so
         self._is_behind_cr = False  # what comes next begins a line, though no LF is before it
         self._marks: list[bytes] = []  # the boundaries of the open multiparts
-        self._delimiters: dict[
-            bytes, Delimiter
-        ] = {}  # by what stands behind the hyphens; the outermost count
+        # By what stands behind the hyphens; of multiparts that have the same, the outermost counts.
+        self._delimiters: dict[bytes, Delimiter] = {}
         self._needle = b""  # what every delimiter begins with, its line end before it
         self._require(_CR_ALONE + 1)
         if self._has_only_cr():
