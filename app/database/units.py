@@ -32,6 +32,8 @@ _READER_THREADS = 4
 _SEARCHER_THREADS = 2
 _POSTGRESQL_WRITERS = 8
 _TOGETHER_SECONDS = 0.02  # who asks little does not wait for all who ask much
+_ATTEMPTS = 3
+_ATTEMPTS_AFTER_DEADLOCKS = 10  # each one lets somebody else commit
 # PostgreSQL's own idle_in_transaction_session_timeout does not see those who idle behind many rows: the driver ends
 # these with a Flush, which stops that clock.
 _END_FROZEN = text("""
@@ -65,6 +67,10 @@ class Database:
 
     A unit of work may be run again (a deadlock on PostgreSQL, a failure of one that shared its transaction), so it
     must have no effect but on ``db``.
+
+    Deadlocks are to be expected where units share a transaction, though each takes its locks in the same order: the
+    second one asks for its first lock while the last lock of the first one, mostly the feed, is held. PostgreSQL ends
+    the transaction that has waited longest, which may be that of a unit by itself, several times in a row.
     """
 
     def __init__(self, url: str, *, traces: Traces | None = None, is_pooled: bool = False) -> None:
@@ -190,16 +196,17 @@ class Database:
         return _each_alone(self._write_alone, changes)
 
     def _write_alone(self, change: "_Change") -> Sequence[Any]:
-        for attempts_left in (2, 1, 0):
+        attempts = 0
+        while True:
+            attempts += 1
             try:
                 return self._commit_together([change])
             except _CommitFailed as failed:
                 error, may_be_done = failed.error, True
             except SQLAlchemyError as failed:
                 error, may_be_done = failed, False
-            if not (attempts_left and _may_succeed_again(error, may_be_done=may_be_done)):
+            if attempts >= _attempts_that_may_help(error, may_be_done=may_be_done):
                 raise _storage_failed(error) from error
-        raise AssertionError("unreachable")
 
     def _commit_together(self, changes: "Sequence[_Change]") -> Sequence[Any]:
         durable = any(change.durable for change in changes)
@@ -284,16 +291,18 @@ def _each_alone(run: Callable[[Any], Sequence[Any]], works: Sequence[Any]) -> li
     return outcomes
 
 
-def _may_succeed_again(error: SQLAlchemyError, *, may_be_done: bool) -> bool:
-    """Deadlocks, serialisation failures and a connection that a restarted server dropped; nothing else.
+def _attempts_that_may_help(error: SQLAlchemyError, *, may_be_done: bool) -> int:
+    """How often a unit of work that fails so is tried, the first time included: 1, if it would only fail again.
 
-    A connection that is lost while COMMIT is under way leaves open whether it was done: nothing is done twice.
-    A foreign key that a neighbour removed in the meantime (the content of a last message) is looked up anew.
+    Deadlocks, serialisation failures and a connection that a restarted server dropped; nothing else. A connection that
+    is lost while COMMIT is under way leaves open whether it was done: nothing is done twice. A foreign key that a
+    neighbour removed in the meantime (the content of a last message) is looked up anew.
     """
     code = getattr(getattr(error, "orig", None), "sqlstate", None)
-    return code in {"40001", "40P01", "23503"} or (
-        not may_be_done and bool(getattr(error, "connection_invalidated", False))
-    )
+    if code in {"40001", "40P01"}:
+        return _ATTEMPTS_AFTER_DEADLOCKS
+    is_lost = bool(getattr(error, "connection_invalidated", False))
+    return _ATTEMPTS if code == "23503" or (is_lost and not may_be_done) else 1
 
 
 def _storage_failed(error: SQLAlchemyError) -> Exception:

@@ -15,6 +15,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, SQLModel, select
 
 from app.access.models import ApiKey
@@ -194,6 +195,34 @@ async def test_one_change_that_fails_takes_no_other_with_it(database: Database) 
     assert [type(each) for each in outcomes].count(RuntimeError) == 1
     assert [each for each in outcomes if isinstance(each, int)] == [n for n in range(20) if n != 7]
     assert await count_keys(database) == 19
+
+
+async def test_a_change_is_tried_again_where_that_may_help_and_most_often_after_deadlocks(
+    postgres_url: str,
+) -> None:
+    tried = 0
+
+    def change(db: Session, *, failure: str, failures: int) -> int:
+        nonlocal tried
+        tried += 1
+        if tried <= failures:
+            db.execute(text(f"DO $$ BEGIN RAISE 'of a test' USING ERRCODE = '{failure}'; END $$"))
+        return tried
+
+    database = Database(postgres_url)
+    for failure, most in {
+        "deadlock_detected": 10,
+        "serialization_failure": 10,
+        "foreign_key_violation": 3,
+        "unique_violation": 1,
+    }.items():
+        tried = 0
+        assert await database.write(partial(change, failure=failure, failures=most - 1)) == most
+        tried = 0
+        with pytest.raises((StorageFailed, IntegrityError)):
+            await database.write(partial(change, failure=failure, failures=most))
+        assert tried == most, failure
+    database.close()
 
 
 async def test_changes_in_one_transaction_do_not_see_the_objects_of_each_other(database: Database) -> None:
