@@ -14,8 +14,8 @@ An example, with one writer thread. Sync A commits and the thread is idle: A run
 arrive. When A has ended, the thread takes B, C and D together: one transaction, one flush to the disk, and one call
 into the event loop, in which three futures get their results.
 
-*Threads.* The first piece of work wakes one thread, when the event loop has done its turn: a thread that were woken
-sooner would fight with it for the interpreter, and take the first piece alone. Another thread joins only when the
+*Threads.* The first piece of work wakes one thread, when the event loop has done its turn: a thread that is woken
+sooner fights with it for the interpreter, and takes the first piece alone. Another thread joins only when the
 oldest piece has waited for ``_PATIENCE``: threads that take turns at the interpreter cost more than they spare, unless
 what they run waits for something else (a lock, a disk, a server). Each takes its share of the queue, so that a slow
 batch delays only itself. A thread that finds the queue empty goes to sleep; ``_at_work`` counts those that are awake.
@@ -70,8 +70,8 @@ class BatchingExecutor(Generic[Work]):
         self._waiting: deque[_Pending[Work]] = deque()
         self._at_work = 0
         self._is_closed = False
-        self._is_to_call = False  # at the end of this turn of the event loop, in whose thread alone it is
         self._help: asyncio.TimerHandle | None = None
+        self._is_to_call = False  # at the end of this turn of the event loop, in whose thread alone it is
         self._turns: SimpleQueue[bool] = SimpleQueue()  # one wakes one thread; False: go home
         self._threads = [Thread(target=self._serve, name=f"{name}_{n}", daemon=True) for n in range(threads)]
         for thread in self._threads:
@@ -112,10 +112,9 @@ class BatchingExecutor(Generic[Work]):
         """Wake a thread for what came in this turn."""
         self._is_to_call = False
         with self._lock:
-            if self._waiting:
-                self._call_a_thread(self._waiting[0].loop.time())
+            self._call_a_thread()
 
-    def _call_a_thread(self, now: float) -> None:
+    def _call_a_thread(self) -> None:
         """Wake the first thread at once, another one when the oldest piece has waited too long.
 
         In the event loop's thread, with the lock held.
@@ -123,7 +122,7 @@ class BatchingExecutor(Generic[Work]):
         if not self._waiting or self._at_work == len(self._threads):
             return
         oldest = self._waiting[0]
-        look_again = oldest.since + _PATIENCE
+        now, look_again = oldest.loop.time(), oldest.since + _PATIENCE
         if self._at_work == 0 or now >= look_again:
             self._wake_one()
             look_again = now + _PATIENCE  # that one may get stuck as well, before what is behind
@@ -138,8 +137,7 @@ class BatchingExecutor(Generic[Work]):
     def _help_the_late(self) -> None:
         with self._lock:
             self._help = None
-            if self._waiting:
-                self._call_a_thread(self._waiting[0].loop.time())
+            self._call_a_thread()
 
     def _serve(self) -> None:
         while self._turns.get():
