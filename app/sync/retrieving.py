@@ -1,7 +1,7 @@
 """What is new is retrieved, and stored batch by batch as it comes."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -130,8 +130,7 @@ class _Store:
         self.undecided: list[Candidate] = []
         self._sync = sync
         self._surveyed = surveyed
-        self._sizes: Mapping[int, int | None] | None = None
-        self._asked: frozenset[int] = frozenset()
+        self._announced: astray.Announced | None = None
         self._bodies = copies.Bodies(sync.tools.database, sync.tools.threads, (sync.maildrop.mailbox_id,))
 
     async def commit(self, outcomes: Sequence[Outcome]) -> None:
@@ -207,10 +206,10 @@ class _Store:
         """The outcomes, those with a mark that may be other messages, where the server's sizes tell."""
         if not self.habit.is_exact or all(map(astray.is_exact, outcomes)):
             return outcomes
-        if self._sizes is None:
-            self._sizes = await asyncio.to_thread(pop3.sizes_by_number, self._surveyed.listed.raw.sizes)
-            self._asked = frozenset(one.number for one in self._surveyed.triaged.to_retrieve)
-        return astray.marked(outcomes, sizes=self._sizes, asked=self._asked)
+        if self._announced is None:
+            raw, to_retrieve = self._surveyed.listed.raw, self._surveyed.triaged.to_retrieve
+            self._announced = await asyncio.to_thread(astray.Announced.of, raw, to_retrieve)
+        return astray.marked(outcomes, self._announced)
 
 
 async def _record_too_large(sync: SyncContext, too_large: Sequence[Candidate]) -> None:

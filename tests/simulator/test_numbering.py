@@ -98,3 +98,14 @@ async def test_the_line_end_behind_a_message_that_has_none_makes_it_no_other(ben
     await bench.change(server_retention=DELETING)
     assert (await bench.sync())["retrieved"] == 2
     assert bench.maildrop.mails == []
+
+
+async def test_stuffed_dots_that_a_server_counts_make_a_message_no_other(bench: Bench) -> None:
+    """RFC 1939 §11 counts none."""
+    first = letter("first", size=1_000, body=".line\r\n")
+    second = letter("second", size=1_000 + first.count(b"\n."), body=".line\r\n")
+    for name, content in ((b"1-", first), (b"2-", second)):
+        bench.maildrop.mails.append(Mail(name, content, listed_octets=len(content) + content.count(b"\n.")))
+    await bench.change(server_retention=DELETING)
+    assert (await bench.sync())["retrieved"] == 2
+    assert bench.maildrop.mails == []

@@ -5,43 +5,60 @@ sizes alone prove nothing, for many messages are of one size: what is as long as
 where that one did not come as it was announced, or is the same octets.
 """
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
+from app import pop3
+from app.ledger.lines import Candidate
 from app.messages.wholeness import Copy
 from app.sync.retrieved.batches import Outcome
 
 _LINE_END = range(3)  # octets: none, LF, CRLF
 
 
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What a batch is compared with. ``only``: of each size in LIST's answer the one message that has it; None: several
+    have. ``asked``: the numbers of all messages that are retrieved.
+    """
+
+    only: Mapping[int, int | None]
+    asked: Collection[int]
+
+    @classmethod
+    def of(cls, raw: pop3.RawListing, to_retrieve: Iterable[Candidate]) -> Self:
+        """Of a whole listing, which may be long: for a thread."""
+        only: dict[int, int | None] = {}
+        for number, size in pop3.sizes_by_number(raw.sizes).items():
+            if size:
+                only[size] = None if size in only else number
+        return cls(only, frozenset(candidate.number for candidate in to_retrieve))
+
+
 def is_exact(outcome: Outcome) -> bool:
     """Whether nothing came, or just what was announced in one of the counts. The line end that a server must send
-    behind a file that has none at its end is not counted by all of them.
+    behind a file that has none at its end is not counted by all of them, and stuffed dots are by some.
     """
     copy, listed = outcome.copy, outcome.candidate.octets
-    return copy is None or listed is None or any(copy.size.is_exactly(listed + end) for end in _LINE_END)
+    if copy is None or listed is None:
+        return True
+    return any(copy.size.is_exactly(listed - dots + end) for dots in (0, copy.size.dots) for end in _LINE_END)
 
 
-def marked(
-    outcomes: Sequence[Outcome], *, sizes: Mapping[int, int | None], asked: Collection[int]
-) -> list[Outcome]:
-    """The outcomes, those with a mark that may be another message's. ``sizes``: LIST's; ``asked``: all numbers of
-    messages that are retrieved."""
-    wanted = {size for one in outcomes if one.copy and not is_exact(one) for size in _sizes_of(one.copy)}
-    places: defaultdict[int, list[int]] = defaultdict(list)
-    for number, size in sizes.items():
-        if size and size in wanted:
-            places[size].append(number)
+def marked(outcomes: Sequence[Outcome], announced: Announced) -> list[Outcome]:
+    """The outcomes, those with a mark that may be another message's."""
     batch = {one.candidate.number: one for one in outcomes}
 
     def judged(outcome: Outcome) -> Outcome:
         copy = outcome.copy
         if copy is None or is_exact(outcome):
             return outcome
-        others = {number for size in _sizes_of(copy) for number in places[size]}
-        is_astray = len(others) == 1 and _speaks_for(others.pop(), outcome, batch, asked)
-        return replace(outcome, copy=replace(copy, is_astray=True)) if is_astray else outcome
+        others = {announced.only[size] for size in _sizes_of(copy) if size in announced.only}
+        other = others.pop() if len(others) == 1 else None
+        if other is None or not _speaks_for(other, outcome, batch, announced.asked):
+            return outcome
+        return replace(outcome, copy=replace(copy, is_astray=True))
 
     return [judged(outcome) for outcome in outcomes]
 
