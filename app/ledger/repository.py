@@ -121,19 +121,23 @@ def is_known(db: Session, mailbox_id: MailboxId) -> bool:
     return db.execute(one).first() is not None
 
 
-def begin_maildrop(db: Session, mailbox_id: MailboxId, now: datetime) -> None:
-    """Another maildrop stands behind the mailbox: what is known of the one before is to be read only."""
+def begin_maildrop(db: Session, mailbox_id: MailboxId, now: datetime) -> int:
+    """Another maildrop stands behind the mailbox: what is known of the one before is to be read only. How many of its
+    messages were there."""
     mailbox = mailboxes.get(db, mailbox_id)
     listed_at = mailbox.listed_at if mailbox is not None else None
     ours = (LEDGER.c.mailbox_id == mailbox_id) & LEDGER.c.missing_since.is_(None)
     gone = {"missing_since": now, "last_seen_at": func.coalesce(listed_at, LEDGER.c.first_seen_at)}
-    db.execute(update(LEDGER).where(ours).values(gone))
+    hidden = db.execute(update(LEDGER).where(ours).values(gone))
+    return int(hidden.rowcount)  # type: ignore[attr-defined]  # a CursorResult has it
 
 
-def adopt_maildrop(db: Session, mailbox_id: MailboxId, earlier: int, current: int) -> None:
-    """An earlier maildrop is back: its lines, all missing until they are listed, are those of the current one."""
+def adopt_maildrop(db: Session, mailbox_id: MailboxId, earlier: int, current: int) -> int:
+    """An earlier maildrop is back: its lines, all missing until they are listed, are those of the current one. How many
+    are left of them."""
     ours = (LEDGER.c.mailbox_id == mailbox_id) & (LEDGER.c.generation == earlier)
-    db.execute(update(LEDGER).where(ours).values(generation=current))
+    taken = db.execute(update(LEDGER).where(ours).values(generation=current))
+    return int(taken.rowcount)  # type: ignore[attr-defined]  # a CursorResult has it
 
 
 def judge_again(db: Session, mailbox_id: MailboxId, now: datetime) -> None:

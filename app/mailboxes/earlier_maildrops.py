@@ -16,13 +16,15 @@ _MOST: Final = 50  # are remembered
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarlierMaildrop:
-    """One of them: its login, its generation, and what had been found out about its listings."""
+    """One of them: its login, its generation, what had been found out about its listings, and how many of its messages
+    were there when it was left."""
 
     login: LoginKey
     generation: int
     listed_at: datetime | None
     ids_changed: bool = False
     ids_are_numbers: bool = False
+    present: int = 0
 
     @classmethod
     def read(cls, kept: dict[str, Any]) -> Self:
@@ -40,6 +42,7 @@ class EarlierMaildrop:
             "listed_at": self.listed_at.isoformat() if self.listed_at else None,
             "ids_changed": self.ids_changed,
             "ids_are_numbers": self.ids_are_numbers,
+            "present": self.present,
         }
 
 

@@ -18,14 +18,14 @@ from app.mailboxes.schemas import MaildropMove
 class LedgerOfMailbox:
     """What a change of a mailbox means to its ledger, which stands above: told by functions.
 
-    ``is_known``: anything is known of the maildrop. ``begin_maildrop``: another one stands behind the mailbox.
-    ``adopt_maildrop``: an earlier one does again. ``compare_anew``: it may show anything from now on. ``judge_again``:
-    the criteria changed.
+    ``is_known``: anything is known of the maildrop. ``begin_maildrop``: another one stands behind the mailbox;
+    how many messages were there. ``adopt_maildrop``: an earlier one does again; how many lines are left of it.
+    ``compare_anew``: it may show anything from now on. ``judge_again``: the criteria changed.
     """
 
     is_known: Callable[[Session, MailboxId], bool]
-    begin_maildrop: Callable[[Session, MailboxId, datetime], None]
-    adopt_maildrop: Callable[[Session, MailboxId, int, int], None]
+    begin_maildrop: Callable[[Session, MailboxId, datetime], int]
+    adopt_maildrop: Callable[[Session, MailboxId, int, int], int]
     compare_anew: Callable[[Session, MailboxId], None]
     judge_again: Callable[[Session, MailboxId, datetime], None]
 
@@ -74,26 +74,28 @@ def settle_maildrop(
         row.compares_all = True
     if move is not MaildropMove.OTHER:
         return
-    ledger.begin_maildrop(db, mailbox_id, now)
+    present = ledger.begin_maildrop(db, mailbox_id, now)
     earlier = [EarlierMaildrop.read(kept) for kept in row.earlier_maildrops or ()]
     again = None if back is None else found(earlier, back)
-    earlier = with_left(earlier, _as_left(row, left))
+    earlier = with_left(earlier, _as_left(row, left, present=present))
     begin_generation(row, now=now)
     if again is not None:
         earlier = without(earlier, again.login)
-        ledger.adopt_maildrop(db, mailbox_id, again.generation, row.generation)
-        row.listed_at, row.ids_changed = again.listed_at, again.ids_changed
-        row.ids_are_numbers = again.ids_are_numbers
+        lines = ledger.adopt_maildrop(db, mailbox_id, again.generation, row.generation)
+        if lines >= again.present:  # else they were forgotten meanwhile, and it begins anew
+            row.listed_at, row.ids_changed = again.listed_at, again.ids_changed
+            row.ids_are_numbers = again.ids_are_numbers
     row.earlier_maildrops = [one.kept for one in earlier]
 
 
-def _as_left(row: Mailbox, login: LoginKey) -> EarlierMaildrop:
+def _as_left(row: Mailbox, login: LoginKey, *, present: int) -> EarlierMaildrop:
     return EarlierMaildrop(
         login=login,
         generation=row.generation,
         listed_at=row.listed_at,
         ids_changed=row.ids_changed,
         ids_are_numbers=row.ids_are_numbers,
+        present=present,
     )
 
 

@@ -104,8 +104,8 @@ async def test_a_new_token_survives_that_the_old_one_is_sealed_anew_at_the_same_
 
 EMPTY_LEDGER = LedgerOfMailbox(
     is_known=lambda *_: False,
-    begin_maildrop=lambda *_: None,
-    adopt_maildrop=lambda *_: None,
+    begin_maildrop=lambda *_: 0,
+    adopt_maildrop=lambda *_: 0,
     compare_anew=lambda *_: None,
     judge_again=lambda *_: None,
 )

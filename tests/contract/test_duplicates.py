@@ -27,8 +27,8 @@ ONCE = {name: value for name, value in MAILBOX.items() if name != "allow_duplica
 AGAIN = {"allow_duplicate": True}
 NO_LEDGER = LedgerOfMailbox(
     is_known=lambda *_: False,
-    begin_maildrop=lambda *_: None,
-    adopt_maildrop=lambda *_: None,
+    begin_maildrop=lambda *_: 0,
+    adopt_maildrop=lambda *_: 0,
     compare_anew=lambda *_: None,
     judge_again=lambda *_: None,
 )
