@@ -70,8 +70,6 @@ _RUNNING = (
 )
 _HOST = func.rtrim(func.lower(_MAILBOXES.c.host), ".")
 _SERVER_OF = case((_MAILBOXES.c.is_private, _HOST + ":" + cast_in_sql(_MAILBOXES.c.port, Text)), else_=_HOST)
-_SERVER = select_columns(_SERVER_OF).where(_MAILBOXES.c.id == bindparam("of")).scalar_subquery()
-_PACE = select_columns(_MAILBOXES.c.pace).where(_MAILBOXES.c.id == bindparam("of")).scalar_subquery()
 
 # One claims at a time, so that two can never both take the last place. A worker that is frozen with the lock in
 # its hand loses it with its connection.
@@ -157,9 +155,7 @@ def request(
     """The queued or running sync of the mailbox, made now if there is none, as a child of the span ``traceparent``; to
     be read only: a plain row.
     """
-    row = _queued(mailbox_id, trigger, now) | {"of": mailbox_id, "traceparent": traceparent}
-    made = db.connection().execute(_insert_and_return(db.get_bind().dialect.name), [row]).first()
-    found = active(db, mailbox_id) if made is None else cast("Sync", made)
+    found = _request_one(db, mailbox_id, trigger, now, traceparent) or active(db, mailbox_id)
     assert found is not None
     return found
 
@@ -175,7 +171,7 @@ def request_each(
     """Have each of these mailboxes a queued or running sync; those that wait longest come first."""
     if mailbox_ids:
         given = {"each": mailbox_ids, "trigger": trigger.value, "now": now, "traceparent": traceparent}
-        db.connection().execute(_insert_each_on(db.get_bind().dialect.name), given)
+        db.connection().execute(_insert_on(db.get_bind().dialect.name), given)
 
 
 def active_of(db: Session, mailbox_ids: Sequence[MailboxId]) -> dict[MailboxId, SyncId]:
@@ -278,11 +274,10 @@ def take(
 
     Raises LeaseLost when a sync runs, or ran ``since`` this work began.
     """
-    row = _queued(mailbox_id, Trigger.MANUAL, now) | {"of": mailbox_id}
-    insert = _insert_on(db.get_bind().dialect.name)
-    new = db.connection().execute(insert.returning(_SYNCS.c.id), [row]).scalar()
-    held = (SyncId(new), 0) if new is not None else since
-    if held is None or last_turn(db, mailbox_id, before=new and SyncId(new)) != since:
+    made = _request_one(db, mailbox_id, Trigger.MANUAL, now)
+    new = None if made is None or made.id is None else SyncId(made.id)
+    held = since if new is None else (new, 0)
+    if held is None or last_turn(db, mailbox_id, before=new) != since:
         raise LeaseLost
     token = held[1] + _step(now)
     taken = db.execute(
@@ -339,21 +334,13 @@ def _step(now: datetime) -> int:
     return 1 + int(now.timestamp() * 1_000_000) % _MOMENTS
 
 
-def _queued(mailbox_id: MailboxId, trigger: Trigger, now: datetime) -> dict[str, Any]:
-    return {
-        "mailbox_id": mailbox_id,
-        "trigger": trigger.value,
-        "status": SyncStatus.QUEUED.value,
-        "queued_at": now,
-        "report": {},
-        "lease_token": 0,
-    }
-
-
-@lru_cache(maxsize=2)
-def _insert_on(dialect: str) -> Any:
-    """Of one mailbox (``of``), unless it has one that is open."""
-    return _unless_active(_insert_into(dialect).values(server=_SERVER, pace=_PACE), dialect)
+def _request_one(
+    db: Session, mailbox_id: MailboxId, trigger: Trigger, now: datetime, traceparent: str | None = None
+) -> Sync | None:
+    """The sync that was made, as a plain row; None: one is open."""
+    given = {"each": [mailbox_id], "trigger": trigger.value, "now": now, "traceparent": traceparent}
+    insert = _insert_and_return(db.get_bind().dialect.name)
+    return cast("Sync | None", db.connection().execute(insert, given).first())
 
 
 @lru_cache(maxsize=2)
@@ -362,8 +349,8 @@ def _insert_and_return(dialect: str) -> Any:
 
 
 @lru_cache(maxsize=2)
-def _insert_each_on(dialect: str) -> Any:
-    """Of many by one statement: the columns that ``_queued`` names, and where each is to be had."""
+def _insert_on(dialect: str) -> Any:
+    """A queued sync of ``each`` of these mailboxes that has none which is open."""
     columns = {
         "mailbox_id": _MAILBOXES.c.id,
         "server": _SERVER_OF,
@@ -377,17 +364,11 @@ def _insert_each_on(dialect: str) -> Any:
     }
     rows = select_columns(*columns.values()).where(_EACH_OF)
     rows = rows.order_by(_MAILBOXES.c.next_sync_at, _MAILBOXES.c.id)
-    return _unless_active(_insert_into(dialect).from_select([*columns], rows), dialect)
-
-
-def _insert_into(dialect: str) -> Any:
-    return (postgresql.insert if dialect == "postgresql" else sqlite.insert)(_SYNCS)
-
-
-def _unless_active(statement: Any, dialect: str) -> Any:
     index = next(ix for ix in _SYNCS.indexes if ix.name == "uq_syncs_active")
-    where = index.dialect_options[dialect]["where"]
-    return statement.on_conflict_do_nothing(index_elements=["mailbox_id"], index_where=where)
+    insert = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(_SYNCS)
+    return insert.from_select([*columns], rows).on_conflict_do_nothing(
+        index_elements=["mailbox_id"], index_where=index.dialect_options[dialect]["where"]
+    )
 
 
 @lru_cache(maxsize=2)
