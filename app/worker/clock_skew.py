@@ -5,8 +5,7 @@ would hold a sync for as long as it was wrong. A lease that ends early does no h
 token, and a plan that comes early is one poll too many.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, text, update
@@ -19,14 +18,6 @@ from app.runs.admission.schedule import is_astray
 from app.runs.models import Sync, SyncStatus
 
 _SOON = timedelta(hours=1)  # no plan before that is too far ahead
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A mailbox, and for when its next sync is planned."""
-
-    mailbox_id: MailboxId
-    next_sync_at: datetime
 
 
 def shorten_leases(db: Session, *, now: datetime, seconds: float) -> int:
@@ -44,14 +35,14 @@ def shorten_leases(db: Session, *, now: datetime, seconds: float) -> int:
 def pull_back_plans(db: Session, *, now: datetime) -> int:
     """Let mailboxes that are planned too far ahead be due now; how many there were."""
     plans = _plans_astray(db, now)
-    for one in plans:
-        same = (col(Mailbox.id) == one.mailbox_id, col(Mailbox.next_sync_at) == one.next_sync_at)
+    for mailbox_id, plan in plans.items():
+        same = (col(Mailbox.id) == mailbox_id, col(Mailbox.next_sync_at) == plan)
         db.execute(update(Mailbox).where(*same).values(next_sync_at=now))
     return len(plans)
 
 
-def _plans_astray(db: Session, now: datetime) -> Sequence[Plan]:
-    """The plans that only a clock which was ahead can have made."""
+def _plans_astray(db: Session, now: datetime) -> Mapping[MailboxId, datetime]:
+    """For when the next sync of mailboxes is planned, where only a clock which was ahead can have planned it."""
     interval = func.coalesce(col(Mailbox.poll_interval_max_seconds), col(Mailbox.poll_interval_seconds))
     plan = col(Mailbox.next_sync_at)
     late = select_columns(col(Mailbox.id), plan, interval, col(Mailbox.login_after)).where(plan > now + _SOON)
@@ -61,4 +52,4 @@ def _plans_astray(db: Session, now: datetime) -> Sequence[Plan]:
     for sync in runs.latest(db, asked_for):
         if sync.finished_at is not None and sync.finished_at <= now:  # the server wants so long a pause
             del astray[sync.mailbox_id]
-    return [Plan(MailboxId(row[0]), row[1]) for row in astray.values()]
+    return {MailboxId(mailbox_id): row[1] for mailbox_id, row in astray.items()}
