@@ -59,6 +59,12 @@ try {
 
   async function judge(state) {
     await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
+    // A button that is still on its way from one colour to another has neither.
+    await page.evaluate(() => {
+      const moving = document.getAnimations().filter((one) => one.effect.getComputedTiming().endTime < Infinity);
+      const atMost = new Promise((over) => setTimeout(over, 5_000));
+      return Promise.race([Promise.allSettled(moving.map((one) => one.finished)), atMost]).then(() => null);
+    });
     const found = await page.evaluate(async () =>
       (await axe.run(document)).violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`)),
     );
