@@ -37,6 +37,8 @@ class DatabaseClock:
         """Ask the database for the time. Raises StorageFailed."""
         if self._database.is_sqlite:
             return
+        if self._known is None:
+            await self._database.read(_moment)  # to connect is no part of the way
         begun = self._monotonic()
         moment = await self._database.read(_moment)
         ended = self._monotonic()
