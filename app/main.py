@@ -196,7 +196,8 @@ def _lifespan(
                 if not vault.is_closed:
                     workers.batch_feeder(core).add_to(periodic)
             if not database.is_sqlite:
-                periodic.add("ask_the_time", clock.ask, every_seconds=ASK_EVERY_SECONDS)
+                again = ASK_EVERY_SECONDS
+                periodic.add("ask_the_time", clock.ask, every_seconds=again, first_after=again)
             bell = None if database.is_sqlite else _bell(core)
             jobs = workers.jobs(core, threads=threads, bell=bell)
             try:

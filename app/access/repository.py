@@ -157,18 +157,28 @@ def entries(db: Session, wanted: WantedEntries, *, before: int | None, limit: in
         fits.append(col(AuditEntry.id) < before)
     if wanted.since is not None:
         fits.append(col(AuditEntry.at) >= wanted.since)
-        fits.append(col(AuditEntry.id) >= _first_entry(db, wanted.since - _CLOCKS_DIFFER))
+        fits.append(col(AuditEntry.id) > _last_before(db, wanted.since - _CLOCKS_DIFFER))
     if wanted.until is not None:
         fits.append(col(AuditEntry.at) < wanted.until)
-        fits.append(col(AuditEntry.id) <= _first_entry(db, wanted.until + _CLOCKS_DIFFER))
+        fits.append(col(AuditEntry.id) < _first_from(db, wanted.until + _CLOCKS_DIFFER))
     newest = select(AuditEntry).where(*fits).order_by(col(AuditEntry.id).desc())
     return db.exec(newest.limit(limit)).all()
 
 
-def _first_entry(db: Session, moment: datetime) -> int:
-    """Entries from about this time on have this number or a later one: so that they are not looked for from the end."""
-    first = select(AuditEntry.id).where(col(AuditEntry.at) >= moment)
-    found = db.exec(first.order_by(col(AuditEntry.at), col(AuditEntry.id)).limit(1)).first()
+# Numbers grow with time, but for clocks that differ or are set: an entry of a time is looked for among the numbers
+# behind one that is some minutes older, and before one that is some minutes younger.
+
+
+def _last_before(db: Session, moment: datetime) -> int:
+    """The number of the last entry from before this time; 0: there is none."""
+    older = select(AuditEntry.id).where(col(AuditEntry.at) < moment)
+    return db.exec(older.order_by(col(AuditEntry.at).desc(), col(AuditEntry.id).desc()).limit(1)).first() or 0
+
+
+def _first_from(db: Session, moment: datetime) -> int:
+    """The number of the first entry from this time on; where there is none, one that is larger than all."""
+    younger = select(AuditEntry.id).where(col(AuditEntry.at) >= moment)
+    found = db.exec(younger.order_by(col(AuditEntry.at), col(AuditEntry.id)).limit(1)).first()
     return _NO_ENTRY if found is None else found
 
 

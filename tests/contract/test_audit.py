@@ -256,6 +256,27 @@ async def test_entries_are_forgotten_after_their_days(database: Database) -> Non
         assert len(await entries(database)) == (4 if keep is None else 2)
 
 
+async def test_entries_of_a_time_are_found_though_clocks_differ(database: Database) -> None:
+    """The second process is behind by a minute."""
+    for seconds in (60, 0, 120, 59, 180):
+        row = repository.NewEntry(
+            at=NOW + timedelta(seconds=seconds), key="k", address="", action="a", status=200, request_id=""
+        )
+        await database.write(partial(repository.add_entry, row=row))
+
+    async def found(since: float | None, until: float | None) -> list[int | None]:
+        moments = [None if one is None else NOW + timedelta(seconds=one) for one in (since, until)]
+        wanted = WantedEntries(None, None, None, *moments)
+        rows = await database.read(lambda db: repository.entries(db, wanted, before=None, limit=10))
+        return [row.id for row in rows]
+
+    assert await found(-3600, 3600) == [5, 4, 3, 2, 1]
+    assert await found(60, None) == [5, 3, 1]
+    assert await found(None, 60) == [4, 2]
+    assert await found(3600, None) == await found(None, -3600) == []
+    assert await found(60 + 3600, 3700) == []
+
+
 @pytest.mark.parametrize(
     ("ids", "result", "target", "mailbox_id"),
     [
