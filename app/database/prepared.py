@@ -46,18 +46,14 @@ class PreparedStatement:
 
     def change(self, db: Session, parameters: Parameters) -> int:
         """Make a change; how many rows it met."""
-        connection = db.connection()
-        if _is_heard(connection):
-            return _met(connection.execute(self._statement, parameters))
-        return self._form(connection, parameters).change(connection, parameters)
+        return self.change_each(db, [parameters])
 
     def change_each(self, db: Session, many: Sequence[Parameters]) -> int:
         """Make a change for each of these, which have the same names; how many rows were met."""
         connection = db.connection()
         if _is_heard(connection):
             return _met(connection.execute(self._statement, many))
-        form = self._form(connection, many[0])
-        return form.change(connection, many[0]) if len(many) == 1 else form.change_each(connection, many)
+        return self._form(connection, many[0]).change(connection, many)
 
     def _form(self, connection: Connection, parameters: Parameters) -> "_Form":
         """The statement for this database, these columns, and lists of these lengths."""
@@ -106,20 +102,14 @@ class _Form:
         cursor.close()
         return IteratorResult(metadata, iter(_processed(rows, outward) if outward else rows))
 
-    def change(self, connection: Connection, parameters: Parameters) -> int:
-        (values,) = self._values([parameters])
-        try:
-            cursor = connection.connection.cursor()
-            cursor.execute(self._text, values)
-        except self._error_class as error:
-            raise _as_sqlalchemys(error, connection, self._text) from error
-        return int(cursor.rowcount)
-
-    def change_each(self, connection: Connection, many: Sequence[Parameters]) -> int:
+    def change(self, connection: Connection, many: Sequence[Parameters]) -> int:
         values = self._values(many)
         try:
             cursor = connection.connection.cursor()
-            cursor.executemany(self._text, values)
+            if len(values) == 1:
+                cursor.execute(self._text, values[0])
+            else:
+                cursor.executemany(self._text, values)
         except self._error_class as error:
             raise _as_sqlalchemys(error, connection, self._text) from error
         return int(cursor.rowcount)

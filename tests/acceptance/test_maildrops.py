@@ -27,11 +27,17 @@ async def change(service: Client, mailbox_id: str, **fields: Any) -> dict[str, A
     return changed
 
 
-async def test_another_username_is_another_maildrop(service: Client) -> None:
+def two_accounts() -> tuple[FakeMaildrop, FakeMaildrop]:
+    """Both count ids from 1, and their letters are of one size."""
     first, second = FakeMaildrop(username="first"), FakeMaildrop(username="second")
     for n in (1, 2):
         first.deliver(letter(f"a{n}"), str(n))
         second.deliver(letter(f"b{n}"), str(n))
+    return first, second
+
+
+async def test_another_username_is_another_maildrop(service: Client) -> None:
+    first, second = two_accounts()
     async with FakePop3Server(first, second) as server:
         mailbox_id = await service.register(first, server)
         await service.sync(mailbox_id)
@@ -89,11 +95,7 @@ async def test_initial_sync_holds_for_the_new_maildrop(service: Client) -> None:
 
 
 async def test_an_account_that_is_tried_again_repeats_nothing_and_misses_nothing(service: Client) -> None:
-    """By turns two accounts that count ids from 1, whose letters are of one size."""
-    first, second = FakeMaildrop(username="first"), FakeMaildrop(username="second")
-    for n in (1, 2):
-        first.deliver(letter(f"a{n}"), str(n))
-        second.deliver(letter(f"b{n}"), str(n))
+    first, second = two_accounts()
     async with FakePop3Server(first, second) as server:
         mailbox_id = await service.register(first, server)
         await service.sync(mailbox_id)
