@@ -6,7 +6,7 @@ import psycopg
 from sqlalchemy import text
 from sqlmodel import Session
 
-from app.database.engines import POSTGRESQL_NETWORK, driver_url
+from app.database.engines import POSTGRESQL_NETWORK, POSTGRESQL_SESSION, driver_url
 
 # Ours are silent for as long as nothing happens. Versions before 14 have no such limit.
 _NEVER_TOO_IDLE = (
@@ -30,6 +30,7 @@ async def connect(url: str, *, name: str) -> psycopg.AsyncConnection:
     options |= parsed.query
     connection = await psycopg.AsyncConnection.connect(autocommit=True, prepare_threshold=None, **options)
     try:
+        await connection.execute(POSTGRESQL_SESSION)
         await connection.execute(_NEVER_TOO_IDLE)
     except BaseException:
         await connection.close()

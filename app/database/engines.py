@@ -3,6 +3,7 @@
 import json
 import sqlite3
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
@@ -18,6 +19,12 @@ POSTGRESQL_NETWORK = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,  # milliseconds
 }
+
+# The driver reads text and times as these say, which a role or a database may have otherwise. Poolers know these three.
+POSTGRESQL_SESSION = (
+    "SELECT set_config('client_encoding', 'UTF8', false), set_config('datestyle', 'ISO', false),"
+    " set_config('standard_conforming_strings', 'on', false)"
+)
 
 
 def driver_url(url: str) -> URL:
@@ -53,11 +60,13 @@ def open_engine(url: URL, *, read_only: bool, threads: int, is_pooled: bool = Fa
         max_overflow=0,
         hide_parameters=True,
         pool_pre_ping=True,
+        isolation_level="READ COMMITTED",  # else who waited for a lock would see nothing of what happened meanwhile
         json_serializer=to_json,
         connect_args={"connect_timeout": 10, "application_name": NAME}
         | ({"prepare_threshold": None} if is_pooled else {})
         | {name: value for name, value in POSTGRESQL_NETWORK.items() if name not in url.query},
     )
+    event.listen(engine, "connect", prepare_postgresql)
     if read_only:
         return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     event.listen(engine, "begin", _begin_postgresql_write)
@@ -81,6 +90,12 @@ def _prepare_sqlite_reader(connection: sqlite3.Connection, _record: object) -> N
     cursor.execute(f"PRAGMA busy_timeout = {_SQLITE_BUSY_MS}")
     cursor.execute("PRAGMA query_only = ON")
     cursor.close()
+
+
+def prepare_postgresql(connection: psycopg.Connection, _record: object) -> None:
+    """Whatever is set for the role or the database."""
+    connection.execute(POSTGRESQL_SESSION)
+    connection.commit()
 
 
 def _begin_sqlite_read(connection: Connection) -> None:

@@ -6,10 +6,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
-from app.database.engines import driver_url
+from app.database.engines import driver_url, prepare_postgresql
 
 _LOCK = 0x6D61696C  # any number, the same for all of us
 
@@ -20,6 +20,8 @@ def upgrade(url: str, revision: str = "head") -> None:
     if target.get_backend_name() == "sqlite" and target.database:
         Path(target.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(target, poolclass=NullPool)
+    if target.get_backend_name() == "postgresql":
+        event.listen(engine, "connect", prepare_postgresql)
     with engine.connect() as connection:
         _lock(connection)
         config = alembic_config()

@@ -14,7 +14,11 @@ from typing import Any
 import psycopg
 import structlog
 from pgqueuer.adapters.inmemory import InMemoryDriver, InMemoryQueries
-from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder
+from pgqueuer.adapters.persistence.qb import (
+    QueryBuilderEnvironment,
+    QueryQueueBuilder,
+    QuerySchedulerBuilder,
+)
 from pgqueuer.core.tm import TaskManager
 from pgqueuer.domain.settings import DBSettings
 from pgqueuer.domain.types import Channel
@@ -24,6 +28,7 @@ from pgqueuer.ports.driver import NotifyCallback
 from pgqueuer.qm import QueueManager
 from pgqueuer.queries import Queries
 from psycopg.rows import dict_row
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from app.database.autocommit import connect
 from app.jobs.bell import Bell
@@ -44,19 +49,25 @@ _AGAIN_SECONDS = 2.0
 _FORGET_LOG_SECONDS = 3600.0
 _RESTART_SECONDS = 5.0
 
-# All of them, lest a variable of the environment that is meant for another program names one.
-SETTINGS = DBSettings(
-    prefix="",
-    db_schema=SCHEMA,
-    channel=_CHANNEL,
-    function="fn_pgqueuer_changed",
-    statistics_table="pgqueuer_statistics",
-    queue_status_type="pgqueuer_status",
-    queue_table="pgqueuer",
-    queue_table_log="pgqueuer_log",
-    trigger="tg_pgqueuer_changed",
-    schedules_table="pgqueuer_schedules",
-)
+
+class _Settings(DBSettings):
+    """What is given here and the engine's defaults. It would read variables of the environment as common as CHANNEL and
+    DURABILITY, which are meant for other programs, and not start where they say what it does not know.
+    """
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+SETTINGS = _Settings(db_schema=SCHEMA, channel=_CHANNEL)
 
 
 class PgQueuerEngine:
@@ -227,7 +238,8 @@ class _Driver:
 
 
 def _queries(driver: _Driver | None) -> Queries | InMemoryQueries:
-    environment, builder = QueryBuilderEnvironment(SETTINGS), QueryQueueBuilder(SETTINGS)
+    own = QueryBuilderEnvironment(SETTINGS)
+    queue, schedules = QueryQueueBuilder(SETTINGS), QuerySchedulerBuilder(SETTINGS)
     if driver is None:
-        return InMemoryQueries(InMemoryDriver(), qbe=environment, qbq=builder)
-    return Queries(driver, qbe=environment, qbq=builder)
+        return InMemoryQueries(InMemoryDriver(), qbe=own, qbq=queue, qbs=schedules)
+    return Queries(driver, qbe=own, qbq=queue, qbs=schedules)

@@ -5,6 +5,7 @@ Revision: 0017, after 0016
 
 from alembic import op
 from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment
+from sqlalchemy import inspect
 
 from app.jobs.engine import SETTINGS
 
@@ -19,6 +20,9 @@ def upgrade() -> None:
     if connection.dialect.name != "postgresql":
         return
     builder = QueryBuilderEnvironment(SETTINGS)
+    # Where somebody else made it for us we may have no right to, and CREATE SCHEMA would ask for it all the same.
+    is_there = inspect(connection).has_schema(SETTINGS.db_schema)
     driver = connection.connection.driver_connection
-    driver.execute(builder.build_install_query())  # many statements at once, which only the driver takes
+    # Many statements at once, which only the driver takes.
+    driver.execute(builder.build_install_query(create_schema=not is_there))
     driver.execute(builder.build_optimize_autovacuum_query())

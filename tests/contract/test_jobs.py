@@ -279,6 +279,8 @@ class Worker:
         environment = os.environ | {
             "PGQUEUER_SCHEMA": "of_another_program",
             "QUEUE_TABLE": "of_another_program",
+            "CHANNEL": "as another program writes it",
+            "DURABILITY": "as another program says it",
         }
         self.process = subprocess.Popen(command, env=environment)
 

@@ -1,16 +1,27 @@
 """A PostgreSQL that refuses for a while, in whatever way: who asks is told to come again, and nothing is lost."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+import structlog
 from psycopg import sql
 
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
 from tests.servers.postgres import Postgres
 from tests.service import running, settings_for
 
+PATIENCE_SECONDS = 60.0
+SETTINGS = (
+    "client_encoding = 'LATIN1'",
+    "datestyle = 'German'",
+    "standard_conforming_strings = off",
+    "bytea_output = 'escape'",
+    "timezone = 'Asia/Kathmandu'",
+    "default_transaction_isolation = 'repeatable read'",
+)
 SLOW = "lets no statement take its time"
 FAULTS = {
     "becomes a standby": ("SET default_transaction_read_only = on", "RESET default_transaction_read_only"),
@@ -53,6 +64,29 @@ async def test_a_database_that_refuses_is_waited_for_and_no_message_is_lost(
                 assert answer.json()["retryable"]
                 assert (await client.sync(mailbox_id))["status"] == "succeeded", fault
                 assert len((await client.feed())[0]) == number + 1
+
+
+async def test_whatever_is_set_for_the_database_the_service_reads_and_writes_as_ever(
+    postgres_server: Postgres, postgres_url: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as db:
+        for setting in SETTINGS:
+            of_ours = sql.Identifier(postgres_url.rsplit("/", 1)[1])
+            db.execute(sql.SQL("ALTER DATABASE {} SET " + setting).format(of_ours))
+    drop = FakeMaildrop()
+    drop.deliver("Subject: ✓\r\n\r\n日本\r\n".encode(), "id")
+    settings = settings_for(tmp_path, database_url=postgres_url)
+    with structlog.testing.capture_logs() as lines:
+        async with FakePop3Server(drop) as server, running(settings) as client:
+            mailbox_id = await client.register(drop, server, name="名")
+            assert (await client.sync(mailbox_id))["status"] == "succeeded"
+            assert [message["subject"] for message in (await client.feed())[0]] == ["✓"]
+            await client.http.delete(f"/mailboxes/{mailbox_id}", params={"confirm": "名"})
+            with psycopg.connect(postgres_url, autocommit=True) as db:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    while db.execute("SELECT FROM mailboxes").fetchall():
+                        await asyncio.sleep(0.05)
+    assert [line for line in lines if line["log_level"] in {"warning", "error"}] == []
 
 
 async def test_two_workers_of_one_name_store_each_message_once(postgres_url: str, tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from itertools import pairwise
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from app.database.schema import revisions, upgrade
 from tests.rows import ROWS, everything, fill, tables_of
+from tests.servers.postgres import Postgres
 from tests.service import running, settings_for
 
 ALL = revisions()
@@ -45,3 +47,18 @@ def test_what_runs_on_a_schema_goes_on_writing_under_the_next_one(
     upgrade(empty_url, later)
     fill(empty_url, old)
     assert min(len(rows) for name, rows in everything(empty_url, old).items() if name != "feed") == ROWS
+
+
+def test_who_may_make_no_schema_is_content_with_one_that_was_made_for_him(postgres_server: Postgres) -> None:
+    url = postgres_server.create_database()
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute("CREATE ROLE guest LOGIN")
+        db.execute("GRANT ALL ON SCHEMA public TO guest")
+        db.execute("CREATE SCHEMA maildelta_background AUTHORIZATION guest")
+        try:
+            upgrade(url.replace("//maildelta@", "//guest@"))
+            assert db.execute("SELECT to_regclass('maildelta_background.pgqueuer')").fetchone() != (None,)
+        finally:
+            db.execute("DROP OWNED BY guest")
+            db.execute("DROP ROLE guest")
+    postgres_server.drop_database(url)
