@@ -33,6 +33,7 @@ queue, ``_at_work`` and ``_is_closed`` belong to the lock. ``_turns`` wakes thre
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -97,8 +98,12 @@ class BatchingExecutor(Generic[Work]):
             await waiting.until_ended()
             raise
 
-    def close(self) -> None:
-        """Run what waits, and end the threads."""
+    def close(self, *, within_seconds: float = 3.0) -> bool:
+        """Run what waits, and end the threads; whether they have ended within so many seconds.
+
+        A server that says nothing more may hold one for ever. It ends with the process then.
+        """
+        until = time.monotonic() + within_seconds
         with self._lock:
             self._is_closed = True
             if self._waiting and not self._at_work:
@@ -106,7 +111,8 @@ class BatchingExecutor(Generic[Work]):
         for _ in self._threads:
             self._turns.put(False)
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _call(self) -> None:
         """Wake a thread for what came in this turn."""

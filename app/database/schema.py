@@ -12,6 +12,10 @@ from sqlalchemy.pool import NullPool
 from app.database.engines import driver_url, prepare_postgresql
 
 _LOCK = 0x6D61696C  # any number, the same for all of us
+_NO_TIME_OUTS = (
+    "SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true),"
+    " set_config('idle_in_transaction_session_timeout', '0', true)"
+)
 
 
 def upgrade(url: str, revision: str = "head") -> None:
@@ -52,7 +56,10 @@ def alembic_config() -> Config:
 
 def _lock(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
+        # What is set for the role is meant for questions; somebody else's migration may take longer, and so may ours.
+        connection.execute(text(_NO_TIME_OUTS))
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        connection.execute(text("SET LOCAL lock_timeout = DEFAULT"))  # for tables, others wait behind us
         return
     # Outside a transaction: page size, vacuuming and journal mode are set once, while the file is new.
     driver = connection.connection.driver_connection

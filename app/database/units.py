@@ -160,10 +160,10 @@ class Database:
         return len(await self.read(lambda db: db.execute(_END_FROZEN, named).all()))
 
     def close(self) -> None:
-        """Wait for the units of work under way and close all connections."""
-        self._writes.close()
-        self._reads.close()
-        self._searches.close()
+        """Wait a moment for the units of work under way and close all connections. One that has not ended by then is
+        as after a kill: whether it was committed shows when the database answers again."""
+        for executor in (self._writes, self._reads, self._searches):
+            executor.close()
         self._write_engines[True].dispose()  # they share one pool
         self._read_engine.dispose()
         self._search_engine.dispose()

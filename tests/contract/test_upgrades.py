@@ -1,12 +1,13 @@
 """From every schema that there has been to the newest one, with rows in all tables."""
 
+import asyncio
 from itertools import pairwise
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from app.database.schema import revisions, upgrade
+from app.database.schema import _LOCK, revisions, upgrade
 from tests.rows import ROWS, everything, fill, tables_of
 from tests.servers.postgres import Postgres
 from tests.service import running, settings_for
@@ -47,6 +48,21 @@ def test_what_runs_on_a_schema_goes_on_writing_under_the_next_one(
     upgrade(empty_url, later)
     fill(empty_url, old)
     assert min(len(rows) for name, rows in everything(empty_url, old).items() if name != "feed") == ROWS
+
+
+async def test_who_starts_while_another_migrates_waits_for_it_whatever_time_outs_are_set(
+    postgres_url: str,
+) -> None:
+    impatient = postgres_url + "?options=-c%20statement_timeout=100ms%20-c%20lock_timeout=100ms"
+    with psycopg.connect(postgres_url) as other, psycopg.connect(postgres_url, autocommit=True) as db:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        upgrading = asyncio.create_task(asyncio.to_thread(upgrade, impatient))
+        long = "SELECT FROM pg_locks WHERE NOT granted AND waitstart < clock_timestamp() - interval '0.3 s'"
+        while not upgrading.done() and not db.execute(long).fetchall():
+            await asyncio.sleep(0.02)
+        other.rollback()
+        await upgrading
+        assert db.execute("SELECT version_num FROM alembic_version").fetchall() == [(ALL[-1],)]
 
 
 def test_who_may_make_no_schema_is_content_with_one_that_was_made_for_him(postgres_server: Postgres) -> None:

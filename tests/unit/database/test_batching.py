@@ -138,6 +138,22 @@ async def test_what_waits_when_it_is_closed_is_done_and_what_comes_later_is_refu
         await asyncio.wait_for(lane.do(1), 60)
 
 
+async def test_work_that_never_ends_holds_up_no_end() -> None:
+    may_end = threading.Event()
+
+    def stuck(works: Sequence[int]) -> Sequence[int]:
+        may_end.wait(60)
+        return works
+
+    lane = BatchingExecutor(stuck, threads=2, name="test")
+    asked = asyncio.create_task(lane.do(1))
+    await asyncio.sleep(0)
+    assert not lane.close(within_seconds=0.1)
+    may_end.set()
+    assert lane.close()
+    assert await asked == 1
+
+
 async def test_whoever_comes_while_it_closes_is_served_or_refused() -> None:
     for _ in range(20):
         lane = BatchingExecutor(doubled, threads=2, name="test")
