@@ -26,8 +26,8 @@ async def connect(url: str, *, name: str) -> psycopg.AsyncConnection:
     """
     parsed = driver_url(url)
     options: dict[str, Any] = POSTGRESQL_NETWORK | {"connect_timeout": 10, "application_name": name}
-    options |= parsed.translate_connect_args(username="user", database="dbname")
-    options |= parsed.query
+    options |= parsed.get_dialect()().create_connect_args(parsed)[1]  # of several hosts, too
+    options.pop("context", None)  # how SQLAlchemy has values read
     connection = await psycopg.AsyncConnection.connect(autocommit=True, prepare_threshold=None, **options)
     try:
         await connection.execute(POSTGRESQL_SESSION)

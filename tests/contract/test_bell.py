@@ -166,6 +166,17 @@ async def test_where_a_pooler_stands_between_the_log_says_what_to_set(pgbouncer_
     assert any("MAILDELTA_LISTEN_URL" in str(line) for line in lines)
 
 
+async def test_where_the_address_names_several_hosts_the_bell_finds_the_one_that_answers(
+    postgres_server: Postgres, postgres_url: str
+) -> None:
+    database = postgres_url.rsplit("/", 1)[1]
+    hosts = f"host=127.0.0.1:1&host=127.0.0.1:{postgres_server.port}&target_session_attrs=read-write"
+    async with ringing(f"postgresql://maildelta@/{database}?{hosts}") as one, ringing(postgres_url) as other:
+        ticket = other.work.ticket(1)
+        one.work.fire(1)
+        await woken(ticket)
+
+
 async def test_what_is_no_text_breaks_nothing_and_a_storm_of_it_wakes_everybody_now_and_then(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
