@@ -45,6 +45,7 @@ def build_server(app: ASGIApp, settings: Settings, *, host: str, port: int) -> u
         port=port,
         http=protocol,  # type: ignore[arg-type]  # uvicorn calls it, and asks nothing else of it
         ws="none",
+        workers=1,  # else it reads WEB_CONCURRENCY, and takes nothing there but a number
         proxy_headers=False,  # ours are in clients.py: uvicorn's trust every process on the machine
         log_config=None,
         access_log=False,

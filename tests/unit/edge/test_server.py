@@ -5,6 +5,7 @@ import socket
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
 import uvloop
 from starlette.types import Receive, Scope, Send
 
@@ -19,6 +20,13 @@ async def nothing(scope: Scope, receive: Receive, _send: Send) -> None:
     if scope["type"] == "lifespan":
         raise NotImplementedError
     await receive()
+
+
+def test_a_word_that_another_server_would_understand_keeps_it_from_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", "auto")
+    assert build_server(nothing, settings_for(tmp_path), host="127.0.0.1", port=0)
 
 
 def test_of_many_connections_that_wait_several_are_accepted_in_a_turn_of_the_loop(tmp_path: Path) -> None:
