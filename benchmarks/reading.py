@@ -4,6 +4,7 @@ They are the standard library's and fast-mail-parser, in Rust, where `requiremen
 is read by each reader in turn, several times, and the least processor time counts: noise only adds. What is compared
 from run to run are the ratios, for the others do not change.
 
+``--beside TREE``: beside the reader of another checkout with a ``.venv`` instead (``benchmarks/beside``).
 ``--api``: what reading by the API costs instead (``benchmarks/answers``).
 """
 
@@ -23,6 +24,7 @@ from statistics import mean, median
 
 from app.mail.mime import parse, summarise
 from benchmarks.answers import measured as answers
+from benchmarks.beside import beside
 from benchmarks.machine import machine_facts
 from benchmarks.ordinary import ordinary_letters
 from benchmarks.scale.page import bullets, with_part
@@ -35,6 +37,8 @@ except ImportError:
     fast_mail_parser = None
 
 _ROUNDS = 5
+_LETTERS = 12  # of each kind
+_SAMPLE = "sample mail"
 _PAGE = Path(__file__).with_name("READING.md")
 _RESULTS = Path(__file__).with_name("RESULTS.md")
 _ABOVE = (
@@ -118,10 +122,10 @@ def fast_parse(raw: bytes) -> object:
 def table() -> Iterator[str]:
     """The lines of the table, each when it is measured."""
     kinds = {
-        "sample mail": list(sample_messages(60)),
+        _SAMPLE: list(sample_messages(60)),
         "newsletters of 20 KB": list(newsletters(10, 20)),
         "newsletters of 100 KB": list(newsletters(6, 100)),
-        **ordinary_letters(12),
+        **ordinary_letters(_LETTERS),
     }
     yield "| mail | reader | median, us | mean, us | of the standard library | of fast-mail-parser |"
     yield "| --- | --- | ---: | ---: | ---: | ---: |"
@@ -136,10 +140,14 @@ def table() -> Iterator[str]:
             )
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print; with ``--write`` also into READING.md beside this."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reading", description=__doc__)
     parser.add_argument("--write", action="store_true", help="also into benchmarks/READING.md")
+    parser.add_argument("--beside", type=Path, metavar="TREE", help="beside the reader of this checkout")
+    parser.add_argument(
+        "--rounds", type=int, default=25, metavar="N", help="turns of each, beside a checkout (25)"
+    )
     parser.add_argument("--api", action="store_true", help="read by the API, beside bare FastAPI")
     parser.add_argument(
         "--messages", type=int, nargs="+", default=[10_000, 1_000_000], help="sizes of the feed"
@@ -147,7 +155,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="of each rate")
     parser.add_argument("--only", default="", help="ways to read whose name holds this")
     parser.add_argument("--postgresql", action="store_true", help="by the API, on a PostgreSQL of its own")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
+    if options.beside and not (options.beside / ".venv/bin/python").exists():
+        parser.error(f"{options.beside} has no .venv: make setup there")
+    if options.beside:
+        kinds = {_SAMPLE: list(sample_messages(60)), **ordinary_letters(_LETTERS)}
+        for line in beside(options.beside, kinds, apart=(_SAMPLE,), rounds=options.rounds):
+            print(line, flush=True)
+        return
     if options.api:
         say = partial(print, file=sys.stderr, flush=True)
         server = Postgres.start(fsync=True) if options.postgresql else nullcontext()
