@@ -49,7 +49,7 @@ from app.web.features import serve
 from app.web.front import Front
 from app.web.requests.bodies import BodyLimits
 from app.web.requests.compression import Compression
-from app.web.routing import Router
+from app.web.routing import Router, RouteTable
 from app.web.spans import of_requests
 from app.worker import feature as workers
 from app.worker.runner import SyncRunner
@@ -106,17 +106,15 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
     app = FastAPI(
         **openapi.ABOUT,
         version=__version__,
-        generate_unique_id_function=openapi.operation_id,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # they would go where the Host header says, and without the key
         lifespan=_lifespan(core, clock, vault, lookups, threads, runner, worker_name),
         telemetry=of_requests(traces),
-        responses={500: problems.documented(500)[500]},
     )
     for feature in features:
         for router in feature.routers:
-            app.include_router(router)  # none within another: FastAPI looks through each depth once more
+            app.router.routes += router.routes  # included ones would be looked through twice
     for feature in features:
         if feature.running is not None:
             app.include_router(Router(lifespan=feature.running))
@@ -125,6 +123,7 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
         docs_page.install(app)
     problems.install(app)
     openapi.install(app)
+    app.router.middleware_stack = RouteTable(app.routes, otherwise=app.router.middleware_stack)
     app.state.body_limits = BodyLimits(settings.max_body_octets, settings.body_timeout_seconds)
     app.add_middleware(Compression)
     app.add_middleware(

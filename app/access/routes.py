@@ -18,10 +18,9 @@ from app.access.service import AddressNotAllowed, Caller, Gate, Scope
 from app.database import Database
 from app.database.companions import companion
 from app.errors import AppError
-from app.web.document.openapi import operation_id
 from app.web.features import feature_of
 from app.web.requests.request_id import current
-from app.web.routing import Doorkeeper, Route
+from app.web.routing import Doorkeeper, Route, operation_id
 
 CALLER = "maildelta.caller"  # where the scope of a request holds who asks
 ADMISSION = "maildelta.admission"  # and by what it was let in

@@ -2,17 +2,27 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import ExitStack
 from difflib import get_close_matches
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from starlette.routing import Match
+from starlette.routing import BaseRoute
+from starlette.routing import Route as PlainRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import AppError, InputFault, invalid_request, pointer
@@ -142,21 +152,57 @@ def at_end(request: Request, do: Callable[[], None]) -> None:
 
 
 class Router(APIRouter):
-    """A router whose routes keep the order, and which sends nobody elsewhere for a slash. Included without a prefix."""
+    """A router whose routes keep the order, and which sends nobody elsewhere for a slash."""
 
     def __init__(self, **named: Any) -> None:
-        super().__init__(route_class=Route, redirect_slashes=False, **named)
+        super().__init__(
+            route_class=Route, generate_unique_id_function=operation_id, redirect_slashes=False, **named
+        )
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """As FastAPI's, which looks through all routes one by one: only where one of them has such a path."""
-        path: str = scope["path"]
-        is_one = self._paths.match(path.removeprefix(scope.get("root_path", "")))
-        return super().matches(scope) if is_one else (Match.NONE, {})
 
-    @cached_property
-    def _paths(self) -> re.Pattern[str]:
-        patterns = [route.path_regex.pattern for route in self.routes if isinstance(route, Route)]
-        return re.compile("|".join(re.sub(r"\?P<\w+>", "?:", pattern) for pattern in patterns))
+def operation_id(route: APIRoute) -> str:
+    """The name of the handler as generators of clients like it: ``list_messages`` is ``listMessages``."""
+    first, *rest = route.name.split("_")
+    return first + "".join(word.title() for word in rest)
+
+
+class RouteTable:
+    """Gives each request to a small router of the few routes that may have its path: FastAPI tries all routes in turn.
+
+    ``routes``: up to the first that is none of one place; what none of them has is for ``otherwise``.
+    """
+
+    def __init__(self, routes: Iterable[BaseRoute], *, otherwise: ASGIApp) -> None:
+        by_place: dict[_Place, list[BaseRoute]] = {}
+        for route in routes:
+            if not isinstance(route, PlainRoute) or _is_of_many_places(route.path):
+                break
+            by_place.setdefault(_place(route.path), []).append(route)
+        self._routers = {
+            place: APIRouter(routes=few, default=otherwise, redirect_slashes=False)
+            for place, few in by_place.items()
+        }
+        self._otherwise = otherwise
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        router = self._otherwise
+        if scope["type"] == "http":
+            path: str = scope["path"]
+            router = self._routers.get(_place(path.removeprefix(scope.get("root_path", ""))), router)
+        await router(scope, receive, send)
+
+
+_Place = tuple[str, int]
+
+
+def _place(path: str) -> _Place:
+    """The first segment, and how many there are."""
+    return path[1:].partition("/")[0], path.count("/")
+
+
+def _is_of_many_places(path: str) -> bool:
+    """Whether a parameter is in the place of the first segment, or may have several."""
+    return "{" in _place(path)[0] or ":path}" in path
 
 
 def _query_names(dependant: Dependant) -> dict[str, bool]:

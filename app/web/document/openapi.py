@@ -53,12 +53,6 @@ _CODE = re.compile(r'"([a-z_]+)"')
 _WAY = re.compile(r'(?<=\w)-(?:Input|Output)(?=")')
 
 
-def operation_id(route: APIRoute) -> str:
-    """The name of the handler as generators of clients like it: ``list_messages`` is ``listMessages``."""
-    first, *rest = route.name.split("_")
-    return first + "".join(word.title() for word in rest)
-
-
 def install(app: FastAPI) -> None:
     """Have the application answer the whole document; it is made once, when it is asked for first."""
     describe = app.openapi

@@ -213,7 +213,7 @@ def with_errors(document: dict[str, Any]) -> dict[str, Any]:
     for operations in document["paths"].values():
         for operation in operations.values():
             takes_body = "requestBody" in operation
-            for status in (400, 408, 414, 431, *((413, 415) if takes_body else ())):
+            for status in (400, 408, 414, 431, 500, *((413, 415) if takes_body else ())):
                 code, meaning = _MEANINGS[status]
                 if status == 400:
                     code, meaning = "bad_request", "The request is not HTTP."
