@@ -15,6 +15,13 @@ MAX_RECIPIENT = 500  # characters
 
 _BLANK_LINE = re.compile(rb"\n[ \t]*+\r*+\n")
 _FIELD = re.compile(rb"^([A-Za-z-]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)", re.MULTILINE)
+# Headers as most messages have them, up to the first Message-ID.
+_UP_TO_ID = re.compile(
+    rb"(?:(?!message-id[ \t]*+:)[a-z][\w.-]*+[ \t]*+:(?!//)[^\r\n]*+\r?\n(?:[ \t]++[^ \t\r\n][^\r\n]*+\r?\n)*+){0,200}+"
+    rb"message-id[ \t]*+:(?!//)([^\r\n]*+(?:\r?\n[ \t]++[^ \t\r\n][^\r\n]*+)*+)\r?\n(?![ \t])",
+    re.ASCII | re.IGNORECASE,
+)
+_LINE_END = re.compile(rb"\r?\n")
 _TOLD = frozenset([b"original-recipient", b"final-recipient", b"action", b"status", b"diagnostic-code"])
 _STATUS = re.compile(r"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?!\.?\d)", re.ASCII)
 _COMMENT = re.compile(r"\([^()]*+\)")
@@ -69,14 +76,18 @@ def _of_recipient(group: bytes) -> DeliveryStatus | None:
 
 def _address(value: str) -> str | None:
     """What stands behind the type of an address, without comments: ``rfc822; ada@example.org (Ada)``."""
-    _, semicolon, address = _COMMENT.sub("", value).partition(";")
+    _, semicolon, address = (_COMMENT.sub("", value) if "(" in value else value).partition(";")
     return (address if semicolon else value).strip(" \t<>")[:MAX_RECIPIENT] or None
 
 
 def returned_id(part: Part, budget: Budget, found: list[str]) -> str | None:
     """The Message-ID of a message, or of its headers, that a report has brought back."""
     data, _ = part.beginning(_RETURNED_OCTETS, budget, found)
-    value = Scanner(data, budget, []).block().first("message-id")
+    usual = _UP_TO_ID.match(data)
+    if usual and budget.take_headers(usual[0].count(b"\n"), usual.end()):
+        value = _LINE_END.sub(b"", usual[1]).strip()
+    else:
+        value = Scanner(data, budget, []).block().first("message-id")
     return message_id(value) if value else None
 
 

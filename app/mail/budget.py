@@ -77,6 +77,11 @@ class Budget:
         left[_HEADER_OCTETS] -= octets
         return True
 
+    def has_headers(self) -> bool:
+        """Whether any more headers may be read."""
+        left = self._left
+        return left[_HEADERS] > 0 and left[_HEADER_OCTETS] > 0 and not self._is_over
+
     def left(self, work: Work) -> int:
         """How many units of this work there still are."""
         return 0 if self._is_over else self._left[work.number]

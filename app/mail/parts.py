@@ -117,9 +117,14 @@ class Part:
         """Whether the lines of this text flow (RFC 3676)."""
         return self.content_type == "text/plain" and self.parameter(b"format").lower() == b"flowed"
 
+    @property
+    def has_delsp(self) -> bool:
+        """Whether the blank at the end of a line that goes on is none of the text's (RFC 3676 §4.1)."""
+        return self.parameter(b"delsp").lower() == b"yes"
+
     def unflowed(self, text: str) -> str:
         """A text whose lines flow, and end with LF, with one line for each paragraph."""
-        return unflowed(text, delsp=self.parameter(b"delsp").lower() == b"yes")
+        return unflowed(text, delsp=self.has_delsp)
 
     def parameter(self, name: bytes) -> bytes:
         """A parameter of the Content-Type as it came, or b""."""
@@ -384,11 +389,11 @@ def _next_block(scanner: Scanner, around: list[_Multipart], budget: Budget, foun
         level = delimiter.level
         if level + 1 < len(around):
             found.append(defects.NOT_CLOSED)
-        if not delimiter.closes:
             del around[level + 1 :]
             scanner.close(level + 1)
+        if not delimiter.closes:
             block = scanner.block()
-            return block if budget.left(Work.HEADERS) and budget.left(Work.HEADER_OCTETS) else None
+            return block if budget.has_headers() else None
         del around[level:]
         scanner.close(level)
         delimiter = scanner.skip_epilogue() if around else None

@@ -29,6 +29,7 @@ _SNIPPET_OF = (240, 600, 8_000)
 _FIRST_LINES = 300  # characters of a text whose lines flow
 _ENOUGH = 190  # characters: blanks at the end go
 _BOUNCE_OCTETS = 16 * 1024  # of the text of a bounce without a report
+_KINDS = tuple(Kind)
 
 
 @dataclass(slots=True)
@@ -93,7 +94,7 @@ def summarise(raw: bytes, *, is_late: Callable[[], bool] = never) -> Summary:
     summary.snippet = glimpse.snippet
     summary.automated, summary.automated_by = automation
     if kinds:
-        summary.kinds = tuple(kind for kind in Kind if kind in kinds)
+        summary.kinds = tuple([kind for kind in _KINDS if kind in kinds])
         summary.bounce = _bounce(headers, summary, glimpse) if Kind.BOUNCE in kinds else None
     summary.warnings = warnings_of(found, is_cut=len(raw) >= SUMMARY_OCTETS)
     return summary
@@ -159,7 +160,8 @@ class _Glimpse:
         snippet, is_html = "", part.content_type == "text/html"
         for octets in _SNIPPET_OCTETS:
             data, is_cut = part.beginning(4 * octets if is_html else octets, budget, found)
-            if not is_html and may_hold_file(data):
+            has_file = not is_html and may_hold_file(data)
+            if has_file:
                 data = _without_files(data, budget)
             text = decoded_text(data, part.charset_for(data), found, cut=is_cut)
             if is_html:
@@ -170,24 +172,26 @@ class _Glimpse:
             if len(snippet) >= _ENOUGH or not is_cut:
                 break
         if self.wants_text and not is_html and not self.text:
-            data, is_cut = part.beginning(_BOUNCE_OCTETS, budget, found)
-            self.text = with_line_feeds(decoded_text(data, part.charset, [], cut=is_cut))
+            if is_cut or has_file:
+                data, is_cut = part.beginning(_BOUNCE_OCTETS, budget, found)
+                text = decoded_text(data, part.charset, [], cut=is_cut)
+            self.text = text
         return snippet
 
 
 def _bounce(headers: Mapping[str, Sequence[bytes]], envelope: Envelope, glimpse: _Glimpse) -> Bounce:
     """What the report says, else the headers, else the text."""
-    told, status = bounce_in(glimpse.text), glimpse.seen.status
-    failed = addresses(headers.get("x-failed-recipients", ()), [])
-    of_header = failed[0].address if failed else None
-    return Bounce(
-        recipient=(status and status.recipient) or of_header or told.recipient,
-        status=(status and status.status) or told.status,
-        original_message_id=glimpse.seen.returned_id
-        or told.original_message_id
-        or envelope.in_reply_to
-        or (envelope.references[-1] if envelope.references else None),
-    )
+    status, original = glimpse.seen.status, glimpse.seen.returned_id
+    recipient, code = (status.recipient, status.status) if status else (None, None)
+    if recipient is None and (failed := addresses(headers.get("x-failed-recipients", ()), [])):
+        recipient = failed[0].address or None
+    if not (recipient and code and original):
+        told = bounce_in(with_line_feeds(glimpse.text))
+        recipient, code = recipient or told.recipient, code or told.status
+        original = original or told.original_message_id
+    if original is None:
+        original = envelope.in_reply_to or (envelope.references[-1] if envelope.references else None)
+    return Bounce(recipient, code, original)
 
 
 def _without_files(data: bytes, budget: Budget) -> bytes:
@@ -196,10 +200,16 @@ def _without_files(data: bytes, budget: Budget) -> bytes:
 
 
 def _snippet_of_flowing(text: str, part: Part) -> str:
-    """That of a text whose lines flow: the first of them are enough, most often."""
-    end = text.find("\n", _FIRST_LINES) + 1
-    first = text[:end].replace("\r\n", "\n")
-    snippet = _snippet(part.unflowed(first)) if end and "\r" not in first else ""
+    """That of a text whose lines flow: the first of them are enough, most often.
+
+    Blanks alone tell it from any other text, where nothing is quoted and no blank goes with its line end.
+    """
+    first = text[: _SNIPPET_OF[0]]
+    snippet = "" if ">" in first or part.has_delsp else _snippet(first)
+    if len(snippet) < _SNIPPET_LENGTH:
+        end = text.find("\n", _FIRST_LINES) + 1
+        first = text[:end].replace("\r\n", "\n")
+        snippet = _snippet(part.unflowed(first)) if end and "\r" not in first else ""
     return snippet if len(snippet) == _SNIPPET_LENGTH else _snippet(part.unflowed(with_line_feeds(text)))
 
 

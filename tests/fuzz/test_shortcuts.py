@@ -5,10 +5,13 @@ from typing import Final
 from hypothesis import strategies as st
 
 from app.mail.budget import Budget
+from app.mail.fields.identification import message_id
 from app.mail.fields.words import decoded
+from app.mail.mime import summarise
 from app.mail.octets.decoding import printable
 from app.mail.octets.flowed import unflowed
 from app.mail.octets.headers import split_headers, split_usual
+from app.mail.octets.scanner import Scanner
 from app.mail.octets.transfer import decoded_pieces, decoded_whole
 from tests.fuzz.laws import law
 
@@ -20,10 +23,27 @@ _PIECES_OF_HEADERS: Final = st.lists(
     ),
     max_size=6,
 )  # fmt: skip
+_RETURNED: Final = st.lists(
+    st.one_of(
+        _PIECES_OF_HEADERS,
+        st.sampled_from(
+            [[b"Message-ID: <a@b>"], [b"message-id:", b" <c@d>"], [b"MESSAGE-ID : x", b"\t<e", b"  f@g>"],
+             [b"Message-Id: a\rb"], [b"Message-ID://x"], [b"X-Message-ID: <h@i>"], [b"Message-ID:", b" ", b" <j@k>", b"To: x"], [b""]]
+        ),
+    ),
+    max_size=5,
+).map(lambda groups: [line for group in groups for line in group])  # fmt: skip
 _LINE_ENDS: Final = st.sampled_from([b"\n", b"\r\n", b"\r\n", b"\r\r\n"])
 _FLOWING: Final = st.lists(
     st.sampled_from(["a", "word ", " ", ">", ">> ", "\n", " \n", "-- ", "\n-- \n", "\n\n", "\r", "x-- \n"]),
     max_size=14,
+).map("".join)
+_WORDS_THAT_FLOW: Final = st.lists(
+    st.sampled_from(
+        ["word ", "words of some length ", "and more", "\n", " \n", "\n\n", ">", "> ", "\n> ", "\n -- \n"]
+    ),
+    min_size=25,
+    max_size=60,
 ).map("".join)
 _VALUES: Final = st.lists(
     st.sampled_from(["a", "b c", " ", "\t", "\t\t", "\x0b", "\x00", "\x1b", "\x7f", "=?", "~"]), max_size=8
@@ -60,6 +80,24 @@ def test_usual_headers_are_split_as_all_are(lines: list[bytes], end: bytes, last
 @law(_FLOWING, st.booleans(), examples=600)
 def test_lines_flow_as_they_do_one_by_one(text: str, delsp: bool) -> None:
     assert unflowed(text, delsp=delsp) == _unflowed_line_by_line(text, delsp=delsp)
+
+
+@law(_WORDS_THAT_FLOW, st.booleans(), examples=600)
+def test_the_first_words_of_a_flowing_text_are_those_of_all_of_it(text: str, delsp: bool) -> None:
+    kind = b"text/plain; format=flowed" + (b"; delsp=yes" if delsp else b"")
+    letter = b"Subject: x\nContent-Type: " + kind + b"\n\n" + text.encode()
+    words = " ".join(unflowed(text, delsp=delsp).split())
+    assert summarise(letter).snippet == words[:200].rstrip()
+
+
+@law(_RETURNED, _LINE_ENDS, examples=900)
+def test_the_id_of_a_returned_message_is_that_of_its_headers(lines: list[bytes], end: bytes) -> None:
+    returned = b"".join(line + end for line in lines)
+    parts = b"\n--zz\nContent-Type: message/delivery-status\n\n\n--zz\nContent-Type: message/rfc822\n\n%s\n--zz--\n"
+    bounce = summarise(b"Content-Type: multipart/report; boundary=zz\n" + parts % returned).bounce
+    headers = Scanner(returned.removesuffix(b"\r"), Budget([]), []).block()
+    assert bounce
+    assert bounce.original_message_id == message_id(headers.first("message-id"))
 
 
 @law(_VALUES, examples=300)
