@@ -56,6 +56,8 @@ def text_parameter(value: bytes, name: bytes, found: list[str], *, charset: str 
     A backslash is itself but before a quote or another one: ``"C:\\Scans\\new.pdf"`` is a path. ``charset``: as for
     ``words.decoded``.
     """
+    if not any(known.startswith(name) for known, _, _ in _parameters(value)):
+        return None
     forms = _forms_of(value, name)
     if forms.whole:
         return clean(_joined({0: (forms.whole, True)}, found))

@@ -98,7 +98,7 @@ _SINGLE = {
     "x-mac-cyrillic": "mac_cyrillic",
     **{f"windows-125{n}": f"cp125{n}" for n in range(9)},
 }
-_LIKE_ASCII = frozenset({UTF_8, UNDECLARED, *_SINGLE})  # of octets of ASCII all of them make the same text
+LIKE_ASCII = frozenset({UTF_8, UNDECLARED, *_SINGLE})  # of octets of ASCII all of them make the same text
 _KOI8_RU = {0xAE: "\u045e", 0xBE: "\u040e"}  # the standard's KOI8-U has the Belarusian letter of KOI8-RU
 _ASCII = "".join(map(chr, range(0x20, 0x7E)))
 _UNDEFINED = "\ufffe"  # what charmap_decode takes for undefined
@@ -146,7 +146,7 @@ def codec_of(label: str) -> str | None:
 
 def text_of(data: bytes, codec: str, *, cut: bool = False) -> tuple[str, bool]:
     """Octets as text, and whether all of them were valid. ``cut``: a last character may lack its end. Never raises."""
-    if codec in _LIKE_ASCII and data.isascii() and b"\x1b" not in data:
+    if codec in LIKE_ASCII and data.isascii() and b"\x1b" not in data:
         return data.decode("ascii"), True
     may_be_marked = data[:1] in _MARKS
     if codec == UTF_8 and not may_be_marked and (text := _strict(data, UTF_8, cut=cut)) is not None:

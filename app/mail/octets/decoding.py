@@ -4,7 +4,7 @@ import re
 from io import IncrementalNewlineDecoder
 
 from app.mail import defects
-from app.mail.octets.charsets import REPLACEMENT, UNDECLARED, codec_of, text_of
+from app.mail.octets.charsets import LIKE_ASCII, REPLACEMENT, UNDECLARED, codec_of, text_of
 
 _UNSAFE = re.compile(r"[\x00\ud800-\udfff]")
 _UNSEEN_CHARACTERS = (
@@ -24,6 +24,9 @@ _IDLE = re.compile(
 )
 _MAY_BE_UNSEEN = re.compile(f"[{_UNSEEN_CHARACTERS}{_JOINERS}{_SELECTORS}]")
 _UNSEEN_OR_JOINERS = re.compile(f"[\u200c\u200d{_UNSEEN_CHARACTERS}]+")
+_FROM_THE_SECOND_UNSEEN = re.compile(
+    "[\u00ad\u034f-\U0010ffff]"
+)  # most texts of Latin letters have none of these
 _USUAL_LINE_ENDS = ("\r\n", ("\n", "\r\n"))
 _CONTROL = re.compile(r"[\x01-\x1f\x7f-\x9f\u2028\u2029]+")
 
@@ -66,7 +69,8 @@ def shown(text: str, found: list[str]) -> str:
 
 def without_invisible(text: str) -> str:
     """Without what newsletters pad their first words with, hundreds of times, and what turns the reading direction."""
-    return text if text.isascii() else _UNSEEN_OR_JOINERS.sub("", text)
+    may_hold_some = not text.isascii() and _FROM_THE_SECOND_UNSEEN.search(text)
+    return _UNSEEN_OR_JOINERS.sub("", text) if may_hold_some else text
 
 
 def decoded_text(data: bytes, charset: str, found: list[str], *, cut: bool = False) -> str:
@@ -81,7 +85,7 @@ def decoded_text(data: bytes, charset: str, found: list[str], *, cut: bool = Fal
     text, is_valid = text_of(data, codec, cut=cut)
     if not is_valid:
         found.append(defects.WRONG_CHARSET)
-    return clean(text)
+    return text.replace("\0", REPLACEMENT) if codec in LIKE_ASCII else clean(text)  # they have no surrogates
 
 
 def with_line_feeds(text: str) -> str:

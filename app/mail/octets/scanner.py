@@ -55,7 +55,7 @@ class Scanner:
     # fmt: off
     __slots__ = (
         "_at", "_budget", "_data", "_delimiters", "_found", "_has_cr_cr_lf", "_is_behind_cr", "_is_over", "_marks",
-        "_needle", "_source", "delimiter",
+        "_needles", "_source", "delimiter",
     )
     # fmt: on
 
@@ -72,7 +72,8 @@ class Scanner:
         self._marks: list[bytes] = []  # the boundaries of the open multiparts
         # By what stands behind the hyphens; of multiparts that have the same, the outermost counts.
         self._delimiters: dict[bytes, Delimiter] = {}
-        self._needle = b""  # what every delimiter begins with, its line end before it
+        # What every delimiter begins with, its line end before it: of none, of the outermost, of the outermost two ...
+        self._needles = [b"\n--"]
         self._require(_CR_ALONE + 1)
         if self._has_only_cr():
             self._read_cr_as_line_feed()
@@ -99,7 +100,8 @@ class Scanner:
         self._marks.append(boundary)
         self._delimiters.setdefault(boundary, Delimiter(level, closes=False))
         self._delimiters.setdefault(boundary + b"--", Delimiter(level, closes=True))
-        self._needle = b"\n--" + (_common_start(self._marks) if level else boundary)
+        needle = b"\n--" + boundary
+        self._needles.append(_common_start(needle, self._needles[-1]) if level else needle)
         return level
 
     def close(self, level: int) -> None:
@@ -112,7 +114,7 @@ class Scanner:
                 if name in self._delimiters and self._delimiters[name].level >= level:
                     del self._delimiters[name]
         del marks[level:]
-        self._needle = b"\n--" + (_common_start(marks) if marks else b"")
+        del self._needles[level + 1 :]
 
     def block(self) -> Block:
         """The headers that begin here. They end at the first empty line (RFC 5322 §2.1), or at a delimiter."""
@@ -248,7 +250,7 @@ class Scanner:
 
     def _to_delimiter(self, start: int) -> tuple[int, int, bool]:
         """Where the body ends as far as it is in the window; where to go on; and whether that is its end."""
-        data, needle, is_last = self._data, self._needle, self._source is None
+        data, needle, is_last = self._data, self._needles[-1], self._source is None
         if not self._marks:
             self.delimiter = None
             return len(data), len(data), is_last
@@ -327,10 +329,9 @@ class Scanner:
         self._at -= kept
 
 
-def _common_start(marks: list[bytes]) -> bytes:
-    """What all begin with: what the first and the last of them in order begin with."""
-    first, last = min(marks), max(marks)
-    octets = min(len(first), len(last))
+def _common_start(one: bytes, other: bytes) -> bytes:
+    """What both begin with."""
+    octets = min(len(one), len(other))
     # As numbers, of which one call tells where the first difference is.
-    differing = int.from_bytes(first[:octets], "big") ^ int.from_bytes(last[:octets], "big")
-    return first[: octets - (differing.bit_length() + 7) // 8]
+    differing = int.from_bytes(one[:octets], "big") ^ int.from_bytes(other[:octets], "big")
+    return one[: octets - (differing.bit_length() + 7) // 8]

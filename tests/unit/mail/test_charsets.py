@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.mail.octets.charsets import _LIKE_ASCII, UNDECLARED, codec_of, text_of
+from app.mail.octets.charsets import LIKE_ASCII, UNDECLARED, codec_of, text_of
 
 
 def text(data: bytes, label: str) -> str:
@@ -196,7 +196,7 @@ def test_an_ascii_character_behind_half_a_character_is_not_swallowed() -> None:
     assert text(b'\x81"x', "shift_jis").endswith('"x')
 
 
-@pytest.mark.parametrize("codec", sorted(_LIKE_ASCII))
+@pytest.mark.parametrize("codec", sorted(LIKE_ASCII))
 def test_octets_of_ascii_are_the_same_text_in_each_charset_that_is_said_to_have_them(codec: str) -> None:
     octets = bytes(range(128))
     slowly, is_valid = text_of(b"\x1b" + octets, codec)
