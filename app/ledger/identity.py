@@ -96,6 +96,10 @@ _PROPOSED = {
     Relation.RENUMBERED,
 }
 
+# Where the header fields have to be those of the same letter, too: an id or a number that was free may be given to what
+# a list sends of it, and with retention that would go unread.
+BY_FIELDS = {Relation.DELETED, Relation.NUMBERED, Relation.RENUMBERED}
+
 UNDER_ITS_ID = {
     Relation.STEADY,
     Relation.DELETED,
@@ -175,6 +179,8 @@ def is_same_by_content(
 ) -> bool:
     """Whether a message that was retrieved is that of the line.
 
+    ``is_body_same``: the octets behind the headers are those of the stored copy, and where it is decided ``BY_FIELDS``
+    it is the same letter.
     ``ids_changed``: unique-ids changed wholesale, now or before, so that also a message which its headers do not name
     may be one under a new id. Else it may as well be another of the same words; but not where the server gave no id,
     for what mbox servers note in the headers changes the ids that we make of them.

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from app.ledger.identity import (
+    BY_FIELDS,
     UNDER_ITS_ID,
     Circumstances,
     Relation,
@@ -147,6 +148,10 @@ class Matcher:
                 or line.headers not in self._expected
             )
         ]
+
+    def is_by_fields(self, candidate: Candidate, line: Known) -> bool:
+        """Whether also the header fields have to be those of the line's letter."""
+        return self._relation(candidate, line) in BY_FIELDS
 
     def rewritten(self, candidate: Candidate, shown: Fingerprint) -> Known | None:
         """The line of its id whose message it is, by what TOP shows, under a header block that was written anew."""

@@ -10,6 +10,7 @@ that stay, Message-ID, Date and From: whoever can send mail can choose them, so 
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -23,6 +24,12 @@ _VOLATILE = re.compile(
 _THREE = re.compile(
     rb"^(message-id|date|from)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.IGNORECASE | re.MULTILINE
 )
+_FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.MULTILINE)
+_OF_TRANSPORT = re.compile(
+    rb"x-|arc-|(?:return-path|delivered-to|envelope-to|authentication-results|received-spf"
+    rb"|status|keywords|content-length|lines)$"
+)
+_OF_LISTS = re.compile(rb"list-|resent-|mailing-list|(?:subject|sender|precedence|errors-to|reply-to|to|cc)$")
 _MOST_HEAD = 256 * 1024
 
 
@@ -85,6 +92,22 @@ def shown(head: bytes) -> Fingerprint:
     return Fingerprint(
         _headers_of(head, is_lasting=False), b"", _names_of(head), _octets_of(head), is_stamped=is_stamped
     )
+
+
+def is_same_letter(before: bytes, after: bytes) -> bool:
+    """Whether a header block is that of the same letter once movers and scanners have written into it.
+
+    They add fields and change their own. A list, an alias or a forwarder makes another letter of it: it changes what the
+    sender wrote, adds fields of lists, or comes another way (``Received``).
+    """
+    old, new = (Counter(_fields(head_of(head))) for head in (before, after))
+    return bool(old) and not old - new and not any(_OF_LISTS.match(name) for name, _ in new - old)
+
+
+def _fields(head: bytes) -> list[tuple[bytes, bytes]]:
+    """Name and value of each, but for those that are written on the way."""
+    found = ((field[1].lower(), b" ".join(field[2].split())) for field in _FIELD.finditer(head))
+    return [(name, value) for name, value in found if not _OF_TRANSPORT.match(name)]
 
 
 def fingerprint(raw: bytes, raw_sha256: bytes) -> Fingerprint:

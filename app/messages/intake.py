@@ -68,11 +68,13 @@ def prepare(
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A stored content as it was read back. ``head``: what TOP would show; ``body``: digest of what is behind it."""
+    """A stored content as it was read back. ``head``: what TOP would show; ``body``: digest of what is behind it;
+    ``block``: the headers themselves."""
 
     head: Fingerprint
     body: bytes
     size: Size
+    block: bytes = b""
 
 
 def read_back(db: Session, sha256: bytes) -> Copy | None:
@@ -88,7 +90,7 @@ def read_back(db: Session, sha256: bytes) -> Copy | None:
         digest.update(octets)
         body.update(octets)
         meter.add(octets)
-    return Copy(shown(head), body.digest(), meter.size) if digest.digest() == sha256 else None
+    return Copy(shown(head), body.digest(), meter.size, head) if digest.digest() == sha256 else None
 
 
 def copy_of(db: Session, seq: MessageSeq) -> Copy | None:

@@ -51,6 +51,32 @@ async def test_an_id_used_again_after_our_own_deletion_is_new_mail_of_the_same_s
     assert await bench.subjects() == [f"mail {n}" for n in range(5)]
 
 
+@pytest.mark.parametrize("has_top", [True, False])
+@pytest.mark.parametrize("ids_are_numbers", [True, False])
+async def test_what_a_list_sends_under_the_id_of_a_message_that_we_deleted_does_not_go_unread(
+    bench: Bench, ids_are_numbers: bool, has_top: bool
+) -> None:
+    bench.maildrop.whims.has_top, bench.maildrop.whims.ids_are_numbers = has_top, ids_are_numbers
+    await bench.change(server_retention=DELETING)
+    put(bench, "direct")
+    await bench.sync()
+    bench.maildrop.mails.append(Mail(b"1", listed_again("direct")))
+    assert (await bench.sync())["retrieved"] == 1
+    assert await bench.subjects() == ["direct", "[list] direct"]
+    assert len(bench.maildrop.deleted) == 2
+
+
+async def test_what_a_server_keeps_after_deletion_stays_known_under_a_scanners_headers(bench: Bench) -> None:
+    await bench.change(server_retention=DELETING)
+    bench.maildrop.whims.keeps_deleted = True
+    put(bench, "a")
+    for day in range(4):
+        await syncs(bench, 2)
+        bench.maildrop.mails[0].content = letter("a", headers=f"X-Scan: {10**day}\r\n", size=1_011 + day)
+        bench.now += 24 * HOUR
+    assert await bench.subjects() == ["a"]
+
+
 async def test_headers_and_size_of_a_deleted_message_make_no_other_one_known(bench: Bench) -> None:
     """A device sends the same header block each time, and the server counts ids from 1 again."""
     await bench.change(server_retention=DELETING)

@@ -5,7 +5,7 @@ A bounded number is read at a time, as a mail server may be waiting.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
@@ -15,6 +15,7 @@ from app.database import Database
 from app.ledger.lines import Known
 from app.ledger.matching import Matcher
 from app.ledger.models import EntryId
+from app.mail.fingerprint import is_same_letter
 from app.messages import intake
 from app.messages.models import MessageSeq
 from app.reading.shares import Owner
@@ -45,13 +46,14 @@ def _nameless(lines: Sequence[Known], most: int) -> list[Known]:
 
 
 class Bodies:
-    """Compares what is behind the headers of retrieved messages with stored copies, each read once in a sync."""
+    """Compares what is behind the headers of retrieved messages with stored copies, each read once in a sync; and the
+    header fields, where the matcher says so."""
 
     def __init__(self, database: Database, threads: FairThreads, owner: Owner) -> None:
         self._database = database
         self._threads = threads
         self._owner = owner
-        self._stored: dict[EntryId, bytes | None] = {}
+        self._stored: dict[EntryId, _Stored] = {}
 
     async def same(self, outcomes: Iterable[Outcome], matcher: Matcher) -> dict[int, frozenset[EntryId]]:
         """By message-number: the lines that Message-ID, Date and From propose, and whose octets are the same."""
@@ -61,17 +63,32 @@ class Bodies:
             lines = matcher.proposed(outcome.candidate, prepared.fingerprint) if prepared else []
             if prepared and (lines := [one for one in lines if one.content != prepared.fingerprint.content]):
                 body = await self._threads.call(self._owner, partial(intake.body_digest, prepared.packed))
-                stored = await self._bodies_of(lines)
+                stored, head = await self._stored_of(lines), prepared.packed.head
                 found[outcome.candidate.number] = frozenset(
-                    line.entry_id for line in lines if stored[line.entry_id] == body
+                    line.entry_id
+                    for line in lines
+                    if stored[line.entry_id].body == body
+                    and (
+                        not matcher.is_by_fields(outcome.candidate, line)
+                        or is_same_letter(stored[line.entry_id].head, head)
+                    )
                 )
         return found
 
-    async def _bodies_of(self, lines: Collection[Known]) -> dict[EntryId, bytes | None]:
+    async def _stored_of(self, lines: Collection[Known]) -> "dict[EntryId, _Stored]":
         new = [line for line in lines if line.entry_id not in self._stored]
         if new:
-            self._stored |= await self._database.read(partial(_bodies, lines=new))
+            self._stored |= await self._database.read(partial(_stored, lines=new))
         return self._stored
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What is kept of a stored copy. ``body``: the digest of what is behind the headers; ``head``: none, where there is
+    no copy any more."""
+
+    body: bytes | None = None
+    head: bytes = b""
 
 
 class Contents:
@@ -106,8 +123,12 @@ def _named(db: Session, lines: Sequence[Known]) -> dict[EntryId, Known]:
     return told
 
 
-def _bodies(db: Session, lines: Sequence[Known]) -> dict[EntryId, bytes | None]:
-    return {line.entry_id: line.body or (copy.body if (copy := _copy(db, line)) else None) for line in lines}
+def _stored(db: Session, lines: Sequence[Known]) -> dict[EntryId, _Stored]:
+    copies = {line.entry_id: _copy(db, line) if line.body is None else None for line in lines}
+    return {
+        line.entry_id: _Stored(copy.body, copy.block) if (copy := copies[line.entry_id]) else _Stored(line.body)
+        for line in lines
+    }
 
 
 def _copy(db: Session, line: Known) -> intake.Copy | None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mail.fingerprint import fingerprint, head_of, lasting, shown
+from app.mail.fingerprint import fingerprint, head_of, is_same_letter, lasting, shown
 from app.pop3 import Limits
 
 LIMIT = Limits().head_octets
@@ -30,6 +30,38 @@ def test_cut_headers_tell_the_same_as_the_whole_message(octets: int, eol: bytes)
     assert (told.headers, told.names, told.head_octets) == (
         of_message.headers, of_message.names, of_message.head_octets,
     )  # fmt: skip
+
+
+LETTER = b"Received: from a by b; Mon\r\nMessage-ID: <1@x>\r\nTo: u@x\r\nSubject: s\r\n"
+
+
+@pytest.mark.parametrize(
+    ("after", "is_same"),
+    [
+        (LETTER, True),
+        (b"X-Scan: 1\r\nReturn-Path: <a@x>\r\n" + LETTER, True),
+        (b"Received: from b by c; Tue\r\n" + LETTER, True),
+        (LETTER.replace(b"from a by", b"from a\r\n\tby").replace(b"To:", b"Scanned-By: m\r\nTO:"), True),
+        (b"Subject: s\r\n" + LETTER.replace(b"Subject: s\r\n", b""), True),
+        (b"List-Id: <l@x>\r\n" + LETTER, False),
+        (b"Resent-To: v@x\r\n" + LETTER, False),
+        (LETTER.replace(b"from a", b"from c"), False),
+        (LETTER.replace(b"Subject: s", b"Subject: [l] s"), False),
+        (b"Received: from l by b; Tue\r\n" + LETTER.partition(b"\n")[2], False),
+        (b"", False),
+    ],
+)
+def test_movers_and_scanners_leave_a_letter_the_same_and_lists_make_another_of_it(
+    after: bytes, is_same: bool
+) -> None:
+    assert is_same_letter(LETTER, after + b"\r\nbehind") is is_same
+    assert not is_same_letter(b"", after), "nothing is left that tells"
+
+
+def test_what_a_scanner_wrote_the_last_time_may_be_gone() -> None:
+    assert is_same_letter(b"X-Scan: 1\r\n" + LETTER, b"X-Scan: 2\r\n" + LETTER)
+    assert is_same_letter(b"Status: RO\r\n" + LETTER, LETTER)
+    assert not is_same_letter(b"List-Id: <l@x>\r\n" + LETTER, LETTER)
 
 
 def test_messages_that_differ_behind_the_cut_have_a_content_of_their_own() -> None:
