@@ -7,19 +7,20 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, cast
 
-from sqlalchemy import Text, TextClause, and_, bindparam, case, delete, func, literal, text, update
+from sqlalchemy import Text, and_, bindparam, case, delete, func, literal, text, update
 from sqlalchemy import cast as cast_in_sql
 from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel
 
-from app.database import UtcDateTime
+from app.database import PreparedStatement, UtcDateTime
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId, MailboxStatus, Pace
 from app.runs.admission.slots import Capacity, Queue
 from app.runs.errors import LeaseLost
 from app.runs.models import Sync, SyncId, SyncStatus, Trigger
 from app.runs.repository import Claim, leave
+from app.runs.walk import claim_of
 
 # Made once: to make a statement and its cache key costs several times its execution.
 _SYNCS = SQLModel.metadata.tables["syncs"]
@@ -41,29 +42,38 @@ _DUE = (
     .limit(bindparam("most"))
 )
 _EACH_OF = _MAILBOXES.c.id.in_(bindparam("each", expanding=True))
-_UNPLAN = update(_MAILBOXES).where(_EACH_OF).values(next_sync_at=None)
-_DUE_FOR_US = _DUE.with_for_update(skip_locked=True)
+_UNPLAN = PreparedStatement(update(_MAILBOXES).where(_EACH_OF).values(next_sync_at=None))
+_DUE_FOR_US = PreparedStatement(_DUE.with_for_update(skip_locked=True))
 _QUEUED = (
     select_columns(_SYNCS.c.id)
     .where(_IS_OPEN, _SYNCS.c.status == SyncStatus.QUEUED.value)
     .order_by(_SYNCS.c.server, _SYNCS.c.id)  # as the index has them, lest a planner finds a scan cheaper
     .limit(bindparam("most"))
 )
-_ACTIVE = select_columns(_SYNCS).where(_IS_OPEN, _SYNCS.c.mailbox_id == bindparam("mailbox"))
+_ACTIVE = PreparedStatement(
+    select_columns(_SYNCS).where(_IS_OPEN, _SYNCS.c.mailbox_id == bindparam("mailbox"))
+)
 _LOST = select_columns(_SYNCS.c.id).where(_IS_LOST).limit(bindparam("most"))
 # Of these three the first that is any: what is behind it is not asked.
-_ANY_WORK = select_columns(
-    func.coalesce(_QUEUED.scalar_subquery(), _LOST.scalar_subquery(), _DUE.scalar_subquery())
+_ANY_WORK = PreparedStatement(
+    select_columns(func.coalesce(_QUEUED.scalar_subquery(), _LOST.scalar_subquery(), _DUE.scalar_subquery()))
+)
+_EACH_WORK = PreparedStatement(
+    select_columns(
+        _LOST.scalar_subquery(),
+        _DUE.scalar_subquery(),
+        *(_QUEUED.where(_SYNCS.c.pace == literal(pace.value)).scalar_subquery() for pace in Pace),
+    )
 )
 _LET_GO = {"status": SyncStatus.QUEUED.value, "worker": None, "lease_expires_at": None}
-_TAKE_FROM_THE_DEAD = update(_SYNCS).where(_IS_LOST).values(_LET_GO)
-_RENEW = (
+_TAKE_FROM_THE_DEAD = PreparedStatement(update(_SYNCS).where(_IS_LOST).values(_LET_GO))
+_RENEW = PreparedStatement(
     update(_SYNCS)
     .where(_SYNCS.c.id == bindparam("row"), _SYNCS.c.lease_token == bindparam("token"))
     .where(_SYNCS.c.status == SyncStatus.RUNNING.value)
     .values(lease_expires_at=bindparam("until"))
 )
-_RUNNING = (
+_RUNNING = PreparedStatement(
     select_columns(_SYNCS.c.pace, func.count())
     .where(_IS_OPEN, _SYNCS.c.status == SyncStatus.RUNNING.value)
     .group_by(_SYNCS.c.pace)
@@ -73,47 +83,11 @@ _SERVER_OF = case((_MAILBOXES.c.is_private, _HOST + ":" + cast_in_sql(_MAILBOXES
 
 # One claims at a time, so that two can never both take the last place. A worker that is frozen with the lock in
 # its hand loses it with its connection.
-_ONE_AT_A_TIME = text(
-    "SELECT set_config('idle_in_transaction_session_timeout', '5s', true), pg_advisory_xact_lock(7305229119418)"
-)
-
-# Walks the queued syncs of one pace from server to server by their index, at each one from the oldest on, and steps
-# over to the next server where no room is left: what it costs does not grow with what waits. ``room``: how many more
-# this server takes, the row included; ``taken``: how many rows before this one had room. The first row stands for none.
-# That the last condition is no comparison with ``status`` alone keeps a planner with old statistics from reading
-# all that waits.
-_WALK = """
-WITH RECURSIVE walk (server, id, room, taken) AS (
-    SELECT {behind}, CAST(0 AS BIGINT), CAST(0 AS BIGINT), CAST(0 AS BIGINT)
-    UNION ALL
-    SELECT
-        next.server,
-        next.id,
-        CASE WHEN next.server = walk.server THEN walk.room - 1 ELSE
-            coalesce((SELECT CAST(value AS BIGINT) FROM {each}(CAST(:lowered AS {json})) WHERE key = next.server),
-                CAST(:most_per_server AS BIGINT))
-            - (SELECT count(*) FROM syncs
-                WHERE status IN ('queued', 'running') AND status = 'running' AND server = next.server)
-        END,
-        walk.taken + CASE WHEN walk.room > 0 THEN 1 ELSE 0 END
-    FROM walk JOIN syncs AS next ON next.id = (
-        SELECT id FROM syncs
-        WHERE status IN ('queued', 'running') AND status = 'queued'
-            AND pace = :pace
-            AND (server, id) > (walk.server, CASE WHEN walk.room > 1 THEN walk.id ELSE 9223372036854775807 END)
-        ORDER BY server, id LIMIT 1
+_ONE_AT_A_TIME = PreparedStatement(
+    text(
+        "SELECT set_config('idle_in_transaction_session_timeout', '5s', true), pg_advisory_xact_lock(7305229119418)"
     )
-    WHERE walk.taken + CASE WHEN walk.room > 0 THEN 1 ELSE 0 END < CAST(:most AS BIGINT)
 )
-UPDATE syncs SET
-    status = 'running',
-    started_at = coalesce(started_at, :now),
-    worker = :worker,
-    lease_token = lease_token + :step,
-    lease_expires_at = :lease
-WHERE id IN (SELECT id FROM walk WHERE room > 0) AND status || '' = 'queued'
-RETURNING id, mailbox_id, lease_token, server, traceparent
-"""
 
 # How many of each pace wait, counted up to a bound; and of some servers, how many syncs run there if any waits.
 _WAITING = """
@@ -149,6 +123,22 @@ class Limits:
 NO_LIMITS = Limits()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What there is to do: of which paces syncs are queued, whether leases have run out, and mailboxes are due."""
+
+    queued: Collection[Pace] = ()
+    are_lost: bool = False
+    are_due: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.queued or self.are_lost or self.are_due)
+
+    def may_be_queued(self, pace: Pace) -> bool:
+        """Whether a sync of this pace may be, once what is due and what is lost were queued."""
+        return pace in self.queued or self.are_lost or self.are_due
+
+
 def request(
     db: Session, mailbox_id: MailboxId, trigger: Trigger, *, now: datetime, traceparent: str | None = None
 ) -> Sync:
@@ -171,7 +161,7 @@ def request_each(
     """Have each of these mailboxes a queued or running sync; those that wait longest come first."""
     if mailbox_ids:
         given = {"each": mailbox_ids, "trigger": trigger.value, "now": now, "traceparent": traceparent}
-        db.connection().execute(_insert_on(db.get_bind().dialect.name), given)
+        _insert_on(db.get_bind().dialect.name).change(db, given)
 
 
 def active_of(db: Session, mailbox_ids: Sequence[MailboxId]) -> dict[MailboxId, SyncId]:
@@ -184,24 +174,30 @@ def active_of(db: Session, mailbox_ids: Sequence[MailboxId]) -> dict[MailboxId, 
 
 def active(db: Session, mailbox_id: MailboxId) -> Sync | None:
     """The queued or running sync of the mailbox, to be read only: a plain row."""
-    row = db.connection().execute(_ACTIVE, {"mailbox": mailbox_id}).one_or_none()
-    return cast("Sync | None", row)
+    return cast("Sync | None", _ACTIVE.rows(db, {"mailbox": mailbox_id}).one_or_none())
 
 
 def request_due(db: Session, *, now: datetime, limit: int) -> int:
     """Ask for a sync of every mailbox that is due, up to ``limit``; how many there were."""
-    due = db.connection().execute(_DUE_FOR_US, {"now": now, "most": limit}).scalars().all()
+    due = [MailboxId(row[0]) for row in _DUE_FOR_US.rows(db, {"now": now, "most": limit})]
     if not due:
         return 0
-    request_each(db, [MailboxId(each) for each in due], Trigger.SCHEDULE, now=now)
+    request_each(db, due, Trigger.SCHEDULE, now=now)
     # Not due again until the sync that was asked for ends and says when.
-    db.connection().execute(_UNPLAN, {"each": due})
+    _UNPLAN.change(db, {"each": due})
     return len(due)
 
 
 def has_work(db: Session, *, now: datetime) -> bool:
     """Whether a sync is queued, a lease has run out, or a mailbox is due."""
-    return db.connection().execute(_ANY_WORK, {"now": now, "most": 1}).scalar_one() is not None
+    return _ANY_WORK.rows(db, {"now": now, "most": 1}).scalar_one() is not None
+
+
+def look(db: Session, *, now: datetime) -> Work:
+    """The same, and which of these."""
+    lost, due, *queued = _EACH_WORK.rows(db, {"now": now, "most": 1}).one()
+    paces = [pace for pace, first in zip(Pace, queued, strict=True) if first is not None]
+    return Work(queued=paces, are_lost=lost is not None, are_due=due is not None)
 
 
 def claim(
@@ -215,22 +211,26 @@ def claim(
     behind: str = "",
     capacity: Capacity | None = None,
     paces: Sequence[Pace] = tuple(Pace),
+    work: Work | None = None,
 ) -> list[Claim]:
     """Take queued syncs, and running ones whose lease has run out; each gets a new token.
 
     Paces come in this order, as far as the worker has ``room`` for them. Of each, mail servers come in turn, those
-    after ``behind`` first, and of each server the oldest syncs; in this order.
+    after ``behind`` first, and of each server the oldest syncs; in this order. What a look found no ``work`` of is not
+    looked for again.
 
     A database that crashes may forget a claim, for claims are not flushed. So the step to the next token is of the
     moment: the claim that follows must not get the very token that whoever was forgotten still shows.
     """
-    on = db.connection()
-    if on.dialect.name == "postgresql":
-        on.execute(_ONE_AT_A_TIME)
-    on.execute(_TAKE_FROM_THE_DEAD, {"now": now})
+    dialect = db.get_bind().dialect.name
+    if dialect == "postgresql":
+        _ONE_AT_A_TIME.rows(db, {})
+    if work is None or work.are_lost:
+        _TAKE_FROM_THE_DEAD.change(db, {"now": now})
     rooms = [capacity or Capacity(_UNLIMITED)]
     if limits.overall < _UNLIMITED:
-        rooms.append(Capacity(limits.overall, {Pace(pace): count for pace, count in on.execute(_RUNNING)}))
+        running = {Pace(row[0]): row[1] for row in _RUNNING.rows(db, {})}
+        rooms.append(Capacity(limits.overall, running))
     given = {
         "now": now,
         "worker": worker,
@@ -240,12 +240,12 @@ def claim(
         "lowered": json.dumps(limits.lowered),
     }
     claims: list[Claim] = []
-    for pace in paces:
+    for pace in paces if work is None else [pace for pace in paces if work.may_be_queued(pace)]:
         for start in dict.fromkeys((behind, "")):
             most = min(limit - len(claims), *(each.left(pace) for each in rooms))
             if most > 0:
                 asked = given | {"behind": start, "most": most, "pace": pace.value}
-                rows = on.execute(_claim_on(on.dialect.name), asked)
+                rows = claim_of(dialect).rows(db, asked)
                 some = [
                     Claim(SyncId(row[0]), MailboxId(row[1]), row[2], row[3], row[4], pace) for row in rows
                 ]
@@ -324,9 +324,7 @@ def release_worker(db: Session, *, worker: str) -> int:
 
 def renew(db: Session, held: Sequence[Claim], *, until: datetime) -> None:
     """Hold the leases of running syncs for longer, those that are still ours."""
-    db.connection().execute(
-        _RENEW, [{"row": claim.sync_id, "token": claim.token, "until": until} for claim in held]
-    )
+    _RENEW.change_each(db, [{"row": claim.sync_id, "token": claim.token, "until": until} for claim in held])
 
 
 def _step(now: datetime) -> int:
@@ -340,16 +338,20 @@ def _request_one(
     """The sync that was made, as a plain row; None: one is open."""
     given = {"each": [mailbox_id], "trigger": trigger.value, "now": now, "traceparent": traceparent}
     insert = _insert_and_return(db.get_bind().dialect.name)
-    return cast("Sync | None", db.connection().execute(insert, given).first())
+    return cast("Sync | None", insert.rows(db, given).first())
 
 
 @lru_cache(maxsize=2)
-def _insert_and_return(dialect: str) -> Any:
-    return _insert_on(dialect).returning(_SYNCS)
+def _insert_and_return(dialect: str) -> PreparedStatement:
+    return PreparedStatement(_insert(dialect).returning(_SYNCS))
 
 
 @lru_cache(maxsize=2)
-def _insert_on(dialect: str) -> Any:
+def _insert_on(dialect: str) -> PreparedStatement:
+    return PreparedStatement(_insert(dialect))
+
+
+def _insert(dialect: str) -> Any:
     """A queued sync of ``each`` of these mailboxes that has none which is open."""
     columns = {
         "mailbox_id": _MAILBOXES.c.id,
@@ -369,14 +371,3 @@ def _insert_on(dialect: str) -> Any:
     return insert.from_select([*columns], rows).on_conflict_do_nothing(
         index_elements=["mailbox_id"], index_where=index.dialect_options[dialect]["where"]
     )
-
-
-@lru_cache(maxsize=2)
-def _claim_on(dialect: str) -> TextClause:
-    words = (
-        {"behind": 'CAST(:behind AS text) COLLATE "C"', "each": "json_each_text", "json": "json"}
-        if dialect == "postgresql"
-        else {"behind": ":behind", "each": "json_each", "json": "text"}
-    )
-    times = [bindparam(name, type_=UtcDateTime) for name in ("now", "lease")]
-    return text(_WALK.format(**words)).bindparams(*times)

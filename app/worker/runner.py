@@ -125,7 +125,7 @@ class SyncRunner:
                 # its own would be one more turn of a thread. Else it is cheaper than a claim.
                 has_places = have_ended and bool(self._running)
                 if has_places or was_asked or await self._is_work():
-                    await self._claim_and_start(is_certain=has_places or not was_asked)
+                    await self._claim_and_start()
                 if was_asked:  # behind the claim: whoever asked for a sync waits for that
                     await self._cancel_what_was_asked()
             except StorageFailed as error:
@@ -150,8 +150,7 @@ class SyncRunner:
                         return
                     limit.reschedule(min(limit.when() or 0.0, now() + _GATHER_SECONDS))
 
-    async def _claim_and_start(self, *, is_certain: bool) -> None:
-        """Not ``is_certain``: it looks first whether there is anything to claim."""
+    async def _claim_and_start(self) -> None:
         now = self.clock()
         if (free := self.concurrency - len(self._running)) <= 0:
             return
@@ -164,9 +163,9 @@ class SyncRunner:
             lease = now + timedelta(seconds=self.lease_seconds)
             if lapsed:
                 claims.renew(db, lapsed, until=lease)
-            if not (is_certain or claims.has_work(db, now=now)):
+            if not (work := claims.look(db, now=now)):
                 return 0, []
-            due = claims.request_due(db, now=now, limit=_DUE_PER_CLAIM)
+            due = claims.request_due(db, now=now, limit=_DUE_PER_CLAIM) if work.are_due else 0
             claimed = claims.claim(
                 db,
                 worker=self.worker,
@@ -177,6 +176,7 @@ class SyncRunner:
                 behind=self._last_server,
                 capacity=capacity,
                 paces=paces,
+                work=work,
             )
             return due, claimed
 

@@ -4,10 +4,11 @@ import asyncio
 import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlmodel import Session
 
 from app.database import Database
@@ -16,9 +17,10 @@ from app.mailboxes.models import Mailbox, Pace
 from app.runs import claims
 from app.runs import repository as syncs
 from app.runs.admission.slots import Capacity, Queue
-from app.runs.claims import Limits
+from app.runs.claims import Limits, Work
 from app.runs.models import SyncStatus, Trigger
 from app.runs.repository import Claim
+from app.runs.walk import words_of
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 LEASE = NOW + timedelta(minutes=1)
@@ -53,6 +55,7 @@ async def take(database: Database, limit: int = 1_000, *, now: datetime = NOW, *
             behind=behind,
             capacity=capacity,
             paces=paces,
+            work=claims.look(db, now=now),
         )
     )
 
@@ -217,6 +220,23 @@ async def test_a_sync_that_a_version_without_limits_asked_for_is_claimed_too(dat
     assert len(await take(database, per_server=1)) == 1
 
 
+async def test_a_look_tells_what_there_is_and_a_claim_asks_for_nothing_else(database: Database) -> None:
+    async def look(now: datetime = NOW) -> Work:
+        return await database.read(partial(claims.look, now=now))
+
+    assert await look() == Work(queued=[])
+    assert not await look()
+    await queue(database, "a.example", pace="slow")
+    await queue(database, "b.example")
+    assert await look() == Work(queued=[Pace.NEW, Pace.SLOW])
+    assert by_server(await take(database)) == {"a.example": 1, "b.example": 1}
+    assert await look() == Work(queued=[])
+    assert await look(LEASE) == Work(queued=[], are_lost=True)
+    assert by_server(await take(database, now=LEASE)) == {"a.example": 1, "b.example": 1}
+    await database.write(lambda db: db.execute(update(Mailbox).values(next_sync_at=NOW)))
+    assert await look() == Work(queued=[], are_due=True)
+
+
 async def test_a_claim_walks_by_the_index_however_much_waits(database: Database) -> None:
     """On SQLite, whose plan does not go by statistics."""
     if not database.is_sqlite:
@@ -227,7 +247,7 @@ async def test_a_claim_walks_by_the_index_however_much_waits(database: Database)
     }  # fmt: skip
 
     def plan(db: Session) -> list[str]:
-        question = text(f"EXPLAIN QUERY PLAN {claims._claim_on('sqlite')}")
+        question = text(f"EXPLAIN QUERY PLAN {words_of('sqlite')}")
         return [row[3] for row in db.execute(question, given)]
 
     steps = await database.write(plan)
