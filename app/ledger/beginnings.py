@@ -1,6 +1,6 @@
 """SQL of what syncs begin with, read for many of them at once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,7 @@ from app.mailboxes.models import Mailbox, MailboxId
 from app.maildrops import learnt
 from app.maildrops.learnt import Learnt
 
+_MOST_DUE = 1_000  # lines, of which each is a row that whoever claims besides waits for
 _MARKS = SQLModel.metadata.tables["listing_marks"]
 _MARKS_OF = PreparedStatement(
     select_columns(
@@ -30,23 +31,24 @@ _KEPT = PreparedStatement(
     .where(text("missing_since IS NULL AND delete_after IS NOT NULL"))  # as the index says it
     .group_by(LEDGER.c.mailbox_id)
 )
-_DUE_LINES = PreparedStatement(
-    KNOWN.add_columns(LEDGER.c.mailbox_id).where(
-        LEDGER.c.mailbox_id.in_(bindparam("mailboxes", expanding=True)),
-        LEDGER.c.next_attempt_at <= bindparam("now"),
-        LEDGER.c.missing_since.is_(None),
-    )
+_DUE = KNOWN.add_columns(LEDGER.c.mailbox_id).where(
+    LEDGER.c.mailbox_id.in_(bindparam("mailboxes", expanding=True)),
+    LEDGER.c.next_attempt_at <= bindparam("now"),
+    LEDGER.c.missing_since.is_(None),
 )
+_DUE_LINES = PreparedStatement(_DUE)
+_FEW_DUE_LINES = PreparedStatement(_DUE.limit(bindparam("most")))
 
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """What a sync begins with: the mailbox, what is remembered of its last listing, what is to be tried again,
-    and what was learnt of its server.
+    """What a sync begins with, as it was ``at`` a moment: the mailbox, what is remembered of its last listing, what is
+    to be tried again, and what was learnt of its server.
 
     ``kept``: how many messages the server still shows although it was asked to delete them, or could not be.
     """
 
+    at: datetime
     mailbox: Mailbox
     last_digest: ListingDigest | None
     due: Sequence[Known]
@@ -56,24 +58,51 @@ class Beginning:
 
 def read(db: Session, asked: Sequence[tuple[MailboxId, datetime]]) -> Sequence[Beginning | None]:
     """What syncs of these mailboxes begin with, at their moments; None: the mailbox is gone."""
-    ids = [mailbox_id for mailbox_id, _ in asked]
-    rows = mailboxes.snapshots(db, ids)
+    moments = dict(asked)
+    rows = mailboxes.snapshots(db, list(moments))
+    due = list(_DUE_LINES.rows(db, {"mailboxes": list(moments), "now": max(moments.values())}))
+    begun = _begun(db, moments, rows, due)
+    return [begun.get(mailbox_id) for mailbox_id, _ in asked]
+
+
+def read_claimed(
+    db: Session, mailbox_ids: Sequence[MailboxId], *, now: datetime
+) -> Mapping[MailboxId, Beginning]:
+    """The same within the transaction that claims these syncs, where that is a matter of moments.
+
+    Who finds a sync running has it begin anew after a change (``runs.compare_anew``), and finds none running before
+    this transaction ends: so the mailboxes are held until then. One that somebody is changing has to be read once the
+    claim is committed; all, where many lines are to be tried again.
+    """
+    rows = mailboxes.snapshots(db, mailbox_ids, are_held=True)
+    if not rows:
+        return {}
+    due = list(_FEW_DUE_LINES.rows(db, {"mailboxes": list(rows), "now": now, "most": _MOST_DUE + 1}))
+    return _begun(db, dict.fromkeys(rows, now), rows, due) if len(due) <= _MOST_DUE else {}
+
+
+def _begun(
+    db: Session,
+    moments: Mapping[MailboxId, datetime],
+    rows: Mapping[MailboxId, Mailbox],
+    lines: Iterable[Any],
+) -> Mapping[MailboxId, Beginning]:
+    ids = list(rows)
     marks = {row[0]: ListingDigest(*row[1:]) for row in _MARKS_OF.rows(db, {"mailboxes": ids})}
     due: dict[MailboxId, list[Sequence[Any]]] = {}
-    for line in _DUE_LINES.rows(db, {"mailboxes": ids, "now": max(now for _, now in asked)}):
+    for line in lines:
         due.setdefault(line.mailbox_id, []).append(line[:-1])
-    lessons = learnt.read(db, rows.values(), now=min((now for _, now in asked)))
+    lessons = learnt.read(db, rows.values(), now=min(moments.values()))
     deleting = [each for each, row in rows.items() if row.server_retention["mode"] != "keep"]
     kept = {row[0]: row[1] for row in _KEPT.rows(db, {"mailboxes": deleting})} if deleting else {}
-    return [
-        Beginning(
-            rows[each],
+    return {
+        each: Beginning(
+            moments[each],
+            row,
             marks.get(each),
             as_known(due.get(each, ())),
             lessons[each],
             kept.get(each, 0),
         )
-        if each in rows
-        else None
-        for each in ids
-    ]
+        for each, row in rows.items()
+    }

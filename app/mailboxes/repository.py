@@ -55,7 +55,9 @@ class PollState:
 _MAILBOXES = SQLModel.metadata.tables["mailboxes"]
 _LABELS = SQLModel.metadata.tables["mailbox_labels"]
 _AMONG = _MAILBOXES.c.id.in_(bindparam("mailboxes", expanding=True)) & _MAILBOXES.c.removed_at.is_(None)
-_SNAPSHOTS = PreparedStatement(select_columns(_MAILBOXES).where(_AMONG))
+_SNAPSHOT = select_columns(_MAILBOXES).where(_AMONG)
+_SNAPSHOTS = PreparedStatement(_SNAPSHOT)
+_HELD_SNAPSHOTS = PreparedStatement(_SNAPSHOT.with_for_update(read=True, skip_locked=True))
 _POLL_STATES = PreparedStatement(
     select_columns(_MAILBOXES.c.id, *[_MAILBOXES.c[each.name] for each in fields(PollState)]).where(_AMONG)
 )
@@ -133,9 +135,13 @@ def snapshot(db: Session, mailbox_id: MailboxId) -> Mailbox | None:
     return snapshots(db, [mailbox_id]).get(mailbox_id)
 
 
-def snapshots(db: Session, mailbox_ids: Sequence[MailboxId]) -> dict[MailboxId, Mailbox]:
-    """The same of several, those that are there."""
-    rows = _SNAPSHOTS.rows(db, {"mailboxes": mailbox_ids})
+def snapshots(
+    db: Session, mailbox_ids: Sequence[MailboxId], *, are_held: bool = False
+) -> dict[MailboxId, Mailbox]:
+    """The same of several, those that are there. ``are_held``: nobody changes them until the transaction ends; those
+    that somebody is changing now are left out.
+    """
+    rows = (_HELD_SNAPSHOTS if are_held else _SNAPSHOTS).rows(db, {"mailboxes": mailbox_ids})
     return {MailboxId(row.id): cast("Mailbox", row) for row in rows}
 
 

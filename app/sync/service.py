@@ -40,21 +40,25 @@ _CUTS = (pop3.ConnectionLost, pop3.Timeout, pop3.ServerTemporary)
 _log = structlog.get_logger()
 
 
-async def sync_mailbox(claim: Claim, *, tools: SyncTools, slot: WorkerSlot | None = None) -> SyncStatus:
+async def sync_mailbox(
+    claim: Claim, *, tools: SyncTools, slot: WorkerSlot | None = None, begun: Beginning | None = None
+) -> SyncStatus:
     """Run one sync to its end and say how it ended. Raises LeaseLost when it is no longer ours, NotAdmitted when there
     is no room for it at the server's addresses, and StorageFailed when its completion cannot be written.
 
-    Whatever goes wrong, what was committed stays, and the next sync starts from there.
+    Whatever goes wrong, what was committed stays, and the next sync starts from there. ``begun``: what it begins with,
+    if that was read with the claim.
     """
     slot = slot or WorkerSlot(claim.server, claim.pace, tools.server_limits)
     took = slot.work.took
     tools = replace(tools, slices=tools.slices.resting(took))
     lease = Lease(claim, tools.database, clock=tools.clock, seconds=tools.lease_seconds, rest=took)
-    findings = Findings(tools.clock(), pop3.Transcript() if tools.transcripts else None)
+    started = begun.at if begun is not None else tools.clock()
+    findings = Findings(started, pop3.Transcript() if tools.transcripts else None)
     beginning: Beginning | None = None
     try:
         tools.room.refuse_full_disk()
-        beginning = await _begin(lease, findings)
+        beginning = begun or await _begin(lease, findings)
         try:
             settlement = await _visit(beginning, lease, tools, slot, findings)
         except pop3.ConnectionLost as cut:

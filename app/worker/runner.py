@@ -4,17 +4,17 @@ import asyncio
 import contextlib
 import contextvars
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
-from sqlmodel import Session
 
 from app import pop3
 from app.database import Database, StorageFailed
 from app.jobs.periodic import Periodic
+from app.ledger.beginnings import Beginning
 from app.mailboxes.models import Pace
 from app.runs import claims
 from app.runs import repository as runs
@@ -26,8 +26,8 @@ from app.runs.models import SyncId, SyncStatus
 from app.runs.repository import Claim
 from app.sync.context import SyncTools
 from app.sync.service import sync_mailbox
+from app.worker.claiming import DUE_PER_CLAIM, Claiming
 
-_DUE_PER_CLAIM = 500
 _HEARTBEATS_PER_LEASE = 6
 _GATHER_SECONDS = 0.05
 _LOOK_FOR_THE_SLOW_SECONDS = 1.0
@@ -125,9 +125,7 @@ class SyncRunner:
                 # its own would be one more turn of a thread. Else it is cheaper than a claim.
                 has_places = have_ended and bool(self._running)
                 if has_places or was_asked or await self._is_work():
-                    await self._claim_and_start()
-                if was_asked:  # behind the claim: whoever asked for a sync waits for that
-                    await self._cancel_what_was_asked()
+                    await self._claim_and_start(was_asked=was_asked)
             except StorageFailed as error:
                 _log.warning("syncs_not_claimed", reason=str(error))
             except Exception:
@@ -150,48 +148,42 @@ class SyncRunner:
                         return
                     limit.reschedule(min(limit.when() or 0.0, now() + _GATHER_SECONDS))
 
-    async def _claim_and_start(self) -> None:
-        now = self.clock()
-        if (free := self.concurrency - len(self._running)) <= 0:
+    async def _claim_and_start(self, *, was_asked: bool) -> None:
+        """``was_asked``: it may have been for a cancel."""
+        now, running = self.clock(), [claim.sync_id for claim in self._running.values()]
+        if (free := self.concurrency - len(running)) <= 0:
+            if was_asked:
+                await self._cancel_what_was_asked()
             return
-
-        limits, lapsed, capacity = self._limits(), self._lapsed(now), self._capacity
         self._turn += 1
-        paces = [*Pace][self._turn % len(Pace) :] + [*Pace][: self._turn % len(Pace)]
-
-        def change(db: Session) -> tuple[int, list[Claim]]:
-            lease = now + timedelta(seconds=self.lease_seconds)
-            if lapsed:
-                claims.renew(db, lapsed, until=lease)
-            if not (work := claims.look(db, now=now)):
-                return 0, []
-            due = claims.request_due(db, now=now, limit=_DUE_PER_CLAIM) if work.are_due else 0
-            claimed = claims.claim(
-                db,
-                worker=self.worker,
-                limit=free,
-                now=now,
-                lease_expires_at=lease,
-                limits=limits,
-                behind=self._last_server,
-                capacity=capacity,
-                paces=paces,
-                work=work,
-            )
-            return due, claimed
-
-        due, claimed = await self.database.write(change, durable=False)
-        if due == _DUE_PER_CLAIM:
+        claiming = Claiming(
+            worker=self.worker,
+            now=now,
+            lease_seconds=self.lease_seconds,
+            free=free,
+            limits=self._limits(),
+            behind=self._last_server,
+            capacity=self._capacity,
+            paces=[*Pace][self._turn % len(Pace) :] + [*Pace][: self._turn % len(Pace)],
+            lapsed=self._lapsed(now),
+            watched=running if was_asked else [],
+        )
+        taken = await self.database.write(claiming, durable=False)
+        if taken.due == DUE_PER_CLAIM:
             self._ask()  # behind those of one server there may be others'
-        self._last_server = claimed[-1].server if len(claimed) == free else _ANY_SERVER
-        for claim in claimed:
-            work = self._long_work.begin()
-            progress = pop3.Progress(rest=work.came)
-            slot = WorkerSlot(claim.server, claim.pace, self.tools.server_limits, progress, work)
-            task = asyncio.create_task(self._sync(claim, slot))
-            self._running[task], self._slots[task] = claim, slot
-            task.add_done_callback(self._ended)
-            self.tools.wakeups.syncs_changed.fire(claim.sync_id)
+        self._last_server = taken.claims[-1].server if len(taken.claims) == free else _ANY_SERVER
+        for claim in taken.claims:
+            self._start(claim, taken.begun.get(claim.mailbox_id))
+        self._cancel(taken.cancelled)
+
+    def _start(self, claim: Claim, begun: Beginning | None) -> None:
+        work = self._long_work.begin()
+        progress = pop3.Progress(rest=work.came)
+        slot = WorkerSlot(claim.server, claim.pace, self.tools.server_limits, progress, work)
+        task = asyncio.create_task(self._sync(claim, slot, begun))
+        self._running[task], self._slots[task] = claim, slot
+        task.add_done_callback(self._ended)
+        self.tools.wakeups.syncs_changed.fire(claim.sync_id)
 
     def _ask(self) -> None:
         self._is_asked = True
@@ -240,7 +232,7 @@ class SyncRunner:
         if called:
             _log.info("slow_called_back", count=len(called))
 
-    async def _sync(self, claim: Claim, slot: WorkerSlot) -> None:
+    async def _sync(self, claim: Claim, slot: WorkerSlot, begun: Beginning | None) -> None:
         ids = {"mailbox_id": f"mbx_{claim.mailbox_id}", "sync_id": f"syn_{claim.sync_id}"}
         traces = self.tools.traces
         with (
@@ -248,7 +240,7 @@ class SyncRunner:
             traces.taken_up("sync", claim.traceparent, _facts_of(claim) if traces.is_on else {}),
         ):
             try:
-                await sync_mailbox(claim, tools=self.tools, slot=slot)
+                await sync_mailbox(claim, tools=self.tools, slot=slot, begun=begun)
             except LeaseLost:
                 traces.annotate({}, error="lease_lost")
                 _log.warning("sync_taken_over")
@@ -301,7 +293,11 @@ class SyncRunner:
         ids = [claim.sync_id for claim in self._running.values()]
         if not ids:
             return
-        asked: set[SyncId] = await self.database.read(partial(runs.cancelled_among, sync_ids=ids))
+        self._cancel(await self.database.read(partial(runs.cancelled_among, sync_ids=ids)))
+
+    def _cancel(self, asked: Collection[SyncId]) -> None:
+        if not asked:
+            return
         for task, claim in list(self._running.items()):
             if claim.sync_id in asked:
                 task.cancel()

@@ -20,6 +20,7 @@ from app.database import Database
 from app.database.schema import upgrade
 from app.jobs.bell import Bell
 from app.jobs.wakeups import Wakeups
+from app.ledger.beginnings import Beginning
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
 from app.reading.threads import FairThreads
@@ -45,8 +46,8 @@ class _WithoutSession(SyncRunner):
 
     bodies: Bodies
 
-    async def _sync(self, claim: Claim, slot: WorkerSlot) -> None:
-        begun = self.clock()
+    async def _sync(self, claim: Claim, slot: WorkerSlot, _begun: Beginning | None) -> None:
+        started = self.clock()
         self.bodies.ran()
         lease = Lease(claim, self.database, clock=self.clock, seconds=self.lease_seconds)
         completion = Completion(
@@ -55,10 +56,10 @@ class _WithoutSession(SyncRunner):
             failure=None,
             report=Report(),
             facts={},
-            started=begun,
+            started=started,
             ended=self.clock(),
             login_delay=0,
-            logged_in_at=begun,
+            logged_in_at=started,
             has_moved=False,
             learnt={},
             chance=random.random(),

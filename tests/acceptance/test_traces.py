@@ -83,9 +83,7 @@ def check_chain(spans: list[CollectedSpan], asker: Asker, *, system: str) -> Col
     assert write.facts["db.system.name"] == system
     (sync,) = named(spans, "sync")
     assert (sync.kind, sync.parent_id) == ("CONSUMER", request.span_id)
-    assert not [span for span in spans if "_claim_and_start" in span.name], (
-        "a claim is of many syncs, and of no trace"
-    )
+    assert not [span for span in spans if "laiming" in span.name], "a claim is of many syncs, and of no trace"
     ids = {span.span_id for span in spans}
     assert all(span.parent_id in ids for span in spans if span is not request)
     assert sync.began >= request.began
