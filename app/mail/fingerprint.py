@@ -97,8 +97,8 @@ def shown(head: bytes) -> Fingerprint:
 def is_same_letter(before: bytes, after: bytes) -> bool:
     """Whether a header block is that of the same letter once movers and scanners have written into it.
 
-    They add fields and change their own. A list, an alias or a forwarder makes another letter of it: it changes what the
-    sender wrote, adds fields of lists, or comes another way (``Received``).
+    They add fields and change their own. A list, an alias or a forwarder makes another letter of it: it changes what
+    the sender wrote, adds fields of lists, or comes another way (``Received``).
     """
     old, new = (Counter(_fields(head_of(head))) for head in (before, after))
     return bool(old) and not old - new and not any(_OF_LISTS.match(name) for name, _ in new - old)

@@ -23,7 +23,9 @@ def free_ports(count: int) -> list[int]:
     for _ in range(_AT_ONCE):
         port = next(ports)
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: what ended is in no way
+            listener.setsockopt(
+                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+            )  # as servers do: what ended is in no way
             try:
                 listener.bind((LOOPBACK, port))
             except OSError:

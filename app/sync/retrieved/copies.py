@@ -126,7 +126,9 @@ def _named(db: Session, lines: Sequence[Known]) -> dict[EntryId, Known]:
 def _stored(db: Session, lines: Sequence[Known]) -> dict[EntryId, _Stored]:
     copies = {line.entry_id: _copy(db, line) if line.body is None else None for line in lines}
     return {
-        line.entry_id: _Stored(copy.body, copy.block) if (copy := copies[line.entry_id]) else _Stored(line.body)
+        line.entry_id: _Stored(copy.body, copy.block)
+        if (copy := copies[line.entry_id])
+        else _Stored(line.body)
         for line in lines
     }
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi.routing import iter_route_contexts
 
 from app.web.errors.error_codes import CODES
 from app.web.errors.problems import described_headers, may_be_repeated, with_errors

@@ -84,7 +84,7 @@ def test_the_route_is_the_one_that_is_found_by_trying_all(
 async def _answered(app: FastAPI, method: str, prefix: str, path: str) -> list[Message]:
     """What is sent for a path, which is not escaped."""
     scope: Scope = {"type": "http", "method": method, "root_path": prefix, "path": f"{prefix}/{path}"}
-    scope |= {"headers": [], "query_string": b"", "scheme": "http", "server": ("service", 80)}
+    scope.update(headers=[], query_string=b"", scheme="http", server=("service", 80))
     sent: list[Message] = []
 
     async def receive() -> Message:
