@@ -5,7 +5,7 @@ there were standards: Precedence, X-Autoreply, X-Failed-Recipients, the null ret
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -32,6 +32,7 @@ class Automation(NamedTuple):
     header: str | None
 
 
+_NONE = Automation(None, None)
 # Its address, or its name where no address is beside it; anybody may have such a name.
 _DAEMON = re.compile(
     rb"(?:^|[\s<\"'(,;:])mail(?:er)?[-_. ]?daemon(?:@|>|[\"']?\s*(?:\(|<\s*>|$))", re.IGNORECASE
@@ -59,11 +60,12 @@ def looks_bounced(fields: Fields) -> str | None:
     return "return-path" if _has_null_path(fields) and _LIKE_DAEMON.search(senders) else None
 
 
-def automation_of(fields: Fields, kinds: frozenset[Kind], bounced: str | None) -> Automation:
+def automation_of(fields: Fields, kinds: Set[Kind], bounced: str | None) -> Automation:
     """The most telling comes first. ``bounced``: what ``looks_bounced`` said."""
-    for kind, what in _BY_KIND:
-        if kind in kinds:
-            return Automation(what, "content-type")
+    if kinds:
+        for kind, what in _BY_KIND:
+            if kind in kinds:
+                return Automation(what, "content-type")
     if bounced is not None:
         return Automation(Automated.AUTO_GENERATED if _is_delayed(fields) else Automated.BOUNCE, bounced)
     if not _RULES.keys().isdisjoint(fields):
@@ -73,7 +75,7 @@ def automation_of(fields: Fields, kinds: frozenset[Kind], bounced: str | None) -
                 return Automation(what_it_says, name)
     if _has_null_path(fields):
         return Automation(Automated.AUTO_GENERATED, "return-path")
-    return Automation(None, None)
+    return _NONE
 
 
 def _is_delayed(fields: Fields) -> bool:

@@ -54,18 +54,23 @@ def delivery_status(part: Part, budget: Budget, found: list[str]) -> DeliverySta
     data, _ = part.beginning(_REPORT_OCTETS, budget, found)
     groups = _BLANK_LINE.split(data.replace(b"\r\n", b"\n") + b"\n")
     told = [status for group in groups if (status := _of_recipient(group)) is not None]
-    failed = next((status for status in told if status.has_failed), None)
-    return failed or (told[0] if told else DeliveryStatus(None, None, has_failed=True))
+    for status in told:
+        if status.has_failed:
+            return status
+    return told[0] if told else DeliveryStatus(None, None, has_failed=True)
 
 
 def _of_recipient(group: bytes) -> DeliveryStatus | None:
     fields: dict[bytes, str] = {}
+    if not group:
+        return None
     for name, value in _FIELD.findall(group):
         if (known := name.lower()) in _TOLD and known not in fields:
             fields[known] = printable(value.decode("utf-8", "replace")).strip()
     # The recipient as the sender named it, who may not know where it was forwarded to.
-    named = (_address(fields.get(name, "")) for name in (b"original-recipient", b"final-recipient"))
-    recipient = next(filter(None, named), None)
+    recipient = _address(fields.get(b"original-recipient", "")) or _address(
+        fields.get(b"final-recipient", "")
+    )
     status = _STATUS.search(fields.get(b"status", "")) or _STATUS.search(fields.get(b"diagnostic-code", ""))
     action = fields.get(b"action", "").lower()
     if recipient is None and status is None and not action:

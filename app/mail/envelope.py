@@ -10,7 +10,7 @@ from app.mail import defects
 from app.mail.fields.comparison import names_several
 from app.mail.fields.dates import LONGEST_DATE, date_of
 from app.mail.fields.identification import ids_in, list_id, message_id, thread_of
-from app.mail.fields.parameters import parameter
+from app.mail.fields.parameters import parameter, parsed
 from app.mail.fields.people import Address, addresses
 from app.mail.fields.words import decoded
 from app.mail.octets.decoding import shown
@@ -190,4 +190,4 @@ def fields_of(block: Block, found: list[str]) -> Mapping[str, Sequence[bytes]]:
 
 def charset_of(block: Block) -> str:
     """The charset that the Content-Type of a message or part names, as it came; "" where it names none."""
-    return (parameter(block.first("content-type"), b"charset") or b"").decode("latin-1")
+    return (parameter(parsed(block.first("content-type")), b"charset") or b"").decode("latin-1")

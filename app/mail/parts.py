@@ -4,12 +4,11 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 
 from app.mail import defects
 from app.mail.budget import Budget, Work
-from app.mail.envelope import charset_of
-from app.mail.fields.parameters import main_value, parameter, text_parameter
+from app.mail.fields.parameters import NOTHING, Parsed, main_value, parameter, parsed, text_parameter
 from app.mail.fields.words import decoded
 from app.mail.locations import MAX_LOCATION, joined
 from app.mail.names import safe_filename, type_by_name
@@ -48,6 +47,7 @@ class Part:
     """
 
     block: Block
+    typed: Parsed  # its Content-Type as it came
     content_type: str
     parent: str
     place: int
@@ -98,7 +98,7 @@ class Part:
     def charset(self) -> str:
         """As the sender wrote it, or ""."""
         if self._charset is None:
-            self._charset = charset_of(self.block)
+            self._charset = self.parameter(b"charset").decode("latin-1")
         return self._charset
 
     def charset_for(self, data: bytes) -> str:
@@ -128,7 +128,7 @@ class Part:
 
     def parameter(self, name: bytes) -> bytes:
         """A parameter of the Content-Type as it came, or b""."""
-        return parameter(self.block.first("content-type"), name) or b""
+        return parameter(self.typed, name) or b""
 
     def filename(self, found: list[str]) -> str | None:
         """A name that is safe to save under: no folders, no control characters, not too long; or None."""
@@ -145,8 +145,9 @@ class Part:
         charset = ""
         if not self.block.is_ascii:
             charset = self.charset if tells_of_octets(self.charset) else self.text_charset
-        name = text_parameter(self.block.first("content-disposition"), b"filename", found, charset=charset)
-        return name or text_parameter(self.block.first("content-type"), b"name", found, charset=charset)
+        disposition = parsed(self.block.first("content-disposition"))
+        name = text_parameter(disposition, b"filename", found, charset=charset)
+        return name or text_parameter(self.typed, b"name", found, charset=charset)
 
     def put_back(self, pieces: Iterable[bytes]) -> None:
         """The body is this."""
@@ -162,7 +163,7 @@ class Part:
         name = decoded(file.name, found)
         kind = type_by_name(name)
         place = (self.parent or "mixed", self.place + 1, -1, False)
-        return Part(Block({}), kind, *place, "", None, file.pieces, _is_decoded=True, _name=name)
+        return Part(Block({}), NOTHING, kind, *place, "", None, file.pieces, _is_decoded=True, _name=name)
 
     def may_hold_files(self) -> bool:
         """Whether there may be some; reads the body, which can be read again."""
@@ -266,7 +267,7 @@ def leaves(scanner: Scanner, block: Block, budget: Budget, found: list[str]) -> 
         elif _opened(scanner, part):
             is_alternative = part.content_type == "multipart/alternative"
             is_related = part.content_type == "multipart/related"
-            start = text_parameter(part.block.first("content-type"), b"start", []) if is_related else None
+            start = text_parameter(part.typed, b"start", []) if is_related else None
             around.append(
                 _Multipart(
                     part.content_type[10:],
@@ -296,7 +297,8 @@ def _settled(spares: "list[tuple[_Multipart, Part]]", around: "list[_Multipart]"
 
 
 def _part(scanner: Scanner, block: Block, parent: _Multipart, found: list[str]) -> Part:
-    content_type = main_value(block.first("content-type"))
+    typed = parsed(block.first("content-type"))
+    content_type = typed.main
     if not content_type:  # RFC 2046 §5.1.5: in a digest, what says nothing is a message
         content_type = "message/rfc822" if parent.subtype == "digest" else "text/plain"
     elif (
@@ -304,9 +306,10 @@ def _part(scanner: Scanner, block: Block, parent: _Multipart, found: list[str]) 
         and not content_type.startswith("multipart/")
         and not _MEDIA_TYPE.match(content_type)
     ):
-        content_type = _mended(content_type, block, found)
+        content_type = _mended(typed, found)
     part = Part(
         block,
+        typed,
         content_type,
         parent.subtype,
         parent.children,
@@ -323,16 +326,17 @@ def _part(scanner: Scanner, block: Block, parent: _Multipart, found: list[str]) 
     return part
 
 
-def _mended(content_type: str, block: Block, found: list[str]) -> str:
+def _mended(typed: Parsed, found: list[str]) -> str:
     """A type that is none: what can be read in it; else a multipart, a file, or plain text, by its parameters."""
+    content_type = typed.main
     if readable := _READABLE_TYPE.search(content_type):
         return readable[0]
     if content_type == "multipart":
         return "multipart/mixed"
     found.append(defects.BAD_CONTENT_TYPE)
-    if parameter(block.first("content-type"), b"boundary") is not None:
+    if parameter(typed, b"boundary") is not None:
         return "multipart/mixed"
-    is_file = not content_type.startswith(_TEXTS) and parameter(block.first("content-type"), b"name")
+    is_file = not content_type.startswith(_TEXTS) and parameter(typed, b"name")
     return "application/octet-stream" if is_file else "text/plain"  # RFC 2045 §5.2
 
 
@@ -346,29 +350,28 @@ def _may_be_root(part: Part, start: str) -> bool:
 
 def _opened(scanner: Scanner, part: Part) -> bool:
     """Whether the multipart has a boundary that comes. If not, the part has got what stands there as its body."""
-    boundary = (parameter(part.block.first("content-type"), b"boundary") or b"").rstrip()
+    boundary = part.parameter(b"boundary").rstrip()
     if not 0 < len(boundary) <= MAX_BOUNDARY:
         return False
     level = scanner.open(boundary)
-    preamble = _preamble(scanner)
+    in_place = scanner.body_in_place()
+    preamble = _preamble(scanner) if in_place is None else []
     delimiter = scanner.delimiter
-    if delimiter is None or delimiter.level != level:
-        scanner.close(level)
-        part.put_back(preamble)
-        return False
-    if not delimiter.closes:
+    if delimiter is not None and delimiter.level == level and not delimiter.closes:
         return True
     scanner.close(level)
-    # Only its closing delimiter comes: all that stands around it is the text.
-    part.put_back(chain(preamble, scanner.epilogue()))
+    if in_place is not None:
+        data, start, end = in_place
+        preamble = _pieces(data, start, min(end, start + _MAX_PREAMBLE))
+    if delimiter is None or delimiter.level != level:
+        part.put_back(preamble)
+    else:  # Only its closing delimiter comes: all that stands around it is the text.
+        part.put_back(chain(preamble, scanner.epilogue()))
     return False
 
 
 def _preamble(scanner: Scanner) -> Iterable[bytes]:
     """Read what stands before the first delimiter, and keep it in case that it is the text."""
-    in_place = scanner.body_in_place()
-    if in_place is not None:
-        return islice(_pieces(*in_place), _MAX_PREAMBLE // PIECE_OCTETS)
     preamble: list[bytes] = []
     octets = 0
     for piece in scanner.body():

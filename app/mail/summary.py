@@ -85,7 +85,7 @@ def summarise(raw: bytes, *, is_late: Callable[[], bool] = never) -> Summary:
     glimpse = _Glimpse(wants_text=bounced is not None)
     glimpse.look(leaves(scanner, block, budget, found), budget, found)
     kinds = glimpse.seen.kinds
-    automation = automation_of(headers, frozenset(kinds), bounced)
+    automation = automation_of(headers, kinds, bounced)
     if automation.what is Automated.BOUNCE:
         kinds.add(Kind.BOUNCE)
     charset = glimpse.last.text_charset if glimpse.last and not block.is_ascii else ""

@@ -5,9 +5,9 @@ write them: ``multipart/mixed (see below) boundary=x``, ``attachment; filename=m
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from app.mail.fields.words import decoded
@@ -30,17 +30,36 @@ _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _ESCAPED_MARK = re.compile(rb'\\(["\\])')
 
 
+_Parameter = tuple[bytes, bytes, bool]
+
+
+class Parsed(NamedTuple):
+    """A value: what stands before the parameters, in lower case, and of each of those the name in lower case, the
+    content, and whether that was quoted."""
+
+    main: str
+    parameters: tuple[_Parameter, ...]
+
+
+NOTHING = Parsed("", ())
+
+
+def parsed(value: bytes) -> Parsed:
+    """Read a value that has parameters."""
+    if not value:
+        return NOTHING
+    return _remembered(value) if len(value) <= _MOST_REMEMBERED else _parsed(value)
+
+
 def main_value(value: bytes) -> str:
     """What stands before the parameters, in lower case: ``text/plain``, ``attachment``, ``base64``."""
-    if not value:
-        return ""
-    return _remembered(value)[0] if len(value) <= _MOST_REMEMBERED else _parsed(value)[0]
+    return parsed(value).main if value else ""
 
 
-def parameter(value: bytes, name: bytes) -> bytes | None:
+def parameter(value: Parsed, name: bytes) -> bytes | None:
     """A parameter as it came, for those that are compared octet by octet (boundary, charset)."""
     is_in_forms = False
-    for known, content, _ in _parameters(value):
+    for known, content, _ in value.parameters:
         if known == name:
             return _ESCAPED.sub(rb"\1", content) if b"\\" in content else content
         is_in_forms = is_in_forms or known.startswith(name + b"*")
@@ -50,13 +69,16 @@ def parameter(value: bytes, name: bytes) -> bytes | None:
     return _octets({0: (forms.whole, True)} if forms.whole else forms.sections)[0] or None
 
 
-def text_parameter(value: bytes, name: bytes, found: list[str], *, charset: str = "") -> str | None:
+def text_parameter(value: Parsed, name: bytes, found: list[str], *, charset: str = "") -> str | None:
     """A parameter as text: sections and charsets of RFC 2231, encoded words and raw 8-bit characters too.
 
     A backslash is itself but before a quote or another one: ``"C:\\Scans\\new.pdf"`` is a path. ``charset``: as for
     ``words.decoded``.
     """
-    if not any(known.startswith(name) for known, _, _ in _parameters(value)):
+    for known, _, _ in value.parameters:
+        if known.startswith(name):
+            break
+    else:
         return None
     forms = _forms_of(value, name)
     if forms.whole:
@@ -80,9 +102,9 @@ class _Forms:
     sections: _Sections = field(default_factory=dict)
 
 
-def _forms_of(value: bytes, name: bytes) -> _Forms:
+def _forms_of(value: Parsed, name: bytes) -> _Forms:
     forms = _Forms()
-    for known, given, is_quoted in _parameters(value):
+    for known, given, is_quoted in value.parameters:
         if not known.startswith(name):
             continue
         content = _ESCAPED_MARK.sub(rb"\1", given) if is_quoted and b"\\" in given else given
@@ -96,26 +118,15 @@ def _forms_of(value: bytes, name: bytes) -> _Forms:
     return forms
 
 
-_Parameter = tuple[bytes, bytes, bool]
-
-
-def _parameters(value: bytes) -> Iterable[_Parameter]:
-    """Name in lower case, content, and whether that was quoted, of each; the main value is none."""
-    if not value:
-        return ()
-    return _remembered(value)[1] if len(value) <= _MOST_REMEMBERED else _parsed(value)[1]
-
-
-def _parsed(value: bytes) -> tuple[str, tuple[_Parameter, ...]]:
-    """The main value, and the parameters."""
+def _parsed(value: bytes) -> Parsed:
     value = _without_comments(value)
     start = _MAIN_VALUE.match(value)
     main = b"".join(start[1].split()).decode("latin-1").lower() if start else ""
     if b"=" not in value:
-        return main, ()
+        return Parsed(main, ())
     found = _PARAMETER.findall(value, start.end() if start and b"=" not in start[1] else 0)
-    return main, tuple(
-        [(name.lower(), quoted or token.strip(), bool(quoted)) for name, quoted, token in found]
+    return Parsed(
+        main, tuple([(name.lower(), quoted or token.strip(), bool(quoted)) for name, quoted, token in found])
     )
 
 

@@ -74,14 +74,15 @@ class Scanner:
         self._delimiters: dict[bytes, Delimiter] = {}
         # What every delimiter begins with, its line end before it: of none, of the outermost, of the outermost two ...
         self._needles = [b"\n--"]
-        self._require(_CR_ALONE + 1)
+        if self._source is not None:
+            self._require(_CR_ALONE + 1)
         if self._has_only_cr():
             self._read_cr_as_line_feed()
 
     def _has_only_cr(self) -> bool:
         """No LF near the start, but for one at the very end, which a server adds (RFC 1939 §3)."""
         line_feed = self._data.find(b"\n", 0, _CR_ALONE + 1)
-        end = _CR_ALONE if line_feed < 0 else max(line_feed - 1, 0)
+        end = _CR_ALONE if line_feed < 0 else line_feed - 1 if line_feed else 0
         if self._data.find(b"\r", 0, end) < 0:
             return False
         return line_feed < 0 or not self._data[line_feed : line_feed + _MAX_LINE].strip(b"\r\n")
