@@ -18,6 +18,7 @@ from app.mail.octets.flowed import unflowed
 from app.mail.octets.headers import Block
 from app.mail.octets.scanner import MAX_BOUNDARY, PIECE_OCTETS, Scanner
 from app.mail.octets.transfer import (
+    begun_base64,
     decoded_octets,
     decoded_pieces,
     decoded_whole,
@@ -60,6 +61,7 @@ class Part:
     _start: int = 0
     _end: int = 0
     _is_decoded: bool = False
+    _whole: bytes | None = None  # all of a body in base64, decoded, where somebody had to look at it
     _charset: str | None = None
     _filename: tuple[str | None, list[str]] | None = None  # and what is odd about it
     _name: str | None = None  # of a file that was found in a text
@@ -172,7 +174,7 @@ class Part:
         self._read(PIECE_OCTETS if is_base64 else sys.maxsize)
         if is_base64:
             is_piece = self._end - self._start <= PIECE_OCTETS
-            text = whole_base64(self._data[self._start : self._end]) if is_piece else None
+            text = self._whole = whole_base64(self._data[self._start : self._end]) if is_piece else None
             return text is None or may_hold_file(text)
         return may_hold_file(self._data, self._start, self._end)
 
@@ -210,6 +212,8 @@ class Part:
         start, end = self._start, self._end
         is_cut = end - start > octets
         data = self._data[start : start + octets if is_cut else end]
+        if self._whole is not None:
+            return begun_base64(self._whole, data), is_cut
         return decoded_whole(data, self._encoding, budget, [] if is_cut else found), is_cut
 
     def _read(self, octets: int) -> None:

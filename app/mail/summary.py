@@ -147,8 +147,10 @@ class _Glimpse:
                 and (part.alternative < 0 or part.alternative != self._alternative)
             ):
                 self.snippet = self._of_html  # what comes now stands below that
+            # Asked first: what is decoded for it need not be decoded again for the first words.
+            may_hold_files = not self.has_attachments and part.may_hold_files()
             self.snippet = self.snippet or self._first_words(part, budget, found)
-            if not self.has_attachments and part.may_hold_files():
+            if may_hold_files:
                 self.has_attachments = any(
                     isinstance(each, Part) for each in part.texts_and_files(budget, [])
                 )

@@ -28,6 +28,7 @@ _ATTRIBUTES = {
     "th": {"colspan", "rowspan", "scope"},
 }
 _ALLOWED = {name: (names | _ATTRIBUTES["*"]) - {"style"} for name, names in _ATTRIBUTES.items()}
+_ADDRESSES = frozenset({"href", "src"})
 # HTML opens these again in each new block until they are closed, once for each set of attributes. Under another name
 # they are ordinary elements to the parser.
 _REOPENED = frozenset({"b", "code", "em", "font", "i", "s", "small", "strike", "strong", "tt", "u"})
@@ -55,7 +56,7 @@ _LINK = re.compile(r"(?:https?://[^\s/\\?#]|mailto:|tel:)", re.IGNORECASE)
 _LEFT_OUT_OF_LINKS = re.compile(r"[\t\n\r]+")  # by browsers, wherever they stand
 # Links within the page, whose addresses have no host, pass the parser under one that nobody can have (RFC 6761).
 _HERE = "https://here.invalid/#"
-_TARGET = re.compile(r"""href\s*+=\s*+["']?\s*+#([^\s"'<>]++)""", re.IGNORECASE)
+_TARGET = re.compile(r"""[Hh][Rr][Ee][Ff]\s*+=\s*+["']?\s*+#([^\s"'<>]++)""")
 _LONGEST_TARGET = 200  # characters
 _HOLDS_NO_LINK = frozenset({"table", "thead", "tbody", "tfoot", "tr", "colgroup", "ul", "ol", "dl"})
 _HEX = re.compile(r"[0-9a-f]{6}\Z", re.IGNORECASE)
@@ -248,36 +249,35 @@ class _MarkupWriter:
             is_target = False
         allowed, kept = _ALLOWED.get(name, _ALLOWED["*"]), ""
         for key, value in given.items():
-            if key in allowed and (harmless := self._harmless(key, value)) is not None:
+            if key not in allowed:
+                continue
+            harmless = self._harmless(key, value) if key in _ADDRESSES else value
+            if harmless is not None:
                 kept += f' {key}="{escape(harmless) if _TO_ESCAPE.search(harmless) else harmless}"'
         start = f"<{_ALIAS + name if name in _REOPENED else name}{kept}"
-        color = style.color or _legacy_color(given.get("color"))
-        background = style.background or _legacy_color(given.get("bgcolor"))
+        color = style.color or (_legacy_color(given["color"]) if "color" in given else None)
+        background = style.background or (_legacy_color(given["bgcolor"]) if "bgcolor" in given else None)
         whole = f"{start}{_style_of(style.kept, (None, None))}>"
         is_colored = bool(color or background)
         return _Kept(start, style.kept, whole, color, background, is_colored, target if is_target else None)
 
     def _harmless(self, name: str, value: str) -> str | None:
-        """The value of an attribute as it may stay; None drops it."""
-        if name == "href":
-            return _link(value)
-        return self._source(value.strip()) if name == "src" else value
+        """An address as it may stay; None drops it."""
+        return _link(value) if name == "href" else self._source(value.strip())
 
     def _source(self, source: str) -> str | None:
         """That of an image, where it is a part of the message."""
         if (content_id := self._content_id_at(source)) is not None:
             return f"cid:{quote(content_id, safe='@')}"
-        return source if source.lower().startswith("cid:") else None
+        return source if source[:4].lower() == "cid:" else None
 
 
-def _legacy_color(value: str | None) -> str | None:
-    if not value:
-        return None
+def _legacy_color(value: str) -> str | None:
     return "#" + value.strip().lower() if _HEX.match(value.strip()) else color_in(value)
 
 
 def _link(value: str) -> str | None:
-    value = _LEFT_OUT_OF_LINKS.sub("", value).strip()
+    value = (value if value.isprintable() else _LEFT_OUT_OF_LINKS.sub("", value)).strip()
     if value.startswith("#"):
         return _HERE + value[1:]
     return value if _LINK.match(value) else None

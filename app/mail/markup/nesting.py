@@ -125,10 +125,15 @@ def unescaped(text: str) -> str:
 
 def _attributes_of(written: str) -> dict[str, str]:
     result: dict[str, str] = {}
-    for found in islice(_ATTRIBUTE.finditer(written), _MAX_ATTRIBUTES):
-        key, double, single, bare = found.groups("")
-        value = (double or single or bare)[:MAX_VALUE]
-        result.setdefault(key.lower(), unescaped(value) if "&" in value else value)
+    if len(written) <= MAX_VALUE:
+        found = _ATTRIBUTE.findall(written)[:_MAX_ATTRIBUTES]
+    else:
+        found = [one.groups("") for one in islice(_ATTRIBUTE.finditer(written), _MAX_ATTRIBUTES)]
+    for key, double, single, bare in found:
+        name = key.lower()
+        if name not in result:
+            value = (double or single or bare)[:MAX_VALUE]
+            result[name] = unescaped(value) if "&" in value else value
     return result
 
 

@@ -30,6 +30,7 @@ _LEAST_READ = 64 * 1024  # octets: smaller pieces are joined
 _CR_ALONE = 64 * 1024  # octets without any LF: then CR ends lines
 _STEPS_OF_A_LINE = 2
 _HYPHEN = ord("-")
+_CR = ord("\r")
 _NO_HEADERS = (b"\n", b"\r", b"--")  # what the octets begin with where there may be none
 _STOP = re.compile(rb"\n(?=(\r{0,2}\n)|--)")  # before an empty line, or what may be a delimiter
 _EMPTY_LINE = re.compile(rb"\r{0,2}\n")
@@ -159,7 +160,7 @@ class Scanner:
         """The headers that begin here where they end at an empty line and nothing is odd, as is most often so."""
         data, start = self._data, self._at
         first = data.find(b"\n", start, start + _USUAL_HEADER_OCTETS)
-        empty_line = b"\n\r\n" if data.startswith(b"\r", first - 1) else b"\n\n"
+        empty_line = b"\n\r\n" if first > 0 and data[first - 1] == _CR else b"\n\n"
         end = data.find(empty_line, first, start + _USUAL_HEADER_OCTETS)
         if first < 0 or end < 0 or data.startswith(_NOT_USUAL, start):
             return None
@@ -262,20 +263,21 @@ class Scanner:
                 return start, data.find(b"\n", start) + 1 or len(data), True
         # The line end before it may be one that was read. Base64 has no hyphen: it is passed over at once.
         hyphen = data.find(b"-", start)
-        at = data.find(needle, max(hyphen - 1, 0)) if hyphen >= 0 else -1
+        at = data.find(needle, hyphen - 1 if hyphen else 0) if hyphen >= 0 else -1
         while at >= 0:
             line = at + 1
             if not is_last and line > self._sure_end():
                 at = max(start, at - 2)
                 return at, at, False
-            self.delimiter = self._delimiter(line)
-            if self.delimiter is not None:
+            delimiter = self._delimiter(line)
+            if delimiter is not None:
+                self.delimiter = delimiter
                 after = data.find(b"\n", line) + 1 or len(data)
                 # The line end before a delimiter belongs to the delimiter (RFC 2046 §5.1.1).
-                end = line - 2 if line - 2 >= start and data.startswith(b"\r\n", line - 2) else at
+                end = at - 1 if at > start and data[at - 1] == _CR else at
                 if self._has_cr_cr_lf and end > start and data.startswith(b"\r\r\n", end - 1):
                     end -= 1
-                return max(end, start), after, True
+                return (end if end > start else start), after, True
             at = data.find(needle, line)
         self.delimiter = None
         end = len(data) if is_last else max(start, len(data) - len(needle) - 2)

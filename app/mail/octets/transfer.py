@@ -108,6 +108,11 @@ def whole_base64(data: bytes) -> bytes | None:
     return _whole(data, _strict)
 
 
+def begun_base64(whole: bytes, data: bytes) -> bytes:
+    """What ``data`` says, with which base64 begins that says ``whole`` and is as it should be."""
+    return whole[: len(data.translate(None, _WHITESPACE)) * 3 // 4]
+
+
 def _whole(data: bytes, strict: Callable[[bytes, int], _Undone | None]) -> _Undone | None:
     solid = data.translate(None, _WHITESPACE)
     is_whole = not len(solid) % 4 and not _WORDS.match(data[:_LONGEST_FOOTER_LINE].lstrip())
