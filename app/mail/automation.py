@@ -84,7 +84,9 @@ def _is_delayed(fields: Fields) -> bool:
 
 
 def _has_null_path(fields: Fields) -> bool:
-    return "return-path" in fields and _NULL_PATH.fullmatch(fields["return-path"][0]) is not None
+    if "return-path" not in fields or b"@" in (path := fields["return-path"][0]):
+        return False
+    return _NULL_PATH.fullmatch(path) is not None
 
 
 def _auto_submitted(value: str) -> Automated | None:

@@ -158,8 +158,9 @@ def _delivered_to(fields: Mapping[str, Sequence[bytes]]) -> tuple[str, ...]:
     named: dict[str, None] = {}
     for name in _NAMES_OF_DELIVERED_TO:
         if name in fields:
-            people = addresses(fields[name], [])
-            named.update((person.address, None) for person in people if person.address)
+            for person in addresses(fields[name], []):
+                if person.address:
+                    named[person.address] = None
     return tuple(named)[:MAX_DELIVERED_TO]
 
 

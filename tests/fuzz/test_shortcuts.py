@@ -28,8 +28,8 @@ _RETURNED: Final = st.lists(
         _PIECES_OF_HEADERS,
         st.sampled_from(
             [[b"Message-ID: <a@b>"], [b"message-id:", b" <c@d>"], [b"MESSAGE-ID : x", b"\t<e", b"  f@g>"],
-             [b"Message-Id: a\rb"], [b"Message-ID://x"], [b"X-Message-ID: <h@i>"],
-             [b"Message-ID:", b" ", b" <j@k>", b"To: x"], [b""]]
+             [b"Message-Id: a\rb"], [b"Message-ID://x"], [b"X-Message-ID: <h@i>"], [b""],
+             [b"Message-ID:", b" ", b" <j@k>", b"To: x"]]
         ),
     ),
     max_size=5,

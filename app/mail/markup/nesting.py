@@ -164,10 +164,10 @@ def nest(
         number += 1
         closing, name, attributes = token.groups()
         if name is None:
-            if at - start == 1:
-                pieces.append("&lt;")
+            pieces.append("&lt;" if at - start == 1 else "")
         elif (name := name.lower()) in _TRACKED:
-            elements.text(pieces)
+            if pieces:
+                elements.text(pieces)
             if closing:
                 elements.end(name)
             else:
@@ -262,13 +262,12 @@ class _Elements:
 
     def text(self, pieces: list[str]) -> None:
         """Pieces of text, which are taken."""
-        if not pieces:
-            return
-        text = "".join(pieces)
+        text = pieces[0] if len(pieces) == 1 else "".join(pieces)
         pieces.clear()
         if not text or self._sights[-1] is not _IN_SIGHT:
             return
-        text = unescaped(text)
+        if "&" in text:
+            text = unescaped(text)
         if self._open[-1] in _NO_TEXT_IN:
             if text.isspace():
                 return
@@ -348,15 +347,16 @@ class _Elements:
         if is_concealed or tag.may_hide or sight is not _IN_SIGHT:
             sight = sight.within(tag, is_concealed=is_concealed)
         if name not in VOID:
+            place = len(self._open)
             # A table needs room for its row and its cell, or its text would have no place.
-            if len(self._open) > MAX_DEPTH - (4 if name == "table" else 0):
+            if place > MAX_DEPTH - 4 and (name == "table" or place > MAX_DEPTH):
                 self._left_out[name] += 1
                 if defects.HTML_TOO_DEEP not in self._found:
                     self._found.append(defects.HTML_TOO_DEEP)
                 return
-            self._places[name].append(len(self._open))
+            self._places[name].append(place)
             if name in _SCOPES:
-                self._scopes.append(len(self._open))
+                self._scopes.append(place)
             self._open.append(name)
             self._sights.append(sight)
             if name == "a":

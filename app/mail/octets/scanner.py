@@ -82,11 +82,12 @@ class Scanner:
 
     def _has_only_cr(self) -> bool:
         """No LF near the start, but for one at the very end, which a server adds (RFC 1939 §3)."""
-        line_feed = self._data.find(b"\n", 0, _CR_ALONE + 1)
-        end = _CR_ALONE if line_feed < 0 else line_feed - 1 if line_feed else 0
-        if self._data.find(b"\r", 0, end) < 0:
+        data = self._data
+        line_feed = data.find(b"\n", 0, _CR_ALONE + 1)
+        end = _CR_ALONE if line_feed < 0 else max(line_feed - 1, 0)
+        if data.find(b"\r", 0, end) < 0:
             return False
-        return line_feed < 0 or not self._data[line_feed : line_feed + _MAX_LINE].strip(b"\r\n")
+        return line_feed < 0 or not data[line_feed : line_feed + _MAX_LINE].strip(b"\r\n")
 
     def _read_cr_as_line_feed(self) -> None:
         """Messages from the classic Macintosh, and of scripts that think so, end their lines with CR alone."""
