@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -12,6 +12,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    cast,
     delete,
     func,
     or_,
@@ -20,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.types import ARRAY, NullType
 from sqlmodel import Session, SQLModel, col, select
 
 from app.database import PreparedStatement
@@ -34,6 +36,7 @@ ROWS_PER_CHANGE = 500  # in 10 ms: so that no other writer waits long
 ROWS_PER_READ = 2_000
 
 _IDS_PER_STATEMENT = 500
+_WORTH_ONE_STATEMENT = 8  # lines
 
 Item = TypeVar("Item")
 LEDGER = SQLModel.metadata.tables["unique_ids"]
@@ -218,17 +221,52 @@ def write_entries(db: Leased, rows: Sequence[dict[str, Any]]) -> None:
     What none of them has is left out, which is null all the same: of a long listing it is half of the columns, and
     each takes its time for each line.
     """
-    if rows:
-        names = [name for name in rows[0] if any(row[name] is not None for row in rows)]
-        _written(db.get_bind().dialect.name).change_each(
-            db, [{name: row[name] for name in names} for row in rows]
-        )
+    if not rows:
+        return
+    names = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    dialect = db.get_bind().dialect.name
+    if dialect == "postgresql" and len(rows) >= _WORTH_ONE_STATEMENT and not _are_some_twice(rows):
+        _write_at_once(db, names, rows)
+        return
+    _written(dialect).change_each(db, [{name: row[name] for name in names} for row in rows])
+
+
+def _are_some_twice(rows: Sequence[dict[str, Any]]) -> bool:
+    """Whether a line is among them twice, which one statement of PostgreSQL refuses."""
+    return len({(row["mailbox_id"], row["unique_id"], row["occurrence"]) for row in rows}) < len(rows)
+
+
+def _write_at_once(db: Leased, names: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    """Write lines by one statement: PostgreSQL executes each by itself otherwise, which costs it twice as much and us
+    three times. What all of them have in common is sent once, the rest as an array for each column."""
+    common = {name: rows[0][name] for name in names if all(row[name] == rows[0][name] for row in rows)}
+    varying = tuple(name for name in names if name not in common)
+    arrays = {name: [row[name] for row in rows] for name in varying}
+    _written_at_once(tuple(common), varying).change(db, common | arrays)
+
+
+@lru_cache(32)
+def _written_at_once(common: tuple[str, ...], varying: tuple[str, ...]) -> PreparedStatement:
+    """The statement that writes lines which have these columns in common, and differ in those."""
+    lines = func.unnest(
+        # Without a type the driver takes the values as they are, and does not look at each in Python.
+        *(cast(bindparam(name, type_=NullType()), ARRAY(LEDGER.c[name].type)) for name in varying)
+    )
+    line = lines.table_valued(*varying).render_derived(name="line")
+    values = [bindparam(name, type_=LEDGER.c[name].type) for name in common]
+    given = select_columns(*values, *(line.c[name] for name in varying))
+    some = postgresql.insert(LEDGER).from_select([*common, *varying], given, include_defaults=False)
+    return PreparedStatement(_or_changed(some))
 
 
 @cache  # each sync that finds something needs it, and making it takes a third of writing one line
 def _written(dialect: str) -> PreparedStatement:
     """The statement that writes lines, whatever they are."""
-    insert = _insert_in(dialect)(LEDGER)
+    return PreparedStatement(_or_changed(_insert_in(dialect)(LEDGER)))
+
+
+def _or_changed(insert: Any) -> Any:
+    """The same, which changes a line that is there already."""
     new, old = insert.excluded, LEDGER.c
     given = (
         *(
@@ -248,7 +286,7 @@ def _written(dialect: str) -> PreparedStatement:
     is_same_copy = new.message_seq == old.message_seq
     # Somebody may have asked for the message meanwhile: that holds until it is stored.
     waits = and_(old.is_wanted, new.state != EntryState.STORED.value)
-    written = insert.on_conflict_do_update(
+    return insert.on_conflict_do_update(
         index_elements=["mailbox_id", "unique_id", "occurrence"],
         set_={name: new[name] for name in given}
         | {name: case((is_same_copy, func.coalesce(new[name], old[name])), else_=new[name]) for name in noted}
@@ -262,7 +300,6 @@ def _written(dialect: str) -> PreparedStatement:
             ),
         },
     )
-    return PreparedStatement(written)
 
 
 def mark_present(db: Leased, entries: Sequence[EntryId]) -> None:
