@@ -8,7 +8,7 @@ from app.messages.injected import LetGo, MessageRoutes
 from app.messages.letters.forms import Forms
 from app.messages.letters.reader import MessageReader
 from app.messages.many import bulk_routes
-from app.messages.pages.feed import Feed
+from app.messages.pages.waiting import Feed
 from app.messages.rereading import Rereader
 from app.messages.routes import router
 from app.reading.memory import AnswerMemory

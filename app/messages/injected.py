@@ -14,7 +14,7 @@ from app.messages.composing import Composer
 from app.messages.indexed.indexed_headers import IndexedHeaders
 from app.messages.letters.reader import MessageReader
 from app.messages.models import MessageSeq
-from app.messages.pages.feed import Feed
+from app.messages.pages.waiting import Feed
 from app.messages.rereading import Rereader
 from app.reading.memory import Share
 from app.web.features import served

@@ -24,11 +24,12 @@ from app.messages.filter_parameters import Filters, Text
 from app.messages.injected import Injected, Memory, MessageRoutes, Tell
 from app.messages.models import Message, MessageSeq
 from app.messages.pages import expiry
-from app.messages.pages.feed import CursorGone, Feed, FeedQuery, Order, cut_at, scope_of
+from app.messages.pages.feed import CursorGone, FeedQuery, Order, cut_at, scope_of
 from app.messages.pages.items import listed_item, page_json
 from app.messages.pages.search import Wanted
 from app.messages.pages.selecting import InList, OfOne
 from app.messages.pages.selection import WHOLE, Selection
+from app.messages.pages.waiting import Feed
 from app.messages.schemas import FeedPage, MessageWhole
 from app.reading.memory import Share
 from app.web.errors.problems import answered, documented, not_modified

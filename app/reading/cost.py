@@ -1,4 +1,4 @@
-"""What a piece of work costs: the processor time of the thread that does it."""
+"""What a piece of work costs: the processor time of the thread that does it, and of the server that it waits for."""
 
 import time
 from collections.abc import Callable
@@ -17,11 +17,17 @@ def no_rest(_cost: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Timed(Generic[Result]):
-    """Work that gives its result and what it cost. ``func``: the work, by which spans are named."""
+    """Work that gives its result and what it cost. ``func``: the work, by which spans are named.
+
+    ``is_elsewhere``: what the thread waits for meanwhile is work too, of a database server. Its processors may be those
+    that all share, and it tells nobody what a statement takes of them: so it counts for as long as it lasts.
+    """
 
     func: Callable[..., Result]
+    is_elsewhere: bool = False
 
     def __call__(self, *given: object) -> tuple[Result, float]:
-        began = time.thread_time()
+        clock = time.perf_counter if self.is_elsewhere else time.thread_time
+        began = clock()
         result = self.func(*given)
-        return result, time.thread_time() - began
+        return result, clock() - began

@@ -1,22 +1,18 @@
-"""Reading the feed: one bounded look at it, and waiting for what comes (long poll).
+"""Reading the feed: one bounded look at it.
 
 A look by filters may have to pass many messages that do not fit. It passes at most ``MOST_LOOKED_AT``, and says how far
-it came; who waits goes on from there, and later looks only at what has been stored since.
+it came.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 from sqlmodel import Session
 
 from app.access.reach import Reach
-from app.database import Database
-from app.jobs.wakeups import Wakeup
 from app.mail.mime import VERSION
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import MailboxId
@@ -26,7 +22,6 @@ from app.messages.indexed import header_rows
 from app.messages.models import Message
 from app.messages.pages import expiry, search
 from app.messages.pages.search import Wanted
-from app.messages.pages.times import place_before
 from app.messages.pages.written import message_json
 from app.messages.schemas import ExpiredAnswer, FeedPage, MessageAnswer
 from app.web.pages import CursorScope, decode_cursor, encode_cursor
@@ -43,8 +38,6 @@ EXPIRED_PASSED = (
     "Messages that expired were passed: nothing tells any more whether they are what is asked for. Without filters on "
     "what messages hold, each comes as expired."
 )
-_END_HOLDS_SECONDS = 4.0  # what one of those who wait has seen of the end of the feed holds for the others
-_GATHER_SECONDS = 0.05  # commits within it are looked at together by who has found nothing
 
 
 class Order(StrEnum):
@@ -268,109 +261,3 @@ def _warnings(db: Session, query: FeedQuery, wanted: Wanted, *, above: int, belo
         yield STILL_INDEXING
     if expiry.are_passed(db, wanted, reach=query.reach, above=above, below=below):
         yield EXPIRED_PASSED
-
-
-@dataclass
-class Feed:
-    """Reads pages of the feed and waits for their first message.
-
-    ``messages_stored`` fires about a mailbox's id, and about None. Those who wait for the same thing look together.
-    """
-
-    database: Database
-    messages_stored: Wakeup
-    monotonic: Callable[[], float]
-    end_holds_seconds: float = _END_HOLDS_SECONDS
-    gather_seconds: float = _GATHER_SECONDS
-    _end: tuple[float, asyncio.Future[int]] | None = field(default=None, init=False)
-    _under_way: dict[tuple[asyncio.Event, FeedQuery], asyncio.Task[Found]] = field(
-        default_factory=dict, init=False
-    )
-
-    async def page(
-        self,
-        first: FeedQuery,
-        *,
-        wait: float,
-        is_gone: Callable[[], Awaitable[bool]],
-        reach_now: Callable[[], Awaitable[Reach]],
-    ) -> Found:
-        """The page; when it has no message, what comes within ``wait`` seconds. ``is_gone``: nobody reads it.
-
-        ``reach_now`` is asked every few seconds, and before each look: what it raises ends the wait.
-        """
-        deadline = self.monotonic() + wait
-        query, top = first, None
-        while True:
-            ticket, looked_at = self.messages_stored.ticket(first.wanted.mailbox_id), self.monotonic()
-            found = await self._found(ticket, query)
-            if not found.is_empty or self.monotonic() >= deadline or await is_gone():
-                return found
-            top = found.end if top is None else top
-            if found.reached is not None:
-                query = replace(query, start=found.reached)
-                continue
-            if first.order is Order.FEED:
-                query = replace(first, start=max(found.end, first.start or 0))
-            elif first.start is None:
-                query, top = replace(first, floor=top), None  # down from there nothing fits
-            else:
-                return found  # what comes is newer than the cursor
-            await self._news(ticket, deadline, end=found.end, reach_now=reach_now)
-            # Many may wait with filters of their own: they look when those are answered for whom something was stored.
-            begun = self.monotonic() if first.wanted.is_search else looked_at
-            await asyncio.sleep(max(0.0, min(begun + self.gather_seconds, deadline) - self.monotonic()))
-            first = replace(first, reach=await reach_now())
-            query = replace(query, reach=first.reach)
-
-    async def last_place(self) -> int:
-        """Behind it is what will be stored from now on."""
-        return await self.database.read(repository.last_place)
-
-    async def place_before(self, moment: datetime) -> int:
-        """Behind it is all that was retrieved at this time or later."""
-        return await self.database.read(partial(place_before, moment=moment))
-
-    async def _found(self, ticket: asyncio.Event, query: FeedQuery) -> Found:
-        """One look for all who ask the same since the same commit: it began after that one."""
-        key = ticket, query
-        if (task := self._under_way.get(key)) is None:
-            read = self.database.search if query.wanted.is_search else self.database.read
-            task = self._under_way[key] = asyncio.ensure_future(read(partial(read_once, query=query)))
-            task.add_done_callback(partial(self._has_looked, key))
-        return await asyncio.shield(task)
-
-    def _has_looked(self, key: tuple[asyncio.Event, FeedQuery], task: asyncio.Task[Found]) -> None:
-        del self._under_way[key]
-        if not task.cancelled():
-            task.exception()  # all who waited for it may have gone: it is nobody's then
-
-    async def _news(
-        self,
-        ticket: asyncio.Event,
-        deadline: float,
-        *,
-        end: int,
-        reach_now: Callable[[], Awaitable[Reach]],
-    ) -> None:
-        """Until something was stored, or the time is over. ``end``: the last place that there was.
-
-        A wakeup may be missed, so the end of the feed is looked at now and then: once for all who wait.
-        """
-        while True:
-            await Wakeup.wait(ticket, at_most=deadline - self.monotonic())
-            now = self.monotonic()
-            if ticket.is_set() or now >= deadline or await self._end_now(now) != end:
-                break
-            await reach_now()  # whoever's key is gone waits no longer, though nothing comes
-
-    async def _end_now(self, now: float) -> int:
-        if self._end is None or now - self._end[0] >= self.end_holds_seconds:
-            look = asyncio.ensure_future(self.last_place())
-            self._end = now, look
-            look.add_done_callback(self._has_looked_at_end)
-        return await asyncio.shield(self._end[1])
-
-    def _has_looked_at_end(self, look: "asyncio.Future[int]") -> None:
-        if look.cancelled() or look.exception() is not None:  # who comes next looks again
-            self._end = None

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from app.reading.allowance import Allowance
+
 SHARE: Final = 0.25  # of one core, for all long work of a worker together
 FREE_SECONDS: Final = 0.02  # of processor time, for each session; what costs more is long
 SECONDS_PER_OCTET: Final = 1 / (192 * 1024 * 1024)  # to take it in, find its end and keep it
@@ -25,9 +27,9 @@ class LongWork:
 
     def __init__(self, clock: Callable[[], float], *, share: float = SHARE) -> None:
         self._clock = clock
-        self._share = share
+        self._allowance = Allowance(clock, share)
         self._sessions = 0
-        self._short_until = self._paid_until = float("-inf")
+        self._short_until = float("-inf")
 
     def begin(self) -> "Work":
         """A session begins, until its ``end``."""
@@ -44,11 +46,10 @@ class LongWork:
 
     def rest(self, cost: float) -> float:
         """How many seconds a step of long work rests that cost so many of processor time."""
-        now = self._clock()
-        if self._sessions < 2 or now > self._short_until:
+        if self._sessions < 2 or self._clock() > self._short_until:
             return 0.0
-        self._paid_until = max(self._paid_until, now - cost) + cost / self._share
-        rest = self._paid_until - now
+        self._allowance.took(cost)
+        rest = self._allowance.rest
         return min(rest, _LONGEST_REST) if rest >= _LEAST_REST else 0.0
 
 
