@@ -3,7 +3,7 @@
 The driver is synchronous and runs in threads of our own: a unit of work is one function that takes the
 session, and costs one hop to a thread however many statements it makes (``docs/decisions/0004``). On SQLite
 there is one writer thread, so that writers queue in order instead of meeting in SQLITE_BUSY; on PostgreSQL
-there are several.
+there are several, some of them for long changes.
 """
 
 import asyncio
@@ -31,6 +31,7 @@ _Question = Callable[[Session], Any]
 _READER_THREADS = 4
 _SEARCHER_THREADS = 2
 _POSTGRESQL_WRITERS = 8
+_OF_LONG_WRITES = 3  # of these
 _TOGETHER_SECONDS = 0.02  # who asks little does not wait for all who ask much
 _ATTEMPTS = 3
 _ATTEMPTS_AFTER_DEADLOCKS = 10  # each one lets somebody else commit
@@ -96,8 +97,15 @@ class Database:
         self._searches = BatchingExecutor(
             partial(self._read_batch, self._search_engine), threads=_SEARCHER_THREADS, name="db-search"
         )
-        self._writes = BatchingExecutor(self._write_batch, threads=writers, name="db-write")
-        self._long_writes = asyncio.Semaphore(max(1, writers // 2))
+        # A short change would else wait in one queue with long ones, until another thread comes to help.
+        of_long = 0 if self.is_sqlite else _OF_LONG_WRITES
+        self._writes = BatchingExecutor(self._write_batch, threads=writers - of_long, name="db-write")
+        self._long_writes = self._writes
+        if of_long:
+            self._long_writes = BatchingExecutor(
+                partial(_each_alone, self._write_alone), threads=of_long, name="db-long"
+            )
+        self._long_turns = asyncio.Semaphore(max(1, of_long))
 
     async def read(self, question: Callable[[Session], Result]) -> Result:
         """Answer a question in a transaction that sees one state of the database and changes nothing."""
@@ -117,13 +125,15 @@ class Database:
         ``durable=False`` spares the flush to disk: for what can be found out again after a power failure
         (the progress of a sync), never for mail or the ledger. A kill of the process loses neither.
         Changes that wait for one another are committed together. ``is_long``: it has hundreds of rows; such changes
-        take turns, so that a short one never waits for more than the one at work and one more. A companion of the
-        context goes along (``companions``). Raises StorageFailed.
+        have threads of their own; on SQLite they take turns, so that a short one never waits for more than the one at
+        work and one more. A companion of the context goes along (``companions``). Raises StorageFailed.
         """
 
         async def do(unit: _Question) -> Any:
-            async with self._long_writes if is_long else contextlib.nullcontext():
-                return await self._writes.do(_Change(unit, durable, is_long))
+            if not is_long:
+                return await self._writes.do(_Change(unit, durable))
+            async with self._long_turns:
+                return await self._long_writes.do(_Change(unit, durable, is_long=True))
 
         going = companion.get()
         both = going.beside(change) if going is not None and not isinstance(change, Batchable) else None
@@ -162,7 +172,7 @@ class Database:
     def close(self) -> None:
         """Wait a moment for the units of work under way and close all connections. One that has not ended by then is
         as after a kill: whether it was committed shows when the database answers again."""
-        for executor in (self._writes, self._reads, self._searches):
+        for executor in {self._writes, self._long_writes, self._reads, self._searches}:
             executor.close()
         self._write_engines[True].dispose()  # they share one pool
         self._read_engine.dispose()

@@ -53,8 +53,8 @@ class Lease:
         return await self._database.read(question)
 
     async def read_long(self, question: Callable[[Session], Result]) -> Result:
-        """The same for what has hundreds of rows."""
-        answer, cost = await self._database.read(Timed(question))
+        """The same for what has hundreds of rows: no short question waits behind it."""
+        answer, cost = await self._database.search(self._timed(question))
         await self._give_way(cost)
         return answer
 
@@ -78,13 +78,17 @@ class Lease:
 
         if not is_long:
             return await self._database.write(under_lease, durable=durable)
-        result, cost = await self._database.write(Timed(under_lease), durable=durable, is_long=True)
+        timed = self._timed(under_lease)
+        result, cost = await self._database.write(timed, durable=durable, is_long=True)
         await self._give_way(cost)
         return result
 
     async def end(self, completion: Completion) -> None:
         """Write the completion, which ends the lease too. Raises LeaseLost and StorageFailed."""
         await self._database.write(Batchable(completions.write, completion), durable=False)
+
+    def _timed(self, work: Callable[..., Result]) -> Timed[Result]:
+        return Timed(work, is_elsewhere=not self._database.is_sqlite)
 
     async def _give_way(self, cost: float) -> None:
         if rest := self._rest(cost):

@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, SQLModel, select
 
 from app.access.models import ApiKey
-from app.database import Batchable, Database, StorageFailed
+from app.database import Batchable, Database, StorageFailed, batching
 from app.database.autocommit import connect
 from app.database.schema import upgrade
 
@@ -164,6 +164,26 @@ async def test_long_changes_take_turns_and_short_ones_wait_for_one_of_them(datab
             "one long one waits with them, and lets them go first"
         )
         assert order[9:] == [f"long {n}" for n in range(9)]
+
+
+async def test_a_short_change_waits_for_no_long_one_where_there_are_several_writers(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batching, "_PATIENCE", 600)  # no other thread comes to help
+    goes_on = threading.Event()
+    database = Database(postgres_url)
+    try:
+        long = [
+            asyncio.create_task(database.write(lambda _db: goes_on.wait(60), is_long=True)) for _ in range(9)
+        ]
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(30):
+            await database.write(lambda _db: None)
+        goes_on.set()
+        assert all(await asyncio.gather(*long))
+    finally:
+        goes_on.set()
+        database.close()
 
 
 async def test_a_long_change_is_made_however_many_short_ones_come(database: Database) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import inspect
 import re
+import threading
+import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -180,6 +182,36 @@ async def test_a_write_holds_the_lease_for_longer_in_the_same_transaction(databa
     again = await database.read(partial(runs.get, sync_id=claim.sync_id, reach=ALL_MAILBOXES))
     assert again is not None
     assert again.report["listed"] == 7
+
+
+async def test_nobody_waits_behind_the_long_reads_of_a_sync(database: Database) -> None:
+    """However many there are."""
+    lease, goes_on = lease_of(await claimed(database), database), threading.Event()
+    long = list[asyncio.Task[bool]]()
+    for _ in range(9):
+        long.append(asyncio.create_task(lease.read_long(lambda _db: goes_on.wait(60))))
+        await asyncio.sleep(0.05)  # each takes a thread, as long as there are some
+    try:
+        async with asyncio.timeout(30):
+            assert await database.read(lambda _db: 1) == 1
+    finally:
+        goes_on.set()
+    assert all(await asyncio.gather(*long))
+
+
+async def test_what_a_database_server_does_for_long_work_counts_as_its_cost(database: Database) -> None:
+    """In the service's own process waiting costs nobody."""
+    claim, costs = await claimed(database), list[float]()
+
+    def rest(cost: float) -> float:
+        costs.append(cost)
+        return 0.0
+
+    lease = Lease(claim, database, clock=lambda: NOW, seconds=600, rest=rest)
+    await lease.read_long(lambda _db: time.sleep(0.2))
+    await lease.write(lambda _db: time.sleep(0.2), report=Report(), is_long=True)
+    await lease.write(lambda _db: time.sleep(0.2), report=Report())
+    assert [cost >= 0.2 for cost in costs] == [not database.is_sqlite] * 2
 
 
 def test_only_the_check_of_a_lease_lets_anybody_write() -> None:
