@@ -102,11 +102,18 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What the ledger has of the last time: the doubt then, how often it was charged, the digest of what came."""
+    """What the ledger has of the last time: the doubt then, how often it was charged, the digest of what came last and
+    was in doubt."""
 
     doubt: str | None = None
     attempts: int = 0
     digest: bytes | None = None
+
+    @property
+    def tried(self) -> int:
+        """How often it was charged, if anything came that was in doubt: refusals and lost sessions between count, so
+        that a server that does one after the other is not asked for ever."""
+        return self.attempts if self.digest is not None else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +195,7 @@ def wholeness_of(
     if found.is_whole and copy.is_astray and habit.is_exact and not is_wanted:
         return _astray(copy, before)
     if found.doubt is Doubt.SHORT and not (is_wanted or habit.overstates):
-        tried = before.attempts if before.doubt == Doubt.SHORT else 0
-        if tried < len(_SHORT_AGAIN_IN):
-            return Wholeness(found.doubt, found.warning, _SHORT_AGAIN_IN[tried], tried + 1)
+        found = _short(found.warning, before) or found
     if found.is_whole and copy.has_inner_end:
         return Wholeness(
             None,
@@ -199,9 +204,24 @@ def wholeness_of(
     return found
 
 
+def less_than_known(copy: Copy, listed: int | None, before: Before) -> Wholeness:
+    """Whether it counts as whole though a known message that it may be had just so many octets as LIST says: within the
+    slack a short one would be another message."""
+    if listed is None or copy.size.octets >= listed or copy.size.is_exactly(listed):
+        return WHOLE
+    return _short(f"It has {copy.size.octets} octets of {listed}, which it had before.", before) or WHOLE
+
+
 def is_short(size: Size, listed: int | None, habit: Habit) -> bool:
     """Whether a stored copy is shorter than LIST said when it was retrieved, by the count that fits the server now."""
     return listed is not None and _by_size(Copy(size, 0), listed, habit).doubt is Doubt.SHORT
+
+
+def _short(warning: str | None, before: Before) -> Wholeness | None:
+    """Asked for again; None: it was, often enough."""
+    if before.tried >= len(_SHORT_AGAIN_IN):
+        return None
+    return Wholeness(Doubt.SHORT, warning, _SHORT_AGAIN_IN[before.tried], before.tried + 1)
 
 
 def _without_end(copy: Copy, before: Before) -> Wholeness:
@@ -214,9 +234,9 @@ def _without_end(copy: Copy, before: Before) -> Wholeness:
         doubt, told = Doubt.TAINTED, "What the server sent behind the message is no answer"
     is_second = before.doubt in ASKED_FIRST
     is_same = doubt is Doubt.LOST or before.digest == copy.digest
-    if is_second and (is_same or before.attempts + 1 >= len(_DOUBTFUL_AGAIN_IN)):
+    attempts = before.tried + is_second
+    if (is_second and is_same) or attempts >= len(_DOUBTFUL_AGAIN_IN):
         return Wholeness(doubt, f"{told}: the message may be cut short, and is not deleted there.")
-    attempts = before.attempts + 1 if is_second else 0
     return Wholeness(doubt, f"{told}: it is asked for again, alone.", _DOUBTFUL_AGAIN_IN[attempts], attempts)
 
 
@@ -226,7 +246,7 @@ def _astray(copy: Copy, before: Before) -> Wholeness:
     is_second = before.doubt in ASKED_FIRST
     if is_second and before.digest == copy.digest:
         return WHOLE
-    attempts = before.attempts + 1 if is_second else 0
+    attempts = before.tried + is_second
     if attempts >= len(_DOUBTFUL_AGAIN_IN):
         return Wholeness(
             Doubt.ASTRAY, f"{told}, and came out differently each time: it is not deleted there."
@@ -238,7 +258,8 @@ def _astray(copy: Copy, before: Before) -> Wholeness:
 
 def _by_size(copy: Copy, listed: int | None, habit: Habit) -> Wholeness:
     size = copy.size
-    if listed is None or listed <= copy.head:
+    is_lf = listed == size.lf and size.octets > copy.head  # the header block has as many octets less
+    if listed is None or (listed <= copy.head and not is_lf):
         told = "no size" if listed is None else f"{listed} octets, no more than its header block has"
         return Wholeness(
             Doubt.UNSIZED,

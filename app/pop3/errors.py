@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from app.pop3.lines import RawListing
@@ -140,9 +140,11 @@ class LimitExceeded(Pop3Error):
 
 @dataclass
 class UidlUnavailable(Pop3Error):
-    """The server has no UIDL. ``without_ids`` is the rest of the listing: STAT and LIST."""
+    """The server has no UIDL. ``without_ids`` is the rest of the listing: STAT and LIST. ``words``: as they came, to be
+    judged, not to be shown."""
 
     without_ids: RawListing | None = None
+    words: str = field(default="", repr=False)
 
 
 class SpoolFailed(Pop3Error):

@@ -167,7 +167,9 @@ class Pop3Session:
             shown = dialogue.shown(uidl.text)
             require(self._dialogue, "LIST", sizes)
             without_ids = RawListing(announced, b"", octets)
-            raise UidlUnavailable(f"The server has no UIDL: {shown}", shown, without_ids=without_ids)
+            raise UidlUnavailable(
+                f"The server has no UIDL: {shown}", shown, without_ids=without_ids, words=uidl.text
+            )
         require(self._dialogue, "UIDL", uidl)
         require(self._dialogue, "LIST", sizes)
         return RawListing(announced, unique_ids, octets)

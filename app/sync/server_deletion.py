@@ -4,7 +4,7 @@ DELE marks, and only QUIT makes it real (RFC 1939 §5, §6). A session that is l
 nothing: the messages are listed again, and are marked again.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,10 +17,10 @@ from app import pop3
 from app.database import Database
 from app.ledger import deletions
 from app.ledger import repository as ledger
-from app.ledger.identity import Relation, is_same_by_content, is_same_by_headers
+from app.ledger.identity import Relation, is_alike, is_same_by_content, is_same_by_headers
 from app.ledger.lines import Deletable, Known, Listed, ledger_key
 from app.ledger.models import EntryId, Leased
-from app.mail.fingerprint import fingerprint, head_of, shown
+from app.mail.fingerprint import Fingerprint, fingerprint, head_of, shown
 from app.mailboxes.answers import ServerFacts
 from app.mailboxes.models import MailboxId
 from app.messages import intake
@@ -252,18 +252,28 @@ async def checked(
             same.append(reply.number)
         else:  # also where a server has no TOP
             undecided.append(reply.number)
-    others: list[int] = []
-    async for reply in session.retrieve([(number, 0) for number in undecided[:MOST_RETRIEVED_PER_SESSION]]):
-        body, one = reply.body, due[reply.number]
-        if isinstance(body, bytes):
-            marks = fingerprint(body, sha256(body).digest())
-            is_body_same = sha256(body[len(head_of(body)) :]).digest() == one.body
-            is_same = is_same_by_content(
-                Relation.STEADY, one.line, marks, is_body_same=is_body_same, ids_changed=False
-            )
-            (same if is_same else others).append(reply.number)
-        reply.close()
+    others: dict[int, Fingerprint] = {}
+    async for number, body in _retrieved(session, undecided[:MOST_RETRIEVED_PER_SESSION]):
+        marks, one = fingerprint(body, sha256(body).digest()), due[number]
+        is_body_same = sha256(body[len(head_of(body)) :]).digest() == one.body
+        if is_same_by_content(Relation.STEADY, one.line, marks, is_body_same=is_body_same, ids_changed=False):
+            same.append(number)
+        else:
+            others[number] = marks
+    # What looks like the stored one and differs each time tells of nothing: it is not deleted, and is no other message.
+    alike = [number for number, marks in others.items() if is_alike(due[number].line, marks)]
+    async for number, body in _retrieved(session, alike):
+        if fingerprint(body, sha256(body).digest()).content != others[number].content:
+            del others[number]
     return Checked(sorted(same), sorted(others), sorted(due.keys() - {*same, *others}))
+
+
+async def _retrieved(session: pop3.Pop3Session, numbers: Sequence[int]) -> AsyncIterator[tuple[int, bytes]]:
+    """Those that are not too long to be compared."""
+    async for reply in session.retrieve([(number, 0) for number in numbers]):
+        if isinstance(reply.body, bytes):
+            yield reply.number, reply.body
+        reply.close()
 
 
 def _with_fingerprint(line: Known, copy: intake.Copy) -> Known:

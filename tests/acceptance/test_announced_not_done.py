@@ -131,3 +131,12 @@ async def test_a_size_that_stat_contradicts_is_no_reason_never_to_try(service: C
     async with FakePop3Server(drop, faults=stat) as server:
         mailbox_id = await service.register(drop, server)
         assert (await service.sync(mailbox_id))["report"]["retrieved"] == 1
+
+
+async def test_words_that_are_withheld_still_say_that_uidl_is_unknown(service: Client) -> None:
+    drop = FakeMaildrop(password="implement")
+    drop.deliver(b"Message-ID: <a@x>\r\n\r\nx\r\n", "a")
+    faults = Faults(instead={"UIDL": b"-ERR not implemented"})
+    async with FakePop3Server(drop, faults=faults, capabilities=None) as server:
+        mailbox_id = await service.register(drop, server)
+        assert (await service.sync(mailbox_id))["report"]["retrieved"] == 1

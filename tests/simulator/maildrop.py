@@ -13,6 +13,7 @@ from app.maildrops.learnt import Learnt
 @dataclass
 class Mail:
     """One message on the server. ``sent``: what RETR gives in its place; ``ending``: what comes behind that.
+    ``varies``: each time RETR ends with another mark in place of its last octets.
     ``faults``: what goes wrong with the next retrievals, each once: ``refused``, ``short``, ``nonsense`` behind it, or
     the ``next`` message in its place.
     """
@@ -24,6 +25,7 @@ class Mail:
     listed_octets: int | None = None
     sent: bytes | None = None
     ending: pop3.Ending = pop3.Ending.ANSWERED
+    varies: bool = False
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -145,7 +147,7 @@ class SimulatedSession:
             words = self._whims.uidl_words if self._whims.uidl_failures else "unknown command"
             self._whims.uidl_failures = max(self._whims.uidl_failures - 1, 0)
             raw = pop3.RawListing(stat, b"", b"".join(sizes))
-            raise pop3.UidlUnavailable(f"no UIDL: {words}", words, without_ids=raw)
+            raise pop3.UidlUnavailable(f"no UIDL: {words}", words, without_ids=raw, words=words)
         for _ in range(min(self._whims.expunges_first, len(self._mails))):
             self._maildrop.mails.remove(self._mails.pop(0))
         self._whims.expunges_first = 0
@@ -205,6 +207,8 @@ class SimulatedSession:
         if fault == "next":
             mail, fault = self._mails[number % len(self._mails)], None
         body = self._served(mail) if mail.sent is None else mail.sent
+        if mail.varies:
+            body = body[:-10] + b"%08d\r\n" % self._maildrop.retrievals
         if fault is not None:
             ending = pop3.Ending.NONSENSE if fault == "nonsense" else pop3.Ending.ANSWERED
             body = body[: len(body) // 2]

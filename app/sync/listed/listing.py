@@ -76,9 +76,7 @@ async def list_maildrop(
             raise
         raw = error.without_ids
         failures, since = mailbox.uidl_failures + 1, mailbox.uidl_failed_at or now
-        if not ids_are_numbers and not is_without_uidl(
-            error.reply or "", failures=failures, since=since, now=now
-        ):
+        if not ids_are_numbers and not is_without_uidl(error.words, failures=failures, since=since, now=now):
             facts = {"uidl_failures": failures, "uidl_failed_at": since}
             raise UidlFailed(
                 SyncErrorCode.SERVER_TEMPORARY,

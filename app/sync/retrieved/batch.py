@@ -13,7 +13,7 @@ from app.ledger.matching import CopyOf, Matcher, SameAs, Verdict
 from app.ledger.models import EntryId, EntryState, Leased
 from app.messages import intake
 from app.messages.models import MessageSeq
-from app.messages.wholeness import Doubt, Habit, fit, usable, wholeness_of
+from app.messages.wholeness import Before, Doubt, Habit, fit, less_than_known, usable, wholeness_of
 from app.runs.admission.schedule import next_message_attempt
 from app.runs.schemas import Report
 from app.sync.retrieved.batches import Outcome
@@ -134,7 +134,7 @@ class Batch:
                 doubt=wholeness.doubt,
                 doubtful_sha256=outcome.copy.digest if outcome.copy else None,
             )
-        attempts = outcome.candidate.attempts + 1
+        attempts, before = outcome.candidate.attempts + 1, outcome.candidate.before
         return make.row(
             outcome.candidate,
             EntryState.FAILED,
@@ -142,7 +142,8 @@ class Batch:
             attempts=attempts,
             next_attempt_at=next_message_attempt(attempts, self.now, by_chance=outcome.ended_session),
             is_wanted=outcome.candidate.is_forced,
-            doubt=Doubt.ENDED if outcome.ended_session else None,
+            doubt=_doubt_left(before, ended_session=outcome.ended_session),
+            doubtful_sha256=before.digest,
         )
 
     def _recognised(self) -> list[tuple[Candidate, SameAs]]:
@@ -223,6 +224,10 @@ def _settled(
         return outcome, None
     candidate, marks = outcome.candidate, outcome.prepared.fingerprint
     same_body = same_bodies.get(candidate.number, frozenset())
+    had_as_many = (line.octets == candidate.octets for line in matcher.proposed(candidate, marks))
+    if outcome.copy is not None and outcome.wholeness.is_whole and any(had_as_many):
+        wholeness = less_than_known(outcome.copy, candidate.octets, candidate.before)
+        outcome = replace(outcome, wholeness=wholeness)
     if outcome.wholeness.again_in is not None:
         same = matcher.take_by_doubtful_content(
             candidate, marks, same_body=same_body, is_astray=outcome.wholeness.doubt is Doubt.ASTRAY
@@ -232,6 +237,14 @@ def _settled(
         return replace(outcome, prepared=None, reason=outcome.wholeness.warning), None
     is_shared = candidate.unique_id in shared
     return outcome, matcher.take_by_content(candidate, marks, is_shared=is_shared, same_body=same_body)
+
+
+def _doubt_left(before: Before, *, ended_session: bool) -> str | None:
+    """What is in doubt of a message of which nothing came this time. Where the session ended within it, it is asked for
+    last, and first where what came before is in doubt."""
+    if ended_session and before.doubt != Doubt.SHORT:
+        return Doubt.ENDED
+    return before.doubt if before.digest is not None else None
 
 
 def _place_of(copy: CopyOf, places: FeedPlaces) -> MessageSeq | None:

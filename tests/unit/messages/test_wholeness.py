@@ -51,6 +51,11 @@ def doubt(body: bytes, listed: int | None, habit: Habit | None = None) -> Doubt 
         (WHOLE[: len(LF) + 50], len(LF), LF_HABIT, Doubt.SHORT),
         (WHOLE[: len(LF) + 50], len(LF), None, None),
         (WHOLE, len(LF), LF_HABIT, None),
+        # A header block of more lines than the body has octets.
+        (b"X: y\r\n" * 50 + b"\r\nok\r\n", 50 * 5 + 4, LF_HABIT, None),
+        (b"X: y\r\n" * 50 + b"\r\nok\r\n", 50 * 5 + 4, None, None),
+        (b"X: y\r\n" * 50 + b"\r\nok\r\n", 50 * 5 + 3, LF_HABIT, Doubt.UNSIZED),
+        (b"X: y\r\n" * 50, 50 * 5, LF_HABIT, Doubt.UNSIZED),
     ],
 )
 def test_whole_is_what_is_not_shorter_than_list_said(
