@@ -69,7 +69,8 @@ async def settle(sync: SyncContext, surveyed: Surveyed, stored: Stored, deletion
         if mailbox.ids_are_changing or view.diff.is_wholesale:
             columns["ids_are_changing"] = False
     is_changing = not is_compared and (mailbox.ids_are_changing or view.diff.is_wholesale)
-    last_digest = None if is_changing else await _digest_left(sync, surveyed, deletions)
+    is_to_finish = is_changing and view.is_confirmed  # a listing that was suddenly empty may be so again
+    last_digest = None if is_to_finish else await _digest_left(sync, surveyed, deletions)
     rows = len(view.diff.gone) + len(view.diff.own)
     lost = await sync.tools.slices.call(partial(_lost, surveyed, stored), rows=rows) if view.may_miss else ()
     return Settlement(sync, surveyed, deletions, lost, last_digest)

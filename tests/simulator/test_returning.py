@@ -129,3 +129,19 @@ async def test_a_size_that_list_gives_for_the_first_time_makes_nothing_known(ben
     mails[1].content = letter("c", size=1_500)
     await days_later(bench)
     assert await bench.subjects() == ["a", "b", "c"]
+
+
+async def test_a_maildrop_that_is_emptied_amid_a_change_of_ids_is_believed_to_be_empty(bench: Bench) -> None:
+    """Found by the soak: seed 4012. Each listing counted as suddenly empty, and a message was waited for for ever."""
+    bench.maildrop.mails = [Mail(b"a", letter("a")), Mail(b"b", letter("b"))]
+    await bench.sync()
+    for mail in bench.maildrop.mails:
+        mail.unique_id += b"-new"
+    bench.maildrop.mails[0].faults = ["refused"]
+    bench.maildrop.whims.cut_after_replies = 4
+    assert (await bench.try_sync())[0] != "succeeded"
+    assert (await bench.mailbox()).ids_are_changing
+    bench.maildrop.mails = []
+    await days_later(bench, 3)
+    assert (await bench.try_sync()) == ("succeeded", None)
+    assert (await bench.counts())["missing"] == len(await bench.lines())
