@@ -18,6 +18,7 @@ from app.reading.cost import Rest, Timed, no_rest
 Result = TypeVar("Result")
 
 _SLICE_SECONDS = 0.003
+_AT_ONCE_SECONDS = 0.0003
 _FEW_ROWS = 1_000
 
 INTERVAL: Final = 0.0005
@@ -29,9 +30,10 @@ it each time: a poll of 15 ms takes 100 beside one thread that computes.
 
 
 class Slices:
-    """Does sliced work. What ends within its first slice is done at once, without a thread."""
+    """Does sliced work. What ends within its first slice, or sooner than a turn of the thread, is done at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="slices")
         self._rest: Rest = no_rest
 
@@ -43,9 +45,9 @@ class Slices:
 
     async def do(self, work: Sliced[Result]) -> Result:
         """The result of the work. Raises what it raises."""
-        has_ended, result = _go_on(work, seconds=0)
+        has_ended, result = self._go_on(work, _AT_ONCE_SECONDS)
         while not has_ended:
-            has_ended, result = await self._in_thread(_go_on, work, _SLICE_SECONDS)
+            has_ended, result = await self._in_thread(self._go_on, work, _SLICE_SECONDS)
         done: Result = result
         return done
 
@@ -69,14 +71,13 @@ class Slices:
             await asyncio.sleep(rest)
         return result
 
-
-def _go_on(work: Sliced[Any], seconds: float) -> tuple[bool, Any]:
-    """Some slices; whether it has ended, and with what."""
-    until = time.perf_counter() + seconds
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return True, end.value
-        if time.perf_counter() >= until:
-            return False, None
+    def _go_on(self, work: Sliced[Any], seconds: float) -> tuple[bool, Any]:
+        """Some slices; whether it has ended, and with what."""
+        until = self._clock() + seconds
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                return True, end.value
+            if self._clock() >= until:
+                return False, None

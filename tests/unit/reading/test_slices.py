@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from itertools import count
 
 import pytest
 
@@ -17,8 +18,20 @@ async def test_what_ends_in_its_first_slice_needs_no_thread() -> None:
     assert await Slices().do(work()) == threading.current_thread().name
 
 
+async def test_what_ends_soon_needs_no_thread_however_many_slices_it_has() -> None:
+    def work() -> Sliced[str]:
+        for _ in range(5):
+            yield
+        return threading.current_thread().name
+
+    assert await Slices(clock=lambda: 1.0).do(work()) == threading.current_thread().name
+    slices = Slices(clock=count().__next__)
+    assert await slices.do(work()) != threading.current_thread().name
+    slices.close()
+
+
 async def test_the_event_loop_and_other_long_work_go_on_between_slices() -> None:
-    slices, order = Slices(), list[str]()
+    slices, order = Slices(clock=count().__next__), list[str]()
     turns = {"a": threading.Event(), "b": threading.Event()}
 
     def work(name: str, other: str) -> Sliced[str]:
