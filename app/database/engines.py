@@ -105,14 +105,14 @@ def _begin_sqlite_read(connection: Connection) -> None:
 def _begin_sqlite_write(connection: Connection) -> None:
     synchronous = "FULL" if connection.get_execution_options().get("durable", True) else "NORMAL"
     if connection.info.get("synchronous") != synchronous:
-        connection.exec_driver_sql(f"PRAGMA synchronous = {synchronous}")
+        _say_to_sqlite(connection, f"PRAGMA synchronous = {synchronous}")
         connection.info["synchronous"] = synchronous
     # A deferred one that upgrades fails at once when it is late.
     _say_to_sqlite(connection, "BEGIN IMMEDIATE")
 
 
 def _say_to_sqlite(connection: Connection, words: str) -> None:
-    """Each transaction begins so, and SQLAlchemy's own way to say it takes longer than most statements."""
+    """Transactions begin so, and SQLAlchemy's own way to say it takes longer than most statements."""
     driver = connection.connection.driver_connection
     assert driver is not None
     try:

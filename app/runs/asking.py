@@ -52,10 +52,10 @@ def request_by_hand(
         raise not_found("mailbox")
     if refusal := _REFUSED.get(mailbox.status):
         raise AppError(409, *refusal)
-    if active := claims.active(db, mailbox_id):
-        return active
     forced_at = [datetime.fromisoformat(moment) for moment in mailbox.forced_at or ()]
     wait = seconds_until_a_sync_may_be_asked_for(mailbox.refused_until, forced_at, now=now, is_forced=force)
+    if (force or wait > 0) and (active := claims.active(db, mailbox_id)):
+        return active
     if wait > 0:
         raise _login_refused_wait(wait, is_forced=force)
     if force and mailbox.refused_until is not None and mailbox.refused_until > now:
