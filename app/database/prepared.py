@@ -21,12 +21,14 @@ Rows = Result[*tuple[Any, ...]]
 _Processors = Sequence[tuple[int, Callable[[Any], Any]]]  # by place, for those that need one
 
 _MOST_FORMS: Final = 200
+_MOST_DOUBLED: Final = 512  # values of a list: up to here their number is a power of two, beyond a multiple
 
 
 class PreparedStatement:
     """A statement that is executed as ``Connection.execute`` would, with the same outcome.
 
-    It may have lists (``in_`` of a parameter), and columns to write that are named by the parameters. Who listens for
+    It may have lists (``in_`` of a parameter), and columns to write that are named by the parameters. Lists are filled
+    up with their last values to one of a few lengths, for each length is a statement of its own. Who listens for
     statements (an event of SQLAlchemy's) hears these too: they take SQLAlchemy's way then.
     """
 
@@ -42,6 +44,7 @@ class PreparedStatement:
         connection = db.connection()
         if _is_heard(connection):
             return connection.execute(self._statement, parameters)
+        parameters = self._filled_up(parameters)
         return self._form(connection, parameters).rows(connection, parameters)
 
     def change(self, db: Session, parameters: Parameters) -> int:
@@ -53,7 +56,14 @@ class PreparedStatement:
         connection = db.connection()
         if _is_heard(connection):
             return _met(connection.execute(self._statement, many))
+        if self._lists:
+            many = [self._filled_up(parameters) for parameters in many]
         return self._form(connection, many[0]).change(connection, many)
+
+    def _filled_up(self, parameters: Parameters) -> Parameters:
+        if not self._lists:
+            return parameters
+        return {**parameters, **{name: _filled_up([*parameters[name]]) for name in self._lists}}
 
     def _form(self, connection: Connection, parameters: Parameters) -> "_Form":
         """The statement for this database, these columns, and lists of these lengths."""
@@ -147,6 +157,15 @@ class _Form:
         )
         self._described = SimpleResultMetaData([column[0] for column in told]), _needed(outward)
         return self._described
+
+
+def _filled_up(values: list[Any]) -> list[Any]:
+    length = len(values)
+    if length > _MOST_DOUBLED:
+        wanted = -(-length // _MOST_DOUBLED) * _MOST_DOUBLED
+    else:
+        wanted = 1 << (length - 1).bit_length() if length else 0
+    return values + values[-1:] * (wanted - length)
 
 
 def _needed(processors: Iterable[Callable[[Any], Any] | None]) -> _Processors:

@@ -8,6 +8,7 @@ from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col
 
+from app.database import PreparedStatement
 from app.ledger.entries import Row
 from app.ledger.lines import Known, MaildropId
 from app.ledger.models import EntryState
@@ -21,7 +22,7 @@ _WAITING = and_(
     LEDGER.c.state == EntryState.IMPORTED.value,
     LEDGER.c.missing_since.is_not(None),
 )
-_IS_ANY_WAITING = select_columns(LEDGER.c.id).where(_WAITING).limit(1)
+_IS_ANY_WAITING = PreparedStatement(select_columns(LEDGER.c.id).where(_WAITING).limit(1))
 
 
 def stored_among(
@@ -95,7 +96,7 @@ def write_imported(db: Session, rows: Sequence[Row]) -> None:
 def imported_with(db: Session, maildrop: MaildropId, *, contents: Sequence[bytes]) -> list[Known]:
     """Lines of imports with one of these contents that no listing has shown yet. Most mailboxes have no imports at all,
     which one look into an index tells."""
-    if db.connection().execute(_IS_ANY_WAITING, {"mailbox": maildrop.mailbox_id}).first() is None:
+    if _IS_ANY_WAITING.rows(db, {"mailbox": maildrop.mailbox_id}).first() is None:
         return []
     waiting = and_(_WAITING, LEDGER.c.generation == maildrop.generation)
     found: list[Known] = []

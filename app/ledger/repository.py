@@ -27,7 +27,7 @@ from sqlmodel import Session, SQLModel, col, select
 from app.database import PreparedStatement
 from app.ledger.lines import Known, MaildropId
 from app.ledger.listing_digest import ListingDigest
-from app.ledger.models import EntryId, EntryState, Leased, ListingMark, UniqueIdEntry
+from app.ledger.models import EntryId, EntryState, Leased, UniqueIdEntry
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
 from app.messages.models import Message
@@ -67,7 +67,19 @@ def known_columns(lines: FromClause) -> list[ColumnElement[Any]]:
     ]
 
 
+_MARKS = SQLModel.metadata.tables["listing_marks"]
 KNOWN = select_columns(*known_columns(LEDGER))
+_OF_MAILDROP = KNOWN.where(
+    LEDGER.c.mailbox_id == bindparam("mailbox"), LEDGER.c.generation == bindparam("generation")
+)
+_WITH_IDS = PreparedStatement(_OF_MAILDROP.where(LEDGER.c.unique_id.in_(bindparam("ids", expanding=True))))
+_MISSING_WITH = PreparedStatement(
+    _OF_MAILDROP.where(
+        LEDGER.c.missing_since.is_not(None),
+        LEDGER.c.content_sha256.in_(bindparam("contents", expanding=True)),
+    )
+)
+_FORGET_DIGEST = PreparedStatement(delete(_MARKS).where(_MARKS.c.mailbox_id == bindparam("mailbox")))
 _IS_WAITING = and_(
     text("next_attempt_at IS NOT NULL"),  # as the index says it
     LEDGER.c.state == EntryState.FAILED.value,
@@ -94,16 +106,16 @@ def ledger_page(db: Session, maildrop: MaildropId, *, after: EntryId | None, lim
 
 def read_part(db: Session, maildrop: MaildropId, *, ids: Collection[bytes]) -> list[Known]:
     """All ledger lines of some unique-ids."""
-    ours = _of_maildrop(maildrop)
-    return [line for some in slices(list(ids)) for line in _known(db, ours & LEDGER.c.unique_id.in_(some))]
+    ours = {"mailbox": maildrop.mailbox_id, "generation": maildrop.generation}
+    found = (_WITH_IDS.rows(db, ours | {"ids": some}) for some in slices(list(ids)))
+    return [line for rows in found for line in as_known(rows)]
 
 
 def missing_with(db: Session, maildrop: MaildropId, *, contents: Sequence[bytes]) -> list[Known]:
     """Ledger lines of messages that the server does not show, with one of these contents."""
-    ours = _of_maildrop(maildrop) & LEDGER.c.missing_since.is_not(None)
-    return [
-        line for some in slices(contents) for line in _known(db, ours & LEDGER.c.content_sha256.in_(some))
-    ]
+    ours = {"mailbox": maildrop.mailbox_id, "generation": maildrop.generation}
+    found = (_MISSING_WITH.rows(db, ours | {"contents": some}) for some in slices(contents))
+    return [line for rows in found for line in as_known(rows)]
 
 
 def earlier_occurrences(db: Session, maildrop: MaildropId, *, ids: Collection[bytes]) -> dict[bytes, int]:
@@ -203,16 +215,20 @@ def want(db: Session, mailbox_id: MailboxId, entry_id: EntryId, *, now: datetime
 
 def write_listing_digest(db: Leased, mailbox_id: MailboxId, last_digest: ListingDigest) -> None:
     """Remember a listing that was worked off completely."""
-    row = db.get(ListingMark, mailbox_id)
-    if row is None:
-        db.add(ListingMark(mailbox_id=mailbox_id, **asdict(last_digest)))
-    elif ListingDigest(**row.model_dump(exclude={"mailbox_id"})) != last_digest:
-        row.sqlmodel_update(asdict(last_digest))
+    row = {"mailbox_id": mailbox_id, **asdict(last_digest)}
+    _remembered(db.get_bind().dialect.name).change(db, row)
 
 
 def forget_listing_digest(db: Session, mailbox_id: MailboxId) -> None:
     """The next sync looks at every line."""
-    db.execute(delete(ListingMark).where(col(ListingMark.mailbox_id) == mailbox_id))
+    _FORGET_DIGEST.change(db, {"mailbox": mailbox_id})
+
+
+@cache
+def _remembered(dialect: str) -> PreparedStatement:
+    insert = _insert_in(dialect)(_MARKS)
+    new = {column.name: insert.excluded[column.name] for column in _MARKS.c if not column.primary_key}
+    return PreparedStatement(insert.on_conflict_do_update(index_elements=["mailbox_id"], set_=new))
 
 
 def write_entries(db: Leased, rows: Sequence[dict[str, Any]]) -> None:
@@ -369,10 +385,6 @@ def _insert_in(dialect: str) -> Any:
 
 def _of_maildrop(maildrop: MaildropId) -> ColumnElement[bool]:
     return and_(LEDGER.c.mailbox_id == maildrop.mailbox_id, LEDGER.c.generation == maildrop.generation)
-
-
-def _known(db: Session, where: ColumnElement[bool]) -> list[Known]:
-    return as_known(db.connection().execute(KNOWN.where(where)))
 
 
 def as_known(rows: Iterable[Sequence[Any]]) -> list[Known]:

@@ -75,7 +75,7 @@ _OLD_AND_QUIET = (
     .where(_OF_MAILBOX, _SYNCS.c.id < _KEPT_FROM, *_FOUND_NOTHING)
     .with_for_update(skip_locked=True)
 )
-_FORGET_QUIET = delete(_SYNCS).where(_SYNCS.c.id.in_(_OLD_AND_QUIET))
+_FORGET_QUIET = PreparedStatement(delete(_SYNCS).where(_SYNCS.c.id.in_(_OLD_AND_QUIET)))
 _UPDATE_OURS = PreparedStatement(  # the columns come as parameters
     update(_SYNCS).where(
         _SYNCS.c.id == bindparam("sync"),
@@ -346,7 +346,7 @@ def forget_finished(
 
 def forget_quiet(db: Session, mailbox_id: MailboxId) -> None:
     """Forget polls that found nothing, but for those among a mailbox's last ``QUIET_POLLS_KEPT`` syncs."""
-    db.connection().execute(_FORGET_QUIET, {"mailbox": mailbox_id})
+    _FORGET_QUIET.change(db, {"mailbox": mailbox_id})
 
 
 def compare_anew(db: Session, mailbox_id: MailboxId) -> None:

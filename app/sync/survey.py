@@ -199,7 +199,7 @@ async def _view_all(
     if made is not None and seen is Shift.NONE:
         seen = await _shift(sync, made, len(listing.entries), is_far=True)
     earlier: dict[bytes, int] = {}
-    if maildrop.generation > 1:
+    if maildrop.generation > 1:  # else the ids of a long listing are not even gathered
         earlier = await _earlier(sync, {ledger_key(line.unique_id) for line in listing.entries})
     was_empty = last_digest is not None and not last_digest.is_confirmed
     if was_empty and await _is_another(sync, listing):
@@ -267,6 +267,8 @@ async def _read_part(sync: SyncContext, ids: Collection[bytes]) -> list[Known]:
 
 
 async def _earlier(sync: SyncContext, ids: Collection[bytes]) -> dict[bytes, int]:
+    if sync.maildrop.generation == 1:
+        return {}
     question = partial(ledger.earlier_occurrences, maildrop=sync.maildrop, ids=ids)
     return await sync.tools.database.read(question)
 

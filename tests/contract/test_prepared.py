@@ -24,6 +24,10 @@ QUESTIONS: dict[str, tuple[Executable, dict[str, Any]]] = {
     "none": (select_columns(KEYS).where(NAMED), {"which": "z"}),
     "an empty list": (select_columns(KEYS.c.id).where(LISTED), {"prefixes": []}),
     "a list of one": (select_columns(KEYS.c.id).where(LISTED), {"prefixes": ["a"]}),
+    "a long list": (
+        select_columns(KEYS.c.id).where(LISTED).order_by(KEYS.c.id),
+        {"prefixes": ["c", *[f"z{number}" for number in range(600)], "a"]},
+    ),
     "a list, another of constants, and a limit": (
         select_columns(KEYS.c.id, KEYS.c.sha256)
         .where(LISTED, KEYS.c.name.in_(["n", "m"]), KEYS.c.created_at <= bindparam("now"))
