@@ -1,7 +1,8 @@
 """PURE  HTML of mail -> HTML that loads nothing and runs nothing, and its text."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
@@ -35,6 +36,8 @@ _REOPENED = frozenset({"b", "code", "em", "font", "i", "s", "small", "strike", "
 _ALIAS = "x-"
 _PARSED_TAGS = {_ALIAS + tag if tag in _REOPENED else tag for tag in TAGS}
 _PARSED_ATTRIBUTES = {_ALIAS + tag if tag in _REOPENED else tag: names for tag, names in _ATTRIBUTES.items()}
+_START_TAGS = {tag: f"<{_ALIAS + tag if tag in _REOPENED else tag}" for tag in TAGS}
+_END_TAGS = {tag: f"</{start[1:]}>" for tag, start in _START_TAGS.items()}
 _TO_ESCAPE = re.compile("[&<>\"']")
 _ALIASED = re.compile(rf"{_ALIAS}(?:(?<=<{_ALIAS})|(?<=</{_ALIAS}))(?=(?:{'|'.join(sorted(_REOPENED))})[ >])")
 _CLEANER = nh3.Cleaner(
@@ -56,6 +59,7 @@ _LINK = re.compile(r"(?:https?://[^\s/\\?#]|mailto:|tel:)", re.IGNORECASE)
 _LEFT_OUT_OF_LINKS = re.compile(r"[\t\n\r]+")  # by browsers, wherever they stand
 # Links within the page, whose addresses have no host, pass the parser under one that nobody can have (RFC 6761).
 _HERE = "https://here.invalid/#"
+_MAY_BE_TARGET = re.compile(r"""#(?<=[\s"'=]#)""")  # unlike most colours
 _TARGET = re.compile(r"""[Hh][Rr][Ee][Ff]\s*+=\s*+["']?\s*+#([^\s"'<>]++)""")
 _LONGEST_TARGET = 200  # characters
 _HOLDS_NO_LINK = frozenset({"table", "thead", "tbody", "tfoot", "tr", "colgroup", "ul", "ol", "dl"})
@@ -89,10 +93,11 @@ def read_html(
     of a text together with that of what is behind it, or neither, for nobody knows on what the page will be shown. Of
     HTML that costs more than the budget the beginning is given.
     """
-    targets = frozenset(_TARGET.findall(html)) if "#" in html else frozenset()
-    markup, words = _MarkupWriter(budget, targets, content_id_at), TextWriter(budget)
-    nest(html.replace("\0", ""), [markup, words] if text else [markup], budget, found)
-    return Page(_cleaned(markup.written()), words.written())
+    targets = frozenset(_TARGET.findall(html)) if _MAY_BE_TARGET.search(html) else frozenset()
+    markup = _MarkupWriter(budget, targets, content_id_at)
+    words = TextWriter(budget) if text else None
+    nest(html.replace("\0", ""), [markup, words] if words else [markup], budget, found)
+    return Page(_cleaned(markup.written()), words.written() if words else "")
 
 
 def preformatted(text: str, budget: Budget) -> str:
@@ -107,8 +112,13 @@ def first_words(html: str, budget: Budget, *, characters: int) -> str:
     It is the text that ``read_html`` gives, without what stands for its form: bullets, pictures, quote marks.
     """
     words = _FirstWords(characters)
-    nest(html, [words], budget, [], has_enough=words.are_enough)
+    with suppress(_Enough):
+        nest(html, [words], budget, [], has_enough=words.are_enough)
     return "".join(words.pieces)
+
+
+class _Enough(Exception):
+    """Whatever follows, as many words as are wanted have been told."""
 
 
 class _FirstWords:
@@ -116,9 +126,10 @@ class _FirstWords:
 
     def __init__(self, characters: int) -> None:
         self.pieces: list[str] = []
-        self._wanted = characters
+        self._wanted = self._missing = characters
 
     def are_enough(self) -> bool:
+        """Where runs of blanks between words count as characters that can be seen."""
         return self._wanted <= 0
 
     def start(self, name: str, tag: Tag) -> None:
@@ -131,7 +142,13 @@ class _FirstWords:
 
     def text(self, text: str) -> None:
         self.pieces.append(text)
-        self._wanted -= len(without_invisible(text).strip())
+        seen = without_invisible(text).strip()
+        self._wanted -= len(seen)
+        words = " ".join(seen.split())
+        if words.isprintable():
+            self._missing -= len(words)
+            if self._missing <= 0:
+                raise _Enough
 
 
 def _cleaned(markup: str) -> str:
@@ -140,6 +157,7 @@ def _cleaned(markup: str) -> str:
 
 
 _Colors = tuple[str | None, str | None]  # of the text, and behind it
+_NO_COLORS: _Colors = None, None
 
 
 class _Kept(NamedTuple):
@@ -178,9 +196,7 @@ class _MarkupWriter:
         self._units = 0  # written, and not yet counted
         self._is_over = False
         self._kept: dict[tuple[str, Tag], _Kept] = {}
-        self._colors: list[_Colors] = [
-            (None, None)
-        ]  # as they were meant, of the page and of each open element
+        self._colors: list[_Colors] = [_NO_COLORS]  # as they were meant, of the page and of each open element
         self._links = 0  # open ones
         self._names: list[str] = []  # of places to which links lead, and that are not yet written
 
@@ -208,7 +224,7 @@ class _MarkupWriter:
         self._colors.pop()
         if name == "a":
             self._links -= 1
-        self._pieces.append(f"</{_ALIAS + name if name in _REOPENED else name}>")
+        self._pieces.append(_END_TAGS[name])
 
     def text(self, text: str) -> None:
         if self._names:
@@ -242,24 +258,27 @@ class _MarkupWriter:
 
     def _keep(self, name: str, tag: Tag) -> _Kept:
         given, style = tag.attributes, tag.style
-        target = given.get("id", "")[:_LONGEST_TARGET]
-        is_target = target in self._targets
-        if name == "a" and is_target:
+        target = self._target(given)
+        if name == "a" and target is not None:
             given = {"name": target, **given}
-            is_target = False
-        allowed, kept = _ALLOWED.get(name, _ALLOWED["*"]), ""
+            target = None
+        allowed, start = _ALLOWED.get(name, _ALLOWED["*"]), _START_TAGS[name]
         for key, value in given.items():
             if key not in allowed:
                 continue
             harmless = self._harmless(key, value) if key in _ADDRESSES else value
             if harmless is not None:
-                kept += f' {key}="{escape(harmless) if _TO_ESCAPE.search(harmless) else harmless}"'
-        start = f"<{_ALIAS + name if name in _REOPENED else name}{kept}"
+                start += f' {key}="{escape(harmless) if _TO_ESCAPE.search(harmless) else harmless}"'
         color = style.color or (_legacy_color(given["color"]) if "color" in given else None)
         background = style.background or (_legacy_color(given["bgcolor"]) if "bgcolor" in given else None)
-        whole = f"{start}{_style_of(style.kept, (None, None))}>"
         is_colored = bool(color or background)
-        return _Kept(start, style.kept, whole, color, background, is_colored, target if is_target else None)
+        whole = "" if is_colored else f"{start}{_style_of(style.kept, _NO_COLORS)}>"
+        return _Kept(start, style.kept, whole, color, background, is_colored, target)
+
+    def _target(self, given: Mapping[str, str]) -> str | None:
+        """The place of the page, to which a link leads, that an element with these attributes is."""
+        target = given["id"][:_LONGEST_TARGET] if self._targets and "id" in given else ""
+        return target if target and target in self._targets else None
 
     def _harmless(self, name: str, value: str) -> str | None:
         """An address as it may stay; None drops it."""

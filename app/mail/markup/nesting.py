@@ -120,6 +120,8 @@ def unescaped(text: str) -> str:
     """Text with its character references resolved."""
     if "&" not in text:
         return text
+    if text.count("&") == text.count("&amp;"):  # as in most links
+        return text.replace("&amp;", "&")
     return unescape(_HUGE_REFERENCE.sub("\ufffd", text) if "&#" in text else text)
 
 
@@ -299,7 +301,7 @@ class _Elements:
         """An end tag of such an element."""
         if name in TAGS:
             self._in_foreign = 0
-        if self._left_out.get(name):
+        if self._left_out and self._left_out.get(name):
             self._left_out[name] -= 1
         elif self._open[-1] == name:
             self._pop()
@@ -363,7 +365,7 @@ class _Elements:
                 self._link = tag
         elif sight.is_invisible:
             return
-        if not sight.is_hidden and name in TAGS:
+        if (sight is _IN_SIGHT or not sight.is_hidden) and name in TAGS:
             for writer in self._writers:
                 writer.start(name, tag)
 
@@ -372,7 +374,8 @@ class _Elements:
         self._places[name].pop()
         if name in _SCOPES:
             self._scopes.pop()
-        if not self._sights.pop().is_hidden and name in TAGS:
+        sight = self._sights.pop()
+        if (sight is _IN_SIGHT or not sight.is_hidden) and name in TAGS:
             for writer in self._writers:
                 writer.end(name)
 
