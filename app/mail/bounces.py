@@ -1,6 +1,7 @@
 """PURE  What a message says of another one that did not arrive: in a delivery report (RFC 3464), or without one."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.mail.budget import Budget
@@ -53,30 +54,34 @@ def delivery_status(part: Part, budget: Budget, found: list[str]) -> DeliverySta
     """Read a part of message/delivery-status: groups of fields, the first of the message, one for each recipient."""
     data, _ = part.beginning(_REPORT_OCTETS, budget, found)
     groups = _BLANK_LINE.split(data.replace(b"\r\n", b"\n") + b"\n")
-    told = [status for group in groups if (status := _of_recipient(group)) is not None]
-    for status in told:
-        if status.has_failed:
+    first: DeliveryStatus | None = None
+    for group in groups:
+        status = _of_recipient(group)
+        if status is not None and status.has_failed:
             return status
-    return told[0] if told else DeliveryStatus(None, None, has_failed=True)
+        first = first or status
+    return first or DeliveryStatus(None, None, has_failed=True)
 
 
 def _of_recipient(group: bytes) -> DeliveryStatus | None:
-    fields: dict[bytes, str] = {}
-    if not group:
-        return None
+    told: dict[bytes, bytes] = {}
     for name, value in _FIELD.findall(group):
-        if (known := name.lower()) in _TOLD and known not in fields:
-            fields[known] = printable(value.decode("utf-8", "replace")).strip()
+        if (known := name.lower()) in _TOLD:
+            told.setdefault(known, value)
+    if not told:
+        return None
     # The recipient as the sender named it, who may not know where it was forwarded to.
-    recipient = _address(fields.get(b"original-recipient", "")) or _address(
-        fields.get(b"final-recipient", "")
-    )
-    status = _STATUS.search(fields.get(b"status", "")) or _STATUS.search(fields.get(b"diagnostic-code", ""))
-    action = fields.get(b"action", "").lower()
+    recipient = _address(_said(told, b"original-recipient")) or _address(_said(told, b"final-recipient"))
+    status = _STATUS.search(_said(told, b"status")) or _STATUS.search(_said(told, b"diagnostic-code"))
+    action = _said(told, b"action").lower()
     if recipient is None and status is None and not action:
         return None
     failed = "fail" in action if action else status is None or status[0].startswith("5")
     return DeliveryStatus(recipient, status[0] if status else None, failed)
+
+
+def _said(told: Mapping[bytes, bytes], name: bytes) -> str:
+    return printable(told[name].decode("utf-8", "replace")).strip() if name in told else ""
 
 
 def _address(value: str) -> str | None:

@@ -21,7 +21,7 @@ _MAIN_VALUE = re.compile(rb'[\s"]*+([^\s;,"/]*+(?:\s*+/\s*+[^\s;,"]*+)?)')
 # quoted-printable leaves of an equals sign when nobody undoes it. No run of blanks is begun in its middle.
 _PARAMETER = re.compile(
     rb'(?:\A|;|(?<!\s)\s)\s*+([^\s=;"]++)\s*+=\s*+(?:3[Dd](?="))?+'
-    rb'(?:"((?:[^"\\]|\\.)*+)"?|([^;\s"]*+(?:\s++(?![^\s=;"]++\s*+=)[^;\s]++)*+))',
+    rb'(?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"?|([^;\s"]*+(?:\s++(?![^\s=;"]++\s*+=)[^;\s]++)*+))',
     re.DOTALL,
 )
 _SECTION = re.compile(r"(?:\*(\d{1,3}))?(\*)?\Z")
