@@ -14,7 +14,10 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
+ALL_SCOPES = frozenset(Scope)
+
+
 def included(scopes: Iterable[Scope]) -> frozenset[Scope]:
     """All that a key with these may do."""
     given = frozenset(scopes)
-    return frozenset(Scope) if Scope.ADMIN in given else given | {Scope.READ}
+    return ALL_SCOPES if Scope.ADMIN in given else given | {Scope.READ}

@@ -18,7 +18,7 @@ from app.access.links import FIRST_KEY as FIRST_NUMBER
 from app.access.links import Link
 from app.access.models import ApiKey
 from app.access.reach import ALL_MAILBOXES, Reach
-from app.access.scopes import Scope, included
+from app.access.scopes import ALL_SCOPES, Scope, included
 from app.database import Database
 from app.errors import AppError
 from app.web.requests.clients import counted_as, lies_in
@@ -123,7 +123,7 @@ class Gate:
         """The caller behind an ``Authorization`` header. Raises 401, 403, or 429 for too many wrong keys."""
         key = _bearer(authorization)
         if hmac.compare_digest(digest(key), self._first_digest):
-            return Caller(None, frozenset(Scope), client, secret=self._first_digest)
+            return Caller(None, ALL_SCOPES, client, secret=self._first_digest)
         found = await self._found(key)
         if found is None or not hmac.compare_digest(digest(key), found[1]):
             # A right key is never refused for others' wrong ones: many may share an address.

@@ -40,15 +40,13 @@ def configure(settings: Settings, *more: Callable[..., Any]) -> None:
     )
     # The list that there is, changed in place: a logger that was used before keeps it.
     processors = structlog.get_config()["processors"]
-    processors[:] = [
-        structlog.stdlib.filter_by_level,
-        *shared,
-        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-    ]
+    processors[:] = [*shared, *ending]
+    level = settings.log_level.upper()
+    # Ours are written by structlog itself: a record of the standard library made around each took four times as long.
     structlog.configure(
         processors=processors,
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level)),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -60,7 +58,7 @@ def configure(settings: Settings, *more: Callable[..., Any]) -> None:
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(settings.log_level.upper())
+    root.setLevel(level)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], name != "uvicorn.access"
