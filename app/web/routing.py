@@ -96,6 +96,8 @@ class Route(APIRoute):
         self.deprecated = self.deprecated or self._deprecated is not None
         self.query_names = _query_names(self.dependant)
         self.query_families = tuple(_query_families(self.dependant))
+        is_read = self.methods is not None and self.methods <= _READ_ONLY
+        self._plan = planned(self.dependant, leave_out=_is_doorkeeper) if is_read else None
 
     def takes(self, name: str) -> bool:
         """Whether it knows a query parameter of this name."""
@@ -106,7 +108,7 @@ class Route(APIRoute):
         if self._deprecated is not None:
             send = self._deprecated.telling(send, prefix=scope.get("root_path", ""))
         if self._doorkeeper is None:
-            await super().handle(scope, receive, send)
+            await self._answer(scope, receive, send)
             return
         await self._doorkeeper.admit(scope)
         with ExitStack() as ends:
@@ -118,22 +120,26 @@ class Route(APIRoute):
             if self._repeatable is not None:
                 await self._repeatable.answer(super().handle, scope, receive, send)
             else:
-                await super().handle(scope, receive, send)
+                await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """By the plan where there is one, and it takes what was sent; as FastAPI's otherwise."""
+        if self._plan is not None and scope["method"] in (self.methods or ()):
+            answer = await self._plan.answer(Request(scope, receive, send))
+            if answer is not None:
+                await answer(scope, receive, send)
+                return
+        await super().handle(scope, receive, send)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """As FastAPI's, by a plan where there is one, and with the body read by us."""
+        """As FastAPI's, with the body read by us, and what changes something told to the doorkeeper."""
         validated = super().get_route_handler()
-        plan = planned(self.dependant, leave_out=lambda call: isinstance(call, Doorkeeper))
-
-        async def handle(request: Request) -> Response:
-            answer = None if plan is None else await plan.answer(request)
-            return await validated(request) if answer is None else answer
 
         async def with_body(request: Request) -> Response:
             octets = await whole(request, request.app.state.body_limits)
-            return await handle(_Read(request, octets, await _document(request, octets)))
+            return await validated(_Read(request, octets, await _document(request, octets)))
 
-        work = handle if self.body_field is None else with_body
+        work = validated if self.body_field is None else with_body
         if not self.methods or self.methods <= _READ_ONLY:
             return work
 
@@ -203,6 +209,10 @@ def _place(path: str) -> _Place:
 def _is_of_many_places(path: str) -> bool:
     """Whether a parameter is in the place of the first segment, or may have several."""
     return "{" in _place(path)[0] or ":path}" in path
+
+
+def _is_doorkeeper(call: object) -> bool:
+    return isinstance(call, Doorkeeper)
 
 
 def _query_names(dependant: Dependant) -> dict[str, bool]:
