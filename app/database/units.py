@@ -188,7 +188,9 @@ class Database:
     def _read_together(self, engine: Engine, questions: Sequence[_Question]) -> Sequence[Any]:
         try:
             with UnitSession(engine) as db:
-                return _run_units(db, questions, within=_TOGETHER_SECONDS)
+                answers = _run_units(db, questions, within=_TOGETHER_SECONDS)
+                db.commit()  # nothing; but after a rollback psycopg forgets which statements it has prepared
+                return answers
         except SQLAlchemyError as error:
             raise _storage_failed(error) from error
 

@@ -22,11 +22,13 @@ _PLACES_LOOKED_AT = 10_000  # at once, for messages to be read again: most are n
 MESSAGES = SQLModel.metadata.tables["messages"]
 _FEED = SQLModel.metadata.tables["feed"]
 # Made once: to make a statement takes longer than to execute it.
-_FEED_AND_PLACES = select_columns(
-    col(Feed.feed_id),
-    col(Feed.last_seq),
-    col(Feed.quiet_seq),
-    exists().where(col(Mailbox.removed_at).is_not(None)),
+_FEED_AND_PLACES = PreparedStatement(
+    select_columns(
+        _FEED.c.feed_id,
+        _FEED.c.last_seq,
+        _FEED.c.quiet_seq,
+        exists().where(col(Mailbox.removed_at).is_not(None)).label("are_some_removed"),
+    )
 )
 _ADD_MESSAGES = PreparedStatement(insert(MESSAGES))
 _TAKE_PLACES = PreparedStatement(
@@ -79,7 +81,7 @@ def feed_and_places(db: Session) -> tuple[str, int, int, bool]:
     """The feed's id, the last place of it that was given, the last one that was given to a quiet message, and whether
     something is there of mailboxes that were removed.
     """
-    feed_id, place, quiet, is_removed = db.connection().execute(_FEED_AND_PLACES).one()
+    feed_id, place, quiet, is_removed = _FEED_AND_PLACES.rows(db, {}).one()
     return feed_id, place, quiet, bool(is_removed)
 
 
@@ -123,12 +125,12 @@ def octets_of(
     db: Session, seqs: Collection[MessageSeq], *, reach: Reach, few: int
 ) -> dict[MessageSeq, Octets]:
     """The octets of those of these messages that ``get`` would give; ``few``: up to how many are given at once."""
-    rows = db.connection().execute(_octets_of(reach), {"seqs": seqs, "few": few})
+    rows = _octets_of(reach).rows(db, {"seqs": seqs, "few": few})
     return {row[0]: Octets(*row[1:]) for row in rows}
 
 
 @lru_cache(256)
-def _octets_of(reach: Reach) -> Select[Any]:
+def _octets_of(reach: Reach) -> PreparedStatement:
     few = case((_CONTENTS.c.octets <= bindparam("few"), _CONTENTS.c.data))
     asked = select_columns(MESSAGES.c.seq, MESSAGES.c.raw_sha256, MESSAGES.c.octets, few)
     of = (_MAILBOXES.c.id == MESSAGES.c.mailbox_id, _CONTENTS.c.sha256 == MESSAGES.c.raw_sha256)
@@ -137,7 +139,7 @@ def _octets_of(reach: Reach) -> Select[Any]:
         MESSAGES.c.expired_sha256.is_(None),
         _MAILBOXES.c.removed_at.is_(None),
     )
-    return asked.where(*are_there, *of, *reach.of(MESSAGES.c.mailbox_id))
+    return PreparedStatement(asked.where(*are_there, *of, *reach.of(MESSAGES.c.mailbox_id)))
 
 
 @dataclass(frozen=True, slots=True)

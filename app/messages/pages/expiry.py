@@ -14,6 +14,7 @@ from sqlalchemy import select as select_columns
 from sqlmodel import Session, SQLModel, col, select
 
 from app.access.reach import Reach
+from app.database import PreparedStatement
 from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.repository import with_label
 from app.messages import repository, sums
@@ -152,17 +153,16 @@ def between(
     if wanted.looks_into_messages:
         return []
     asked = _places(wanted, reach, newest=newest)
-    rows = db.connection().execute(asked, {"above": above, "below": below, "most": limit})
-    return [MessageSeq(row[0]) for row in rows]
+    return [MessageSeq(row[0]) for row in asked.rows(db, {"above": above, "below": below, "most": limit})]
 
 
 @lru_cache(256)
-def _places(wanted: Wanted, reach: Reach, *, newest: bool) -> Select[Any]:
-    """Made once: to make a statement and its cache key takes longer than to execute it."""
+def _places(wanted: Wanted, reach: Reach, *, newest: bool) -> PreparedStatement:
+    """Made once: to make a statement takes longer than to execute it."""
     place = EXPIRED.c.seq
     ours = (*_conditions(wanted), *reach.of(EXPIRED.c.mailbox_id))
     query = select_columns(place).where(place > bindparam("above"), place < bindparam("below"), *ours)
-    return query.order_by(place.desc() if newest else place.asc()).limit(bindparam("most"))
+    return PreparedStatement(query.order_by(place.desc() if newest else place.asc()).limit(bindparam("most")))
 
 
 def bound(db: Session, wanted: Wanted, *, above: int, below: int, newest: bool, most: int) -> int | None:

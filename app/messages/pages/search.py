@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Row,
-    Select,
     Table,
     Text,
     UnaryExpression,
@@ -25,6 +24,7 @@ from sqlmodel import Session, SQLModel, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from app.access.reach import Reach
+from app.database import PreparedStatement
 from app.mail.fields.comparison import in_unicode
 from app.mail.mime import Automated, Kind
 from app.mailboxes.models import MailboxId
@@ -151,7 +151,7 @@ def written_between(
     dialect = connection.dialect.name
     if not wanted.is_narrow:
         asked = _written(wanted, reach, dialect, newest=newest, with_quiet=with_quiet)
-        return connection.execute(asked, {"above": above, "below": below, "most": limit}).all()
+        return asked.rows(db, {"above": above, "below": below, "most": limit}).all()
     found: list[Row[Any]] = []
     for within in _steps(db, wanted, above=above, below=below, newest=newest):
         heard = (*_all_conditions(wanted, reach, within), *_heard(with_quiet=with_quiet))
@@ -163,12 +163,12 @@ def written_between(
 
 
 @lru_cache(256)
-def _written(wanted: Wanted, reach: Reach, dialect: str, *, newest: bool, with_quiet: bool) -> Select[Any]:
-    """Made once: to make a statement and its cache key takes longer than to execute it."""
+def _written(wanted: Wanted, reach: Reach, dialect: str, *, newest: bool, with_quiet: bool) -> PreparedStatement:
+    """Made once: to make a statement takes longer than to execute it."""
     places = (col(Message.seq) > bindparam("above"), col(Message.seq) < bindparam("below"))
     heard = _heard(with_quiet=with_quiet)
     asked = select_columns(*columns(dialect)).where(*_all_conditions(wanted, reach, places), *heard)
-    return asked.order_by(_by_place(newest=newest)).limit(bindparam("most"))
+    return PreparedStatement(asked.order_by(_by_place(newest=newest)).limit(bindparam("most")))
 
 
 def _steps(
