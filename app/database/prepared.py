@@ -30,10 +30,13 @@ class PreparedStatement:
     It may have lists (``in_`` of a parameter), and columns to write that are named by the parameters. Lists are filled
     up with their last values to one of a few lengths, for each length is a statement of its own. Who listens for
     statements (an event of SQLAlchemy's) hears these too: they take SQLAlchemy's way then.
+
+    ``is_binary``: PostgreSQL is asked for values as octets; octets themselves are twice as long as text.
     """
 
-    def __init__(self, statement: Executable) -> None:
+    def __init__(self, statement: Executable, *, is_binary: bool = False) -> None:
         self._statement = statement
+        self._is_binary = is_binary
         elements = visitors.iterate(statement)  # type: ignore[arg-type]  # an Executable is an element
         parameters = [one for one in elements if isinstance(one, BindParameter)]
         self._lists = tuple({one.key for one in parameters if one.expanding and one.required})
@@ -73,15 +76,20 @@ class PreparedStatement:
         if form is None:
             if len(self._forms) >= _MOST_FORMS:
                 self._forms.clear()
-            form = self._forms[key] = _Form(self._statement, connection, parameters)
+            form = self._forms[key] = _Form(
+                self._statement, connection, parameters, is_binary=self._is_binary
+            )
         return form
 
 
 class _Form:
     """A statement as the driver takes it, with how values go in and come out."""
 
-    def __init__(self, statement: Any, connection: Connection, parameters: Parameters) -> None:
+    def __init__(
+        self, statement: Any, connection: Connection, parameters: Parameters, *, is_binary: bool
+    ) -> None:
         dialect = connection.dialect
+        self._cursor_options = {"binary": True} if is_binary and dialect.name == "postgresql" else {}
         self._columns = getattr(statement, "exported_columns", None) or None
         compiled: SQLCompiler = statement.compile(
             dialect=dialect, column_keys=list(parameters), for_executemany=self._columns is None
@@ -103,7 +111,7 @@ class _Form:
     def rows(self, connection: Connection, parameters: Parameters) -> Rows:
         (values,) = self._values([parameters])
         try:
-            cursor = connection.connection.cursor()
+            cursor = connection.connection.cursor(**self._cursor_options)
             cursor.execute(self._text, values)
             rows = cursor.fetchall()
         except self._error_class as error:

@@ -139,7 +139,7 @@ def _octets_of(reach: Reach) -> PreparedStatement:
         MESSAGES.c.expired_sha256.is_(None),
         _MAILBOXES.c.removed_at.is_(None),
     )
-    return PreparedStatement(asked.where(*are_there, *of, *reach.of(MESSAGES.c.mailbox_id)))
+    return PreparedStatement(asked.where(*are_there, *of, *reach.of(MESSAGES.c.mailbox_id)), is_binary=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,11 +59,12 @@ def fill(db: Session) -> None:
 
 
 @pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
+@pytest.mark.parametrize("is_binary", [False, True], ids=["text", "binary"])
 async def test_the_rows_are_those_of_sqlalchemy(
-    database: Database, question: tuple[Executable, dict[str, Any]]
+    database: Database, question: tuple[Executable, dict[str, Any]], *, is_binary: bool
 ) -> None:
     statement, parameters = question
-    prepared = PreparedStatement(statement)
+    prepared = PreparedStatement(statement, is_binary=is_binary)
     await database.write(fill)
 
     def both_ways(db: Session) -> tuple[Any, Any, Any]:
@@ -85,6 +86,26 @@ async def test_a_row_is_asked_by_the_names_of_its_columns(database: Database) ->
     one = PreparedStatement(select_columns(KEYS).where(NAMED))
     found = await database.read(lambda db: one.rows(db, {"which": "b"}).one())
     assert (found.scopes, found.expires_at) == (["read", "ü"], NOW + timedelta(days=1))
+
+
+async def test_postgresql_reads_a_statement_once_that_is_asked_again_and_again(
+    migrated_postgres_url: str,
+) -> None:
+    """psycopg forgets what it has prepared whenever a transaction is rolled back."""
+    question = PreparedStatement(select_columns(func.count()).select_from(KEYS))
+    database = Database(migrated_postgres_url)
+
+    def ask(db: Session) -> int:
+        question.rows(db, {})
+        kept = text(
+            "SELECT generic_plans + custom_plans FROM pg_prepared_statements WHERE statement LIKE :like"
+        )
+        told = db.connection().execute(kept, {"like": "%api_keys"}).scalar()
+        return int(told or 0)
+
+    counts = [await database.read(ask) for _ in range(12)]
+    database.close()
+    assert counts[-1] >= 5
 
 
 CHANGES: dict[str, Callable[[Session], int]] = {

@@ -163,7 +163,9 @@ def written_between(
 
 
 @lru_cache(256)
-def _written(wanted: Wanted, reach: Reach, dialect: str, *, newest: bool, with_quiet: bool) -> PreparedStatement:
+def _written(
+    wanted: Wanted, reach: Reach, dialect: str, *, newest: bool, with_quiet: bool
+) -> PreparedStatement:
     """Made once: to make a statement takes longer than to execute it."""
     places = (col(Message.seq) > bindparam("above"), col(Message.seq) < bindparam("below"))
     heard = _heard(with_quiet=with_quiet)
