@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, case, delete, exists, insert, or_, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, delete, exists, func, insert, or_, update
 from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
@@ -16,17 +16,27 @@ from app.database import PreparedStatement
 from app.mailboxes.models import Mailbox, MailboxId
 from app.mailboxes.naming import MailboxNames, names
 from app.messages import sums
-from app.messages.models import NO_CONTENT, Content, ContentBlock, Feed, Message, MessageSeq, Rereading
+from app.messages.models import (
+    NO_CONTENT,
+    Content,
+    ContentBlock,
+    ExpiredMessage,
+    Feed,
+    Message,
+    MessageSeq,
+    Rereading,
+)
 
 _PLACES_LOOKED_AT = 10_000  # at once, for messages to be read again: most are not, once they have been
 MESSAGES = SQLModel.metadata.tables["messages"]
 _FEED = SQLModel.metadata.tables["feed"]
 # Made once: to make a statement takes longer than to execute it.
-_FEED_AND_PLACES = PreparedStatement(
+_PLACES_OF_FEED = PreparedStatement(
     select_columns(
         _FEED.c.feed_id,
         _FEED.c.last_seq,
         _FEED.c.quiet_seq,
+        select_columns(func.max(col(ExpiredMessage.seq))).scalar_subquery().label("expired"),
         exists().where(col(Mailbox.removed_at).is_not(None)).label("are_some_removed"),
     )
 )
@@ -77,12 +87,23 @@ def last_place(db: Session) -> int:
     return db.exec(select(Feed.last_seq)).one()
 
 
-def feed_and_places(db: Session) -> tuple[str, int, int, bool]:
-    """The feed's id, the last place of it that was given, the last one that was given to a quiet message, and whether
-    something is there of mailboxes that were removed.
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The feed's id, and last places in it: of all, of those that were given to quiet messages, and of those of which
+    nothing else is kept. ``are_some_removed``: something is there of mailboxes that were removed.
     """
-    feed_id, place, quiet, is_removed = _FEED_AND_PLACES.rows(db, {}).one()
-    return feed_id, place, quiet, bool(is_removed)
+
+    feed: str
+    last: int
+    quiet: int
+    expired: int
+    are_some_removed: bool
+
+
+def places_of_feed(db: Session) -> Places:
+    """What every look at the feed begins with."""
+    feed, last, quiet, expired, are_some_removed = _PLACES_OF_FEED.rows(db, {}).one()
+    return Places(feed, last, quiet, expired or 0, bool(are_some_removed))
 
 
 def note_quiet(db: Session, place: int) -> None:

@@ -127,9 +127,10 @@ def _settle(http: httpx.Client) -> None:
     while time.monotonic() < deadline:
         now = http.get("/bare/statements").json()
         if now - before < _IDLE_STATEMENTS:
-            return
+            break
         before = now
         time.sleep(0.5)
+    http.delete("/bare/statements").raise_for_status()
 
 
 def _places(http: httpx.Client, size: int, random: Random) -> list[dict[str, str]]:

@@ -3,7 +3,8 @@
 Both are served by the service's own HTTP server in one process. The bare routes know no key, no log and no database.
 ``PUT /bare/octets`` takes the bytes; ``GET /bare/octets`` answers them, ``/bare/page`` makes them anew of a page as
 most applications do: from a model, which FastAPI validates and writes as JSON. ``GET /bare/statements``: how many
-statements the databases of the process have been sent.
+statements the databases of the process have been sent since this was first asked, until ``DELETE`` of it: while they
+are counted, none is executed by the driver itself (``app/database/prepared.py``).
 """
 
 import gc
@@ -35,8 +36,6 @@ def bare() -> FastAPI:
     def count(*_: object) -> None:
         kept["statements"] += 1
 
-    event.listen(Engine, "before_cursor_execute", count)
-
     @app.put("/bare/octets")
     async def keep(request: Request) -> None:
         kept["octets"], kept["type"] = await request.body(), request.headers["content-type"]
@@ -67,8 +66,14 @@ def bare() -> FastAPI:
 
     @app.get("/bare/statements")
     async def statements() -> int:
+        if not event.contains(Engine, "before_cursor_execute", count):
+            event.listen(Engine, "before_cursor_execute", count)
         told: int = kept["statements"]
         return told
+
+    @app.delete("/bare/statements")
+    async def count_no_more() -> None:
+        event.remove(Engine, "before_cursor_execute", count)
 
     return app
 

@@ -118,7 +118,8 @@ class Found:
 def read_once(db: Session, query: FeedQuery) -> Found:
     """One bounded look at the feed."""
     # The end is read first: all places up to it are committed and visible to what is read after it.
-    feed, end, quiet, are_some_removed = repository.feed_and_places(db)
+    places = repository.places_of_feed(db)
+    feed, end = places.feed, places.last
     start, scope = query.start, query.scope
     newest = query.order is Order.NEWEST
     last = end + 1 if newest else end
@@ -127,16 +128,18 @@ def read_once(db: Session, query: FeedQuery) -> Found:
     above = query.floor if newest else start or 0
     below = end + 1 if start is None or not newest else min(start, end + 1)
     wanted, bound = query.wanted, None
-    if are_some_removed:
+    if places.are_some_removed:
         wanted = replace(wanted, outside=tuple(mailboxes.removed(db)))
     if query.is_window:
-        rows, bound = _look_through_window(db, replace(query, wanted=wanted), above, below)
+        rows, bound = _look_through_window(
+            db, replace(query, wanted=wanted), above, below, expired=places.expired
+        )
     else:
-        if wanted.is_search or (above < quiet and not query.shows_quiet):
+        if wanted.is_search or (above < places.quiet and not query.shows_quiet):
             bound = _bound(db, wanted, above=above, below=below, newest=newest, most=query.most_looked_at)
         if bound is not None:
             above, below = (bound - 1, below) if newest else (above, bound + 1)
-        rows = _rows(db, query, wanted, above, below)
+        rows = _rows(db, query, wanted, above, below, expired=places.expired)
     is_full = len(rows) > query.limit
     reached = rows[query.limit - 1].seq if is_full else bound
     if reached is not None:
@@ -166,16 +169,18 @@ class _Place:
     seq: int
 
 
-def _rows(db: Session, query: FeedQuery, wanted: Wanted, above: int, below: int) -> list[Any]:
+def _rows(
+    db: Session, query: FeedQuery, wanted: Wanted, above: int, below: int, *, expired: int
+) -> list[Any]:
     """Rows of messages in reach (objects, or plain ones to be written), and among them the places of those that
-    expired, in order; one more than are asked for.
+    expired, in order; one more than are asked for. ``expired``: the last of these places, mostly of none that is read.
     """
     newest, limit = query.order is Order.NEWEST, query.limit + 1
     bounds: dict[str, Any] = {"above": above, "below": below, "newest": newest, "limit": limit}
     between = search.written_between if query.is_written else search.between
     heard = {"with_quiet": query.shows_quiet}
     rows: list[Any] = [*between(db, wanted, reach=query.reach, **bounds, **heard)]
-    if places := expiry.between(db, wanted, reach=query.reach, **bounds):
+    if expired > above and (places := expiry.between(db, wanted, reach=query.reach, **bounds)):
         rows += map(_Place, places)
         rows.sort(key=lambda row: row.seq, reverse=newest)
     return rows[:limit]
@@ -215,7 +220,7 @@ def cut_at(page: FeedPage, seq: int, scope: CursorScope) -> FeedPage:
 
 
 def _look_through_window(
-    db: Session, query: FeedQuery, above: int, below: int
+    db: Session, query: FeedQuery, above: int, below: int, *, expired: int
 ) -> tuple[Sequence[Any], int | None]:
     """What is found within so many places as may be looked at, and the last of these (None: there are no more).
 
@@ -228,7 +233,7 @@ def _look_through_window(
         if below - above - 1 > most:
             bound = below - most if newest else above + most
         low, high = (above, below) if bound is None else (bound - 1, below) if newest else (above, bound + 1)
-        rows = _rows(db, query, query.wanted, low, high)
+        rows = _rows(db, query, query.wanted, low, high, expired=expired)
         if rows or bound is None or not is_first:
             break
         low, high = (above, bound) if newest else (bound, below)

@@ -31,7 +31,7 @@ from app.mailboxes.models import MailboxId
 from app.mailboxes.repository import with_label
 from app.messages.indexed import header_rows
 from app.messages.models import Message, MessageHeader
-from app.messages.pages.written import columns
+from app.messages.pages.written import written
 
 _PLACES_AT_ONCE = 500
 MESSAGES = SQLModel.metadata.tables["messages"]
@@ -155,7 +155,7 @@ def written_between(
     found: list[Row[Any]] = []
     for within in _steps(db, wanted, above=above, below=below, newest=newest):
         heard = (*_all_conditions(wanted, reach, within), *_heard(with_quiet=with_quiet))
-        some = select_columns(*columns(dialect)).where(*heard)
+        some = written(dialect).where(*heard)
         found += connection.execute(some.order_by(_by_place(newest=newest)).limit(limit - len(found)))
         if len(found) >= limit:
             break
@@ -169,7 +169,7 @@ def _written(
     """Made once: to make a statement takes longer than to execute it."""
     places = (col(Message.seq) > bindparam("above"), col(Message.seq) < bindparam("below"))
     heard = _heard(with_quiet=with_quiet)
-    asked = select_columns(*columns(dialect)).where(*_all_conditions(wanted, reach, places), *heard)
+    asked = written(dialect).where(*_all_conditions(wanted, reach, places), *heard)
     return PreparedStatement(asked.order_by(_by_place(newest=newest)).limit(bindparam("most")))
 
 

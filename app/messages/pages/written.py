@@ -11,13 +11,13 @@ from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Text, literal_column, select
+from sqlalchemy import ColumnElement, Select, Text, literal_column, select
 from sqlmodel import SQLModel
 
 from app.web.ids import encode_id, unique_id_text
 
 _MESSAGES = SQLModel.metadata.tables["messages"]
-_MAILBOXES = SQLModel.metadata.tables["mailboxes"]
+_NAMED = SQLModel.metadata.tables["mailboxes"].alias("named")
 
 # Of each database: a text as JSON, octets in hexadecimal, a moment as ``times.as_text`` gives it, what makes one text
 # of many, and JSON as text.
@@ -51,20 +51,22 @@ _MEMBERS: Final = (
 
 
 @lru_cache
-def columns(dialect: str) -> tuple[ColumnElement[Any], ...]:
-    """``seq``, ``mailbox_id``, the names of the mailbox, ``unique_id`` and what is written behind it, for
+def written(dialect: str) -> Select[Any]:
+    """Of messages ``seq``, ``mailbox_id``, the names of the mailbox, ``unique_id`` and what is written behind it, for
     ``message_json``.
     """
     words = _WORDS[dialect]
     shape = ",".join(f'"{name}":%s' for name, _ in _MEMBERS) + "}"
     values = ", ".join(_value(name, kind, words) for name, kind in _MEMBERS)
-    written: ColumnElement[Any] = literal_column(f"{words['format']}('{shape}', {values})", Text)
+    rest: ColumnElement[Any] = literal_column(f"{words['format']}('{shape}', {values})", Text)
     own = (_MESSAGES.c.seq, _MESSAGES.c.mailbox_id, _names(words), _MESSAGES.c.unique_id)
-    return (*own, written.label("written"))
+    # An outer join, so that every plan begins with the messages. Of rows of the same mailbox PostgreSQL remembers it.
+    its = _NAMED.c.id == _MESSAGES.c.mailbox_id
+    return select(*own, rest.label("written")).outerjoin_from(_MESSAGES, _NAMED, its)
 
 
 def message_json(row: Any) -> bytes:
-    """The object. ``row``: the values of ``columns``."""
+    """The object. ``row``: the values of ``written``."""
     seq, mailbox_id, names, unique_id, written = row
     return (
         f'{{"id":"{encode_id("msg", seq)}","mailbox_id":"{encode_id("mbx", mailbox_id)}","mailbox":{names},'
@@ -73,14 +75,12 @@ def message_json(row: Any) -> bytes:
 
 
 def _names(words: Mapping[str, str]) -> ColumnElement[Any]:
-    """``naming.names`` as JSON. Looked up for each row: that is a step in a small table, and no second question."""
-    name, external_id = (words["quoted"].format(f"mailboxes.{column}") for column in ("name", "external_id"))
-    labels = words["json"].format("mailboxes.labels")
+    """``naming.names`` as JSON."""
+    name, external_id = (words["quoted"].format(f"named.{column}") for column in ("name", "external_id"))
+    labels = words["json"].format("named.labels")
     shape = '{"id":"mbx_%s","name":%s,"external_id":%s,"labels":%s}'
-    values = f"mailboxes.id, {name}, coalesce({external_id}, 'null'), {labels}"
-    written: ColumnElement[Any] = literal_column(f"{words['format']}('{shape}', {values})", Text)
-    is_its = _MAILBOXES.c.id == _MESSAGES.c.mailbox_id
-    return select(written).select_from(_MAILBOXES).where(is_its).correlate(_MESSAGES).scalar_subquery()
+    values = f"named.id, {name}, coalesce({external_id}, 'null'), {labels}"
+    return literal_column(f"{words['format']}('{shape}', {values})", Text).label("names")
 
 
 def _value(name: str, kind: str, words: Mapping[str, str]) -> str:
