@@ -24,8 +24,7 @@ from app.idempotency import repository
 from app.idempotency.models import RepeatableRequest
 from app.web.errors.problems import IDEMPOTENCY_KEY
 from app.web.features import feature_of
-from app.web.front import PREFIX
-from app.web.pages import located
+from app.web.pages import PREFIX, located
 from app.web.requests.bodies import whole
 from app.web.routing import Repeatable
 

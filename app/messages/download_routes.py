@@ -42,7 +42,7 @@ router = Router(tags=["Messages"])
 @router.get(
     "/messages/{message_id}/raw",
     dependencies=[requires_or_link(Scope.READ)],
-    responses=documented(404, 410, 416, s401=LINKED, s410=EXPIRED, s503=BUSY)
+    responses=documented(404, 410, 412, 416, s401=LINKED, s410=EXPIRED, s503=BUSY)
     | answered_file(("message/rfc822",), "The message, octet for octet.", "ETag", "Content-Disposition"),
     response_class=Response,
     summary="Download the message as the server sent it",
@@ -77,7 +77,7 @@ async def download_message(
 @router.get(
     "/messages/{message_id}/attachments/{index}",
     dependencies=[requires_or_link(Scope.READ)],
-    responses=documented(404, 410, 416, s401=LINKED, s410=EXPIRED, s503=BUSY)
+    responses=documented(404, 410, 412, 416, s401=LINKED, s410=EXPIRED, s503=BUSY)
     | answered_file(
         ("application/octet-stream", "*/*"),
         "The decoded part, as the media type that its `content_type` says.",

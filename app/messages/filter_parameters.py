@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Query, Request
 from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 
-from app.errors import AppError, InputFault, pointer
+from app.errors import AppError, InputFault, invalid_request, pointer
 from app.mail.fields.comparison import canonical
 from app.mail.mime import Automated, Kind
 from app.messages.indexed.indexed_headers import LONGEST_VALUE, compared
@@ -26,7 +26,7 @@ _MOST_FAULTS = 20
 
 HeadersWanted = tuple[tuple[str, tuple[str, ...]], ...]
 
-Text = Annotated[str, StringConstraints(max_length=500)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]  # an empty one is in every text
 
 _NOBODY = "none"
 
@@ -153,6 +153,8 @@ async def _wanted(
         ),
     ] = None,
 ) -> Wanted:
+    if since is not None and until is not None and since >= until:
+        raise invalid_request("/query/until", "must be later than since")
     return Wanted(
         message_id=_values(message_id),
         subject=_values(subject),

@@ -78,7 +78,10 @@ async def _of_mailboxes(
     try:
         return tuple(mailbox_id_of(each) for each in mailbox_id or ())
     except AppError as error:
-        raise invalid_request("/query/mailbox_id", error.detail) from error
+        several = (
+            " Several are repeated: mailbox_id=mbx_1&mailbox_id=mbx_2." if "," in str(mailbox_id) else ""
+        )
+        raise invalid_request("/query/mailbox_id", f"{error.detail}{several}") from error
 
 
 OfMailboxes = Annotated[tuple[MailboxId, ...], Depends(_of_mailboxes)]

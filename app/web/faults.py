@@ -1,15 +1,18 @@
 """PURE  What is wrong with input, in our words, from what the schemas say."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from app.errors import InputFault, pointer
+from app.web.text import nearest
 
 _MOST_FAULTS = 100
+_IN_CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _OF_NAME = "[key]"  # how the schemas say that it is not the value of a member, but its name
 _SENTENCES = {
     "missing": "is missing",
-    "extra_forbidden": "is not known here: is it spelt right?",
+    "extra_forbidden": "is not known here",
     "string_pattern_mismatch": "is not written as it has to be; the document of the API has examples",
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
@@ -42,9 +45,23 @@ _SENTENCES = {
 }
 
 
-def faults_of(errors: Sequence[Mapping[str, Any]]) -> tuple[InputFault, ...]:
-    """Where each is, and what would be right."""
-    return tuple(InputFault(_pointer(item["loc"]), _sentence(item)) for item in errors[:_MOST_FAULTS])
+def faults_of(
+    errors: Sequence[Mapping[str, Any]], *, members: Collection[str] = ()
+) -> tuple[InputFault, ...]:
+    """Where each is, and what would be right. ``members``: of the body."""
+    return tuple(
+        InputFault(_pointer(item["loc"]), _sentence(item) + _hint(item, members))
+        for item in errors[:_MOST_FAULTS]
+    )
+
+
+def _hint(item: Mapping[str, Any], members: Collection[str]) -> str:
+    """Which member of the body was meant by one that it does not have."""
+    location = item["loc"]
+    if item["type"] != "extra_forbidden" or len(location) != 2 or location[0] != "body":
+        return ""
+    meant = nearest(_IN_CAMEL_CASE.sub("_", str(location[1])), members)
+    return f"; did you mean '{meant}'?" if meant else ""
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:

@@ -15,12 +15,11 @@ from app.errors import AppError
 from app.settings import IpNetwork
 from app.web.errors.problems import problem
 from app.web.headers import guarded, with_lists_joined
+from app.web.pages import PREFIX
 from app.web.requests.clients import client_address, counted_as, is_trusted
 from app.web.requests.request_id import HEADER, current, request_id
 
 _log = structlog.get_logger()
-
-PREFIX = "/v1"  # every address is there too: within it only additions
 
 _QUIET_PATHS = {"/livez", "/readyz", "/metrics"}
 _REFUSED = {401, 403, 408, 413, 414, 415, 429, 431}

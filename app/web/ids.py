@@ -25,7 +25,7 @@ def decode_id(kind: str, text: str) -> int:
     """The row that an id names. Raises 404: a word that we never gave names nothing."""
     prefix, _, digits = text.partition("_")
     if prefix != kind or not _NUMBER.fullmatch(digits):
-        raise not_found(_WORDS[kind])
+        raise not_found(f"{_WORDS[kind]}: an id of one is {kind}_ and a number")
     return int(digits)
 
 

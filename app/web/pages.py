@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Annotated, Any, Generic, Self, TypeVar
+from typing import Annotated, Any, Final, Generic, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 from fastapi import Depends, Query, Request, Response
@@ -167,6 +167,9 @@ async def _paging(request: Request, response: Response, after: After = None, lim
 
 
 Paged = Annotated[Paging, Depends(_paging)]
+
+
+PREFIX: Final = "/v1"  # every address is there too: within it only additions
 
 
 def located(request: Request, path: str) -> str:

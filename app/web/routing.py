@@ -13,7 +13,6 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import ExitStack
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -30,6 +29,7 @@ from app.web.arguments import is_list, planned
 from app.web.deprecation import Deprecated
 from app.web.requests.bodies import whole
 from app.web.requests.documents import DocumentMalformed, DocumentRefused, read_document, text_fault
+from app.web.text import nearest
 
 _TAKES_ANY_QUERY = frozenset(("/metrics", "/livez", "/readyz"))  # probes and scrapers add what they like
 _ALSO_CALLED = {  # what other services call it
@@ -255,7 +255,7 @@ def refuse_other_parameters(
 def _hint(name: str, known: Collection[str]) -> str:
     near = _ALSO_CALLED.get(name.lower(), "")
     if near not in known:
-        near = next(iter(get_close_matches(name[:_LONGEST_NAME], known, 1)), "")
+        near = nearest(name, known)
     return f"did you mean '{near}'?" if near else f"known are: {', '.join(sorted(known)) or 'none'}"
 
 

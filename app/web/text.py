@@ -4,9 +4,20 @@ characters.
 
 import re
 import unicodedata
+from collections.abc import Collection
+from difflib import get_close_matches
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field
+
+_LONGEST_NAME = 100
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """The one of these names that was meant, whatever its case; empty: none is like it."""
+    by_lower = {each.lower(): each for each in known}
+    plain = name[:_LONGEST_NAME].lower().replace("-", "_")
+    return next((by_lower[each] for each in get_close_matches(plain, by_lower, 1)), "")
 
 
 def _of_one_line(text: str) -> str:

@@ -90,7 +90,10 @@ async def test_sentences_are_for_people(service: Client) -> None:
     assert "the first one a letter, a digit or _" in await told(external_id="a/b")
     labelled = await service.http.post("/api-keys", json={"name": "x", "scopes": ["read"], "labels": ["ü"]})
     assert "1 to 63" in assert_problem(labelled, 422, "invalid_request")["errors"][0]["detail"]
-    assert await told(nmae="x") == "is not known here: is it spelt right?"
+    assert await told(nmae="x") == "is not known here; did you mean 'name'?"
+    assert await told(pollIntervalSeconds=300) == "is not known here; did you mean 'poll_interval_seconds'?"
+    assert await told(Port=995) == "is not known here; did you mean 'port'?"
+    assert await told(xyzzy=1) == "is not known here"
     assert await told(name="x" * 201) == "must have a length of at most 200"
     oauth2 = {"provider": "custom", "client_id": "c", "client_secret": "s", "refresh_token": "r"}
     for url in ("https://x.example:99999/", "https://[::1/"):

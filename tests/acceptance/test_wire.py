@@ -51,6 +51,18 @@ async def test_what_has_not_changed_is_not_sent_again(service: Client) -> None:
     assert_problem(gone, 404, "not_found")
 
 
+async def test_who_wants_the_octets_of_one_state_alone_gets_no_other(service: Client) -> None:
+    for path in ("/messages/msg_1/raw", "/messages/msg_1/attachments/0"):
+        etag = (await service.http.get(path)).headers["etag"]
+        for tags in (etag, f'"x", {etag}', "*"):
+            same = await service.http.get(path, headers={"If-Match": tags, "Range": "bytes=0-1"})
+            assert same.status_code == 206
+        for tags in ('"x"', f"W/{etag}", ""):
+            other = await service.http.get(path, headers={"If-Match": tags, "If-None-Match": etag})
+            assert_problem(other, 412, "precondition_failed")
+            assert other.headers["etag"] == etag
+
+
 @pytest.mark.parametrize(
     ("path", "whole"),
     [("msg_1/raw", LETTER), ("msg_2/raw", LARGE), ("msg_1/attachments/0", CSV)],

@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import Final
 
 from app.errors import AppError, InputFault
 from app.messages.schemas import MessageAnswer
+from app.web.text import nearest
 
 LIST_TEXT_LIMIT: Final = 64 * 1024
 MOST_TEXT_OCTETS: Final = 16 * 1024 * 1024  # more than the budget of a letter lets any text have
@@ -106,6 +106,8 @@ def selected(
     faults = [*_faults("include", included, _INCLUDED)]
     if named is not None:
         faults += _faults("fields", named, _FIELDS)
+        if not named:
+            faults.append(InputFault("/query/fields", "names no member: name some, or leave it out"))
         if Include.RAW_URL in named and Include.RAW_URL not in included:
             faults.append(InputFault("/query/fields", "'raw_url' is made where include=raw_url asks for it"))
     if faults:
@@ -128,6 +130,6 @@ def _faults(parameter: str, names: Iterable[str], known: Collection[str]) -> Ite
         if name not in known:
             near = _ALSO_CALLED.get(name.lower(), "")
             if near not in known:
-                near = next(iter(get_close_matches(name[:_LONGEST_NAME], known, 1)), "")
+                near = nearest(name, known)
             hint = f"did you mean '{near}'?" if near else f"known are: {', '.join(sorted(known))}"
             yield InputFault(f"/query/{parameter}", f"'{name[:_LONGEST_NAME]}' is no member of it; {hint}")

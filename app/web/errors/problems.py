@@ -1,5 +1,6 @@
 """Every error as a problem document (RFC 9457), the framework's own ones included."""
 
+import re
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -19,7 +20,7 @@ from app.reading.errors import Busy
 from app.web.errors.error_codes import CODES, SYNC_CODES
 from app.web.faults import faults_of
 from app.web.headers import guarded
-from app.web.pages import located
+from app.web.pages import PREFIX, located
 from app.web.requests import request_id
 
 MEDIA_TYPE = "application/problem+json"
@@ -29,6 +30,7 @@ _log = structlog.get_logger()
 
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
 _RETRY_AFTER = "5"  # seconds
+_LONGEST_ADDRESS = 200
 _CODES_HERE = "x-codes"  # where the document notes the codes of a status, until it is complete
 _ALL_CODES = {
     400: ("invalid_cursor", "cursor_mismatch"),
@@ -267,12 +269,25 @@ async def _http_error(request: Request, error: Exception) -> Response:
     code = _CODES.get(error.status_code, "conflict" if error.status_code == 409 else "bad_request")
     headers, detail = dict(error.headers or {}), str(error.detail)
     if error.status_code == 404:
-        detail = "There is nothing at this address."
+        meant = _address_meant(request)
+        detail = "There is nothing at this address" + (f"; there is at {meant}." if meant else ".")
     elif error.status_code == 405:
         headers["Allow"] = ", ".join(allowed_methods(request))
         detail = f"The address knows {headers['Allow']}, and not {request.method}."
     body = problem_body(error.status_code, code, detail)
     return JSONResponse(body, error.status_code, headers=headers, media_type=MEDIA_TYPE)
+
+
+def _address_meant(request: Request) -> str:
+    """The same without slashes too many, in lower case; empty: there is nothing either."""
+    path: str = request.scope["path"]
+    single = re.sub("/+", "/", path).rstrip("/")
+    for meant in (single, single.lower()):
+        scope = {**request.scope, "root_path": "", "path": meant.removeprefix(PREFIX)}
+        routes = (each for each in iter_route_contexts(request.app.routes) if each.methods)
+        if meant != path and any(each.matches(scope)[0] is not Match.NONE for each in routes):
+            return meant[:_LONGEST_ADDRESS]
+    return ""
 
 
 def allowed_methods(request: Request) -> list[str]:
@@ -286,9 +301,11 @@ def allowed_methods(request: Request) -> list[str]:
     return sorted(known | ({"HEAD"} if "GET" in known else set()))
 
 
-async def _validation_error(_request: Request, error: Exception) -> Response:
+async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = faults_of(error.errors())
+    body = getattr(request.scope.get("route"), "body_field", None)
+    model = body.field_info.annotation if body is not None else None
+    faults = faults_of(error.errors(), members=getattr(model, "model_fields", ()))
     return problem(AppError(422, "invalid_request", "The request is not valid.", faults))
 
 

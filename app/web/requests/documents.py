@@ -45,7 +45,11 @@ def read_document(octets: bytes) -> Any:
         raise DocumentMalformed("The body is not JSON: line 1, column 1: there is a byte order mark.")
     try:
         document = json.loads(
-            text, object_pairs_hook=_object, parse_constant=_no_constant, parse_int=_integer
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_no_constant,
+            parse_int=_integer,
+            parse_float=_number,
         )
     except _NoConstant as error:
         word = next(found for found in _WORDS.finditer(text) if found.lastgroup)
@@ -130,6 +134,14 @@ def _integer(digits: str) -> int:
     if number is None or number not in _INTEGERS:
         raise DocumentRefused("", "an integer needs more than 64 bits")
     return number
+
+
+def _number(digits: str) -> int | float:
+    """Of a whole number an integer: JSON tells no difference between ``300`` and ``300.0``, and some write only that.
+    As far as all readers take it for the same one (RFC 7493 §2.2).
+    """
+    number = float(digits)
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
 class _NoConstant(Exception):

@@ -12,7 +12,7 @@ from fastapi import Depends, Header, Response
 from fastapi.responses import StreamingResponse
 
 from app.errors import AppError
-from app.web.requests.conditions import is_among
+from app.web.requests.conditions import is_among, refuse_unless_matching
 
 _RANGE = re.compile(r"bytes=(?:([0-9]+)-([0-9]+)?|-([0-9]+))", re.ASCII | re.IGNORECASE)
 _MOST_DIGITS = 18  # a larger number is beyond every end
@@ -41,6 +41,13 @@ class Ranged(Conditional):
 
     wanted: str | None = None
     if_range: str | None = None
+    if_match: str | None = None
+
+    def is_met_by(self, etag: str) -> bool:
+        """As above. Raises 412 where it is about another state than that of this tag."""
+        if self.if_match is not None:
+            refuse_unless_matching(self.if_match, etag)
+        return super(Ranged, self).is_met_by(etag)
 
     def part_of(self, octets: int, etag: str) -> range | None:
         """Which of so many octets; None: no part is asked for. Raises 416 for what begins behind their end."""
@@ -112,8 +119,12 @@ async def _asked(
         str | None,
         Header(description="The `ETag` that the range belongs to: with another one all is answered."),
     ] = None,
+    if_match: Annotated[
+        str | None,
+        Header(description="The `ETag`s that a further part may belong to: 412 where none is that of now."),
+    ] = None,
 ) -> Ranged:
-    return Ranged(if_none_match, wanted, if_range)
+    return Ranged(if_none_match, wanted, if_range, if_match)
 
 
 Known = Annotated[Conditional, Depends(_known)]
