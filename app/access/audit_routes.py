@@ -17,7 +17,7 @@ from app.web.features import served
 from app.web.ids import decode_id, encode_id
 from app.web.pages import CursorScope, Page, Paged
 from app.web.routing import Router
-from app.web.times import UtcTime
+from app.web.times import UtcTime, refuse_reversed
 
 Injected = Annotated[Access, Depends(served(Access))]
 
@@ -57,11 +57,16 @@ class AuditEntryAnswer(BaseModel):
 def _wanted(
     key: Annotated[
         str | None,
-        Query(max_length=40, description="Of this key: its id, or `first-key`.", examples=["key_1"]),
+        Query(
+            min_length=1,
+            max_length=40,
+            description="Of this key: its id, or `first-key`.",
+            examples=["key_1"],
+        ),
     ] = None,
     action: Annotated[
         str | None,
-        Query(max_length=60, description="Of this operation.", examples=["updateMailbox"]),
+        Query(min_length=1, max_length=60, description="Of this operation.", examples=["updateMailbox"]),
     ] = None,
     mailbox_id: Annotated[
         str | None, Query(max_length=40, description="About this mailbox, also one that was removed.")
@@ -69,6 +74,7 @@ def _wanted(
     since: Annotated[UtcTime | None, Query(description="At or after this time.")] = None,
     until: Annotated[UtcTime | None, Query(description="Before this time.")] = None,
 ) -> WantedEntries:
+    refuse_reversed(since, until)
     try:
         number = decode_id("mbx", mailbox_id) if mailbox_id is not None else None
     except AppError as error:

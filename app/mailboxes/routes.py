@@ -115,7 +115,7 @@ class MailboxRoutes:
 
 
 Value = TypeVar("Value", bound=str)
-Text = Annotated[str, StringConstraints(max_length=253)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 IfMatch = Annotated[
     str | None, Header(description="`ETag`s: nothing is changed where none is the mailbox's.")
 ]
@@ -133,8 +133,9 @@ def _wanted(
         list[Text] | None, Query(description="Its server is this host, in letters of any case.")
     ] = None,
     q: Annotated[
-        Text, Query(description="Its name, username or host holds this text (ASCII letters in any case).")
-    ] = "",
+        Text | None,
+        Query(description="Its name, username or host holds this text (ASCII letters in any case)."),
+    ] = None,
 ) -> WantedMailboxes:
     return WantedMailboxes(
         external_ids=_values(external_id),
@@ -142,7 +143,7 @@ def _wanted(
         statuses=_values(status),
         health=_values(health),
         hosts=finding.canonical_hosts(host or ()),
-        q=q,
+        q=q or "",
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Query, Request
 from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 
-from app.errors import AppError, InputFault, invalid_request, pointer
+from app.errors import AppError, InputFault, pointer
 from app.mail.fields.comparison import canonical
 from app.mail.mime import Automated, Kind
 from app.messages.indexed.indexed_headers import LONGEST_VALUE, compared
@@ -18,7 +18,7 @@ from app.web.features import feature_of
 from app.web.ids import THREAD_PATTERN, decode_thread_id
 from app.web.routing import QueryFamily
 from app.web.text import Label
-from app.web.times import UtcTime
+from app.web.times import UtcTime, refuse_reversed
 
 MOST_VALUES = 50  # of a filter each of whose values is looked up by itself
 _LONGEST_SHOWN = 100
@@ -153,8 +153,7 @@ async def _wanted(
         ),
     ] = None,
 ) -> Wanted:
-    if since is not None and until is not None and since >= until:
-        raise invalid_request("/query/until", "must be later than since")
+    refuse_reversed(since, until)
     return Wanted(
         message_id=_values(message_id),
         subject=_values(subject),

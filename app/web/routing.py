@@ -38,6 +38,7 @@ _ALSO_CALLED = {  # what other services call it
     "mailbox": "mailbox_id", "sender": "from", "timeout": "wait", "headers": "header:<name>",
 }  # fmt: skip
 _READ_ONLY = frozenset(("GET", "HEAD"))
+_NO_BODY = frozenset((b"0", b"1", b"2"))  # octets
 _LONGEST_NAME = 100
 _MOST_FAULTS = 20
 _AT_ONCE = 64 * 1024  # octets: a larger document is read in a thread
@@ -96,6 +97,7 @@ class Route(APIRoute):
         self.deprecated = self.deprecated or self._deprecated is not None
         self.query_names = _query_names(self.dependant)
         self.query_families = tuple(_query_families(self.dependant))
+        self._takes_body = self.body_field is not None or "requestBody" in (self.openapi_extra or {})
         is_read = self.methods is not None and self.methods <= _READ_ONLY
         self._plan = planned(self.dependant, leave_out=_is_doorkeeper) if is_read else None
 
@@ -116,6 +118,8 @@ class Route(APIRoute):
             scope[_ENDS] = ends
             _refuse_odd_text(scope["query_string"])
             if self.include_in_schema and self.path not in _TAKES_ANY_QUERY:
+                if not self._takes_body:
+                    _refuse_body(scope["headers"])
                 refuse_other_parameters(scope["query_string"], self.query_names, self.query_families)
             if self._repeatable is not None:
                 await self._repeatable.answer(super().handle, scope, receive, send)
@@ -228,6 +232,15 @@ def _query_families(dependant: Dependant) -> Iterator[QueryFamily]:
         if isinstance(call, QueryFamily):
             yield call
         yield from _query_families(inner)
+
+
+def _refuse_body(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """PURE  Raises 422 for a body where none is read: a filter or an option in it would not be applied. Many programs
+    send ``{}`` with every POST.
+    """
+    for name, value in headers:
+        if name == b"content-length" and value.strip() not in _NO_BODY:
+            raise invalid_request("", "is not read here: leave the body out; parameters go into the query")
 
 
 def refuse_other_parameters(

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
+from app.errors import invalid_request
+
 _LOST_PLUS = re.compile(r":[0-9]{2}(?:\.[0-9]+)? [0-9]{2}:?[0-9]{2}$", re.ASCII)
 _WRITTEN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]", re.ASCII)  # RFC 3339; pydantic reads the rest
 
@@ -48,3 +50,9 @@ UtcTime = Annotated[
     PlainSerializer(as_text, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-23T02:47:00.123Z"]}),
 ]
+
+
+def refuse_reversed(since: datetime | None, until: datetime | None) -> None:
+    """Raises 422 for a period that ends before it begins: it would answer nothing, for ever."""
+    if since is not None and until is not None and since >= until:
+        raise invalid_request("/query/until", "must be later than since")

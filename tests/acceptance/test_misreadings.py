@@ -71,3 +71,28 @@ async def test_a_whole_number_may_be_written_as_a_decimal(service: Client) -> No
         assert answer.status_code == status, answer.text
         if status == 201:
             assert '"poll_interval_seconds":300,' in answer.text
+
+
+async def test_what_stands_in_a_body_that_is_not_read_is_not_passed_over(service: Client) -> None:
+    """An option of a sync, or a filter of the feed, was sent as JSON and not applied."""
+    mailbox = (await service.http.post("/mailboxes", json=MAILBOX)).headers["location"]
+    for method, path in (
+        ("POST", f"{mailbox}/sync"),
+        ("POST", "/syncs/syn_1/cancel"),
+        ("GET", "/messages"),
+        ("DELETE", "/messages/msg_1"),
+    ):
+        answer = await service.http.request(method, path, json={"mailbox_id": "mbx_2", "force": True})
+        (fault,) = assert_problem(answer, 422, "invalid_request")["errors"]
+        assert (fault["pointer"], "go into the query" in fault["detail"]) == ("", True)
+        for nothing in (b"", b"{}"):
+            again = await service.http.request(method, path, content=nothing)
+            assert again.status_code != 422, again.text
+
+
+async def test_a_filter_of_another_list_needs_a_value_too(service: Client) -> None:
+    for address in ("/mailboxes?q=", "/mailboxes?host=", "/audit?action=", "/audit?key="):
+        _, told = await _fault(service, address)
+        assert told == "must not be empty"
+    period = "since=2026-02-01T00:00:00Z&until=2026-01-01T00:00:00Z"
+    assert (await _fault(service, f"/audit?{period}"))[1] == "must be later than since"
