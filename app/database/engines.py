@@ -1,15 +1,22 @@
 """Connections to SQLite and PostgreSQL, prepared as all of ours are."""
 
 import json
+import math
 import sqlite3
+import time
+from typing import Final
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from app.database.prepared import as_sqlalchemys
 
 _SQLITE_BUSY_MS = 15_000
 _SQLITE_PAGE_OCTETS = 16 * 1024  # mail is large: fewer, larger pages halve the time of a first sync
+_TRUSTED_SECONDS: Final = 1.0
 NAME = "maildelta"  # what PostgreSQL calls our sessions
 
 # A network that is gone says nothing: without these a connection waits for it for a quarter of an hour and more.
@@ -59,18 +66,45 @@ def open_engine(url: URL, *, read_only: bool, threads: int, is_pooled: bool = Fa
         pool_use_lifo=True,
         max_overflow=0,
         hide_parameters=True,
-        pool_pre_ping=True,
-        isolation_level="READ COMMITTED",  # else who waited for a lock would see nothing of what happened meanwhile
+        isolation_level="AUTOCOMMIT",  # of the driver: we say BEGIN ourselves
         json_serializer=to_json,
         connect_args={"connect_timeout": 10, "application_name": NAME}
         | ({"prepare_threshold": None} if is_pooled else {})
         | {name: value for name, value in POSTGRESQL_NETWORK.items() if name not in url.query},
     )
     event.listen(engine, "connect", prepare_postgresql)
-    if read_only:
-        return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    event.listen(engine, "begin", _begin_postgresql_write)
+    event.listen(engine, "begin", _begin_postgresql_read if read_only else _begin_postgresql_write)
+    trust = _Trust()
+    event.listen(engine, "checkin", trust.note_use)
+    event.listen(engine, "invalidate", trust.note_loss)
+    event.listen(engine, "checkout", trust.check)
     return engine
+
+
+class _Trust:
+    """Asks a connection whether it still is one before it is used again, as a restarted server drops all.
+
+    Not one that was used just now: to ask takes as long as a statement, and a busy process begins hundreds of
+    transactions a second. Whoever meets the loss tries again (``units``), and no other one is trusted then.
+    """
+
+    def __init__(self) -> None:
+        self._lost_at = -math.inf
+
+    def note_use(self, _driver: psycopg.Connection | None, record: ConnectionPoolEntry) -> None:
+        record.info["used_at"] = time.monotonic()
+
+    def note_loss(self, _driver: psycopg.Connection, _record: object, _error: object) -> None:
+        self._lost_at = time.monotonic()
+
+    def check(self, driver: psycopg.Connection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        used_at = record.info.get("used_at", math.inf)  # else it is new
+        if used_at > self._lost_at and time.monotonic() - used_at < _TRUSTED_SECONDS:
+            return
+        try:
+            driver.execute("SELECT 1", prepare=False)
+        except psycopg.Error as error:
+            raise InvalidatePoolError from error
 
 
 def _prepare_sqlite_writer(connection: sqlite3.Connection, _record: object) -> None:
@@ -103,10 +137,12 @@ def _begin_sqlite_read(connection: Connection) -> None:
 
 
 def _begin_sqlite_write(connection: Connection) -> None:
-    synchronous = "FULL" if connection.get_execution_options().get("durable", True) else "NORMAL"
-    if connection.info.get("synchronous") != synchronous:
-        _say_to_sqlite(connection, f"PRAGMA synchronous = {synchronous}")
-        connection.info["synchronous"] = synchronous
+    durable = connection.get_execution_options().get("durable", True)
+    if connection.info.get("durable") is not durable:
+        _say_to_sqlite(connection, f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        # What a statement would undo: a file for each is dear, and what is not flushed changes few rows at a time.
+        _say_to_sqlite(connection, f"PRAGMA temp_store = {'DEFAULT' if durable else 'MEMORY'}")
+        connection.info["durable"] = durable
     # A deferred one that upgrades fails at once when it is late.
     _say_to_sqlite(connection, "BEGIN IMMEDIATE")
 
@@ -118,14 +154,31 @@ def _say_to_sqlite(connection: Connection, words: str) -> None:
     try:
         driver.execute(words)
     except sqlite3.Error as error:
-        raise DBAPIError.instance(words, None, error, sqlite3.Error, dialect=connection.dialect) from error
+        raise as_sqlalchemys(error, connection, words) from error
+
+
+def _begin_postgresql_read(connection: Connection) -> None:
+    _say_to_postgresql(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
 
 def _begin_postgresql_write(connection: Connection) -> None:
+    # At another level who waited for a lock would see nothing of what happened meanwhile.
+    words = "BEGIN ISOLATION LEVEL READ COMMITTED"
     if not connection.get_execution_options().get("durable", True):
-        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+        words += "; SET LOCAL synchronous_commit = off"
+    _say_to_postgresql(connection, words)
+
+
+def _say_to_postgresql(connection: Connection, words: str) -> None:
+    """In one exchange, for which SQLAlchemy and the driver take one for each of its parts."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    try:
+        driver.execute(words, prepare=False)
+    except psycopg.Error as error:
+        raise as_sqlalchemys(error, connection, words) from error
 
 
 def to_json(value: object) -> str:
     """What a column of JSON holds. Most lists of a message are empty, and an encoder takes microseconds for each."""
-    return "[]" if value == [] else json.dumps(value)
+    return "[]" if value in ([], ()) else json.dumps(value)

@@ -5,6 +5,7 @@ result anew, which takes several times as long as a short statement itself.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import BindParameter, Connection, CursorResult, Executable, Result
@@ -103,6 +104,7 @@ class _Form:
         self._lists = [item for item in expanded.parameter_expansion.items() if item[0] in parameters]
         binds = {name: compiled.binds[of_lists.get(name, name)] for name in self._names}
         self._fixed = {name: expanded.parameters[name] for name, one in binds.items() if not one.required}
+        self._named = _getter(self._names)
         self._inward = _needed(
             binds[name].type.dialect_impl(dialect).bind_processor(dialect) for name in self._names
         )
@@ -115,7 +117,7 @@ class _Form:
             cursor.execute(self._text, values)
             rows = cursor.fetchall()
         except self._error_class as error:
-            raise _as_sqlalchemys(error, connection, self._text) from error
+            raise as_sqlalchemys(error, connection, self._text) from error
         metadata, outward = self._described or self._describe(connection, cursor)
         cursor.close()
         return IteratorResult(metadata, iter(_processed(rows, outward) if outward else rows))
@@ -129,14 +131,14 @@ class _Form:
             else:
                 cursor.executemany(self._text, values)
         except self._error_class as error:
-            raise _as_sqlalchemys(error, connection, self._text) from error
+            raise as_sqlalchemys(error, connection, self._text) from error
         return int(cursor.rowcount)
 
     def _values(self, many: Sequence[Parameters]) -> list[Any]:
         """What the driver takes for each of these. A value that is the one of the row before is made ready once."""
         if self._fixed or self._lists:
             many = [self._complete(parameters) for parameters in many]
-        rows = [[parameters[name] for name in self._names] for parameters in many]
+        rows = [list(values) for values in map(self._named, many)]
         for place, process in self._inward:
             last: Any = rows  # is nobody's value
             ready: Any = None
@@ -176,6 +178,13 @@ def _filled_up(values: list[Any]) -> list[Any]:
     return values + values[-1:] * (wanted - length)
 
 
+def _getter(names: Sequence[str]) -> Callable[[Parameters], Sequence[Any]]:
+    """Gets the values with these names, in order."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda parameters: [parameters[name] for name in names]
+
+
 def _needed(processors: Iterable[Callable[[Any], Any] | None]) -> _Processors:
     return [(place, process) for place, process in enumerate(processors) if process is not None]
 
@@ -200,7 +209,7 @@ def _met(result: CursorResult[*tuple[Any, ...]]) -> int:
     return result.rowcount
 
 
-def _as_sqlalchemys(error: Any, connection: Connection, text: str) -> DBAPIError:
+def as_sqlalchemys(error: Any, connection: Connection, text: str) -> DBAPIError:
     """A driver's error as SQLAlchemy raises it; a connection that is lost is not used again."""
     dialect = connection.dialect
     driver = dialect.loaded_dbapi

@@ -186,13 +186,17 @@ class Database:
         return _each_alone(lambda question: self._read_together(engine, [question]), questions)
 
     def _read_together(self, engine: Engine, questions: Sequence[_Question]) -> Sequence[Any]:
-        try:
-            with UnitSession(engine) as db:
-                answers = _run_units(db, questions, within=_TOGETHER_SECONDS)
-                db.commit()  # nothing; but after a rollback psycopg forgets which statements it has prepared
-                return answers
-        except SQLAlchemyError as error:
-            raise _storage_failed(error) from error
+        attempts = 0
+        while True:
+            attempts += 1
+            try:
+                with UnitSession(engine) as db:
+                    answers = _run_units(db, questions, within=_TOGETHER_SECONDS)
+                    db.commit()  # nothing; but after a rollback psycopg forgets which statements it has prepared
+                    return answers
+            except SQLAlchemyError as error:
+                if not _is_lost(error) or attempts == _ATTEMPTS:
+                    raise _storage_failed(error) from error
 
     def _write_batch(self, changes: "Sequence[_Change]") -> Sequence[Any]:
         """Made in one transaction. When one fails nothing is done yet, and each gets a transaction of its own."""
@@ -313,8 +317,12 @@ def _attempts_that_may_help(error: SQLAlchemyError, *, may_be_done: bool) -> int
     code = getattr(getattr(error, "orig", None), "sqlstate", None)
     if code in {"40001", "40P01"}:
         return _ATTEMPTS_AFTER_DEADLOCKS
-    is_lost = bool(getattr(error, "connection_invalidated", False))
-    return _ATTEMPTS if code == "23503" or (is_lost and not may_be_done) else 1
+    return _ATTEMPTS if code == "23503" or (_is_lost(error) and not may_be_done) else 1
+
+
+def _is_lost(error: SQLAlchemyError) -> bool:
+    """Whether the connection is."""
+    return bool(getattr(error, "connection_invalidated", False))
 
 
 def _storage_failed(error: SQLAlchemyError) -> Exception:

@@ -8,7 +8,10 @@ from pathlib import Path
 import psycopg
 import structlog
 from psycopg import sql
+from sqlalchemy import text
+from sqlmodel import Session
 
+from app.database import Database
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
 from tests.servers.postgres import Postgres
 from tests.service import running, settings_for
@@ -64,6 +67,31 @@ async def test_a_database_that_refuses_is_waited_for_and_no_message_is_lost(
                 assert answer.json()["retryable"]
                 assert (await client.sync(mailbox_id))["status"] == "succeeded", fault
                 assert len((await client.feed())[0]) == number + 1
+
+
+async def test_connections_that_were_cut_just_now_are_made_again_and_nobody_is_told(
+    postgres_server: Postgres, migrated_postgres_url: str
+) -> None:
+    """Several of them, used a moment before: nobody asks such a one whether it still is one."""
+    database = Database(migrated_postgres_url)
+
+    def take_a_moment(db: Session) -> int:
+        return int(db.execute(text("SELECT 1 FROM pg_sleep(0.05)")).scalar_one())
+
+    async def ask() -> set[int]:
+        units = [database.read(take_a_moment), database.write(take_a_moment)]
+        units += [database.write(take_a_moment, durable=False), database.search(take_a_moment)]
+        return set(await asyncio.gather(*units, *(database.read(take_a_moment) for _ in range(3))))
+
+    try:
+        assert await ask() == {1}
+        with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as db:
+            name = migrated_postgres_url.rsplit("/", 1)[1]
+            cut = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
+            assert len(db.execute(cut, [name]).fetchall()) > 3
+        assert await ask() == {1}
+    finally:
+        database.close()
 
 
 async def test_whatever_is_set_for_the_database_the_service_reads_and_writes_as_ever(
