@@ -211,7 +211,7 @@ def _message_row(
         "retrieved_at": now,
         "octets": message.packed.octets,
         "raw_sha256": message.packed.sha256,
-        "warnings": list(message.warnings),
+        "warnings": message.warnings,
         "reader_version": VERSION,
         "headers_indexed": message.headers_indexed,
         "is_quiet": True if is_quiet else None,
@@ -220,7 +220,11 @@ def _message_row(
 
 
 def columns_of(summary: Summary, *, raw_sha256: bytes, retrieved_at: datetime) -> dict[str, Any]:
-    """What a message's row holds of its summary, but its warnings. A message without any id is a thread by itself."""
+    """What a message's row holds of its summary, but its warnings. A message without any id is a thread by itself.
+
+    All lists are tuples: an empty one is always the same, so that it is made ready for the database once
+    (``PreparedStatement``).
+    """
     return {
         "message_id": summary.message_id,
         "subject": summary.subject,
@@ -235,19 +239,19 @@ def columns_of(summary: Summary, *, raw_sha256: bytes, retrieved_at: datetime) -
         "has_attachments": summary.has_attachments,
         "snippet": summary.snippet,
         "in_reply_to": summary.in_reply_to,
-        "references": list(summary.references),
+        "references": summary.references,
         "thread_id": summary.thread or thread_begun_by(raw_sha256),
         "received_at": received_at(summary.received, not_after=retrieved_at + _CLOCKS_DIFFER),
         "bcc": _addresses(summary.bcc),
         "sender": asdict(summary.sender) if summary.sender else None,
-        "delivered_to": list(summary.delivered_to),
+        "delivered_to": summary.delivered_to,
         "list_id": summary.list_id,
         "automated": summary.automated,
         "automated_by": summary.automated_by,
-        "kind": list(summary.kinds),
+        "kind": summary.kinds,
         "bounce": asdict(summary.bounce) if summary.bounce else None,
     }
 
 
-def _addresses(addresses: Sequence[Address]) -> list[dict[str, str]]:
-    return [{"name": address.name, "address": address.address} for address in addresses]
+def _addresses(addresses: Sequence[Address]) -> Sequence[dict[str, str]]:
+    return tuple([{"name": address.name, "address": address.address} for address in addresses])
