@@ -45,8 +45,8 @@ reads who, when and what about from the headers, with ``people``, ``dates``, ``w
 | a plain footer behind base64 | left out: base64 ends where it ends | mail programs | transfer |
 | words instead of base64 | given as they came, were they letters alone | mail programs | transfer |
 | Content-Location instead of a Content-ID | the image is shown: ``cid:`` and the address | RFC 2557 | locations, html |
-| ``multipart; boundary=x``, ``text/html:`` | what it looks like | mail programs | parts |
-| ``application-x-gzip; name="a.gz"`` | a file, for it has a name | mail programs | parts |
+| ``multipart; boundary=x``, ``text/html:`` | what it looks like | mail programs | media_types |
+| ``application-x-gzip; name="a.gz"`` | a file, for it has a name | mail programs | media_types |
 | a PDF beside HTML with a Content-ID | an attachment: no HTML can show it | mail programs | roles |
 | S/MIME as application/octet-stream | known by the name of its file | RFC 8551 §3.2.1 | kinds |
 | ``start=`` names a part that never comes | the first HTML | RFC 2387 §3.2 | parts |

@@ -8,6 +8,7 @@ from itertools import chain
 
 from app.mail import defects
 from app.mail.budget import Budget, Work
+from app.mail.fields.media_types import media_type
 from app.mail.fields.parameters import NOTHING, Parsed, main_value, parameter, parsed, text_parameter
 from app.mail.fields.words import decoded
 from app.mail.locations import MAX_LOCATION, joined
@@ -28,12 +29,9 @@ from app.mail.octets.transfer import (
 from app.mail.text_charsets import TextCharsets
 
 MAX_DEPTH = 50
+_USUAL_TYPES = frozenset({"text/plain", "text/html"})
 _MAX_PREAMBLE = 2 * 1024 * 1024  # octets, kept in case that no boundary comes and they are the text
 _LONGEST_ID = 998  # characters
-_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{0,126}[a-z0-9!#$&^_+-]\Z")
-_READABLE_TYPE = re.compile(r"[a-z]{1,127}/[a-z0-9.+-]{0,126}[a-z0-9]")
-_USUAL_TYPES = frozenset({"text/plain", "text/html"})
-_TEXTS = ("text", "plain", "html")  # how a type that is only half written begins
 _NO_PIECES: Iterator[bytes] = iter(())
 _CONTENT_ID = re.compile(r"<([^<>]*+)>")
 
@@ -305,12 +303,8 @@ def _part(scanner: Scanner, block: Block, parent: _Multipart, found: list[str]) 
     content_type = typed.main
     if not content_type:  # RFC 2046 §5.1.5: in a digest, what says nothing is a message
         content_type = "message/rfc822" if parent.subtype == "digest" else "text/plain"
-    elif (
-        content_type not in _USUAL_TYPES
-        and not content_type.startswith("multipart/")
-        and not _MEDIA_TYPE.match(content_type)
-    ):
-        content_type = _mended(typed, found)
+    elif content_type not in _USUAL_TYPES and not content_type.startswith("multipart/"):
+        content_type = media_type(typed, found)
     part = Part(
         block,
         typed,
@@ -328,20 +322,6 @@ def _part(scanner: Scanner, block: Block, parent: _Multipart, found: list[str]) 
     if parent.start and not (parent.has_root or parent.spare) and content_type == "text/html":
         parent.spare = part
     return part
-
-
-def _mended(typed: Parsed, found: list[str]) -> str:
-    """A type that is none: what can be read in it; else a multipart, a file, or plain text, by its parameters."""
-    content_type = typed.main
-    if readable := _READABLE_TYPE.search(content_type):
-        return readable[0]
-    if content_type == "multipart":
-        return "multipart/mixed"
-    found.append(defects.BAD_CONTENT_TYPE)
-    if parameter(typed, b"boundary") is not None:
-        return "multipart/mixed"
-    is_file = not content_type.startswith(_TEXTS) and parameter(typed, b"name")
-    return "application/octet-stream" if is_file else "text/plain"  # RFC 2045 §5.2
 
 
 def _may_be_root(part: Part, start: str) -> bool:

@@ -1,5 +1,6 @@
 """What is read at one go is what is read step by step: quick ways beside the slow ones that they stand for."""
 
+from html import unescape
 from typing import Final
 
 from hypothesis import strategies as st
@@ -7,8 +8,10 @@ from hypothesis import strategies as st
 from app.mail.budget import Budget
 from app.mail.fields.identification import message_id
 from app.mail.fields.words import decoded
+from app.mail.markup.attributes import unescaped
+from app.mail.markup.html import first_words
 from app.mail.mime import summarise
-from app.mail.octets.decoding import printable
+from app.mail.octets.decoding import printable, without_invisible
 from app.mail.octets.flowed import unflowed
 from app.mail.octets.headers import split_headers, split_usual
 from app.mail.octets.scanner import Scanner
@@ -46,6 +49,26 @@ _WORDS_THAT_FLOW: Final = st.lists(
     min_size=25,
     max_size=60,
 ).map("".join)
+_REFERENCES: Final = st.lists(
+    st.sampled_from(["&amp;", "&amp;", "&", "amp;", "&amp", "&lt;", "#38;", "&#38;", "a=1", ";", "&AMP;"]),
+    max_size=8,
+).map("".join)
+_TAGS: Final = [
+    "<p>",
+    "</p>",
+    "<b>x</b>",
+    "<br>",
+    "<td>",
+    "<table>",
+    "</table>",
+    "<!-- x -->",
+    "\u200b",
+    "words of it",
+]
+_BLANKS: Final = ["and  more", "\n  \n", "\xa0", "\x85", "&nbsp;", '<i style="display:none">', "</i>"]
+_PAGES: Final = st.sampled_from([_TAGS, _TAGS + _BLANKS]).flatmap(
+    lambda pieces: st.lists(st.sampled_from(pieces), min_size=10, max_size=60).map("".join)
+)
 _VALUES: Final = st.lists(
     st.sampled_from(["a", "b c", " ", "\t", "\t\t", "\x0b", "\x00", "\x1b", "\x7f", "=?", "~"]), max_size=8
 ).map("".join)
@@ -89,6 +112,22 @@ def test_the_first_words_of_a_flowing_text_are_those_of_all_of_it(text: str, del
     letter = b"Subject: x\nContent-Type: " + kind + b"\n\n" + text.encode()
     words = " ".join(unflowed(text, delsp=delsp).split())
     assert summarise(letter).snippet == words[:200].rstrip()
+
+
+@law(_REFERENCES, examples=300)
+def test_references_are_resolved_together_as_one_by_one(text: str) -> None:
+    assert unescaped(text) == unescape(text)
+
+
+@law(_PAGES, st.integers(1, 120), examples=600)
+def test_the_first_words_of_a_page_are_those_of_all_of_it(page: str, characters: int) -> None:
+    first, every = (
+        " ".join(without_invisible(first_words(page, Budget([]), characters=wanted)).split())[:characters]
+        for wanted in (characters, len(page) + 1)
+    )
+    assert every.startswith(first)
+    if not any(piece in page for piece in _BLANKS):  # which count as characters that are seen
+        assert first == every
 
 
 @law(_RETURNED, _LINE_ENDS, examples=900)

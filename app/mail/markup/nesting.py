@@ -10,17 +10,14 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from html import unescape
-from itertools import islice
 from typing import Final, NamedTuple, Protocol
 
 from app.mail import defects
 from app.mail.budget import Budget, Work, never
+from app.mail.markup.attributes import attributes_of, unescaped
 from app.mail.markup.styles import NO_STYLE, Style, style_of
 
 MAX_DEPTH: Final = 256  # elements in each other; browsers stop at 512
-MAX_VALUE: Final = 4_096  # characters of an attribute
-_MAX_ATTRIBUTES = 100  # of a tag, looked at
 _AT_ONCE = 16  # tokens that are asked for together
 
 # The tokens of HTML as its parsers read them. Each alternative that begins to match also ends, at the end of the
@@ -37,11 +34,6 @@ _TOKEN = re.compile(
 _HAS_NO_ELEMENTS: Final = ("script", "style", "title", "iframe", "noembed", "noframes", "textarea", "xmp")
 _END = {name: re.compile(rf"</{name}(?=[\s/>])[^>]*+>?", re.IGNORECASE) for name in _HAS_NO_ELEMENTS}
 _SHOWN_AS_IT_IS = frozenset({"textarea", "xmp"})
-_ATTRIBUTE = re.compile(r"""([^\s/>][^\s/>=]*+)(?:\s*+=\s*+(?:"([^"]*+)"?|'([^']*+)'?|([^\s>]*+)))?+""")
-_MAY_HIDE = re.compile("style|hidden", re.IGNORECASE)
-_HUGE_REFERENCE = re.compile(
-    r"&#(?:[0-9]{8,}+|[xX][0-9a-fA-F]{7,}+);?"
-)  # beyond Unicode, and slow to compute
 
 # fmt: off
 TAGS: Final = frozenset(
@@ -114,29 +106,6 @@ class Writer(Protocol):
 
     def text(self, text: str) -> None:
         """Text, its character references resolved."""
-
-
-def unescaped(text: str) -> str:
-    """Text with its character references resolved."""
-    if "&" not in text:
-        return text
-    if text.count("&") == text.count("&amp;"):  # as in most links
-        return text.replace("&amp;", "&")
-    return unescape(_HUGE_REFERENCE.sub("\ufffd", text) if "&#" in text else text)
-
-
-def _attributes_of(written: str) -> dict[str, str]:
-    result: dict[str, str] = {}
-    if len(written) <= MAX_VALUE:
-        found = _ATTRIBUTE.findall(written)[:_MAX_ATTRIBUTES]
-    else:
-        found = [one.groups("") for one in islice(_ATTRIBUTE.finditer(written), _MAX_ATTRIBUTES)]
-    for key, double, single, bare in found:
-        name = key.lower()
-        if name not in result:
-            value = (double or single or bare)[:MAX_VALUE]
-            result[name] = unescaped(value) if "&" in value else value
-    return result
 
 
 def nest(
@@ -223,6 +192,12 @@ class _Sight(NamedTuple):
 _IN_SIGHT = _Sight()
 
 
+def _may_hide(attributes: str) -> bool:
+    """Whether an element with these may show less than it holds."""
+    written = attributes.lower()
+    return "style" in written or "hidden" in written
+
+
 class _Elements:
     """The open elements."""
 
@@ -250,7 +225,7 @@ class _Elements:
             if name in self._places or name in self._left_out:
                 self.text(pieces)
                 self.end(name)
-        elif not ends_itself and name not in _EMPTY and _MAY_HIDE.search(attributes):
+        elif attributes and not ends_itself and name not in _EMPTY and _may_hide(attributes):
             self.text(pieces)
             self._start_unknown(name, attributes)
 
@@ -317,7 +292,7 @@ class _Elements:
         self._push(name, tag)
 
     def _read(self, written: str) -> Tag:
-        attributes = _attributes_of(written)
+        attributes = attributes_of(written)
         text = attributes.get("style", "")
         style = self._styles.get(text)
         if style is None:
