@@ -24,6 +24,7 @@ from app.mail.octets.transfer import (
     decoded_pieces,
     decoded_whole,
     encoding_named,
+    is_as_it_is,
     whole_base64,
 )
 from app.mail.text_charsets import TextCharsets
@@ -198,7 +199,11 @@ class Part:
 
     def octets(self, budget: Budget, found: list[str]) -> int:
         """How many ``content`` gives; reads the body."""
-        return decoded_octets(self._encoded(), self._encoding, budget, found)
+        self._read(0)
+        encoding = self._encoding
+        if self._pieces is _NO_PIECES and is_as_it_is(encoding):
+            return self._end - self._start
+        return decoded_octets(self._encoded(), encoding, budget, found)
 
     def _encoded(self) -> Iterator[bytes]:
         self._read(0)

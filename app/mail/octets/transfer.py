@@ -69,6 +69,11 @@ def encoding_named(written: str) -> str:
     return _SPELLINGS.get(name[0], name[0]) if name else ""
 
 
+def is_as_it_is(encoding: str) -> bool:
+    """Whether an encoding leaves octets as they are."""
+    return encoding in _AS_IT_IS
+
+
 def decoded_pieces(
     pieces: Iterable[bytes], encoding: str, budget: Budget, found: list[str]
 ) -> Iterator[bytes]:
