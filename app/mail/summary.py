@@ -206,22 +206,29 @@ def _snippet_of_flowing(text: str, part: Part) -> str:
 
     Blanks alone tell it from any other text, where nothing is quoted and no blank goes with its line end.
     """
-    first = text[: _SNIPPET_OF[0]]
-    snippet = "" if ">" in first or part.has_delsp else _snippet(first)
-    if len(snippet) < _SNIPPET_LENGTH:
+    quoted = text.find(">", 0, _SNIPPET_OF[1])
+    line = "" if part.has_delsp else _line_of(text[: quoted if quoted >= 0 else _SNIPPET_OF[1]])
+    if len(line) < _SNIPPET_LENGTH:
         end = text.find("\n", _FIRST_LINES) + 1
         first = text[:end].replace("\r\n", "\n")
-        snippet = _snippet(part.unflowed(first)) if end and "\r" not in first else ""
-    return snippet if len(snippet) == _SNIPPET_LENGTH else _snippet(part.unflowed(with_line_feeds(text)))
+        line = _line_of(part.unflowed(first)) if end and "\r" not in first else ""
+    if len(line) < _SNIPPET_LENGTH:
+        line = _line_of(part.unflowed(with_line_feeds(text)))
+    return line.rstrip()
 
 
 def _snippet(text: str) -> str:
+    return _line_of(text).rstrip()
+
+
+def _line_of(text: str) -> str:
+    """The first words as one line of 200 characters, fewer where there are no more."""
     line = ""
     for length in _SNIPPET_OF:
         line = _one_line(text[:length])
         if len(line) >= _SNIPPET_LENGTH or len(text) <= length:
             break
-    return line[:_SNIPPET_LENGTH].rstrip()
+    return line[:_SNIPPET_LENGTH]
 
 
 def _one_line(text: str) -> str:
