@@ -33,6 +33,7 @@ from app.mailboxes.maildrop_moves import LedgerOfMailbox
 from app.mailboxes.repository import try_refused_again, try_unreadable_again
 from app.maildrops import feature as maildrops
 from app.messages import feature as messages
+from app.messages.repository import feed_id
 from app.network.lookups import Lookups
 from app.reading.threads import FairThreads
 from app.runs import feature as runs
@@ -124,6 +125,7 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
     problems.install(app)
     openapi.install(app)
     app.router.middleware_stack = RouteTable(app.routes, otherwise=app.router.middleware_stack)
+    app.state.feed_id = ""  # until the database is open
     app.state.body_limits = BodyLimits(settings.max_body_octets, settings.body_timeout_seconds)
     app.add_middleware(Compression)
     app.add_middleware(
@@ -182,10 +184,11 @@ def _lifespan(
     settings, database = core.settings, core.database
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with shared(settings.effective_database_url):
             await asyncio.to_thread(upgrade, settings.effective_database_url)
             await clock.ask()
+            app.state.feed_id = await database.read(feed_id)
             if not vault.is_closed:
                 await _make_secrets_ready(database, vault, clock)
             periodic = Periodic()

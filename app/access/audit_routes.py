@@ -15,7 +15,7 @@ from app.errors import AppError, invalid_request
 from app.web.errors.problems import answered, documented
 from app.web.features import served
 from app.web.ids import decode_id, encode_id
-from app.web.pages import CursorScope, Page, Paged
+from app.web.pages import ELSEWHERE, CursorScope, Page, Paged
 from app.web.routing import Router
 from app.web.times import UtcTime, refuse_reversed
 
@@ -85,7 +85,7 @@ def _wanted(
 @router.get(
     "/audit",
     dependencies=[requires(Scope.ADMIN)],
-    responses=documented(400) | answered(200, "A page of the audit.", "Link"),
+    responses=documented(400, 410, s410=ELSEWHERE) | answered(200, "A page of the audit.", "Link"),
     summary="Read who did what",
 )
 async def list_audit_entries(

@@ -18,7 +18,7 @@ from app.idempotency.replays import MakesOnce
 from app.web.errors.problems import answered, documented
 from app.web.features import served
 from app.web.ids import decode_id, encode_id
-from app.web.pages import CursorScope, Page, Paged
+from app.web.pages import ELSEWHERE, CursorScope, Page, Paged
 from app.web.requests.changes import refuse_other_facts, without
 from app.web.routing import Router
 from app.web.sent import Sent
@@ -228,7 +228,8 @@ async def create_api_key(feature: Injected, body: NewApiKey, by: By) -> ApiKeyMa
 @router.get(
     "/api-keys",
     dependencies=[_FOR_ADMINS],
-    responses=documented(400) | answered(200, "A page of the keys, without the keys themselves.", "Link"),
+    responses=documented(400, 410, s410=ELSEWHERE)
+    | answered(200, "A page of the keys, without the keys themselves.", "Link"),
     summary="List the API keys",
 )
 async def list_api_keys(feature: Injected, paging: Paged) -> Page[ApiKeyAnswer]:

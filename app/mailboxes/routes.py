@@ -35,7 +35,7 @@ from app.settings import IpNetwork
 from app.web.errors.problems import answered, documented
 from app.web.features import served
 from app.web.ids import decode_id, encode_id
-from app.web.pages import CursorScope, Page, Paged, located
+from app.web.pages import ELSEWHERE, CursorScope, Page, Paged, located
 from app.web.requests.conditions import refuse_unless_matching
 from app.web.routing import Router
 from app.web.text import Label
@@ -225,7 +225,7 @@ async def create_mailbox(
 @router.get(
     "/mailboxes",
     dependencies=[requires(Scope.READ)],
-    responses=documented(400) | answered(200, "A page of the mailboxes.", "Link"),
+    responses=documented(400, 410, s410=ELSEWHERE) | answered(200, "A page of the mailboxes.", "Link"),
     summary="List the mailboxes",
 )
 async def list_mailboxes(

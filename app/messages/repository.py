@@ -82,6 +82,11 @@ def add_messages(db: Session, rows: Sequence[dict[str, Any]]) -> None:
     sums.add_to_mailboxes(db, [(row["mailbox_id"], row["octets"]) for row in rows])
 
 
+def feed_id(db: Session) -> str:
+    """The id that was made with the database, and that goes where its contents go."""
+    return db.exec(select(Feed.feed_id)).one()
+
+
 def last_place(db: Session) -> int:
     """The last place of the feed that was given."""
     return db.exec(select(Feed.last_seq)).one()

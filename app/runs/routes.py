@@ -34,7 +34,7 @@ from app.web.features import served
 from app.web.following import stream_of, until_done
 from app.web.found import found
 from app.web.ids import decode_id
-from app.web.pages import CursorScope, Page, Paged, encode_cursor, located
+from app.web.pages import ELSEWHERE, CursorScope, Page, Paged, located
 from app.web.routing import Router
 from app.web.times import UtcTime
 
@@ -141,7 +141,7 @@ async def sync_mailbox(
 @router.get(
     "/mailboxes/{mailbox_id}/syncs",
     dependencies=[requires(Scope.READ)],
-    responses=documented(400, 404) | answered(200, "A page of the syncs.", "Link"),
+    responses=documented(400, 404, 410, s410=ELSEWHERE) | answered(200, "A page of the syncs.", "Link"),
     summary="List the syncs of a mailbox, the latest first",
 )
 async def list_mailbox_syncs(
@@ -163,7 +163,7 @@ async def list_mailbox_syncs(
 @router.get(
     "/syncs",
     dependencies=[requires(Scope.READ)],
-    responses=documented(400) | answered(200, "A page of the syncs.", "Link"),
+    responses=documented(400, 410, s410=ELSEWHERE) | answered(200, "A page of the syncs.", "Link"),
     summary="List the syncs of all mailboxes, the latest first",
 )
 async def list_syncs(
@@ -187,7 +187,7 @@ async def list_syncs(
 
     def question(db: Session) -> Page[SyncAnswer]:
         found = runs.look(db, wanted, reach=reach, before=place, limit=paging.limit, most=_MOST_LOOKED_AT)
-        cursor = None if found.reached is None else encode_cursor(found.reached, scope)
+        cursor = None if found.reached is None else paging.cursor(found.reached, scope)
         return Page.up_to([schemas.answer(row) for row in found.rows], cursor)
 
     return paging.linked(await feature.database.search(question))

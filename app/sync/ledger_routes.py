@@ -40,7 +40,7 @@ from app.sync.inspection import Preview, Rebaseline, RetentionPreview, Unknown
 from app.web.errors.problems import answered, documented
 from app.web.features import served
 from app.web.ids import decode_id
-from app.web.pages import CursorScope, Page, Paged, located
+from app.web.pages import ELSEWHERE, CursorScope, Page, Paged, located
 from app.web.requests.bodies import BodyLimits, blocks
 from app.web.routing import Router
 from app.web.sent import Sent
@@ -99,7 +99,7 @@ router = Router(tags=["Ledger"])
 @router.get(
     "/mailboxes/{mailbox_id}/unique-ids",
     dependencies=[requires(Scope.READ)],
-    responses=documented(400, 404) | answered(200, "A page of the ledger.", "Link"),
+    responses=documented(400, 404, 410, s410=ELSEWHERE) | answered(200, "A page of the ledger.", "Link"),
     summary="Read the ledger: every unique-id ever seen",
 )
 async def list_unique_ids(

@@ -26,6 +26,8 @@ After = Annotated[
     Query(description="The `next_cursor` of the page before; opaque, and never expires."),
 ]
 
+ELSEWHERE: Final = "cursor_gone: The cursor is of another database: begin anew, without `after`."
+
 _VERSION, _FIRST_VERSION = "m2", "m1"  # the first one held a place and nothing else; such cursors stay valid
 
 
@@ -127,6 +129,7 @@ class Paging:
     def __init__(self, request: Request, response: Response, after: str | None, limit: int) -> None:
         self._request, self._response = request, response
         self._after, self._limit = after, limit
+        self._feed: str = request.app.state.feed_id
 
     @property
     def limit(self) -> int:
@@ -139,9 +142,18 @@ class Paging:
         return self._limit + 1
 
     def place(self, scope: CursorScope) -> int | None:
-        """Behind which place; None: from the beginning. Raises 400."""
+        """Behind which place; None: from the beginning. Raises 400, and 410 for a cursor of another database."""
         cursor = decode_cursor(self._after, scope)
-        return cursor.position if cursor else None
+        if cursor is None:
+            return None
+        if cursor.feed not in {"", self._feed}:
+            detail = "The cursor is of another database: begin anew, without 'after'."
+            raise AppError(410, "cursor_gone", detail)
+        return cursor.position
+
+    def cursor(self, place: int, scope: CursorScope) -> str:
+        """A place in this list."""
+        return encode_cursor(place, scope, feed=self._feed)
 
     def page(
         self,
@@ -153,7 +165,7 @@ class Paging:
     ) -> Page[Item]:
         """The page of these rows, each of which has its ``place`` in the list."""
         shown = rows[: self._limit]
-        cursor = encode_cursor(place(shown[-1]) or 0, scope) if len(rows) > self._limit else None
+        cursor = self.cursor(place(shown[-1]) or 0, scope) if len(rows) > self._limit else None
         return Page.up_to([shape(row) for row in shown], cursor)
 
     def linked(self, page: Page[Item]) -> Page[Item]:

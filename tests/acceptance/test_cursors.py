@@ -156,6 +156,28 @@ async def test_a_reader_of_another_feed_or_ahead_of_this_one_is_told_at_once(tmp
         assert (await one.http.get(f"/messages?after={ahead}")).json()["items"] == []
 
 
+async def test_a_cursor_of_another_database_is_none_of_any_list(tmp_path: Path) -> None:
+    async def fill(client: Client) -> None:
+        for number in range(3):
+            await client.http.post("/mailboxes", json=MAILBOX | {"username": f"u{number}"})
+            await client.http.post("/api-keys", json={"name": f"k{number}", "scopes": ["read"]})
+
+    lists = ("/mailboxes", "/api-keys", "/audit")
+    cursors = {}
+    async with running(settings_for(tmp_path / "one")) as client:
+        await fill(client)
+        for path in lists:
+            page = (await client.http.get(path, params={"limit": 1})).json()
+            cursors[path] = page["next_cursor"]
+            again = await client.http.get(path, params={"after": page["next_cursor"]})
+            assert again.status_code == 200
+    async with running(settings_for(tmp_path / "other")) as client:
+        await fill(client)
+        for path in lists:
+            gone = await client.http.get(path, params={"after": cursors[path]})
+            assert_problem(gone, 410, "cursor_gone")
+
+
 async def test_a_reader_begins_at_the_end_the_beginning_or_a_time(service: Client, tmp_path: Path) -> None:
     await service.http.post("/mailboxes", json=MAILBOX)
     store(tmp_path / "data", mailbox_id=1, count=40, every=timedelta(minutes=1))

@@ -158,7 +158,8 @@ _CALLS: Final = {
     "cursor_gone": ErrorCode(
         "The cursor is of another feed, or of a place beyond this one's end: the database is another one.",
         "The service was set up anew, or the reader was pointed at another one.",
-        "Begin anew with the cursor 'earliest' (what you have comes again) or 'latest' of the answer.",
+        "Begin anew with the cursor 'earliest' (what you have comes again) or 'latest' of the answer; where a list has "
+        "none, without 'after'.",
     ),
     "message_expired": ErrorCode(
         "The message was here, and its contents were removed, as local_retention of its mailbox says. In the feed it "

@@ -64,8 +64,12 @@ class Problem(BaseModel):
     retryable: bool = Field(description="The same call may succeed later, without anything being changed.")
     instance: str | None = Field(None, description="The request's id, as in `X-Request-Id`.")
     errors: list[Fault] | None = Field(None, description="Only for bad input: each fault and where it is.")
-    earliest: str | None = Field(None, description="Only with `cursor_gone`: a cursor to begin anew with.")
-    latest: str | None = Field(None, description="Only with `cursor_gone`: the cursor of the end.")
+    earliest: str | None = Field(
+        None, description="Only with `cursor_gone`, of messages: a cursor to begin anew with."
+    )
+    latest: str | None = Field(
+        None, description="Only with `cursor_gone`, of messages: the cursor of the end."
+    )
     mailbox_id: str | None = Field(
         None, description="Only with `mailbox_exists` and `external_id_exists`: the mailbox that is there."
     )
