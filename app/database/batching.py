@@ -17,7 +17,8 @@ into the event loop, in which three futures get their results.
 *Threads.* The first piece of work wakes one thread, when the event loop has done its turn: a thread that is woken
 sooner fights with it for the interpreter, and takes the first piece alone. Another thread joins only when the
 oldest piece has waited for ``_PATIENCE``: threads that take turns at the interpreter cost more than they spare, unless
-what they run waits for something else (a lock, a disk, a server). Each takes its share of the queue, so that a slow
+what they run waits for something else (a lock, a disk, a server). One that knows that it will wait says so (``away``),
+and the next piece wakes another one at once. Each takes its share of the queue, so that a slow
 batch delays only itself. A thread that finds the queue empty goes to sleep; ``_at_work`` counts those that are awake.
 
 *Outcomes.* ``run`` gives one outcome for each piece: a result, an exception for whoever waits for it, or LATER. LATER
@@ -35,7 +36,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -98,6 +99,19 @@ class BatchingExecutor(Generic[Work]):
             await waiting.until_ended()
             raise
 
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """While a thread of several waits for something else, what comes does not wait for it. In that thread."""
+        with self._lock:
+            self._at_work -= 1
+            if self._waiting and not self._at_work:
+                self._wake_one()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._at_work += 1
+
     def close(self, *, within_seconds: float = 3.0) -> bool:
         """Run what waits, and end the threads; whether they have ended within so many seconds.
 
@@ -125,7 +139,7 @@ class BatchingExecutor(Generic[Work]):
 
         In the event loop's thread, with the lock held.
         """
-        if not self._waiting or self._at_work == len(self._threads):
+        if not self._waiting or self._at_work >= len(self._threads):
             return
         oldest = self._waiting[0]
         now, look_again = oldest.loop.time(), oldest.since + _PATIENCE

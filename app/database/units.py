@@ -228,10 +228,13 @@ class Database:
         durable = any(change.durable for change in changes)
         with UnitSession(self._write_engines[durable]) as db:
             results = _run_units(db, [change.make for change in changes])
-            try:
-                db.commit()
-            except SQLAlchemyError as error:
-                raise _CommitFailed(error) from error
+            executor = self._long_writes if changes[0].is_long else self._writes
+            # The flush to the disk takes longer than all statements.
+            with contextlib.nullcontext() if self.is_sqlite or not durable else executor.away():
+                try:
+                    db.commit()
+                except SQLAlchemyError as error:
+                    raise _CommitFailed(error) from error
             return results
 
 

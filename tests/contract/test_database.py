@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, SQLModel, select
 
 from app.access.models import ApiKey
-from app.database import Batchable, Database, StorageFailed, batching
+from app.database import Batchable, Database, StorageFailed, batching, driver_url
 from app.database.autocommit import connect
 from app.database.schema import upgrade
 
@@ -184,6 +184,46 @@ async def test_a_short_change_waits_for_no_long_one_where_there_are_several_writ
     finally:
         goes_on.set()
         database.close()
+
+
+async def test_who_waits_for_the_disk_keeps_nobody_waiting(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit that takes long: here it waits for a lock."""
+    monkeypatch.setattr(batching, "_PATIENCE", 600)  # no other thread comes to help
+    upgrade(postgres_url)
+    database, is_asked = Database(postgres_url), asyncio.Event()
+    loop, engine = asyncio.get_running_loop(), create_engine(driver_url(postgres_url))
+    with engine.begin() as db:
+        db.exec_driver_sql(_WAITS_AT_THE_END)
+    holder = engine.connect()
+    holder.exec_driver_sql("SELECT pg_advisory_lock(42)")
+
+    def change(db: Session) -> None:
+        db.execute(text("INSERT INTO waits VALUES (1)"))
+        loop.call_soon_threadsafe(is_asked.set)
+
+    try:
+        slow = asyncio.create_task(database.write(change))
+        await is_asked.wait()
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(database.write(lambda _db: None) for _ in range(20)))
+        assert not slow.done()
+        holder.exec_driver_sql("SELECT pg_advisory_unlock(42)")
+        await slow
+    finally:
+        holder.close()
+        engine.dispose()
+        database.close()
+
+
+_WAITS_AT_THE_END = """
+    CREATE TABLE waits (id integer);
+    CREATE FUNCTION wait_at_the_end() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NULL; END';
+    CREATE CONSTRAINT TRIGGER waits_at_the_end AFTER INSERT ON waits DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION wait_at_the_end();
+"""
 
 
 async def test_a_long_change_is_made_however_many_short_ones_come(database: Database) -> None:
