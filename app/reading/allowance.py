@@ -4,16 +4,21 @@ from collections.abc import Callable
 
 
 class Allowance:
-    """So much of one core for steps that each tell what they cost. ``clock``: seconds."""
+    """So much of one core for steps that each tell what they cost. ``clock``: seconds.
 
-    def __init__(self, clock: Callable[[], float], share: float) -> None:
+    ``free``: after a rest steps of so many seconds together need none.
+    """
+
+    def __init__(self, clock: Callable[[], float], share: float, *, free: float = 0.0) -> None:
         self._clock = clock
         self._share = share
+        self._saved = free / share
         self._paid_until = float("-inf")
 
     def took(self, cost: float) -> None:
         """A step that has just ended cost so many seconds."""
-        self._paid_until = max(self._paid_until, self._clock() - cost) + cost / self._share
+        begun = self._clock() - cost
+        self._paid_until = max(self._paid_until, begun - self._saved) + cost / self._share
 
     @property
     def rest(self) -> float:

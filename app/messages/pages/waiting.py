@@ -22,6 +22,7 @@ from app.reading.cost import Timed
 _END_HOLDS_SECONDS = 4.0  # what one of those who wait has seen of the end of the feed holds for the others
 _GATHER_SECONDS = 0.05  # commits within it are looked at together by who has found nothing
 _SHARE_OF_LOOKS = 0.1  # of one core, for all who wait with filters
+_FREE_SECONDS = 0.1  # after a rest: one who waits goes through 100,000 messages at once
 _LONGEST_REST_SECONDS = 2.0
 
 
@@ -45,7 +46,7 @@ class Feed:
     )
 
     def __post_init__(self) -> None:
-        self._looks = Allowance(self.monotonic, _SHARE_OF_LOOKS)
+        self._looks = Allowance(self.monotonic, _SHARE_OF_LOOKS, free=_FREE_SECONDS)
 
     async def page(
         self,
@@ -61,15 +62,18 @@ class Feed:
         """
         deadline = self.monotonic() + wait
         query, top = first, None
-        is_news = False
+        is_first = True
         while True:
             ticket, looked_at = self.messages_stored.ticket(first.wanted.mailbox_id), self.monotonic()
-            found = await self._found(ticket, query, is_news=is_news)
+            found = await self._found(ticket, query, is_first=is_first)
+            is_first = False
             if not found.is_empty or self.monotonic() >= deadline or await is_gone():
                 return found
             top = found.end if top is None else top
             if found.reached is not None:
                 query = replace(query, start=found.reached)
+                if first.wanted.is_search:
+                    await self._rest(deadline, at_least=0.0)
                 continue
             if first.order is Order.FEED:
                 query = replace(first, start=max(found.end, first.start or 0))
@@ -80,7 +84,7 @@ class Feed:
             await self._news(ticket, deadline, end=found.end, reach_now=reach_now)
             await self._gather(first, deadline, looked_at)
             first = replace(first, reach=await reach_now())
-            query, is_news = replace(query, reach=first.reach), True
+            query = replace(query, reach=first.reach)
 
     async def last_place(self) -> int:
         """Behind it is what will be stored from now on."""
@@ -90,21 +94,20 @@ class Feed:
         """Behind it is all that was retrieved at this time or later."""
         return await self.database.read(partial(place_before, moment=moment))
 
-    async def _found(self, ticket: asyncio.Event, query: FeedQuery, *, is_news: bool) -> Found:
-        """One look for all who ask the same since the same commit: it began after that one. ``is_news``: at what was
-        stored while they wait."""
+    async def _found(self, ticket: asyncio.Event, query: FeedQuery, *, is_first: bool) -> Found:
+        """One look for all who ask the same since the same commit: it began after that one."""
         key = ticket, query
         if (task := self._under_way.get(key)) is None:
-            task = self._under_way[key] = asyncio.ensure_future(self._look(query, is_news=is_news))
+            task = self._under_way[key] = asyncio.ensure_future(self._look(query, is_first=is_first))
             task.add_done_callback(partial(self._has_looked, key))
         return await asyncio.shield(task)
 
-    async def _look(self, query: FeedQuery, *, is_news: bool) -> Found:
+    async def _look(self, query: FeedQuery, *, is_first: bool) -> Found:
         look = partial(read_once, query=query)
         if not query.wanted.is_search:
             return await self.database.read(look)
         found, cost = await self.database.search(Timed(look, is_elsewhere=not self.database.is_sqlite))
-        if is_news:
+        if not is_first:
             self._looks.took(cost)
         return found
 
@@ -114,12 +117,16 @@ class Feed:
         Many may wait with filters of their own, and each of them looks. So they look when those are answered for whom
         something was stored, and the longer after it the more their looks cost.
         """
-        now = self.monotonic()
         if query.wanted.is_search:
-            until = now + max(self.gather_seconds, min(self._looks.rest, self.longest_rest_seconds))
+            await self._rest(deadline, at_least=self.gather_seconds)
         else:
-            until = looked_at + self.gather_seconds
-        await asyncio.sleep(max(0.0, min(until, deadline) - now))
+            until = min(looked_at + self.gather_seconds, deadline)
+            await asyncio.sleep(max(0.0, until - self.monotonic()))
+
+    async def _rest(self, deadline: float, *, at_least: float) -> None:
+        """Let others work before the next look by filters, the longer the more such looks cost."""
+        seconds = max(at_least, min(self._looks.rest, self.longest_rest_seconds))
+        await asyncio.sleep(max(0.0, min(seconds, deadline - self.monotonic())))
 
     def _has_looked(self, key: tuple[asyncio.Event, FeedQuery], task: asyncio.Task[Found]) -> None:
         del self._under_way[key]
