@@ -59,7 +59,7 @@ class Connection:
 
     def answer(self) -> dict[str, Any]:
         """The document of the answer to the last request."""
-        document: dict[str, Any] = json.loads(self._answer())
+        document: dict[str, Any] = json.loads(self._answer() or b"{}")
         return document
 
     def _answer(self) -> bytes:

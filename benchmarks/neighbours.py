@@ -9,17 +9,18 @@ messages. What is told is how long healthy polls and requests take, how late pol
 import argparse
 import asyncio
 import multiprocessing
+import os
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from statistics import median, quantiles
-from typing import Any
+from typing import Any, TextIO
+from urllib.parse import quote
 
 from sqlalchemy import Table, create_engine, select
 from sqlmodel import SQLModel
@@ -28,11 +29,16 @@ from app.database import driver_url
 from app.messages.models import Content, Feed, Message
 from app.runs.models import Sync
 from benchmarks import hostile
+from benchmarks.attacks import ATTACKS, NAMES
 from benchmarks.clients import ClientFailed
-from benchmarks.hostile import HABITS, Part, Running, letter, listed
+from benchmarks.costly_clients import long_polls, who_do_not_end, who_do_not_read, who_wait_once
+from benchmarks.habits import HABITS
+from benchmarks.hostile import Host, Running
 from benchmarks.http import Connection
+from benchmarks.players import Habit, Part, letter, listed, serving
 from benchmarks.processes import family_cpu_seconds, family_memory
 from benchmarks.service import Service, running_service
+from benchmarks.windows import Window, kind_of, one_line, told
 from tests.servers.ports import free_port
 from tests.servers.postgres import Postgres
 
@@ -41,9 +47,6 @@ HEALTHY = 10
 SILENT = 16
 LONG_POLLS = 30
 STORED = 100_000
-_MOST_RATIO = 1.5  # at the median
-_MOST_MORE_MS = 100.0  # at the 99th percentile
-_MOST_MORE_OCTETS = 300_000_000
 _EARLIEST, _LATEST = 0.95, 1.05  # the spread of the intervals
 _PAUSE_SECONDS = 0.1
 _SAMPLE_SECONDS = 0.25
@@ -57,13 +60,22 @@ def main() -> int:
     options.add_argument("--each", type=int, default=2, help="servers of each habit")
     options.add_argument("--only", help="habits whose name holds this, and nothing else beside")
     options.add_argument("--further", action="store_true", help="all habits, not the first twenty")
+    options.add_argument(
+        "--one-by-one", action="store_true", help="further ones yet, each by itself for a while"
+    )
     asked = options.parse_args()
-    habits = [one for one in (HABITS if asked.further else HABITS[:20]) if (asked.only or "") in one.name]
+    some: Sequence[Habit] = ATTACKS if asked.one_by_one else HABITS if asked.further else HABITS[:20]
+    habits = [one for one in some if (asked.only or "") in one.name]
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        foes = stack.enter_context(hostile.running(habits, each=asked.each, long=0 if asked.only else 3))
-        services, url = _services(stack, place, foes.name_server, is_postgresql=asked.postgresql)
-        watched = _Watched(services, url, foes.pid, stack.enter_context(_healthy_servers()))
+        is_alone = asked.only or asked.one_by_one
+        foes = stack.enter_context(hostile.running(habits, each=asked.each, long=0 if is_alone else 3))
+        url, families = f"sqlite:///{place}/data/maildelta.sqlite", {"hostile servers": foes.pid}
+        if asked.postgresql:
+            postgres = stack.enter_context(Postgres.start(fsync=True))
+            url, families["PostgreSQL"] = postgres.create_database(), postgres.pid or 0
+        services = _services(stack, place, url, foes.name_server, workers=1 + asked.postgresql)
+        watched = _Watched(services, url, families, stack.enter_context(_healthy_servers()))
         _say("registering healthy mailboxes")
         watched.register_healthy()
         if not asked.only:
@@ -72,70 +84,70 @@ def main() -> int:
         time.sleep(2 * INTERVAL_SECONDS)
         _say("healthy ones alone")
         alone = watched.window(asked.seconds)
+        if asked.one_by_one:
+            return _one_by_one(watched, services[0], foes, alone)
         if not asked.only:
-            stack.enter_context(_long_polls(services[0], LONG_POLLS))
+            stack.enter_context(long_polls(services[0], LONG_POLLS))
         _say("hostile ones beside")
         watched.register_hostile(foes, 0 if asked.only else SILENT)
         beside = watched.window(asked.seconds)
         watched.tell_hostile()
-    return _told(alone, beside)
+    return told(alone, beside, interval_seconds=INTERVAL_SECONDS)
+
+
+def _one_by_one(watched: "_Watched", service: Service, foes: Running, alone: Window) -> int:
+    """A line for each; how many were beyond the bounds. The first is nothing once more: what the machine does."""
+    clients: dict[str, Callable[[], AbstractContextManager[None]]] = {
+        "500 long polls with filters": partial(who_wait_once, service, 500),
+        "200 clients that do not read": partial(who_do_not_read, service, 200),
+        "200 requests that do not end": partial(who_do_not_end, service, 200),
+    }
+    foe: dict[str, list[Host]] = {}
+    for host in foes.hosts:
+        foe.setdefault(host.name, []).append(host)
+    for name in NAMES:
+        foe[name] = [Host(name, name.format(n), foes.port, {}) for n in range(30)]
+    broken = 0
+    print("| beside | median: polls, reads, writes, syncs, times | 99th percentile, ms more | MB more | |")
+    print("| --- | ---: | ---: | ---: | --- |")
+    for name in ["nothing", *foe, *clients]:
+        _say(name)
+        with clients.get(name, nullcontext)(), watched.hostile(foe.get(name, ())):
+            seen = watched.window(alone.seconds)
+        beyond = one_line(name, alone, seen)
+        broken += beyond
+        time.sleep(INTERVAL_SECONDS)
+    return broken
 
 
 def _say(what: str) -> None:
     print(f"{datetime.now(UTC):%H:%M:%S} {what}", file=sys.stderr)
 
 
-def _services(
-    stack: ExitStack, place: Path, name_server: str, *, is_postgresql: bool
-) -> tuple[list[Service], str]:
-    if is_postgresql:
-        url = stack.enter_context(Postgres.start(fsync=True)).create_database()
-    else:
-        url = f"sqlite:///{place}/data/maildelta.sqlite"
+def _services(stack: ExitStack, place: Path, url: str, name_server: str, *, workers: int) -> list[Service]:
     settings = {
         "database_url": url, "name_servers": name_server, "max_message_octets": str(100 * 1024 * 1024)
     }  # fmt: skip
-    services = [stack.enter_context(running_service(place, **settings))]
-    if is_postgresql:
-        services.append(stack.enter_context(running_service(place, role="worker", **settings)))
-    return services, url
-
-
-@dataclass
-class Window:
-    """What was seen in some seconds; milliseconds, octets, processor seconds by whose they are."""
-
-    seconds: float
-    polls: list[float] = field(default_factory=list)
-    late: list[float] = field(default_factory=list)
-    reads: list[float] = field(default_factory=list)
-    writes: list[float] = field(default_factory=list)
-    syncs: list[float] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    phases: dict[str, list[float]] = field(default_factory=dict)
-    octets: int = 0
-    cpu: dict[str, float] = field(default_factory=dict)
-
-    def add_phases(self, poll: Any) -> None:
-        """Where the time of a poll went: waiting to begin, each phase that the report tells, and the rest."""
-        took = 1000 * (poll.finished_at - poll.started_at).total_seconds()
-        phases = poll.report["phases"]
-        waited = 1000 * (poll.started_at - poll.queued_at).total_seconds()
-        for name, spent in {"wait": waited, **phases, "rest": took - sum(phases.values())}.items():
-            self.phases.setdefault(name, []).append(spent)
+    roles = ["all", "worker"][:workers]
+    return [stack.enter_context(running_service(place, role=role, **settings)) for role in roles]
 
 
 class _Watched:
     """The healthy mailboxes of services, the client, and what they see."""
 
     def __init__(
-        self, services: Sequence[Service], url: str, foes: int, friends: tuple[int, Sequence[str], int]
+        self,
+        services: Sequence[Service],
+        url: str,
+        families: Mapping[str, int],
+        friends: tuple[int, Sequence[str], int],
     ) -> None:
+        """``families``: whose processor time is told too, by the process that all of them descend from."""
         self._services = services
         self._engine = create_engine(driver_url(url))
         pid, self._hosts, self._port = friends
         self._families = {f"service {n}": each.pid for n, each in enumerate(services, 1)}
-        self._families |= {"hostile servers": foes, "healthy servers": pid}
+        self._families |= {**families, "healthy servers": pid}
         self._healthy: list[int] = []
         self._hostile: dict[int, str] = {}
         self._own = ""
@@ -149,13 +161,31 @@ class _Watched:
             body = _mailbox("own", self._hosts[0], self._port)
             self._own = connection.ask("POST", "/mailboxes", body)["id"]
 
+    @contextmanager
+    def hostile(self, foes: Sequence[Host]) -> Iterator[None]:
+        """These are polled for the block."""
+        with closing(Connection(self._services[0].port, self._services[0].key)) as connection:
+            connection.connect()
+            made = [self._register(connection, foe) for foe in foes]
+        yield
+        self.tell_hostile(sys.stderr)
+        with closing(Connection(self._services[0].port, self._services[0].key)) as connection:
+            connection.connect()
+            for mailbox in made:
+                connection.ask("DELETE", f"/mailboxes/{mailbox['id']}?confirm={quote(mailbox['name'])}")
+        self._hostile.clear()
+
+    def _register(self, connection: Connection, foe: Host) -> dict[str, Any]:
+        fields = {"poll_interval_seconds": INTERVAL_SECONDS, **foe.fields}
+        made = connection.ask("POST", "/mailboxes", _mailbox(foe.name, foe.host, foe.port, **fields))
+        self._hostile[_number(made)] = foe.name
+        return made
+
     def register_hostile(self, foes: Running, silent: int) -> None:
         with closing(Connection(self._services[0].port, self._services[0].key)) as connection:
             connection.connect()
             for foe in (*foes.hosts, *foes.long):
-                fields = {"poll_interval_seconds": INTERVAL_SECONDS, **foe.fields}
-                made = connection.ask("POST", "/mailboxes", _mailbox(foe.name, foe.host, foe.port, **fields))
-                self._hostile[_number(made)] = foe.name
+                self._register(connection, foe)
             for number in range(silent):
                 body = _mailbox("silent name server", f"pop{number}.silent.example", self._port)
                 made = connection.ask(
@@ -181,7 +211,7 @@ class _Watched:
         self._add_polls(seen, began, datetime.now(UTC))
         return seen
 
-    def tell_hostile(self) -> None:
+    def tell_hostile(self, to: TextIO = sys.stdout) -> None:
         """How the hostile mailboxes' syncs ended: a habit that plays nothing shows here."""
         syncs = _table(Sync)
         with self._engine.connect() as db:
@@ -192,13 +222,14 @@ class _Watched:
                 end = row.error["code"] if row.error else row.status
                 counted = ends.setdefault(name, {})
                 counted[end] = counted.get(end, 0) + 1
-        print("| beside | how its syncs ended |\n| --- | --- |")
+        print("| beside | how its syncs ended |\n| --- | --- |", file=to)
         for name, counted in ends.items():
-            print(f"| {name} | {', '.join(f'{end} {many}' for end, many in counted.items())} |")
-        print()
+            print(f"| {name} | {', '.join(f'{end} {many}' for end, many in counted.items())} |", file=to)
+        print(file=to)
 
     def _cpu(self) -> dict[str, float]:
-        return {who: family_cpu_seconds(pid) for who, pid in self._families.items()}
+        own = sum(os.times()[:2])  # the client, and those who wait
+        return {who: family_cpu_seconds(pid) for who, pid in self._families.items()} | {"clients": own}
 
     def _watch_memory(self, seen: Window, over: threading.Event) -> None:
         while not over.wait(_SAMPLE_SECONDS):
@@ -206,25 +237,27 @@ class _Watched:
 
     def _ask_again(self, seen: Window, over: threading.Event) -> None:
         own = f"/mailboxes/{self._own}"
-        asked: list[tuple[list[float], str, str, dict[str, Any] | None]] = [
-            (seen.reads, "GET", "/messages?limit=50", None),
-            (seen.writes, "PATCH", own, {"name": "own"}),
-            (seen.reads, "GET", own, None),
-            (seen.syncs, "POST", f"{own}/sync?wait=30", None),
+        asked: list[tuple[str, str, str, dict[str, Any] | None]] = [
+            ("reads", "GET", "/messages?limit=50", None),
+            ("writes", "PATCH", own, {"name": "own"}),
+            ("reads", "GET", own, None),
+            ("syncs", "POST", f"{own}/sync?wait=30", None),
         ]
         with closing(Connection(self._services[0].port, self._services[0].key)) as connection:
             connection.connect()
             while not over.is_set():
-                for waits, method, path, body in asked:
+                for name, method, path, body in asked:
                     started = time.perf_counter()
                     try:
                         answer = connection.ask(method, path, body)
+                        took = 1000 * (time.perf_counter() - started)
                         if method == "POST" and answer["status"] != "succeeded":
                             seen.failures.append(f"own sync: {answer['status']} {answer['error']}")
+                        seen.add(kind_of(name, answer["report"]) if method == "POST" else name, took)
                     except ClientFailed as error:
                         seen.failures.append(f"{method} {path}: {error}")
-                        connection.connect()
-                    waits.append(1000 * (time.perf_counter() - started))
+                        with suppress(ClientFailed):  # the next one fails, too
+                            connection.connect()
                     over.wait(_PAUSE_SECONDS)
 
     def _add_polls(self, seen: Window, began: datetime, ended: datetime) -> None:
@@ -236,7 +269,8 @@ class _Watched:
             last: datetime | None = None
             for row in (row for row in rows if row.mailbox_id == mailbox):
                 if row.finished_at is not None and row.queued_at >= began:
-                    seen.polls.append(1000 * (row.finished_at - row.queued_at).total_seconds())
+                    took = 1000 * (row.finished_at - row.queued_at).total_seconds()
+                    seen.add(kind_of("polls", row.report), took)
                     seen.add_phases(row)
                     if row.status != "succeeded":
                         seen.failures.append(f"poll: {row.status} {row.error}")
@@ -278,7 +312,7 @@ def _healthy_servers() -> Iterator[tuple[int, Sequence[str], int]]:
 
 def _serve(hosts: Sequence[str], port: int, ready: Any) -> None:
     async def serve() -> None:
-        servers = [await hostile.serving(_grown_slowly, host, port) for host in hosts]
+        servers = [await serving(_grown_slowly, host, port) for host in hosts]
         ready.send(len(servers))
         await asyncio.Event().wait()
 
@@ -292,29 +326,6 @@ def _grown_slowly(session: int) -> Part:
         writer.write(letter(line.split()[1], filler=4_000))
 
     return Part(answers=listed([b"id-%d" % number for number in range(many)]) | {b"RETR": retr, b"TOP": retr})
-
-
-@contextmanager
-def _long_polls(service: Service, many: int) -> Iterator[None]:
-    """So many who wait for what never comes, each for something else."""
-    over = threading.Event()
-
-    def wait_again(number: int) -> None:
-        connection = Connection(service.port, service.key)
-        while not over.is_set():
-            try:
-                connection.connect()
-                connection.ask("GET", f"/messages?subject=nowhere-{number}&wait=60")
-            except ClientFailed:
-                over.wait(1)
-        connection.close()
-
-    for number in range(many):
-        threading.Thread(target=wait_again, args=(number,), daemon=True).start()
-    try:
-        yield
-    finally:
-        over.set()
 
 
 def _fill(url: str, messages: int) -> None:
@@ -346,48 +357,6 @@ def _message(seq: int, sha256: bytes) -> dict[str, Any]:
         "from_ambiguous": False, "retrieved_at": datetime.now(UTC), "octets": 1, "raw_sha256": sha256,
         "has_attachments": False, "snippet": "x" * 150, "warnings": [],
     }  # fmt: skip
-
-
-def _told(alone: Window, beside: Window) -> int:
-    """The tables; 0 when all is within the bounds."""
-    broken = [f"{len(beside.failures)} healthy ones failed: {beside.failures[:3]}"] if beside.failures else []
-    print(
-        "| ms | alone: median, p99, most | beside: median, p99, most | many |\n| --- | ---: | ---: | ---: |"
-    )
-    for name in ("polls", "reads", "writes", "syncs"):
-        one, other = _numbers(getattr(alone, name)), _numbers(getattr(beside, name))
-        print(f"| {name} | {_shown(one)} | {_shown(other)} | {len(getattr(beside, name))} |")
-        if other[0] > _MOST_RATIO * one[0]:
-            broken.append(f"{name}: {other[0] / one[0]:.2f} times as long at the median")
-        if other[1] > one[1] + _MOST_MORE_MS:
-            broken.append(f"{name}: {other[1] - one[1]:.0f} ms more at the 99th percentile")
-    for name in beside.phases:
-        before, now = (median(each.phases.get(name, [0.0])) for each in (alone, beside))
-        print(f"| {name} of a poll, median | {before:.1f} | {now:.1f} | |")
-    late = max(beside.late, default=0.0)
-    print(f"\nThe latest poll: {max(alone.late, default=0.0):.0f} ms late alone, {late:.0f} ms beside.")
-    more = beside.octets - alone.octets
-    print(f"Memory: {alone.octets / 1e6:.0f} MB alone, {more / 1e6:.0f} MB more beside.")
-    for who in alone.cpu:
-        print(
-            f"CPU of {who}: {alone.cpu[who]:.1f} s alone, {beside.cpu[who]:.1f} s beside, of {alone.seconds:.0f} s."
-        )
-    if late > 1000 * INTERVAL_SECONDS:
-        broken.append("a poll was late by more than an interval")
-    if more > _MOST_MORE_OCTETS:
-        broken.append("more than 300 MB more")
-    print("\nBeyond the bounds: " + "; ".join(broken) if broken else "\nAll within the bounds.")
-    return 1 if broken else 0
-
-
-def _numbers(waits: Sequence[float]) -> tuple[float, float, float]:
-    if len(waits) < 2:
-        return (waits[0],) * 3 if waits else (0.0,) * 3
-    return median(waits), quantiles(waits, n=100, method="inclusive")[-1], max(waits)
-
-
-def _shown(numbers: tuple[float, float, float]) -> str:
-    return ", ".join(f"{number:.0f}" if number >= 100 else f"{number:.1f}" for number in numbers)
 
 
 if __name__ == "__main__":
