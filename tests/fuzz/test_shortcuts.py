@@ -1,5 +1,6 @@
 """What is read at one go is what is read step by step: quick ways beside the slow ones that they stand for."""
 
+from binascii import b2a_base64
 from html import unescape
 from typing import Final
 
@@ -15,7 +16,7 @@ from app.mail.octets.decoding import printable, without_invisible
 from app.mail.octets.flowed import unflowed
 from app.mail.octets.headers import split_headers, split_usual
 from app.mail.octets.scanner import Scanner
-from app.mail.octets.transfer import decoded_pieces, decoded_whole
+from app.mail.octets.transfer import begun_base64, decoded_pieces, decoded_whole, whole_base64
 from tests.fuzz.laws import law
 
 _PIECES_OF_HEADERS: Final = st.lists(
@@ -161,6 +162,15 @@ def test_a_body_at_once_is_decoded_as_in_pieces(data: bytes, encoding: str, cut:
     pieces = decoded_pieces((data[:cut], data[cut:]), encoding, Budget(in_pieces), in_pieces)
     assert decoded_whole(data, encoding, Budget(at_once), at_once) == b"".join(pieces)
     assert at_once == in_pieces
+
+
+@law(st.binary(max_size=90), st.integers(0, 140), st.sampled_from([b"\n", b"\r\n", b""]), examples=300)
+def test_the_beginning_of_base64_says_what_all_of_it_begins_with(octets: bytes, cut: int, end: bytes) -> None:
+    data = b2a_base64(octets[:45]).replace(b"\n", end) + b2a_base64(octets[45:])
+    whole = whole_base64(data)
+    if whole is not None:
+        beginning = decoded_whole(data[:cut], "base64", Budget([]), [])
+        assert begun_base64(whole, data[:cut]) == beginning
 
 
 def _unflowed_line_by_line(text: str, *, delsp: bool) -> str:

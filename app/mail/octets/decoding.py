@@ -24,9 +24,8 @@ _IDLE = re.compile(
 )
 _MAY_BE_UNSEEN = re.compile(f"[{_UNSEEN_CHARACTERS}{_JOINERS}{_SELECTORS}]")
 _UNSEEN_OR_JOINERS = re.compile(f"[\u200c\u200d{_UNSEEN_CHARACTERS}]+")
-_FROM_THE_SECOND_UNSEEN = re.compile(
-    "[\u00ad\u034f-\U0010ffff]"
-)  # most texts of Latin letters have none of these
+# The first of them, and all from the second one on: most texts of Latin letters have none.
+_SOFT_HYPHEN_OR_BEYOND_LATIN = re.compile("[\u00ad\u034f-\U0010ffff]")
 _USUAL_LINE_ENDS = ("\r\n", ("\n", "\r\n"))
 _CONTROL = re.compile(r"[\x01-\x1f\x7f-\x9f\u2028\u2029]+")
 
@@ -69,7 +68,7 @@ def shown(text: str, found: list[str]) -> str:
 
 def without_invisible(text: str) -> str:
     """Without what newsletters pad their first words with, hundreds of times, and what turns the reading direction."""
-    may_hold_some = not text.isascii() and _FROM_THE_SECOND_UNSEEN.search(text)
+    may_hold_some = not text.isascii() and _SOFT_HYPHEN_OR_BEYOND_LATIN.search(text)
     return _UNSEEN_OR_JOINERS.sub("", text) if may_hold_some else text
 
 
