@@ -6,6 +6,7 @@ choose unique-ids, movers and scanners add header fields that differ from day to
 nothing. What decides then is sizes that agree, or the octets behind the header block.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -205,7 +206,10 @@ def numbers_shown(
     """Whether unique-ids that follow from message-numbers are nothing else: a number shows other headers than it had,
     and those that it had stand under a lower number; or all have moved up by as many, where the newest comes first."""
     numbered = [(numbering.number_of(line.unique_id), line) for line in lines if not line.is_missing]
-    stood = {number: line for number, line in numbered if number is not None}
+    alike: Counter[bytes | None] = Counter(line.headers for _, line in numbered if line.headers)
+    stood = {
+        n: line for n, line in numbered if n is not None and alike[line.headers] < 2
+    }  # else they say nothing
     if _have_moved_up(stood, shown):
         return True
     lowest: dict[bytes, int] = {}

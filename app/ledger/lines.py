@@ -142,6 +142,11 @@ class Candidate:
         return self.entry is not None and self.entry.is_wanted
 
 
+def is_waiting(line: Known) -> bool:
+    """Whether a message that failed is there and waits for a next attempt."""
+    return line.state is EntryState.FAILED and line.next_attempt_at is not None and not line.is_missing
+
+
 def ledger_key(unique_id: bytes) -> bytes:
     """The unique-id as the ledger keeps it: itself, or for a very long one its start and its sha256."""
     if len(unique_id) <= _LONGEST_KEY:

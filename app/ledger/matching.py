@@ -8,8 +8,8 @@ those of its own id, and with all that are not listed: a message that was moved 
 no other.
 """
 
-from collections import defaultdict, deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections import Counter, defaultdict, deque
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -80,10 +80,13 @@ class Matcher:
         self._imported: dict[bytes, Known] = {}
         self._contents: dict[tuple[bytes, bytes], CopyOf] = {}
         self._expected: set[bytes] = set()
+        self._alike: Counter[bytes | None] = Counter()
         self.found: set[EntryId] = set()
         own = tuple(own)
         for line in own:
             self._add_own(line)
+            if circumstances.compares_all and line.headers is not None:
+                self._alike[line.headers] += 1
         self.add((*absent, *own))  # an id may have been given away, and its message be there under another
 
     def add(self, lines: Iterable[Known]) -> None:
@@ -182,9 +185,14 @@ class Matcher:
         """Whether its id stood for a message from the start that nobody has looked into."""
         return bool(self._baseline(candidate))
 
-    def take_as_old(self, candidate: Candidate, shown: Fingerprint) -> SameAs | None:
-        """Take the line of the baseline under its id, for the server took the message before it showed that line."""
-        return self._take(candidate, self._baseline(candidate), shown)
+    def take_as_old(
+        self, candidate: Candidate, shown: Fingerprint, *, gone: Collection[EntryId] = ()
+    ) -> SameAs | None:
+        """Take the line of the baseline under its id, for the server took the message before it showed that line; or
+        one of its size among those that are ``gone``."""
+        others = self._left(self._unread_by_size, candidate.octets) if gone else ()
+        lines = [*self._baseline(candidate), *(line for line in others if line.entry_id in gone)]
+        return self._take(candidate, lines, shown)
 
     def _baseline(self, candidate: Candidate) -> list[Known]:
         if self._circumstances.compares_all or self._circumstances.is_in_doubt:
@@ -253,7 +261,10 @@ class Matcher:
         self, candidate: Candidate, lines: Iterable[Known], shown: Fingerprint
     ) -> Iterator[Known]:
         for line in lines:
-            if is_same_by_headers(self._relation(candidate, line), line, shown, candidate.octets):
+            relation = self._relation(candidate, line)
+            # A device may send the same headers each time, and numbers tell nothing: then the octets decide.
+            tells_nothing = relation is Relation.NUMBERED and line.content and self._alike[shown.headers] > 1
+            if not tells_nothing and is_same_by_headers(relation, line, shown, candidate.octets):
                 yield line
 
     def _same_by_content(

@@ -11,7 +11,7 @@ from app import pop3
 from app.ledger import listing_digest
 from app.ledger import repository as ledger
 from app.ledger.beginnings import Beginning
-from app.ledger.lines import Known
+from app.ledger.lines import Known, is_waiting
 from app.ledger.listing_digest import ListingDigest
 from app.ledger.models import EntryId, EntryState, Leased
 from app.maildrops.errors import SyncFailed
@@ -31,8 +31,9 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What a pass that came to its end leaves. ``lost``: lines that no listed message proved to be; ``last_digest``: of
-    the listing; None: nothing new is remembered.
+    """What a pass that came to its end leaves. ``lost``: lines that no listed message proved to be; ``last_digest``:
+    of the listing; None: nothing new is remembered. ``waiting_in_vain``: how many of those that are lost waited for a
+    next attempt.
     """
 
     sync: SyncContext
@@ -40,6 +41,7 @@ class Settlement:
     deletions: Deletions
     lost: Sequence[EntryId]
     last_digest: ListingDigest | None
+    waiting_in_vain: int = 0
 
     def write(self, db: Leased) -> None:
         """Note what is lost as missing, and remember the listing; for a unit of work."""
@@ -73,17 +75,18 @@ async def settle(sync: SyncContext, surveyed: Surveyed, stored: Stored, deletion
     last_digest = None if is_to_finish else await _digest_left(sync, surveyed, deletions)
     rows = len(view.diff.gone) + len(view.diff.own)
     lost = await sync.tools.slices.call(partial(_lost, surveyed, stored), rows=rows) if view.may_miss else ()
-    return Settlement(sync, surveyed, deletions, lost, last_digest)
+    in_vain = sum(is_waiting(line) for line in lost)
+    return Settlement(sync, surveyed, deletions, [line.entry_id for line in lost], last_digest, in_vain)
 
 
-def _lost(surveyed: Surveyed, stored: Stored) -> list[EntryId]:
+def _lost(surveyed: Surveyed, stored: Stored) -> list[Known]:
     """The lines that no listed message proved to be. Others that are gone were recorded with the listing."""
     diff, found = surveyed.view.diff, surveyed.matcher.found
     awaited = (line for line in diff.gone if line.entry_id in surveyed.triaged.awaited)
     present = (*awaited, *(line for line in diff.own if not line.is_missing))
-    lost = [line.entry_id for line in present if line.entry_id not in found]
+    lost = [line for line in present if line.entry_id not in found]
     maybe_there = _maybe_there(surveyed, stored, present) if lost else ()
-    return [one for one in lost if one not in maybe_there]
+    return [line for line in lost if line.entry_id not in maybe_there]
 
 
 def _maybe_there(surveyed: Surveyed, stored: Stored, lines: Iterable[Known]) -> set[EntryId]:
@@ -144,7 +147,8 @@ async def complete(
     ``beginning``: None when it could not be read. Raises LeaseLost and StorageFailed.
     """
     status, failure = ending.status, ending.failure
-    if await _is_anything_waiting(lease, beginning, findings) and status is SyncStatus.SUCCEEDED:
+    in_vain = ending.settlement.waiting_in_vain if ending.settlement else 0
+    if await _is_anything_waiting(lease, beginning, findings, but=in_vain) and status is SyncStatus.SUCCEEDED:
         status = SyncStatus.PARTIAL
     if status is not SyncStatus.CANCELLED:
         pace = slot.ended(
@@ -176,11 +180,14 @@ async def complete(
     return status
 
 
-async def _is_anything_waiting(lease: Lease, beginning: Beginning | None, findings: Findings) -> bool:
-    """Whether messages that failed are listed and wait for a next attempt. Too large ones do not."""
+async def _is_anything_waiting(
+    lease: Lease, beginning: Beginning | None, findings: Findings, *, but: int
+) -> bool:
+    """Whether messages that failed are listed and wait for a next attempt, ``but`` some. Too large ones do not."""
     if not (findings.has_failed or (beginning is not None and beginning.mailbox.waiting)):
         return False
     count = await lease.read(partial(ledger.waiting, mailbox_id=lease.claim.mailbox_id))
+    count = max(count - but, 0)
     findings.columns["waiting"] = count
     return count > 0
 

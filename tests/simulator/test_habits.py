@@ -685,6 +685,28 @@ async def test_a_message_less_and_a_message_more_of_one_size_are_seen(bench: Ben
     assert await bench.subjects() == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("has_top", [True, False])
+async def test_alarms_with_the_same_headers_under_numbers_are_told_apart_by_their_octets(
+    bench: Bench, has_top: bool
+) -> None:
+    """A device sends the same header block and as many octets each time, and another program takes some."""
+    bench.maildrop.whims.ids_are_numbers, bench.maildrop.whims.has_top = True, has_top
+
+    def alarm(n: int) -> Mail:
+        return Mail(b"", letter("alarm", body=f"{n:04d}"))
+
+    bench.maildrop.mails = [alarm(n) for n in range(3)]
+    await bench.sync()
+    for n in range(3, 7):
+        del bench.maildrop.mails[n % 3]
+        bench.maildrop.mails.append(alarm(n))
+        assert (await bench.sync())["retrieved"] == 1
+    retrievals = bench.maildrop.retrievals
+    assert (await bench.sync())["retrieved"] == 0
+    assert bench.maildrop.retrievals <= retrievals + 2, "the first and the last one are compared"
+    assert len(await bench.subjects()) == 7
+
+
 async def test_what_a_list_sends_once_more_takes_no_number(bench: Bench) -> None:
     bench.maildrop.whims.ids_are_numbers = bench.maildrop.whims.is_reversed = True
     put(bench, "a", "b")

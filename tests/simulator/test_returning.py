@@ -145,3 +145,32 @@ async def test_a_maildrop_that_is_emptied_amid_a_change_of_ids_is_believed_to_be
     await days_later(bench, 3)
     assert (await bench.try_sync()) == ("succeeded", None)
     assert (await bench.counts())["missing"] == len(await bench.lines())
+
+
+@pytest.mark.parametrize("count", [1, 4])
+async def test_a_few_old_messages_stay_old_when_all_ids_change(bench: Bench, count: int) -> None:
+    """Of which nothing but the size is known: the server says that it took them before they were listed."""
+    await bench.change(initial_sync="from_now")
+    names = [f"old {n}" for n in range(count)]
+    bench.maildrop.mails = [Mail(b"a-%d" % n, letter(name, headers=STAMP)) for n, name in enumerate(names)]
+    bench.now += DAY
+    await bench.sync()
+    for n, mail in enumerate(bench.maildrop.mails):
+        mail.unique_id = b"b-%d" % n
+    late = STAMP.replace("23 Nov 2026 01", "24 Nov 2026 09")
+    bench.now += DAY
+    bench.maildrop.mails.append(Mail(b"b-9", letter("new", headers=late)))
+    await days_later(bench)
+    assert await bench.subjects() == ["new"]
+
+
+@pytest.mark.parametrize("stamp", ["", STAMP.replace("23 Nov 2026 01", "24 Nov 2026 09")])
+async def test_what_came_since_is_new_under_new_ids_whatever_its_size(bench: Bench, stamp: str) -> None:
+    """Another program takes the old one as it comes; and where nobody notes the time, nothing says that it is old."""
+    await bench.change(initial_sync="from_now")
+    bench.maildrop.mails = [Mail(b"a", letter("old", headers=stamp))]
+    bench.now += DAY
+    await bench.sync()
+    bench.maildrop.mails = [Mail(b"b", letter("new", headers=stamp))]
+    await days_later(bench)
+    assert await bench.subjects() == ["new"]

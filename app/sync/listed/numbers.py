@@ -5,6 +5,7 @@ known message is compared under its number, at each sync, and the first one, bef
 were seen to change, so is one between, another each time.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from enum import Enum, auto
 from hashlib import sha256
@@ -49,36 +50,47 @@ async def shift(
     ``is_far``: what is known may end far before the last entry. ``turn``: which one between is compared; None: only the
     first and the last are. Headers tell who a message is; where they do not, or the server has no TOP, it is retrieved.
     """
-    probes = await _probes(read, made, entries=entries, per_read=per_read, is_far=is_far, turn=turn)
-    return await seen_under(session, probes)
+    probes, alike = await _probes(read, made, entries=entries, per_read=per_read, is_far=is_far, turn=turn)
+    return await seen_under(session, probes, alike=alike)
 
 
-async def seen_under(session: pop3.Pop3Session, probes: Mapping[int, Known]) -> Shift:
-    """Whether other messages than those of the lines stand under these numbers."""
-    named = [number for number, line in probes.items() if _is_named(line)]
+async def seen_under(
+    session: pop3.Pop3Session, probes: Mapping[int, Known], *, alike: Collection[bytes] = ()
+) -> Shift:
+    """Whether other messages than those of the lines stand under these numbers. ``alike``: headers that several have,
+    so that the octets are compared."""
+    named = [
+        number
+        for number, line in probes.items()
+        if _is_named(line) and not (line.headers in alike and _may_be_retrieved(line))
+    ]
     told = [(one.number, one.body) async for one in session.top(named, lines=0)]
     heads = {number: shown(body) for number, body in told if isinstance(body, bytes)}
     found = [_shift_of(probes[number], head) for number, head in heads.items()]
     for number in sorted(probes.keys() - heads.keys()):
         if Shift.SURE not in found:
-            found.append(await _retrieved(probes[number], session.retrieve([(number, 0)], alone=True)))
+            line, replies = probes[number], session.retrieve([(number, 0)], alone=True)
+            found.append(await _retrieved(line, replies, is_of_several=line.headers in alike))
     return next((one for one in (Shift.SURE, Shift.DOUBTFUL) if one in found), Shift.NONE)
 
 
 async def _probes(
     read: Read, made: Numbering, *, entries: int, per_read: int, is_far: bool, turn: int | None
-) -> dict[int, Known]:
-    """Known lines to look at, by number."""
+) -> tuple[dict[int, Known], Collection[bytes]]:
+    """Known lines to look at, by number, and the headers that several have of those that were read."""
     last: Sequence[tuple[int, Known]] = ()
     for end in range(entries, 0, -per_read):
         last = await _comparable(read, made, range(max(end - per_read, 0) + 1, end + 1))
         if last or not is_far:
             break
     if not last:
-        return {}
+        return {}, ()
     first = await _comparable(read, made, range(1, min(per_read, entries) + 1))
     between = [] if turn is None else await _comparable(read, made, [turn % last[-1][0] + 1])
-    return dict((*first[:1], *between, last[-1]))
+    lines = dict((*first, *between, *last))
+    count = Counter(line.headers for line in lines.values() if line.headers)
+    alike = {headers for headers, times in count.items() if times > 1}
+    return dict((*first[:1], *between, last[-1])), alike
 
 
 async def _comparable(read: Read, made: Numbering, numbers: Collection[int]) -> list[tuple[int, Known]]:
@@ -102,21 +114,25 @@ def _may_be_retrieved(line: Known) -> bool:
     return line.content is not None and (line.octets or 0) <= _MOST_OCTETS
 
 
-def _shift_of(line: Known, marks: Fingerprint) -> Shift:
-    """What the message under a line's number says: ``content`` where it was retrieved, else its headers."""
+def _shift_of(line: Known, marks: Fingerprint, *, is_of_several: bool = False) -> Shift:
+    """What the message under a line's number says: ``content`` where it was retrieved, else its headers, unless these
+    are those ``of_several``."""
     if marks.content and line.content == marks.content:
         return Shift.NONE
     if not is_alike(line, marks):
         return Shift.SURE
+    if marks.content and is_of_several:
+        return Shift.DOUBTFUL
     return Shift.NONE if line.headers in {None, marks.headers} else Shift.DOUBTFUL
 
 
-async def _retrieved(line: Known, replies: AsyncIterator[pop3.Retrieved]) -> Shift:
+async def _retrieved(line: Known, replies: AsyncIterator[pop3.Retrieved], *, is_of_several: bool) -> Shift:
     """What the one answer says; where it was refused, nothing says that it is another message."""
     found = Shift.NONE
     async for reply in replies:
         if reply.body is not None:
             start = reply.body if isinstance(reply.body, bytes) else reply.body.read(_HEAD)
-            found = _shift_of(line, fingerprint(start, sha256(start).digest()))
+            marks = fingerprint(start, sha256(start).digest())
+            found = _shift_of(line, marks, is_of_several=is_of_several)
         reply.close()
     return found

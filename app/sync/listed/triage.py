@@ -85,8 +85,9 @@ async def triage(
     piles = await slices.call(begin, rows=rows)
     heads: dict[int, CandidateHead] = {}
     later: set[int] = set()
-    may_hold = may_hold and piles.is_wholesale and len(_blank(view)) >= _FEW
-    is_dated = may_hold or any(matcher.is_baseline(candidate) for candidate in diff.suspects)
+    blank = _blank(view) if piles.is_wholesale else []
+    may_hold = may_hold and len(blank) >= _FEW
+    is_dated = bool(blank) or any(matcher.is_baseline(candidate) for candidate in diff.suspects)
     dated_until = now + _CLOCKS_DIFFER if is_dated else None
     async for candidate, head, octets in read_heads(
         session, piles.asked, judge=judge, threads=threads, owner=owner, dated_until=dated_until
@@ -253,6 +254,7 @@ def _suspects_placed(
         is_wholesale=piles.is_wholesale,
         compares_all=view.compares_all,
         before=before,
+        gone=_blank(view) if piles.is_wholesale else (),
     )
     later = {*later, *_to_postpone(piles.suspects, known, heads, matcher, large=piles.large)}
     recognised: list[tuple[Candidate, SameAs]] = []
@@ -293,14 +295,17 @@ def _recognised(
     is_wholesale: bool,
     compares_all: bool,
     before: datetime | None,
+    gone: Sequence[Known],
 ) -> dict[int, SameAs]:
     """What each suspect is, by message-number. Every line of an id is looked for under that id first.
 
     ``compares_all``: where id and size are not enough, a line that was never looked into is known by them only if most
     of those that were are known by their headers. ``before``: a baseline's message that the server took by then is
-    the same, though its size changed.
+    the same, though its size changed; under a new id it is one of the ``gone`` if these are so few that nobody is asked
+    about them, and its size is the same.
     """
     known: dict[int, SameAs] = {}
+    few = {line.entry_id for line in gone} if len(gone) < _FEW else set()
     looked_at = [candidate for candidate in suspects if candidate.number in heads]
     comparable = [candidate for candidate in looked_at if matcher.has_headers_of(candidate)]
     for candidate in looked_at:
@@ -316,7 +321,7 @@ def _recognised(
         is_old = before is not None and head.received is not None and head.received < before
         if candidate.number in known or not is_old:
             continue
-        if (same := matcher.take_as_old(candidate, head.marks)) is not None:
+        if (same := matcher.take_as_old(candidate, head.marks, gone=few)) is not None:
             known[candidate.number] = same
     alike = Counter(head.marks.headers for head in heads.values())
     for candidate in looked_at:
