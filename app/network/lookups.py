@@ -18,6 +18,7 @@ GOOD_FOR_SECONDS: Final = 30.0
 SILENT_FOR_SECONDS: Final = 30.0
 _MOST_KEPT: Final = 10_000  # names
 _TRIES: Final = 2
+_MOST_ADDRESSES: Final = 40  # a name server may give thousands, each of which is judged and tried
 _MOST_SERVICES: Final = 10
 
 Found = TypeVar("Found")
@@ -75,7 +76,7 @@ class Lookups:
     _under_way: dict[str, asyncio.Task[tuple[str, ...]]] = field(default_factory=dict)
 
     async def addresses(self, name: str) -> tuple[str, ...]:
-        """All addresses of a name, in the order in which to try them (RFC 6724). Raises HostUnknown."""
+        """The addresses of a name, at most 40, in the order in which to try them (RFC 6724). Raises HostUnknown."""
         name = name.lower()
         kept = self._kept.get(name)
         if kept is not None and self.monotonic() < kept.until:
@@ -154,7 +155,8 @@ class Lookups:
     async def _answer(self, name: str) -> tuple[str, ...]:
         found = await self._asked().getaddrinfo(name, family=AF_UNSPEC, type=SOCK_STREAM)
         addresses = (node.addr[0] for node in found.nodes)
-        return tuple(dict.fromkeys(each.decode() if isinstance(each, bytes) else each for each in addresses))
+        each_once = dict.fromkeys(each.decode() if isinstance(each, bytes) else each for each in addresses)
+        return tuple(each_once)[:_MOST_ADDRESSES]
 
     def _silence(self, name: str) -> NameServerSilent:
         return NameServerSilent(

@@ -15,6 +15,8 @@ _END_MARK: Final = 3
 _DIGITS: Final = re.compile(r"\d+")
 _MOST_READ: Final = 64  # refusals of a session, each of other words
 _LONGEST: Final = 1000  # characters of one that are remembered
+_MOST_SHOWN: Final = 256  # refusals of a session: to judge whether one may be shown takes half a millisecond
+_UNJUDGED: Final = "(withheld: too many different refusals in one session)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,19 @@ class Asked:
 def refusal(dialogue: Dialogue, status: Status) -> Refusal:
     """What a status of -ERR says of one message."""
     text = status.text  # judged before it may be withheld
-    return Refusal(dialogue.shown(text), response_code(text), _is_meant_for_all(text, dialogue.refusals_read))
+    shown = _shown(text, dialogue)
+    return Refusal(shown, response_code(text), _is_meant_for_all(text, dialogue.refusals_read))
+
+
+def _shown(text: str, dialogue: Dialogue) -> str:
+    """The words as they may be shown. All messages may be refused, and pipelined so: each text is judged once, and of
+    very many different ones the first."""
+    shown = dialogue.refusals_shown
+    if text not in shown:
+        if len(shown) >= _MOST_SHOWN:
+            return _UNJUDGED
+        shown[text] = dialogue.shown(text)
+    return shown[text]
 
 
 def _is_meant_for_all(text: str, read: dict[str, bool]) -> bool:

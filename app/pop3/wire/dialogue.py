@@ -47,7 +47,8 @@ class Dialogue:
     ``refusal``: what stood behind the last -ERR, if no +OK has come since: as it came, to be judged, not to be shown.
     Where the connection ends behind it, with answers outstanding, its words say why; within a login (``is_logging_in``)
     to whoever logs in, else here. ``capa_refused_at``: how many answers there were when CAPA was refused last, for some
-    hang up behind a command that they do not know. ``refusals_read``: which words to one message were meant for all.
+    hang up behind a command that they do not know. ``refusals_read``: which words to one message were meant for all;
+    ``refusals_shown``: as what such words may be shown.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Dialogue:
         self.refusal: str | None = None
         self.is_logging_in = False
         self.refusals_read: dict[str, bool] = {}
+        self.refusals_shown: dict[str, str] = {}
         self.answers = 0
         self.capa_refused_at: int | None = None
         self._are_ahead: deque[bool] = deque(

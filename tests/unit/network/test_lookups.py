@@ -43,6 +43,15 @@ async def test_all_addresses_of_a_name_are_found_in_any_case() -> None:
         assert server.asked == {"pop.example": 1}
 
 
+async def test_of_very_many_addresses_of_a_name_the_first_are_taken() -> None:
+    """Each is judged and tried."""
+    addresses = [f"192.0.2.{number}" for number in range(1, 61)]
+    async with FakeNameServer({"many.example": addresses}) as server, asking(server) as lookups:
+        found = await lookups.addresses("many.example")
+    assert len(set(found)) == 40
+    assert set(found) <= set(addresses)
+
+
 @pytest.mark.parametrize(
     "name", ["gone.example", "a..b", "x" * 300, "ä" * 70 + ".example", "", "empty.example"]
 )

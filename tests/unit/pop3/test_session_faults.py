@@ -418,6 +418,20 @@ async def test_sixty_four_kinds_of_refusals_are_read_and_no_more_of_a_server_tha
     assert meant_for_all == [1, len(words) - 1, len(words)]
 
 
+async def test_of_very_many_refusals_the_words_of_the_first_are_shown_and_none_that_repeat_a_secret(
+    drop: FakeMaildrop,
+) -> None:
+    words = [f"no message {number}" for number in range(1, 257)]
+    words += [f"not {drop.password}", "no message 300", "no message 7"]
+    instead = {f"RETR {number}": f"-ERR {said}".encode() for number, said in enumerate(words, 1)}
+    async with FakePop3Server(drop, faults=Faults(instead=instead)) as server, logged_in(server) as session:
+        refused = [reply.refused for reply in await all_of(session, len(words))]
+    shown = [one.text for one in refused if one is not None]
+    assert shown[:256] == words[:256]
+    assert [text.startswith("(withheld: ") for text in shown[256:]] == [True, True, False]
+    assert shown[-1] == "no message 7"
+
+
 async def test_a_refused_message_does_not_show_the_password_either(drop: FakeMaildrop) -> None:
     faults = Faults(instead={"RETR 2": b"-ERR " + drop.password.encode()})
     async with FakePop3Server(drop, faults=faults) as server, logged_in(server) as session:
