@@ -34,14 +34,11 @@ class End:
             self._meter.add(data.octets)
         else:
             self._meter.octets += len(data.octets)
-        if self._meter.octets > (self._listed or 0) and self._holds_file_end(data.octets):
-            self._has_inner_end |= _INNER_END.search(self._tail + data.octets) is not None
+        if self._meter.octets > (self._listed or 0):
+            self._has_inner_end |= _has_inner_end(self._tail + data.octets)
         self._tail = data.octets[-_CARRIED:]
         if self._has_inner_end and not self._is_alone:
             raise self._runs_on()
-
-    def _holds_file_end(self, octets: bytes) -> bool:
-        return FILE_END in octets or FILE_END in self._tail + octets[:_CARRIED]
 
     def is_here(self, held: bytes) -> bool:
         """Nothing has come for a second, and what is held ends with LF ``.`` CRLF."""
@@ -49,7 +46,7 @@ class End:
         if (
             not self._is_alone
             and self._meter.octets + len(held) > (self._listed or 0)
-            and _INNER_END.search(held)
+            and _has_inner_end(held)
         ):
             raise self._runs_on()
         size = self._meter.with_more(rest)
@@ -73,3 +70,11 @@ class End:
             "A message runs on into the next answers: the server may end it as its file lies on disk, with LF. It is "
             "asked for one message at a time now."
         )
+
+
+def _has_inner_end(octets: bytes) -> bool:
+    """Whether the expression finds something. It tries each line that is a lone dot: a letter may consist of them."""
+    if FILE_END not in octets:
+        return False
+    upper = octets.upper()
+    return any(FILE_END + status in upper for status in (b"+OK", b"-ERR")) and bool(_INNER_END.search(octets))
