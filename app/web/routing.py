@@ -38,7 +38,7 @@ _ALSO_CALLED = {  # what other services call it
     "mailbox": "mailbox_id", "sender": "from", "timeout": "wait", "headers": "header:<name>",
 }  # fmt: skip
 _READ_ONLY = frozenset(("GET", "HEAD"))
-_NO_BODY = frozenset((b"0", b"1", b"2"))  # octets
+_NO_BODY = frozenset((b"0", b"1", b"2", b"3", b"4"))  # octets
 _LONGEST_NAME = 100
 _MOST_FAULTS = 20
 _AT_ONCE = 64 * 1024  # octets: a larger document is read in a thread
@@ -236,7 +236,7 @@ def _query_families(dependant: Dependant) -> Iterator[QueryFamily]:
 
 def _refuse_body(headers: Iterable[tuple[bytes, bytes]]) -> None:
     """PURE  Raises 422 for a body where none is read: a filter or an option in it would not be applied. Many programs
-    send ``{}`` with every POST.
+    send ``{}`` or ``null`` with every POST.
     """
     for name, value in headers:
         if name == b"content-length" and value.strip() not in _NO_BODY:

@@ -23,6 +23,7 @@ def process(folder: Path, url: str, role: str) -> ServiceProcess:
         MAILDELTA_ROLE=role,
         MAILDELTA_SECRET_KEY=SECRET,
         MAILDELTA_TICK_SECONDS="0.2",
+        MAILDELTA_REPLY_TIMEOUT_SECONDS="600",  # processes start slowly on a busy machine
     )
 
 

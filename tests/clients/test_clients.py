@@ -36,7 +36,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def workshop(service: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the service's document, and beside it the programs that use clients of it."""
     folder = tmp_path_factory.mktemp("clients")
-    (folder / "openapi.json").write_bytes(httpx.get(f"{service}/openapi.json").raise_for_status().content)
+    (folder / "openapi.json").write_bytes(
+        httpx.get(f"{service}/openapi.json", timeout=60).raise_for_status().content
+    )
     (folder / "node_modules").symlink_to(HERE / "node_modules")
     for name in ("main_job.py", "main_job_hey_api.ts", "main_job_openapi_fetch.ts", "tsconfig.json"):
         shutil.copy(HERE / name, folder)

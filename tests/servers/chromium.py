@@ -11,7 +11,7 @@ from threading import Thread
 
 from tests.servers.processes import ServerMissing
 
-_SECONDS = 60
+_SECONDS = 200
 _OPTIONS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-extensions",
     "--mute-audio",

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import event, update
+from sqlalchemy import Engine, event, update
 from sqlmodel import Session, col, select
 
 from app import pop3
@@ -83,7 +83,7 @@ class Bench:
         self.maildrop = SimulatedMaildrop([Mail(b"id-%06d" % n, b"") for n in range(count)])
         self.now = NOW
         self.statements: list[str] = []
-        for engine in (self.database._read_engine, *self.database._write_engines.values()):
+        for engine in engines(self.database):
             event.listen(engine, "before_cursor_execute", self._note)
         self.tools = SyncTools(
             database=self.database,
@@ -230,3 +230,8 @@ class Bench:
         """End all of it."""
         self.tools.threads.close()
         self.database.close()
+
+
+def engines(database: Database) -> tuple[Engine, ...]:
+    """All that statements may go to."""
+    return database._read_engine, database._search_engine, *database._write_engines.values()

@@ -12,7 +12,7 @@ from sqlalchemy import event
 from app.ledger.lines import Known
 from app.ledger.repository import ROWS_PER_READ
 from app.mailboxes import repository as mailboxes
-from tests.simulator.bench import NOW, Bench
+from tests.simulator.bench import NOW, Bench, engines
 from tests.simulator.maildrop import Mail
 
 
@@ -103,7 +103,7 @@ async def test_a_poll_makes_no_statement_anew(tmp_path: Path) -> None:
     bench, executed = Bench(tmp_path, 10), list[Any]()
     bench.tools = replace(bench.tools, chance=lambda: 0.0)  # old polls are forgotten, too
     await bench.prepare()
-    for engine in (bench.database._read_engine, *bench.database._write_engines.values()):
+    for engine in engines(bench.database):
         event.listen(engine, "before_execute", lambda _connection, statement, *_: executed.append(statement))
     await bench.sync()
     once = {id(statement) for statement in executed}
