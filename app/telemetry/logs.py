@@ -40,13 +40,13 @@ def configure(settings: Settings, *more: Callable[..., Any]) -> None:
     )
     # The list that there is, changed in place: a logger that was used before keeps it.
     processors = structlog.get_config()["processors"]
-    processors[:] = [*shared, *ending]
-    level = settings.log_level.upper()
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    processors[:] = [_dropping_below(level), *shared, *ending]
     # Ours are written by structlog itself: a record of the standard library made around each took four times as long.
     structlog.configure(
         processors=processors,
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level)),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -64,6 +64,18 @@ def configure(settings: Settings, *more: Callable[..., Any]) -> None:
         logger.handlers, logger.propagate = [], name != "uvicorn.access"
     for name in ("alembic", "sqlalchemy", "asyncio", "httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _dropping_below(level: int) -> Callable[..., Any]:
+    """A processor, for that can be changed: a logger keeps the class that it was first used with."""
+    levels = {name.lower(): number for name, number in logging.getLevelNamesMapping().items()}
+
+    def drop(_logger: object, name: str, facts: Any) -> Any:
+        if levels[name] < level:
+            raise structlog.DropEvent
+        return facts
+
+    return drop
 
 
 class Sparse:

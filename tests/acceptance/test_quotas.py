@@ -101,7 +101,7 @@ async def test_a_disk_that_is_nearly_full_stops_syncs_and_leaves_the_rest_alone(
         in_days = {"mode": "delete_after_days", "days": 30}
         wrongs: list[dict[str, Any]] = [
             *({"quota": quota} for quota in ({"octets": 0}, {"messages": "many"}, {"size": 3}, 5)),
-            *({"quota": {name: value}} for name in ("octets", "messages") for value in (True, "10", 10.0)),
+            *({"quota": {name: value}} for name in ("octets", "messages") for value in (True, "10", 10.5)),
             *({"server_retention": in_days | {"days": days}} for days in (True, "30")),
             *({"local_retention": in_days | {"days": days}} for days in (True, "30")),
             *({"local_retention": in_days | {"keep_headers": value}} for value in (1, "yes")),

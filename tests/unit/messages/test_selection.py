@@ -25,7 +25,6 @@ def test_fields_leave_out_all_others_and_include_what_they_name() -> None:
     chosen = selected(["html"], ["id,text", "subject"], None, unless_asked=PARSED)
     assert chosen.include == {Include.TEXT, Include.HTML}
     assert chosen.fields == frozenset({"id", "subject"})
-    assert selected(None, [""], None, unless_asked=PARSED) == Selection(frozenset(), frozenset())
 
 
 @pytest.mark.parametrize(
@@ -37,6 +36,7 @@ def test_fields_leave_out_all_others_and_include_what_they_name() -> None:
         (None, ["subjekt"], "/query/fields", "did you mean 'subject'?"),
         (None, ["id,size"], "/query/fields", "did you mean 'octets'?"),
         (None, ["from_"], "/query/fields", "did you mean 'from'?"),
+        (None, [""], "/query/fields", "names no member"),
     ],
 )
 def test_a_name_that_is_none_is_refused_with_the_nearest(
@@ -64,7 +64,6 @@ def test_other_selections_have_other_words() -> None:
         selected(["text"], None, 5),
         selected(["text"], ["id"], None),
         selected(["text,html"], ["id"], None),
-        selected(None, [""], None),
     ]
     assert len({one.words for one in chosen}) == len(chosen)
     assert WHOLE.words == ""
