@@ -30,7 +30,8 @@ check: ## Exactly what CI runs
 check-clients: .venv/ready-dev tests/clients/node_modules/.package-lock.json ## Lint the OpenAPI document and use generated clients
 	@$(BIN)/pytest --numprocesses auto --dist loadfile tests/clients
 
-soak: .venv/ready-dev ## Play the simulated maildrop for long (SIMULATOR_EXAMPLES=2000)
+soak: .venv/ready-dev ## Play the simulated maildrop for long (SIMULATOR_EXAMPLES=2000), and all of its cases on PostgreSQL
+	@SIMULATOR_DATABASE=postgresql $(BIN)/pytest --timeout 0 --ignore tests/simulator/test_maildrop.py tests/simulator $(ARGS)
 	@SIMULATOR_EXAMPLES=$${SIMULATOR_EXAMPLES:-2000} $(BIN)/pytest --timeout 0 tests/simulator/test_maildrop.py $(ARGS)
 
 chaos: .venv/ready-dev ## Play mail and faults for long (CHAOS_MINUTES=600 rounds, CHAOS_SEED)

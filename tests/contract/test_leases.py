@@ -236,8 +236,8 @@ def test_only_the_check_of_a_lease_lets_anybody_write() -> None:
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    made = Bench(tmp_path, 0)
+async def bench(database_url: str) -> AsyncIterator[Bench]:
+    made = Bench(database_url, 0)
     await made.prepare(is_synced=False)
     made.maildrop.mails += [Mail(b"%d" % n, letter(f"mail {n}")) for n in range(3)]
     yield made

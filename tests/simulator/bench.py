@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine, event, update
@@ -65,8 +64,7 @@ class MortalDatabase(Database):
 class Bench:
     """A mailbox whose ledger knows ``count`` ids, and what a sync of it costs."""
 
-    def __init__(self, directory: Path, count: int) -> None:
-        url = f"sqlite:///{directory / f'{count}.sqlite'}"
+    def __init__(self, url: str, count: int) -> None:
         schemas.make_embedded(url)
         self._open(url, count)
 

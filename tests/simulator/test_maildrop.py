@@ -7,19 +7,25 @@ import tempfile
 from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache, partial
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlmodel import Session, select
 
 from app import pop3
 from app.access.reach import ALL_MAILBOXES
-from app.database.schema import upgrade
 from app.jobs.wakeups import Wakeups
 from app.ledger import repository as ledger
 from app.mailboxes import repository as mailboxes
@@ -33,6 +39,8 @@ from app.runs.models import SyncStatus, Trigger
 from app.sync.context import SyncTools as Tools
 from app.sync.retrieved.batches import MemoryBudget
 from app.sync.service import sync_mailbox
+from tests import schemas
+from tests.servers.postgres import Postgres
 from tests.simulator.bench import Killed, MortalDatabase
 from tests.simulator.maildrop import Mail, SimulatedMaildrop, letter, letters
 
@@ -42,23 +50,14 @@ SyncTools = partial(
 START = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 
 
-@lru_cache(maxsize=1)
-def empty_database() -> Path:
-    """A file with the newest schema, made once."""
-    path = Path(tempfile.mkdtemp()) / "empty.sqlite"
-    upgrade(f"sqlite:///{path}")
-    return path
-
-
 class MaildropMachine(RuleBasedStateMachine):
     """Arrivals, deletions, reuse, copies, windows, renamings, refusals, cut connections, kills; and syncs."""
 
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.directory = Path(tempfile.mkdtemp())
-        shutil.copy(empty_database(), self.directory / "data.sqlite")
-        self.database = MortalDatabase(f"sqlite:///{self.directory / 'data.sqlite'}")
+        self.url = self.make_database()
+        self.database = MortalDatabase(self.url)
         self.threads = FairThreads(1, name="prepare")
         self.now = START
         self.maildrop = SimulatedMaildrop()
@@ -93,6 +92,17 @@ class MaildropMachine(RuleBasedStateMachine):
         self.counts_ids = ids == "counted"
         self.maildrop.whims.ids_are_numbers = ids == "numbers"
 
+    def make_database(self) -> str:
+        """The URL of a database of its own with the newest schema."""
+        self.directory = Path(tempfile.mkdtemp())
+        url = f"sqlite:///{self.directory / 'data.sqlite'}"
+        schemas.make_embedded(url)
+        return url
+
+    def remove_database(self) -> None:
+        """Nobody uses it any more."""
+        shutil.rmtree(self.directory)
+
     def run(self, work: Any) -> Any:
         return self.loop.run_until_complete(work)
 
@@ -103,7 +113,7 @@ class MaildropMachine(RuleBasedStateMachine):
             self.database.close()
             self.threads.close()
             self.loop.close()
-            shutil.rmtree(self.directory)
+            self.remove_database()
 
     def fresh_id(self) -> bytes:
         self.serial += 1
@@ -463,13 +473,29 @@ class MaildropMachine(RuleBasedStateMachine):
             )
 
 
+def games(examples: int) -> settings:
+    """So many; CI plays the same each time, `make soak` others."""
+    return settings(
+        max_examples=examples,
+        stateful_step_count=30,
+        deadline=None,
+        derandomize="SIMULATOR_EXAMPLES" not in os.environ,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        phases=[Phase.generate] if os.environ.get("SIMULATOR_FAST") else list(Phase),
+    )
+
+
+EXAMPLES = int(os.environ.get("SIMULATOR_EXAMPLES", "40"))
 TestMaildrop = MaildropMachine.TestCase
-TestMaildrop.settings = settings(
-    max_examples=int(os.environ.get("SIMULATOR_EXAMPLES", "40")),
-    stateful_step_count=30,
-    deadline=None,
-    derandomize="SIMULATOR_EXAMPLES"
-    not in os.environ,  # CI plays the same games each time, `make soak` new ones
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-    phases=[Phase.generate] if os.environ.get("SIMULATOR_FAST") else list(Phase),
-)
+TestMaildrop.settings = games(EXAMPLES)
+
+
+def test_the_same_on_postgresql(postgres_server: Postgres, migrated_postgres_url: str) -> None:
+    class OnPostgresql(MaildropMachine):
+        def make_database(self) -> str:
+            return schemas.copy_of(migrated_postgres_url, postgres_server)
+
+        def remove_database(self) -> None:
+            postgres_server.drop_database(self.url)
+
+    run_state_machine_as_test(OnPostgresql, settings=games(max(EXAMPLES // 10, 1)))

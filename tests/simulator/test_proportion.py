@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +16,8 @@ from tests.simulator.maildrop import Mail
 
 
 @pytest.fixture(params=[100, 100_000])
-async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    made = Bench(tmp_path, request.param)
+async def bench(request: pytest.FixtureRequest, database_url: str) -> Any:
+    made = Bench(database_url, request.param)
     await made.prepare()
     yield made
     made.close()
@@ -82,9 +81,9 @@ async def test_any_other_listing_reads_each_line_of_the_ledger_once_in_pages(ben
 
 @pytest.mark.parametrize(("count", "is_followed"), [(199, False), (200, True)])
 async def test_a_sync_that_may_have_seen_only_a_window_is_followed_by_another(
-    tmp_path: Path, count: int, is_followed: bool
+    database_url: str, count: int, is_followed: bool
 ) -> None:
-    bench = Bench(tmp_path, 0)
+    bench = Bench(database_url, 0)
     await bench.prepare()
     bench.maildrop.mails = [Mail(b"w-%d" % n, b"Subject: %d\r\n\r\nx\r\n" % n) for n in range(count)]
     await bench.sync()
@@ -98,9 +97,9 @@ async def test_a_sync_that_may_have_seen_only_a_window_is_followed_by_another(
     bench.close()
 
 
-async def test_a_poll_makes_no_statement_anew(tmp_path: Path) -> None:
+async def test_a_poll_makes_no_statement_anew(database_url: str) -> None:
     """To make one and the key that it is cached by takes longer than to execute it."""
-    bench, executed = Bench(tmp_path, 10), list[Any]()
+    bench, executed = Bench(database_url, 10), list[Any]()
     bench.tools = replace(bench.tools, chance=lambda: 0.0)  # old polls are forgotten, too
     await bench.prepare()
     for engine in engines(bench.database):

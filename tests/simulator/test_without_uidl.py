@@ -1,6 +1,5 @@
 """A server without UIDL: what a message is stands in for its id."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +9,8 @@ from tests.simulator.maildrop import Mail, letters
 
 
 @pytest.fixture(params=["TOP", "no TOP"])
-async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    made = Bench(tmp_path, 0)
+async def bench(request: pytest.FixtureRequest, database_url: str) -> Any:
+    made = Bench(database_url, 0)
     made.maildrop.whims.has_uidl = False
     made.maildrop.whims.has_top = request.param == "TOP"
     await made.prepare()
