@@ -16,7 +16,8 @@ _MOST_HEAD = 32 * 1024
 
 @dataclass(frozen=True, slots=True)
 class RowMaker:
-    """Makes the rows of one maildrop at one moment. Every row has every column: they are written in bulk.
+    """Makes the rows of one maildrop at one moment. Every row has every column: they are written in bulk. ``was`` is
+    none: the line that a message had under another unique-id.
 
     ``baseline_reason``: why messages are baseline, where it was decided.
     """
@@ -32,6 +33,7 @@ class RowMaker:
             "generation": self.maildrop.generation,
             "unique_id": candidate.unique_id,
             "occurrence": candidate.occurrence,
+            "was": None,
             "octets": candidate.octets,
             "state": state.value,
             "first_seen_at": self.now,
@@ -98,6 +100,7 @@ class RowMaker:
             candidate,
             line.state,
             occurrence=candidate.occurrence if is_renamed else line.occurrence,
+            was=line.entry_id if is_renamed else None,
             message_seq=line.message_seq,
             attempts=line.attempts,
             next_attempt_at=line.next_attempt_at,

@@ -157,9 +157,8 @@ def adopt_maildrop(db: Session, mailbox_id: MailboxId, earlier: int, current: in
 
 def judge_again(db: Session, mailbox_id: MailboxId, now: datetime) -> None:
     """The criteria changed: what they filtered are candidates again."""
-    table = SQLModel.metadata.tables["unique_ids"]
-    filtered = (table.c.mailbox_id == mailbox_id) & (table.c.state == EntryState.FILTERED.value)
-    db.execute(update(table).where(filtered).values(next_attempt_at=now))
+    filtered = (LEDGER.c.mailbox_id == mailbox_id) & (LEDGER.c.state == EntryState.FILTERED.value)
+    db.execute(update(LEDGER).where(filtered).values(next_attempt_at=now))
 
 
 def forget_missing(db: Leased, mailbox_id: MailboxId, *, before: datetime) -> None:
@@ -178,7 +177,7 @@ def import_baseline(
     db: Session, maildrop: MaildropId, ids: Collection[bytes], *, reason: str, now: datetime
 ) -> int:
     """Make ids known that another client has seen; those that are known stay as they are. How many were new."""
-    table, mailbox_id = SQLModel.metadata.tables["unique_ids"], maildrop.mailbox_id
+    mailbox_id = maildrop.mailbox_id
     known = {line.unique_id for line in read_part(db, maildrop, ids=ids)}
     earlier = earlier_occurrences(db, maildrop, ids=ids)
     row = {
@@ -190,13 +189,13 @@ def import_baseline(
         "is_wanted": False,
         "reason": reason,
     }
-    statement = _insert(db)(table).on_conflict_do_nothing(
+    statement = _insert(db)(LEDGER).on_conflict_do_nothing(
         index_elements=["mailbox_id", "unique_id", "occurrence"]
     )
     rows = [
         row | {"unique_id": one, "occurrence": earlier.get(one, 0) + 1} for one in ids if one not in known
     ]
-    made = db.connection().execute(statement.returning(table.c.id), rows).all() if rows else ()
+    made = db.connection().execute(statement.returning(LEDGER.c.id), rows).all() if rows else ()
     forget_listing_digest(db, mailbox_id)
     return len(made)
 
@@ -239,12 +238,24 @@ def write_entries(db: Leased, rows: Sequence[dict[str, Any]]) -> None:
     """
     if not rows:
         return
+    rows = _with_first_sightings(db, rows)
     names = [name for name in rows[0] if any(row[name] is not None for row in rows)]
     dialect = db.get_bind().dialect.name
     if dialect == "postgresql" and len(rows) >= _WORTH_ONE_STATEMENT and not _are_some_twice(rows):
         _write_at_once(db, names, rows)
         return
     _written(dialect).change_each(db, [{name: row[name] for name in names} for row in rows])
+
+
+def _with_first_sightings(db: Leased, rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """The rows; a message under a new unique-id was seen first under the one that it had."""
+    if not (lines := [row["was"] for row in rows if row.get("was") is not None]):
+        return rows
+    seen: dict[EntryId, datetime] = {}
+    for some in slices(lines):
+        found = select_columns(LEDGER.c.id, LEDGER.c.first_seen_at).where(LEDGER.c.id.in_(some))
+        seen |= {row[0]: row[1] for row in db.execute(found)}
+    return [row | {"was": None, "first_seen_at": seen.get(row["was"], row["first_seen_at"])} for row in rows]
 
 
 def _are_some_twice(rows: Sequence[dict[str, Any]]) -> bool:
@@ -285,18 +296,9 @@ def _or_changed(insert: Any) -> Any:
     """The same, which changes a line that is there already."""
     new, old = insert.excluded, LEDGER.c
     given = (
-        *(
-            "state",
-            "octets",
-            "message_seq",
-            "attempts",
-            "headers_sha256",
-            "content_sha256",
-            "is_whole",
-            "doubt",
-        ),
+        "state", "octets", "message_seq", "attempts", "headers_sha256", "content_sha256", "is_whole", "doubt",
         "doubtful_sha256",
-    )
+    )  # fmt: skip
     # What was noted when the stored copy went, while a sync went on with what it had read before.
     noted = ("names_sha256", "head_octets", "body_sha256")
     is_same_copy = new.message_seq == old.message_seq
@@ -329,10 +331,9 @@ def mark_missing(
     db: Leased, entries: Sequence[EntryId], *, now: datetime, last_seen_at: datetime | None
 ) -> None:
     """Note that the last listing did not show these. They stay known."""
-    table = SQLModel.metadata.tables["unique_ids"]
     for ids in slices(entries):
         values = {"missing_since": now, "last_seen_at": last_seen_at}
-        db.execute(update(table).where(table.c.id.in_(ids)).values(values))
+        db.execute(update(LEDGER).where(LEDGER.c.id.in_(ids)).values(values))
 
 
 def entries(
@@ -359,7 +360,7 @@ def counts_by_state(
 ) -> list[tuple[MailboxId, str, int, int, int]]:
     """For each mailbox and state: how many ledger lines, how many of them are missing on the server, and of how many
     others the stored copy is not confirmed whole."""
-    table = SQLModel.metadata.tables["unique_ids"].c
+    table = LEDGER.c
     is_kept = and_(table.is_whole.is_(False), table.missing_since.is_(None))
     query = (
         select_columns(

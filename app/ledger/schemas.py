@@ -25,7 +25,9 @@ class UniqueIdAnswer(BaseModel):
     )
     state: EntryState = Field(description="What became of it.")
     octets: int | None = Field(examples=[52190], description="As LIST said.")
-    first_seen_at: UtcTime = Field(description="When a listing showed it first.")
+    first_seen_at: UtcTime = Field(
+        description="When a listing showed the message first, under this unique-id or another."
+    )
     last_seen_at: UtcTime | None = Field(description="When a listing showed it last.")
     missing_since: UtcTime | None = Field(
         examples=[None], description="When a listing first lacked it; null: it is on the server."

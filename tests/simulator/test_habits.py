@@ -217,6 +217,22 @@ async def test_what_a_server_keeps_after_deletion_stays_known_when_its_id_change
     assert await bench.subjects() == ["alarm"]
 
 
+@pytest.mark.parametrize("count", [1, 3, 9])
+async def test_days_until_deletion_do_not_begin_anew_under_a_new_id(bench: Bench, count: int) -> None:
+    """Also that of one alone, which is recognised once it is retrieved."""
+    put(bench, *[f"mail {n}" for n in range(count)])
+    await bench.sync()
+    await bench.change(server_retention={"mode": "delete_after_days", "days": 3})
+    bench.now += 48 * HOUR
+    for mail in bench.maildrop.mails:
+        mail.unique_id = b"new-" + mail.unique_id
+    put(bench, "later", first=50)
+    assert (await bench.sync())["retrieved"] == 1
+    bench.now += 25 * HOUR
+    assert (await bench.sync())["deleted"] == count
+    assert [mail.subject for mail in bench.maildrop.mails] == ["later"]
+
+
 async def test_a_scanner_between_retrieval_and_deletion_does_not_keep_the_message(bench: Bench) -> None:
     put(bench, "a", "b")
     await bench.sync()
