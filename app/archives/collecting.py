@@ -103,7 +103,7 @@ class Letter:
 def letters_of(bodies: Sequence[Body], indexed: IndexedHeaders) -> Steps[list[Letter]]:
     """Pack and summarise: one message is one step. ``indexed``: header fields that can be searched for."""
     found = []
-    for body, packed in zip(bodies, Packer().pack(bodies), strict=True):
+    for body, packed in zip(bodies, (yield from Packer().packing(bodies)), strict=True):
         prepared = prepare(packed, unique_id=b"", occurrence=1, indexed=indexed)
         marks, octets = _on_the_wire(body, packed, prepared)
         found.append(Letter(replace(prepared, unique_id=imported_id(marks.content)), marks, octets))

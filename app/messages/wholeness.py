@@ -9,9 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from io import SEEK_END
 from typing import IO, Final
 
 from app.pop3.transaction.answers import Ending
+from app.pop3.transaction.listing import Sliced
 from app.pop3.transaction.sizes import Meter, Size
 
 SLACK: Final = 256  # octets
@@ -147,24 +149,28 @@ def usable(listed: int | None, total: int) -> int | None:
     return None if listed is None or 0 < total < listed - SLACK else listed
 
 
-def measured(
+def measuring(
     body: bytes | IO[bytes],
     *,
     listed: int | None = None,
     digest: bytes = b"",
     ending: Ending = Ending.ANSWERED,
     has_inner_end: bool = False,
-) -> Copy:
-    """Measure a body; a file from its beginning. One that is just as long as ``listed`` needs no look at its lines."""
-    if isinstance(body, bytes) and len(body) == listed:
-        size = Size(octets=listed, lf=listed, crlf=listed, dots=0)
-        return Copy(size, _head_length(body), digest, ending, has_inner_end)
+) -> Sliced[Copy]:
+    """Measure a body in steps of some milliseconds; a file from its beginning. One that is just as long as ``listed``
+    needs no look at its lines."""
+    length = _length(body)
+    blocks = _blocks(body)
+    start = next(blocks, b"")
+    if length == listed:
+        size = Size(octets=length, lf=length, crlf=length, dots=0)
+        return Copy(size, _head_length(start), digest, ending, has_inner_end)
     meter = Meter()
-    start: bytes | None = None
-    for block in _blocks(body):
-        start = block if start is None else start
+    meter.add(start)
+    for block in blocks:
+        yield
         meter.add(block)
-    return Copy(meter.size, _head_length(start or b""), digest, ending, has_inner_end)
+    return Copy(meter.size, _head_length(start), digest, ending, has_inner_end)
 
 
 def fit(copy: Copy, listed: int | None) -> Fit:
@@ -278,6 +284,10 @@ def _by_size(copy: Copy, listed: int | None, habit: Habit) -> Wholeness:
 
 def _slack(size: Size) -> int:
     return size.dots + _END_MARK + SLACK
+
+
+def _length(body: bytes | IO[bytes]) -> int:
+    return len(body) if isinstance(body, bytes) else body.seek(0, SEEK_END)
 
 
 def _blocks(body: bytes | IO[bytes]) -> Iterator[bytes]:

@@ -4,9 +4,12 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Generator
+from copy import copy
+from functools import partial
 from threading import Condition, Thread
 from typing import Any, TypeVar
 
+from app.reading.cost import Rest, no_rest
 from app.reading.shares import Owner, Shares
 
 Result = TypeVar("Result")
@@ -34,15 +37,35 @@ class FairThreads:
         self._shares: Shares[_Job] = Shares()
         self._changed = Condition()  # its lock is that of the next two as well
         self._is_closed = False
+        self._rest: Rest = no_rest
         self._threads = [Thread(target=self._work, name=f"{name}_{n}", daemon=True) for n in range(threads)]
         for thread in self._threads:
             thread.start()
+
+    def resting(self, rest: Rest) -> "FairThreads":
+        """The same threads for work that rests after each of its turns there."""
+        other = copy(self)
+        other._rest = rest
+        return other
 
     async def run(self, owner: Owner, work: Steps[Result]) -> Result:
         """The result of the work. Who is cancelled goes on only when no thread is at it any more.
 
         Raises what the work raises, and TurnsClosed.
         """
+        if self._rest is no_rest:
+            return await self._run(owner, work)
+        with contextlib.closing(work):
+            while True:
+                turn = partial(_go_on, work, self._seconds)
+                has_ended, result, cost = await self._run(owner, _one_step(turn))
+                if rest := self._rest(cost):
+                    await asyncio.sleep(rest)
+                if has_ended:
+                    done: Result = result
+                    return done
+
+    async def _run(self, owner: Owner, work: Steps[Result]) -> Result:
         job = _Job(work, asyncio.get_running_loop())
         with self._changed:
             if self._is_closed:
@@ -107,6 +130,18 @@ def _one_step(func: Callable[[], Result]) -> Steps[Result]:
     result = func()
     yield
     return result
+
+
+def _go_on(work: Steps[Any], seconds: Callable[[], float]) -> tuple[bool, Any, float]:
+    """A turn of the work; whether it has ended, with what, and what the turn has cost."""
+    began = seconds()
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return True, end.value, seconds() - began
+        if (cost := seconds() - began) >= _SLICE_SECONDS:
+            return False, None, cost
 
 
 class _Job:

@@ -51,7 +51,7 @@ async def sync_mailbox(
     """
     slot = slot or WorkerSlot(claim.server, claim.pace, tools.server_limits)
     took = slot.work.took
-    tools = replace(tools, slices=tools.slices.resting(took))
+    tools = replace(tools, slices=tools.slices.resting(took), threads=tools.threads.resting(took))
     lease = Lease(claim, tools.database, clock=tools.clock, seconds=tools.lease_seconds, rest=took)
     started = begun.at if begun is not None else tools.clock()
     findings = Findings(started, pop3.Transcript() if tools.transcripts else None)

@@ -7,6 +7,8 @@ from typing import IO, Any
 
 import zstandard
 
+from app.pop3.transaction.listing import Sliced, in_one_go
+
 BLOCK_OCTETS = 4 * 1024 * 1024
 _LEVEL = 1  # mail is mostly base64: higher levels cost five times as much for some percent
 _KEEPS_LOCK = 2047  # octets that hashlib digests without giving the interpreter's lock away
@@ -33,18 +35,24 @@ class Packer:
         self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
 
     def pack(self, bodies: Sequence[bytes | IO[bytes]]) -> list[Packed]:
+        """``packing`` in one go."""
+        return in_one_go(self.packing(bodies))
+
+    def packing(self, bodies: Sequence[bytes | IO[bytes]]) -> Sliced[list[Packed]]:
         """Compress and digest each. ``head`` is what the summary is made from: all of it, unless it is large.
 
-        All are compressed in one call, for each call gives the interpreter's lock away and has to wait for it again.
+        All are compressed in one call, for each call gives the interpreter's lock away and has to wait for it again;
+        but each block of a large one is a step by itself.
         """
         whole = [body for body in bodies if isinstance(body, bytes)]
         blocks = iter(self._compressed(whole))
-        return [
-            Packed(_sha256(body), len(body), 1, next(blocks), None, body)
-            if isinstance(body, bytes)
-            else self._pack_file(body)
-            for body in bodies
-        ]
+        packed = []
+        for body in bodies:
+            if isinstance(body, bytes):
+                packed.append(Packed(_sha256(body), len(body), 1, next(blocks), None, body))
+            else:
+                packed.append((yield from self._packing_file(body)))
+        return packed
 
     def rest(self, body: IO[bytes]) -> Iterator[tuple[int, bytes]]:
         """The blocks after the first of a large message, numbered, one at a time."""
@@ -62,7 +70,7 @@ class Packer:
         places = iter(range(len(full)))
         return [blocks[next(places)].tobytes() if body else self._compressor.compress(b"") for body in bodies]
 
-    def _pack_file(self, body: IO[bytes]) -> Packed:
+    def _packing_file(self, body: IO[bytes]) -> Sliced[Packed]:
         body.seek(0)
         digest, octets, blocks, first, head = sha256(), 0, 0, b"", b""
         while block := body.read(BLOCK_OCTETS):
@@ -71,8 +79,9 @@ class Packer:
             digest.update(block)
             octets += len(block)
             blocks += 1
+            yield
         if not blocks:
-            return self.pack([b""])[0]
+            return (yield from self.packing([b""]))[0]
         return Packed(digest.digest(), octets, blocks, first, body if blocks > 1 else None, head)
 
 

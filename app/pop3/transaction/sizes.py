@@ -2,6 +2,9 @@
 
 from copy import copy
 from dataclasses import dataclass
+from typing import Final
+
+_AT_ONCE: Final = 64 * 1024  # octets that are counted while the interpreter's lock is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +42,15 @@ class Meter:
 
     def add(self, block: bytes) -> None:
         """The next block."""
+        for start in range(0, len(block), _AT_ONCE):
+            self._count(block[start : start + _AT_ONCE])
+
+    def _count(self, block: bytes) -> None:
         self.octets += len(block)
         self._pairs += block.count(b"\r\n") + (self._before == b"\r" and block.startswith(b"\n"))
         self._ends += block.count(b"\n")
         self._dots += block.count(b"\n.") + (self._before == b"\n" and block.startswith(b"."))
-        self._before = block[-1:] or self._before
+        self._before = block[-1:]
 
     @property
     def size(self) -> Size:

@@ -18,7 +18,7 @@ from app.ledger.lines import Candidate
 from app.messages.indexed.indexed_headers import NO_HEADERS, IndexedHeaders
 from app.messages.intake import Prepared, prepare
 from app.messages.letters.contents import Packed, Packer
-from app.messages.wholeness import WHOLE, Copy, Wholeness, measured
+from app.messages.wholeness import WHOLE, Copy, Wholeness, measuring
 from app.reading.shares import Owner
 from app.reading.threads import FairThreads, Steps
 
@@ -154,11 +154,12 @@ class Batches:
             _close(replies)
 
     def _prepare(self, replies: Sequence[tuple[Candidate, pop3.Retrieved]]) -> Steps[list[Outcome]]:
-        """Make outcomes of replies, in a thread: one message is one step."""
-        packed = iter(Packer().pack([reply.body for _candidate, reply in replies if reply.body is not None]))
+        """Make outcomes of replies, in a thread: one message is one step, a large one several."""
+        bodies = [reply.body for _candidate, reply in replies if reply.body is not None]
+        packed = iter((yield from Packer().packing(bodies)))
         outcomes = []
         for candidate, reply in replies:
-            outcomes.append(self._judged(_outcome(candidate, reply, packed, self._indexed)))
+            outcomes.append(self._judged((yield from _outcome(candidate, reply, packed, self._indexed))))
             yield
         return outcomes
 
@@ -174,7 +175,7 @@ def _close(replies: Sequence[tuple[Candidate, pop3.Retrieved]]) -> None:
 
 def _outcome(
     candidate: Candidate, reply: pop3.Retrieved, packed: Iterator[Packed], indexed: IndexedHeaders
-) -> Outcome:
+) -> Steps[Outcome]:
     if reply.refused is not None:
         return Outcome(candidate, None, reason=f"the server refused it: {reply.refused.text}"[:1000])
     if reply.too_large:
@@ -183,7 +184,7 @@ def _outcome(
     message = prepare(
         next(packed), unique_id=candidate.unique_id, occurrence=candidate.occurrence, indexed=indexed
     )
-    copy = measured(
+    copy = yield from measuring(
         reply.body,
         listed=candidate.octets,
         digest=message.packed.sha256,

@@ -2,24 +2,31 @@
 
 from dataclasses import replace
 from io import BytesIO
+from typing import IO
 
 import pytest
 
 from app.messages.wholeness import (
     Before,
+    Copy,
     Doubt,
     Fit,
     Habit,
     fit,
-    measured,
+    measuring,
     usable,
     wholeness_of,
 )
+from app.pop3 import in_one_go
 
 HEAD = b"Subject: x\r\nFrom: a@example.org\r\n"
 WHOLE = HEAD + b"\r\n" + b"A line of the letter.\r\n" * 400
 LF = WHOLE.replace(b"\r\n", b"\n")
 LF_HABIT = Habit({Fit.LF: 3})
+
+
+def measured(body: bytes | IO[bytes], *, listed: int | None = None, digest: bytes = b"") -> Copy:
+    return in_one_go(measuring(body, listed=listed, digest=digest))
 
 
 def doubt(body: bytes, listed: int | None, habit: Habit | None = None) -> Doubt | None:
@@ -85,6 +92,14 @@ def test_a_body_is_measured_alike_however_it_is_cut_into_blocks(at: int) -> None
 
     cut = measured(Slow(body))
     assert cut.size == whole.size
+
+
+def test_a_large_body_is_measured_in_steps_and_one_as_long_as_list_said_is_not_read() -> None:
+    body = WHOLE * 200
+    assert len(list(measuring(BytesIO(body), listed=len(body) - 1))) == len(body) // (512 * 1024)
+    assert list(measuring(BytesIO(body), listed=len(body))) == []
+    copy = measured(BytesIO(body), listed=len(body))
+    assert (copy.size.octets, copy.head) == (len(body), len(HEAD))
 
 
 def test_a_habit_takes_twenty_messages_to_be_one() -> None:

@@ -87,6 +87,47 @@ async def test_an_ordinary_batch_is_not_put_down(one: FairThreads, clock: Clock)
     assert letters.order == ["a"] * 20 + ["b"] * 20
 
 
+async def test_work_rests_after_each_of_its_turns_and_others_go_on_meanwhile(
+    one: FairThreads, clock: Clock
+) -> None:
+    letters, costs = Letters(clock), list[float]()
+
+    def rest(cost: float) -> float:
+        costs.append(cost)
+        return 1e-9  # any: the loop goes on with others
+
+    slow = asyncio.create_task(one.resting(rest).run(("slow",), letters.of("slow", 3, 0.5)))
+    while not letters.order:
+        await asyncio.sleep(0)
+    quick = asyncio.create_task(one.run(("quick",), letters.of("quick", 1, 0.0)))
+    assert [await slow, await quick] == ["slow", "quick"]
+    assert letters.order.index("quick") < 3
+    assert costs == [0.5, 0.5, 0.5, 0.0]
+
+
+async def test_work_that_rests_is_closed_when_it_is_cancelled(one: FairThreads, clock: Clock) -> None:
+    is_resting, is_closed = asyncio.Event(), list[bool]()
+
+    def work() -> Steps[None]:
+        try:
+            while True:
+                clock.now += 1
+                yield
+        finally:
+            is_closed.append(True)
+
+    def rest(_cost: float) -> float:
+        is_resting.set()
+        return 60.0
+
+    task = asyncio.create_task(one.resting(rest).run(("a",), work()))
+    await is_resting.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert is_closed == [True]
+
+
 async def test_an_error_is_told_and_the_thread_goes_on(one: FairThreads) -> None:
     def broken() -> Steps[None]:
         yield
