@@ -19,7 +19,8 @@ class Core:
     """The few things that all features need; made once, by ``main``.
 
     ``clock`` gives the time in UTC, ``monotonic`` seconds. ``has_secrets``: the service has its secret key.
-    ``work_is_due`` tells the workers that something is queued.
+    ``work_is_due`` tells all workers that something is queued, ``sync_is_due`` that it is one sync: a worker in this
+    process that has room takes it up by itself.
     """
 
     settings: Settings
@@ -29,6 +30,7 @@ class Core:
     monotonic: Callable[[], float]
     has_secrets: bool
     work_is_due: Callable[[], None]
+    sync_is_due: Callable[[], None]
     traces: Traces
     metrics: Metrics
 

@@ -88,6 +88,12 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
         if not vault.is_closed:
             wakeups.work.fire()
 
+    def sync_is_due() -> None:
+        if runner.has_room and not vault.is_closed:
+            wakeups.work.fire_here()
+        else:
+            work_is_due()
+
     core = Core(
         settings=settings,
         database=database,
@@ -96,6 +102,7 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
         monotonic=time.monotonic,
         has_secrets=not vault.is_closed,
         work_is_due=work_is_due,
+        sync_is_due=sync_is_due,
         traces=traces,
         metrics=Metrics(),
     )

@@ -15,6 +15,7 @@ def build(core: Core) -> Feature:
         database=core.database,
         wakeups=core.wakeups,
         work_is_due=core.work_is_due,
+        sync_is_due=core.sync_is_due,
         clock=core.clock,
         monotonic=core.monotonic,
         transcripts=core.settings.transcripts,

@@ -47,13 +47,14 @@ _EVENTS = stream_of(SyncAnswer, of_what="sync", example='{"id": "syn_12", "statu
 class SyncRoutes:
     """What the routes of syncs work with.
 
-    ``work_is_due`` tells the workers that something is queued. ``transcripts``: whether the settings have failed syncs
+    ``work_is_due`` and ``sync_is_due``: see ``Core``. ``transcripts``: whether the settings have failed syncs
     keep theirs.
     """
 
     database: Database
     wakeups: Wakeups
     work_is_due: Callable[[], None]
+    sync_is_due: Callable[[], None]
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
     transcripts: bool
@@ -127,7 +128,7 @@ async def sync_mailbox(
         database=feature.database,
         wakeups=feature.wakeups,
         monotonic=feature.monotonic,
-        work_is_due=feature.work_is_due,
+        sync_is_due=feature.sync_is_due,
     )
     answer = schemas.answer(row)
     return Response(

@@ -26,16 +26,16 @@ async def until_ended(
     database: Database,
     wakeups: Wakeups,
     monotonic: Callable[[], float],
-    work_is_due: Callable[[], None],
+    sync_is_due: Callable[[], None],
 ) -> Sync:
-    """The sync when it has ended, or as it is after ``wait`` seconds; the workers are told of it at once.
+    """The sync when it has ended, or as it is after ``wait`` seconds; a worker is told of it at once.
 
     ``reach_now`` is asked after each wait: what it raises ends it.
     """
     deadline = monotonic() + wait
     sync_id = SyncId(row.id or 0)
     ticket = wakeups.syncs_ended.ticket(sync_id)
-    work_is_due()
+    sync_is_due()
     while row.status in ACTIVE and (remaining := deadline - monotonic()) > 0:
         await Wakeup.wait(ticket, at_most=remaining)
         ticket = wakeups.syncs_ended.ticket(sync_id)

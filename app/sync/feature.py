@@ -26,7 +26,7 @@ def build(core: Core, *, tools: SyncTools) -> Feature:
     settings = core.settings
     serves = LedgerRoutes(
         tools=tools,
-        work_is_due=core.work_is_due,
+        sync_is_due=core.sync_is_due,
         clock=core.clock,
         has_secrets=core.has_secrets,
         import_limits=BodyLimits(settings.max_import_octets, settings.body_timeout_seconds),

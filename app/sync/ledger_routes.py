@@ -84,7 +84,7 @@ class LedgerRoutes:
     """What the routes of the ledger work with. ``one_import``: many at once need no more memory than one."""
 
     tools: SyncTools
-    work_is_due: Callable[[], None]
+    sync_is_due: Callable[[], None]
     clock: Callable[[], datetime]
     has_secrets: bool
     import_limits: BodyLimits
@@ -170,7 +170,7 @@ async def retrieve_unique_id(
         database=tools.database,
         wakeups=tools.wakeups,
         monotonic=tools.monotonic,
-        work_is_due=feature.work_is_due,
+        sync_is_due=feature.sync_is_due,
     )
     response.status_code = 202 if row.status in ACTIVE else 200
     answer = schemas.answer(row)
@@ -245,7 +245,7 @@ async def rebaseline_mailbox(
         raise invalid_request("/unknown", "say what unknown messages are, or ask with dry_run=true")
     unknown = decision.unknown if decision and not dry_run else None
     told = await inspection.rebaseline(number, reach=reach, decision=unknown, tools=feature.tools)
-    feature.work_is_due()
+    feature.sync_is_due()
     return told
 
 

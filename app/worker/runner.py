@@ -79,6 +79,11 @@ class SyncRunner:
         """How many syncs run here now."""
         return len(self._running)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether it runs, and takes up what is asked for next: half of its places are free, some of each pace."""
+        return self._claiming is not None and not self._is_stopping and 2 * self.under_way < self.concurrency
+
     async def start(self) -> None:
         """Take up the work. What this worker held when it was killed is queued again first, before its lease ends."""
         count = await self.database.write(partial(claims.release_worker, worker=self.worker))

@@ -19,7 +19,7 @@ from app.jobs import bell as bells
 from app.jobs import wakeups as wakeups_module
 from app.jobs.bell import Bell, payload_of, read
 from app.jobs.wakeups import Wakeups
-from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
+from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server, Faults, Gate
 from tests.servers.postgres import Postgres
 from tests.service import Client, running, settings_for
 
@@ -254,6 +254,29 @@ async def test_an_ask_reaches_workers_and_its_end_and_its_mail_reach_who_waits_e
             answer = await client.http.post(f"/mailboxes/{mailbox_id}/sync", params={"wait": 50})
             assert answer.json()["status"] == "succeeded"
             assert len((await poll).json()["items"]) == 1
+
+
+async def test_who_has_room_takes_up_a_sync_without_waking_other_workers(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would claim, one after the other, and all but one in vain."""
+    rung: list[str] = []
+    monkeypatch.setattr(Bell, "ring", lambda _self, name, _about=None: rung.append(name))
+    common: dict[str, Any] = {"database_url": postgres_url, "secret_key": "s" * 32, "tick_seconds": 600.0}
+    drop, gate = FakeMaildrop(), Gate()
+    async with (
+        FakePop3Server(drop) as server,
+        FakePop3Server(drop, faults=Faults(hold={"STAT": gate})) as held,
+        running(settings_for(tmp_path, sync_concurrency=2, **common)) as client,
+    ):
+        mailbox_id, waiting = await client.register(drop, server), await client.register(drop, held)
+        assert (await client.sync(mailbox_id))["status"] == "succeeded"
+        assert "work" not in rung
+        await client.http.post(f"/mailboxes/{waiting}/sync")
+        await woken(gate.reached)
+        await client.http.post(f"/mailboxes/{mailbox_id}/sync")
+        assert "work" in rung  # half of its places are taken
+        gate.opened.set()
 
 
 async def test_a_bell_that_is_lost_costs_some_seconds_and_nothing_else(
