@@ -6,7 +6,7 @@ from typing import Final
 
 from app.reading.allowance import Allowance
 
-SHARE: Final = 0.25  # of one core, for all long work of a worker together
+SHARE: Final = 0.125  # of one core, for all long work of a worker together
 FREE_SECONDS: Final = 0.02  # of processor time, for each session; what costs more is long
 SECONDS_PER_OCTET: Final = 1 / (192 * 1024 * 1024)  # to take it in, find its end and keep it
 SECONDS_PER_ARRIVAL: Final = 12e-6  # to be woken for octets, however few: some servers send each by itself
