@@ -1,6 +1,5 @@
 """Where a message ends that may end as a file with LF does."""
 
-import re
 from typing import Final
 
 from app.pop3.errors import BodyRunsOn
@@ -8,9 +7,9 @@ from app.pop3.transaction.answers import Ending, Retrieved
 from app.pop3.transaction.sizes import Meter
 from app.pop3.wire.protocol import FILE_END, Data
 
-# The end of a file with LF, and the next answer behind it, or nothing yet. Whoever gets bare LF into a letter can forge
-# it: so it is never an end by itself.
-_INNER_END: Final = re.compile(rb"(?<!\r)\n\.\r\n(?:\+OK|-ERR)", re.IGNORECASE)
+# The end of a file with LF, and the next answer behind it. Whoever gets bare LF into a letter can forge it: so it is
+# never an end by itself.
+_INNER_ENDS: Final = (FILE_END + b"+OK", FILE_END + b"-ERR")
 _CARRIED: Final = 16
 
 
@@ -73,8 +72,11 @@ class End:
 
 
 def _has_inner_end(octets: bytes) -> bool:
-    """Whether the expression finds something. It tries each line that is a lone dot: a letter may consist of them."""
+    """Whether there is such an end behind bare LF: more of them than behind CRLF.
+
+    Counted, and not tried at each line that is a lone dot: a letter may consist of them, and of ends behind CRLF.
+    """
     if FILE_END not in octets:
         return False
     upper = octets.upper()
-    return any(FILE_END + status in upper for status in (b"+OK", b"-ERR")) and bool(_INNER_END.search(octets))
+    return any(upper.count(end) > upper.count(b"\r" + end) for end in _INNER_ENDS)
