@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256 as new_sha256
-from typing import Any
+from typing import IO, Any
 
 import structlog
 from sqlmodel import Session
@@ -143,8 +143,7 @@ def store(
     repository.add_contents(db, [_content_row(message.packed) for message in batch])
     for message in batch:
         if message.packed.rest is not None:
-            blocks = Packer().rest(message.packed.rest)
-            repository.add_blocks(db, message.packed.sha256, blocks)
+            _complete(db, message.packed, message.packed.rest)
     rows = [_message_row(message, mailbox_id, now, is_quiet=is_quiet) for message in batch]
     mailboxes.change(db, mailbox_id, last_message_at=now)  # here, for somebody may just change the mailbox
     octets = sum(message.octets for message in batch)
@@ -160,6 +159,23 @@ def store(
     )
     recent.count(db, messages=len(batch), octets=octets, now=now)
     return places
+
+
+def store_block(db: Session, packed: Packed, number: int, data: bytes) -> None:
+    """Store a further block of a large message ahead of the message."""
+    repository.add_contents(db, [_content_row(packed)])
+    repository.add_block(db, packed.sha256, number, data)
+
+
+def _complete(db: Session, packed: Packed, body: IO[bytes]) -> None:
+    """Store the further blocks of a large message that are not there. Somebody may have removed what was stored ahead,
+    and does not from here on."""
+    while not repository.hold_content(db, packed.sha256):
+        repository.add_contents(db, [_content_row(packed)])
+    there, packer = repository.further_blocks(db, packed.sha256), Packer()
+    for number in range(1, packed.blocks):
+        if number not in there:
+            repository.add_block(db, packed.sha256, number, packer.further(body, number))
 
 
 def summary_of(head: bytes) -> Summary:

@@ -59,12 +59,34 @@ def add_contents(db: Session, rows: Sequence[dict[str, Any]]) -> None:
     _insert_new(db, Content, sorted(rows, key=lambda row: row["sha256"]), ["sha256"])
 
 
-def add_blocks(db: Session, sha256: bytes, blocks: Iterable[tuple[int, bytes]]) -> None:
-    """Store the further blocks of a large content, holding one of them at a time."""
-    for number, data in blocks:
-        _insert_new(
-            db, ContentBlock, [{"sha256": sha256, "number": number, "data": data}], ["sha256", "number"]
-        )
+def add_block(db: Session, sha256: bytes, number: int, data: bytes) -> None:
+    """Store a further block of a large content, if it is not there yet."""
+    _insert_new(db, ContentBlock, [{"sha256": sha256, "number": number, "data": data}], ["sha256", "number"])
+
+
+def further_blocks(db: Session, sha256: bytes) -> set[int]:
+    """Which further blocks of a content are there."""
+    return set(db.exec(select(ContentBlock.number).where(ContentBlock.sha256 == sha256)))
+
+
+def hold_content(db: Session, sha256: bytes) -> bool:
+    """Have nobody remove a content until our commit; whether it is there."""
+    held = select(Content.id).where(Content.sha256 == sha256).with_for_update(read=True, key_share=True)
+    return db.exec(held).first() is not None
+
+
+def unused_contents(db: Session, *, limit: int) -> Sequence[bytes]:
+    """Large contents that no message has: what was stored ahead of one that was never stored."""
+    used = exists().where(col(Message.raw_sha256) == ContentBlock.sha256)
+    return db.exec(select(ContentBlock.sha256).where(ContentBlock.number == 1, ~used).limit(limit)).all()
+
+
+def remove_unused(db: Session, digests: Sequence[bytes]) -> None:
+    """Remove those of these contents that no message has."""
+    # Whoever stores a message of one meanwhile holds it: what is removed is seen by a statement that comes behind.
+    db.exec(select(Content.id).where(col(Content.sha256).in_(sorted(digests))).with_for_update()).all()
+    used = exists().where(col(Message.raw_sha256) == Content.sha256)
+    db.execute(delete(Content).where(col(Content.sha256).in_(digests), ~used))
 
 
 def take_places(db: Session, count: int, *, octets: int) -> int:

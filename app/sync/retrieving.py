@@ -15,6 +15,7 @@ from app.messages.intake import Prepared
 from app.messages.wholeness import Habit
 from app.runs import repository as runs
 from app.runs.errors import SyncCancelled
+from app.sync.ahead import stored_ahead
 from app.sync.blame import blaming
 from app.sync.context import Surveyed, SyncContext
 from app.sync.listed.headers import ASKED_AT_ONCE, FEW_OCTETS, Judge, heads_of, judge_by
@@ -139,8 +140,13 @@ class _Store:
         Raises SyncCancelled, once that is done, SyncFailed where there is no room any more, LeaseLost and
         StorageFailed.
         """
-        sync, findings, matcher = self._sync, self._sync.findings, self._surveyed.matcher
+        sync = self._sync
         batch = await self._settled(outcomes)
+        async with stored_ahead(sync, [one.prepared for one in batch.stored if one.prepared]):
+            await self._commit(batch, outcomes)
+
+    async def _commit(self, batch: Batch, outcomes: Sequence[Outcome]) -> None:
+        sync, findings, matcher = self._sync, self._sync.findings, self._surveyed.matcher
         octets = sum(outcome.prepared.octets for outcome in outcomes if outcome.prepared)
         is_long = len(outcomes) > _FEW_ROWS or octets > _FEW_OCTETS
         while True:

@@ -1,5 +1,5 @@
-"""Forgetting syncs that ended long ago, requests that will not come again, who did what long ago, and what nobody
-learnt again of a server.
+"""Forgetting syncs that ended long ago, requests that will not come again, who did what long ago, what nobody learnt
+again of a server, and large contents that were stored ahead of messages that never were.
 """
 
 from collections.abc import Callable
@@ -14,12 +14,14 @@ from app.idempotency import repository as requests
 from app.jobs.port import Job
 from app.maildrops import learnt
 from app.messages import recent
+from app.messages import repository as messages
 from app.runs import repository as runs
 from app.runs.many import batches
 from app.runs.models import SyncId
 
 _EVERY_SECONDS = 3600.0
 _PER_BATCH = 1_000
+_CONTENTS = 10  # of up to 100 MiB each
 _EVERYTHING = "all"
 
 
@@ -40,6 +42,9 @@ def forgetting(
 
     async def run(_everything: str) -> None:
         await database.write(partial(_forget_what_is_over, now=clock()), durable=False)
+        unused = partial(messages.unused_contents, limit=_CONTENTS)
+        while digests := await database.search(unused):
+            await database.write(partial(messages.remove_unused, digests=digests), durable=False)
         if keep_audit is not None:
             old = partial(access.forget_entries, before=clock() - keep_audit, limit=_PER_BATCH)
             while await database.write(old, durable=False):

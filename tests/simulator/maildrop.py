@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 
 from app import pop3
 from app.mailboxes.models import Mailbox
@@ -11,6 +12,7 @@ from app.maildrops.learnt import Learnt
 from app.messages.wholeness import SLACK
 
 _SLACK = SLACK + 3  # and the end mark
+_MEMORY_OCTETS = pop3.Limits().memory_octets
 
 
 @dataclass
@@ -219,7 +221,8 @@ class SimulatedSession:
             body = body[: len(body) // 2]
             return pop3.Retrieved(number, body, octets=len(body), ending=ending)
         mail.was_read = True
-        return pop3.Retrieved(number, body, octets=len(body), ending=mail.ending)
+        kept = body if len(body) <= _MEMORY_OCTETS else BytesIO(body)
+        return pop3.Retrieved(number, kept, octets=len(body), ending=mail.ending)
 
     async def confirm(self) -> None:
         """NOOP."""

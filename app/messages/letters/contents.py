@@ -1,6 +1,6 @@
 """PURE  Octets of a message <-> the compressed blocks that are stored."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import IO, Any
@@ -18,7 +18,7 @@ _HEAD_OCTETS = 512 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A message ready to be stored. ``rest`` gives the further blocks of a large one, packed as they are read."""
+    """A message ready to be stored. ``rest``: all of a large one, of which further blocks are packed when stored."""
 
     sha256: bytes
     octets: int
@@ -54,13 +54,10 @@ class Packer:
                 packed.append((yield from self._packing_file(body)))
         return packed
 
-    def rest(self, body: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-        """The blocks after the first of a large message, numbered, one at a time."""
-        body.seek(BLOCK_OCTETS)
-        number = 1
-        while block := body.read(BLOCK_OCTETS):
-            yield number, self._compressor.compress(block)
-            number += 1
+    def further(self, body: IO[bytes], number: int) -> bytes:
+        """A block of a large message after the first."""
+        body.seek(number * BLOCK_OCTETS)
+        return self._compressor.compress(body.read(BLOCK_OCTETS))
 
     def _compressed(self, bodies: Sequence[bytes]) -> list[bytes]:
         full: list[Any] = [body for body in bodies if body]
