@@ -13,7 +13,8 @@ from app.ledger.repository import LEDGER, as_known, known_columns, slices
 from app.mailboxes.models import MailboxId
 from app.messages.wholeness import SLACK, Doubt
 
-EXPIRED = "expired"  # why a message stays on the server: there is no copy of it here any more
+# Why a message stays on the server: there is no copy of it here any more; others are listed under its unique-id.
+EXPIRED, SHARED = "expired", "shared"
 _MAILBOXES = SQLModel.metadata.tables["mailboxes"]
 
 
@@ -32,12 +33,7 @@ def deletable(
     ``short_before``: also short ones that were stored up to this moment.
     Not those of an id under which several are listed, nor what the server was told to delete a short time ago.
     """
-    lines, other, message = LEDGER.alias(), LEDGER.alias(), SQLModel.metadata.tables["messages"]
-    several = (
-        select_columns(other.c.id)
-        .where(other.c.mailbox_id == mailbox_id, other.c.unique_id == lines.c.unique_id)
-        .where(other.c.id != lines.c.id, other.c.missing_since.is_(None))
-    )
+    lines, message = LEDGER.alias(), SQLModel.metadata.tables["messages"]
     query = (
         select_columns(
             *known_columns(lines),
@@ -53,7 +49,7 @@ def deletable(
             lines.c.missing_since.is_(None),
             lines.c.first_seen_at <= seen_before,
             or_(lines.c.delete_after.is_(None), lines.c.delete_after <= now),
-            ~several.exists(),
+            ~_is_one_of_several(lines, mailbox_id),
             or_(_may_be_deleted(lines, message), _is_short_since(lines, message, short_before)),
         )
         # By what is null in all of them first, as the index has it, or PostgreSQL sorts the whole mailbox.
@@ -81,6 +77,30 @@ def note_short(db: Leased, entries: Collection[EntryId]) -> None:
         db.execute(update(LEDGER).where(LEDGER.c.id.in_(ids)).values(is_whole=False, doubt=Doubt.SHORT.value))
 
 
+def shared(db: Session, mailbox_id: MailboxId, *, seen_before: datetime, limit: int) -> list[EntryId]:
+    """Lines of messages that are due and stay, as several are listed under their unique-ids; those not noted yet."""
+    lines = LEDGER.alias()
+    query = select_columns(lines.c.id).where(
+        lines.c.mailbox_id == mailbox_id,
+        lines.c.state == EntryState.STORED.value,
+        lines.c.missing_since.is_(None),
+        lines.c.first_seen_at <= seen_before,
+        lines.c.delete_after.is_(None),
+        _is_one_of_several(lines, mailbox_id),
+    )
+    return [EntryId(row[0]) for row in db.execute(query.limit(limit))]
+
+
+def _is_one_of_several(lines: FromClause, mailbox_id: MailboxId) -> ColumnElement[bool]:
+    other = LEDGER.alias()
+    several = (
+        select_columns(other.c.id)
+        .where(other.c.mailbox_id == mailbox_id, other.c.unique_id == lines.c.unique_id)
+        .where(other.c.id != lines.c.id, other.c.missing_since.is_(None))
+    )
+    return several.exists()
+
+
 def _may_be_deleted(lines: FromClause, message: FromClause) -> ColumnElement[bool]:
     """Confirmed when it was retrieved; of older lines what stands in them, as far as that goes. Short ones where the
     owner says so."""
@@ -95,20 +115,23 @@ def _may_be_deleted(lines: FromClause, message: FromClause) -> ColumnElement[boo
 def kept_though_due(
     db: Session, mailbox_id: MailboxId, *, seen_before: datetime, limit: int
 ) -> list[tuple[bytes, str | None]]:
-    """Unique-ids that retention would delete if their copy were here and confirmed whole; and what is in doubt."""
+    """Unique-ids that retention would delete if their copy were here and confirmed whole, and no other message had the
+    same; and why they stay."""
     lines, message = LEDGER.alias(), SQLModel.metadata.tables["messages"]
     expired = SQLModel.metadata.tables["expired_messages"]
     is_bare = select_columns(expired.c.seq).where(expired.c.seq == lines.c.message_seq).exists()
     has_expired = or_(message.c.expired_sha256.is_not(None), is_bare)
+    is_shared = _is_one_of_several(lines, mailbox_id)
+    reason = case((has_expired, EXPIRED), (~_may_be_deleted(lines, message), lines.c.doubt), else_=SHARED)
     query = (
-        select_columns(lines.c.unique_id, case((has_expired, EXPIRED), else_=lines.c.doubt))
+        select_columns(lines.c.unique_id, reason)
         .join(message, message.c.seq == lines.c.message_seq, isouter=True)
         .where(
             lines.c.mailbox_id == mailbox_id,
             lines.c.state == EntryState.STORED.value,
             lines.c.missing_since.is_(None),
             lines.c.first_seen_at <= seen_before,
-            or_(has_expired, message.c.seq.is_not(None) & ~_may_be_deleted(lines, message)),
+            or_(has_expired, message.c.seq.is_not(None) & or_(~_may_be_deleted(lines, message), is_shared)),
         )
         .order_by(lines.c.missing_since, lines.c.first_seen_at, lines.c.id)
         .limit(limit)

@@ -95,10 +95,13 @@ class Preview(BaseModel):
 
 
 class Kept(BaseModel):
-    """A message that retention would delete if its stored copy were confirmed whole."""
+    """A message that stays although retention wants it deleted."""
 
     unique_id: str = Field(examples=["00000002514d5a2b"], description="As UIDL shows it.")
-    reason: str = Field(examples=["short"], description="Why the copy is not confirmed whole.")
+    reason: str = Field(
+        examples=["short"],
+        description="Why its copy is not confirmed whole; `shared`: several are listed under its unique-id.",
+    )
 
 
 class RetentionPreview(BaseModel):
@@ -109,7 +112,8 @@ class RetentionPreview(BaseModel):
         examples=[["00000001514d5a2b"]], description="The unique-ids that would be deleted."
     )
     kept: list[Kept] = Field(
-        description=f"Stored, and kept on the server for what is stored may not be all; at most {MOST_PREVIEWED}."
+        description="Stored, and kept on the server, as what is stored may not be all, or as several messages are "
+        f"listed under one unique-id; at most {MOST_PREVIEWED}."
     )
 
 

@@ -75,15 +75,23 @@ async def delete_on_server(
         octets.update((line.number, line.octets) for line in lines)
         return lines
 
+    mailbox_id, now = sync.maildrop.mailbox_id, sync.tools.clock()
     asked = await due(
         sync.tools.database,
-        sync.maildrop.mailbox_id,
+        mailbox_id,
         retention,
         entries=entries,
-        now=sync.tools.clock(),
+        now=now,
         slices=sync.tools.slices,
         habit=habit,
     )
+    if (before := seen_before(retention, now)) is not None:
+        question = partial(
+            deletions.shared, mailbox_id=mailbox_id, seen_before=before, limit=MOST_PER_SESSION
+        )
+        if stay := await sync.lease.read(question):
+            noted = partial(deletions.note, entries=stay, until=now, is_deleted=False)
+            await sync.lease.write(noted, report=sync.findings.report)
     if asked.short:
         doubted = partial(deletions.note_short, entries=[line.entry_id for line in asked.short])
         await sync.lease.write(doubted, report=sync.findings.report)

@@ -1,10 +1,12 @@
 """What real servers do to a ledger, kind by kind: nothing is missed, nothing comes twice, nothing is deleted unread."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
+from app.ledger import deletions
 from app.ledger import repository as ledger
 from app.ledger.models import EntryId
 from app.mailboxes import repository as mailboxes
@@ -202,6 +204,26 @@ async def test_an_id_used_before_is_deleted_again_under_its_new_message(bench: B
     await bench.change(server_retention=DELETING)
     assert (await bench.sync())["deleted"] == 2
     assert bench.maildrop.mails == []
+
+
+async def test_what_shares_its_id_stays_and_that_is_said_until_the_other_one_is_gone(bench: Bench) -> None:
+    """A server that makes the id of Message-ID, and whoever sends a letter once more."""
+    direct, again = letter("a"), letter("a", headers="List-Id: l\r\n", size=1_012)
+    bench.maildrop.mails = [Mail(b"<a>", direct), Mail(b"<a>", again), Mail(b"b", letter("b"))]
+    await bench.change(server_retention={"mode": "delete_after_days", "days": 1})
+    await syncs(bench, 2)
+    assert not any("several messages under" in warning for warning in await bench.warnings()), "not due yet"
+    bench.now += 25 * HOUR
+    put(bench, "c")
+    await syncs(bench, 2)
+    assert [mail.unique_id for mail in bench.maildrop.mails] == [b"<a>", b"<a>", b"1"]
+    assert any(warning.startswith("2 messages") for warning in await bench.warnings())
+    preview = partial(deletions.kept_though_due, mailbox_id=bench.mailbox_id, seen_before=bench.now, limit=9)
+    assert [one for one in await bench.database.read(preview) if one[0] != b"1"] == [(b"<a>", "shared")] * 2
+    del bench.maildrop.mails[0]
+    await syncs(bench, 3)
+    assert [mail.unique_id for mail in bench.maildrop.mails] == [b"1"]
+    assert not any("server_retention" in warning for warning in await bench.warnings())
 
 
 async def test_what_a_server_keeps_after_deletion_stays_known_when_its_id_changes(bench: Bench) -> None:

@@ -77,7 +77,8 @@ def _about_retention(kept: int) -> list[str]:
         return []
     said = (
         f"{kept} messages that server_retention wants deleted are still on the server: it says that it deletes "
-        "them and keeps them, or it does not show that they are those that are stored."
+        "them and keeps them, it does not show that they are those that are stored, or it shows several messages under "
+        "one unique-id."
     )
     return [said]
 
