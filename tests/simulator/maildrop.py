@@ -73,6 +73,10 @@ class Whims:
     quit_removes: int | None = None  # so many although it is refused
     refuses_quit: int = 0
     loses_quit: int = 0
+    is_stale: int = 0  # so many sessions are with a replica that shows the maildrop as the last one saw it
+    deletes_at_once: bool = False
+    counts_lf: bool = False
+    skips_number: int = 0  # as of a message that another session deleted
 
 
 @dataclass
@@ -86,6 +90,7 @@ class SimulatedMaildrop:
     sessions: int = 0
     tops: int = 0
     retrievals: int = 0
+    seen: list[Mail] = field(default_factory=list)
 
     def visible(self) -> list[Mail]:
         """What a session would show, in its order."""
@@ -106,7 +111,11 @@ class SimulatedMaildrop:
         """In the place of ``Maildrop.session``."""
         self.sessions += 1
         timings["connect"] = 0
-        session = SimulatedSession(self, self.visible())
+        if self.whims.is_stale:
+            self.whims.is_stale -= 1
+        else:
+            self.seen = self.visible()
+        session = SimulatedSession(self, self.seen)
         try:
             yield session
         finally:
@@ -122,7 +131,9 @@ class SimulatedSession:
     def __init__(self, maildrop: SimulatedMaildrop, mails: Sequence[Mail]) -> None:
         self._maildrop = maildrop
         self._whims = maildrop.whims
-        self._mails = list(mails)
+        self._mails: list[Mail | None] = list(mails)
+        if 0 < self._whims.skips_number <= len(mails):
+            self._mails.insert(self._whims.skips_number - 1, None)
         self._read: set[int] = set()
         self._marked: set[int] = set()
         self.awaited: int | None = None
@@ -137,9 +148,9 @@ class SimulatedSession:
         if self._whims.empty_sessions:
             self._whims.empty_sessions -= 1
             return pop3.RawListing(pop3.Stat(0, 0), b"", b"")
-        count = len(self._mails) + self._whims.stat_excess
-        stat = pop3.Stat(count, sum(len(self._served(mail)) for mail in self._mails))
-        shown = list(enumerate(self._mails, 1))
+        shown = [(number, mail) for number, mail in enumerate(self._mails, 1) if mail is not None]
+        count = len(shown) + self._whims.stat_excess
+        stat = pop3.Stat(count, sum(len(self._served(mail)) for _, mail in shown))
         if self._whims.short_by:
             shown, self._whims.short_by = shown[: -self._whims.short_by], 0
         uidl = [b"%d %s\r\n" % (number, self._unique_id(number, mail)) for number, mail in shown]
@@ -154,7 +165,8 @@ class SimulatedSession:
             raw = pop3.RawListing(stat, b"", b"".join(sizes))
             raise pop3.UidlUnavailable(f"no UIDL: {words}", words, without_ids=raw, words=words)
         for _ in range(min(self._whims.expunges_first, len(self._mails))):
-            self._maildrop.mails.remove(self._mails.pop(0))
+            if (gone := self._mails.pop(0)) is not None:
+                self._maildrop.mails.remove(gone)
         self._whims.expunges_first = 0
         return pop3.RawListing(stat, b"".join(uidl), b"".join(sizes))
 
@@ -165,11 +177,10 @@ class SimulatedSession:
             self.awaited = number
             self._spend_reply()
             self.awaited = None
-            if number > len(self._mails):
+            mail = self._mails[number - 1] if number <= len(self._mails) else None
+            if mail is None:
                 yield pop3.Retrieved(number, refused=pop3.Refusal("no such message", None))
-                continue
-            mail = self._mails[number - 1]
-            if not self._whims.has_top or mail.unique_id in self._whims.refuses:
+            elif not self._whims.has_top or mail.unique_id in self._whims.refuses:
                 yield pop3.Retrieved(number, refused=pop3.Refusal("no", None))
             else:
                 head = self._served(mail).partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
@@ -199,9 +210,9 @@ class SimulatedSession:
             yield held
 
     def _retrieved(self, number: int) -> pop3.Retrieved:
-        if number > len(self._mails):
+        mail = self._mails[number - 1] if number <= len(self._mails) else None
+        if mail is None:
             return pop3.Retrieved(number, refused=pop3.Refusal("no such message", None))
-        mail = self._mails[number - 1]
         if mail.unique_id in self._whims.refuses | self._whims.refuses_retr:
             return pop3.Retrieved(
                 number, refused=pop3.Refusal("[SYS/TEMP] not now", "SYS/TEMP", is_for_all=True)
@@ -212,7 +223,7 @@ class SimulatedSession:
         if fault == "refused" or (fault == "short" and cut <= _SLACK):
             return pop3.Retrieved(number, refused=pop3.Refusal("not this one now", None))
         if fault == "next":
-            mail, fault = self._mails[number % len(self._mails)], None
+            mail, fault = self._mails[number % len(self._mails)] or mail, None
         body = self._served(mail) if mail.sent is None else mail.sent
         if mail.varies:
             body = body[:-10] + b"%08d\r\n" % self._maildrop.retrievals
@@ -234,23 +245,21 @@ class SimulatedSession:
     async def delete(self, numbers: Sequence[int]) -> list[pop3.Refusal | None]:
         """Marks; only QUIT makes it real."""
         self._spend_reply()
-        marked = [self._mails[number - 1].unique_id not in self._whims.refuses_dele for number in numbers]
+        marked = [self._at(number).unique_id not in self._whims.refuses_dele for number in numbers]
         self._marked |= {number for number, is_marked in zip(numbers, marked, strict=True) if is_marked}
+        if self._whims.deletes_at_once:
+            self._remove([self._at(number) for number in sorted(self._marked)])
+            self._marked.clear()
         return [None if is_marked else pop3.Refusal("not this one", None) for is_marked in marked]
 
     async def quit(self) -> None:
         """Deletes what is marked, unless the server is not to be trusted with that."""
-        gone = [self._mails[number - 1] for number in sorted(self._marked)]
+        gone = [self._at(number) for number in sorted(self._marked)]
         is_refused = self._whims.refuses_quit > 0
         if is_refused:
             self._whims.refuses_quit -= 1
             gone = gone[: self._whims.quit_removes or 0]
-        self._maildrop.deletions += len(gone)
-        self._maildrop.deleted += [replace(mail) for mail in gone]  # as it was
-        if not self._whims.keeps_deleted:
-            self._maildrop.mails = [
-                one for one in self._maildrop.mails if all(one is not other for other in gone)
-            ]
+        self._remove(gone)
         if is_refused:
             raise pop3.ServerTemporary("some deleted messages not removed")
         if self._whims.loses_quit:
@@ -260,6 +269,19 @@ class SimulatedSession:
     async def abort(self) -> None:
         """Closed without QUIT."""
 
+    def _remove(self, gone: Sequence[Mail]) -> None:
+        self._maildrop.deletions += len(gone)
+        self._maildrop.deleted += [replace(mail) for mail in gone]  # as it was
+        if not self._whims.keeps_deleted:
+            self._maildrop.mails = [
+                one for one in self._maildrop.mails if all(one is not other for other in gone)
+            ]
+
+    def _at(self, number: int) -> Mail:
+        mail = self._mails[number - 1]
+        assert mail is not None
+        return mail
+
     def _unique_id(self, number: int, mail: Mail) -> bytes:
         at = number - 1 + self._whims.first_number
         return self._whims.id_of_number % at if self._whims.ids_are_numbers else mail.unique_id
@@ -268,7 +290,10 @@ class SimulatedSession:
         return mail.served(notes_status=self._whims.notes_status)
 
     def _octets(self, mail: Mail) -> int:
-        return len(self._served(mail)) if mail.listed_octets is None else mail.listed_octets
+        if mail.listed_octets is not None:
+            return mail.listed_octets
+        served = self._served(mail)
+        return len(served) - served.count(b"\n") * self._whims.counts_lf
 
     def _spend_reply(self) -> None:
         if self._whims.cut_after_replies is not None:
