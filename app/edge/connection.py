@@ -1,6 +1,8 @@
 """One connection of the HTTP server: what uvicorn's protocol does not bound is bounded here, the rest is uvicorn's."""
 
 import asyncio
+import contextlib
+import socket
 import struct
 import sys
 from typing import Any, cast
@@ -19,6 +21,8 @@ _MOST_FIELDS = 200  # of one header block
 _LINGER_SECONDS = (
     5.0  # how long the rest of a request that was answered early is thrown away, for the answer to arrive
 )
+_NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # Linux, macOS
+_UNSENT_OCTETS = 128 * 1024
 _SENT_AT_LEAST = 16 * 1024  # octets of an answer that a client takes in a second
 
 
@@ -52,6 +56,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn has the base class
         super().connection_made(cast("asyncio.Transport", _Lingering(transport, self)))
+        _hold_little_unsent(transport)
         address = self.client[0] if self.client else ""
         self.counted = counted_as(address)
         self.is_of_proxy = is_trusted(address, self._limits.trusted)
@@ -262,6 +267,15 @@ class Connection(HttpToolsProtocol):
 
     def _now_known(self) -> None:
         self.is_known = True
+
+
+def _hold_little_unsent(transport: asyncio.Transport) -> None:
+    """Have the kernel take no more than this of what cannot be sent yet: megabytes of answers that nobody reads were
+    made and kept there. What is under way does not count, so nobody who reads waits for it."""
+    connection = transport.get_extra_info("socket")
+    if _NOTSENT_LOWAT is not None and connection is not None:
+        with contextlib.suppress(OSError, AttributeError):  # no TCP, or a test's
+            connection.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, _UNSENT_OCTETS)
 
 
 class _Refused(Exception):

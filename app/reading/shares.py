@@ -35,6 +35,10 @@ class Shares(Generic[Work]):
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
 
+    def waiting(self, owner: Owner) -> int:
+        """How much of an owner's work waits."""
+        return len(self._waiting.get(owner, ()))
+
     def add(self, owner: Owner, work: Work, *, first: bool = False) -> None:
         """Let work wait behind the owner's other work; before it, with ``first``: it was begun already."""
         queue = self._waiting.setdefault(owner, deque())

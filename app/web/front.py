@@ -18,6 +18,7 @@ from app.web.headers import guarded, with_lists_joined
 from app.web.pages import PREFIX
 from app.web.requests.clients import client_address, counted_as, is_trusted
 from app.web.requests.request_id import HEADER, current, request_id
+from app.web.requests.turns import Turn, Turns
 
 _log = structlog.get_logger()
 
@@ -31,7 +32,7 @@ class Front:
     ``annotate`` adds to the span of the request.
 
     A connection is counted by the server itself; behind a proxy all clients share its connections, so there their
-    requests are counted instead.
+    requests are counted instead. Those that have not begun are counted everywhere: whoever has gone may have left some.
     """
 
     def __init__(
@@ -47,17 +48,17 @@ class Front:
         self._trusted = tuple(trusted)
         self._per_address = per_address
         self._under_way: Counter[str] = Counter()
+        self._turns = Turns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if self._trusted:
-            peer = scope["client"][0] if scope.get("client") else ""
-            if is_trusted(peer, self._trusted):
-                await self._forwarded(peer, scope, receive, send)
-                return
-        await self._logged(scope, receive, send)
+        address = scope["client"][0] if scope.get("client") else ""
+        if self._trusted and is_trusted(address, self._trusted):
+            await self._forwarded(address, scope, receive, send)
+            return
+        await self._logged(scope, receive, send, counted_as(address))
 
     async def _forwarded(self, peer: str, scope: Scope, receive: Receive, send: Send) -> None:
         address = client_address(peer, scope["headers"], self._trusted)
@@ -65,22 +66,19 @@ class Front:
         counted = counted_as(address)
         self._under_way[counted] += 1
         try:
-            await self._logged(
-                scope, receive, send, is_one_too_many=self._under_way[counted] > self._per_address
-            )
+            await self._logged(scope, receive, send, counted)
         finally:
             self._under_way[counted] -= 1
             if not self._under_way[counted]:
                 del self._under_way[counted]
 
-    async def _logged(
-        self, scope: Scope, receive: Receive, send: Send, *, is_one_too_many: bool = False
-    ) -> None:
+    async def _logged(self, scope: Scope, receive: Receive, send: Send, counted: str) -> None:
         started = time.monotonic()
         status = 0
         request = request_id(scope["headers"])
         current.set(request)
         self._annotate({"http.request.id": request})
+        turn: Turn | None = None
 
         async def guarding(message: Message) -> None:
             nonlocal status
@@ -89,6 +87,8 @@ class Front:
                 message["headers"] = [*guarded(message.get("headers", ())), (HEADER, request.encode())]
                 if status == 202 and not any(name == b"retry-after" for name, _ in message["headers"]):
                     message["headers"].append((b"retry-after", b"1"))
+                if turn is not None:
+                    turn.end()
             elif is_head:
                 await send({"type": "http.response.body", "body": b""})
                 raise _HeadIsEnough
@@ -102,8 +102,11 @@ class Front:
             asked = [field for field in scope["headers"] if field[0] != b"range"]
             scope = dict(scope, method="GET", headers=asked)
         scope["headers"] = with_lists_joined(scope["headers"])
-        app = _too_many if is_one_too_many else self._app
+        many = max(self._under_way[counted], self._turns.waiting(counted) + 1)
+        app = _too_many if many > self._per_address else self._app
         try:
+            if app is self._app:
+                turn = await self._turns.begin(counted)
             await app(scope, receive, guarding)
         except asyncio.CancelledError:  # the service stops
             if not status:
@@ -115,6 +118,8 @@ class Front:
                 status = 500
                 raise
         finally:
+            if turn is not None:
+                turn.end()
             if scope["path"] not in _QUIET_PATHS or status in _REFUSED:
                 _log_request(
                     scope,

@@ -8,6 +8,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.web.front import Front
 from app.web.headers import with_lists_joined
+from app.web.requests.turns import AT_ONCE
 
 
 async def test_head_of_a_stream_without_end_ends_with_its_header_fields() -> None:
@@ -59,6 +60,33 @@ async def test_a_request_that_a_stop_cuts_off_is_told_to_come_again(method: str)
     start, body = sent
     assert (start["status"], dict(start["headers"])[b"retry-after"]) == (503, b"1")
     assert (b'"stopping"' in body["body"], body.get("more_body", False)) == (method == "GET", False)
+
+
+async def test_requests_that_have_not_begun_are_counted_whether_their_client_is_there_or_not() -> None:
+    answered: list[int] = []
+
+    async def waits(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.Event().wait()
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            answered.append(message["status"])
+
+    front = Front(waits, trusted=(), per_address=2)
+    client = ("192.0.2.1", 1)
+    scope: dict[str, Any] = {
+        "type": "http", "method": "GET", "path": "/messages", "headers": [], "client": client
+    }  # fmt: skip
+    tasks = [asyncio.create_task(front(dict(scope), receive, send)) for _ in range(AT_ONCE + 2)]
+    await asyncio.sleep(0)
+    await front(dict(scope), receive, send)
+    assert answered == [429]
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 def test_lists_in_several_lines_are_one_list_and_all_else_stays_as_it_came() -> None:
