@@ -1,6 +1,6 @@
 """A whole listing compared with the whole ledger: pages from the database, sorted off the event loop."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -30,6 +30,7 @@ async def compared(
     now: datetime,
     compares_all: bool = False,
     earlier: Mapping[bytes, int] = {},  # nobody writes into it
+    unproven: Collection[bytes] = (),
     rows_per_read: int = ledger.ROWS_PER_READ,
     took: Callable[[int], Awaitable[None]] = nobody_counts,
 ) -> Diff:
@@ -37,7 +38,7 @@ async def compared(
 
     ``took`` is told what is held beside the listing, as so many further entries of one, and may have the rest wait.
     """
-    sorting = Sorting(listing.entries, now=now, compares_all=compares_all, earlier=earlier)
+    sorting = Sorting(listing.entries, now=now, compares_all=compares_all, earlier=earlier, unproven=unproven)
     await slices.do(sorting.indexing())
     after: EntryId | None = None
     while True:

@@ -1,7 +1,7 @@
 """PURE  What is new: the listing compared with the ledger, in one pass."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -59,11 +59,13 @@ def diff(
     compares_all: bool = False,
     earlier: Mapping[bytes, int] = {},  # nobody writes into it
     settled: Settled | None = None,
+    unproven: Collection[bytes] = (),
 ) -> Diff:
     """Compare a listing with the ledger, in one pass over each.
 
     ``compares_all``: an id and a size are not enough now to know a message. ``earlier``: the last occurrence that an id
-    had in earlier maildrops of the mailbox. ``settled``: of the same listing, and left out.
+    had in earlier maildrops of the mailbox. ``settled``: of the same listing, and left out. ``unproven``: ids that may
+    stand for other messages.
     """
     settled = settled or Settled()
     by_id: defaultdict[bytes, list[Known]] = defaultdict(list)
@@ -89,7 +91,7 @@ def diff(
         if steady is not None and is_due(steady, now):
             seen.add(steady.entry_id)
             due.append(replace(candidate, occurrence=steady.occurrence, entry=steady))
-        elif steady is None or compares_all or not is_known_by_size(steady, listed.octets):
+        elif steady is None or compares_all or key in unproven or not is_known_by_size(steady, listed.octets):
             suspects.append(candidate)
         else:
             seen.add(steady.entry_id)

@@ -52,7 +52,8 @@ class Circumstances:
     ``most_returned``: most of what is listed was away. ``is_wholesale``: most known ids have vanished from this
     listing. ``is_in_doubt``: all ids equal the message-numbers, which they may be; ``compares_all``: they were seen to
     show other messages, or the maildrop was moved, and no id is enough.
-    ``is_reviewed``: a person decides about a change of ids.
+    ``is_reviewed``: a person decides about a change of ids. ``unproven``: ids made of headers that several messages may
+    have, where one of these is not known.
     """
 
     shared: frozenset[bytes] = frozenset()
@@ -62,6 +63,7 @@ class Circumstances:
     is_in_doubt: bool = False
     compares_all: bool = False
     is_reviewed: bool = False
+    unproven: frozenset[bytes] = frozenset()
 
     def relate(self, unique_id: bytes, line: Known, *, is_steady: bool) -> Relation:
         """How a message that is listed under an id and a ledger line have met. ``is_steady``: of the line's id."""
@@ -144,7 +146,7 @@ def is_same_by_headers(relation: Relation, line: Known, shown: Fingerprint, octe
             return is_same or (is_equal and line.content is None)
         case Relation.DELETED:  # what goes next must not go unread, and headers and a size may be another's
             return is_equal and line.content is None
-        case Relation.RETURNED | Relation.REAPPEARED if (
+        case Relation.RETURNED | Relation.REAPPEARED | Relation.NAMELESS if (
             line.is_missing and line.content is not None and not shown.is_stamped
         ):  # a device sends the same headers each time
             return False

@@ -21,6 +21,7 @@ class ListingView:
     looked at, beside the whole ledger. ``is_confirmed`` is what to remember of an empty listing. ``is_as_before``: the
     listing is the last one again. ``numbering``: how all unique-ids follow from the message-numbers, which they may be;
     ``has_shifted``: the last one that was known shows another message. ``compares_all``: no id was enough.
+    ``unproven``: ids made of headers that several messages may have, where one of these is not known.
     ``excess``: how many messages STAT counts more than it lists, where all lines could be read. As many as the last
     time, they are none: the listing is not short.
     """
@@ -36,6 +37,7 @@ class ListingView:
     has_shifted: bool = False
     compares_all: bool = False
     is_as_before: bool = False
+    unproven: frozenset[bytes] = frozenset()
     excess: int = 0
 
     @property

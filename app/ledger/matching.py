@@ -79,7 +79,7 @@ class Matcher:
         self._unread_by_size: _Index = defaultdict(deque)
         self._imported: dict[bytes, Known] = {}
         self._contents: dict[tuple[bytes, bytes], CopyOf] = {}
-        self._expected: set[bytes] = set()
+        self._expected: Counter[bytes] = Counter()
         self._alike: Counter[bytes | None] = Counter()
         self.found: set[EntryId] = set()
         own = tuple(own)
@@ -117,7 +117,7 @@ class Matcher:
 
     def expect(self, shown: Iterable[Fingerprint]) -> None:
         """What TOP shows of listed messages: a line whose headers are among it is there, and is no other message."""
-        self._expected |= {one.headers for one in shown if one.headers is not None}
+        self._expected.update(one.headers for one in shown if one.headers is not None)
 
     def take_by_import(self, candidate: Candidate) -> SameAs | None:
         """Take the line of an id that another client recorded in another spelling."""
@@ -164,6 +164,11 @@ class Matcher:
             one for one in self._steady(candidate.unique_id) if one.content and one.headers != shown.headers
         ]
         return next(self._same_by_headers(candidate, lines, shown), None)
+
+    def is_told_by_octets_alone(self, candidate: Candidate, shown: Fingerprint) -> bool:
+        """Whether its headers are those of lines of its id, and may be those of several."""
+        lines = self._left(self._own_by_headers, (candidate.unique_id, shown.headers))
+        return any(self._tell_nothing(self._relation(candidate, one), candidate, shown) for one in lines)
 
     def has_headers_of(self, candidate: Candidate) -> bool:
         """Whether a line of its id says what the headers were."""
@@ -262,10 +267,17 @@ class Matcher:
     ) -> Iterator[Known]:
         for line in lines:
             relation = self._relation(candidate, line)
-            # A device may send the same headers each time, and numbers tell nothing: then the octets decide.
-            tells_nothing = relation is Relation.NUMBERED and line.content and self._alike[shown.headers] > 1
+            tells_nothing = line.content is not None and self._tell_nothing(relation, candidate, shown)
             if not tells_nothing and is_same_by_headers(relation, line, shown, candidate.octets):
                 yield line
+
+    def _tell_nothing(self, relation: Relation, candidate: Candidate, shown: Fingerprint) -> bool:
+        """Whether its headers may be those of several, while its id does not tell which it is. A device may send the
+        same each time; a server's stamp makes them those of one message."""
+        if relation is not Relation.NUMBERED and candidate.unique_id not in self._circumstances.unproven:
+            return False
+        is_of_one = self._alike[shown.headers] < 2 and self._expected[shown.headers or b""] < 2
+        return not (shown.is_stamped and is_of_one)
 
     def _same_by_content(
         self, candidate: Candidate, lines: Iterable[Known], marks: Fingerprint, same_body: frozenset[EntryId]

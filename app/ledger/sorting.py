@@ -6,7 +6,7 @@ of its messages, 250 for each that is new, and 450 for each that is doubtful or 
 """
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -28,8 +28,10 @@ class Sorting:
         now: datetime,
         compares_all: bool = False,
         earlier: Mapping[bytes, int] = {},  # nobody writes into it
+        unproven: Collection[bytes] = (),
     ) -> None:
         self._compares_all = compares_all
+        self._unproven = unproven
         self._earlier = earlier
         self._lines = lines
         self._now = now
@@ -42,9 +44,12 @@ class Sorting:
     def indexing(self) -> Sliced[None]:
         """Make ids findable; those that several lines show are doubtful."""
         for place in range(len(self._lines)):
-            slot, first = self._slot(ledger_key(self._lines.unique_id(place)))
+            key = ledger_key(self._lines.unique_id(place))
+            slot, first = self._slot(key)
             if first is None:
                 self._table[slot] = place + 1
+                if key in self._unproven:
+                    self._is[place] = _DOUBTFUL
             else:
                 self._is[first] = self._is[place] = _DOUBTFUL
             if not (place + 1) % _SLICE_LINES:
@@ -115,6 +120,7 @@ class Sorting:
             compares_all=self._compares_all,
             earlier=self._earlier,
             settled=settled,
+            unproven=self._unproven,
         )
         if len(made.fresh) == len(fresh):
             return made

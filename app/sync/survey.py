@@ -20,7 +20,7 @@ from app.sync.blame import blaming
 from app.sync.context import Surveyed, SyncContext
 from app.sync.listed.headers import judge_by
 from app.sync.listed.listing import Listed, UidlFailed, list_maildrop
-from app.sync.listed.numbers import Shift, is_comparable, seen_under, shift
+from app.sync.listed.numbers import Shift, is_any_unknown, is_comparable, seen_under, shift
 from app.sync.listed.triage import Triaged, triage
 from app.sync.retrieved import copies
 
@@ -60,6 +60,9 @@ async def view_listing(sync: SyncContext, listed: Listed, last_digest: ListingDi
     change = Change.OTHER
     if not mailbox.compares_all:
         change = await slices.do(listing_digest.comparing(raw, last_digest))
+    known_until = last_digest.entries if last_digest is not None and change is not Change.OTHER else None
+    if unproven := await _unproven(sync, listed, known_until):
+        return await _view_all(sync, raw, last_digest, made=made, unproven=unproven)
     if last_digest is not None and change is not Change.OTHER:
         seen = await _shift(sync, made, last_digest.entries, is_far=False) if made else Shift.NONE
         if seen is not Shift.NONE:
@@ -71,6 +74,16 @@ async def view_listing(sync: SyncContext, listed: Listed, last_digest: ListingDi
         if (view := await _view_growth(sync, raw, last_digest)) is not None:
             return view
     return await _view_all(sync, raw, last_digest, made=made)
+
+
+async def _unproven(sync: SyncContext, listed: Listed, known_until: int | None) -> frozenset[bytes]:
+    """Ids made of headers that other messages may have, where one of these may stand among those that were known.
+
+    ``known_until``: behind this number none was.
+    """
+    known = {n: one for n, one in listed.unstamped.items() if known_until is None or n <= known_until}
+    is_any = known and await is_any_unknown(sync.session, partial(_read_part, sync), known)
+    return frozenset(listed.unstamped.values() if is_any else ())
 
 
 async def match(sync: SyncContext, view: ListingView) -> Matcher:
@@ -87,6 +100,7 @@ async def match(sync: SyncContext, view: ListingView) -> Matcher:
         is_wholesale=diff.is_wholesale,
         is_in_doubt=view.is_in_doubt,
         compares_all=view.compares_all,
+        unproven=view.unproven,
     )
     own = await named(diff.own)
     made = partial(Matcher, own=own, absent=absent, circumstances=circumstances)
@@ -192,8 +206,9 @@ async def _view_all(
     *,
     made: Numbering | None,
     seen: Shift = Shift.NONE,
+    unproven: frozenset[bytes] = frozenset(),
 ) -> ListingView:
-    """``made``: how all unique-ids follow from the message-numbers."""
+    """``made``: how all unique-ids follow from the message-numbers. ``unproven``: see ``Circumstances``."""
     mailbox, maildrop, tools = sync.mailbox, sync.maildrop, sync.tools
     listing = await sync.with_every_id(raw)
     if made is not None and seen is Shift.NONE:
@@ -213,6 +228,7 @@ async def _view_all(
         now=tools.clock(),
         compares_all=compares_all,
         earlier=earlier,
+        unproven=unproven,
         rows_per_read=tools.rows_per_read,
         took=sync.share.holds_beside,
     )
@@ -228,7 +244,7 @@ async def _view_all(
     is_going_on = mailbox.ids_are_changing and bool(view.diff.fresh or view.diff.due)
     is_wholesale = view.diff.is_wholesale or is_going_on
     diff = replace(view.diff, is_wholesale=is_wholesale)
-    return replace(view, numbering=made, has_shifted=seen is Shift.SURE, diff=diff)
+    return replace(view, numbering=made, has_shifted=seen is Shift.SURE, unproven=unproven, diff=diff)
 
 
 async def _parsed(sync: SyncContext, raw: pop3.RawListing) -> pop3.Listing:
@@ -259,7 +275,7 @@ async def _is_another(sync: SyncContext, listing: pop3.Listing) -> bool:
     numbers = {ledger_key(line.unique_id): line.number for line in some}
     lines = await _read_part(sync, numbers.keys())
     known = {numbers[one.unique_id]: one for one in lines if not one.is_missing and is_comparable(one)}
-    return await seen_under(sync.session, known) is Shift.SURE
+    return await seen_under(sync.session, known, trusts_headers=True) is Shift.SURE
 
 
 async def _read_part(sync: SyncContext, ids: Collection[bytes]) -> list[Known]:

@@ -307,7 +307,7 @@ async def test_a_header_that_differs_each_day_makes_no_message_new(bench: Bench,
 
 
 async def test_where_the_size_does_not_grow_as_the_headers_do_the_octets_decide(bench: Bench) -> None:
-    put(bench, "a", "b", "c")
+    put(bench, "a", "b", "c", first=10)
     await bench.sync()
     first, second, _third = bench.maildrop.mails
     first.listed_octets = 1_234  # an estimate, and the same message
@@ -336,7 +336,7 @@ async def test_lines_of_earlier_versions_get_their_names_from_the_stored_copies(
 async def test_sizes_that_all_change_are_compared_over_several_syncs(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(bench, *[f"mail {n}" for n in range(12)])
+    put(bench, *[f"mail {n}" for n in range(12)], first=10)
     await bench.sync()
     monkeypatch.setattr(triaging, "MOST_RETRIEVED_TO_COMPARE", 5)
     for mail in bench.maildrop.mails:
@@ -787,10 +787,11 @@ async def test_no_forged_copy_hides_that_numbers_show_other_messages(bench: Benc
 
 async def test_a_scanner_among_counted_ids_makes_no_message_new(bench: Bench) -> None:
     """Ids that may be numbers: what looks as if it had been scanned is retrieved, once."""
-    put(bench, "a", "b", "c")
+    stamp = RECEIVED.format(bench.now)
+    put(bench, "a", "b", "c", headers=stamp)
     await bench.sync()
     for mail, name in zip(bench.maildrop.mails, "abc", strict=True):
-        mail.content = letter(name, headers="X-Scan: 1\r\n", size=1_011)
+        mail.content = letter(name, headers=f"X-Scan: 1\r\n{stamp}", size=1_011)
     await bench.sync()
     retrievals = bench.maildrop.retrievals
     assert retrievals <= 3 + 3
@@ -801,11 +802,12 @@ async def test_a_scanner_among_counted_ids_makes_no_message_new(bench: Bench) ->
 
 async def test_counted_ids_of_a_young_maildrop_stay_ids(bench: Bench) -> None:
     for n in range(1, 6):
-        put(bench, f"mail {n}", first=n)
+        put(bench, f"mail {n}", first=n, headers=RECEIVED.format(bench.now))
         await bench.sync()
-    tops = bench.maildrop.tops
+    tops, retrievals = bench.maildrop.tops, bench.maildrop.retrievals
     await bench.sync()
     assert bench.maildrop.tops == tops + 2, "the first and the last one are compared"
+    assert bench.maildrop.retrievals == retrievals, "for their headers have a server's stamp"
     del bench.maildrop.mails[0]
     put(bench, "mail 6", first=6)
     assert (await bench.sync())["retrieved"] == 1

@@ -83,7 +83,7 @@ async def test_where_sizes_are_guesses_nothing_is_asked_for_twice(bench: Bench) 
     for number in range(60):
         size = 400 + 10 * number
         bench.maildrop.mails.append(
-            Mail(b"%d-" % number, letter(f"{number}", size=size), listed_octets=size - 10)
+            Mail(b"%d-" % size, letter(f"{number}", size=size), listed_octets=size - 10)
         )
     await days_later(bench, 2)
     assert bench.maildrop.retrievals == 60

@@ -8,11 +8,12 @@ from hashlib import sha256
 from typing import IO, Any
 
 from app import pop3
-from app.mail.fingerprint import fingerprint, head_of, headers_digest
+from app.mail.fingerprint import fingerprint, head_of, headers_digest, is_stamped
 from app.mailboxes.models import Mailbox
 from app.maildrops.errors import SyncErrorCode, SyncFailed
 from app.reading.slices import Slices
 from app.runs.admission.schedule import is_without_uidl
+from app.sync.listed.numbers import MOST_OCTETS
 
 _DIGITS = 40
 _BLOCK = 512 * 1024
@@ -41,12 +42,14 @@ class UidlFailed(SyncFailed):
 @dataclass(frozen=True, slots=True)
 class Listed:
     """STAT, UIDL and LIST as they came. ``has_ids``: the unique-ids are the server's own; else they are made of
-    headers, as it has none, or as they ``are_numbers``.
+    headers, as it has none, or as they ``are_numbers``. ``unstamped``: by number, those of the latter that other
+    messages may have too, as no server stamped the headers; where the message is not too large to be compared.
     """
 
     raw: pop3.RawListing
     has_ids: bool
     are_numbers: bool = False
+    unstamped: Mapping[int, bytes] = field(default_factory=dict)
 
 
 async def list_maildrop(
@@ -85,9 +88,14 @@ async def list_maildrop(
                 facts=facts,
             ) from error
     sizes = await asyncio.to_thread(pop3.sizes_by_number, raw.sizes)
-    ids = await _ids_by_headers(session, sizes, of_unread)
+    ids, unstamped = await _ids_by_headers(session, sizes, of_unread)
     uidl = b"".join(b"%d %s\r\n" % (number, ids[number]) for number in sizes if number in ids)
-    return Listed(pop3.RawListing(raw.stat, uidl, raw.sizes), has_ids=False, are_numbers=ids_are_numbers)
+    return Listed(
+        pop3.RawListing(raw.stat, uidl, raw.sizes),
+        has_ids=False,
+        are_numbers=ids_are_numbers,
+        unstamped={n: ids[n] for n, size in sizes.items() if n in unstamped and (size or 0) <= MOST_OCTETS},
+    )
 
 
 async def with_every_id(
@@ -103,41 +111,48 @@ async def with_every_id(
     if not pop3.lacks_ids(raw, listing):
         return listing
     octets = await asyncio.to_thread(pop3.without_ids, raw, listing)
-    ids = await _ids_by_headers(session, octets, of_unread)
+    ids, _ = await _ids_by_headers(session, octets, of_unread)
     lines = [pop3.Line(number, b" " + ids[number], octets[number]) for number in ids]
     return await asyncio.to_thread(pop3.with_ids, listing, lines)
 
 
 async def _ids_by_headers(
     session: pop3.Pop3Session, sizes: Mapping[int, int | None], of_unread: IdsOfUnread
-) -> dict[int, bytes]:
+) -> tuple[dict[int, bytes], set[int]]:
+    """Ids by number, and the numbers of those whose headers have no server's stamp."""
     ids: dict[int, bytes] = {}
+    unstamped: set[int] = set()
     async for reply in session.top(list(sizes), lines=0):
         if isinstance(reply.body, bytes):
             ids[reply.number] = _id_by_headers(reply.body, sizes[reply.number] or 0)
+            if not is_stamped(reply.body):
+                unstamped.add(reply.number)
         reply.close()
     rest = [(number, sizes[number] or 0) for number in sizes if number not in ids]
     async for reply in session.retrieve(rest):
         if reply.body is not None:
-            ids[reply.number] = _id_of_message(reply.body, sizes[reply.number] or 0)
+            ids[reply.number], is_of_one = _id_of_message(reply.body, sizes[reply.number] or 0)
+            if not is_of_one:
+                unstamped.add(reply.number)
         reply.close()
     unread = {number: b"content-unread-%d" % octets for number, octets in rest if number not in ids}
     if unread:
         some = await of_unread(set(unread.values()))
         ids |= {number: one for number, one in unread.items() if one in some}
-    return ids
+    return ids, unstamped
 
 
-def _id_of_message(body: bytes | IO[bytes], octets: int) -> bytes:
-    """The same id that TOP would have given, where the headers name the message; else by its content."""
+def _id_of_message(body: bytes | IO[bytes], octets: int) -> tuple[bytes, bool]:
+    """The same id that TOP would have given, where the headers name the message; else by its content. Whether no other
+    message has it."""
     start = body if isinstance(body, bytes) else body.read(_BLOCK)
     if headers_digest(start) is not None:
-        return _id_by_headers(head_of(start), octets)
+        return _id_by_headers(head_of(start), octets), is_stamped(start)
     digest = sha256(start)
     while not isinstance(body, bytes) and (block := body.read(_BLOCK)):
         digest.update(block)
     content = fingerprint(start, digest.digest()).content if isinstance(body, bytes) else digest.digest()
-    return b"content-" + content.hex().encode()[:_DIGITS]
+    return b"content-" + content.hex().encode()[:_DIGITS], True
 
 
 def _id_by_headers(head: bytes, octets: int) -> bytes:

@@ -346,10 +346,11 @@ def _to_postpone(
     large: Collection[int],
 ) -> frozenset[int]:
     """Messages under their own ids that only their octets can decide about, beyond what one sync retrieves for that, or
-    of more octets than are retrieved."""
+    of more octets than are retrieved. What headers can never tell is not left for another sync, which would know no
+    more."""
     unknown = [c for c in suspects if c.number not in known and c.number in heads]
     asked = [
-        candidate.number
+        candidate
         for candidate in unknown
         if any(
             line.unique_id == candidate.unique_id
@@ -357,8 +358,13 @@ def _to_postpone(
         )
     ]
     unread = (c.number for c in unknown if matcher.is_steady_and_nameless(c))
-    too_large = (number for number in asked if number in large)
-    return frozenset(asked[MOST_RETRIEVED_TO_COMPARE:]) | frozenset(unread) | frozenset(too_large)
+    too_large = (c.number for c in asked if c.number in large)
+    beyond = (
+        c.number
+        for c in asked[MOST_RETRIEVED_TO_COMPARE:]
+        if not matcher.is_told_by_octets_alone(c, heads[c.number].marks)
+    )
+    return frozenset(beyond) | frozenset(unread) | frozenset(too_large)
 
 
 def _blank(view: ListingView) -> list[Known]:

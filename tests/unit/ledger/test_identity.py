@@ -141,8 +141,9 @@ def test_a_message_that_nothing_names_is_proposed_under_its_own_steady_id_alone(
 
 
 def test_a_missing_line_is_taken_for_one_without_an_id_only_by_all_headers_and_the_size() -> None:
-    gone = replace(LINE, is_missing=True)
-    assert is_same_by_headers(NAMELESS, gone, UNCHANGED, 1_000)
+    gone, stamped = replace(LINE, is_missing=True), replace(UNCHANGED, is_stamped=True)
+    assert is_same_by_headers(NAMELESS, gone, stamped, 1_000)
+    assert not is_same_by_headers(NAMELESS, gone, UNCHANGED, 1_000), "a device sends the same each time"
     assert not is_same_by_headers(NAMELESS, gone, SCANNED, 1_040)
     assert not is_proposed(NAMELESS, gone, SCANNED)
 
