@@ -85,8 +85,8 @@ class Matcher:
         own = tuple(own)
         for line in own:
             self._add_own(line)
-            if circumstances.compares_all and line.headers is not None:
-                self._alike[line.headers] += 1
+            if circumstances.compares_all:
+                self._alike.update((line.headers, line.names))
         self.add((*absent, *own))  # an id may have been given away, and its message be there under another
 
     def add(self, lines: Iterable[Known]) -> None:
@@ -117,7 +117,7 @@ class Matcher:
 
     def expect(self, shown: Iterable[Fingerprint]) -> None:
         """What TOP shows of listed messages: a line whose headers are among it is there, and is no other message."""
-        self._expected.update(one.headers for one in shown if one.headers is not None)
+        self._expected.update(digest for one in shown for digest in (one.headers, one.names) if digest)
 
     def take_by_import(self, candidate: Candidate) -> SameAs | None:
         """Take the line of an id that another client recorded in another spelling."""
@@ -168,7 +168,7 @@ class Matcher:
     def is_told_by_octets_alone(self, candidate: Candidate, shown: Fingerprint) -> bool:
         """Whether its headers are those of lines of its id, and may be those of several."""
         lines = self._left(self._own_by_headers, (candidate.unique_id, shown.headers))
-        return any(self._tell_nothing(self._relation(candidate, one), candidate, shown) for one in lines)
+        return any(self._tell_nothing(self._relation(candidate, one), candidate, one, shown) for one in lines)
 
     def has_headers_of(self, candidate: Candidate) -> bool:
         """Whether a line of its id says what the headers were."""
@@ -267,17 +267,20 @@ class Matcher:
     ) -> Iterator[Known]:
         for line in lines:
             relation = self._relation(candidate, line)
-            tells_nothing = line.content is not None and self._tell_nothing(relation, candidate, shown)
+            tells_nothing = line.content is not None and self._tell_nothing(relation, candidate, line, shown)
             if not tells_nothing and is_same_by_headers(relation, line, shown, candidate.octets):
                 yield line
 
-    def _tell_nothing(self, relation: Relation, candidate: Candidate, shown: Fingerprint) -> bool:
+    def _tell_nothing(
+        self, relation: Relation, candidate: Candidate, line: Known, shown: Fingerprint
+    ) -> bool:
         """Whether its headers may be those of several, while its id does not tell which it is. A device may send the
         same each time; a server's stamp makes them those of one message."""
-        if relation is not Relation.NUMBERED and candidate.unique_id not in self._circumstances.unproven:
-            return False
-        is_of_one = self._alike[shown.headers] < 2 and self._expected[shown.headers or b""] < 2
-        return not (shown.is_stamped and is_of_one)
+        digest = shown.headers if line.headers == shown.headers else shown.names
+        is_of_several = digest is not None and max(self._alike[digest], self._expected[digest]) > 1
+        if relation is Relation.NUMBERED or candidate.unique_id in self._circumstances.unproven:
+            return is_of_several or not shown.is_stamped
+        return relation is Relation.MOVED and is_of_several
 
     def _same_by_content(
         self, candidate: Candidate, lines: Iterable[Known], marks: Fingerprint, same_body: frozenset[EntryId]

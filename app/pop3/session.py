@@ -251,6 +251,15 @@ class Pop3Session:
                 outcomes.append(None if status.ok else refusal(self._dialogue, status))
         return outcomes
 
+    async def unique_id(self, number: int) -> bytes | None:
+        """UIDL of one message (RFC 1939 §7); None where the server does not say it, or not in ASCII."""
+        await self._dialogue.begin()
+        self._dialogue.send(command("UIDL", str(number)), Expect.STATUS)
+        status = await self._dialogue.status()
+        said, _, unique_id = status.text.strip().partition(" ")
+        is_said = status.ok and said == str(number) and unique_id.isascii()
+        return unique_id.strip().encode() if is_said else None
+
     async def reset(self) -> None:
         """RSET: no message is marked any more."""
         require(self._dialogue, "RSET", await ask(self._dialogue, "RSET"))

@@ -9,7 +9,7 @@ from app import pop3
 from app.ledger import repository as ledger
 from app.ledger.entries import Row, RowMaker
 from app.ledger.imports import imported_with
-from app.ledger.lines import Candidate, Known, Turn
+from app.ledger.lines import Candidate, Known, Turn, is_made_up, ledger_key
 from app.ledger.models import Leased
 from app.messages.intake import Prepared
 from app.messages.wholeness import Habit
@@ -35,10 +35,12 @@ class Stored:
     """What retrieving has brought besides what is stored.
 
     ``habit``: how the server's sizes fit by now. ``undecided``: messages of which nothing came that says who they are.
+    ``is_astray``: the server numbered its messages anew, so that others may have come than were asked for.
     """
 
     habit: Habit
     undecided: tuple[Candidate, ...] = ()
+    is_astray: bool = False
 
 
 async def retrieve(sync: SyncContext, surveyed: Surveyed) -> Stored:
@@ -52,7 +54,7 @@ async def retrieve(sync: SyncContext, surveyed: Surveyed) -> Stored:
         sync.beginning.learnt.ended_well()
         await _keep_heads(sync, too_large)
     await _record_too_large(sync, surveyed.triaged.too_large)
-    return Stored(store.habit, tuple(store.undecided))
+    return Stored(store.habit, tuple(store.undecided), await _is_astray(sync, surveyed, store))
 
 
 async def _retrieve(sync: SyncContext, surveyed: Surveyed, store: "_Store") -> list[Candidate]:
@@ -85,6 +87,15 @@ async def _retrieve(sync: SyncContext, surveyed: Surveyed, store: "_Store") -> l
         for answer in alike.rest():
             await batches.add(*answer)
     return too_large
+
+
+async def _is_astray(sync: SyncContext, surveyed: Surveyed, store: "_Store") -> bool:
+    """Whether the message that came last before a refusal has another unique-id by now, where the server has some."""
+    last = store.last
+    if last is None or not store.undecided or not surveyed.listed.has_ids or is_made_up(last.unique_id):
+        return False
+    unique_id = await sync.session.unique_id(last.number)
+    return unique_id is not None and ledger_key(unique_id) != last.unique_id
 
 
 def _judge_late(
@@ -123,12 +134,13 @@ class _ImportedMeanwhile(Exception):
 
 class _Store:
     """Commits batches, one behind the other. ``habit``: how the server's sizes fit, with all that came so far.
-    ``undecided``: see ``Stored``.
+    ``undecided``: see ``Stored``. ``last``: of those that came.
     """
 
     def __init__(self, sync: SyncContext, surveyed: Surveyed) -> None:
         self.habit = sync.beginning.learnt.habit
         self.undecided: list[Candidate] = []
+        self.last: Candidate | None = None
         self._sync = sync
         self._surveyed = surveyed
         self._announced: astray.Announced | None = None
@@ -161,6 +173,8 @@ class _Store:
                 batch = batch.recognised_as(imported.lines)
         batch.remember(matcher, places)
         self.undecided += batch.undecided
+        came = [outcome.candidate for outcome in outcomes if outcome.copy is not None]
+        self.last = came[-1] if came else self.last
         sync.tools.metrics.retrieved(
             messages=report.retrieved - findings.report.retrieved,
             octets=report.octets - findings.report.octets,

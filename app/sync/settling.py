@@ -64,7 +64,9 @@ async def settle(sync: SyncContext, surveyed: Surveyed, stored: Stored, deletion
     # A listing that is not believed to be all leaves known messages that nothing was compared with.
     is_all = view.may_miss or not view.diff.gone
     is_undecided = any(candidate.attempts < _DECIDED_AFTER for candidate in stored.undecided)
-    is_compared = is_all and not surveyed.triaged.postponed and not is_undecided
+    is_compared = is_all and not surveyed.triaged.postponed and not is_undecided and not stored.is_astray
+    if stored.is_astray:
+        columns["compares_all"] = True  # of what was stored now nobody knows under whose id
     if is_compared:
         if mailbox.compares_all or view.compares_all:
             columns["compares_all"] = False

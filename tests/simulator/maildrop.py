@@ -54,6 +54,7 @@ class Whims:
     sizes_short_by: int = 0
     expunges_first: int = 0  # so many behind the listing, and gives their numbers to the others
     garbles_line: bool = False
+    lies_of_single_ids: bool = False  # UIDL with a number
     refuses: set[bytes] = field(default_factory=set)
     refuses_retr: set[bytes] = field(default_factory=set)  # and shows the headers
     has_top: bool = True
@@ -238,6 +239,14 @@ class SimulatedSession:
     async def confirm(self) -> None:
         """NOOP."""
         self._spend_reply()
+
+    async def unique_id(self, number: int) -> bytes | None:
+        """UIDL of one message."""
+        self._spend_reply()
+        if self._whims.lies_of_single_ids:
+            return b"another"
+        mail = self._mails[number - 1] if number <= len(self._mails) else None
+        return self._unique_id(number, mail) if mail is not None and self._whims.has_uidl else None
 
     async def leave(self) -> None:
         """QUIT."""

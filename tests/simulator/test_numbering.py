@@ -3,13 +3,16 @@
 from datetime import timedelta
 
 import pytest
+from sqlmodel import select
 
+from app.messages.models import Message
 from tests.simulator.bench import Bench
 from tests.simulator.maildrop import Mail, letter
 
 DELETING = {"mode": "delete_after_retrieve"}
 SIZES = [900, 1_000, 1_500, 2_000]
 ORDERS = [SIZES, SIZES[::-1], [1_000, 900, 2_000, 1_500]]
+ALIKE = b"Date: Thu, 1 Jan 1970 00:00:00 +0000\r\n"
 
 
 async def days_later(bench: Bench, days: int = 4) -> None:
@@ -24,6 +27,10 @@ def put(bench: Bench, sizes: list[int]) -> list[str]:
         Mail(name.encode(), letter(name, size=s)) for name, s in zip(names, sizes, strict=True)
     ]
     return names
+
+
+async def snippets(bench: Bench) -> list[str]:
+    return await bench.database.read(lambda db: list(db.exec(select(Message.snippet)).all()))
 
 
 @pytest.mark.parametrize("is_deleting", [False, True])
@@ -44,6 +51,40 @@ async def test_numbers_that_move_within_a_session_lose_and_repeat_nothing(
         assert sorted((await bench.subjects())[before:]) == sorted(names if known else names[1:]), sizes
         await bench.change(server_retention={"mode": "keep"})
         await bench.begin_maildrop()
+
+
+@pytest.mark.parametrize("known", [0, 2])
+@pytest.mark.parametrize("expunged", [1, 2])
+@pytest.mark.parametrize("headers", ["own", "alike"])
+async def test_numbers_that_move_among_messages_of_one_size_lose_and_repeat_nothing(
+    bench: Bench, known: int, expunged: int, headers: str
+) -> None:
+    """The last one is refused then, as there are fewer."""
+    names = [f"{n:04d}" for n in range(10, 16)]
+    new = [
+        Mail(name.encode(), b"Subject: %b\r\n%b\r\n%b\r\n" % (name.encode(), ALIKE, name.encode()))
+        if headers == "own"
+        else Mail(name.encode(), b"Subject: x\r\n%b\r\n%b\r\n" % (ALIKE, name.encode()))
+        for name in names
+    ]
+    bench.maildrop.mails = new[:known]
+    await bench.sync()
+    bench.maildrop.mails = new
+    bench.maildrop.whims.expunges_first = expunged
+    await days_later(bench)
+    assert sorted(await snippets(bench)) == names[0 if known else expunged :]
+
+
+async def test_a_server_that_lies_of_single_ids_repeats_nothing_and_stops_nothing(bench: Bench) -> None:
+    names = put(bench, [900, 1_000, 1_100])
+    bench.maildrop.whims.lies_of_single_ids, bench.maildrop.whims.refuses = True, {b"of 900"}
+    await days_later(bench, 2)
+    bench.maildrop.mails.append(Mail(b"later", letter("later")))
+    await days_later(bench, 2)
+    assert sorted(await bench.subjects()) == ["later", "of 1000", "of 1100"]
+    bench.maildrop.whims.refuses = set()
+    await days_later(bench, 2)
+    assert sorted(await bench.subjects()) == sorted(["later", *names])
 
 
 @pytest.mark.parametrize("place", range(4))

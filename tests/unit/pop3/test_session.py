@@ -189,6 +189,13 @@ async def test_without_quit_nothing_goes(drop: FakeMaildrop) -> None:
         assert "QUIT" not in server.verbs
 
 
+async def test_the_unique_id_of_one_message_is_none_where_the_server_does_not_say_it(
+    drop: FakeMaildrop,
+) -> None:
+    async with FakePop3Server(drop) as server, logged_in(server) as session:
+        assert [await session.unique_id(number) for number in (1, 4)] == [drop.messages[0].unique_id, None]
+
+
 async def test_rset_takes_the_marks_back(drop: FakeMaildrop) -> None:
     async with FakePop3Server(drop) as server:
         async with logged_in(server) as session:
