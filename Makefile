@@ -32,7 +32,7 @@ check-clients: .venv/ready-dev tests/clients/node_modules/.package-lock.json ## 
 
 soak: .venv/ready-dev ## Play the simulated maildrop for long (SIMULATOR_EXAMPLES=2000), and all of its cases on PostgreSQL
 	@SIMULATOR_DATABASE=postgresql $(BIN)/pytest --timeout 0 --ignore tests/simulator/test_maildrop.py --ignore tests/simulator/test_further_habits.py tests/simulator $(ARGS)
-	@SIMULATOR_EXAMPLES=$${SIMULATOR_EXAMPLES:-2000} $(BIN)/pytest --timeout 0 tests/simulator/test_maildrop.py tests/simulator/test_further_habits.py $(ARGS)
+	@SIMULATOR_EXAMPLES=$${SIMULATOR_EXAMPLES:-2000} $(BIN)/pytest --timeout 0 tests/simulator/test_maildrop.py tests/simulator/test_further_habits.py tests/simulator/test_moves.py $(ARGS)
 
 chaos: .venv/ready-dev ## Play mail and faults for long (CHAOS_MINUTES=600 rounds, CHAOS_SEED)
 	@CHAOS_MINUTES=$${CHAOS_MINUTES:-600} $(BIN)/pytest tests/chaos -k hour $(ARGS)
