@@ -24,8 +24,11 @@ from app.messages.pages.search import Wanted
 from app.messages.schemas import MessageAnswer
 from app.runs import claims
 from app.runs import repository as syncs
+from app.runs.completion import Completion
 from app.runs.errors import LeaseLost
-from app.runs.models import SyncId, Trigger
+from app.runs.lease import Lease
+from app.runs.models import SyncId, SyncStatus, Trigger
+from app.runs.schemas import Report
 from app.worker.removal import remove_some
 from tests.contract.test_repositories import LEASE, NOW, count, entry, mail, make_mailbox, put
 
@@ -120,6 +123,12 @@ async def test_a_sync_of_a_removed_mailbox_writes_nothing_more_and_none_begins(d
     await remove(database, mailbox_id)
     with pytest.raises(LeaseLost):
         await database.write(partial(syncs.progress, claim=held, report={}, lease_expires_at=LEASE))
+    ended = Completion(
+        claim=held, status=SyncStatus.SUCCEEDED, failure=None, report=Report(), facts={}, started=NOW, ended=NOW,
+        login_delay=0, logged_in_at=NOW, has_moved=False, learnt={}, chance=0.5, settle=None, transcript=None,
+    )  # fmt: skip
+    with pytest.raises(LeaseLost):
+        await Lease(held, database, clock=lambda: NOW, seconds=60).end(ended)
     assert not await database.read(partial(claims.has_work, now=datetime(2999, 1, 1, tzinfo=UTC)))
     assert (
         await database.write(partial(claims.request_due, now=datetime(2999, 1, 1, tzinfo=UTC), limit=9)) == 0
