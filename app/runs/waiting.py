@@ -12,6 +12,7 @@ from app.jobs.wakeups import Wakeup, Wakeups
 from app.runs import repository as runs
 from app.runs.models import ACTIVE, Sync, SyncId
 from app.web.found import found
+from app.web.requests.turns import end_turn
 
 LONGEST_WAIT_SECONDS: Final = 60
 
@@ -37,6 +38,7 @@ async def until_ended(
     ticket = wakeups.syncs_ended.ticket(sync_id)
     sync_is_due()
     while row.status in ACTIVE and (remaining := deadline - monotonic()) > 0:
+        end_turn()
         await Wakeup.wait(ticket, at_most=remaining)
         ticket = wakeups.syncs_ended.ticket(sync_id)
         row = await found(database, partial(runs.get, sync_id=sync_id, reach=await reach_now()), "sync")

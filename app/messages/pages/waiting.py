@@ -18,6 +18,7 @@ from app.messages.pages.feed import FeedQuery, Found, Order, read_once
 from app.messages.pages.times import place_before
 from app.reading.allowance import Allowance
 from app.reading.cost import Timed
+from app.web.requests.turns import end_turn
 
 _END_HOLDS_SECONDS = 4.0  # what one of those who wait has seen of the end of the feed holds for the others
 _GATHER_SECONDS = 0.05  # commits within it are looked at together by who has found nothing
@@ -145,6 +146,7 @@ class Feed:
 
         A wakeup may be missed, so the end of the feed is looked at now and then: once for all who wait.
         """
+        end_turn()
         while True:
             await Wakeup.wait(ticket, at_most=deadline - self.monotonic())
             now = self.monotonic()

@@ -5,6 +5,7 @@ whoever comes then waits for all of them at each of his steps. Those who begin l
 """
 
 import asyncio
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,21 +13,31 @@ from app.reading.shares import Shares
 
 AT_ONCE: Final = 8
 _SECONDS: Final = (
-    0.1  # who has not begun with the answer by then waits for something else: new mail, a body, a server
+    0.1  # who has not begun with the answer by then waits for something else: a body, a server, room
 )
+
+
+_turn: ContextVar["Turn | None"] = ContextVar("turn", default=None)
+
+
+def end_turn() -> None:
+    """The request of this context waits for news, maybe for long: others may begin."""
+    if (turn := _turn.get()) is not None:
+        turn.end()
 
 
 @dataclass(eq=False)
 class Turns:
-    """Turns of at most ``_SECONDS`` for all requests, ``at_once`` of them at the same time."""
+    """Turns of at most ``seconds`` for all requests, ``at_once`` of them at the same time."""
 
     at_once: int = AT_ONCE
+    seconds: float = _SECONDS
     _shares: "Shares[Turn]" = field(default_factory=Shares, init=False)
     _waiting: int = field(default=0, init=False)
     _under_way: int = field(default=0, init=False)
 
     async def begin(self, client: str) -> "Turn":
-        """Wait for a turn of this client's. It ends by ``Turn.end``, or by itself."""
+        """Wait for a turn of this client's, which is the context's then. It ends by ``Turn.end``, or by itself."""
         turn = Turn(self, (client,), asyncio.get_running_loop())
         self._shares.add(turn.client, turn)
         self._waiting += 1
@@ -38,6 +49,7 @@ class Turns:
             except asyncio.CancelledError:
                 self._gives_up(turn)
                 raise
+        _turn.set(turn)
         return turn
 
     def waiting(self, client: str) -> int:
@@ -77,7 +89,7 @@ class Turn:
     def begin(self) -> None:
         """It begins, and ends soon."""
         self.has_begun = True
-        self._end = self.loop.call_later(_SECONDS, self.end)
+        self._end = self.loop.call_later(self.turns.seconds, self.end)
         if self.begins is not None and not self.begins.done():
             self.begins.set_result(None)
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.web.requests.turns import Turn, Turns
+from app.web.requests.turns import Turn, Turns, end_turn
 
 
 async def settled() -> None:
@@ -56,6 +56,25 @@ async def test_who_waits_for_something_else_keeps_nobody_from_beginning(requests
     await requests.come("waits", 3)
     await asyncio.gather(*requests.tasks)  # though nobody ends his turn
     assert requests.begun == ["waits"] * 3
+
+
+async def test_who_waits_for_news_lets_others_begin_at_once() -> None:
+    """Many who wait come back together: each that kept his turn would hold up the others for its longest time."""
+    turns, begun = Turns(at_once=1, seconds=3600.0), 0
+
+    async def waits() -> None:
+        nonlocal begun
+        await turns.begin("waits")
+        begun += 1
+        end_turn()
+        await asyncio.Event().wait()
+
+    tasks = [asyncio.create_task(waits()) for _ in range(50)]
+    for _ in tasks:
+        await settled()
+    assert begun == len(tasks)
+    for task in tasks:
+        task.cancel()
 
 
 async def test_who_goes_while_he_waits_takes_no_turn(requests: Requests) -> None:
