@@ -3,6 +3,7 @@
 # ruff: noqa: PT012  an async with is two steps: what it does at its end is part of what is expected to fail
 
 import asyncio
+import itertools
 import logging
 import re
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from app import pop3
+from app.pop3.wire import dialogue
 from app.pop3.wire.redaction import WITHHELD
 from tests.fakes.pop3_server import LOCK_STEP, FakeMaildrop, FakePop3Server, Faults, multiline, server_tls
 from tests.servers.certificates import CertificateAuthority, CertificateKind
@@ -163,6 +165,27 @@ async def test_who_is_called_back_while_it_does_not_wait_waits_no_more(drop: Fak
         with pytest.raises(pop3.TooSlow):
             await session.login(drop.username, drop.password)
         await session.abort()
+
+
+async def test_what_it_takes_to_read_octets_counts_and_not_only_their_number(
+    drop: FakeMaildrop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Letters of lines that are dots take ten times as much as others of the same size."""
+    clock, told = itertools.count(), list[float]()
+    monkeypatch.setattr(dialogue, "thread_time", lambda: float(next(clock)))
+
+    def rest(_octets: int, cost: float) -> float:
+        told.append(cost)
+        return 0.0
+
+    progress = pop3.Progress(rest=rest)
+    async with FakePop3Server(drop) as server:
+        session = await pop3.connect(
+            endpoint(server), limits=limits(), allow_cleartext_password=True, progress=progress
+        )
+        await session.login(drop.username, drop.password)
+        await session.quit()
+    assert sum(told) >= len(told) - 1  # each time that octets came they were looked at, for a second
 
 
 async def test_whom_nobody_admits_is_not_connected_to(drop: FakeMaildrop) -> None:
