@@ -59,8 +59,15 @@ async def test_a_worker_takes_back_what_it_held_and_nothing_of_its_neighbour(
                 first.kill()
                 await asyncio.to_thread(first.start)
                 await until_claimed(database, after=claimed[2])
-                assert "syncs_resumed" in first.log
+                await until_said("syncs_resumed", first)
         database.close()
+
+
+async def until_said(event: str, process: ServiceProcess) -> None:
+    """Its log has the event: it is written while the other worker may claim already."""
+    async with asyncio.timeout(WITHIN_SECONDS):
+        while event not in process.log:
+            await asyncio.sleep(0.02)
 
 
 async def until_claimed(database: Database, *, after: int) -> None:

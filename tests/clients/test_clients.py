@@ -105,6 +105,7 @@ def test_redocly_finds_nothing(workshop: Path) -> None:
     assert json.loads(printed)["totals"] == {"errors": 0, "warnings": 0, "ignored": 0}
 
 
+@pytest.mark.timeout(1_200)  # strict types of some hundred generated modules
 def test_a_client_by_openapi_python_client_does_the_main_job(
     workshop: Path, environment: dict[str, str]
 ) -> None:
