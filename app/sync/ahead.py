@@ -1,7 +1,7 @@
 """Blocks of large messages are stored ahead of them, each in a transaction of its own, with other writers in between.
 
 Until its message is stored nobody sees such a content. One whose message is not stored after all is removed again;
-where the process dies before, ``forgetting`` does it.
+where the process dies before, or has lost the sync, ``forgetting`` does it.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -14,6 +14,7 @@ from app.ledger.models import Leased
 from app.messages import intake, repository
 from app.messages.intake import Prepared
 from app.messages.letters.contents import Packed, Packer
+from app.runs.errors import LeaseLost
 from app.sync.context import SyncContext
 
 
@@ -29,8 +30,8 @@ async def stored_ahead(sync: SyncContext, messages: Iterable[Prepared]) -> Async
     except BaseException:
         if large:
             remove = partial(repository.remove_unused, digests=[packed.sha256 for packed in large])
-            with suppress(StorageFailed):
-                await sync.tools.database.write(remove, durable=False)
+            with suppress(LeaseLost, StorageFailed):  # then later
+                await sync.lease.write(remove, report=sync.findings.report, durable=False)
         raise
 
 

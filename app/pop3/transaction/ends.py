@@ -35,7 +35,11 @@ class End:
             self._meter.octets += len(data.octets)
         if self._meter.octets > (self._listed or 0):
             self._has_inner_end |= _has_inner_end(self._tail + data.octets)
-        self._tail = data.octets[-_CARRIED:]
+        last = data.octets[-_CARRIED:]
+        if len(last) < _CARRIED:
+            last = (self._tail + last)[-_CARRIED:]
+        # An end that begins with the first of these was looked at before, with the octet before it.
+        self._tail = last.removeprefix(b"\n") if self._meter.octets > _CARRIED else last
         if self._has_inner_end and not self._is_alone:
             raise self._runs_on()
 

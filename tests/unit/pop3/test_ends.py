@@ -1,10 +1,12 @@
 """Ends of files with LF within a body: told as an expression would, in as few looks whatever the body consists of."""
 
 import re
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.pop3 import BodyRunsOn
@@ -45,20 +47,23 @@ class Looks:
         return self._octets.count(octets)
 
 
-def runs_on(body: bytes, *, at: int) -> bool:
-    """Whether a body that comes in two parts, asked for with others, is thought to run on into the next answers."""
+def runs_on(body: bytes, *, cuts: Sequence[int]) -> bool:
+    """Whether a body that comes in parts, asked for with others, is thought to run on into the next answers."""
     end = End(None, is_alone=False)
     try:
-        end.passed(Data(body[:at], is_last=False))
-        end.passed(Data(body[at:], is_last=True))
+        for start, stop in pairwise([0, *sorted(cuts), len(body)]):
+            end.passed(Data(body[start:stop], is_last=stop == len(body)))
     except BodyRunsOn:
         return True
     return False
 
 
-@given(st.lists(PARTS, max_size=12).map(b"".join), st.integers(0, 60))
-def test_an_end_behind_bare_lf_is_found_wherever_the_body_is_cut(body: bytes, at: int) -> None:
-    assert runs_on(b"x" + body, at=at) is bool(INNER_END.search(b"x" + body))
+@example(b"\r\n.\r\n+OK\r\r\r\r\r\n.\r\n", [18])
+@example(b"\n.\r\n+OK", [3, 5, 7])
+@given(st.lists(PARTS, max_size=12).map(b"".join), st.lists(st.integers(0, 60), max_size=4))
+def test_an_end_behind_bare_lf_is_found_wherever_the_body_is_cut(body: bytes, cuts: list[int]) -> None:
+    body = b"x" + body
+    assert runs_on(body, cuts=[min(cut, len(body)) for cut in cuts]) is bool(INNER_END.search(body))
 
 
 @pytest.mark.parametrize("line", [b".\r\n", b"\n.\r\n", b"\r\n.\r\n+OK", b"x\r\n"])
