@@ -88,22 +88,15 @@ def _octets_of(head: bytes) -> int | None:
 def shown(head: bytes) -> Fingerprint:
     """What TOP tells of a message: all but its content."""
     head = head_of(head)
+    is_stamped = _STAMP.search(head) is not None
     return Fingerprint(
-        _headers_of(head, is_lasting=False),
-        b"",
-        _names_of(head),
-        _octets_of(head),
-        is_stamped=_is_stamped(head),
+        _headers_of(head, is_lasting=False), b"", _names_of(head), _octets_of(head), is_stamped=is_stamped
     )
 
 
 def is_stamped(head: bytes) -> bool:
     """Whether a header block says who received the message, and when."""
-    return _is_stamped(head_of(head))
-
-
-def _is_stamped(head: bytes) -> bool:
-    return _STAMP.search(head) is not None
+    return _STAMP.search(head_of(head)) is not None
 
 
 def is_same_letter(before: bytes, after: bytes) -> bool:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Generator
 from copy import copy
 from functools import partial
-from threading import Condition, Thread
+from threading import Condition, Event, Thread
 from typing import Any, TypeVar
 
 from app.reading.cost import Rest, no_rest
@@ -35,8 +35,8 @@ class FairThreads:
     ) -> None:
         self._seconds = seconds
         self._shares: Shares[_Job] = Shares()
-        self._changed = Condition()  # its lock is that of the next two as well
-        self._is_closed = False
+        self._changed = Condition()  # its lock is that of these two as well
+        self._closed = Event()  # as the other two, one for all that ``resting`` gives
         self._rest: Rest = no_rest
         self._threads = [Thread(target=self._work, name=f"{name}_{n}", daemon=True) for n in range(threads)]
         for thread in self._threads:
@@ -68,7 +68,7 @@ class FairThreads:
     async def _run(self, owner: Owner, work: Steps[Result]) -> Result:
         job = _Job(work, asyncio.get_running_loop())
         with self._changed:
-            if self._is_closed:
+            if self._closed.is_set():
                 raise TurnsClosed
             self._shares.add(owner, job)
             self._changed.notify()
@@ -86,7 +86,7 @@ class FairThreads:
     def close(self) -> None:
         """End the threads after the slice that they are at. What is left raises TurnsClosed."""
         with self._changed:
-            self._is_closed = True
+            self._closed.set()
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
@@ -119,7 +119,7 @@ class FairThreads:
 
     def _turn(self) -> "tuple[Owner, _Job] | None":
         with self._changed:
-            while not self._is_closed:
+            while not self._closed.is_set():
                 if turn := self._shares.take():
                     return turn
                 self._changed.wait()

@@ -33,14 +33,12 @@ class Turns:
     at_once: int = AT_ONCE
     seconds: float = _SECONDS
     _shares: "Shares[Turn]" = field(default_factory=Shares, init=False)
-    _waiting: int = field(default=0, init=False)
     _under_way: int = field(default=0, init=False)
 
     async def begin(self, client: str) -> "Turn":
         """Wait for a turn of this client's, which is the context's then. It ends by ``Turn.end``, or by itself."""
         turn = Turn(self, (client,), asyncio.get_running_loop())
         self._shares.add(turn.client, turn)
-        self._waiting += 1
         self._let_begin()
         if not turn.has_begun:
             turn.begins = turn.loop.create_future()
@@ -57,8 +55,7 @@ class Turns:
         return self._shares.waiting((client,))
 
     def _let_begin(self) -> None:
-        while self._waiting and self._under_way < self.at_once and (next_one := self._shares.take()):
-            self._waiting -= 1
+        while self._under_way < self.at_once and (next_one := self._shares.take()):
             self._under_way += 1
             next_one[1].begin()
 
@@ -69,9 +66,7 @@ class Turns:
         self._let_begin()
 
     def _gives_up(self, turn: "Turn") -> None:
-        if self._shares.remove(turn.client, turn):
-            self._waiting -= 1
-        else:
+        if not self._shares.remove(turn.client, turn):
             turn.end()
 
 

@@ -175,3 +175,13 @@ async def test_closing_tells_those_who_wait(clock: Clock) -> None:
         assert task is held or letters.order == ["b"]
     with pytest.raises(TurnsClosed):
         await one.run(("c",), letters.of("c", 1, 0.0))
+
+
+async def test_who_rests_is_told_that_the_threads_are_closed() -> None:
+    """He would wait for a turn that nobody gives any more."""
+    threads = FairThreads(1, name="test")
+    resting = threads.resting(lambda _cost: 0.0)
+    threads.close()
+    async with asyncio.timeout(60):
+        with pytest.raises(TurnsClosed):
+            await resting.call(("a",), lambda: None)
