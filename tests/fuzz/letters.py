@@ -278,6 +278,9 @@ LETTERS: Final[dict[str, Letter]] = {
     "files within a text": Letter(
         lambda size: filled("Subject: x\r\n\r\n", "begin 644 x\n`\nend\n", size), 4 * MIB, 60 * KIB
     ),
+    "a file of short lines within a text": Letter(
+        lambda size: filled("Subject: x\r\n\r\nbegin 644 x\n", "!00\n", size), 4 * MIB, 60 * KIB
+    ),
     "what begins no file": Letter(
         lambda size: filled("Subject: x\r\n\r\n", "begin 644 x\n", size), 4 * MIB, 60 * KIB
     ),

@@ -4,6 +4,7 @@ A line that begins one counts when what follows it is one: "begin 644 words" in 
 is a few lines, however long the files are.
 """
 
+import binascii
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -23,6 +24,8 @@ _BEGIN = re.compile(
     rb"|=ybegin [^\r\n]{0,200}?line=\d{1,5} [^\r\n]{0,200}?name=(?P<yenc>[^\r\n]{1,255})\r*+\n)",
     re.MULTILINE,
 )
+_FULL_LINES = re.compile(rb"(?:M[ -`]{60}\r?\n)++")  # as all are but the last: 45 octets each
+_STEPS_OF_A_LINE = 4  # of any other
 _YPART = re.compile(rb"=ypart [^\r\n]{0,200}\r*+\n")
 _YEND = re.compile(rb"^=yend(?![^\s])[^\n]*+\n?", re.MULTILINE)
 _MINUS_42 = bytes((octet - 42) % 256 for octet in range(256))
@@ -58,27 +61,30 @@ def split(pieces: Iterable[bytes], budget: Budget, found: list[str]) -> Iterator
 
 
 class _Splitter:
+    """What is taken is passed over, not cut off: to copy the rest for each line of a file would be quadratic."""
+
     def __init__(self, pieces: Iterable[bytes], budget: Budget, found: list[str]) -> None:
         self._source: Iterator[bytes] | None = iter(pieces)
         self._data = b""
-        self._is_mid_line = False  # the data begins within a line
+        self._at = 0  # what is before it in the data was taken
+        self._is_mid_line = False  # what comes next is within a line
         self._budget = budget
         self._found = found
 
     def run(self) -> Iterator[bytes | File]:
-        while self._data or self._read():
+        while self._at < len(self._data) or self._read():
             begin = self._begin()
             if begin is not None:
-                yield self._take(begin.start())
-                self._take(begin.end() - begin.start())
+                yield self._take_to(begin.start())
+                self._take_to(begin.end())
                 name = begin["uu"] or begin["yenc"]
                 file = File(name.strip(b' \t"'), self._uu() if begin["uu"] else self._yenc())
                 yield file
                 for _rest in file.pieces:
                     pass
-            elif (whole := self._whole_lines()) or self._source is None:
-                yield self._take(whole or len(self._data))
-            elif not self._read() and not self._data:
+            elif (whole := self._whole_lines()) > self._at or self._source is None:
+                yield self._take_to(whole if whole > self._at else len(self._data))
+            elif not self._read() and self._at == len(self._data):
                 return
 
     def _read(self) -> bool:
@@ -87,27 +93,28 @@ class _Splitter:
         if piece is None:
             self._source = None
             return False
-        self._data += piece
+        self._data, self._at = self._data[self._at :] + piece, 0
         return True
 
-    def _take(self, octets: int) -> bytes:
-        taken, self._data = self._data[:octets], self._data[octets:]
+    def _take_to(self, end: int) -> bytes:
+        taken, self._at = self._data[self._at : end], end
         if taken:
             self._is_mid_line = not taken.endswith(b"\n")
         return taken
 
     def _whole_lines(self) -> int:
-        """Octets of the lines that are there, without the last two, which may begin a file; all of a long line."""
-        last = self._data.rfind(b"\n")
-        before = self._data.rfind(b"\n", 0, max(last, 0)) + 1
-        if len(self._data) - before > 2 * _LONGEST_LINE:
-            return len(self._data) if last < 0 else max(before, last + 1)
+        """Where the lines end that are there, without the last two, which may begin a file; or a long line."""
+        start, end = self._at, len(self._data)
+        last = self._data.rfind(b"\n", start)
+        before = max(start, self._data.rfind(b"\n", start, max(last, start)) + 1)
+        if end - before > 2 * _LONGEST_LINE:
+            return end if last < 0 else max(before, last + 1)
         return before
 
     def _begin(self) -> re.Match[bytes] | None:
         """Where the next file begins, as far as it is there."""
-        at = self._data.find(b"\n") + 1 if self._is_mid_line else 0
-        if not may_hold_file(self._data) or (self._is_mid_line and not at):
+        at = self._data.find(b"\n", self._at) + 1 if self._is_mid_line else self._at
+        if not may_hold_file(self._data, self._at) or (self._is_mid_line and not at):
             return None
         end = len(self._data) if self._source is None else self._data.rfind(b"\n") + 1
         for begin in _BEGIN.finditer(self._data, at, end):
@@ -117,46 +124,51 @@ class _Splitter:
                 return begin
         return None
 
-    def _lines(self) -> Iterator[bytes]:
-        """Line by line, without their ends."""
-        while self._budget.take(Work.STEPS):
-            end = self._data.find(b"\n") + 1
-            while not end and len(self._data) < _LONGEST_LINE and self._read():
-                end = self._data.find(b"\n") + 1
-            if not self._data:
+    def _lines(self) -> Iterator[tuple[int, int]]:
+        """From where to where each line stands."""
+        while self._budget.take(Work.STEPS, _STEPS_OF_A_LINE) == _STEPS_OF_A_LINE:
+            end = self._data.find(b"\n", self._at) + 1
+            while not end and len(self._data) - self._at < _LONGEST_LINE and self._read():
+                end = self._data.find(b"\n", self._at) + 1
+            if self._at == len(self._data):
                 return
-            yield self._data[: end or len(self._data)]
+            yield self._at, end or len(self._data)
 
     def _uu(self) -> Iterator[bytes]:
-        for line in self._lines():
-            content = line.rstrip(b"\r\n")
+        for start, end in self._lines():
+            if full := _FULL_LINES.match(self._data, start):
+                lines = self._take_to(full.end()).splitlines()
+                yield b"".join(map(binascii.a2b_uu, lines[: self._budget.take(Work.STEPS, len(lines))]))
+                continue
+            content = self._data[start:end].rstrip(b"\r\n")
             if content.rstrip() == b"end":
-                self._take(len(line))
+                self._take_to(end)
                 return
             if content and not _is_uu(content):
                 break
-            self._take(len(line))
+            self._take_to(end)
             if content:
                 yield decoded_uu(content, self._budget, self._found)
         self._found.append(defects.BAD_UUENCODE)
 
     def _yenc(self) -> Iterator[bytes]:
-        while b"\n" not in self._data and self._read():
+        while self._data.find(b"\n", self._at) < 0 and self._read():
             pass
-        if part := _YPART.match(self._data):
-            self._take(part.end())
+        if part := _YPART.match(self._data, self._at):
+            self._take_to(part.end())
         while True:
-            while len(self._data) < _AT_ONCE and self._read():
+            while len(self._data) - self._at < _AT_ONCE and self._read():
                 pass
-            end = _YEND.search(self._data)
+            end = _YEND.search(self._data, self._at)
             if end is not None:
-                yield self._unescaped(self._take(end.start()))
-                self._take(end.end() - end.start())
+                yield self._unescaped(self._take_to(end.start()))
+                self._take_to(end.end())
                 return
-            whole = self._data.rfind(b"\n") + 1 or len(self._data) - self._data.endswith(b"=")
-            if not self._data or not self._budget.take(Work.STEPS):
+            length = len(self._data)
+            whole = self._data.rfind(b"\n", self._at) + 1 or length - self._data.endswith(b"=")
+            if self._at == length or not self._budget.take(Work.STEPS):
                 break
-            yield self._unescaped(self._take(whole if self._source is not None else len(self._data)))
+            yield self._unescaped(self._take_to(whole if self._source is not None else length))
         self._found.append(defects.BAD_YENC)
 
     def _unescaped(self, lines: bytes) -> bytes:

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.mail import defects
-from app.mail.budget import Budget
+from app.mail.budget import Budget, Work
 from app.mail.mime import attachment_facts, attachment_pieces, parse, summarise
 from app.mail.octets.embedded import File, split
+from tests.fuzz.work import assert_linear
 from tests.unit.mail.nasty import attachment, multipart, with_body
 
 
@@ -202,3 +203,26 @@ def test_a_file_that_breaks_off_is_given_as_far_as_it_goes(body: bytes, data: by
     assert found is not None
     assert found[1] == data
     assert parse(raw).warnings == (warning,)
+
+
+def _files(data: bytes, found: list[str]) -> list[bytes]:
+    parts = split(iter((data,)), Budget(found), found)
+    return [b"".join(part.pieces) for part in parts if isinstance(part, File)]
+
+
+@pytest.mark.parametrize("line", [b"!00\n", b"\r\n"])
+def test_a_line_of_a_file_costs_the_same_whatever_follows_it(line: bytes) -> None:
+    assert_linear(lambda size: lambda: _files(b"begin 644 x\n" + line * (size // len(line)), []), 32 * 1024)
+
+
+def test_a_long_file_of_full_lines_is_given_whole() -> None:
+    found: list[str] = []
+    data = bytes(range(256)) * (45 * (Work.STEPS.units // 3) // 256)
+    assert _files(uu(data), found) == [data]
+    assert not found
+
+
+def test_short_lines_cost_more_than_full_ones_do() -> None:
+    found: list[str] = []
+    _files(b"begin 644 x\n" + b"!00\n" * (Work.STEPS.units // 3) + b"`\nend\n", found)
+    assert defects.TOO_COSTLY in found
