@@ -229,6 +229,12 @@ LETTERS: Final[dict[str, Letter]] = {
         10 * MIB,
         60 * KIB,
     ),
+    "nearly delimiters to the end": Letter(
+        lambda size: filled("Content-Type: multipart/mixed; boundary=b\r\n\r\n", "\n--bx", size),
+        60 * MIB,
+        60 * KIB,
+    ),
+    "hyphens among headers": Letter(lambda size: filled("Subject: x\r\n", "--\n", size), 60 * MIB, 60 * KIB),
     "parts without an empty line": Letter(
         lambda size: filled("Content-Type: multipart/mixed; boundary=b\r\n\r\n", "--b\nX: y\n", size),
         10 * MIB,

@@ -33,6 +33,7 @@ _HYPHEN = ord("-")
 _CR = ord("\r")
 _NO_HEADERS = (b"\n", b"\r", b"--")  # what the octets begin with where there may be none
 _STOP = re.compile(rb"\n(?=(\r{0,2}\n)|--)")  # before an empty line, or what may be a delimiter
+_STOP_AT_EMPTY_LINE = re.compile(rb"\n(?=(\r{0,2}\n))")
 _EMPTY_LINE = re.compile(rb"\r{0,2}\n")
 _USUAL_HEADER_OCTETS = 16 * 1024
 _MARKS = re.compile(rb"(?:\xef\xbb\xbf)++")
@@ -55,8 +56,8 @@ class Scanner:
 
     # fmt: off
     __slots__ = (
-        "_at", "_budget", "_data", "_delimiters", "_found", "_has_cr_cr_lf", "_is_behind_cr", "_is_over", "_marks",
-        "_needles", "_source", "delimiter",
+        "_at", "_budget", "_data", "_delimiters", "_found", "_has_cr_cr_lf", "_is_behind_cr", "_is_over", "_is_spent",
+        "_marks", "_needles", "_source", "delimiter",
     )
     # fmt: on
 
@@ -70,6 +71,7 @@ class Scanner:
         self._is_over = False  # the last body was read to its end
         self._has_cr_cr_lf = False  # headers have lines that end so
         self._is_behind_cr = False  # what comes next begins a line, though no LF is before it
+        self._is_spent = False  # no line is looked at any more: all that follows is one body
         self._marks: list[bytes] = []  # the boundaries of the open multiparts
         # By what stands behind the hyphens; of multiparts that have the same, the outermost counts.
         self._delimiters: dict[bytes, Delimiter] = {}
@@ -201,13 +203,15 @@ class Scanner:
     def _stop(self, start: int, end: int) -> int | None:
         """Where, in the window, the next empty line or delimiter begins."""
         end = min(end, self._sure_end())
-        found = _STOP.search(self._data, start, end)
-        while found is not None:
+        at = start
+        while found := self._stops().search(self._data, at, end):
             at = found.end()
             if self._data[at] != _HYPHEN or self._is_delimiter(at):
                 return at
-            found = _STOP.search(self._data, at, end)
         return None
+
+    def _stops(self) -> re.Pattern[bytes]:
+        return _STOP if self._may_delimit() else _STOP_AT_EMPTY_LINE
 
     def _looked_at(self) -> int:
         """From where to look again for the end of headers when there is more in the window."""
@@ -254,7 +258,7 @@ class Scanner:
     def _to_delimiter(self, start: int) -> tuple[int, int, bool]:
         """Where the body ends as far as it is in the window; where to go on; and whether that is its end."""
         data, needle, is_last = self._data, self._needles[-1], self._source is None
-        if not self._marks:
+        if not self._may_delimit():
             self.delimiter = None
             return len(data), len(data), is_last
         if self._is_behind_cr:
@@ -279,17 +283,24 @@ class Scanner:
                 if self._has_cr_cr_lf and end > start and data.startswith(b"\r\r\n", end - 1):
                     end -= 1
                 return (end if end > start else start), after, True
-            at = data.find(needle, line)
+            at = data.find(needle, line) if not self._is_spent else -1
         self.delimiter = None
-        end = len(data) if is_last else max(start, len(data) - len(needle) - 2)
+        end = len(data) if is_last or self._is_spent else max(start, len(data) - len(needle) - 2)
         return end, end, is_last
 
+    def _may_delimit(self) -> bool:
+        """Whether a line may be a delimiter."""
+        return bool(self._marks) and not self._is_spent
+
     def _is_delimiter(self, line: int) -> bool:
-        return bool(self._marks) and self._data.startswith(b"--", line) and self._delimiter(line) is not None
+        return (
+            self._may_delimit() and self._data.startswith(b"--", line) and self._delimiter(line) is not None
+        )
 
     def _delimiter(self, line: int) -> Delimiter | None:
         """What the line that begins here delimits."""
         if self._budget.take(Work.STEPS, _STEPS_OF_A_LINE) < _STEPS_OF_A_LINE:
+            self._is_spent = True
             return None
         end = self._data.find(b"\n", line, line + _MAX_LINE)
         if end < 0:

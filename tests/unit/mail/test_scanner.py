@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.mail.budget import Budget
+from app.mail.budget import Budget, Work
 from app.mail.mime import parse
 from app.mail.octets.scanner import MAX_BOUNDARY, Delimiter, Scanner
+from tests.fuzz.letters import filled
 
 
 def opened(raw: bytes, *boundaries: bytes) -> Scanner:
@@ -92,3 +93,29 @@ def test_a_body_in_place_is_the_body_that_is_read(raw: bytes) -> None:
         if reading.delimiter is None:
             break
         assert in_place.block() == reading.block()
+
+
+class _Asked(Budget):
+    """Counts how often it is asked for steps."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.times = 0
+
+    def take(self, work: Work, units: int = 1) -> int:
+        self.times += work is Work.STEPS
+        return super().take(work, units)
+
+
+@pytest.mark.parametrize("start", [b"--b\r\n\r\n", b"--b\r\nX: y\n"])
+def test_no_line_is_looked_at_any_more_when_the_budget_is_spent(start: bytes) -> None:
+    budget, found = _Asked(), list[str]()
+    scanner = Scanner(b"X: y\n\n" + filled(start, b"--bx\n", 200_000), budget, found)
+    scanner.block()
+    scanner.open(b"b")
+    scanner.skip()
+    budget.take(Work.STEPS, Work.STEPS.units)
+    budget.times = 0
+    scanner.block()
+    assert scanner.skip() is None
+    assert budget.times <= 2
