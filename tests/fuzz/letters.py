@@ -266,8 +266,12 @@ LETTERS: Final[dict[str, Letter]] = {
     "uuencode of empty lines": Letter(encoded("x-uuencode", b"\n", b"begin 644 x\n"), 20 * MIB, 300 * KIB),
     "base64 in many pieces": Letter(encoded("base64", b"QQ=="), 20 * MIB, 300 * KIB),
     "base64 of padding": Letter(encoded("base64", b"="), 20 * MIB, 300 * KIB),
+    "base64 of short lines with marks": Letter(encoded("base64", b"!00\n"), 60 * MIB, 300 * KIB),
     "base64 among garbage": Letter(encoded("base64", b"Q!!!\n"), 20 * MIB, 300 * KIB),
     "quoted-printable of soft line ends": Letter(encoded("quoted-printable", b"=\n"), 20 * MIB, 300 * KIB),
+    "quoted-printable of blanks behind equals signs": Letter(
+        encoded("quoted-printable", b"= \n"), 60 * MIB, 300 * KIB
+    ),
     "quoted-printable of trailing blanks": Letter(
         encoded("quoted-printable", b" " * 990 + b"\n"), 20 * MIB, 300 * KIB
     ),

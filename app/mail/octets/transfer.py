@@ -33,14 +33,17 @@ _UU_BEGINS_WITHIN = 64 * 1024  # octets
 _UU_LINE = re.compile(rb"[^\r\n]+")
 _STEPS_OF_A_BROKEN_LINE = 7
 _LONGEST_UU_LINE = 128  # a length, 84 characters for 63 octets, and what some encoders write behind them
-# What binascii would lose: what stands between = and the line's end, an = before another one, all behind = and CR.
-_QP_ODD = re.compile(rb"=(?:[ \t]++(?=\r{0,2}\n)|(?==)|\r(?!\r?\n))")
+# What binascii would lose: what stands between = and the line's end, all behind = and CR, an = before another one.
+_QP_BLANKS = re.compile(rb"=[ \t]++(?=\r{0,2}\n)")
+_QP_CR = re.compile(rb"=\r(?!\r?\n)")
+_QP_ODD_IN_A_STEP = 4
 _QP_MAY_BE_ODD = re.compile(rb"=(?:[ \t=]|\r(?!\n))")
 _QP_GOES_ON = re.compile(rb"=(?:[ \t]{0,990}+\r{0,2}+|[0-9A-Fa-f])\Z")  # in the next piece, maybe
 _QP_LAST = re.compile(rb"=[ \t]++\Z")
 _QP_LONGEST = 1_000
 _ALPHABET_AND_BLANKS = _BASE64_ALPHABET + _WHITESPACE
 _LONGEST_FOOTER_LINE = 998
+_OCTETS_OF_A_STEP = 16  # of lines that are looked at for a footer
 # What ends base64 that does not end in padding: the line that lists draw above their footer, or a line of words.
 _FOOTER = re.compile(
     rb"^(?=[^\n]{2,998}\n)(?:[-_*~#]{2,}+[ \t\r]*+\n|(?=[^\n]*[^A-Za-z0-9+/=\s])[^\n\S]*+\S++[ \t]++\S)",
@@ -82,7 +85,7 @@ def decoded_pieces(
     if encoding == "base64":
         return _base64(pieces, _strict, budget, found)
     if encoding == "quoted-printable":
-        return _quoted_printable(pieces)
+        return _quoted_printable(pieces, budget)
     if encoding in _UU:
         return _uuencoded(pieces, budget, found)
     if encoding not in _AS_IT_IS:
@@ -102,7 +105,7 @@ def decoded_whole(data: bytes, encoding: str, budget: Budget, found: list[str]) 
     if encoding in _AS_IT_IS:
         return data
     if encoding == "quoted-printable":
-        return _decoded_qp(data, is_last=True)
+        return _decoded_qp(data, budget, is_last=True) or b""
     if encoding == "base64" and (decoded := whole_base64(data)) is not None:
         return decoded
     return b"".join(decoded_pieces((data,), encoding, budget, found))
@@ -166,7 +169,7 @@ def _base64(
     rest = b""
     octets = 0
     is_damaged = False
-    for piece in _without_footer(pieces, found):
+    for piece in _without_footer(pieces, budget, found):
         solid = rest + piece.translate(None, _WHITESPACE)
         whole = len(solid) & ~3
         decoded = strict(solid, whole)
@@ -211,7 +214,7 @@ def _strict_length(solid: bytes, whole: int) -> range | None:
     return None if decoded is None else range(last // 4 * 3 + len(decoded))
 
 
-def _without_footer(pieces: Iterable[bytes], found: list[str]) -> Iterator[bytes]:
+def _without_footer(pieces: Iterable[bytes], budget: Budget, found: list[str]) -> Iterator[bytes]:
     """The pieces up to where base64 ends: servers of lists write their footers as plain text behind it.
 
     Lines are looked at whole; a line that is longer than text has ever been is no footer.
@@ -224,7 +227,7 @@ def _without_footer(pieces: Iterable[bytes], found: list[str]) -> Iterator[bytes
         start = data.find(b"\n") + 1 if is_in_long_line else 0
         is_long = len(data) - end > _LONGEST_FOOTER_LINE or (is_in_long_line and not end)
         lines, held = (data, b"") if is_long else (data[:end], data[end:])
-        stop = _footer(lines, start, is_padded=is_padded) if end else None
+        stop = _footer(lines, start, budget, is_padded=is_padded) if end else None
         if stop is not None:
             found.append(defects.BAD_BASE64)
             yield lines[:stop]
@@ -232,19 +235,22 @@ def _without_footer(pieces: Iterable[bytes], found: list[str]) -> Iterator[bytes
         is_padded = is_padded or b"=" in lines
         is_in_long_line = is_long
         yield lines
-    stop = _footer(held + b"\n", 0, is_padded=is_padded)
+    stop = _footer(held + b"\n", 0, budget, is_padded=is_padded)
     if stop is not None:
         found.append(defects.BAD_BASE64)
     yield held[:stop]
 
 
-def _footer(lines: bytes, start: int, *, is_padded: bool) -> int | None:
-    """Where, at the start of a line, the footer begins."""
+def _footer(lines: bytes, start: int, budget: Budget, *, is_padded: bool) -> int | None:
+    """Where, at the start of a line, the footer begins, or what may be looked at for one ends."""
     padding = 0 if is_padded else lines.find(b"=")
+    behind = max(start, 0 if is_padded else lines.find(b"\n", padding) + 1) if padding >= 0 else len(lines)
     is_odd = bool(lines.translate(None, _ALPHABET_AND_BLANKS))
+    steps = (len(lines) - (start if is_odd else behind)) // _OCTETS_OF_A_STEP
+    if budget.take(Work.STEPS, steps) < steps:
+        return start
     found = _FOOTER.search(lines, start) if is_odd else None  # it takes ten times as long as all else
     if padding >= 0:
-        behind = start if is_padded else max(start, lines.find(b"\n", padding) + 1)
         found = min(
             filter(None, (found, _NO_BASE64.search(lines, behind))), key=lambda one: one.start(), default=None
         )
@@ -265,33 +271,37 @@ def _decoded_run(run: bytes) -> bytes:
     return binascii.a2b_base64(run + b"=" * (-len(run) % 4))
 
 
-def _quoted_printable(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _quoted_printable(pieces: Iterable[bytes], budget: Budget) -> Iterator[bytes]:
     """Nothing is lost: an = that encodes nothing is itself. Blanks behind one that ends a line are nothing (§6.7)."""
     rest = b""
     for piece in pieces:
         data = rest + piece
         goes_on = _QP_GOES_ON.search(data, max(0, len(data) - _QP_LONGEST))
         end = goes_on.start() if goes_on else len(data)
-        yield _decoded_qp(data[:end], is_last=False)
+        decoded = _decoded_qp(data[:end], budget, is_last=False)
+        if decoded is None:
+            return
+        yield decoded
         rest = data[end:]
-    yield _decoded_qp(rest, is_last=True)
+    yield _decoded_qp(rest, budget, is_last=True) or b""
 
 
-def _decoded_qp(data: bytes, *, is_last: bool) -> bytes:
+def _decoded_qp(data: bytes, budget: Budget, *, is_last: bool) -> bytes | None:
+    """None where more is odd than is mended in one message."""
     if _QP_MAY_BE_ODD.search(data):
-        data = _QP_ODD.sub(_said_by_odd, data)
+        data, blanks = _QP_BLANKS.subn(b"=", data)
+        data, returns = _QP_CR.subn(b"=\n", data)
+        steps = (blanks + returns + data.count(b"==")) // _QP_ODD_IN_A_STEP
+        if budget.take(Work.STEPS, steps) < steps:
+            return None
+        data = data.replace(b"==", b"=3D=").replace(
+            b"==", b"=3D="
+        )  # of three the last two are left by the first
     if is_last:
         data = _QP_LAST.sub(b"=", data) if data.endswith((b" ", b"\t")) else data
     elif data.endswith(b"="):  # another one follows
         data += b"3D"
     return binascii.a2b_qp(data)
-
-
-def _said_by_odd(match: re.Match[bytes]) -> bytes:
-    odd = match[0]
-    if len(odd) == 1:
-        return b"=3D"
-    return b"=\n" if odd == b"=\r" else b"="
 
 
 def _uuencoded(pieces: Iterable[bytes], budget: Budget, found: list[str]) -> Iterator[bytes]:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.mail.budget import Budget
+from app.mail import defects
+from app.mail.budget import Budget, Work
 from app.mail.octets.transfer import decoded_octets, decoded_pieces
 
 _SIZES = st.integers(1, 30)
@@ -175,3 +176,23 @@ def test_uuencode_in_pieces_is_read_back(data: bytes, size: int, line_end: bytes
 def test_broken_uuencode_comes_out_the_same_however_it_is_cut(words: list[bytes], size: int) -> None:
     data = b"begin 644 x\n" + b"".join(words)
     assert undone(data, "x-uuencode", size) == undone(data, "x-uuencode", 10_000)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "unit"),
+    [("quoted-printable", b"="), ("quoted-printable", b"= \n"), ("quoted-printable", b"=\rx"),
+     ("base64", b"!00\n"), ("base64", b"=\r\n"), ("base64", b"QQ==\n")],
+)  # fmt: skip
+def test_what_is_odd_all_over_is_undone_as_far_as_the_budget_goes(encoding: str, unit: bytes) -> None:
+    def undone_with(steps: int) -> tuple[int, list[str]]:
+        found: list[str] = []
+        budget = Budget(found)
+        budget.take(Work.STEPS, Work.STEPS.units - steps)
+        pieces = [unit * (20_000 // len(unit))] * 20
+        return sum(map(len, decoded_pieces(pieces, encoding, budget, found))), found
+
+    few, told = undone_with(6_000)
+    all_of_it, not_told = undone_with(Work.STEPS.units)
+    assert few < all_of_it or unit in {b"= \n", b"=\r\n"}  # which say nothing
+    assert defects.TOO_COSTLY in told
+    assert defects.TOO_COSTLY not in not_told
