@@ -206,6 +206,9 @@ LETTERS: Final[dict[str, Letter]] = {
     ),
     "attributes long": Letter(html("<p title='", "y ", "'>x"), 2 * MIB, 30 * KIB),
     "styles": Letter(html("", '<p style="color:red;font-size:1px;margin:1px">x</p>'), 1 * MIB, 30 * KIB),
+    "blanks before an exclamation mark": Letter(
+        html_numbered("<p style='color:red" + " " * 4_000 + "!%d'>x"), 250 * KIB, 30 * KIB
+    ),
     "one long style": Letter(html('<p style="', "color:red;", '">x'), 1 * MIB, 30 * KIB),
     "comments": Letter(html("", "<!-- x -->"), 2 * MIB, 30 * KIB),
     "tags without end": Letter(html("", "<a "), 2 * MIB, 30 * KIB),

@@ -10,6 +10,8 @@ from app.mail import defects
 from app.mail.budget import Budget, Work
 from app.mail.markup.html import first_words, read_html
 from app.mail.markup.nesting import MAX_DEPTH
+from app.mail.markup.styles import style_of
+from tests.fuzz.work import assert_linear
 
 MAX_TAGS = Work.TAGS.units
 
@@ -509,3 +511,8 @@ def test_whatever_comes_in_only_whole_quoted_harmless_tags_come_out(html: str) -
                 assert name != "src" or value.lower().strip().startswith("cid:")
                 assert name != "href" or re.match(r"(?i)\s*(https?://|mailto:|#)", value)
                 assert name != "style" or "url" not in value
+
+
+@pytest.mark.parametrize("unit", [" ", "! ", "/*", "a(", "()", "a-", "#fff", "1px", "\\41 ", "rgba(1,1,1"])
+def test_the_work_of_a_style_grows_with_it(unit: str) -> None:
+    assert_linear(lambda size: lambda: style_of(f"color:red{unit * (size // len(unit))}!"), 4_000)
