@@ -24,7 +24,7 @@ from app.mail.octets.decoding import shown
 MAX_ADDRESSES = 500
 MAX_NAME = 500  # characters of a display name or an address
 
-_MOST_MARKS = 10_000  # quotes, brackets, commas and so on, looked at in a value: 500 people need fewer
+_MOST_MARKS = 10_000  # quotes, brackets, commas and so on, looked at in a field: 500 people need fewer
 _MOST_REMEMBERED = 300  # octets of a value
 
 _USUAL = re.compile(
@@ -41,6 +41,7 @@ _SPECIAL = re.compile(r'["(),;:<\\]')
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
 _ANGLE = re.compile(r'<((?:[^<>"(]++|"(?:[^"\\]|\\.)*+"|\((?:[^()\\]++|\\.)*+\)|\()*+)>', re.DOTALL)
 _LONGEST_ANGLE = 4_000  # characters in which quoted strings and comments are looked for
+_MOST_BROKEN_ANGLES = 16  # of a value; in any further ones none are
 _PLAIN_ANGLE = re.compile(r"<([^<>]*+)>")
 _UNCLOSED_ANGLE = re.compile(r"<([^<>,;]*+)")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -70,8 +71,9 @@ def addresses(values: Sequence[bytes], found: list[str], *, charset: str = "") -
         found += odd
         return people
     result: list[Address] = []
+    marks = marks_of_a_field()
     for value in values:
-        for address in people_in(value, found, charset=charset):
+        for address in people_in(value, found, marks, charset=charset):
             if len(result) == MAX_ADDRESSES:
                 found.append(defects.ADDRESSES_CUT)
                 return tuple(result)
@@ -89,7 +91,7 @@ def _remembered(value: bytes, charset: str) -> tuple[tuple[Address, ...], tuple[
     # Of several people all that is odd about words is told first, then what is odd about each of them.
     if len(people) < len(usual) or (odd and len(people) > 1):
         odd.clear()
-        people = tuple(people_in(value, odd, charset=charset))
+        people = tuple(people_in(value, odd, marks_of_a_field(), charset=charset))
     return people, tuple(odd)
 
 
@@ -110,7 +112,14 @@ def _one_usual(value: bytes, odd: list[str]) -> Address | None:
     return None if "  " in name else Address(name.strip(), angle.decode("ascii"))
 
 
-def people_in(value: bytes, found: list[str], *, charset: str = "") -> Iterator[Address]:
+def marks_of_a_field() -> Iterator[int]:
+    """What ``people_in`` takes from for each mark that it looks at: as many as there are for all values of a field."""
+    return iter(range(_MOST_MARKS))
+
+
+def people_in(
+    value: bytes, found: list[str], marks: Iterator[int], *, charset: str = ""
+) -> Iterator[Address]:
     """The people of one value, as they are read. ``charset`` as for ``words.decoded``."""
     text = plain(value)
     is_plain = text is not None and len(text) <= MAX_NAME  # nothing is encoded, hidden or cut
@@ -128,7 +137,7 @@ def people_in(value: bytes, found: list[str], *, charset: str = "") -> Iterator[
             yield _address(name, angle or bare, given, found)
         position = match.end()
     if position < len(text):
-        for name, address in _Scan(text, position, found).people():
+        for name, address in _Scan(text, position, marks, found).people():
             yield _address(name, address, given, found)
 
 
@@ -146,13 +155,15 @@ _Piece = tuple[_Kind, str]
 class _Scan:
     """One pass over a masked value from where it is no longer usual."""
 
-    def __init__(self, text: str, position: int, found: list[str]) -> None:
+    def __init__(self, text: str, position: int, marks: Iterator[int], found: list[str]) -> None:
         self._text = text
+        self._marks = marks
         self._at = position
         self._found = found
         self._last_semicolon = text.rfind(";")
         self._end = len(text.rstrip(" \t,;"))
         self._comments_close = True
+        self._broken_angles = 0
         self._is_in_group = self._has_groups = False
         self._held = ""  # names that had no address of their own: they belong to the next one
         self._between = ""  # what stands between them and that
@@ -161,7 +172,7 @@ class _Scan:
     def people(self) -> Iterator[tuple[str, str]]:
         """Names and addresses, masked; the address is empty where there is none."""
         text = self._text
-        for _ in range(_MOST_MARKS):
+        for _ in self._marks:
             special = _SPECIAL.search(text, self._at)
             if special is None:
                 break
@@ -256,8 +267,11 @@ class _Scan:
             self._at = end
 
     def _angle(self, start: int) -> None:
-        end = start + _LONGEST_ANGLE if self._comments_close else start  # as for comments
-        match = _ANGLE.match(self._text, start, end) or _PLAIN_ANGLE.match(self._text, start)
+        is_sound = self._comments_close and self._broken_angles < _MOST_BROKEN_ANGLES  # as for comments
+        match = _ANGLE.match(self._text, start, start + _LONGEST_ANGLE) if is_sound else None
+        if match is None:
+            self._broken_angles += 1
+            match = _PLAIN_ANGLE.match(self._text, start)
         if match is None:
             match = _UNCLOSED_ANGLE.match(self._text, start)
             if match is None or "@" not in match[1]:

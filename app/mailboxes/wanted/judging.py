@@ -15,7 +15,7 @@ from app.mail.budget import Budget
 from app.mail.envelope import charset_of, senders
 from app.mail.fields.comparison import canonical
 from app.mail.fields.dates import date_of
-from app.mail.fields.people import MAX_ADDRESSES, Address, people_in
+from app.mail.fields.people import MAX_ADDRESSES, Address, marks_of_a_field, people_in
 from app.mail.fields.words import decoded
 from app.mail.octets.decoding import printable
 from app.mail.octets.headers import Block
@@ -227,8 +227,9 @@ def comparable(text: str) -> str:
 
 
 def _names_in(values: Iterable[bytes], charset: str) -> Iterator[str]:
+    marks = marks_of_a_field()
     for value in values:
-        some = list(islice(people_in(value, [], charset=charset), MAX_ADDRESSES))
+        some = list(islice(people_in(value, [], marks, charset=charset), MAX_ADDRESSES))
         if any(one.name or one.address for one in some):
             yield from (one.name for one in some if one.name)
         else:
@@ -236,8 +237,9 @@ def _names_in(values: Iterable[bytes], charset: str) -> Iterator[str]:
 
 
 def _addresses_in(values: Iterable[bytes], charset: str) -> Iterator[str]:
+    marks = marks_of_a_field()
     for value in values:
-        some = islice(people_in(value, [], charset=charset), MAX_ADDRESSES)
+        some = islice(people_in(value, [], marks, charset=charset), MAX_ADDRESSES)
         yield from (one.address for one in some if one.address)
 
 

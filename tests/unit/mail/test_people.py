@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.mail import defects
 from app.mail.fields.comparison import canonical
-from app.mail.fields.people import Address, addresses, people_in
+from app.mail.fields.people import Address, addresses, marks_of_a_field, people_in
 from app.mail.mime import summarise
 from app.mailboxes.wanted.judging import JudgedHead
 from tests.fuzz.work import assert_linear
@@ -342,7 +342,7 @@ _PIECES = [
 @settings(max_examples=400)
 def test_one_usual_person_is_read_as_all_others_are(value: str) -> None:
     found, slowly = [], []  # type: list[str], list[str]
-    assert addresses([value.encode()], found) == tuple(people_in(value.encode(), slowly))
+    assert addresses([value.encode()], found) == tuple(people_in(value.encode(), slowly, marks_of_a_field()))
     assert found == slowly
 
 
@@ -353,6 +353,18 @@ def test_marks_beyond_what_people_need_are_not_looked_at_and_it_is_told(unit: by
     assert defects.ADDRESSES_CUT in found
     assert not any(one.address == "last@x" for one in names)
     assert [one.address for one in addresses([unit * 9_000 + b", last@x"], [])][-1:] == ["last@x"]
+
+
+def test_marks_are_counted_in_all_values_of_a_field_together() -> None:
+    found: list[str] = []
+    assert [one.address for one in addresses([b"x," * 4_000 + b" one@x"] * 2, found)] == ["one@x"] * 2
+    assert defects.ADDRESSES_CUT not in found
+    addresses([b"x," * 4_000 + b" one@x"] * 3, found)
+    assert defects.ADDRESSES_CUT in found
+
+
+def test_brackets_that_are_broken_by_quotes_are_not_each_looked_through() -> None:
+    assert_linear(lambda size: lambda: addresses([b'<\\"' * (size // 3)], []), 1_500)
 
 
 @pytest.mark.parametrize(
