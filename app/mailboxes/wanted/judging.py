@@ -32,6 +32,9 @@ _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+# Marks that combine are sorted, in time that is quadratic in how many there are. No character of ASCII combines with
+# what is before it, so that texts are cut there; in another place where there is none.
+_PARTS = re.compile(r".{1,250}(?![^\x00-\x7f])|.{1,250}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,9 +224,12 @@ def comparable(text: str) -> str:
     """A text as it is compared: compatible forms are the same (NFKC), case, runs of blanks and what nobody sees count
     for nothing."""
     if not text.isascii():
-        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-        text = _INVISIBLE.sub("", folded)
+        text = _INVISIBLE.sub("", _normalized(_normalized(text).casefold()))
     return " ".join(text.casefold().split())
+
+
+def _normalized(text: str) -> str:
+    return "".join(unicodedata.normalize("NFKC", part) for part in _PARTS.findall(text))
 
 
 def _names_in(values: Iterable[bytes], charset: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 """Criteria: what is refused and where, and what they mean for a message."""
 
 import json
+import unicodedata
 from datetime import timedelta
 from typing import Any
 
@@ -19,8 +20,9 @@ from app.mailboxes.wanted.criteria import (
     PatternRefused,
     operators,
 )
-from app.mailboxes.wanted.judging import MAX_JUDGED, JudgedHead, Verdict, judge
+from app.mailboxes.wanted.judging import MAX_JUDGED, JudgedHead, Verdict, comparable, judge
 from app.mailboxes.wanted.shapes import MAX_CONDITIONS, MAX_TEXT
+from tests.fuzz.work import assert_linear
 
 HEAD = (
     b"From: =?utf-8?q?J=C3=BCrgen_Stra=C3=9Fe?= <juergen@example.org>\r\n"
@@ -272,6 +274,19 @@ def test_of_a_huge_header_the_start_is_judged() -> None:
 
     assert _wanted("subject", "contains", "b", head=head(MAX_JUDGED - 1))
     assert not _wanted("subject", "contains", "b", head=head(MAX_JUDGED))
+
+
+@pytest.mark.parametrize("marks", ["\u0301\u0323", "\uff9e\u0f73"])
+def test_marks_that_combine_without_end_are_compared_in_linear_time(marks: str) -> None:
+    assert_linear(lambda size: lambda: comparable(marks * (size // 2)), 2_000)
+
+
+def test_a_text_is_compared_as_one_wherever_it_is_cut() -> None:
+    words = "Caf\u00e9 M\u00fcnchen, Stra\u00dfe 7; \u7b2c\u4e00 "
+    decomposed = unicodedata.normalize("NFD", words)
+    assert all(
+        comparable("x" * at + decomposed * 40) == comparable("x" * at + words * 40) for at in range(30)
+    )
 
 
 def test_many_values_together_are_bounded_as_one_is() -> None:
