@@ -135,6 +135,18 @@ class _Splitter:
             yield self._at, end or len(self._data)
 
     def _uu(self) -> Iterator[bytes]:
+        """In pieces that are not tiny, for each is handed on by itself."""
+        kept: list[bytes] = []
+        octets = 0
+        for decoded in self._uu_lines():
+            kept.append(decoded)
+            octets += len(decoded)
+            if octets >= _AT_ONCE:
+                yield b"".join(kept)
+                kept, octets = [], 0
+        yield b"".join(kept)
+
+    def _uu_lines(self) -> Iterator[bytes]:
         for start, end in self._lines():
             if full := _FULL_LINES.match(self._data, start):
                 lines = self._take_to(full.end()).splitlines()

@@ -226,3 +226,10 @@ def test_short_lines_cost_more_than_full_ones_do() -> None:
     found: list[str] = []
     _files(b"begin 644 x\n" + b"!00\n" * (Work.STEPS.units // 3) + b"`\nend\n", found)
     assert defects.TOO_COSTLY in found
+
+
+def test_a_file_of_short_lines_comes_in_few_pieces() -> None:
+    parts = split(iter((b"begin 644 x\n" + b"!00\n" * 100_000 + b"`\nend\n",)), Budget([]), [])
+    pieces = [piece for part in parts if isinstance(part, File) for piece in part.pieces]
+    assert sum(map(len, pieces)) == 100_000
+    assert len(pieces) < 5
