@@ -101,9 +101,14 @@ def read_html(
 
 
 def preformatted(text: str, budget: Budget) -> str:
-    """Plain text as HTML."""
-    escaped = escape(text, quote=False)
-    return f"<pre>{escape(text[: budget.take(Work.CHARACTERS, len(escaped))], quote=False)}</pre>"
+    """Plain text as HTML, escaped in slices: no more is made than may be written."""
+    slices: list[str] = []
+    for at in range(0, len(text), _AT_ONCE):
+        escaped = escape(text[at : at + _AT_ONCE], quote=False)
+        if budget.take(Work.CHARACTERS, len(escaped)) < len(escaped):
+            break
+        slices.append(escaped)
+    return f"<pre>{''.join(slices)}</pre>"
 
 
 def first_words(html: str, budget: Budget, *, characters: int) -> str:

@@ -175,6 +175,10 @@ class TextWriter:
         quoted = "> " * min(self._quotes, _DEEPEST)
         inner = quoted + "  " * min(len(self._lists), _DEEPEST)
         first = inner.removesuffix("  ") + self._bullet if self._bullet else inner
+        units = len(first) + len(text) + len(inner) * text.count("\n")
+        if units > self._budget.left(Work.CHARACTERS):  # it is not made first
+            self._budget.take(Work.CHARACTERS, units)
+            return
         line = first + (text.replace("\n", "\n" + inner) if "\n" in text else text)
         if self._apart == _PARAGRAPH and len(self._lines) > self._tops[-1]:
             self._add(_Line(("> " * min(self._quotes_between, _DEEPEST)).rstrip(), 0))

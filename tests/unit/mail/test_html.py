@@ -1,6 +1,8 @@
 """Sanitised HTML loads nothing, runs nothing, and takes bounded time."""
 
 import re
+import tracemalloc
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.mail import defects
 from app.mail.budget import Budget, Work
-from app.mail.markup.html import first_words, read_html
+from app.mail.markup.html import first_words, preformatted, read_html
 from app.mail.markup.nesting import MAX_DEPTH
 from app.mail.markup.styles import style_of
 from tests.fuzz.work import assert_linear
@@ -516,3 +518,23 @@ def test_whatever_comes_in_only_whole_quoted_harmless_tags_come_out(html: str) -
 @pytest.mark.parametrize("unit", [" ", "! ", "/*", "a(", "()", "a-", "#fff", "1px", "\\41 ", "rgba(1,1,1"])
 def test_the_work_of_a_style_grows_with_it(unit: str) -> None:
     assert_linear(lambda size: lambda: style_of(f"color:red{unit * (size // len(unit))}!"), 4_000)
+
+
+def _peak(work: Callable[[], object]) -> int:
+    """The octets that it holds at most."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_no_more_is_held_of_a_text_as_html_than_may_be_written() -> None:
+    text = "\U0001f600" + "&<" * 1_000_000
+    assert _peak(lambda: preformatted(text, Budget([]))) < 60_000_000
+
+
+def test_no_more_is_held_of_lines_that_are_indented_than_may_be_written() -> None:
+    html = "<blockquote>" * 8 + "<ul>" * 8 + "<pre>\U0001f600" + "x\n" * 600_000
+    assert _peak(lambda: readable(html, [])) < 40_000_000
