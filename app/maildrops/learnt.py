@@ -113,7 +113,7 @@ class Learnt:
         if (self.server, _ONE_AT_A_TIME) in self.known:
             return [
                 *said,
-                "The server ends messages as its files lie on disk: they are retrieved one at a time.",
+                "The server ends messages in a way of its own: they are retrieved one at a time.",
             ]
         if (self.mailbox, _ONE_AT_A_TIME) in self.known:
             said.append(

@@ -1,6 +1,6 @@
 """Where a message ends: what comes behind an end mark, and servers that end messages as their files lie on disk."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -304,6 +304,52 @@ async def test_a_server_that_ends_messages_as_files_is_understood_one_message_at
         assert server.most_ahead == 0
         warnings = (await service.http.get(f"/mailboxes/{neighbour}")).json()["server"]["warnings"]
         assert any("one at a time" in warning for warning in warnings)
+
+
+OWN_ENDS: dict[str, Callable[[bytes], bytes]] = {
+    "no line end before the dot": lambda content: content.removesuffix(b"\r\n") + b".\r\n",
+    "LF behind the dot": lambda content: content + b".\n",
+    "LF throughout": lambda content: as_file(content) + b".\n",
+    "CR before the dot": lambda content: content.removesuffix(b"\n") + b".\r\n",
+}
+
+
+@pytest.mark.parametrize("culprits", [(3,), (5,), (1, 2, 3, 4, 5)], ids=["one", "the last", "all"])
+@pytest.mark.parametrize("end", OWN_ENDS)
+@BOTH
+async def test_an_end_of_a_servers_own_takes_no_answer_into_a_message(
+    service: Client, capabilities: tuple[str, ...], end: str, culprits: tuple[int, ...]
+) -> None:
+    drop = five()
+    expected, instead = digests_of(drop.contents), dict[str, bytes]()
+    for number in culprits:
+        message = drop.messages[number - 1]
+        sent = OWN_ENDS[end](message.content)
+        body = sent[: sent.rindex(b".")]
+        drop.messages[number - 1] = FakeMessage(message.unique_id, message.content, len(body))
+        instead[f"RETR {number}"] = b"+OK\r\n" + sent
+        expected = sorted({*expected} - {*digests_of([message.content])} | {*digests_of([body])})
+    async with FakePop3Server(drop, faults=Faults(instead=instead), capabilities=capabilities) as server:
+        mailbox_id = await service.register(drop, server, server_retention=DELETE)
+        for _ in range(2):
+            await service.sync(mailbox_id)
+            await server.settled()
+    assert await stored(service) == expected
+    assert drop.messages == []
+
+
+@pytest.mark.parametrize("answer", [b"+OK 20 octets\r\n", b"-ERR no such message\r\n"])
+async def test_who_counts_lf_is_not_asked_one_at_a_time_for_what_a_sender_writes(
+    service: Client, answer: bytes
+) -> None:
+    drop = FakeMaildrop()
+    for number in range(3):
+        content = letter(f"m{number}", b"x\r\n" * 10 + b"a dot.\r\n" + answer + b"x\r\n" * 10)
+        drop.deliver(content, f"id-{number}", listed_octets=len(as_file(content)))
+    async with FakePop3Server(drop) as server:
+        mailbox_id = await service.register(drop, server)
+        assert (await service.sync(mailbox_id))["status"] == "succeeded"
+    assert await stored(service) == digests_of(drop.contents)
 
 
 FORGED = letter(

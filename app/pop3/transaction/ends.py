@@ -1,40 +1,47 @@
-"""Where a message ends that may end as a file with LF does."""
+"""Where a message ends that may end in another way than with CRLF ``.`` CRLF."""
 
 from typing import Final
 
 from app.pop3.errors import BodyRunsOn
 from app.pop3.transaction.answers import Ending, Retrieved
 from app.pop3.transaction.sizes import Meter
-from app.pop3.wire.protocol import FILE_END, Data
+from app.pop3.wire.protocol import Data
 
 # The end of a file with LF, and the next answer behind it. Whoever gets bare LF into a letter can forge it: so it is
 # never an end by itself.
-_INNER_ENDS: Final = (FILE_END + b"+OK", FILE_END + b"-ERR")
+_FILE_END: Final = b"\n.\r\n"
+_INNER_ENDS: Final = (_FILE_END + b"+OK", _FILE_END + b"-ERR")
+_ANSWERS: Final = (b"\n+OK", b"\n-ERR")
 _CARRIED: Final = 16
 
 
 class End:
-    """Where a body ends that may end as a file with LF does: LF ``.`` CRLF.
+    """Where a body ends that may end in a way of its server's own: with LF ``.`` CRLF as its file lies on disk, with
+    LF behind the dot, or with no line end before it.
 
-    Behind it, the next answers would be read as a part of this message. Whoever gets bare LF into a letter can forge
-    such an end; so it is one only where the message was asked for alone, and is exactly as long as LIST said.
+    Behind it, the next answers would be read as a part of this message. A letter may hold all of these; so it is an end
+    only where the message was asked for alone, and is exactly as long as LIST said.
     """
 
     def __init__(self, listed: int | None, *, is_alone: bool) -> None:
-        self._listed = listed
+        self._listed = listed or None
         self._is_alone = is_alone
         self._meter = Meter()
         self._tail = b""
-        self._is_as_file = self._has_inner_end = False
+        self._is_as_file = self._has_inner_end = self._has_answer = False
 
     def passed(self, data: Data) -> None:
         """So much of the body has come. Raises BodyRunsOn where it holds what may be the answers to other commands."""
-        if self._is_alone:
-            self._meter.add(data.octets)
-        else:
-            self._meter.octets += len(data.octets)
-        if self._meter.octets > (self._listed or 0):
-            self._has_inner_end |= _has_inner_end(self._tail + data.octets)
+        if data.is_last and self._is_first and not self._is_longer(len(data.octets)):
+            return  # the usual case
+        octets = self._tail + data.octets
+        self._meter.add(data.octets)
+        if self._is_longer(self._meter.octets):
+            self._has_inner_end |= _has_inner_end(octets)
+        if self._listed is not None and not self._has_answer:
+            self._has_answer = _has_answer(octets)
+        if data.is_last and self._has_answer and self._is_longer(self._meter.octets):
+            self._has_inner_end |= not self._meter.size.is_exactly(self._listed)
         last = data.octets[-_CARRIED:]
         if len(last) < _CARRIED:
             last = (self._tail + last)[-_CARRIED:]
@@ -44,19 +51,14 @@ class End:
             raise self._runs_on()
 
     def is_here(self, held: bytes) -> bool:
-        """Nothing has come for a second, and what is held ends with LF ``.`` CRLF."""
-        rest = held[: 1 - len(FILE_END)]
-        if (
-            not self._is_alone
-            and self._meter.octets + len(held) > (self._listed or 0)
-            and _has_inner_end(held)
-        ):
+        """Nothing has come for a second, and what is held, but for its last line, which is a dot, may be the rest."""
+        size = self._meter.with_more(held)
+        is_exact = size.is_exactly(self._listed)
+        runs_on = self._is_longer(size.octets) and (self._has_answer or _has_answer(held))
+        if not self._is_alone and (is_exact or runs_on):
             raise self._runs_on()
-        size = self._meter.with_more(rest)
-        if not size.is_exactly(self._listed):
+        if not is_exact:
             return False
-        if not self._is_alone:
-            raise self._runs_on()
         self._is_as_file = True
         return True
 
@@ -67,11 +69,18 @@ class End:
             reply.ending = Ending.AS_FILE
         return reply
 
+    @property
+    def _is_first(self) -> bool:
+        return not self._meter.octets
+
+    def _is_longer(self, octets: int) -> bool:
+        return octets > (self._listed or 0)
+
     @staticmethod
     def _runs_on() -> BodyRunsOn:
         return BodyRunsOn(
-            "A message runs on into the next answers: the server may end it as its file lies on disk, with LF. It is "
-            "asked for one message at a time now."
+            "A message runs on into the next answers: the server may end it in a way of its own. It is asked for one "
+            "message at a time now."
         )
 
 
@@ -80,7 +89,12 @@ def _has_inner_end(octets: bytes) -> bool:
 
     Counted, and not tried at each line that is a lone dot: a letter may consist of them, and of ends behind CRLF.
     """
-    if FILE_END not in octets:
+    if _FILE_END not in octets:
         return False
     upper = octets.upper()
     return any(upper.count(end) > upper.count(b"\r" + end) for end in _INNER_ENDS)
+
+
+def _has_answer(octets: bytes) -> bool:
+    upper = octets.upper()
+    return any(answer in upper for answer in _ANSWERS)

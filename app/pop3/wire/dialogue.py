@@ -197,8 +197,8 @@ class Dialogue:
     async def data(self, *, is_end: Callable[[bytes], bool] | None = None) -> Data:
         """The next part of a multi-line reply.
 
-        ``is_end`` is asked whenever nothing has come for ``silence``: whether what is held, which ends with LF ``.``
-        CRLF, is the whole rest, although RFC 1939 §3 ends no reply so.
+        ``is_end`` is asked whenever nothing has come for ``silence``: whether what is held before a dot with which it
+        ends is the whole rest, although RFC 1939 §3 ends no reply so.
         """
         event = await self._event(None, is_end=is_end)
         if not isinstance(event, Data):

@@ -23,7 +23,7 @@ _LF: Final = b"\n"
 LONGEST_COMMAND: Final = 255  # RFC 2449 §4, CRLF included
 _MOST_BLANK: Final = 4  # empty lines behind a body, and where a status is due
 _MOST_BANNER: Final = 5  # lines of somebody's before the greeting
-FILE_END: Final = b"\n.\r\n"  # as a file with LF lies on disk, and the end mark behind it
+_ENDS: Final = (b".\r\n", b".\n")  # behind whatever a body or its file ends with
 
 
 class NeedData:
@@ -135,15 +135,15 @@ class Framer:
 
     @property
     def may_be_ended(self) -> bool:
-        """What is held of a body ends with LF ``.`` CRLF, as a file does that is sent as it lies on disk."""
+        """What is held of a body ends with a dot and a line end, as one does that is sent as its file is: with
+        LF, or with no line end at all."""
         inbox = self._inbox
-        return self._state is _State.BODY and inbox.data.endswith(FILE_END, inbox.start, inbox.end)
+        return self._state is _State.BODY and inbox.data.endswith(_ENDS, inbox.start, inbox.end)
 
     @property
     def unended(self) -> bytes:
-        """What is held of a body that has not ended."""
-        inbox = self._inbox
-        return inbox.taken(inbox.start, inbox.end) if self._state is _State.BODY else b""
+        """What is held of a body that ``may_be_ended``, without the mark."""
+        return self._unstuffed(self._own_mark)
 
     @property
     def last_words(self) -> str | None:
@@ -154,7 +154,12 @@ class Framer:
 
     def end_as_a_file(self) -> Data:
         """The rest of a body that ``may_be_ended``, without the mark."""
-        return self._end(self._inbox.end - len(FILE_END) + 1, self._inbox.end)
+        return self._end(self._own_mark, self._inbox.end)
+
+    @property
+    def _own_mark(self) -> int:
+        """Where the dot stands with which what is held ends."""
+        return self._inbox.data.rindex(b".", self._inbox.start, self._inbox.end)
 
     @property
     def held_octets(self) -> int:
