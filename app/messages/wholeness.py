@@ -237,7 +237,7 @@ def _without_end(copy: Copy, before: Before) -> Wholeness:
         "The connection ended behind the message, which is not as long as the server said",
     )
     if copy.ending is Ending.NONSENSE:
-        doubt, told = Doubt.TAINTED, "What the server sent behind the message is no answer"
+        doubt, told = Doubt.TAINTED, "What the server sent before or behind the message is no answer"
     is_second = before.doubt in ASKED_FIRST
     is_same = doubt is Doubt.LOST or before.digest == copy.digest
     attempts = before.tried + is_second

@@ -4,7 +4,7 @@ DELE marks, and only QUIT makes it real (RFC 1939 §5, §6). A session that is l
 nothing: the messages are listed again, and are marked again.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -104,7 +104,13 @@ async def delete_on_server(
 async def _delete(
     sync: SyncContext, found: dict[int, Deletable], octets: Mapping[int, int | None], server: ServerFacts
 ) -> Deletions:
-    checks = await checked(sync.session, found, octets=octets)
+    try:
+        checks = await checked(sync.session, found, octets=octets)
+    except Undecided as error:  # else these would end each session before any message goes
+        kept = [found[number].line.entry_id for number in error.numbers]
+        later = partial(deletions.note, entries=kept, until=_later(sync), is_deleted=False)
+        await sync.lease.write(later, report=sync.findings.report)
+        raise error.cause from error
     note = partial(_note, sync=sync, found=found, checked=checks)
     await sync.lease.write(note, report=sync.findings.report)
     refusals = await sync.session.delete(checks.same)
@@ -133,7 +139,11 @@ def _note(db: Leased, *, sync: SyncContext, found: dict[int, Deletable], checked
         deletions.note(db, ids, until=next_deletion(deletes + 1, now), is_deleted=True)
         ledger.mark_missing(db, ids, now=now, last_seen_at=now)  # what is listed all the same is compared
     unclear = [found[number].line.entry_id for number in checked.unclear]
-    deletions.note(db, unclear, until=next_deletion(2, now), is_deleted=False)
+    deletions.note(db, unclear, until=_later(sync), is_deleted=False)
+
+
+def _later(sync: SyncContext) -> datetime:
+    return next_deletion(2, sync.tools.clock())
 
 
 def seen_before(retention: dict[str, Any], now: datetime) -> datetime | None:
@@ -238,31 +248,61 @@ class Checked:
     unclear: list[int]
 
 
+@dataclass
+class Undecided(Exception):
+    """The session ended, as ``cause`` says, while the octets of these messages were compared."""
+
+    numbers: Sequence[int]
+    cause: pop3.Pop3Error
+
+
 async def checked(
     session: pop3.Pop3Session, due: dict[int, Deletable], *, octets: Mapping[int, int | None]
 ) -> Checked:
     """Compare what is due with what the server holds: by headers, and where these do not decide by octets.
 
     An id may have been given to another message of the same size since. A scanner or a mover may have written into the
-    headers, and then it is the same one (``identity``). ``octets``: as LIST says now.
+    headers, and then it is the same one (``identity``). ``octets``: as LIST says now. Raises Undecided.
     """
     same: list[int] = []
     named = [number for number, one in due.items() if one.line.headers and not one.must_agree]
     undecided = [number for number in due if number not in named]
+    told: dict[int, Fingerprint] = {}
     async for reply in session.top(named, lines=0):
         line = due[reply.number].line
-        told = shown(reply.body) if isinstance(reply.body, bytes) else None
+        if isinstance(reply.body, bytes):
+            told[reply.number] = shown(reply.body)
         reply.close()
-        if told is not None and (
-            told.headers == line.headers
-            or is_same_by_headers(Relation.STEADY, line, told, octets.get(reply.number))
+        if reply.number in told and (
+            told[reply.number].headers == line.headers
+            or is_same_by_headers(Relation.STEADY, line, told[reply.number], octets.get(reply.number))
         ):
             same.append(reply.number)
         else:  # also where a server has no TOP
             undecided.append(reply.number)
+    compared = undecided[:MOST_RETRIEVED_PER_SESSION]
+    try:
+        by_octets, others = await _compared(session, due, compared, told)
+    except pop3.Pop3Error as error:
+        raise Undecided(compared, error) from error
+    same += by_octets
+    return Checked(sorted(same), sorted(others), sorted(due.keys() - {*same, *others}))
+
+
+async def _compared(
+    session: pop3.Pop3Session,
+    due: Mapping[int, Deletable],
+    numbers: Sequence[int],
+    told: Mapping[int, Fingerprint],
+) -> tuple[list[int], Collection[int]]:
+    """Those whose octets are the stored ones, and those that are others. ``told``: what TOP showed of them. Where RETR
+    gives another message than TOP shows, nobody knows what DELE would delete."""
+    same: list[int] = []
     others: dict[int, Fingerprint] = {}
-    async for number, body in _retrieved(session, undecided[:MOST_RETRIEVED_PER_SESSION]):
+    async for number, body in _retrieved(session, numbers):
         marks, one = fingerprint(body, sha256(body).digest()), due[number]
+        if number in told and not _is_one(told[number], marks):
+            continue
         is_body_same = sha256(body[len(head_of(body)) :]).digest() == one.body
         if is_same_by_content(Relation.STEADY, one.line, marks, is_body_same=is_body_same, ids_changed=False):
             same.append(number)
@@ -273,12 +313,16 @@ async def checked(
     async for number, body in _retrieved(session, alike):
         if fingerprint(body, sha256(body).digest()).content != others[number].content:
             del others[number]
-    return Checked(sorted(same), sorted(others), sorted(due.keys() - {*same, *others}))
+    return same, others
+
+
+def _is_one(told: Fingerprint, marks: Fingerprint) -> bool:
+    return told.headers == marks.headers or told.names == marks.names
 
 
 async def _retrieved(session: pop3.Pop3Session, numbers: Sequence[int]) -> AsyncIterator[tuple[int, bytes]]:
-    """Those that are not too long to be compared."""
-    async for reply in session.retrieve([(number, 0) for number in numbers]):
+    """Those that are not too long to be compared, each asked for alone, as one that is in doubt was."""
+    async for reply in session.retrieve([(number, 0) for number in numbers], alone=True):
         if isinstance(reply.body, bytes):
             yield reply.number, reply.body
         reply.close()

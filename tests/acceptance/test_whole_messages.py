@@ -44,6 +44,7 @@ def later(tmp_path: Path) -> Callable[[int], None]:
         ):
             for table, column in (
                 ("unique_ids", "next_attempt_at"), ("unique_ids", "first_seen_at"), ("messages", "retrieved_at"),
+                ("unique_ids", "delete_after"),
             ):  # fmt: skip
                 database.execute(
                     f"UPDATE {table} SET {column} = strftime('%Y-%m-%d %H:%M:%f', {column}, '-{days} days')"
@@ -213,3 +214,76 @@ async def test_a_server_that_counts_lf_is_compared_in_its_own_count(service: Cli
         assert (await service.sync(mailbox_id))["report"]["deleted"] == 5
     assert [message.unique_id for message in drop.messages] == [b"id-4"]
     assert digests((await service.feed())[0]) != digests_of([short])
+
+
+def alike(count: int) -> FakeMaildrop:
+    """Messages of one size."""
+    drop = FakeMaildrop()
+    for number in range(1, count + 1):
+        drop.deliver(HEAD.replace(b"cut", b"m%d" % number) + b"%d\r\n" % number * 300, f"id-{number}")
+    return drop
+
+
+@pytest.mark.parametrize("is_once", [False, True], ids=["always", "once"])
+@pytest.mark.parametrize("capabilities", [CAPABILITIES, LOCK_STEP], ids=["pipelined", "lock step"])
+async def test_where_retr_gives_another_message_than_top_shows_none_is_deleted(
+    service: Client, later: Callable[[int], None], capabilities: tuple[str, ...], *, is_once: bool
+) -> None:
+    drop = alike(4)
+    wrong = Faults(instead={"RETR 3": answered(drop.messages[1].content)})
+    async with FakePop3Server(drop, faults=wrong, capabilities=capabilities) as server:
+        mailbox_id = await service.register(drop, server, server_retention=DELETE)
+        await service.sync(mailbox_id)
+        await server.settled()
+        assert [message.unique_id for message in drop.messages] == [b"id-3"]
+        content = drop.messages[0].content
+        server.faults = Faults() if is_once else Faults(instead={"RETR": wrong.instead["RETR 3"]})
+        drop.deliver(HEAD.replace(b"cut", b"m5") + b"5\r\n" * 300, "id-5")
+        for _ in range(4):
+            later(1)
+            await service.sync(mailbox_id)
+            await server.settled()
+    came = digests((await service.feed())[0])
+    if is_once:
+        assert drop.messages == []
+        assert digests_of([content])[0] in came
+    else:
+        assert content in drop.contents
+
+
+@pytest.mark.parametrize("culprits", [[1], [1, 2, 3, 4]], ids=["one", "all"])
+async def test_a_message_that_begins_with_an_answer_is_not_deleted_and_keeps_no_other_from_it(
+    service: Client, culprits: list[int]
+) -> None:
+    """A server that says +OK twice, and one command at a time."""
+    drop = alike(4)
+    twice = {f"RETR {n}": b"+OK\r\n" + answered(drop.messages[n - 1].content) for n in culprits}
+    async with FakePop3Server(drop, faults=Faults(instead=twice), capabilities=LOCK_STEP) as server:
+        mailbox_id = await service.register(drop, server, server_retention=DELETE)
+        for _ in range(4):
+            await service.sync(mailbox_id)
+            await server.settled()
+    assert [message.unique_id for message in drop.messages] == [b"id-%d" % n for n in culprits]
+    messages, _ = await service.feed()
+    assert len(messages) == 4
+    assert sum(any("not deleted" in w for w in message["warnings"]) for message in messages) == len(culprits)
+
+
+@pytest.mark.parametrize("capabilities", [CAPABILITIES, LOCK_STEP], ids=["pipelined", "lock step"])
+async def test_a_message_that_cannot_be_compared_keeps_no_other_one_on_the_server(
+    service: Client, capabilities: tuple[str, ...]
+) -> None:
+    drop = alike(4)
+    async with FakePop3Server(drop, capabilities=capabilities) as server:
+        mailbox_id = await service.register(drop, server)
+        await service.sync(mailbox_id)
+        await server.settled()
+        changed = b"Message-ID: <scanner@example.org>\r\n" + drop.messages[2].content
+        top = answered(changed.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
+        server.faults = Faults(instead={"TOP 3 0": top}, cut={"RETR 3": 100})
+        answer = await service.http.patch(f"/mailboxes/{mailbox_id}", json={"server_retention": DELETE})
+        assert answer.status_code == 200
+        for _ in range(3):
+            await service.sync(mailbox_id)
+            await server.settled()
+    assert [message.unique_id for message in drop.messages] == [b"id-3"]

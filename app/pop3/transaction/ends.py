@@ -20,7 +20,8 @@ class End:
     LF behind the dot, or with no line end before it.
 
     Behind it, the next answers would be read as a part of this message. A letter may hold all of these; so it is an end
-    only where the message was asked for alone, and is exactly as long as LIST said.
+    only where the message was asked for alone, and is exactly as long as LIST said. ``is_doubtful``: it begins with an
+    answer.
     """
 
     def __init__(self, listed: int | None, *, is_alone: bool) -> None:
@@ -29,6 +30,7 @@ class End:
         self._meter = Meter()
         self._tail = b""
         self._is_as_file = self._has_inner_end = self._has_answer = False
+        self.is_doubtful = False
 
     def passed(self, data: Data) -> None:
         """So much of the body has come. Raises BodyRunsOn where it holds what may be the answers to other commands."""
@@ -67,6 +69,8 @@ class End:
         reply.has_inner_end = self._has_inner_end
         if self._is_as_file:
             reply.ending = Ending.AS_FILE
+        if self.is_doubtful:
+            reply.ending = Ending.NONSENSE
         return reply
 
     @property

@@ -227,8 +227,12 @@ class Retrieval:
             return Retrieved(one.number, refused=refusal(self._dialogue, status))
         end = End(one.listed, is_alone=is_alone)
         data = await self._dialogue.data(is_end=end.is_here)
-        if not is_alone and _STATUS.match(data.octets):
-            raise ProtocolError("A message begins with a status line: the server gave an answer too many.")
+        if _STATUS.match(data.octets):
+            if not is_alone:
+                raise ProtocolError(
+                    "A message begins with a status line: the server gave an answer too many."
+                )
+            end.is_doubtful = True
         end.passed(data)
         if not data.is_last:
             return await self._large(one.number, data, size, end)
