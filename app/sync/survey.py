@@ -177,7 +177,9 @@ async def _view_growth(
     listed = last_digest.entries + len(grown.entries)
     # After an empty listing several messages may be those of before, under new ids.
     came_back = not last_digest.entries and len(grown.entries) >= _SEVERAL
-    is_nameless = pop3.lacks_ids(part, grown) or any(is_made_up(one) for one in due)
+    # Lines that LIST does not have are of messages that stood behind the last id, and had none.
+    is_other = any(line.octets is None for line in grown.entries)
+    is_nameless = is_other or pop3.lacks_ids(part, grown) or any(is_made_up(one) for one in due)
     is_short = listed + (sync.mailbox.stat_excess or 0) < raw.stat.count
     waiting = {line.entry_id for line in sync.beginning.due}
     is_beside_another = any(

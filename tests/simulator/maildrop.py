@@ -52,6 +52,7 @@ class Whims:
     empty_sessions: int = 0
     short_by: int = 0
     sizes_short_by: int = 0
+    ids_short_by: int = 0  # in each session: the latest messages have none yet
     expunges_first: int = 0  # so many behind the listing, and gives their numbers to the others
     garbles_line: bool = False
     lies_of_single_ids: bool = False  # UIDL with a number
@@ -156,6 +157,7 @@ class SimulatedSession:
             shown, self._whims.short_by = shown[: -self._whims.short_by], 0
         uidl = [b"%d %s\r\n" % (number, self._unique_id(number, mail)) for number, mail in shown]
         sizes = [b"%d %d\r\n" % (number, self._octets(mail)) for number, mail in shown]
+        uidl = uidl[: max(len(uidl) - self._whims.ids_short_by, 0)]
         if self._whims.sizes_short_by:
             sizes, self._whims.sizes_short_by = sizes[: -self._whims.sizes_short_by], 0
         if self._whims.garbles_line and uidl:
@@ -251,7 +253,9 @@ class SimulatedSession:
     async def leave(self) -> None:
         """QUIT."""
 
-    async def delete(self, numbers: Sequence[int]) -> list[pop3.Refusal | None]:
+    async def delete(
+        self, numbers: Sequence[int], *, last_id: bytes | None = None
+    ) -> list[pop3.Refusal | None]:
         """Marks; only QUIT makes it real."""
         self._spend_reply()
         marked = [self._at(number).unique_id not in self._whims.refuses_dele for number in numbers]

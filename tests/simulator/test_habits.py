@@ -1353,3 +1353,22 @@ async def test_a_baseline_into_whose_headers_something_is_written_stays_a_baseli
     tops = bench.maildrop.tops
     await bench.sync()
     assert (await bench.subjects(), bench.maildrop.tops) == (["new"], tops)
+
+
+@pytest.mark.parametrize("retention", [{"mode": "keep"}, DELETING], ids=["keep", "delete"])
+@pytest.mark.parametrize("size", [1_000, None], ids=["one size", "sizes of their own"])
+@pytest.mark.parametrize("by", [1, 2])
+async def test_the_latest_messages_get_their_ids_as_others_come_that_have_none_yet(
+    bench: Bench, by: int, size: int | None, retention: dict[str, Any]
+) -> None:
+    """UIDL has grown by as many lines as LIST, and they are of other messages."""
+    await bench.change(server_retention=retention)
+    bench.maildrop.whims.ids_short_by = by
+    subjects = [f"mail {n}" for n in range(10)]
+    for start in range(0, 10, by):
+        for n in range(start, start + by):
+            put(bench, subjects[n], first=n + 1, size=size or 1_000 + n)
+        await bench.sync()
+    bench.maildrop.whims.ids_short_by = 0
+    await bench.sync()
+    assert sorted(await bench.subjects()) == subjects
