@@ -117,6 +117,10 @@ class NotAdmitted(ServerTemporary):
     """There are enough sessions with each of the addresses already. Nobody was connected to."""
 
 
+class Renumbered(ServerTemporary):
+    """Messages have other numbers than they had in this session. Nothing was deleted, and the session is over."""
+
+
 class ServerPermanent(Pop3Error):
     """The server says that it never will. Stop and tell somebody."""
 

@@ -8,7 +8,14 @@ from typing import Self
 
 from app.pop3.auth.authorization import Authorization
 from app.pop3.endpoint import Endpoint
-from app.pop3.errors import LimitExceeded, Pop3Error, ProtocolError, UidlUnavailable, response_code
+from app.pop3.errors import (
+    LimitExceeded,
+    Pop3Error,
+    ProtocolError,
+    Renumbered,
+    UidlUnavailable,
+    response_code,
+)
 from app.pop3.limits import Limits
 from app.pop3.lines import RawListing, Stat
 from app.pop3.transaction.answers import Asked, Refusal, Retrieved, refusal
@@ -238,18 +245,37 @@ class Pop3Session:
         """Whatever the server announces, no command goes ahead of an answer, and each message is retrieved alone."""
         self._is_one_at_a_time = self.authorization.is_in_lock_step = True
 
-    async def delete(self, numbers: Sequence[int]) -> list[Refusal | None]:
-        """DELE each: it is marked, and goes at QUIT. The refusal of each, None when it was marked."""
+    async def delete(self, numbers: Sequence[int], *, last_id: bytes | None = None) -> list[Refusal | None]:
+        """DELE each, in order: it is marked, and goes at QUIT. The refusal of each, None when it was marked.
+
+        ``last_id``: the unique-id of the last one, which has the highest number. Raises Renumbered where it is another
+        one when that is marked: then the session is over, and nothing is deleted.
+        """
+        last = numbers[-1] if numbers and last_id is not None else None
+        if last is not None and await self.unique_id(last) is None:
+            last = None  # the server does not say it
         await self._dialogue.begin()
         outcomes: list[Refusal | None] = []
-        for start in range(0, len(numbers), self._window):
-            chunk = numbers[start : start + self._window]
+        rest = numbers if last is None else numbers[:-1]
+        for start in range(0, len(rest), self._window):
+            chunk = rest[start : start + self._window]
             lines = [command("DELE", str(number)) for number in chunk]
             self._dialogue.send(b"".join(lines), *[Expect.STATUS] * len(chunk))
-            for _ in chunk:
-                status = await self._dialogue.status()
-                outcomes.append(None if status.ok else refusal(self._dialogue, status))
+            outcomes += [await self._marked() for _ in chunk]
+        if last is not None:
+            outcomes.append(await self._mark_last(last, last_id))
         return outcomes
+
+    async def _mark_last(self, number: int, unique_id: bytes | None) -> Refusal | None:
+        if await self.unique_id(number) != unique_id:
+            await self.abort()
+            raise Renumbered("The server numbered its messages anew within the session: nothing was deleted.")
+        self._dialogue.send(command("DELE", str(number)), Expect.STATUS)
+        return await self._marked()
+
+    async def _marked(self) -> Refusal | None:
+        status = await self._dialogue.status()
+        return None if status.ok else refusal(self._dialogue, status)
 
     async def unique_id(self, number: int) -> bytes | None:
         """UIDL of one message (RFC 1939 §7); None where the server does not say it, or not in ASCII."""

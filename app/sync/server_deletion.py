@@ -18,7 +18,7 @@ from app.database import Database
 from app.ledger import deletions
 from app.ledger import repository as ledger
 from app.ledger.identity import Relation, is_alike, is_same_by_content, is_same_by_headers
-from app.ledger.lines import Deletable, Known, Listed, ledger_key
+from app.ledger.lines import Deletable, Known, Listed, is_made_up, ledger_key
 from app.ledger.models import EntryId, Leased
 from app.mail.fingerprint import Fingerprint, fingerprint, head_of, shown
 from app.mailboxes.answers import ServerFacts
@@ -34,6 +34,7 @@ from app.sync.listed.server_facts import with_quit_lost
 MOST_PER_SESSION = 500
 AGREES_AFTER = timedelta(days=1)  # two retrievals so far apart are believed
 _SLICE_LINES = 2048
+_LONGEST_ID = 255
 MOST_RETRIEVED_PER_SESSION = 50  # to compare what headers do not decide
 MOST_OCTETS_PER_SESSION = 256 * 1024 * 1024  # read back at some 300 MB/s
 
@@ -98,11 +99,16 @@ async def delete_on_server(
     if not asked.found:
         return Deletions()
     with sync.phase("delete"):
-        return await _delete(sync, asked.found, octets, server)
+        return await _delete(sync, asked.found, octets, server, has_ids=surveyed.listed.has_ids)
 
 
 async def _delete(
-    sync: SyncContext, found: dict[int, Deletable], octets: Mapping[int, int | None], server: ServerFacts
+    sync: SyncContext,
+    found: dict[int, Deletable],
+    octets: Mapping[int, int | None],
+    server: ServerFacts,
+    *,
+    has_ids: bool,
 ) -> Deletions:
     try:
         checks = await checked(sync.session, found, octets=octets)
@@ -113,7 +119,8 @@ async def _delete(
         raise error.cause from error
     note = partial(_note, sync=sync, found=found, checked=checks)
     await sync.lease.write(note, report=sync.findings.report)
-    refusals = await sync.session.delete(checks.same)
+    last_id = _shown_id(found[checks.same[-1]].line) if checks.same and has_ids else None
+    refusals = await sync.session.delete(checks.same, last_id=last_id)
     try:
         await sync.session.quit()
     except (pop3.Timeout, pop3.ConnectionLost):
@@ -128,6 +135,12 @@ async def _delete(
         refused=tuple(found[number].line.entry_id for number, refusal in marked if refusal is not None),
         others=tuple(found[number].line.entry_id for number in checks.others),
     )
+
+
+def _shown_id(line: Known) -> bytes | None:
+    """The unique-id as UIDL with a number says it; None where it cannot be compared."""
+    is_plain = line.unique_id.isascii() and len(line.unique_id) <= _LONGEST_ID
+    return line.unique_id if is_plain and not is_made_up(line.unique_id) else None
 
 
 def _note(db: Leased, *, sync: SyncContext, found: dict[int, Deletable], checked: "Checked") -> None:

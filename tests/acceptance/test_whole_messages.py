@@ -287,3 +287,33 @@ async def test_a_message_that_cannot_be_compared_keeps_no_other_one_on_the_serve
             await service.sync(mailbox_id)
             await server.settled()
     assert [message.unique_id for message in drop.messages] == [b"id-3"]
+
+
+@pytest.mark.parametrize("capabilities", [CAPABILITIES, LOCK_STEP], ids=["pipelined", "lock step"])
+@pytest.mark.parametrize("is_new_there", [True, False], ids=["new mail", "no new mail"])
+async def test_a_server_that_numbers_messages_anew_has_none_deleted_under_the_number_of_another(
+    service: Client, capabilities: tuple[str, ...], *, is_new_there: bool
+) -> None:
+    drop = alike(5)
+    short = HEAD.replace(b"cut", b"m3") + b"3\r\n" * 20
+    unread = FakeMessage(b"id-6", HEAD.replace(b"cut", b"m6") + b"6\r\n" * 300)
+
+    def renumber(shown: list[FakeMessage]) -> None:
+        drop.remove("id-1")
+        new = [unread] if is_new_there else []
+        drop.messages += new
+        shown[:] = [*shown[1:], *new]
+
+    faults = Faults(instead={"RETR 3": answered(short)}, before={"DELE": renumber})
+    async with FakePop3Server(drop, capabilities=capabilities) as server:
+        server.faults_by_session = {1: faults}
+        mailbox_id = await service.register(drop, server, server_retention=DELETE)
+        await service.sync(mailbox_id)
+        await server.settled()
+        assert [m.unique_id for m in drop.messages][:4] == [b"id-2", b"id-3", b"id-4", b"id-5"]
+        expected = digests_of([HEAD.replace(b"cut", b"m1") + b"1\r\n" * 300, *drop.contents])
+        for _ in range(2):
+            await service.sync(mailbox_id)
+            await server.settled()
+    assert drop.messages == []
+    assert digests((await service.feed())[0]) == expected

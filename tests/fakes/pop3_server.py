@@ -108,7 +108,8 @@ class Faults:
     ``instead``: octets sent in place of the answer; a line end is added to a lone status line.
     ``behind``: octets sent in the same packet behind the answer. ``cut``: so many octets of the answer, then the
     connection is lost. ``late``: so many octets of the answer, the rest a moment later. ``drip``: the answer comes
-    octet by octet with so many seconds between. ``hang``: no answer. ``hold``: the answer waits at a gate.
+    octet by octet with so many seconds between. ``hang``: no answer. ``hold``: the answer waits at a gate. ``before``:
+    what happens to the messages of the session before the answer, once.
     """
 
     greeting: bytes | None = None
@@ -119,6 +120,7 @@ class Faults:
     cut: Mapping[str, int] = field(default_factory=dict)
     late: Mapping[str, int] = field(default_factory=dict)
     drip: Mapping[str, float] = field(default_factory=dict)
+    before: Mapping[str, Callable[[list["FakeMessage"]], None]] = field(default_factory=dict)
     hang: Collection[str] = ()
     hold: Mapping[str, "Gate"] = field(default_factory=dict)
 
@@ -259,6 +261,7 @@ class _Session:
         self._maildrop: FakeMaildrop | None = None
         self._messages: list[FakeMessage] = []
         self._marked: set[int] = set()
+        self._happened: set[str] = set()
 
     def let_go(self) -> None:
         """Give the maildrop back; nothing was deleted unless QUIT did."""
@@ -308,6 +311,10 @@ class _Session:
         if (gate := _of(faults.hold, name)) is not None:
             gate.reached.set()
             await gate.opened.wait()
+        happens = _of(faults.before, name)
+        if happens is not None and verb not in self._happened:
+            self._happened.add(verb)
+            happens(self._messages)
         answers: dict[str, Callable[[str], bytes]] = {
             "CAPA": self._capa, "STLS": self._stls, "USER": self._user, "PASS": self._pass, "STAT": self._stat,
             "UIDL": self._uidl, "LIST": self._list, "RETR": self._retr, "TOP": self._top, "DELE": self._dele,
