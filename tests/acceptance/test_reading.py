@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
@@ -19,7 +20,8 @@ from app.messages.letters.reader import SMALL_OCTETS, TOO_MUCH, Letter, MessageR
 from app.messages.models import Message, MessageSeq
 from app.reading.memory import AnswerMemory
 from app.reading.processes import ReaderProcesses
-from app.reading.threads import FairThreads
+from app.reading.shares import Owner
+from app.reading.threads import FairThreads, Result
 from benchmarks.processes import family_memory
 from tests.fuzz.letters import MIB, with_attachment
 from tests.letters_stored import stored
@@ -108,6 +110,39 @@ async def test_a_message_whose_process_dies_is_answered_with_its_headers_and_a_w
         database.close()
     async with running(settings_for(tmp_path)) as client:
         assert await client.raw(large) == LARGE
+
+
+class _Counting(FairThreads):
+    """Counts what it is called for."""
+
+    def __init__(self) -> None:
+        super().__init__(2, name="read")
+        self.calls = 0
+
+    async def call(self, owner: Owner, func: Callable[[], Result]) -> Result:
+        self.calls += 1
+        return await super().call(owner, func)
+
+
+async def test_the_octets_of_an_attachment_are_counted_once_for_all_who_wait_for_it(tmp_path: Path) -> None:
+    await stored(tmp_path, [LARGE])
+    database, threads = Database(f"sqlite:///{tmp_path / 'maildelta.sqlite'}"), _Counting()
+    reader = MessageReader(
+        database=database, threads=threads, processes=ReaderProcesses(1), memory=AnswerMemory(MIB)
+    )
+    try:
+        row = await database.read(lambda db: repository.get(db, MessageSeq(1), reach=ALL_MAILBOXES))
+        assert isinstance(row, Message)
+        read = [asyncio.create_task(reader.attachment(row, 0, owner=("a", number))) for number in range(6)]
+        await asyncio.sleep(0)
+        read.pop(0).cancel()  # whoever began it may go
+        found = await asyncio.gather(*read)
+        assert threads.calls == 1 + len(read)
+        assert len({each[0] for each in found if each}) == 1
+        assert [await reader.attachment(row, 1, owner=("a", 1)) for _ in range(2)] == [None, None]
+    finally:
+        await reader.close()
+        database.close()
 
 
 async def test_downloads_beyond_the_memory_of_answers_are_refused_until_others_have_ended(

@@ -56,6 +56,7 @@ class MessageReader:
     memory: AnswerMemory
     forms: Forms = field(default_factory=lambda: Forms(_FORMS_OCTETS))
     _under_way: dict[bytes, "asyncio.Task[dict[bytes, Form]]"] = field(default_factory=dict)
+    _counted: dict[tuple[bytes, int], "asyncio.Task[Attachment | None]"] = field(default_factory=dict)
 
     @property
     def refused(self) -> int:
@@ -74,7 +75,7 @@ class MessageReader:
         """End the processes and the threads, whatever they are at."""
         await self.processes.close()
         await asyncio.to_thread(self.threads.close)
-        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+        await asyncio.gather(*self._under_way.values(), *self._counted.values(), return_exceptions=True)
 
     def kept_form(self, sha256: bytes) -> Form | None:
         """The form of a letter that was read lately, and need not be read again."""
@@ -141,17 +142,29 @@ class MessageReader:
     async def attachment(
         self, row: Message, index: int, *, owner: Owner
     ) -> tuple[Attachment, AsyncIterator[bytes]] | None:
-        """What there is to say of an attachment, and its decoded octets, read twice to hold little of them.
+        """What there is to say of an attachment, and its decoded octets, read twice to hold little of them; the first
+        time for all who wait for that.
 
         Both readings end where the budget of a letter does, and not by a clock: the second gives as many octets as the
         first has counted.
         """
         stored = partial(blocks_in_thread, self.database, row.raw_sha256, loop=asyncio.get_running_loop())
-        facts = await self.threads.call(owner, lambda: mime.attachment_facts(stored(), index))
+        asked = row.raw_sha256, index
+        counting = self._counted.get(asked)
+        if counting is None:
+            counted = self.threads.call(owner, lambda: mime.attachment_facts(stored(), index))
+            counting = self._counted[asked] = asyncio.create_task(counted)
+            counting.add_done_callback(partial(self._has_counted, asked))
+        facts = await asyncio.shield(counting)
         if facts is None:
             return None
         pieces = await self.threads.call(owner, lambda: mime.attachment_pieces(stored(), index))
         return facts, self._pieces(pieces, owner)
+
+    def _has_counted(self, asked: tuple[bytes, int], task: "asyncio.Task[Attachment | None]") -> None:
+        del self._counted[asked]
+        if not task.cancelled():
+            task.exception()  # nobody may wait for it any more
 
     async def _pieces(self, pieces: Iterator[bytes], owner: Owner) -> AsyncIterator[bytes]:
         while (piece := await self.threads.call(owner, partial(next, pieces, None))) is not None:
