@@ -196,6 +196,15 @@ def is_same_by_content(
     return is_body_same and is_proposed(relation, line, marks)
 
 
+def is_same_by_stamp(relation: Relation, line: Known, marks: Fingerprint, octets: int | None) -> bool:
+    """Whether a message that a server stamped (``Received``), and of which no more than a part came, is the line's.
+
+    The part proves nothing, for senders choose what it is; but no other message has these headers.
+    """
+    is_equal = line.headers is not None and line.headers == marks.headers
+    return relation is not Relation.ELSEWHERE and is_equal and _has_grown_by_headers(line, marks, octets)
+
+
 def is_alike(line: Known, shown: Fingerprint) -> bool:
     """Whether the headers are those of the line's message, as far as movers and scanners leave them."""
     is_equal = line.headers is not None and line.headers == shown.headers

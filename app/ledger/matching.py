@@ -22,6 +22,7 @@ from app.ledger.identity import (
     is_proposed,
     is_same_by_content,
     is_same_by_headers,
+    is_same_by_stamp,
     is_unread,
 )
 from app.ledger.import_state import other_spellings
@@ -223,11 +224,13 @@ class Matcher:
         *,
         is_shared: bool,
         same_body: frozenset[EntryId] = frozenset(),
+        is_stamped_part: bool = False,
     ) -> Verdict:
         """Take a line by the content of a retrieved message. None: it is a message of its own.
 
         ``is_shared``: its id is listed more than once, so that the next one may be a copy of it. ``same_body``: lines
-        whose stored copies have the same octets behind the headers.
+        whose stored copies have the same octets behind the headers. ``is_stamped_part``: no more of it is to be had
+        than may be a part, and a server stamped it.
         """
         content = marks.content
         own = self._own_by_content.get((candidate.unique_id, content), ())
@@ -242,6 +245,9 @@ class Matcher:
             verdict = self._take(
                 candidate, self._same_by_content(candidate, proposed, marks, same_body), marks
             )
+        if verdict is None and is_stamped_part:
+            lines = self._left(self._by_headers, marks.headers)
+            verdict = self._take(candidate, self._same_by_stamp(candidate, lines, marks))
         if verdict is None and is_shared:
             self.remember(candidate.unique_id, candidate.occurrence, content, None)
         return verdict
@@ -290,6 +296,13 @@ class Matcher:
                 self._relation(candidate, line), line, marks,
                 is_body_same=line.entry_id in same_body, ids_changed=self._circumstances.ids_changed,
             ):  # fmt: skip
+                yield line
+
+    def _same_by_stamp(
+        self, candidate: Candidate, lines: Iterable[Known], marks: Fingerprint
+    ) -> Iterator[Known]:
+        for line in lines:
+            if is_same_by_stamp(self._relation(candidate, line), line, marks, candidate.octets):
                 yield line
 
     def _relation(self, candidate: Candidate, line: Known) -> Relation:

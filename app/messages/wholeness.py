@@ -39,6 +39,9 @@ class Doubt(StrEnum):
 ASKED_FIRST: Final = frozenset({Doubt.TAINTED.value, Doubt.LOST.value, Doubt.ASTRAY.value})
 """Doubts after which a message is asked for before all others, and alone."""
 
+MAY_BE_CUT: Final = frozenset({Doubt.SHORT, Doubt.TAINTED, Doubt.LOST})
+"""Doubts of which one is that only a part came."""
+
 
 class Fit(StrEnum):
     """How LIST's size compares with what came."""

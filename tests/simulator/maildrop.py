@@ -325,9 +325,11 @@ def letter(subject: str, *, size: int = 1_000, body: str = "x", headers: str = "
 
 
 def letters() -> Iterator[bytes]:
-    """Messages that are all different, each of a size of its own; every seventh is not named by its headers."""
+    """Messages that are all different, each of a size of its own; every seventh is not named by its headers, and every
+    third by no server's stamp."""
     serial = 0
     while True:
         serial += 1
-        names = b"" if serial % 7 == 0 else b"Message-ID: <%d@simulated>\r\n" % serial
+        stamp = b"Received: by simulated id %d\r\n" % serial if serial % 3 else b""
+        names = b"" if serial % 7 == 0 else b"Message-ID: <%d@simulated>\r\n%b" % (serial, stamp)
         yield b"Subject: letter %d\r\n%s\r\n%s\r\n" % (serial, names, b"x" * (200 * serial + serial % 3))

@@ -212,3 +212,36 @@ async def test_a_sync_does_not_wait_for_what_it_finds_to_be_known(bench: Bench) 
     assert await bench.try_sync() == ("succeeded", None)
     assert (await bench.mailbox()).waiting == 0
     assert sorted(await bench.subjects()) == ["a", "b"]
+
+
+@pytest.mark.parametrize(("had_ids", "has_top"), [(True, True), (True, False), (False, False)])
+@pytest.mark.parametrize(("fault", "times"), [("nonsense", 2), ("short", 4)])
+async def test_of_a_message_that_a_server_stamped_a_part_is_enough_where_all_ids_change(
+    bench: Bench, fault: str, times: int, *, had_ids: bool, has_top: bool
+) -> None:
+    """Found by the soak: seed 5001. It is not deleted there, as any of which no more is to be had."""
+    bench.maildrop.whims.has_top = has_top
+    for n in range(3):
+        content = letter(f"{n}", headers=f"Received: by mx id {n}\r\n")
+        bench.maildrop.mails.append(Mail(b"old-%d." % n if had_ids else b"", content))
+    await bench.sync()
+    for n, mail in enumerate(bench.maildrop.mails):
+        mail.unique_id = b"new-%d." % n
+    bench.maildrop.mails[0].faults = [fault] * times
+    await bench.change(server_retention=DELETING)
+    await days_later(bench, 8)
+    assert sorted(await bench.subjects()) == ["0", "1", "2"]
+    assert [mail.subject for mail in bench.maildrop.mails] == ["0"]
+
+
+@pytest.mark.parametrize("stamps", [("", ""), ("Received: by mx id 1\r\n", "Received: by mx id 2\r\n")])
+async def test_a_part_of_another_message_that_begins_alike_is_stored_where_all_ids_change(
+    bench: Bench, stamps: tuple[str, str]
+) -> None:
+    """Of the same size, as the known one goes: whoever wrote both hides nothing by that."""
+    known, other = (letter("a", headers=stamp) for stamp in stamps)
+    bench.maildrop.mails = [Mail(b"old", known)]
+    await bench.sync()
+    bench.maildrop.mails = [Mail(b"new", other[:-8] + b"hidden\r\n", faults=["nonsense"] * 2)]
+    await days_later(bench)
+    assert await bench.subjects() == ["a", "a"]

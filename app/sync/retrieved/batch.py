@@ -11,9 +11,19 @@ from app.ledger.entries import Row, RowMaker
 from app.ledger.lines import Candidate, Known, MaildropId
 from app.ledger.matching import CopyOf, Matcher, SameAs, Verdict
 from app.ledger.models import EntryId, EntryState, Leased
+from app.mail.fingerprint import is_stamped
 from app.messages import intake
 from app.messages.models import MessageSeq
-from app.messages.wholeness import Before, Doubt, Habit, fit, less_than_known, usable, wholeness_of
+from app.messages.wholeness import (
+    MAY_BE_CUT,
+    Before,
+    Doubt,
+    Habit,
+    fit,
+    less_than_known,
+    usable,
+    wholeness_of,
+)
 from app.runs.admission.schedule import next_message_attempt
 from app.runs.schemas import Report
 from app.sync.retrieved.batches import Outcome
@@ -220,9 +230,10 @@ def _settled(
 ) -> tuple[Outcome, Verdict]:
     """What a message proves to be. One whose octets are those of a known one is that one, however short LIST says that
     it is; else what is in doubt is asked for again."""
-    if outcome.prepared is None:
+    candidate, prepared = outcome.candidate, outcome.prepared
+    if prepared is None:
         return outcome, None
-    candidate, marks = outcome.candidate, outcome.prepared.fingerprint
+    marks = prepared.fingerprint
     same_body = same_bodies.get(candidate.number, frozenset())
     had_as_many = (line.octets == candidate.octets for line in matcher.proposed(candidate, marks))
     if outcome.copy is not None and outcome.wholeness.is_whole and any(had_as_many):
@@ -235,8 +246,14 @@ def _settled(
         if same is not None:
             return outcome, same
         return replace(outcome, prepared=None, reason=outcome.wholeness.warning), None
-    is_shared = candidate.unique_id in shared
-    return outcome, matcher.take_by_content(candidate, marks, is_shared=is_shared, same_body=same_body)
+    verdict = matcher.take_by_content(
+        candidate,
+        marks,
+        is_shared=candidate.unique_id in shared,
+        same_body=same_body,
+        is_stamped_part=outcome.wholeness.doubt in MAY_BE_CUT and is_stamped(prepared.packed.head),
+    )
+    return outcome, verdict
 
 
 def _doubt_left(before: Before, *, ended_session: bool) -> str | None:

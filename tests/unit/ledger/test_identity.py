@@ -13,6 +13,7 @@ from app.ledger.identity import (
     is_proposed,
     is_same_by_content,
     is_same_by_headers,
+    is_same_by_stamp,
     numbers_shown,
 )
 from app.ledger.lines import Known
@@ -121,6 +122,15 @@ def test_what_was_away_is_known_by_headers_only_where_a_server_stamped_them(rela
     assert not is_same_by_headers(relation, away, UNCHANGED, 1_000), "a device sends the same each time"
     assert is_proposed(relation, away, UNCHANGED), "then the octets decide"
     assert is_same_by_headers(relation, replace(away, content=None), UNCHANGED, 1_000), "there are none"
+
+
+@pytest.mark.parametrize("relation", Relation)
+def test_a_part_of_a_stamped_message_is_known_by_all_its_headers_and_the_size(relation: Relation) -> None:
+    part = replace(UNCHANGED, content=b"half", is_stamped=True)
+    assert is_same_by_stamp(relation, LINE, part, 1_000) is (relation is not Relation.ELSEWHERE)
+    assert not is_same_by_stamp(relation, LINE, part, 1_001)
+    assert not is_same_by_stamp(relation, LINE, replace(SCANNED, content=b"half"), 1_040)
+    assert not is_same_by_stamp(relation, replace(LINE, headers=None), replace(part, headers=None), 1_000)
 
 
 def test_a_line_that_was_never_retrieved_is_never_proposed() -> None:
