@@ -17,6 +17,7 @@ from app.ledger.identity import is_alike
 from app.ledger.lines import Known
 from app.ledger.numbering import Numbering
 from app.mail.fingerprint import Fingerprint, fingerprint, shown
+from app.messages.wholeness import ASKED_FIRST
 
 _HEAD = 512 * 1024  # octets of a large message
 MOST_OCTETS = 256 * 1024  # of a message that is retrieved to be compared
@@ -123,7 +124,7 @@ async def _first_known(read: Read, ids: Mapping[int, bytes], numbers: Sequence[i
         for line in await read({ids[number] for number in some}):
             if not line.is_missing:
                 under = contents.setdefault(line.unique_id, set())
-                under.update([line.content] if line.content is not None else [])
+                under.update([line.content] if line.content is not None and is_comparable(line) else [])
         there = [number for number in some if ids[number] in contents]
         for number in [n for n in there if contents[ids[n]]] or there:
             return {number: contents[ids[number]]}
@@ -131,8 +132,9 @@ async def _first_known(read: Read, ids: Mapping[int, bytes], numbers: Sequence[i
 
 
 def is_comparable(line: Known) -> bool:
-    """Whether something tells who the message of a line is, which can be looked at quickly."""
-    return _is_named(line) or _may_be_retrieved(line)
+    """Whether something tells who the message of a line is, which can be looked at quickly. One with nonsense behind it
+    would end each session before anything else is retrieved."""
+    return line.doubt not in ASKED_FIRST and (_is_named(line) or _may_be_retrieved(line))
 
 
 def _is_named(line: Known) -> bool:
