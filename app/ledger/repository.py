@@ -327,6 +327,13 @@ def mark_present(db: Leased, entries: Sequence[EntryId]) -> None:
         db.execute(update(LEDGER).where(LEDGER.c.id.in_(ids)).values(values))
 
 
+def compare_again(db: Leased, maildrop: MaildropId, *, since: datetime) -> None:
+    """Have the next sync compare what was stored since then: a size that is not known makes nothing known."""
+    is_recent = and_(LEDGER.c.state == EntryState.STORED.value, LEDGER.c.first_seen_at >= since)
+    db.execute(update(LEDGER).where(_of_maildrop(maildrop), is_recent).values(octets=None))
+    forget_listing_digest(db, maildrop.mailbox_id)
+
+
 def mark_missing(
     db: Leased, entries: Sequence[EntryId], *, now: datetime, last_seen_at: datetime | None
 ) -> None:

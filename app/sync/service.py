@@ -8,6 +8,7 @@ import structlog
 from app import pop3
 from app.database import Batchable, StorageFailed
 from app.ledger import beginnings
+from app.ledger import repository as ledger
 from app.ledger.beginnings import Beginning
 from app.ledger.listing_digest import ListingDigest
 from app.maildrops.causes.diagnosis import explained
@@ -100,7 +101,11 @@ async def _visit(
             sync = SyncContext(
                 tools=tools, lease=lease, findings=findings, beginning=beginning, share=share, session=session
             )
-            surveyed, stored, deletions = await _pass(sync)
+            try:
+                surveyed, stored, deletions = await _pass(sync)
+            except pop3.Pop3Error as error:
+                await _doubt_what_came(sync, error)
+                raise
         return await settle(sync, surveyed, stored, deletions)
 
 
@@ -127,6 +132,14 @@ async def _visit_again(
         if error.blame is None and findings.logged_in_at == logged_in_at:
             raise cut from error
         raise
+
+
+async def _doubt_what_came(sync: SyncContext, error: pop3.Pop3Error) -> None:
+    """Where a session ends out of step, as with an answer too many, what came in it may be the answers to other
+    commands: it is compared by the next sync."""
+    if isinstance(error, pop3.ProtocolError) and sync.findings.report.retrieved:
+        again = partial(ledger.compare_again, maildrop=sync.maildrop, since=sync.findings.started)
+        await sync.lease.write(again, report=sync.findings.report)
 
 
 async def _pass(sync: SyncContext) -> tuple[Surveyed, Stored, Deletions]:

@@ -114,6 +114,27 @@ async def test_an_answer_too_many_is_in_no_message(service: Client, capabilities
     assert await stored(service) == digests_of(drop.contents)
 
 
+@pytest.mark.parametrize("retention", [{"mode": "keep"}, DELETE], ids=["keep", "delete"])
+@pytest.mark.parametrize("behind", ["refusal", "message"])
+async def test_whole_answers_too_many_among_messages_of_one_size_hide_none(
+    service: Client, behind: str, retention: dict[str, Any]
+) -> None:
+    """Each answer behind it is taken for that to the next command, and nothing but the last one shows it."""
+    drop = FakeMaildrop()
+    for number in range(1, 8):
+        drop.deliver(letter(f"m{number}", b"%d\r\n" % number * 300), f"id-{number}")
+    expected = digests_of(drop.contents)
+    again = b"+OK\r\n" + stuffed(drop.messages[1].content)
+    extra = b"-ERR autologout soon\r\n" if behind == "refusal" else again
+    async with FakePop3Server(drop) as server:
+        server.faults_by_session = {1: Faults(behind={"RETR 2": extra})}
+        mailbox_id = await service.register(drop, server, server_retention=retention)
+        for _ in range(4):
+            await service.sync(mailbox_id)
+            await server.settled()
+    assert sorted({*await stored(service)}) == expected
+
+
 @pytest.mark.parametrize("ids", ["7-{}", "{}"], ids=["ids", "counters"])
 @pytest.mark.parametrize("lines", [10, 300])
 @BOTH
