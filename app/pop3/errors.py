@@ -17,6 +17,7 @@ class Sign(Enum):
     CAPA = auto()  # CAPA had none
     CUT = auto()  # the connection ended within an answer
     LOGIN = auto()  # a login had no status
+    UNASKED = auto()  # the server spoke without being asked
 
 
 @dataclass

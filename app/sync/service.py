@@ -137,7 +137,8 @@ async def _visit_again(
 async def _doubt_what_came(sync: SyncContext, error: pop3.Pop3Error) -> None:
     """Where a session ends out of step, as with an answer too many, what came in it may be the answers to other
     commands: it is compared by the next sync."""
-    if isinstance(error, pop3.ProtocolError) and sync.findings.report.retrieved:
+    is_out_of_step = isinstance(error, pop3.ProtocolError) or error.sign is pop3.Sign.UNASKED
+    if is_out_of_step and sync.findings.report.retrieved:
         again = partial(ledger.compare_again, maildrop=sync.maildrop, since=sync.findings.started)
         await sync.lease.write(again, report=sync.findings.report)
 

@@ -141,7 +141,9 @@ class Dialogue:
     def _refuse_what_came_unasked(self) -> None:
         if self._framer.leftover and not self._framer.is_owed:
             self._is_broken = True
-            raise self._noted(self._unasked())
+            error = self._unasked()
+            error.sign = Sign.UNASKED
+            raise self._noted(error)
 
     def _unasked(self) -> Pop3Error:
         try:
