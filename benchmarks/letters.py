@@ -67,7 +67,7 @@ class HealthyServer:
         self._messages += 1
         count = self._messages
         writer.write(b"+OK ready\r\n")
-        with suppress(ConnectionError):
+        with suppress(ConnectionError, asyncio.CancelledError):  # the process ends
             while line := await reader.readline():
                 word, _, number = line.decode().strip().partition(" ")
                 writer.write(_reply(word.upper(), int(number) if number.isdigit() else 0, count))
