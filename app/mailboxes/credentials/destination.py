@@ -64,7 +64,7 @@ def canonical_host(host: str) -> str:
     if text.isascii() or not _AMBIGUOUS.isdisjoint(text):
         return text
     try:
-        return text.encode("idna").decode().lower()
+        return canonical_host(text.encode("idna").decode())  # it may have a last dot now
     except UnicodeError:
         return text
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.mailboxes.credentials.destination import Destination, canonical_host, fields_that_need_credentials
@@ -119,5 +119,7 @@ def test_law_no_detour_leads_elsewhere(first: Destination, second: Destination, 
 
 
 @given(st.text(max_size=80))
+@example("\N{DIGIT ONE FULL STOP}")
+@example("\N{FULLWIDTH DIGIT ZERO}::1")
 def test_any_host_has_a_canonical_form_that_stays(host: str) -> None:
     assert canonical_host(canonical_host(host)) == canonical_host(host)
