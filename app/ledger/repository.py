@@ -328,9 +328,11 @@ def mark_present(db: Leased, entries: Sequence[EntryId]) -> None:
 
 
 def compare_again(db: Leased, maildrop: MaildropId, *, since: datetime) -> None:
-    """Have the next sync compare what was stored since then: a size that is not known makes nothing known."""
-    is_recent = and_(LEDGER.c.state == EntryState.STORED.value, LEDGER.c.first_seen_at >= since)
-    db.execute(update(LEDGER).where(_of_maildrop(maildrop), is_recent).values(octets=None))
+    """Have the next sync compare what was stored since then: a line without a size is not known by it. What is
+    missing is compared in any case. The index has these columns, however long the ledger is."""
+    is_stored = and_(LEDGER.c.state == EntryState.STORED.value, LEDGER.c.missing_since.is_(None))
+    is_recent = LEDGER.c.first_seen_at >= since
+    db.execute(update(LEDGER).where(_of_maildrop(maildrop), is_stored, is_recent).values(octets=None))
     forget_listing_digest(db, maildrop.mailbox_id)
 
 

@@ -113,7 +113,7 @@ def _one_usual(value: bytes, odd: list[str]) -> Address | None:
 
 
 def marks_of_a_field() -> Iterator[int]:
-    """What ``people_in`` takes from for each mark that it looks at: as many as there are for all values of a field."""
+    """How many marks may be looked at in all values of a field together; ``people_in`` takes one for each."""
     return iter(range(_MOST_MARKS))
 
 

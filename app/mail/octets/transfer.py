@@ -294,9 +294,8 @@ def _decoded_qp(data: bytes, budget: Budget, *, is_last: bool) -> bytes | None:
         steps = (blanks + returns + data.count(b"==")) // _QP_ODD_IN_A_STEP
         if budget.take(Work.STEPS, steps) < steps:
             return None
-        data = data.replace(b"==", b"=3D=").replace(
-            b"==", b"=3D="
-        )  # of three the last two are left by the first
+        for _ in range(2):  # of three in a row the first turn leaves two
+            data = data.replace(b"==", b"=3D=")
     if is_last:
         data = _QP_LAST.sub(b"=", data) if data.endswith((b" ", b"\t")) else data
     elif data.endswith(b"="):  # another one follows

@@ -34,7 +34,8 @@ class End:
 
     def passed(self, data: Data) -> None:
         """So much of the body has come. Raises BodyRunsOn where it holds what may be the answers to other commands."""
-        if data.is_last and self._is_first and not self._is_longer(len(data.octets)):
+        is_all = data.is_last and not self._meter.octets
+        if is_all and not self._is_longer(len(data.octets)):
             return  # the usual case
         octets = self._tail + data.octets
         self._meter.add(data.octets)
@@ -72,10 +73,6 @@ class End:
         if self.is_doubtful:
             reply.ending = Ending.NONSENSE
         return reply
-
-    @property
-    def _is_first(self) -> bool:
-        return not self._meter.octets
 
     def _is_longer(self, octets: int) -> bool:
         return octets > (self._listed or 0)
