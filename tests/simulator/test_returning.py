@@ -174,3 +174,40 @@ async def test_what_came_since_is_new_under_new_ids_whatever_its_size(bench: Ben
     bench.maildrop.mails = [Mail(b"b", letter("new", headers=stamp))]
     await days_later(bench)
     assert await bench.subjects() == ["new"]
+
+
+def unnamed(subject: str, size: int) -> bytes:
+    """A message that has neither Message-ID nor Date nor From."""
+    head = f"Subject: {subject}\r\n\r\n".encode()
+    return head + b"x" * (size - len(head) - 2) + b"\r\n"
+
+
+@pytest.mark.parametrize("has_top", [True, False])
+@pytest.mark.parametrize("by", [1, 3, 6])
+async def test_a_message_that_nothing_names_is_known_when_ids_change_hands(
+    bench: Bench, by: int, has_top: bool
+) -> None:
+    """An index was rebuilt, and each id that shows another size stands for another message now."""
+    bench.maildrop.whims.has_top = has_top
+    letters = [letter(f"{n}", size=300 + 50 * n) for n in range(6)]
+    letters.insert(3, unnamed("report", 650))
+    bench.maildrop.mails = [Mail(b"id-%d" % n, content) for n, content in enumerate(letters)]
+    await bench.sync()
+    for n, mail in enumerate(bench.maildrop.mails):
+        mail.unique_id = b"id-%d" % ((n + by) % len(letters))
+    await days_later(bench)
+    assert sorted(await bench.subjects()) == ["0", "1", "2", "3", "4", "5", "report"]
+
+
+@pytest.mark.parametrize("is_newest_first", [True, False])
+async def test_an_equal_message_that_nothing_names_comes_although_all_sizes_changed(
+    bench: Bench, is_newest_first: bool
+) -> None:
+    """The server counts octets in another way from some day on, and a device sends the same once more."""
+    bench.maildrop.mails = [Mail(b"id-0", letter("zero")), Mail(b"id-1", unnamed("report", 400))]
+    await bench.sync()
+    again = Mail(b"id-2", unnamed("report", 400))
+    bench.maildrop.mails.insert(0 if is_newest_first else 2, again)
+    bench.maildrop.whims.counts_lf = True
+    await days_later(bench)
+    assert sorted(await bench.subjects()) == ["report", "report", "zero"]
