@@ -179,7 +179,7 @@ class MaildropMachine(RuleBasedStateMachine):
         self.heal()
         for mail in self.maildrop.mails:
             first, _, rest = mail.content.partition(b"\r\n")
-            if b"Message-ID" in rest and mail.unique_id and self.is_alone(mail) and data.draw(st.booleans()):
+            if b"Message-ID" in rest and self.may_be_written_into(mail) and data.draw(st.booleans()):
                 self.serial += 1
                 mail.content = b"%b\r\nX-Scan: %d\r\n%b" % (first, 10**self.serial % (10**40 + 7), rest)
         if is_cut:
@@ -187,6 +187,10 @@ class MaildropMachine(RuleBasedStateMachine):
             self.sync_once()
             self.maildrop.whims.cut_after_replies = None
         self.heal()
+
+    def may_be_written_into(self, mail: Mail) -> bool:
+        """Whether it could be told, then, who the message is."""
+        return bool(mail.unique_id) and self.is_alone(mail)
 
     def is_alone(self, mail: Mail) -> bool:
         ids = Counter(other.unique_id for other in self.maildrop.mails)
@@ -421,9 +425,9 @@ class MaildropMachine(RuleBasedStateMachine):
 
         return self.run(ask_claim_and_run())  # type: ignore[no-any-return]  # `run` takes and gives anything
 
-    def feed(self) -> Counter[bytes]:
-        def question(db: Session) -> list[bytes]:
-            return list(db.exec(select(Message.subject)).all())  # type: ignore[arg-type]  # a column
+    def feed(self) -> Counter[str]:
+        def question(db: Session) -> list[str]:
+            return list(db.exec(select(Message.subject)).all())
 
         return Counter(self.run(self.database.read(question)))
 
