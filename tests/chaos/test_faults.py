@@ -1,4 +1,7 @@
-"""One fault in the middle of a sync: all mail comes all the same, each message once, within a minute."""
+"""One fault in the middle of a sync: all mail comes all the same, each message once.
+
+The promise is a minute, on a machine that does nothing else; the tests wait for longer.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +16,7 @@ from tests.chaos.fleet import LEASE_SECONDS, Fleet, a_fleet, asked, client_of, e
 from tests.fakes.pop3_server import FakeMaildrop, FakePop3Server
 from tests.service import Client, ServiceProcess
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -46,7 +49,7 @@ class UnderWay:
         return await asyncio.to_thread(self.fleet.worker_of, self.sync_id) is not self.worker
 
     async def settled(self) -> None:
-        """The sync ends within the minute that is promised, or the next one does what it left."""
+        """The sync ends, or the next one does what it left."""
         await eventually(self._has_ended, fleet=self.fleet)
         await eventually(self._is_complete, fleet=self.fleet)
 

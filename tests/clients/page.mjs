@@ -62,7 +62,7 @@ try {
     // A button that is still on its way from one colour to another has neither.
     await page.evaluate(() => {
       const moving = document.getAnimations().filter((one) => one.effect.getComputedTiming().endTime < Infinity);
-      const atMost = new Promise((over) => setTimeout(over, 5_000));
+      const atMost = new Promise((over) => setTimeout(over, 60_000));
       return Promise.race([Promise.allSettled(moving.map((one) => one.finished)), atMost]).then(() => null);
     });
     const found = await page.evaluate(async () =>

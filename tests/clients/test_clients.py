@@ -67,7 +67,7 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> str:
         env=os.environ | environment,
         capture_output=True,
         text=True,
-        timeout=250,
+        timeout=580,
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

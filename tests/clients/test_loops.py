@@ -64,7 +64,7 @@ def test_the_workflow_of_n8n_reads_each_message_once_over_several_runs(
         def run() -> list[str]:
             done = subprocess.run(
                 ["node", HERE / "n8n.mjs", workflow, kept],
-                env=environment, capture_output=True, text=True, timeout=60,
+                env=environment, capture_output=True, text=True, timeout=200,
             )  # fmt: skip
             assert done.returncode == 0, done.stderr
             return [line.split(" ", 1)[1] for line in done.stdout.splitlines()]

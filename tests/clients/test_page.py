@@ -11,6 +11,7 @@ from tests.clients.test_clients import HERE, environment, run, service
 __all__ = ["environment", "service"]  # fixtures
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_the_main_job_can_be_clicked_through(
     width: int, scheme: str, environment: dict[str, str], tmp_path: Path

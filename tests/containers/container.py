@@ -100,7 +100,7 @@ class Container:
                 start_new_session=True,
             )
 
-    def wait_until_ready(self, *, within: float = 60) -> None:
+    def wait_until_ready(self, *, within: float = 180) -> None:
         """Raises ServerFailed, with its log, when it ends first or the time is over."""
         assert self._process
         deadline = time.monotonic() + within
@@ -116,7 +116,7 @@ class Container:
         process = self._first_process()
         enter = ["nsenter", "--target", str(process), "--mount", "--pid", f"--root=/proc/{process}/root"]
         return subprocess.run(
-            [*enter, *self._confined(command)], capture_output=True, text=True, timeout=60, cwd="/"
+            [*enter, *self._confined(command)], capture_output=True, text=True, timeout=120, cwd="/"
         )
 
     def healthy(self) -> bool:
@@ -138,7 +138,7 @@ class Container:
     def wait(self) -> int:
         """The code that it ends with by itself. Raises TimeoutExpired when it does not end."""
         assert self._process
-        code = self._process.wait(timeout=30)
+        code = self._process.wait(timeout=90)
         self._process = None
         return code
 

@@ -162,7 +162,7 @@ async def test_a_sync_asked_for_at_the_api_is_done_by_a_worker_and_taken_over_wh
         other = next(name for name in ("worker-1", "worker-2") if name != killed)
         composed.containers[killed].kill()
 
-        assert (await client.ended(sync_id, within=60))["status"] == "succeeded"
+        assert (await client.ended(sync_id))["status"] == "succeeded"
         assert f'"sync_id":"{sync_id}"' in composed.containers[other].log.replace(": ", ":")
         messages, _cursor = await client.feed()
         assert digests(messages) == digests_of(as_served(raw) for raw in sent)
@@ -176,7 +176,7 @@ async def test_a_sync_asked_for_at_the_api_is_done_by_a_worker_and_taken_over_wh
 
 async def _worker_at_work(composed: Composed, sync_id: str) -> str:
     """The worker that has the sync, once it has it."""
-    for _ in range(300):
+    for _ in range(3_000):
         if worker := composed.worker_of(sync_id):
             return worker
         await asyncio.sleep(0.02)
