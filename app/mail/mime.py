@@ -212,7 +212,8 @@ class _Text:
             if isinstance(each, Part):
                 yield each
                 continue
-            granted = self._budget.take(Work.TEXT_OCTETS, len(each))
+            is_counted = self._part.is_held
+            granted = len(each) if is_counted else self._budget.take(Work.TEXT_OCTETS, len(each))
             self._kept.append(each[:granted])
             self._is_cut = granted < len(each)
             if self._is_cut:

@@ -59,6 +59,7 @@ class Part:
     _data: bytes = b""  # in which its start stands, from here to there
     _start: int = 0
     _end: int = 0
+    is_held: bool = False
     _is_decoded: bool = False
     _whole: bytes | None = None  # all of a body in base64, decoded, where somebody had to look at it
     _charset: str | None = None
@@ -180,7 +181,7 @@ class Part:
     def hold(self, budget: Budget, found: list[str]) -> None:
         """Read the body, as much as a text may have, to give it later."""
         kept = [piece[: budget.take(Work.TEXT_OCTETS, len(piece))] for piece in self.content(budget, found)]
-        self._is_decoded = True
+        self.is_held = self._is_decoded = True
         self.put_back(kept)
 
     @property

@@ -4,7 +4,7 @@ A value is split into persons at commas and semicolons that stand outside quoted
 Of a person, what stands in ``<…@…>`` is the address and what stands before it the name; without brackets the word with
 an ``@`` is the address. What holds no ``@`` is no person of its own when one follows: ``Doe, John <john@example.org>``.
 Encoded words are read when all of that is known. One pass from left to right; nothing is gone back over, and it
-ends where a value holds more marks than people can need.
+ends where a field holds more marks than people can need.
 """
 
 import re

@@ -164,7 +164,11 @@ class _Splitter:
         self._found.append(defects.BAD_UUENCODE)
 
     def _yenc(self) -> Iterator[bytes]:
-        while self._data.find(b"\n", self._at) < 0 and self._read():
+        while (
+            self._data.find(b"\n", self._at) < 0
+            and len(self._data) - self._at < _LONGEST_LINE
+            and self._read()
+        ):
             pass
         if part := _YPART.match(self._data, self._at):
             self._take_to(part.end())

@@ -32,8 +32,8 @@ _STEPS_OF_A_LINE = 2
 _HYPHEN = ord("-")
 _CR = ord("\r")
 _NO_HEADERS = (b"\n", b"\r", b"--")  # what the octets begin with where there may be none
-_STOP = re.compile(rb"\n(?=(\r{0,2}\n)|--)")  # before an empty line, or what may be a delimiter
-_STOP_AT_EMPTY_LINE = re.compile(rb"\n(?=(\r{0,2}\n))")
+_STOP = re.compile(rb"\n(?=\r{0,2}\n|--)")  # before an empty line, or what may be a delimiter
+_STOP_AT_EMPTY_LINE = re.compile(rb"\n(?=\r{0,2}\n)")
 _EMPTY_LINE = re.compile(rb"\r{0,2}\n")
 _USUAL_HEADER_OCTETS = 16 * 1024
 _MARKS = re.compile(rb"(?:\xef\xbb\xbf)++")

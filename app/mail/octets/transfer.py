@@ -43,7 +43,8 @@ _QP_LAST = re.compile(rb"=[ \t]++\Z")
 _QP_LONGEST = 1_000
 _ALPHABET_AND_BLANKS = _BASE64_ALPHABET + _WHITESPACE
 _LONGEST_FOOTER_LINE = 998
-_OCTETS_OF_A_STEP = 16  # of lines that are looked at for a footer
+_LINES_OF_A_STEP, _OCTETS_OF_A_STEP = 8, 64  # that are looked at for a footer
+_LEFT_BY_FOOTERS = Work.STEPS.units // 2  # for whatever else is odd in a message
 # What ends base64 that does not end in padding: the line that lists draw above their footer, or a line of words.
 _FOOTER = re.compile(
     rb"^(?=[^\n]{2,998}\n)(?:[-_*~#]{2,}+[ \t\r]*+\n|(?=[^\n]*[^A-Za-z0-9+/=\s])[^\n\S]*+\S++[ \t]++\S)",
@@ -242,13 +243,16 @@ def _without_footer(pieces: Iterable[bytes], budget: Budget, found: list[str]) -
 
 
 def _footer(lines: bytes, start: int, budget: Budget, *, is_padded: bool) -> int | None:
-    """Where, at the start of a line, the footer begins, or what may be looked at for one ends."""
+    """Where, at the start of a line, the footer begins. Of what costs much more to look at than is usual the first
+    megabytes are looked at: none was ever seen behind them, and what comes is decoded all the same."""
     padding = 0 if is_padded else lines.find(b"=")
     behind = max(start, 0 if is_padded else lines.find(b"\n", padding) + 1) if padding >= 0 else len(lines)
     is_odd = bool(lines.translate(None, _ALPHABET_AND_BLANKS))
-    steps = (len(lines) - (start if is_odd else behind)) // _OCTETS_OF_A_STEP
-    if budget.take(Work.STEPS, steps) < steps:
-        return start
+    first = start if is_odd else behind
+    steps = lines.count(b"\n", first) // _LINES_OF_A_STEP + (len(lines) - first) // _OCTETS_OF_A_STEP
+    if steps and budget.left(Work.STEPS) - steps < _LEFT_BY_FOOTERS:
+        return None
+    budget.take(Work.STEPS, steps)
     found = _FOOTER.search(lines, start) if is_odd else None  # it takes ten times as long as all else
     if padding >= 0:
         found = min(

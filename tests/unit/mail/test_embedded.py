@@ -3,6 +3,7 @@
 import base64
 import binascii
 import quopri
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -233,3 +234,20 @@ def test_a_file_of_short_lines_comes_in_few_pieces() -> None:
     pieces = [piece for part in parts if isinstance(part, File) for piece in part.pieces]
     assert sum(map(len, pieces)) == 100_000
     assert len(pieces) < 5
+
+
+def test_a_file_in_yenc_without_a_line_end_is_not_held_as_a_whole() -> None:
+    given = 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal given
+        yield b"=ybegin line=128 size=9 name=x\n"
+        for _ in range(100):
+            given += 1
+            yield b"=ab" * 10_000
+
+    found: list[str] = []
+    for each in split(pieces(), Budget(found), found):
+        if isinstance(each, File):
+            assert next(each.pieces)
+            assert given < 10

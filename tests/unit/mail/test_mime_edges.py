@@ -95,3 +95,14 @@ def test_a_multipart_whose_end_the_summary_does_not_reach_is_no_defect() -> None
     raw = multipart(b"\r\nshort", b"Content-Type: text/html\r\n\r\n" + b"<p>long</p>\r\n" * 50_000)
     assert summarise(raw).warnings == ()
     assert summarise(raw[:100_000]).warnings == (defects.NOT_CLOSED,)
+
+
+def test_the_text_of_a_related_whose_root_never_comes_counts_once() -> None:
+    html = b"<p>" + b"x" * 1_500_000
+    raw = (
+        b'Content-Type: multipart/related; start="<root@x>"; boundary=b\r\n\r\n'
+        b"--b\r\nContent-Type: text/html\r\nContent-ID: <other@x>\r\n\r\n" + html + b"\r\n--b--\r\n"
+    )
+    message = parse(raw)
+    assert defects.TEXT_CUT not in message.warnings
+    assert message.text == "x" * 1_500_000
