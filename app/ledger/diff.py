@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from app.ledger.identity import fits_size, is_known_by_size
+from app.ledger.identity import is_known_by_size
 from app.ledger.lines import Candidate, Known, Listed, ledger_key
 from app.ledger.models import EntryId
 
@@ -20,7 +20,7 @@ class Diff:
     ``most_gone``: several were known, and most of what was there is gone. ``is_wholesale``: nothing or little of what
     was there is left, what we deleted aside, and unknown ids appeared, which may be the same messages under new names.
     ``most_returned``: most of what is listed was away, and several of it.
-    ``shared``: ids that several messages show at once. ``resized``: ids of one known message that show another size.
+    ``shared``: ids that several messages show at once.
     """
 
     listed: int
@@ -36,7 +36,6 @@ class Diff:
     is_wholesale: bool
     most_returned: bool
     shared: frozenset[bytes]
-    resized: frozenset[bytes]
 
     @property
     def present(self) -> tuple[Known, ...]:
@@ -80,7 +79,6 @@ def diff(
     fresh: list[Candidate] = list(settled.fresh)
     due: list[Candidate] = []
     suspects: list[Candidate] = []
-    resized: set[bytes] = set()
     for key, listed in zip(keys, listing, strict=True):
         entries = by_id.get(key)
         numbers[key] += 1
@@ -95,8 +93,6 @@ def diff(
             due.append(replace(candidate, occurrence=steady.occurrence, entry=steady))
         elif steady is None or compares_all or key in unproven or not is_known_by_size(steady, listed.octets):
             suspects.append(candidate)
-            if steady is not None and not fits_size(steady, listed.octets):
-                resized.add(key)
         else:
             seen.add(steady.entry_id)
     returned = sum(all(e.is_missing and not e.is_deleted for e in by_id[c.unique_id]) for c in suspects)
@@ -120,7 +116,6 @@ def diff(
         is_wholesale=is_wholesale,
         most_returned=returned > 1 and 2 * returned >= total,
         shared=frozenset(key for key, count in copies.items() if count > 1),
-        resized=frozenset(resized),
     )
 
 

@@ -28,8 +28,7 @@ class Relation(StrEnum):
     and nothing is retrieved. ``MOVED``: under the line's id, in a maildrop
     that was moved to another host. ``NUMBERED``: under the line's message-number, where these were seen to show other
     messages than they did, or may. ``RENUMBERED``: under another message-number, where ids may be numbers, and the
-    line's own shows another message now. ``DISPLACED``: under another id, while the line's own shows a message of
-    another size. ``ELSEWHERE``: under another id.
+    line's own shows another message now. ``ELSEWHERE``: under another id.
     """
 
     STEADY = "steady"
@@ -42,7 +41,6 @@ class Relation(StrEnum):
     MOVED = "moved"
     NUMBERED = "numbered"
     RENUMBERED = "renumbered"
-    DISPLACED = "displaced"
     ELSEWHERE = "elsewhere"
 
 
@@ -55,7 +53,7 @@ class Circumstances:
     listing. ``is_in_doubt``: all ids equal the message-numbers, which they may be; ``compares_all``: they were seen to
     show other messages, or the maildrop was moved, and no id is enough.
     ``is_reviewed``: a person decides about a change of ids. ``unproven``: ids made of headers that several messages may
-    have, where one of these is not known. ``resized``: known ids that show a message of another size.
+    have, where one of these is not known.
     """
 
     shared: frozenset[bytes] = frozenset()
@@ -66,7 +64,6 @@ class Circumstances:
     compares_all: bool = False
     is_reviewed: bool = False
     unproven: frozenset[bytes] = frozenset()
-    resized: frozenset[bytes] = frozenset()
 
     def relate(self, unique_id: bytes, line: Known, *, is_steady: bool) -> Relation:
         """How a message that is listed under an id and a ledger line have met. ``is_steady``: of the line's id."""
@@ -84,11 +81,7 @@ class Circumstances:
             return Relation.NAMELESS
         if self.is_wholesale:
             return Relation.REVIEWED if self.is_reviewed else Relation.RENAMED
-        if line.is_missing:
-            return Relation.ELSEWHERE
-        if self.is_in_doubt:
-            return Relation.RENUMBERED
-        return Relation.DISPLACED if line.unique_id in self.resized else Relation.ELSEWHERE
+        return Relation.RENUMBERED if self.is_in_doubt and not line.is_missing else Relation.ELSEWHERE
 
 
 _ENOUGH = 3  # messages that all moved by as many places: of fewer there may be copies
@@ -165,7 +158,7 @@ def is_same_by_headers(relation: Relation, line: Known, shown: Fingerprint, octe
             return False
         case Relation.NAMELESS | Relation.RENAMED | Relation.REVIEWED:
             return is_equal and octets is not None and line.octets == octets
-        case Relation.RENUMBERED | Relation.DISPLACED | Relation.ELSEWHERE:
+        case Relation.RENUMBERED | Relation.ELSEWHERE:
             return False
 
 
@@ -196,7 +189,7 @@ def is_same_by_content(
     for what mbox servers note in the headers changes the ids that we make of them.
     """
     if line.content is not None and line.content == marks.content:
-        is_own = relation in {*_OWN, Relation.RENUMBERED, Relation.DISPLACED} or (
+        is_own = relation in {*_OWN, Relation.RENUMBERED} or (
             relation is Relation.NAMELESS and not line.is_deleted
         )
         return is_own or line.was_kept or marks.headers is not None or ids_changed

@@ -238,7 +238,7 @@ class Matcher:
         verdict: Verdict = self._take(candidate, (*islice(own, _MOST_COMPARED), *alike), marks)
         if verdict is None:  # each known line once, and what is left over is a copy
             verdict = self._contents.get((candidate.unique_id, content))
-        if verdict is None and own and marks.headers is not None:
+        if verdict is None and own:
             return SameAs(own[0], marks)  # found under another id before: there are two, and both are known
         if verdict is None:
             proposed = self.proposed(candidate, marks)

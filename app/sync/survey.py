@@ -101,7 +101,6 @@ async def match(sync: SyncContext, view: ListingView) -> Matcher:
         is_in_doubt=view.is_in_doubt,
         compares_all=view.compares_all,
         unproven=view.unproven,
-        resized=diff.resized,
     )
     own = await named(diff.own)
     made = partial(Matcher, own=own, absent=absent, circumstances=circumstances)

@@ -23,7 +23,7 @@ from app.mail.fingerprint import Fingerprint, fingerprint, names_digest, shown
 STEADY, RETURNED, NAMELESS = Relation.STEADY, Relation.RETURNED, Relation.NAMELESS
 REAPPEARED = Relation.REAPPEARED
 DELETED, RENAMED, ELSEWHERE = Relation.DELETED, Relation.RENAMED, Relation.ELSEWHERE
-REVIEWED, DISPLACED = Relation.REVIEWED, Relation.DISPLACED
+REVIEWED = Relation.REVIEWED
 MOVED, NUMBERED, RENUMBERED = Relation.MOVED, Relation.NUMBERED, Relation.RENUMBERED
 
 LINE = Known(
@@ -76,7 +76,6 @@ ANOTHER = Fingerprint(b"other headers", b"", b"other names", 300)
         # Another id in an ordinary listing: nobody is recognised by what senders choose.
         (ELSEWHERE, UNCHANGED, 1_000, False),
         (ELSEWHERE, SCANNED, 1_040, False),
-        (DISPLACED, UNCHANGED, 1_000, False),
     ],
 )
 def test_what_headers_and_sizes_decide(
@@ -87,7 +86,7 @@ def test_what_headers_and_sizes_decide(
 
 @pytest.mark.parametrize(
     ("relation", "is_same"),
-    [(relation, relation not in {RETURNED, DISPLACED, ELSEWHERE}) for relation in Relation],
+    [(relation, relation not in {RETURNED, ELSEWHERE}) for relation in Relation],
 )
 def test_equal_octets_behind_the_headers_decide_only_where_the_three_propose(
     relation: Relation, *, is_same: bool
@@ -106,7 +105,7 @@ def test_equal_content_is_the_same_message_unless_nothing_names_it_elsewhere(rel
     assert is_same_by_content(relation, LINE, named, is_body_same=False, ids_changed=False)
     is_known = relation in {
         *(STEADY, DELETED, RETURNED, REAPPEARED),
-        *(NAMELESS, MOVED, NUMBERED, RENUMBERED, DISPLACED),
+        *(NAMELESS, MOVED, NUMBERED, RENUMBERED),
     }
     assert is_same_by_content(relation, LINE, unnamed, is_body_same=False, ids_changed=False) is is_known
     ours = replace(LINE, is_missing=True, deletes=1)
@@ -225,9 +224,6 @@ def test_ids_are_numbers_where_all_messages_move_up_by_as_many() -> None:
         (b"b", {}, {"is_in_doubt": True}, Relation.RENUMBERED),
         (b"b", {}, {"is_wholesale": True, "is_reviewed": True}, Relation.REVIEWED),
         (b"b", {"is_missing": True}, {"is_in_doubt": True}, Relation.ELSEWHERE),
-        (b"b", {}, {"resized": frozenset({b"a"})}, Relation.DISPLACED),
-        (b"b", {}, {"resized": frozenset({b"b"})}, Relation.ELSEWHERE),
-        (b"b", {"is_missing": True}, {"resized": frozenset({b"a"})}, Relation.ELSEWHERE),
         (b" headers-b", {}, {"is_wholesale": True}, Relation.NAMELESS),
     ],
 )
