@@ -1,6 +1,7 @@
 """Random games with servers whose unique-ids name no message: each one comes once, whatever others look like it."""
 
 from collections import Counter
+from datetime import timedelta
 from itertools import count
 from random import Random
 
@@ -8,8 +9,9 @@ import pytest
 from sqlmodel import select
 
 from app.messages.models import Message
+from app.pop3 import Ending
 from tests.simulator.bench import Bench
-from tests.simulator.maildrop import Mail
+from tests.simulator.maildrop import Mail, letter
 
 ROUNDS = 12
 SEEDS = 4
@@ -87,3 +89,23 @@ async def test_no_sender_hides_another_message_between_two_with_the_same_headers
     bench.maildrop.mails = [bench.maildrop.mails[2], alarm(b"", b"c"), alarm(crafted, b"2")]
     await bench.sync()
     assert await fed(bench) == Counter("ab1c2")
+
+
+@pytest.mark.parametrize("stamp", ["", "Received: from a by b; Mon, 23 Nov 2026 01:00:00 +0000\r\n"])
+async def test_another_message_under_the_number_of_one_with_nonsense_behind_it_comes(
+    bench: Bench, stamp: str
+) -> None:
+    """It is looked at by its headers alone, as its octets would end the session."""
+    bench.maildrop.whims.ids_are_numbers = True
+    first = Mail(b"", letter("first", headers=stamp))
+    first.ending = Ending.NONSENSE
+    bench.maildrop.mails = [first]
+    for _ in range(4):
+        bench.now += timedelta(days=1)
+        await bench.try_sync()
+    assert await bench.subjects() == ["first"]
+    bench.maildrop.mails = [Mail(b"", letter("second", headers=stamp))]
+    for _ in range(4):
+        bench.now += timedelta(days=1)
+        await bench.try_sync()
+    assert await bench.subjects() == ["first", "second"]

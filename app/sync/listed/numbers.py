@@ -71,7 +71,7 @@ async def seen_under(
         is_told = number in heads and (
             trusts_headers or heads[number].is_stamped or not _may_be_retrieved(line)
         )
-        if not is_told and Shift.SURE not in found:
+        if not is_told and Shift.SURE not in found and not _ends_sessions(line):
             found.append(await _shift_of_octets(session, number, line))
     return next((one for one in (Shift.SURE, Shift.DOUBTFUL) if one in found), Shift.NONE)
 
@@ -132,9 +132,8 @@ async def _first_known(read: Read, ids: Mapping[int, bytes], numbers: Sequence[i
 
 
 def is_comparable(line: Known) -> bool:
-    """Whether something tells who the message of a line is, which can be looked at quickly. One with nonsense behind it
-    would end each session before anything else is retrieved."""
-    return line.doubt not in ASKED_FIRST and (_is_named(line) or _may_be_retrieved(line))
+    """Whether something tells who the message of a line is, which can be looked at quickly."""
+    return _is_named(line) or _may_be_retrieved(line)
 
 
 def _is_named(line: Known) -> bool:
@@ -142,7 +141,12 @@ def _is_named(line: Known) -> bool:
 
 
 def _may_be_retrieved(line: Known) -> bool:
-    return line.content is not None and (line.octets or 0) <= MOST_OCTETS
+    return line.content is not None and (line.octets or 0) <= MOST_OCTETS and not _ends_sessions(line)
+
+
+def _ends_sessions(line: Known) -> bool:
+    """Whether nonsense came behind it: retrieved again, it would end each session before anything else is."""
+    return line.doubt in ASKED_FIRST
 
 
 def _shift_of(line: Known, marks: Fingerprint) -> Shift:
