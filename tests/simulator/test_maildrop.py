@@ -284,6 +284,7 @@ class MaildropMachine(RuleBasedStateMachine):
         ids = [mail.unique_id for mail in self.maildrop.mails]
         self.maildrop.mails.clear()
         self.maildrop.deleted.clear()
+        self.maildrop.whims.is_stale = 0  # a replica that is behind has nothing of it yet
         self.freed.clear()
         for unique_id in ids[:arrivals]:
             self.maildrop.mails.append(Mail(unique_id, next(self.of_one_size)))
