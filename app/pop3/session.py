@@ -299,6 +299,10 @@ class Pop3Session:
         if self._dialogue.is_unconfirmed:
             await self._dialogue.confirm()
 
+    async def has_said_goodbye(self) -> bool:
+        """Whether what came unasked was a last refusal, behind which the server closes the connection."""
+        return await self._dialogue.has_said_goodbye()
+
     async def leave(self) -> None:
         """QUIT. Its answer matters only where it shows that the answer before was not whole: then ProtocolError or
         LimitExceeded is raised."""

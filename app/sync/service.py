@@ -136,8 +136,11 @@ async def _visit_again(
 
 async def _doubt_what_came(sync: SyncContext, error: pop3.Pop3Error) -> None:
     """Where a session ends out of step, as with an answer too many, what came in it may be the answers to other
-    commands: it is compared by the next sync."""
-    is_out_of_step = isinstance(error, pop3.ProtocolError) or error.sign is pop3.Sign.UNASKED
+    commands: it is compared by the next sync. A goodbye is no answer, and says nothing of what came before it."""
+    if error.sign is pop3.Sign.UNASKED:
+        is_out_of_step = not await sync.session.has_said_goodbye()
+    else:
+        is_out_of_step = isinstance(error, pop3.ProtocolError)
     if is_out_of_step and sync.findings.report.retrieved:
         again = partial(ledger.compare_again, maildrop=sync.maildrop, since=sync.findings.started)
         await sync.lease.write(again, report=sync.findings.report)

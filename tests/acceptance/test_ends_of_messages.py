@@ -432,3 +432,22 @@ async def test_an_end_as_of_a_file_that_noop_does_not_confirm_stores_nothing(
         mailbox_id = await service.register(drop, server)
         assert (await service.sync(mailbox_id))["status"] == "failed"
         assert await stored(service) == []
+
+
+@BOTH
+async def test_a_goodbye_behind_the_last_message_says_nothing_of_those_before(
+    service: Client, capabilities: tuple[str, ...]
+) -> None:
+    """Each session ends so, behind as many messages as it may retrieve."""
+    drop = FakeMaildrop()
+    for number in range(1, 10):
+        drop.deliver(letter(f"m{number}", b"%d\r\n" % number * 300), f"id-{number}")
+    contents = digests_of(drop.contents)
+    faults = Faults(goodbye_behind=4)
+    async with FakePop3Server(drop, faults=faults, capabilities=capabilities) as server:
+        mailbox_id = await service.register(drop, server)
+        for _ in range(3):
+            await service.sync(mailbox_id)
+            await server.settled()
+    assert await stored(service) == contents
+    assert "TOP" not in server.verbs

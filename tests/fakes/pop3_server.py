@@ -109,7 +109,8 @@ class Faults:
     ``behind``: octets sent in the same packet behind the answer. ``cut``: so many octets of the answer, then the
     connection is lost. ``late``: so many octets of the answer, the rest a moment later. ``drip``: the answer comes
     octet by octet with so many seconds between. ``hang``: no answer. ``hold``: the answer waits at a gate. ``before``:
-    what happens to the messages of the session before the answer, once.
+    what happens to the messages of the session before the answer, once. ``goodbye_behind``: behind so many answers to
+    TOP and RETR the server says that it ends the session, in the same packet, and closes.
     """
 
     greeting: bytes | None = None
@@ -123,6 +124,7 @@ class Faults:
     before: Mapping[str, Callable[[list["FakeMessage"]], None]] = field(default_factory=dict)
     hang: Collection[str] = ()
     hold: Mapping[str, "Gate"] = field(default_factory=dict)
+    goodbye_behind: int | None = None
 
 
 @dataclass(frozen=True)
@@ -262,6 +264,7 @@ class _Session:
         self._messages: list[FakeMessage] = []
         self._marked: set[int] = set()
         self._happened: set[str] = set()
+        self._shown = 0
 
     def let_go(self) -> None:
         """Give the maildrop back; nothing was deleted unless QUIT did."""
@@ -334,6 +337,10 @@ class _Session:
     async def _send(self, name: str, reply: bytes) -> None:
         faults = self._faults
         reply += _of(faults.behind, name) or b""
+        self._shown += name.startswith(("TOP", "RETR"))
+        is_goodbye = self._shown == faults.goodbye_behind
+        if is_goodbye:
+            reply += b"-ERR session limit reached" + self._server.eol
         cut, drip = _of(faults.cut, name), _of(faults.drip, name)
         if cut is not None:
             reply = reply[:cut]
@@ -347,7 +354,7 @@ class _Session:
             self._writer.write(reply)
         self._unanswered -= 1
         await self._writer.drain()
-        if cut is not None:
+        if cut is not None or is_goodbye:
             raise _Gone
 
     async def _drip(self, reply: bytes, seconds: float) -> None:

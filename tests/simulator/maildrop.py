@@ -79,6 +79,8 @@ class Whims:
     deletes_at_once: bool = False
     counts_lf: bool = False
     skips_number: int = 0  # as of a message that another session deleted
+    answers_twice: int | None = None  # RETR of this number, once: what follows it is out of step
+    ends_after: int | None = None  # so many messages or headers, with words of goodbye that nobody asked for
 
 
 @dataclass
@@ -138,7 +140,13 @@ class SimulatedSession:
             self._mails.insert(self._whims.skips_number - 1, None)
         self._read: set[int] = set()
         self._marked: set[int] = set()
+        self._shown = 0
+        self._is_over = False
         self.awaited: int | None = None
+
+    async def has_said_goodbye(self) -> bool:
+        """Whether it ended as ``ends_after`` says."""
+        return self._is_over
 
     def shown(self, text: str) -> str:
         """Its words as they may be shown: it knows no secrets."""
@@ -178,7 +186,7 @@ class SimulatedSession:
         for number in numbers:
             self._maildrop.tops += 1
             self.awaited = number
-            self._spend_reply()
+            self._show_one()
             self.awaited = None
             mail = self._mails[number - 1] if number <= len(self._mails) else None
             if mail is None:
@@ -194,15 +202,20 @@ class SimulatedSession:
     ) -> AsyncIterator[pop3.Retrieved]:
         """Whole messages, each once something came behind it."""
         held: pop3.Retrieved | None = None
+        owed: pop3.Retrieved | None = None  # by a server that gave an answer too many
         try:
             for number, _octets in entries:
                 self._maildrop.retrievals += 1
                 self.awaited = number
-                self._spend_reply()
+                self._show_one()
                 self.awaited = None
                 if held is not None:
                     yield held
                 held = self._retrieved(number)
+                if owed is not None:
+                    held, owed = replace(owed, number=number), held
+                elif self._whims.answers_twice == number:
+                    self._whims.answers_twice, owed = None, held
             self._spend_reply()  # of NOOP
         except pop3.ConnectionLost:
             if held is not None:
@@ -211,6 +224,8 @@ class SimulatedSession:
             raise
         if held is not None:
             yield held
+        if owed is not None:
+            raise pop3.ProtocolError("an answer too many", sign=pop3.Sign.UNASKED)
 
     def _retrieved(self, number: int) -> pop3.Retrieved:
         mail = self._mails[number - 1] if number <= len(self._mails) else None
@@ -307,6 +322,14 @@ class SimulatedSession:
             return mail.listed_octets
         served = self._served(mail)
         return len(served) - served.count(b"\n") * self._whims.counts_lf
+
+    def _show_one(self) -> None:
+        """A message or its headers."""
+        if self._shown == self._whims.ends_after:
+            self._is_over, self.awaited = True, None
+            raise pop3.ConnectionLost("session limit reached", sign=pop3.Sign.UNASKED)
+        self._shown += 1
+        self._spend_reply()
 
     def _spend_reply(self) -> None:
         if self._whims.cut_after_replies is not None:

@@ -286,6 +286,18 @@ class Dialogue:
         except Pop3Error as error:  # words of goodbye, or what a sender wrote
             raise ProtocolError("The server spoke without being asked.", error.reply) from error
 
+    async def has_said_goodbye(self) -> bool:
+        """Whether what is left unasked is one refusal, and the connection ends behind it: that answers no command."""
+        soon = asyncio.get_running_loop().time() + min(self._limits.silence, self._limits.reply_timeout / 2)
+        try:
+            while self._framer.is_refusal_left:
+                await self._stream.more(soon)
+        except ConnectionLost:
+            return self._framer.is_refusal_left
+        except TimeoutError:
+            pass
+        return False
+
     async def _event(
         self, within: float | None, *, is_end: Callable[[bytes], bool] | None = None
     ) -> Status | Data | Challenge:

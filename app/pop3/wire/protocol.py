@@ -134,6 +134,15 @@ class Framer:
         return self._inbox.held
 
     @property
+    def is_refusal_left(self) -> bool:
+        """What was received and not used is one refusal, or the beginning of one."""
+        inbox = self._inbox
+        if not 4 <= inbox.held <= self._line_octets:
+            return False
+        line = inbox.taken(inbox.start, inbox.end)
+        return line[:4].upper() == b"-ERR" and b"\n" not in line[:-1]
+
+    @property
     def may_be_ended(self) -> bool:
         """What is held of a body ends with a dot and a line end, as one does that is sent as its file is: with
         LF, or with no line end at all."""
