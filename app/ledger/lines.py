@@ -162,3 +162,8 @@ def imported_id(content: bytes) -> bytes:
 def is_made_up(unique_id: bytes) -> bool:
     """Whether an id is one of ours, because the server gave none."""
     return unique_id.startswith(_MADE_UP)
+
+
+def is_tellable(unique_id: bytes) -> bool:
+    """Whether UIDL of one message can tell an id: it is the server's, and one word."""
+    return len(unique_id.split()) == 1 and not is_made_up(unique_id)

@@ -33,6 +33,7 @@ _NO_CAPA: Final = "no_capa"
 _TRIED_AGAIN_AFTER: Final = timedelta(days=1)
 _OFTEN_ENOUGH: Final = 2
 _REFUSED_ALL: Final = "refused_all"
+_NO_SINGLE_IDS: Final = "no_single_ids"
 _LOGINS: Final = "logins"
 _SAID_AGAIN_AFTER: Final = timedelta(minutes=10)  # that logins are accepted
 
@@ -110,6 +111,11 @@ class Learnt:
             said.append("Commands that went ahead of answers were lost: for a day each waits for its answer.")
         if self.is_without_capa:
             said.append("CAPA was not answered: it is not asked for a day.")
+        if not self.tells_single_ids:
+            said.append(
+                "UIDL of one message does not tell its unique-id: before messages are deleted their numbers are not "
+                "looked at once more."
+            )
         if (self.server, _ONE_AT_A_TIME) in self.known:
             return [
                 *said,
@@ -223,6 +229,15 @@ class Learnt:
     def refused_all(self) -> None:
         """The server refused whatever was asked for, and the session ended."""
         self.changes[self.mailbox, _REFUSED_ALL] = {}
+
+    @property
+    def tells_single_ids(self) -> bool:
+        """UIDL of one message may be asked."""
+        return (self.mailbox, _NO_SINGLE_IDS) not in self.known
+
+    def tells_no_single_ids(self) -> None:
+        """UIDL of one message was answered with anything but its unique-id."""
+        self.changes[self.mailbox, _NO_SINGLE_IDS] = {}
 
     def runs_on(self) -> None:
         """A message held what may be the next answers: the mailbox is asked for one message at a time."""

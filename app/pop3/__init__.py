@@ -3,6 +3,7 @@
 from app.pop3.connect import connect
 from app.pop3.endpoint import Endpoint, Security
 from app.pop3.errors import (
+    ArgumentIgnored,
     AuthFailed,
     BodyRunsOn,
     CleartextRefused,
@@ -55,13 +56,13 @@ from app.pop3.words.refusals import Meaning, meaning_of
 from app.pop3.words.verdicts import Blame, Verdict
 
 __all__ = [
-    "Announced", "AuthFailed", "Blame", "BodyRunsOn", "Capabilities", "CleartextRefused", "ConnectFailed",
-    "Connected", "ConnectionLost", "Ending", "Endpoint", "Greeted", "InvalidArgument", "LimitExceeded",
-    "Limits", "Line", "Lines", "Listing", "LoginDelay", "MaildropInUse", "Meaning", "Meter", "Milestone",
-    "NotAdmitted", "OutOfTime", "Pop3Error", "Pop3Session", "Progress", "Protected", "ProtocolError",
-    "RawListing", "Reached", "Redaction", "Refusal", "Renumbered", "Retrieved", "Security", "ServerPermanent",
-    "ServerTemporary", "Sign", "Size", "Sliced", "SpoolFailed", "Stat", "Timeout", "TlsFailed", "TooSlow",
-    "Took", "Transcript", "UidlUnavailable", "Verdict", "WayRefused", "client_tls_context", "connect",
-    "in_one_go", "lacks_ids", "line_slices", "login_error", "meaning_of", "nobody_counts", "parse_listing",
-    "parsing", "sizes_by_number", "unwatched", "with_ids", "without_ids",
+    "Announced", "ArgumentIgnored", "AuthFailed", "Blame", "BodyRunsOn", "Capabilities", "CleartextRefused",
+    "ConnectFailed", "Connected", "ConnectionLost", "Ending", "Endpoint", "Greeted", "InvalidArgument",
+    "LimitExceeded", "Limits", "Line", "Lines", "Listing", "LoginDelay", "MaildropInUse", "Meaning", "Meter",
+    "Milestone", "NotAdmitted", "OutOfTime", "Pop3Error", "Pop3Session", "Progress", "Protected",
+    "ProtocolError", "RawListing", "Reached", "Redaction", "Refusal", "Renumbered", "Retrieved", "Security",
+    "ServerPermanent", "ServerTemporary", "Sign", "Size", "Sliced", "SpoolFailed", "Stat", "Timeout",
+    "TlsFailed", "TooSlow", "Took", "Transcript", "UidlUnavailable", "Verdict", "WayRefused",
+    "client_tls_context", "connect", "in_one_go", "lacks_ids", "line_slices", "login_error", "meaning_of",
+    "nobody_counts", "parse_listing", "parsing", "sizes_by_number", "unwatched", "with_ids", "without_ids",
 ]  # fmt: skip

@@ -130,6 +130,10 @@ class ProtocolError(Pop3Error):
     """What came is not POP3. The session is over."""
 
 
+class ArgumentIgnored(ProtocolError):
+    """UIDL of one message was answered with those of all. The session is over."""
+
+
 class MechanismUnusable(ProtocolError):
     """A way to log in cannot be played to its end: the server's challenge is none, or asks too little or too much.
     Nobody has judged the password."""

@@ -1,6 +1,7 @@
 """A POP3 session: login to QUIT, pipelined where the server allows it (RFC 1939, RFC 2449)."""
 
 import contextlib
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from types import TracebackType
@@ -9,6 +10,7 @@ from typing import Self
 from app.pop3.auth.authorization import Authorization
 from app.pop3.endpoint import Endpoint
 from app.pop3.errors import (
+    ArgumentIgnored,
     LimitExceeded,
     Pop3Error,
     ProtocolError,
@@ -28,6 +30,7 @@ from app.pop3.wire.protocol import Expect, Status, command
 
 _OCTETS_PER_ENTRY = 256  # on the average; RFC 1939 §7 has unique-ids of 70
 _LEAST_LISTING = 16 * 1024 * 1024  # octets
+_LISTED = re.compile(r"\d+\s")  # how a line of UIDL begins
 
 
 class Pop3Session:
@@ -248,28 +251,24 @@ class Pop3Session:
     async def delete(self, numbers: Sequence[int], *, last_id: bytes | None = None) -> list[Refusal | None]:
         """DELE each, in order: it is marked, and goes at QUIT. The refusal of each, None when it was marked.
 
-        ``last_id``: the unique-id of the last one, which has the highest number. Raises Renumbered where it is another
-        one when that is marked: then the session is over, and nothing is deleted.
+        ``last_id``: the unique-id of the last one, which has the highest number. Raises Renumbered where ``unique_id``
+        tells another one right before that is marked: then the session is over, and nothing is deleted.
         """
-        last = numbers[-1] if numbers and last_id is not None else None
-        if last is not None and await self.unique_id(last) is None:
-            last = None  # the server does not say it
         await self._dialogue.begin()
         outcomes: list[Refusal | None] = []
-        rest = numbers if last is None else numbers[:-1]
+        rest = numbers if last_id is None else numbers[:-1]
         for start in range(0, len(rest), self._window):
             chunk = rest[start : start + self._window]
             lines = [command("DELE", str(number)) for number in chunk]
             self._dialogue.send(b"".join(lines), *[Expect.STATUS] * len(chunk))
             outcomes += [await self._marked() for _ in chunk]
-        if last is not None:
-            outcomes.append(await self._mark_last(last, last_id))
+        if numbers and last_id is not None:
+            outcomes.append(await self._mark_last(numbers[-1], last_id))
         return outcomes
 
-    async def _mark_last(self, number: int, unique_id: bytes | None) -> Refusal | None:
-        if await self.unique_id(number) != unique_id:
-            await self.abort()
-            raise Renumbered("The server numbered its messages anew within the session: nothing was deleted.")
+    async def _mark_last(self, number: int, unique_id: bytes) -> Refusal | None:
+        if await self.unique_id(number, expected=unique_id) != unique_id:
+            raise await self.renumbered()
         self._dialogue.send(command("DELE", str(number)), Expect.STATUS)
         return await self._marked()
 
@@ -277,14 +276,33 @@ class Pop3Session:
         status = await self._dialogue.status()
         return None if status.ok else refusal(self._dialogue, status)
 
-    async def unique_id(self, number: int) -> bytes | None:
-        """UIDL of one message (RFC 1939 §7); None where the server does not say it, or not in ASCII."""
+    async def unique_id(self, number: int, *, expected: bytes = b"") -> bytes | None:
+        """UIDL of one message (RFC 1939 §7): the first word behind its number, for an id holds no blank. None where the
+        server does not say it, or not in ASCII. Raises ArgumentIgnored where it tells those of all, as may be seen
+        where it is not the one that is ``expected``: then the session is over."""
         await self._dialogue.begin()
         self._dialogue.send(command("UIDL", str(number)), Expect.STATUS)
         status = await self._dialogue.status()
-        said, _, unique_id = status.text.strip().partition(" ")
-        is_said = status.ok and said == str(number) and unique_id.isascii()
-        return unique_id.strip().encode() if is_said else None
+        said, *words = status.text.split(maxsplit=2) or [""]
+        is_said = status.ok and said == str(number) and words and words[0].isascii()
+        unique_id = words[0].encode() if is_said else None
+        if status.ok and unique_id != expected:
+            await self._refuse_listing()
+        return unique_id
+
+    async def _refuse_listing(self) -> None:
+        try:
+            await self._dialogue.silence()
+        except ProtocolError as error:
+            if not _LISTED.match(error.reply or ""):
+                raise
+            await self.abort()
+            raise ArgumentIgnored("UIDL of one message was answered with those of all.") from error
+
+    async def renumbered(self) -> Renumbered:
+        """The error to raise where a number belongs to another message by now; the session is over."""
+        await self.abort()
+        return Renumbered("The server numbered its messages anew within the session: nothing was deleted.")
 
     async def reset(self) -> None:
         """RSET: no message is marked any more."""

@@ -135,6 +135,18 @@ class SyncContext:
         lines = await self.tools.database.read(asked)
         return {line.unique_id for line in lines if not line.is_missing}
 
+    async def told_id(self, number: int, *, expected: bytes) -> bytes | None:
+        """UIDL of one message; None where it was found before that this tells nothing. Raises ArgumentIgnored, and the
+        next session does not ask."""
+        learnt = self.beginning.learnt
+        if not learnt.tells_single_ids:
+            return None
+        try:
+            return await self.session.unique_id(number, expected=expected)
+        except pop3.ArgumentIgnored:
+            learnt.tells_no_single_ids()
+            raise
+
     @property
     def takes_baseline(self) -> bool:
         """Whether this listing shows what is known from the start, and never retrieved."""

@@ -9,7 +9,7 @@ from app import pop3
 from app.ledger import repository as ledger
 from app.ledger.entries import Row, RowMaker
 from app.ledger.imports import imported_with
-from app.ledger.lines import Candidate, Known, Turn, is_made_up, ledger_key
+from app.ledger.lines import Candidate, Known, Turn, is_tellable, ledger_key
 from app.ledger.models import Leased
 from app.messages.intake import Prepared
 from app.messages.wholeness import Habit
@@ -92,9 +92,9 @@ async def _retrieve(sync: SyncContext, surveyed: Surveyed, store: "_Store") -> l
 async def _is_astray(sync: SyncContext, surveyed: Surveyed, store: "_Store") -> bool:
     """Whether the message that came last before a refusal has another unique-id by now, where the server has some."""
     last = store.last
-    if last is None or not store.undecided or not surveyed.listed.has_ids or is_made_up(last.unique_id):
+    if last is None or not store.undecided or not surveyed.listed.has_ids or not is_tellable(last.unique_id):
         return False
-    unique_id = await sync.session.unique_id(last.number)
+    unique_id = await sync.told_id(last.number, expected=last.unique_id)
     return unique_id is not None and ledger_key(unique_id) != last.unique_id
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
+from operator import itemgetter
 from typing import Any
 
 import structlog
@@ -18,7 +19,7 @@ from app.database import Database
 from app.ledger import deletions
 from app.ledger import repository as ledger
 from app.ledger.identity import Relation, is_alike, is_same_by_content, is_same_by_headers
-from app.ledger.lines import Deletable, Known, Listed, is_made_up, ledger_key
+from app.ledger.lines import Deletable, Known, Listed, is_tellable, ledger_key
 from app.ledger.models import EntryId, Leased
 from app.mail.fingerprint import Fingerprint, fingerprint, head_of, shown
 from app.mailboxes.answers import ServerFacts
@@ -99,17 +100,18 @@ async def delete_on_server(
     if not asked.found:
         return Deletions()
     with sync.phase("delete"):
-        return await _delete(sync, asked.found, octets, server, has_ids=surveyed.listed.has_ids)
+        return await _delete(sync, asked, octets, server, has_ids=surveyed.listed.has_ids)
 
 
 async def _delete(
     sync: SyncContext,
-    found: dict[int, Deletable],
+    asked: "Due",
     octets: Mapping[int, int | None],
     server: ServerFacts,
     *,
     has_ids: bool,
 ) -> Deletions:
+    found, learnt = asked.found, sync.beginning.learnt
     try:
         checks = await checked(sync.session, found, octets=octets)
     except Undecided as error:  # else these would end each session before any message goes
@@ -117,9 +119,14 @@ async def _delete(
         later = partial(deletions.note, entries=kept, until=_later(sync), is_deleted=False)
         await sync.lease.write(later, report=sync.findings.report)
         raise error.cause from error
+    last_id = None
+    if checks.same and has_ids and learnt.tells_single_ids:
+        last_id = _told_id(found[checks.same[-1]].line)
+    if last_id is not None and not await _is_told(sync, checks.same[-1], last_id, asked.numbers):
+        learnt.tells_no_single_ids()
+        return Deletions()
     note = partial(_note, sync=sync, found=found, checked=checks)
     await sync.lease.write(note, report=sync.findings.report)
-    last_id = _shown_id(found[checks.same[-1]].line) if checks.same and has_ids else None
     refusals = await sync.session.delete(checks.same, last_id=last_id)
     try:
         await sync.session.quit()
@@ -137,10 +144,30 @@ async def _delete(
     )
 
 
-def _shown_id(line: Known) -> bytes | None:
-    """The unique-id as UIDL with a number says it; None where it cannot be compared."""
+def _told_id(line: Known) -> bytes | None:
+    """The unique-id as UIDL of one message tells it; None where it cannot be compared."""
     is_plain = line.unique_id.isascii() and len(line.unique_id) <= _LONGEST_ID
-    return line.unique_id if is_plain and not is_made_up(line.unique_id) else None
+    return line.unique_id if is_plain and is_tellable(line.unique_id) else None
+
+
+async def _is_told(sync: SyncContext, number: int, last_id: bytes, numbers: Mapping[bytes, int]) -> bool:
+    """Whether UIDL of the last message tells its unique-id, before anything is noted or marked. If not, it tells none
+    of those that are listed, and nothing is deleted in this session.
+
+    ``numbers``: of the ids that are listed. Raises Renumbered where one of these is told, of another message.
+    """
+    try:
+        told = await sync.told_id(number, expected=last_id)
+        if told == last_id:
+            return True
+        first_id, first = min(numbers.items(), key=itemgetter(1))
+        if told is None or ledger_key(told) not in numbers:
+            told = await sync.told_id(first, expected=first_id)
+        if told is not None and ledger_key(told) in numbers:
+            raise await sync.session.renumbered()
+    except pop3.ArgumentIgnored:
+        await sync.session.abort()
+    return False
 
 
 def _note(db: Leased, *, sync: SyncContext, found: dict[int, Deletable], checked: "Checked") -> None:
@@ -187,11 +214,13 @@ def numbers_of(lines: Sequence[Listed]) -> Sliced[dict[bytes, int]]:
 class Due:
     """What may be deleted, by message-number.
 
-    ``short``: ledger lines of copies that counted as whole before it was known how the server counts.
+    ``short``: ledger lines of copies that counted as whole before it was known how the server counts. ``numbers``: of
+    all messages that are listed, by ledger key.
     """
 
     found: dict[int, Deletable]
-    short: tuple[Known, ...] = ()
+    short: tuple[Known, ...]
+    numbers: Mapping[bytes, int]
 
 
 async def due(
@@ -233,7 +262,7 @@ async def due(
                 continue
             octets += one.octets
             if len(found) == MOST_PER_SESSION or (found and octets > MOST_OCTETS_PER_SESSION):
-                return Due(found, tuple(short))
+                return Due(found, tuple(short), numbers or {})
             copy = await database.read(partial(intake.read_back, sha256=one.raw_sha256))
             if copy and one.line.is_whole is not False and is_short(copy.size, one.line.octets, habit):
                 short.append(one.line)
@@ -246,7 +275,7 @@ async def due(
         if len(page) < MOST_PER_SESSION:
             break
         last = page[-1]
-    return Due(found, tuple(short))
+    return Due(found, tuple(short), numbers or {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -317,3 +317,58 @@ async def test_a_server_that_numbers_messages_anew_has_none_deleted_under_the_nu
             await server.settled()
     assert drop.messages == []
     assert digests((await service.feed())[0]) == expected
+
+
+LISTED = b"".join(b"%d id-%d\r\n" % (n, n) for n in range(1, 5))
+
+
+@pytest.mark.parametrize("capabilities", [CAPABILITIES, LOCK_STEP], ids=["pipelined", "lock step"])
+@pytest.mark.parametrize(
+    ("told", "syncs"),
+    [
+        (b"+OK 4 id-4 1017", 1),
+        (b"+OK\r\n" + LISTED + b".", 2),
+        (b"+OK 4 messages\r\n" + LISTED + b".", 2),
+        (b"-ERR no arguments here", 2),
+        (b"+OK", 2),
+        (b"+OK id-4", 2),
+        (b"+OK 4 <id-4>", 2),
+    ],
+    ids=["a further word", "all", "all behind words", "refused", "nothing", "no number", "another form"],
+)
+async def test_a_server_that_does_not_tell_single_ids_deletes_all_and_repeats_nothing(
+    service: Client, told: bytes, syncs: int, capabilities: tuple[str, ...]
+) -> None:
+    drop = alike(4)
+    expected = digests_of(drop.contents)
+    useless = {f"UIDL {n}": told.replace(b"4 id", b"%d id" % n) for n in (4, 1)}
+    async with FakePop3Server(drop, faults=Faults(instead=useless), capabilities=capabilities) as server:
+        mailbox_id = await service.register(drop, server, server_retention=DELETE)
+        for _ in range(syncs):
+            assert (await service.sync(mailbox_id))["status"] == "succeeded"
+            await server.settled()
+        assert drop.messages == []
+        assert server.verbs.count("RETR") == 4
+    assert digests((await service.feed())[0]) == expected
+
+
+async def test_a_message_that_is_gone_by_its_deletion_is_no_reason_to_ask_for_ids_no_more(
+    service: Client,
+) -> None:
+    drop = alike(5)
+
+    def renumber(shown: list[FakeMessage]) -> None:
+        drop.remove("id-1")
+        del shown[0]
+
+    async with FakePop3Server(drop) as server:
+        server.faults_by_session = {1: Faults(before={"UIDL 5": renumber})}
+        mailbox_id = await service.register(drop, server, server_retention=DELETE)
+        await service.sync(mailbox_id)
+        await server.settled()
+        assert len(drop.messages) == 4
+        server.log.clear()
+        await service.sync(mailbox_id)
+        assert server.commands.count("UIDL 4") == 2
+        assert "RETR" not in server.verbs
+    assert drop.messages == []

@@ -257,7 +257,11 @@ class SimulatedSession:
         """NOOP."""
         self._spend_reply()
 
-    async def unique_id(self, number: int) -> bytes | None:
+    async def renumbered(self) -> pop3.Renumbered:
+        """What is raised where a number belongs to another message."""
+        return pop3.Renumbered("other numbers")
+
+    async def unique_id(self, number: int, *, expected: bytes = b"") -> bytes | None:
         """UIDL of one message."""
         self._spend_reply()
         if self._whims.lies_of_single_ids:
