@@ -171,6 +171,12 @@ class Matcher:
         lines = self._left(self._own_by_headers, (candidate.unique_id, shown.headers))
         return any(self._tell_nothing(self._relation(candidate, one), candidate, one, shown) for one in lines)
 
+    def may_have_come_out_of_step(self, candidate: Candidate) -> bool:
+        """Whether the stored copy of its line may be that of another message (``compare_again``), of the same headers
+        perhaps. So octets decide; and what was compared so is settled, however soon the session ends."""
+        lines = () if self._circumstances.compares_all else self._present.get(candidate.unique_id, ())
+        return any(line.octets is None and line.content is not None for line in lines)
+
     def has_headers_of(self, candidate: Candidate) -> bool:
         """Whether a line of its id says what the headers were."""
         return any(line.headers is not None for line in self._steady(candidate.unique_id))

@@ -31,6 +31,8 @@ from app.ledger.models import EntryId, EntryState, Leased, UniqueIdEntry
 from app.mailboxes import repository as mailboxes
 from app.mailboxes.models import Mailbox, MailboxId
 from app.messages.models import Message
+from app.messages.pages.times import place_before
+from app.messages.wholeness import ASKED_FIRST
 
 ROWS_PER_CHANGE = 500  # in 10 ms: so that no other writer waits long
 ROWS_PER_READ = 2_000
@@ -68,6 +70,7 @@ def known_columns(lines: FromClause) -> list[ColumnElement[Any]]:
 
 
 _MARKS = SQLModel.metadata.tables["listing_marks"]
+_MESSAGES = SQLModel.metadata.tables["messages"]
 KNOWN = select_columns(*known_columns(LEDGER))
 _OF_MAILDROP = KNOWN.where(
     LEDGER.c.mailbox_id == bindparam("mailbox"), LEDGER.c.generation == bindparam("generation")
@@ -328,11 +331,23 @@ def mark_present(db: Leased, entries: Sequence[EntryId]) -> None:
 
 
 def compare_again(db: Leased, maildrop: MaildropId, *, since: datetime) -> None:
-    """Have the next sync compare what was stored since then: a line without a size is not known by it. What is
-    missing is compared in any case. The index has these columns, however long the ledger is."""
-    is_stored = and_(LEDGER.c.state == EntryState.STORED.value, LEDGER.c.missing_since.is_(None))
-    is_recent = LEDGER.c.first_seen_at >= since
-    db.execute(update(LEDGER).where(_of_maildrop(maildrop), is_stored, is_recent).values(octets=None))
+    """Have the next sync compare what was stored or filtered since then: a line without a size is not known by it.
+
+    What is missing is compared in any case, and what came out the same when asked for alone was compared. Indices have
+    the columns, however long the ledger is: a message that had failed before is found by its place in the feed.
+    """
+    was_compared = func.coalesce(LEDGER.c.doubt, "").in_(ASKED_FIRST)
+    ours = and_(_of_maildrop(maildrop), LEDGER.c.missing_since.is_(None), ~was_compared)
+    judged = (EntryState.STORED.value, EntryState.FILTERED.value)
+    stored = select_columns(_MESSAGES.c.seq).where(
+        _MESSAGES.c.mailbox_id == maildrop.mailbox_id,
+        _MESSAGES.c.seq > place_before(db, since),
+        _MESSAGES.c.retrieved_at >= since,
+    )
+    recent = and_(LEDGER.c.state.in_(judged), LEDGER.c.first_seen_at >= since)
+    had_failed = and_(LEDGER.c.state == EntryState.STORED.value, LEDGER.c.message_seq.in_(stored))
+    for some in (recent, had_failed):
+        db.execute(update(LEDGER).where(ours, some).values(octets=None))
     forget_listing_digest(db, maildrop.mailbox_id)
 
 

@@ -247,7 +247,8 @@ def claim(
                 asked = given | {"behind": start, "most": most, "pace": pace.value}
                 rows = claim_of(dialect).rows(db, asked)
                 some = [
-                    Claim(SyncId(row[0]), MailboxId(row[1]), row[2], row[3], row[4], pace) for row in rows
+                    Claim(SyncId(row[0]), MailboxId(row[1]), row[2], row[3], row[4], pace, bool(row[5]))
+                    for row in rows
                 ]
                 claims += sorted(some, key=lambda claim: (claim.server, claim.sync_id))
                 rooms = [each.with_more(pace, len(some)) for each in rooms]

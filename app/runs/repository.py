@@ -95,7 +95,7 @@ class Claim:
     """A sync that is ours to run, and the token that proves it. ``server``: host, in private networks with its port, as
     limits count it; ``pace``: how the mailbox's last sync had gone.
 
-    ``traceparent``: the span that asked for it.
+    ``traceparent``: the span that asked for it. ``was_left``: who had it before wrote something, and did not end it.
     """
 
     sync_id: SyncId
@@ -104,6 +104,7 @@ class Claim:
     server: str = NO_SERVER
     traceparent: str | None = None
     pace: Pace = Pace.NEW
+    was_left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,12 @@ def leave(db: Session, claim: Claim, *, now: datetime) -> SyncStatus:
         return SyncStatus.CANCELLED
     _ours(db, claim, status=SyncStatus.QUEUED.value, worker=None, lease_expires_at=None)
     return SyncStatus.QUEUED
+
+
+def started_at(db: Session, sync_id: SyncId) -> datetime | None:
+    """When a sync was claimed for the first time."""
+    row = db.execute(select_columns(col(Sync.started_at)).where(col(Sync.id) == sync_id)).first()
+    return row[0] if row else None
 
 
 def fail_broken(db: Session, claim: Claim, *, now: datetime) -> None:

@@ -41,7 +41,7 @@ UPDATE syncs SET
     lease_token = lease_token + :step,
     lease_expires_at = :lease
 WHERE id IN (SELECT id FROM walk WHERE room > 0) AND status || '' = 'queued'
-RETURNING id, mailbox_id, lease_token, server, traceparent
+RETURNING id, mailbox_id, lease_token, server, traceparent, CAST(report AS text) <> '{{}}'
 """
 
 

@@ -10,11 +10,13 @@ from app.database import Batchable, StorageFailed
 from app.ledger import beginnings
 from app.ledger import repository as ledger
 from app.ledger.beginnings import Beginning
+from app.ledger.lines import MaildropId
 from app.ledger.listing_digest import ListingDigest
 from app.maildrops.causes.diagnosis import explained
 from app.maildrops.errors import SyncErrorCode, SyncFailed
 from app.maildrops.login import as_sync_failed
 from app.maildrops.providers import least_seconds_between_logins
+from app.runs import repository as runs
 from app.runs.admission.slots import WorkerSlot
 from app.runs.errors import LeaseLost, SyncCancelled
 from app.runs.lease import Lease
@@ -60,6 +62,8 @@ async def sync_mailbox(
     try:
         tools.room.refuse_full_disk()
         beginning = begun or await _begin(lease, findings)
+        if claim.was_left:
+            await _doubt_what_was_left(lease, beginning, findings)
         try:
             settlement = await _visit(beginning, lease, tools, slot, findings)
         except pop3.ConnectionLost as cut:
@@ -141,9 +145,18 @@ async def _doubt_what_came(sync: SyncContext, error: pop3.Pop3Error) -> None:
         is_out_of_step = not await sync.session.has_said_goodbye()
     else:
         is_out_of_step = isinstance(error, pop3.ProtocolError)
-    if is_out_of_step and sync.findings.report.retrieved:
+    report = sync.findings.report
+    if is_out_of_step and (report.retrieved or report.filtered):
         again = partial(ledger.compare_again, maildrop=sync.maildrop, since=sync.findings.started)
-        await sync.lease.write(again, report=sync.findings.report)
+        await sync.lease.write(again, report=report)
+
+
+async def _doubt_what_was_left(lease: Lease, beginning: Beginning, findings: Findings) -> None:
+    """Whoever began this sync died, or lost it: nobody knows how the session ended, and what came in it is compared."""
+    since = await lease.read(partial(runs.started_at, sync_id=lease.claim.sync_id))
+    maildrop = MaildropId(lease.claim.mailbox_id, beginning.mailbox.generation)
+    again = partial(ledger.compare_again, maildrop=maildrop, since=since or findings.started)
+    await lease.write(again, report=findings.report)
 
 
 async def _pass(sync: SyncContext) -> tuple[Surveyed, Stored, Deletions]:
