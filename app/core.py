@@ -9,6 +9,7 @@ from fastapi import APIRouter
 
 from app.database import Database
 from app.jobs.wakeups import Wakeups
+from app.reading.short_work import ShortWork
 from app.settings import Settings
 from app.telemetry import Traces
 from app.telemetry.metrics import Metrics
@@ -20,7 +21,7 @@ class Core:
 
     ``clock`` gives the time in UTC, ``monotonic`` seconds. ``has_secrets``: the service has its secret key.
     ``work_is_due`` tells all workers that something is queued, ``sync_is_due`` that it is one sync: a worker in this
-    process that has room takes it up by itself.
+    process that has room takes it up by itself. ``short_work``: what is under way in this process and must not wait.
     """
 
     settings: Settings
@@ -33,6 +34,7 @@ class Core:
     sync_is_due: Callable[[], None]
     traces: Traces
     metrics: Metrics
+    short_work: ShortWork
 
 
 @dataclass(frozen=True, kw_only=True)

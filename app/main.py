@@ -35,6 +35,7 @@ from app.maildrops import feature as maildrops
 from app.messages import feature as messages
 from app.messages.repository import feed_id
 from app.network.lookups import Lookups
+from app.reading.short_work import ShortWork
 from app.reading.threads import FairThreads
 from app.runs import feature as runs
 from app.runs.mailbox_stats import stats_of
@@ -50,6 +51,7 @@ from app.web.features import serve
 from app.web.front import Front
 from app.web.requests.bodies import BodyLimits
 from app.web.requests.compression import Compression
+from app.web.requests.turns import Turns
 from app.web.routing import Router, RouteTable
 from app.web.spans import of_requests
 from app.worker import feature as workers
@@ -105,6 +107,7 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
         sync_is_due=sync_is_due,
         traces=traces,
         metrics=Metrics(),
+        short_work=ShortWork(),
     )
     maildrop = maildrops.maildrop(core, vault=vault, lookups=lookups)
     tools = sync.sync_tools(core, maildrop=maildrop, threads=threads)
@@ -139,6 +142,7 @@ def create_app(settings: Settings, *, clock: Clock = _now, traces: Traces | None
         Front,
         trusted=settings.trusted_proxies,
         per_address=settings.connections_per_address,
+        turns=Turns(core.short_work),
         annotate=traces.annotate,
     )
     return app

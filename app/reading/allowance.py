@@ -24,3 +24,8 @@ class Allowance:
     def rest(self) -> float:
         """After how many seconds all steps will have taken no more than their share."""
         return max(0.0, self._paid_until - self._clock())
+
+    @property
+    def overdue(self) -> float:
+        """For how many seconds another step might have been under way; negative during a rest."""
+        return self._clock() - self._paid_until

@@ -1,5 +1,6 @@
 """What a piece of work costs: the processor time of the thread that does it, and of the server that it waits for."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,12 +8,21 @@ from typing import Generic, TypeVar
 
 Result = TypeVar("Result")
 Rest = Callable[[float], float]
-"""Told what a step of long work cost, in seconds of processor time; gives the seconds to rest before the next one."""
+"""Told what a step of long work cost, in seconds of processor time; gives the seconds to rest before the next one.
+
+Asked again behind a rest, with 0.0, it gives those until that may begin without being in the way."""
 
 
 def no_rest(_cost: float) -> float:
     """For work that nobody has to wait for."""
     return 0.0
+
+
+async def give_way(rest: Rest, cost: float) -> None:
+    """Rest behind a step that has cost so much, for as long as there is need."""
+    while seconds := rest(cost):
+        await asyncio.sleep(seconds)
+        cost = 0.0
 
 
 @dataclass(frozen=True, slots=True)

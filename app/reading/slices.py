@@ -13,7 +13,7 @@ from copy import copy
 from typing import Any, Final, TypeVar
 
 from app.pop3 import Sliced
-from app.reading.cost import Rest, Timed, no_rest
+from app.reading.cost import Rest, Timed, give_way, no_rest
 
 Result = TypeVar("Result")
 
@@ -67,8 +67,7 @@ class Slices:
     async def _in_thread(self, work: Callable[..., Result], *given: object) -> Result:
         loop = asyncio.get_running_loop()
         result, cost = await loop.run_in_executor(self._thread, Timed(work), *given)
-        if rest := self._rest(cost):
-            await asyncio.sleep(rest)
+        await give_way(self._rest, cost)
         return result
 
     def _go_on(self, work: Sliced[Any], seconds: float) -> tuple[bool, Any]:

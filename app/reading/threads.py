@@ -9,7 +9,7 @@ from functools import partial
 from threading import Condition, Event, Thread
 from typing import Any, TypeVar
 
-from app.reading.cost import Rest, no_rest
+from app.reading.cost import Rest, give_way, no_rest
 from app.reading.shares import Owner, Shares
 
 Result = TypeVar("Result")
@@ -59,8 +59,7 @@ class FairThreads:
             while True:
                 turn = partial(_go_on, work, self._seconds)
                 has_ended, result, cost = await self._run(owner, _one_step(turn))
-                if rest := self._rest(cost):
-                    await asyncio.sleep(rest)
+                await give_way(self._rest, cost)
                 if has_ended:
                     done: Result = result
                     return done

@@ -1,6 +1,5 @@
 """The database as a running sync sees it: it reads freely, and writes only under its lease."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
@@ -12,7 +11,7 @@ from sqlmodel import Session
 from app.database import Batchable, Database
 from app.ledger.models import Leased
 from app.mailboxes.models import MailboxId
-from app.reading.cost import Rest, Timed, no_rest
+from app.reading.cost import Rest, Timed, give_way, no_rest
 from app.runs import claims
 from app.runs import completion as completions
 from app.runs import repository as runs
@@ -55,7 +54,7 @@ class Lease:
     async def read_long(self, question: Callable[[Session], Result]) -> Result:
         """The same for what has hundreds of rows: no short question waits behind it."""
         answer, cost = await self._database.search(self._timed(question))
-        await self._give_way(cost)
+        await give_way(self._rest, cost)
         return answer
 
     async def write(
@@ -80,7 +79,7 @@ class Lease:
             return await self._database.write(under_lease, durable=durable)
         timed = self._timed(under_lease)
         result, cost = await self._database.write(timed, durable=durable, is_long=True)
-        await self._give_way(cost)
+        await give_way(self._rest, cost)
         return result
 
     async def end(self, completion: Completion) -> None:
@@ -89,10 +88,6 @@ class Lease:
 
     def _timed(self, work: Callable[..., Result]) -> Timed[Result]:
         return Timed(work, is_elsewhere=not self._database.is_sqlite)
-
-    async def _give_way(self, cost: float) -> None:
-        if rest := self._rest(cost):
-            await asyncio.sleep(rest)
 
 
 @asynccontextmanager

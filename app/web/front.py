@@ -41,6 +41,7 @@ class Front:
         *,
         trusted: Sequence[IpNetwork],
         per_address: int,
+        turns: Turns,
         annotate: Callable[[dict[str, Any]], None] = lambda _: None,
     ) -> None:
         self._app = app
@@ -48,7 +49,7 @@ class Front:
         self._trusted = tuple(trusted)
         self._per_address = per_address
         self._under_way: Counter[str] = Counter()
-        self._turns = Turns()
+        self._turns = turns
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -38,6 +38,7 @@ def runner(core: Core, *, tools: SyncTools, worker: str) -> SyncRunner:
         clock=core.clock,
         overall=settings.syncs_overall or None,
         slow_after_seconds=settings.slow_after_seconds,
+        short_work=core.short_work,
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import contextvars
+import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from app.database import Database, StorageFailed
 from app.jobs.periodic import Periodic
 from app.ledger.beginnings import Beginning
 from app.mailboxes.models import Pace
+from app.reading.short_work import ShortWork
 from app.runs import claims
 from app.runs import repository as runs
 from app.runs.admission.long_work import LongWork
@@ -58,6 +60,7 @@ class SyncRunner:
     clock: Callable[[], datetime]
     overall: int | None = None
     slow_after_seconds: float = 20.0
+    short_work: ShortWork = field(default_factory=ShortWork)
     _running: dict[asyncio.Task[None], Claim] = field(default_factory=dict)
     _slots: dict[asyncio.Task[None], WorkerSlot] = field(default_factory=dict)
     _turn: int = 0
@@ -72,7 +75,7 @@ class SyncRunner:
     _long_work: LongWork = field(init=False)
 
     def __post_init__(self) -> None:
-        self._long_work = LongWork(lambda: asyncio.get_running_loop().time())
+        self._long_work = LongWork(time.monotonic, self.short_work)
 
     @property
     def under_way(self) -> int:

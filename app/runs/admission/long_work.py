@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from app.reading.allowance import Allowance
+from app.reading.short_work import ShortWork
 
 SHARE: Final = 0.125  # of one core, for all long work of a worker together
 FREE_SECONDS: Final = 0.02  # of processor time, for each session; what costs more is long
@@ -13,6 +14,7 @@ SECONDS_PER_ARRIVAL: Final = 12e-6  # to be woken for octets, however few: some 
 _MOVES_FOR: Final = 2.0  # seconds
 _LEAST_REST: Final = 0.01  # seconds; shorter ones are saved up
 _LONGEST_REST: Final = 5.0
+_PATIENCE: Final = 0.025  # seconds for which a step is put off while others follow one another without a gap
 
 
 class LongWork:
@@ -22,11 +24,13 @@ class LongWork:
     mailbox's sync and every request wait, since one interpreter does it all. So a session that has cost much tells what
     each further step costs, and rests until all such steps together have taken no more than ``share`` of the time. It
     rests only while others move that are still short, or did a moment ago: whoever is alone, or among long ones only,
-    works as fast as it can. ``clock``: seconds.
+    works as fast as it can. After a rest the next step begins in a gap between short ones (``short``), if there is one
+    soon: short work that comes during a step waits for that one at most. ``clock``: seconds.
     """
 
-    def __init__(self, clock: Callable[[], float], *, share: float = SHARE) -> None:
+    def __init__(self, clock: Callable[[], float], short: ShortWork, *, share: float = SHARE) -> None:
         self._clock = clock
+        self._short = short
         self._allowance = Allowance(clock, share)
         self._sessions = 0
         self._short_until = float("-inf")
@@ -43,11 +47,14 @@ class LongWork:
     def short_moves(self) -> None:
         """A session that is short has done something."""
         self._short_until = self._clock() + _MOVES_FOR
+        self._short.moves()
 
     def rest(self, cost: float) -> float:
-        """How many seconds a step of long work rests that cost so many of processor time."""
+        """How many seconds a step of long work rests that cost so many of processor time. See ``Rest``."""
         if self._sessions < 2 or self._clock() > self._short_until:
             return 0.0
+        if not cost:
+            return self._short.time_to_gap if self._allowance.overdue < _PATIENCE else 0.0
         self._allowance.took(cost)
         rest = self._allowance.rest
         return min(rest, _LONGEST_REST) if rest >= _LEAST_REST else 0.0

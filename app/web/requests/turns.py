@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from app.reading.shares import Shares
+from app.reading.short_work import ShortWork
 
 AT_ONCE: Final = 8
 _SECONDS: Final = (
@@ -28,8 +29,9 @@ def end_turn() -> None:
 
 @dataclass(eq=False)
 class Turns:
-    """Turns of at most ``seconds`` for all requests, ``at_once`` of them at the same time."""
+    """Turns of at most ``seconds`` for all requests, ``at_once`` of them at the same time; ``short_work`` is told."""
 
+    short_work: ShortWork
     at_once: int = AT_ONCE
     seconds: float = _SECONDS
     _shares: "Shares[Turn]" = field(default_factory=Shares, init=False)
@@ -57,11 +59,13 @@ class Turns:
     def _let_begin(self) -> None:
         while self._under_way < self.at_once and (next_one := self._shares.take()):
             self._under_way += 1
+            self.short_work.begins()
             next_one[1].begin()
 
     def ended(self, turn: "Turn") -> None:
         """One of those that began is over."""
         self._under_way -= 1
+        self.short_work.ends()
         self._shares.done(turn.client, cost=1.0)
         self._let_begin()
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from app.reading.short_work import GAP, ShortWork
 from app.runs.admission.long_work import FREE_SECONDS, SECONDS_PER_ARRIVAL, SECONDS_PER_OCTET, LongWork, Work
 
 MIB = 1024 * 1024
@@ -24,7 +25,7 @@ def now() -> Now:
 
 @pytest.fixture
 def budget(now: Now) -> LongWork:
-    return LongWork(now, share=0.25)
+    return LongWork(now, ShortWork(now), share=0.25)
 
 
 def long_one(budget: LongWork) -> Work:
@@ -114,3 +115,25 @@ def test_a_time_without_work_is_not_saved_up(budget: LongWork, now: Now) -> None
 
 def test_work_without_a_budget_never_rests() -> None:
     assert Work().took(1_000.0) == 0.0
+
+
+def test_the_next_step_begins_in_a_gap_between_short_ones(budget: LongWork, now: Now) -> None:
+    work, short = long_one(budget), budget.begin()
+    short.took(0.0)
+    now.seconds += work.took(0.01)
+    assert work.took(0.0) == 0.0
+    short.took(0.0)
+    now.seconds += 0.001
+    assert work.took(0.0) == pytest.approx(GAP - 0.001)
+    now.seconds += GAP
+    assert work.took(0.0) == 0.0
+
+
+def test_without_a_gap_the_next_step_begins_soon_all_the_same(budget: LongWork, now: Now) -> None:
+    work, short = long_one(budget), budget.begin()
+    short.took(0.0)
+    now.seconds += work.took(0.01)
+    began = now.seconds
+    while rest := (short.took(0.0) or work.took(0.0)):
+        now.seconds += rest
+    assert 0.02 < now.seconds - began < 0.04

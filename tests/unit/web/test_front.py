@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from app.reading.short_work import ShortWork
 from app.web.front import Front
 from app.web.headers import with_lists_joined
-from app.web.requests.turns import AT_ONCE
+from app.web.requests.turns import AT_ONCE, Turns
 
 
 async def test_head_of_a_stream_without_end_ends_with_its_header_fields() -> None:
@@ -30,7 +31,7 @@ async def test_head_of_a_stream_without_end_ends_with_its_header_fields() -> Non
         sent.append(message)
 
     scope: dict[str, Any] = {"type": "http", "method": "HEAD", "path": "/syncs/syn_1/events", "headers": []}
-    await Front(stream, trusted=(), per_address=1)(scope, receive, send)
+    await Front(stream, trusted=(), per_address=1, turns=Turns(ShortWork()))(scope, receive, send)
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     assert (sent[1]["body"], sent[1].get("more_body", False)) == (b"", False)
 
@@ -52,7 +53,9 @@ async def test_a_request_that_a_stop_cuts_off_is_told_to_come_again(method: str)
         raise AssertionError
 
     scope: dict[str, Any] = {"type": "http", "method": method, "path": "/messages", "headers": []}
-    task = asyncio.create_task(Front(long_poll, trusted=(), per_address=1)(scope, receive, send))
+    task = asyncio.create_task(
+        Front(long_poll, trusted=(), per_address=1, turns=Turns(ShortWork()))(scope, receive, send)
+    )
     await waits.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -75,7 +78,7 @@ async def test_requests_that_have_not_begun_are_counted_whether_their_client_is_
         if message["type"] == "http.response.start":
             answered.append(message["status"])
 
-    front = Front(waits, trusted=(), per_address=2)
+    front = Front(waits, trusted=(), per_address=2, turns=Turns(ShortWork()))
     client = ("192.0.2.1", 1)
     scope: dict[str, Any] = {
         "type": "http", "method": "GET", "path": "/messages", "headers": [], "client": client

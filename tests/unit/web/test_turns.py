@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from app.reading.short_work import GAP, ShortWork
 from app.web.requests.turns import Turn, Turns, end_turn
 
 
@@ -32,7 +33,7 @@ class Requests:
 
 @pytest.fixture
 async def requests() -> Requests:
-    return Requests(Turns(at_once=2))
+    return Requests(Turns(ShortWork(), at_once=2))
 
 
 async def test_who_asks_once_comes_before_the_rest_of_two_hundred_of_another(requests: Requests) -> None:
@@ -60,7 +61,7 @@ async def test_who_waits_for_something_else_keeps_nobody_from_beginning(requests
 
 async def test_who_waits_for_news_lets_others_begin_at_once() -> None:
     """Many who wait come back together: each that kept his turn would hold up the others for its longest time."""
-    turns, begun = Turns(at_once=1, seconds=3600.0), 0
+    turns, begun = Turns(ShortWork(), at_once=1, seconds=3600.0), 0
 
     async def waits() -> None:
         nonlocal begun
@@ -96,3 +97,17 @@ async def test_who_goes_in_the_moment_in_which_his_turn_begins_gives_it_back(req
     requests.tasks[2].cancel()
     await settled()
     assert requests.begun == ["a", "a", "b"]
+
+
+async def test_what_must_wait_for_requests_sees_them_until_they_answer() -> None:
+    short = ShortWork()
+    requests = Requests(Turns(short, at_once=2))
+    assert short.time_to_gap == 0.0
+    await requests.come("a", 3)
+    assert short.time_to_gap == GAP
+    for turn in requests.under_way[:2]:
+        turn.end()
+    await settled()
+    assert short.time_to_gap == GAP, "the third has begun"
+    requests.under_way[2].end()
+    assert short.time_to_gap == 0.0
