@@ -208,7 +208,8 @@ def wholeness_of(
     if found.is_whole and copy.has_inner_end:
         return Wholeness(
             None,
-            "It holds what some servers end a message with, and an answer behind it; it was asked for alone.",
+            "It holds a dot at the end of a line, as some servers end a message, and behind it what looks like an "
+            "answer; it was asked for alone.",
         )
     return found
 

@@ -379,6 +379,24 @@ async def test_who_counts_lf_is_not_asked_one_at_a_time_for_what_a_sender_writes
     assert await stored(service) == digests_of(drop.contents)
 
 
+@pytest.mark.parametrize(
+    "line", [b"+OK that is fine\r\n", b".\r\n-ERR as a server says\r\n"], ids=["text", "quoted"]
+)
+@BOTH
+async def test_a_line_of_text_is_no_answer_where_list_says_too_little(
+    service: Client, capabilities: tuple[str, ...], line: bytes
+) -> None:
+    drop = five()
+    for number in (2, 4):
+        content = letter(f"m{number}", b"x\r\n" * 100 + line + b"x\r\n" * 100)
+        drop.messages[number - 1] = FakeMessage(b"7-%d" % number, content, len(content) - 30)
+    async with FakePop3Server(drop, capabilities=capabilities) as server:
+        mailbox_id = await service.register(drop, server)
+        assert (await service.sync(mailbox_id))["status"] == "succeeded"
+    assert await stored(service) == digests_of(drop.contents)
+    assert not any(message["warnings"] for message in (await service.feed())[0])
+
+
 FORGED = letter(
     "forged", b"a\n.\r\n+OK 120 octets\r\nSubject: injected\r\n\r\nnot from here\r\n" + b"y\r\n" * 200
 )

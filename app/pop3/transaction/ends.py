@@ -1,5 +1,6 @@
 """Where a message ends that may end in another way than with CRLF ``.`` CRLF."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from app.pop3.errors import BodyRunsOn
@@ -7,11 +8,13 @@ from app.pop3.transaction.answers import Ending, Retrieved
 from app.pop3.transaction.sizes import Meter
 from app.pop3.wire.protocol import Data
 
-# The end of a file with LF, and the next answer behind it. Whoever gets bare LF into a letter can forge it: so it is
-# never an end by itself.
-_FILE_END: Final = b"\n.\r\n"
-_INNER_ENDS: Final = (_FILE_END + b"+OK", _FILE_END + b"-ERR")
+# What some servers end a message with, and the next answer behind it, in upper case (RFC 1939 §3). Of CRLF ``.`` LF the
+# dot is gone: it counts as stuffed. Whoever gets bare LF, or a line that ends with a dot, into a letter forges it: so
+# it is never an end by itself.
 _ANSWERS: Final = (b"\n+OK", b"\n-ERR")
+_WITH_CRLF: Final = tuple(b".\r" + answer for answer in _ANSWERS)
+_OF_FILES: Final = tuple(b"\n" + end for end in _WITH_CRLF)
+_WITH_LF: Final = tuple(before + answer for before in (b".", b"\r\n") for answer in _ANSWERS)
 _CARRIED: Final = 16
 
 
@@ -37,11 +40,14 @@ class End:
         is_all = data.is_last and not self._meter.octets
         if is_all and not self._is_longer(len(data.octets)):
             return  # the usual case
-        octets = self._tail + data.octets
+        octets = self._tail + data.octets if self._tail else data.octets
+        has_status = _has_status(octets)
+        if is_all and not has_status:
+            return  # the usual case where LF is counted
         self._meter.add(data.octets)
-        if self._is_longer(self._meter.octets):
-            self._has_inner_end |= _has_inner_end(octets)
-        if self._listed is not None and not self._has_answer:
+        if has_status and self._is_longer(self._meter.octets):
+            self._has_inner_end |= _has_bare(octets, _OF_FILES)
+        if has_status and self._listed is not None and not self._has_answer:
             self._has_answer = _has_answer(octets)
         if data.is_last and self._has_answer and self._is_longer(self._meter.octets):
             self._has_inner_end |= not self._meter.size.is_exactly(self._listed)
@@ -85,17 +91,21 @@ class End:
         )
 
 
-def _has_inner_end(octets: bytes) -> bool:
-    """Whether there is such an end behind bare LF: more of them than behind CRLF.
-
-    Counted, and not tried at each line that is a lone dot: a letter may consist of them, and of ends behind CRLF.
-    """
-    if _FILE_END not in octets:
-        return False
-    upper = octets.upper()
-    return any(upper.count(end) > upper.count(b"\r" + end) for end in _INNER_ENDS)
+def _has_status(octets: bytes) -> bool:
+    """A quick look, which nearly no letter fails."""
+    return any(answer in octets for answer in _ANSWERS)
 
 
 def _has_answer(octets: bytes) -> bool:
-    upper = octets.upper()
-    return any(answer in upper for answer in _ANSWERS)
+    """Whether there is an answer behind what may be the end of a body. Behind a line of text it is text."""
+    if not _has_status(octets):
+        return False
+    return any(end in octets for end in _WITH_LF) or _has_bare(octets, _WITH_CRLF, behind=b"\r\n")
+
+
+def _has_bare(octets: bytes, ends: Iterable[bytes], *, behind: bytes = b"\r") -> bool:
+    """Whether there is such an end that does not make CRLF ``.`` CRLF, which a body only has where it was stuffed.
+
+    Counted, and not tried at each line that is a lone dot: a letter may consist of them, and of ends behind CRLF.
+    """
+    return any(octets.count(end) > octets.count(behind + end) for end in ends)
