@@ -324,7 +324,9 @@ async def checked(
             undecided.append(reply.number)
     compared = undecided[:MOST_RETRIEVED_PER_SESSION]
     try:
-        by_octets, others = await _compared(session, due, compared, told)
+        by_octets, others = await _compared(
+            session, due, [(number, octets.get(number) or 0) for number in compared], told
+        )
     except pop3.Pop3Error as error:
         raise Undecided(compared, error) from error
     same += by_octets
@@ -334,14 +336,14 @@ async def checked(
 async def _compared(
     session: pop3.Pop3Session,
     due: Mapping[int, Deletable],
-    numbers: Sequence[int],
+    entries: Sequence[tuple[int, int]],
     told: Mapping[int, Fingerprint],
 ) -> tuple[list[int], Collection[int]]:
     """Those whose octets are the stored ones, and those that are others. ``told``: what TOP showed of them. Where RETR
     gives another message than TOP shows, nobody knows what DELE would delete."""
     same: list[int] = []
     others: dict[int, Fingerprint] = {}
-    async for number, body in _retrieved(session, numbers):
+    async for number, body in _retrieved(session, entries):
         marks, one = fingerprint(body, sha256(body).digest()), due[number]
         if number in told and not _is_one(told[number], marks):
             continue
@@ -351,7 +353,11 @@ async def _compared(
         else:
             others[number] = marks
     # What looks like the stored one and differs each time tells of nothing: it is not deleted, and is no other message.
-    alike = [number for number, marks in others.items() if is_alike(due[number].line, marks)]
+    alike = [
+        (number, octets)
+        for number, octets in entries
+        if number in others and is_alike(due[number].line, others[number])
+    ]
     async for number, body in _retrieved(session, alike):
         if fingerprint(body, sha256(body).digest()).content != others[number].content:
             del others[number]
@@ -359,12 +365,16 @@ async def _compared(
 
 
 def _is_one(told: Fingerprint, marks: Fingerprint) -> bool:
-    return told.headers == marks.headers or told.names == marks.names
+    is_named_alike = told.names is not None and told.names == marks.names
+    return is_named_alike or (told.headers is not None and told.headers == marks.headers)
 
 
-async def _retrieved(session: pop3.Pop3Session, numbers: Sequence[int]) -> AsyncIterator[tuple[int, bytes]]:
-    """Those that are not too long to be compared, each asked for alone, as one that is in doubt was."""
-    async for reply in session.retrieve([(number, 0) for number in numbers], alone=True):
+async def _retrieved(
+    session: pop3.Pop3Session, entries: Sequence[tuple[int, int]]
+) -> AsyncIterator[tuple[int, bytes]]:
+    """Those that are not too long to be compared, each asked for alone, as one that is in doubt was. ``entries``: with
+    LIST's octets, without which an end of the server's own is none."""
+    async for reply in session.retrieve(entries, alone=True):
         if isinstance(reply.body, bytes):
             yield reply.number, reply.body
         reply.close()

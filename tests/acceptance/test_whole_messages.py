@@ -372,3 +372,37 @@ async def test_a_message_that_is_gone_by_its_deletion_is_no_reason_to_ask_for_id
         assert server.commands.count("UIDL 4") == 2
         assert "RETR" not in server.verbs
     assert drop.messages == []
+
+
+@pytest.mark.parametrize("capabilities", [CAPABILITIES, LOCK_STEP], ids=["pipelined", "lock step"])
+async def test_where_retr_gives_another_message_than_top_nothing_that_has_no_name_is_deleted(
+    service: Client, capabilities: tuple[str, ...]
+) -> None:
+    """Neither Message-ID nor Date nor From: what both lack is nothing that both have."""
+    drop = FakeMaildrop()
+    for number in range(1, 5):
+        content = (
+            b"Received: by here id m%d\r\nSubject: m%d\r\n\r\n" % (number, number) + b"%d\r\n" % number * 300
+        )
+        drop.deliver(content, f"id-{number}")
+    top = answered(drop.messages[1].content.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
+    async with FakePop3Server(
+        drop, faults=Faults(instead={"TOP 3 0": top}), capabilities=capabilities
+    ) as server:
+        mailbox_id = await service.register(drop, server, server_retention=DELETE)
+        await service.sync(mailbox_id)
+        await server.settled()
+    assert [message.unique_id for message in drop.messages] == [b"id-3"]
+
+
+async def test_a_server_that_ends_with_lf_and_has_no_top_deletes_all(service: Client) -> None:
+    drop, instead = alike(4), {"TOP": b"-ERR no"}
+    for number, message in enumerate(drop.messages, 1):
+        sent = as_sent(message.content).replace(b"\r\n", b"\n")
+        instead[f"RETR {number}"] = b"+OK\r\n" + sent + b".\r\n"
+    async with FakePop3Server(drop, faults=Faults(instead=instead), capabilities=LOCK_STEP) as server:
+        mailbox_id = await service.register(drop, server, server_retention=DELETE)
+        for _ in range(2):
+            await service.sync(mailbox_id)
+            await server.settled()
+    assert drop.messages == []
