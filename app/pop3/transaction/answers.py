@@ -34,7 +34,7 @@ class Ending(Enum):
     ANSWERED = auto()  # the status of the next answer
     AS_FILE = (
         auto()
-    )  # the same, and a second of silence before and after: the body ended as a file with LF does
+    )  # the same, and a second of silence before and after: the body ended in a way of the server's own
     NONSENSE = auto()  # no status: where it ended is not known
     LOST = auto()  # nothing: the connection ended, or went silent
 

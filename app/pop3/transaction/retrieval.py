@@ -215,11 +215,13 @@ class Retrieval:
                 expected -= one.octets
 
     async def _confirm(self, held: Retrieved) -> None:
-        """NOOP, and for the end of a file a second in which nothing comes."""
+        """NOOP, and behind an end of the server's own a second in which nothing comes."""
         status = await self._dialogue.confirm()
         if held.ending is Ending.AS_FILE:
             if not status.ok:
-                raise ProtocolError("NOOP was refused, behind a message that ended as a file does.")
+                raise ProtocolError(
+                    "NOOP was refused, behind a message that ended in a way of the server's own."
+                )
             await self._dialogue.silence()
 
     async def _answer(self, one: Asked, status: Status, size: "_Size", *, is_alone: bool) -> Retrieved:

@@ -162,7 +162,7 @@ class Framer:
         return text_of(line[4:]) if line[:4].upper() == b"-ERR" else None
 
     def end_as_a_file(self) -> Data:
-        """The rest of a body that ``may_be_ended``, without the mark."""
+        """The rest of a body that ``may_be_ended``, as a file or otherwise, without the mark."""
         return self._end(self._own_mark, self._inbox.end)
 
     @property
