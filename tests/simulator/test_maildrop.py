@@ -189,8 +189,11 @@ class MaildropMachine(RuleBasedStateMachine):
         self.heal()
 
     def may_be_written_into(self, mail: Mail) -> bool:
-        """Whether it could be told, then, who the message is."""
-        return bool(mail.unique_id) and self.is_alone(mail)
+        """Whether it could be told, then, who the message is: not where numbers are all that it has for an id, and it
+        should have been deleted."""
+        whims = self.maildrop.whims
+        is_kept = whims.ids_are_numbers and whims.keeps_deleted
+        return bool(mail.unique_id) and self.is_alone(mail) and not is_kept
 
     def is_alone(self, mail: Mail) -> bool:
         ids = Counter(other.unique_id for other in self.maildrop.mails)
