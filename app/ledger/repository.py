@@ -36,6 +36,7 @@ from app.messages.wholeness import ASKED_FIRST
 
 ROWS_PER_CHANGE = 500  # in 10 ms: so that no other writer waits long
 ROWS_PER_READ = 2_000
+_DOUBTED = 64  # messages of a session that ended out of step
 
 _IDS_PER_STATEMENT = 500
 _WORTH_ONE_STATEMENT = 8  # lines
@@ -331,10 +332,12 @@ def mark_present(db: Leased, entries: Sequence[EntryId]) -> None:
 
 
 def compare_again(db: Leased, maildrop: MaildropId, *, since: datetime) -> None:
-    """Have the next sync compare what was stored or filtered since then: a line without a size is not known by it.
+    """Have the next sync compare what was stored or filtered last since then: a line without a size is not known by it.
 
-    What is missing is compared in any case, and what came out the same when asked for alone was compared. Indices have
-    the columns, however long the ledger is: a message that had failed before is found by its place in the feed.
+    So many answers too many put so many of the last messages out of place, and none that came before is lost by them:
+    ``_DOUBTED`` are compared, not all of a long session. What is missing is compared in any case, and what came out the
+    same when asked for alone was compared. Indices have the columns, however long the ledger is: a message that had
+    failed before is found by its place in the feed.
     """
     was_compared = func.coalesce(LEDGER.c.doubt, "").in_(ASKED_FIRST)
     ours = and_(_of_maildrop(maildrop), LEDGER.c.missing_since.is_(None), ~was_compared)
@@ -346,8 +349,9 @@ def compare_again(db: Leased, maildrop: MaildropId, *, since: datetime) -> None:
     )
     recent = and_(LEDGER.c.state.in_(judged), LEDGER.c.first_seen_at >= since)
     had_failed = and_(LEDGER.c.state == EntryState.STORED.value, LEDGER.c.message_seq.in_(stored))
-    for some in (recent, had_failed):
-        db.execute(update(LEDGER).where(ours, some).values(octets=None))
+    for some, newest in ((recent, LEDGER.c.id), (had_failed, LEDGER.c.message_seq)):
+        last = select_columns(LEDGER.c.id).where(ours, some).order_by(newest.desc()).limit(_DOUBTED)
+        db.execute(update(LEDGER).where(LEDGER.c.id.in_(last)).values(octets=None))
     forget_listing_digest(db, maildrop.mailbox_id)
 
 

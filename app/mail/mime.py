@@ -212,8 +212,8 @@ class _Text:
             if isinstance(each, Part):
                 yield each
                 continue
-            is_counted = self._part.is_held
-            granted = len(each) if is_counted else self._budget.take(Work.TEXT_OCTETS, len(each))
+            octets = len(each)
+            granted = octets if self._part.is_held else self._budget.take(Work.TEXT_OCTETS, octets)
             self._kept.append(each[:granted])
             self._is_cut = granted < len(each)
             if self._is_cut:

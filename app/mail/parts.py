@@ -59,7 +59,7 @@ class Part:
     _data: bytes = b""  # in which its start stands, from here to there
     _start: int = 0
     _end: int = 0
-    is_held: bool = False
+    is_held: bool = False  # its octets count as text already
     _is_decoded: bool = False
     _whole: bytes | None = None  # all of a body in base64, decoded, where somebody had to look at it
     _charset: str | None = None

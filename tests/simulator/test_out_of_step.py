@@ -1,6 +1,7 @@
 """A session that ends out of step: what came in it may be the answers to other commands, and is compared. None is
 missed, and none stops its mailbox."""
 
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 
@@ -86,6 +87,17 @@ async def test_what_a_process_stored_that_died_is_compared(bench: Bench, by: int
     retrievals, tops = bench.maildrop.retrievals, bench.maildrop.tops
     await bench.sync()
     assert (bench.maildrop.retrievals, bench.maildrop.tops) == (retrievals, tops)
+
+
+async def test_a_long_sync_that_dies_is_not_retrieved_all_over(bench: Bench) -> None:
+    put(bench, *(f"m{n:03}" for n in range(300)))
+    bench.tools = replace(bench.tools, batch_messages=100)
+    await bench.die_in_sync(3)
+    assert len(await bench.subjects()) == 200
+    before = bench.maildrop.retrievals
+    await days_later(bench)
+    assert sorted(await bench.subjects()) == [f"m{n:03}" for n in range(300)]
+    assert bench.maildrop.retrievals == before + 100 + 64
 
 
 @pytest.mark.parametrize("has_uidl", [True, False])

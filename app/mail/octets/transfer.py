@@ -243,8 +243,8 @@ def _without_footer(pieces: Iterable[bytes], budget: Budget, found: list[str]) -
 
 
 def _footer(lines: bytes, start: int, budget: Budget, *, is_padded: bool) -> int | None:
-    """Where, at the start of a line, the footer begins. Of what costs much more to look at than is usual the first
-    megabytes are looked at: none was ever seen behind them, and what comes is decoded all the same."""
+    """Where, at the start of a line, the footer begins. Of a body that is odd all over only the first megabytes are
+    looked at; what comes behind them is decoded all the same."""
     padding = 0 if is_padded else lines.find(b"=")
     behind = max(start, 0 if is_padded else lines.find(b"\n", padding) + 1) if padding >= 0 else len(lines)
     is_odd = bool(lines.translate(None, _ALPHABET_AND_BLANKS))

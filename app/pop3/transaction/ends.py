@@ -8,13 +8,13 @@ from app.pop3.transaction.answers import Ending, Retrieved
 from app.pop3.transaction.sizes import Meter
 from app.pop3.wire.protocol import Data
 
-# What some servers end a message with, and the next answer behind it, in upper case (RFC 1939 §3). Of CRLF ``.`` LF the
-# dot is gone: it counts as stuffed. Whoever gets bare LF, or a line that ends with a dot, into a letter forges it: so
-# it is never an end by itself.
+# What some servers end a message with, and the next answer behind it. Of CRLF ``.`` LF the dot is gone: it counts as
+# stuffed. Whoever gets bare LF, or a line that ends with a dot, into a letter forges it: so it is no end by itself.
 _ANSWERS: Final = (b"\n+OK", b"\n-ERR")
 _WITH_CRLF: Final = tuple(b".\r" + answer for answer in _ANSWERS)
 _OF_FILES: Final = tuple(b"\n" + end for end in _WITH_CRLF)
 _WITH_LF: Final = tuple(before + answer for before in (b".", b"\r\n") for answer in _ANSWERS)
+_MAY_BE_ANSWERS: Final = (b"\n+O", b"\n-E", b"\n+o", b"\n-e")
 _CARRIED: Final = 16
 
 
@@ -41,14 +41,14 @@ class End:
         if is_all and not self._is_longer(len(data.octets)):
             return  # the usual case
         octets = self._tail + data.octets if self._tail else data.octets
-        has_status = _has_status(octets)
-        if is_all and not has_status:
+        upper = _with_answers(octets)
+        if is_all and not upper:
             return  # the usual case where LF is counted
         self._meter.add(data.octets)
-        if has_status and self._is_longer(self._meter.octets):
-            self._has_inner_end |= _has_bare(octets, _OF_FILES)
-        if has_status and self._listed is not None and not self._has_answer:
-            self._has_answer = _has_answer(octets)
+        if upper and self._is_longer(self._meter.octets):
+            self._has_inner_end |= _has_bare(upper, _OF_FILES)
+        if upper and self._listed is not None and not self._has_answer:
+            self._has_answer = _has_answer(upper)
         if data.is_last and self._has_answer and self._is_longer(self._meter.octets):
             self._has_inner_end |= not self._meter.size.is_exactly(self._listed)
         last = data.octets[-_CARRIED:]
@@ -63,7 +63,7 @@ class End:
         """Nothing has come for a second, and what is held, but for its last line, which is a dot, may be the rest."""
         size = self._meter.with_more(held)
         is_exact = size.is_exactly(self._listed)
-        runs_on = self._is_longer(size.octets) and (self._has_answer or _has_answer(held))
+        runs_on = self._is_longer(size.octets) and (self._has_answer or _has_answer(_with_answers(held)))
         if not self._is_alone and (is_exact or runs_on):
             raise self._runs_on()
         if not is_exact:
@@ -91,16 +91,14 @@ class End:
         )
 
 
-def _has_status(octets: bytes) -> bool:
-    """A quick look, which nearly no letter fails."""
-    return any(answer in octets for answer in _ANSWERS)
+def _with_answers(octets: bytes) -> bytes:
+    """The octets in upper case if a line may begin as an answer does; nothing, as for nearly all letters, if not."""
+    return octets.upper() if any(answer in octets for answer in _MAY_BE_ANSWERS) else b""
 
 
-def _has_answer(octets: bytes) -> bool:
+def _has_answer(upper: bytes) -> bool:
     """Whether there is an answer behind what may be the end of a body. Behind a line of text it is text."""
-    if not _has_status(octets):
-        return False
-    return any(end in octets for end in _WITH_LF) or _has_bare(octets, _WITH_CRLF, behind=b"\r\n")
+    return any(end in upper for end in _WITH_LF) or _has_bare(upper, _WITH_CRLF, behind=b"\r\n")
 
 
 def _has_bare(octets: bytes, ends: Iterable[bytes], *, behind: bytes = b"\r") -> bool:

@@ -155,9 +155,8 @@ def _sorted_out(
         else:
             (suspects if is_suspicious or is_made_up(candidate.unique_id) else plain).append(candidate)
     large = {c.number for c in [*suspects, *plain] if is_large(c)}
-    asked = [c for c in suspects if c.number in large or not matcher.may_have_come_out_of_step(c)]
-    if is_baseline:
-        asked = []
+    compared = () if is_baseline else suspects
+    asked = [c for c in compared if c.number in large or not matcher.may_have_come_out_of_step(c)]
     if judge is not None:
         # TOP of what ended a session, or may, ends the next one before anything is retrieved.
         asked += [c for c in plain if c.turn is Turn.WITH_OTHERS]

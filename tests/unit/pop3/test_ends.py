@@ -13,8 +13,8 @@ from app.pop3 import BodyRunsOn
 from app.pop3.transaction.ends import End
 from app.pop3.wire.protocol import Data
 
-INNER_END = re.compile(rb"(?<!\r)\n\.\r\n(?:\+OK|-ERR)")
-PARTS = st.sampled_from([b"\r", b"\n", b".", b"\r\n.\r\n", b"\n.\r\n", b"+OK", b"-ERR", b"+O", b"K", b"x"])
+INNER_END = re.compile(rb"(?<!\r)\n\.\r\n(?:\+OK|-ERR)", re.IGNORECASE)
+PARTS = st.sampled_from([b"\r", b"\n", b".", b"\r\n.\r\n", b"\n.\r\n", b"+OK", b"-eRR", b"+o", b"K", b"x"])
 
 
 class Looks:
@@ -37,6 +37,10 @@ class Looks:
     def __contains__(self, octets: bytes) -> bool:
         Looks.many += 1
         return octets in self._octets
+
+    def upper(self) -> "Looks":
+        Looks.many += 1
+        return Looks(self._octets.upper())
 
     def count(self, octets: bytes) -> int:
         Looks.many += 1
@@ -70,4 +74,4 @@ def test_a_body_is_looked_through_as_often_however_many_lone_dots_it_has(line: b
         octets: Any = Looks(b"x" + line * lines)
         End(None, is_alone=False).passed(Data(octets, is_last=True))
         looks.append(Looks.many)
-    assert looks[0] == looks[1] <= 9
+    assert looks[0] == looks[1] <= 6
